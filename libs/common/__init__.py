@@ -1,0 +1,1 @@
+"""Events, topics, books and shells shared by all services."""

@@ -1,0 +1,42 @@
+"""The one file that knows MessagePack."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Union
+
+import msgspec
+
+if TYPE_CHECKING:
+    from libs.common.events import Event
+    from libs.common.topics import Topic
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class UndecodableMessageError(ValueError):
+    """Bytes that are no message of their topic; they belong on ``dead-letters.v1``."""
+
+
+def encode(event: Event) -> bytes:
+    """Return the event as a MessagePack map with its ``type``."""
+    return _encoder.encode(event)
+
+
+def decode(topic: Topic, value: bytes) -> Event:
+    """Return the message that `value` holds; unknown fields pass, so that ``.v1`` can grow.
+
+    Raises
+    ------
+    UndecodableMessageError
+        If `value` is not MessagePack, is no type of this topic, or a field is missing or wrong.
+    """
+    try:
+        return _decoder(topic.events).decode(value)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UndecodableMessageError(f"{topic.name}: {error}") from error
+
+
+@lru_cache
+def _decoder(events: tuple[type[Event], ...]) -> msgspec.msgpack.Decoder[Event]:
+    return msgspec.msgpack.Decoder(Union[events])  # noqa: UP007 -- a union of a runtime tuple

@@ -1,0 +1,119 @@
+"""The registry of topics: who may say what where, under which key, and how long it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from libs.common.events import (
+    BookDelta,
+    BookHealth,
+    BookSnapshot,
+    BookTop,
+    Candle,
+    Event,
+    IdempotentReply,
+    Subscribed,
+    Trade,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+MIB: Final = 1024 * 1024
+FOREVER: Final = -1
+
+
+class Key(StrEnum):
+    """What a topic's key names; all instrument keys are partitioned by the symbol alone."""
+
+    BOOK = "venue:symbol"
+    IDEMPOTENCY_KEY = "Idempotency-Key"
+    ORIGINAL = "original key"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic: its messages, key and storage."""
+
+    name: str
+    events: tuple[type[Event], ...]  # empty: raw bytes
+    key: Key
+    writers: tuple[str, ...]
+    compacted: bool = False  # the newest message per key is the materialised state
+    retention_ms: int = FOREVER
+    retention_bytes: int = FOREVER  # of the whole topic, shared among its partitions
+    max_message_bytes: int = MIB
+
+    def config(self, partitions: int) -> Mapping[str, str]:
+        """Return the Kafka topic settings for this many partitions."""
+        settings = {"max.message.bytes": str(self.max_message_bytes), "compression.type": "producer"}
+        if self.compacted:
+            settings |= {
+                "cleanup.policy": "compact" if self.retention_ms == FOREVER else "compact,delete",
+                "retention.ms": str(self.retention_ms),
+                "segment.ms": str(HOUR_MS),  # only closed segments are compacted
+                "segment.bytes": str(64 * MIB),
+                "min.cleanable.dirty.ratio": "0.2",
+                "delete.retention.ms": str(DAY_MS),  # how long a late view can still see a tombstone
+            }
+        else:
+            per_partition = self.retention_bytes // partitions if self.retention_bytes > 0 else FOREVER
+            settings |= {
+                "cleanup.policy": "delete",
+                "retention.ms": str(self.retention_ms),
+                "retention.bytes": str(per_partition),
+                "segment.bytes": str(64 * MIB),  # retention drops whole segments
+            }
+        return settings
+
+
+L2_SUBSCRIPTIONS: Final = Topic(
+    "l2.subscriptions.v1", (Subscribed,), Key.BOOK, ("gateway", "cli", "l2"), compacted=True
+)
+L2_BOOK_DELTAS: Final = Topic(
+    "l2.book-deltas.v1",
+    (BookSnapshot, BookDelta),
+    Key.BOOK,
+    ("l2",),
+    retention_ms=6 * HOUR_MS,
+    retention_bytes=4096 * MIB,
+    max_message_bytes=8 * MIB,  # a keyframe of a full book approaches 1 MB
+)
+L2_BOOK_TOPS: Final = Topic("l2.book-tops.v1", (BookTop,), Key.BOOK, ("l2",), compacted=True)
+L2_BOOK_HEALTH: Final = Topic("l2.book-health.v1", (BookHealth,), Key.BOOK, ("l2",), compacted=True)
+L2_TRADES: Final = Topic("l2.trades.v1", (Trade,), Key.BOOK, ("l2",), retention_ms=30 * DAY_MS)
+L2_CANDLES: Final = Topic("l2.candles.v1", (Candle,), Key.BOOK, ("l2",), retention_ms=3 * 365 * DAY_MS)
+GATEWAY_IDEMPOTENCY: Final = Topic(
+    "gateway.idempotency.v1",
+    (IdempotentReply,),
+    Key.IDEMPOTENCY_KEY,
+    ("gateway",),
+    compacted=True,
+    retention_ms=DAY_MS,
+)
+DEAD_LETTERS: Final = Topic(
+    "dead-letters.v1", (), Key.ORIGINAL, ("any",), retention_ms=7 * DAY_MS, max_message_bytes=8 * MIB
+)
+
+TOPICS: Final[Mapping[str, Topic]] = {
+    topic.name: topic
+    for topic in (
+        L2_SUBSCRIPTIONS,
+        L2_BOOK_DELTAS,
+        L2_BOOK_TOPS,
+        L2_BOOK_HEALTH,
+        L2_TRADES,
+        L2_CANDLES,
+        GATEWAY_IDEMPOTENCY,
+        DEAD_LETTERS,
+    )
+}
+
+
+def book_key(venue: str, symbol: str) -> bytes:
+    """Return the key of an instrument at a venue; Kafka partitions it by what follows the last colon."""
+    return f"{venue}:{symbol}".encode()

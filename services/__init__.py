@@ -1,0 +1,1 @@
+"""The processes of Bookrunner; they meet only on topics."""

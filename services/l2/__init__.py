@@ -1,0 +1,1 @@
+"""Verified order books: venue sockets in, book topics out."""

@@ -1,0 +1,153 @@
+"""What a feed is: the one place where an exchange's protocol becomes venue messages.
+
+A feed is pure. Bytes and reply bodies go in, venue messages come out, and the venue's rule of continuity is a
+method that looks at numbers only, so a live socket, a replay and a test share all of it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from libs.common.events import Level  # noqa: TC001 -- msgspec resolves field types at run time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libs.common.events import Candle
+
+Interval: TypeAlias = Literal["1m", "1d"]
+
+
+class BadFrameError(ValueError):
+    """A frame or reply that is not what the venue documents; it goes to ``dead-letters.v1`` whole."""
+
+
+class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The venue's whole book (or its top `depth` levels), by REST or in band."""
+
+    bids: tuple[Level, ...]  # any order; sizes > 0
+    asks: tuple[Level, ...]
+    sequence: int | None = None  # the id that the next delta must follow
+    checksum: int | None = None  # of the book after this message
+    bid_digits: tuple[str, ...] = ()  # per level what the checksum is made of; empty where there is none
+    ask_digits: tuple[str, ...] = ()
+    venue_ts: int | None = None
+
+
+class VenueDelta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Levels that changed, to be applied whole; size 0.0 deletes."""
+
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    first: int | None = None  # first and last venue id inside, where the venue has ids
+    last: int | None = None
+    checksum: int | None = None  # of the book after this message
+    bid_digits: tuple[str, ...] = ()
+    ask_digits: tuple[str, ...] = ()
+    venue_ts: int | None = None
+
+
+class VenueTrade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A public trade; `side` is the aggressor's."""
+
+    trade_id: str
+    price: float
+    size: float
+    side: Literal["buy", "sell"]
+    venue_ts: int
+
+
+class BestQuote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The venue's own best bid and ask at one of its book ids: an oracle for the book."""
+
+    sequence: int
+    bid: Level
+    ask: Level
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """The venue is alive and has nothing to say about the book."""
+
+
+class Acknowledged(msgspec.Struct, frozen=True):
+    """The venue confirmed a subscription."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The venue refused a subscription, in its words."""
+
+    reason: str
+
+
+VenueMessage: TypeAlias = (
+    VenueSnapshot | VenueDelta | VenueTrade | BestQuote | Heartbeat | Acknowledged | Refused
+)
+
+
+class Step(Enum):
+    """What continuity says about a delta."""
+
+    APPLY = "apply"
+    OLD = "old"  # already inside the book
+    GAP = "gap"  # something between book and delta is missing
+
+
+class Feed(Protocol):
+    """One exchange's protocol; instances carry no state."""
+
+    venue: str
+    snapshot_by_rest: bool  # else the snapshot comes in band after subscribing
+    depth: int | None  # levels a side the venue maintains; the client truncates to it. None: the full book
+    silence_s: float  # without any frame for this long, the connection is stale
+    ping_interval_s: float | None  # how often `ping` must be sent; None: the WebSocket's own pings suffice
+
+    def stream_url(self, base: str, symbol: str) -> str:
+        """Return the WebSocket address that serves this symbol."""
+
+    def subscribe(self, symbol: str) -> tuple[str, ...]:
+        """Return the frames to send after connecting."""
+
+    def ping(self) -> str:
+        """Return the keep-alive frame."""
+
+    def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
+        """Return what a frame says about `symbol`, in order; other symbols' messages are left out.
+
+        Raises
+        ------
+        BadFrameError
+            If the frame is not what the venue documents, or a price or size is absurd.
+        """
+
+    def step(self, position: int | None, delta: VenueDelta) -> Step:
+        """Apply the venue's rule of continuity to a delta after book id `position`."""
+
+    def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
+        """Return the venue's checksum of a book from the digits of its levels, best first (10 or fewer)."""
+
+    def snapshot_url(self, base: str, symbol: str) -> str:
+        """Return the REST address of the snapshot."""
+
+    def parse_snapshot(self, body: bytes) -> VenueSnapshot:
+        """Return the snapshot of a REST reply.
+
+        Raises
+        ------
+        BadFrameError
+            If the body is not what the venue documents.
+        """
+
+    def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
+        """Return the REST address of the candles from `since_ts` (ns) on; None where the venue has none."""
+
+    def parse_candles(self, body: bytes, symbol: str, interval: Interval) -> tuple[Candle, ...]:
+        """Return the candles of a REST reply, oldest first; the last may still be open.
+
+        Raises
+        ------
+        BadFrameError
+            If the body is not what the venue documents.
+        """
