@@ -118,6 +118,8 @@ class BookHealth(Event, frozen=True, kw_only=True, gc=False):
     stales: int = 0
     bad_frames: int = 0  # undecodable or absurd, kept in dead-letters.v1
     orphan_deletes: int = 0  # deletes of levels never seen; normal at some venues
+    checksums_matched: int = 0  # messages whose checksum was the venue's
+    quotes_matched: int = 0  # best quotes of the venue that equalled the book at the same venue id
     lag_ns: int = 0  # received minus venue time of the last message, clocks uncorrected
 
 

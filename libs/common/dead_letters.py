@@ -1,0 +1,37 @@
+"""What is kept of bytes that are no message: they, their key, and headers that say why and whence; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from libs.common.cloudevents import ATTRIBUTES
+from libs.common.topics import DEAD_LETTERS
+
+if TYPE_CHECKING:
+    from libs.common.cloudevents import Headers
+
+ENVELOPE_BYTES: Final = 64 * 1024  # left for key, headers and the batch's own header
+KEY_BYTES: Final = 4096
+TEXT_BYTES: Final = 4096
+ATTRIBUTE_BYTES: Final = 256
+
+
+def dead_letter(
+    key: bytes, raw: bytes, reason: str, source: str, headers: Headers = ()
+) -> tuple[bytes, bytes, Headers]:
+    """Return key, value and headers of the dead letter about `raw`, which came from `source`.
+
+    What is over the topic's limit is cut; the header ``original-value-bytes`` (``-key-``) then tells its
+    length. Of the original's `headers` the CloudEvents attributes are kept.
+    """
+    told = [("reason", _text(reason)), ("source", _text(source))]
+    value_bytes = DEAD_LETTERS.max_message_bytes - ENVELOPE_BYTES
+    for name, whole, most in (("value", raw, value_bytes), ("key", key, KEY_BYTES)):
+        if len(whole) > most:
+            told.append((f"original-{name}-bytes", str(len(whole)).encode()))
+    told += [(name, value[:ATTRIBUTE_BYTES]) for name, value in headers if name in ATTRIBUTES]
+    return key[:KEY_BYTES], raw[:value_bytes], told
+
+
+def _text(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")[:TEXT_BYTES]

@@ -1,0 +1,147 @@
+"""What a stateful service is made of: the state its handler changes, what it returns, and the wiring; pure.
+
+A handler is ``handle(state, message, now) -> events``. `libs.common.processor` runs one exactly once per
+message; a simulation may run the same `Wiring` without Kafka.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+
+from libs.common.events import Event
+
+if TYPE_CHECKING:
+    from libs.common.topics import Topic
+    from libs.common.views import View
+
+S = TypeVar("S", bound=Event)
+
+RESERVED: Final = b"\x00"  # what keys of the processor's own records start with
+
+
+class State(Mapping[bytes, S], Generic[S]):
+    """The state of one partition: a frozen message per key, replaced by `put`; remembers what changed."""
+
+    def __init__(self) -> None:
+        self._items: dict[bytes, S] = {}
+        self._changed: dict[bytes, None] = {}  # an ordered set
+        self._before: dict[bytes, S | None] = {}  # since the last `keep`
+
+    def __getitem__(self, key: bytes) -> S:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, key: bytes, value: S) -> None:
+        """Replace the value of `key`.
+
+        Raises
+        ------
+        ValueError
+            If `key` is empty or starts with a zero byte; those are the processor's.
+        """
+        if not key or key.startswith(RESERVED):
+            raise ValueError(f"{key!r}: a state's key is not empty and does not start with a zero byte")
+        self._before.setdefault(key, self._items.get(key))
+        self._items[key] = value
+
+    def remove(self, key: bytes) -> None:
+        """Forget `key`, if it is there."""
+        if key in self._items:
+            self._before.setdefault(key, self._items.pop(key))
+
+    def restore(self, key: bytes, value: S | None) -> None:
+        """Fold a record of the state's log; no change of it."""
+        if value is None:
+            self._items.pop(key, None)
+        else:
+            self._items[key] = value
+
+    def keep(self) -> None:
+        """Make what was done since the last `keep` part of the changes."""
+        self._changed.update(dict.fromkeys(self._before))
+        self._before.clear()
+
+    def undo(self) -> None:
+        """Take back what was done since the last `keep`."""
+        for key, value in self._before.items():
+            self.restore(key, value)
+        self._before.clear()
+
+    def take_changes(self) -> list[tuple[bytes, S | None]]:
+        """Return the kept changes, None for a removal, and forget that they were changes."""
+        changes = [(key, self._items.get(key)) for key in self._changed]
+        self._changed.clear()
+        return changes
+
+
+class Tick(Event, frozen=True, kw_only=True):
+    """The time a handler asked for with `WakeAt` has come."""
+
+    due_ts: int
+    key: bytes  # whatever the handler named
+    causation_id: str  # of the message whose handling asked
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """A handler's wish for a `Tick` at `ts` (ns UTC) or soon after it, restarts included.
+
+    A wish cannot be withdrawn: a handler ignores a tick that no longer matters. Equal wishes are one.
+    """
+
+    ts: int
+    key: bytes = b""
+
+
+Handle: TypeAlias = Callable[[State[S], Any, int], Sequence[Event | WakeAt]]
+"""``handle(state, message, now)``: a message of an input topic or a `Tick`, and ns UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where events of one type go."""
+
+    topic: Topic
+    key: Callable[[Any], bytes]  # of the event
+    answers: bool = (
+        False  # to the partition of the causing command's `reply_key`, or else of that command's key
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring(Generic[S]):
+    """One stateful service, whole: what it reads, keeps and writes."""
+
+    service: str
+    inputs: tuple[Topic, ...]  # of one partition number they share the state and come in one order
+    state: Topic  # compacted, private
+    outputs: Mapping[type[Event], Output]
+    handle: Handle[S]
+    views: tuple[View[Any], ...] = field(
+        default=()
+    )  # the handler reads their `items`; all ready before it runs
+    threaded: bool = (
+        False  # run the handler off the event loop; it then looks views up by key, never iterates
+    )
+
+    def __post_init__(self) -> None:
+        if not self.inputs or not self.state.compacted:
+            raise ValueError(f"{self.service}: needs an input, and a state topic that is compacted")
+        for event, output in self.outputs.items():
+            if event not in output.topic.events:
+                raise ValueError(f"{self.service}: {output.topic.name} takes no {event.__name__}")
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Every topic the service touches, each once."""
+        outputs = (output.topic for output in self.outputs.values())
+        views = (view.topic for view in self.views)
+        return tuple(dict.fromkeys((*self.inputs, self.state, *outputs, *views)))

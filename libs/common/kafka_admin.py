@@ -1,0 +1,172 @@
+"""How topics come to be: wait for Kafka, create what the registry names, refuse what does not fit it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+
+from libs.common.topics import TOPICS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+
+    from libs.common.settings import ServiceSettings
+    from libs.common.topics import Topic
+
+PROGRESS_S: Final = 5.0  # between two lines that say what is awaited
+RETRY_S: Final = 0.25
+REQUEST_TIMEOUT_MS: Final = 5_000
+
+_log = logging.getLogger(__name__)
+
+
+class KafkaAwayError(Exception):
+    """Kafka did not answer in time."""
+
+
+class TopicMismatchError(Exception):
+    """A topic exists with another number of partitions than the settings say."""
+
+
+class TopicCreationError(Exception):
+    """Kafka refused to create a topic."""
+
+
+class MissingTopicError(Exception):
+    """A topic that somebody wants to read does not exist."""
+
+
+async def create_topics(settings: ServiceSettings, topics: Iterable[Topic] = tuple(TOPICS.values())) -> None:
+    """Wait for Kafka, create the topics it lacks, and wait until every partition has a leader.
+
+    Raises
+    ------
+    KafkaAwayError
+        If Kafka does not answer within ``kafka_wait_s``.
+    TopicMismatchError
+        If a topic exists with another number of partitions than ``topic_partitions``.
+    TopicCreationError
+        If Kafka refuses to create one.
+    """
+    wanted = {topic.name: topic for topic in topics}
+    waiting = _Waiting(settings)
+    while True:
+        try:
+            if await _created(settings, wanted):
+                return
+            missing = "a leader of every partition"
+        except KafkaError as error:
+            if not (error.retriable or isinstance(error, KafkaConnectionError)):
+                raise
+            missing = str(error)
+        except TimeoutError:
+            missing = "no answer to a request"
+        await waiting.pause(missing)
+
+
+async def partition_counts(settings: ServiceSettings, topics: Iterable[Topic]) -> Mapping[str, int]:
+    """Return the number of partitions per topic name.
+
+    Raises
+    ------
+    KafkaError
+        If Kafka does not answer.
+    MissingTopicError
+        If one of the topics does not exist.
+    """
+    async with _admin(settings) as admin:
+        counts = {name: len(partitions) for name, partitions in (await _partitions(admin)).items()}
+    names = [topic.name for topic in topics]
+    if missing := [name for name in names if name not in counts]:
+        raise MissingTopicError(f"Kafka at {settings.kafka_bootstrap_servers} has no {', '.join(missing)}")
+    return {name: counts[name] for name in names}
+
+
+async def _created(settings: ServiceSettings, wanted: Mapping[str, Topic]) -> bool:
+    """Create what is missing; return whether all partitions have a leader by now."""
+    count = settings.topic_partitions
+    async with _admin(settings) as admin:
+        found = await _partitions(admin)
+        _check(count, {name: found[name] for name in wanted if name in found})
+        new = [topic for name, topic in wanted.items() if name not in found]
+        if new:
+            await _create(admin, new, count, settings.topic_replication)
+            found = await _partitions(admin)
+    return all(
+        len(found.get(name, [])) == count and all(partition["leader"] >= 0 for partition in found[name])
+        for name in wanted
+    )
+
+
+def _check(count: int, found: Mapping[str, list[Any]]) -> None:
+    wrong = [
+        f"{name} has {len(partitions)}" for name, partitions in found.items() if len(partitions) != count
+    ]
+    if wrong:
+        raise TopicMismatchError(
+            f"TOPIC_PARTITIONS is {count}, but {', '.join(wrong)}: set it to what they have, or start with "
+            "fresh Kafka data (a key would move to another partition, away from its history)"
+        )
+
+
+async def _create(admin: AIOKafkaAdminClient, new: list[Topic], partitions: int, replication: int) -> None:
+    answer = await admin.create_topics(
+        [
+            NewTopic(topic.name, partitions, replication, topic_configs=dict(topic.config(partitions)))
+            for topic in new
+        ]
+    )
+    for name, code, *rest in answer.topic_errors:
+        if code == TopicAlreadyExistsError.errno:
+            continue  # another service was faster
+        if code:
+            refusal = for_code(code)
+            if refusal.retriable:
+                raise refusal(name)
+            raise TopicCreationError(f"{name}: {refusal.__name__} {rest[0] if rest else ''}".strip())
+        _log.info("topic_created", extra={"topic": name, "partitions": partitions})
+
+
+async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, list[Any]]:
+    # Asks for all: a request by name would create topics on a broker that does so by itself.
+    return {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
+
+
+@asynccontextmanager
+async def _admin(settings: ServiceSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=REQUEST_TIMEOUT_MS
+    )
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
+class _Waiting:
+    """The patience with Kafka: short pauses, a line every 5 s, a clear end."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._began = time.monotonic()
+        self._said = self._began
+
+    async def pause(self, missing: str) -> None:
+        now = time.monotonic()
+        where, patience = self._settings.kafka_bootstrap_servers, self._settings.kafka_wait_s
+        if now - self._began >= patience:
+            raise KafkaAwayError(
+                f"Kafka at {where} was not ready in {patience:g} s ({missing}); start it with "
+                "`python -m broker`, or set KAFKA_BOOTSTRAP_SERVERS"
+            )
+        if now - self._said >= PROGRESS_S:
+            self._said = now
+            _log.info("kafka_awaited", extra={"address": where, "seconds": round(now - self._began, 1)})
+        await asyncio.sleep(RETRY_S)

@@ -1,0 +1,174 @@
+"""Structured logs, as JSON lines or for people: a message is an event name, its facts go in ``extra``.
+
+    logger.info("book_live", extra={"venue": "binance", "symbol": "BTC-USDT"})
+
+A record becomes a dict, a chain of pure functions turns it into the line.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime, tzinfo
+from functools import reduce
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import TracebackType
+
+    from libs.common.settings import ServiceSettings
+
+Facts: TypeAlias = dict[str, Any]
+
+RATE_LIMITED: Final = ("aiokafka",)  # writes several lines per 100 ms while a broker is away
+RATE_LIMIT_S: Final = 5.0
+
+correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
+
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_FIXED: Final = ("ts", "level", "service", "logger", "event", "correlation_id", "suppressed", "traceback")
+
+
+def configure(service: str, settings: ServiceSettings, stream: TextIO | None = None) -> None:
+    """Send every log record, warning and uncaught exception of this process to `stream` (default stderr)."""
+    handler = create_handler(service, settings.log_format, stream or sys.stderr)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level)
+    logging.captureWarnings(capture=True)
+    for name in RATE_LIMITED:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    sys.excepthook = _log_uncaught
+
+
+def create_handler(service: str, log_format: str, stream: TextIO) -> logging.Handler:
+    """Return a handler that writes ``json`` or ``console`` lines of this service to `stream`."""
+    handler = logging.StreamHandler(stream)
+    render = render_json if log_format == "json" else render_console
+    handler.setFormatter(_ChainFormatter(service, render))
+    handler.addFilter(RateLimit(RATE_LIMITED, RATE_LIMIT_S))
+    return handler
+
+
+@contextmanager
+def correlated(identifier: str) -> Iterator[None]:
+    """Add `identifier` as ``correlation_id`` to every line written inside."""
+    token = correlation_id.set(identifier)
+    try:
+        yield
+    finally:
+        correlation_id.reset(token)
+
+
+class RateLimit(logging.Filter):
+    """Pass one line per message pattern and interval of some loggers; the next says how many it hid."""
+
+    def __init__(self, loggers: tuple[str, ...], interval_s: float) -> None:
+        super().__init__()
+        self._loggers = loggers
+        self._interval_s = interval_s
+        self._patterns: dict[tuple[str, int, str], tuple[float, int]] = {}  # when last passed, hidden since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to write the record; its own time is the clock."""
+        if record.name.partition(".")[0] not in self._loggers:
+            return True
+        pattern = (record.name, record.levelno, str(record.msg))
+        passed, hidden = self._patterns.get(pattern, (float("-inf"), 0))
+        if record.created - passed < self._interval_s:
+            self._patterns[pattern] = (passed, hidden + 1)
+            return False
+        self._patterns[pattern] = (record.created, 0)
+        if hidden:
+            record.suppressed = hidden
+        return True
+
+
+class _ChainFormatter(logging.Formatter):
+    def __init__(self, service: str, render: Callable[[Facts], str]) -> None:
+        super().__init__()
+        self._service = service
+        self._render = render
+
+    def format(self, record: logging.LogRecord) -> str:
+        traceback = self.formatException(record.exc_info) if record.exc_info else None
+        fixed = {
+            "ts": record.created,
+            "level": record.levelname,
+            "service": self._service,
+            "logger": record.name,
+            "event": record.getMessage(),
+            "correlation_id": correlation_id.get(),
+            "suppressed": getattr(record, "suppressed", None),
+            "traceback": traceback,
+        }
+        facts = merged(fixed, {k: v for k, v in vars(record).items() if k not in _STANDARD})
+        return self._render(reduce(lambda value, step: step(value), CHAIN, facts))
+
+
+def merged(fixed: Mapping[str, Any], extra: Mapping[str, Any]) -> Facts:
+    """Return the fixed facts, then the extra ones; an extra that bears a fixed name gets an underscore."""
+    renamed = {
+        f"{key}_" if key in _FIXED else key: value for key, value in extra.items() if key != "suppressed"
+    }
+    return {**fixed, **renamed}
+
+
+def without_absent(facts: Facts) -> Facts:
+    """Drop the fixed facts that this line does not have."""
+    return {key: value for key, value in facts.items() if value is not None or key not in _FIXED}
+
+
+def without_own_logger(facts: Facts) -> Facts:
+    """Drop the logger's name where it is this project's own: the event's name says as much."""
+    ours = str(facts.get("logger", "")).partition(".")[0] in {"libs", "services", "simulator", "broker"}
+    return {key: value for key, value in facts.items() if not (ours and key == "logger")}
+
+
+def with_plain_values(facts: Facts) -> Facts:
+    """Replace bytes, which keys are, by their text."""
+    return {
+        key: value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+        for key, value in facts.items()
+    }
+
+
+CHAIN: Final[tuple[Callable[[Facts], Facts], ...]] = (without_absent, without_own_logger, with_plain_values)
+
+
+def render_json(facts: Facts) -> str:
+    """Return one JSON object; the time is RFC 3339 UTC with milliseconds."""
+    moment = datetime.fromtimestamp(facts["ts"], UTC)
+    line = facts | {"ts": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"}
+    return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+def render_console(facts: Facts, zone: tzinfo | None = None) -> str:
+    """Return ``12:03:04.123 l2       book_live venue=binance``, in `zone` (default the machine's)."""
+    moment = datetime.fromtimestamp(facts["ts"], UTC).astimezone(zone)
+    head = [f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}", f"{facts['service']:<8}"]
+    if logging.getLevelNamesMapping().get(facts["level"], 0) >= logging.WARNING:
+        head.append(facts["level"])
+    if "logger" in facts:
+        head.append(f"{facts['logger']}:")
+    shown = [f"{k}={_quoted(v)}" for k, v in facts.items() if k not in {*_FIXED[:5], "traceback"}]
+    lines = [" ".join([*head, facts["event"], *shown])]
+    lines += [f"    {line}" for line in facts.get("traceback", "").splitlines()]
+    return "\n".join(lines)
+
+
+def _quoted(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f'"{text}"' if not text or any(c.isspace() for c in text) else text
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+        return
+    logging.getLogger(__name__).critical("crashed", exc_info=(kind, error, traceback))

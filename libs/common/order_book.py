@@ -1,0 +1,264 @@
+"""`OrderBook`: price levels of one instrument, applied in place, read best first.
+
+Each side is two parallel lists, sorted so that the best price comes last: nearly all changes happen near
+the touch, so inserts and deletes move few elements and the top k is a slice. Bids are kept by price, asks by
+minus price. Prices are floats as keys: equal digits give equal floats, and the feeds admit finite positive
+ones only.
+
+Anybody who reads ``l2.book-deltas.v1`` rebuilds the exact book with `OrderBook.follow`, from any keyframe on.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+from operator import neg
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from libs.common.events import BookSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from libs.common.events import BookDelta, Level
+
+BookSide: TypeAlias = Literal["bid", "ask"]
+TakerSide: TypeAlias = Literal["buy", "sell"]
+BPS: Final = 1e-4
+
+
+class SequenceGapError(ValueError):
+    """A delta does not follow the book; only a keyframe can heal it."""
+
+
+class KeyframeMismatchError(ValueError):
+    """A keyframe of the same epoch and seq shows another book."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What taking `size` from one side would pay."""
+
+    size: float  # base units
+    vwap: float  # quote units
+    worst: float  # price of the last level touched
+    levels: int  # touched, the last one perhaps in part
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Size near the mid; a lower bound if `truncated`: the known book ends inside the band."""
+
+    size: float  # base units
+    truncated: bool
+
+
+class OrderBook:
+    """Bids and asks of one instrument.
+
+    Parameters
+    ----------
+    depth
+        Levels a side that the venue maintains; what falls out is dropped after each whole message. None: all.
+
+    Attributes
+    ----------
+    epoch, seq, venue_seq
+        Where this book stands on its topic; None before the first keyframe. `follow` moves them, a writer
+        sets them itself.
+    """
+
+    __slots__ = ("_ask_keys", "_ask_sizes", "_bid_keys", "_bid_sizes", "depth", "epoch", "seq", "venue_seq")
+
+    def __init__(self, depth: int | None = None) -> None:
+        if depth is not None and depth < 1:
+            raise ValueError(f"a book of depth {depth} holds no level")
+        self.depth = depth
+        self.epoch: int | None = None
+        self.seq: int | None = None
+        self.venue_seq: int | None = None
+        self._bid_keys: list[float] = []  # prices, ascending
+        self._bid_sizes: list[float] = []
+        self._ask_keys: list[float] = []  # minus prices, ascending
+        self._ask_sizes: list[float] = []
+
+    def load(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
+        """Replace both sides by levels in any order; of equal prices the last counts, size 0.0 is none."""
+        bid_levels = sorted((price, size) for price, size in dict(bids).items() if size)
+        ask_levels = sorted((-price, size) for price, size in dict(asks).items() if size)
+        self._bid_keys = [key for key, _ in bid_levels]
+        self._bid_sizes = [size for _, size in bid_levels]
+        self._ask_keys = [key for key, _ in ask_levels]
+        self._ask_sizes = [size for _, size in ask_levels]
+        if self.depth is not None:
+            self.truncate(self.depth)
+
+    def apply(self, bids: Iterable[Level], asks: Iterable[Level]) -> int:
+        """Set or delete (size 0.0) levels; return how many deletes met no level."""
+        orphans = _change(self._bid_keys, self._bid_sizes, bids, sign=1.0)
+        orphans += _change(self._ask_keys, self._ask_sizes, asks, sign=-1.0)
+        if self.depth is not None:
+            self.truncate(self.depth)
+        return orphans
+
+    def truncate(self, depth: int) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+        """Drop what lies below the best `depth` levels; return it as deletes of bids and of asks."""
+        gone_bids = tuple((key, 0.0) for key in self._bid_keys[:-depth])
+        gone_asks = tuple((-key, 0.0) for key in self._ask_keys[:-depth])
+        if gone_bids:
+            del self._bid_keys[:-depth], self._bid_sizes[:-depth]
+        if gone_asks:
+            del self._ask_keys[:-depth], self._ask_sizes[:-depth]
+        return gone_bids, gone_asks
+
+    def follow(self, event: BookSnapshot | BookDelta) -> bool:
+        """Bring the book to `event` of its topic; return False, and change nothing, if the event is older.
+
+        Deltas before the first keyframe are older too. After an error the book is what it was, and a later
+        keyframe heals it.
+
+        Raises
+        ------
+        SequenceGapError
+            If deltas between the book and this one are missing.
+        KeyframeMismatchError
+            If a keyframe shows another book at the same epoch and seq.
+        """
+        if isinstance(event, BookSnapshot):
+            return self._follow_keyframe(event)
+        if self.epoch is None or self.seq is None or (event.epoch, event.seq) <= (self.epoch, self.seq):
+            return False
+        if event.epoch != self.epoch or event.seq != self.seq + 1:
+            raise SequenceGapError(
+                f"{event.venue} {event.symbol}: the book is at seq {self.seq} of epoch {self.epoch}, "
+                f"the delta is seq {event.seq} of epoch {event.epoch}"
+            )
+        self.apply(event.bids, event.asks)
+        self.seq = event.seq
+        self.venue_seq = event.venue_seq
+        return True
+
+    @property
+    def best_bid(self) -> Level | None:
+        """The highest bid, None without bids."""
+        return (self._bid_keys[-1], self._bid_sizes[-1]) if self._bid_keys else None
+
+    @property
+    def best_ask(self) -> Level | None:
+        """The lowest ask, None without asks."""
+        return (-self._ask_keys[-1], self._ask_sizes[-1]) if self._ask_keys else None
+
+    @property
+    def mid(self) -> float | None:
+        """The middle of the best prices, None while a side is empty."""
+        if not (self._bid_keys and self._ask_keys):
+            return None
+        return (self._bid_keys[-1] - self._ask_keys[-1]) / 2
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the best bid reaches the best ask; ask only after a whole message."""
+        return bool(self._bid_keys and self._ask_keys) and self._bid_keys[-1] >= -self._ask_keys[-1]
+
+    def bids(self, n: int | None = None) -> tuple[Level, ...]:
+        """Return the best `n` bids (all by default), descending."""
+        window = slice(None, None if n is None else -n - 1, -1)
+        return tuple(zip(self._bid_keys[window], self._bid_sizes[window], strict=True))
+
+    def asks(self, n: int | None = None) -> tuple[Level, ...]:
+        """Return the best `n` asks (all by default), ascending."""
+        window = slice(None, None if n is None else -n - 1, -1)
+        return tuple(zip(map(neg, self._ask_keys[window]), self._ask_sizes[window], strict=True))
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many bids and how many asks there are."""
+        return len(self._bid_keys), len(self._ask_keys)
+
+    def size_at(self, side: BookSide, price: float) -> float:
+        """Return the size of a level, 0.0 if there is none."""
+        keys, sizes = self._side(side)
+        key = price if side == "bid" else -price
+        at = bisect_left(keys, key)
+        return sizes[at] if at < len(keys) and keys[at] == key else 0.0
+
+    def walk(self, side: TakerSide, size: float) -> Walk | None:
+        """Walk the book: a buy takes asks, a sell takes bids, best first.
+
+        Returns
+        -------
+        Walk or None
+            None when the known book holds less than `size`; a price beyond it is never extrapolated.
+
+        Raises
+        ------
+        ValueError
+            If `size` is not a positive finite number.
+        """
+        if not 0 < size < math.inf:
+            raise ValueError(f"cannot walk a book for size {size}")
+        keys, sizes = self._side("ask" if side == "buy" else "bid")
+        filled = paid = 0.0
+        for levels, (key, available) in enumerate(zip(reversed(keys), reversed(sizes), strict=True), start=1):
+            price = abs(key)
+            if filled + available >= size:
+                vwap = (paid + price * (size - filled)) / size
+                return Walk(size, vwap, worst=price, levels=levels)
+            filled += available
+            paid += price * available
+        return None
+
+    def depth_within(self, side: BookSide, bps: float) -> Depth | None:
+        """Return the size of `side` within `bps` of the mid of an uncrossed book; None while a side is empty."""
+        mid = self.mid
+        if mid is None:
+            return None
+        keys, sizes = self._side(side)
+        band = mid * bps * BPS
+        inside = bisect_left(keys, 1, key=lambda key: abs(abs(key) - mid) <= band)
+        return Depth(math.fsum(sizes[inside:]), truncated=inside == 0)
+
+    def _follow_keyframe(self, event: BookSnapshot) -> bool:
+        here = (self.epoch, self.seq)
+        if (
+            self.epoch is not None
+            and self.seq is not None
+            and (event.epoch, event.seq) < (self.epoch, self.seq)
+        ):
+            return False
+        if here != (event.epoch, event.seq):
+            self.load(event.bids, event.asks)
+            self.epoch, self.seq, self.venue_seq = event.epoch, event.seq, event.venue_seq
+            return True
+        shown = OrderBook(self.depth)
+        shown.load(event.bids, event.asks)
+        if (shown.bids(), shown.asks()) != (self.bids(), self.asks()):
+            raise KeyframeMismatchError(
+                f"{event.venue} {event.symbol}: the keyframe at seq {event.seq} of epoch {event.epoch} "
+                "is not the book that its deltas gave"
+            )
+        return True
+
+    def _side(self, side: BookSide) -> tuple[list[float], list[float]]:
+        if side == "bid":
+            return self._bid_keys, self._bid_sizes
+        return self._ask_keys, self._ask_sizes
+
+
+def _change(keys: list[float], sizes: list[float], levels: Iterable[Level], sign: float) -> int:
+    """Change one side in place; return how many deletes met no level."""
+    orphans = 0
+    for price, size in levels:
+        key = sign * price
+        at = bisect_left(keys, key)
+        if at < len(keys) and keys[at] == key:
+            if size:
+                sizes[at] = size
+            else:
+                del keys[at], sizes[at]
+        elif size:
+            keys.insert(at, key)
+            sizes.insert(at, size)
+        else:
+            orphans += 1
+    return orphans

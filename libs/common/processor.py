@@ -1,0 +1,273 @@
+"""The exactly-once shell of stateful services: consume, handle, produce, in one transaction per batch.
+
+Per partition number that the group gives this process, a `PartitionOwner` fences the former owner, restores
+the state from the service's compacted state topic, and processes: the records from its position on are
+handled, and events, state, position and the group's offsets are committed in one transaction. Ticks that are
+due have a transaction of their own.
+
+Any `KafkaError`, being fenced included, ends the process: state, outputs and position then come back
+together. A handler that raises stops its partition, after a commit of what came before; the others go on.
+Group members are static, so that a process restarted within the session is back at once and its peers never
+pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections import Counter
+from contextlib import AsyncExitStack, aclosing
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import aiokafka.producer.sender
+import uvloop
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from pydantic import Field
+
+from libs.common import log, metrics
+from libs.common.events import Event
+from libs.common.kafka import Publisher, create_topics, follow
+from libs.common.metrics import Family
+from libs.common.partition import HandlerError
+from libs.common.partition_owner import PartitionOwner
+from libs.common.settings import ServiceSettings
+from libs.common.topics import DEAD_LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from libs.common.handling import Wiring
+
+S = TypeVar("S", bound=Event)
+
+# The first request of a transaction meets CONCURRENT_TRANSACTIONS while the markers of the one before are
+# written, and aiokafka then sleeps this long: at its 20 ms a transaction takes 24 ms, at 1 ms 3.5 (measured).
+TRANSACTION_GAP_S: Final = 0.001
+SESSION_MS: Final = 6_000  # the broker's minimum; a dead member without successor is replaced after it
+REBALANCE_MS: Final = 60_000  # a revoked partition may first finish a long computation
+HEARTBEAT_MS: Final = 1_000
+STOP_S: Final = 10.0
+EXIT_FAILED: Final = 3
+
+_log = logging.getLogger(__name__)
+
+
+class ProcessorSettings(ServiceSettings):
+    """Settings of a stateful service."""
+
+    group_instance_id: str = Field(
+        "0", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="unique and stable per replica of the service"
+    )
+    batch_records: int = Field(100, ge=1, le=10_000, description="most records of one transaction")
+    metrics_port: int = Field(0, ge=0, le=65_535, description="port of the Prometheus metrics; 0 serves none")
+
+
+class CoPartitionError(Exception):
+    """The group gave this process a partition of one input, but not that of another."""
+
+
+class Processor(Generic[S]):
+    """Runs one `Wiring` as a member of its group; after `run` has raised, the process must end.
+
+    Parameters
+    ----------
+    clock
+        The wall clock in ns UTC, read once per transaction and handed to the handler as ``now``.
+    """
+
+    def __init__(
+        self, wiring: Wiring[S], settings: ProcessorSettings, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._wiring = wiring
+        self._settings = settings
+        self._clock = clock
+        self._owners: dict[int, tuple[PartitionOwner[S], asyncio.Task[None]]] = {}
+        self._stopping = asyncio.Event()
+        self._counts: Counter[str] = Counter()  # of owners that are gone
+        self.stopped_partitions: set[int] = set()  # whose handler raised
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The partition numbers that are restored and worked on."""
+        return frozenset(number for number, (owner, _) in self._owners.items() if owner.restored)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What was done since the start: transactions, handled, stale, dead_letters, expired."""
+        return sum((owner.counts for owner, _ in self._owners.values()), Counter(self._counts))
+
+    def stop(self) -> None:
+        """Ask `run` to finish its transactions and return."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Process until `stop`.
+
+        Raises
+        ------
+        ExceptionGroup
+            Of what went wrong: `KafkaError`, `StateLostError`, `UndecodableMessageError` of the state topic.
+        """
+        aiokafka.producer.sender.BACKOFF_OVERRIDE = TRANSACTION_GAP_S
+        if not await self._finished(create_topics(self._settings, (*self._wiring.topics, DEAD_LETTERS))):
+            return
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as self._tasks:
+            background: list[asyncio.Task[None]] = []
+            if self._wiring.views:
+                publisher = await stack.enter_async_context(Publisher(self._settings, compress=False))
+                ready = asyncio.Event()
+                background.append(self._tasks.create_task(publisher.watch()))
+                background.append(self._tasks.create_task(self._follow_views(publisher, ready)))
+                if not await self._finished(ready.wait()):
+                    raise asyncio.CancelledError
+            self._consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._settings.kafka_bootstrap_servers,
+                group_id=self._wiring.service,
+                group_instance_id=f"{self._wiring.service}-{self._settings.group_instance_id}",
+                partition_assignment_strategy=(
+                    RangePartitionAssignor,
+                ),  # equal numbers of all inputs together
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+                session_timeout_ms=SESSION_MS,
+                heartbeat_interval_ms=HEARTBEAT_MS,
+                rebalance_timeout_ms=REBALANCE_MS,
+            )
+            inputs = [topic.name for topic in self._wiring.inputs]
+            self._consumer.subscribe(inputs, listener=_Listener(self._own_all, self._release_all))
+            await self._consumer.start()
+            background.append(self._tasks.create_task(self._hear_coordinator()))
+            await self._stopping.wait()
+            for task in background:
+                task.cancel()
+            await self._release_all()
+            await self._consumer.stop()
+
+    async def _follow_views(self, publisher: Publisher, ready: asyncio.Event) -> None:
+        views = self._wiring.views
+        async with aclosing(follow(self._settings, views, on_undecodable=publisher.reject)) as batches:
+            async for _ in batches:
+                if not ready.is_set() and all(view.ready for view in views):
+                    ready.set()
+
+    async def _hear_coordinator(self) -> None:
+        """Raise what the group's coordinator has to say, also while this process owns no partition.
+
+        Asks for records of no partition: a call for all would take, and lose, those meant for the owners.
+        """
+        while True:
+            await self._consumer.getmany(TopicPartition("", 0), timeout_ms=HEARTBEAT_MS)
+
+    async def _own_all(self, assigned: Iterable[TopicPartition]) -> None:
+        topics: dict[int, set[str]] = {}
+        for partition in assigned:
+            topics.setdefault(partition.partition, set()).add(partition.topic)
+        for number, names in sorted(topics.items()):
+            if len(names) < len(self._wiring.inputs):
+                self._start(_raise(CoPartitionError(f"partition {number} came with {sorted(names)} only")))
+                return
+            owner = PartitionOwner(self._wiring, self._settings, number, self._consumer, self._clock)
+            self._owners[number] = (owner, self._start(self._work(owner)))
+
+    async def _release_all(self, _revoked: object = None) -> None:
+        owners, self._owners = self._owners, {}
+        for owner, _ in owners.values():
+            self._counts += owner.counts
+        self.stopped_partitions.clear()
+        releases = [self._start(owner.release(task)) for owner, task in owners.values()]
+        if (
+            releases
+        ):  # awaited as tasks: aiokafka logs and drops what a listener raises, the task group does not
+            await asyncio.wait(releases)
+
+    async def _work(self, owner: PartitionOwner[S]) -> None:
+        try:
+            await owner.own(self._settings.batch_records)
+        except HandlerError as error:
+            self.stopped_partitions.add(owner.number)
+            facts = {"partition": owner.number, "at": str(error)}
+            _log.exception("partition_stopped", exc_info=error, extra=facts)
+
+    async def _finished(self, work: Coroutine[None, None, object]) -> bool:
+        """Await `work`, or give it up when asked to stop; return whether it was finished."""
+        working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if working.done():
+            working.result()
+            return True
+        working.cancel()
+        await asyncio.wait({working})
+        return False
+
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        return self._tasks.create_task(work)
+
+    def families(self) -> Iterable[Family]:
+        """Return the metrics."""
+        labels = (self._wiring.service,)
+        for name, count in sorted(self.counts.items()):
+            yield Family(
+                f"bookrunner_processor_{name}_total",
+                f"{name} since the start",
+                "counter",
+                ("service",),
+                {labels: count},
+            )
+        for name, numbers in (("owned", self.owned), ("stopped", self.stopped_partitions)):
+            yield Family(
+                f"bookrunner_processor_partitions_{name}",
+                f"partitions {name}",
+                "gauge",
+                ("service",),
+                {labels: len(numbers)},
+            )
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    def __init__(
+        self,
+        own: Callable[..., Coroutine[None, None, None]],
+        release: Callable[..., Coroutine[None, None, None]],
+    ) -> None:
+        self.on_partitions_assigned = own
+        self.on_partitions_revoked = release
+
+
+async def _raise(error: Exception) -> None:
+    raise error
+
+
+def run(wiring: Wiring[S], settings: ProcessorSettings) -> None:
+    """Run a service as a process of its own: logs, metrics, signals, and a hard end when it fails."""
+    log.configure(wiring.service, settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(Processor(wiring, settings), wiring, settings))
+
+
+async def _serve(processor: Processor[S], wiring: Wiring[S], settings: ProcessorSettings) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _stop, processor, loop)
+    try:
+        registry = metrics.create_registry(processor.families)
+        async with metrics.serve(registry, host=settings.metrics_host, port=settings.metrics_port):
+            await processor.run()
+    except Exception:  # noqa: BLE001 -- any failure ends the process, whose state is unknown
+        _log.critical("processor_failed", exc_info=True, extra={"service_name": wiring.service})
+        _end(EXIT_FAILED)
+
+
+def _stop(processor: Processor[S], loop: asyncio.AbstractEventLoop) -> None:
+    processor.stop()
+    loop.call_later(STOP_S, _end, 1)  # a stop can hang while Kafka is away; a restart makes a hard end safe
+
+
+def _end(code: int) -> None:
+    logging.shutdown()
+    os._exit(code)

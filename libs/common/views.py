@@ -1,0 +1,94 @@
+"""The materialised view of a compacted topic: the newest message per key, with readiness and lag; pure."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from libs.common.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from libs.common.topics import Topic
+
+E = TypeVar("E", bound=Event)
+
+
+class OffsetRegressionError(Exception):
+    """A record older than what was folded: the log was truncated, recreated or read twice."""
+
+
+class View(Generic[E]):
+    """The newest message per key of one topic; changes in place as its records are folded.
+
+    Progress is kept as positions (the next offset to read), not as the last offset seen: transaction markers
+    and compaction leave holes, so the last record of a partition may lie well before its end.
+    """
+
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self._items: dict[bytes, E] = {}
+        self._positions: dict[int, int] = {}
+        self._starts: Mapping[int, int] = {}
+        self._ends: dict[int, int] = {}
+        self._begun = False
+        self._ready = False
+        self.items: Mapping[bytes, E] = MappingProxyType(self._items)
+
+    def begin(self, ends: Mapping[int, int]) -> None:
+        """Set the end offset per partition up to which the view must read to be `ready`."""
+        self._starts = dict(ends)
+        self._ends = dict(ends)
+        self._begun = True
+
+    def fold(self, partition: int, offset: int, key: bytes, event: E | None) -> None:
+        """Apply one record; `event` is None for a tombstone.
+
+        Raises
+        ------
+        OffsetRegressionError
+            If `offset` lies before this partition's position.
+        """
+        self.advance(partition, offset)
+        self._positions[partition] = offset + 1
+        if event is None:
+            self._items.pop(key, None)
+        else:
+            self._items[key] = event
+
+    def advance(self, partition: int, position: int) -> None:
+        """Say that nothing more comes before `position`, though no record may have stood there.
+
+        Raises
+        ------
+        OffsetRegressionError
+            If `position` lies before this partition's position.
+        """
+        before = self._positions.get(partition, 0)
+        if position < before:
+            raise OffsetRegressionError(
+                f"{self.topic.name}-{partition} went back from position {before} to {position}"
+            )
+        self._positions[partition] = position
+
+    def extend(self, partition: int, end: int) -> None:
+        """Note that the partition has grown to `end`, which `lag` measures against."""
+        self._ends[partition] = max(end, self._ends.get(partition, 0))
+
+    @property
+    def ready(self) -> bool:
+        """Whether the view has once caught up with the ends given to `begin`; it stays so."""
+        self._ready = self._ready or (self._begun and self.lag(self._starts) == 0)
+        return self._ready
+
+    def position(self, partition: int) -> int:
+        """Return the next offset to be read of this partition."""
+        return self._positions.get(partition, 0)
+
+    def lag(self, ends: Mapping[int, int] | None = None) -> int:
+        """Return how many offsets the view is behind `ends`, or behind the newest ends it was told of."""
+        return sum(
+            max(0, end - self.position(partition))
+            for partition, end in (self._ends if ends is None else ends).items()
+        )

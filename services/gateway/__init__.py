@@ -1,0 +1,1 @@
+"""HTTP from materialised state: views in, JSON out, commands on."""

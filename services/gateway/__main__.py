@@ -1,0 +1,99 @@
+"""``python -m services.gateway``: serve HTTP until told to stop, or until Kafka fails for good."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+import uvloop
+
+from libs.common import log
+from services.gateway.app import create_app
+from services.gateway.http_protocol import BoundedHttpProtocol
+from services.gateway.settings import GatewaySettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from services.gateway.app import Gateway
+
+STOP_S = 5  # how long open requests may take to end
+
+_log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which closes streams before it waits for their connections, and exits 0 when told to stop."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(
+            uvicorn.Config(
+                gateway,
+                http=BoundedHttpProtocol,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=STOP_S,
+            )
+        )
+        self._gateway = gateway
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on the first SIGINT or SIGTERM, at once on the second."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, then everything else."""
+        await self._gateway.close_streams()
+        await super().shutdown(sockets)
+
+
+async def serve(settings: GatewaySettings, listener: socket.socket) -> int:
+    """Serve on `listener`, and return the process's exit code."""
+    gateway = create_app(settings)
+    server = Server(gateway)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await asyncio.wait({serving, gateway.failed}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await serving
+    if gateway.failed.done():
+        _log.error("gateway_failed", exc_info=gateway.failed.exception())
+        return 1
+    _log.info("gateway_stopped")
+    return 0
+
+
+def main() -> int:
+    """Run the gateway with settings from the environment."""
+    settings = GatewaySettings()
+    log.configure("gateway", settings)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    host, port = settings.gateway_host, settings.gateway_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        facts = {"host": host, "port": port, "reason": str(error), "settings": "GATEWAY_HOST GATEWAY_PORT"}
+        _log.critical("cannot_listen", extra=facts)
+        return 1
+    _log.info("gateway_listens", extra={"url": f"http://{host}:{listener.getsockname()[1]}"})
+    with listener:
+        return uvloop.run(serve(settings, listener))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,334 @@
+"""The routes: what is asked, taken apart, and what answers it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from libs.common.log import correlated
+from libs.common.topics import DEAD_LETTERS, GATEWAY_IDEMPOTENCY, TOPICS
+from services.gateway import contract, docs
+from services.gateway.answers import (
+    DEFAULT_DEPTH,
+    MAX_DEPTH,
+    HealthAnswer,
+    ReadyAnswer,
+    encode,
+)
+from services.gateway.bodies import (
+    MAX_BODY,
+    SubscriptionBody,
+    field_errors,
+    idempotency_key,
+    invalid,
+    parse_body,
+    request_hash,
+    require_json,
+    too_large,
+)
+from services.gateway.books import book_id
+from services.gateway.commands import Command
+from services.gateway.edge import FAILURE_TOLD
+from services.gateway.problems import (
+    INTERNAL,
+    MEDIA_TYPE,
+    METHOD_NOT_ALLOWED,
+    NOT_JSON,
+    UNKNOWN_ROUTE,
+    UNKNOWN_TOPIC,
+    FieldError,
+    ProblemError,
+)
+from services.gateway.sse import start_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from libs.common.topics import Topic
+    from services.gateway.books import Books
+    from services.gateway.commands import Commands, Reply
+    from services.gateway.stream import Hub
+
+# Keys of other callers, and bytes that are no message, are nobody else's to watch.
+STREAMED: Final = {
+    name: topic for name, topic in TOPICS.items() if topic not in (GATEWAY_IDEMPOTENCY, DEAD_LETTERS)
+}
+SUBSCRIPTIONS: Final = "/api/l2/subscriptions"
+
+_log = logging.getLogger(__name__)
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the routes answer from."""
+
+    books: Books
+    commands: Commands
+    hub: Hub
+    readiness: Callable[[], ReadyAnswer]  # raises ProblemError while not ready
+    metrics: Callable[[], tuple[bytes, str]]  # the exposition and its media type
+    clock: Callable[[], int]  # ns UTC
+
+
+def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+    """Return the FastAPI app with all routes; problems are its only other answers."""
+    app = FastAPI(
+        title="Bookrunner",
+        version="1",
+        description=contract.DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.parts = parts
+    app.include_router(router)
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(ClientDisconnect, _left)
+    app.add_exception_handler(Exception, _failed)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return app
+
+
+@router.get(
+    "/api/l2",
+    tags=["books"],
+    summary="Every book",
+    responses=contract.BOOKS_ANSWERS,
+)
+async def list_books(request: Request) -> Response:
+    """Return the state, best prices and counts of every subscribed book."""
+    parts = _parts(request)
+    return _json(200, encode(parts.books.summaries(parts.clock())))
+
+
+@router.get(
+    "/api/l2/{venue}/{symbol:path}",
+    tags=["books"],
+    summary="One book",
+    responses=contract.BOOK_ANSWERS,
+)
+async def get_book(
+    request: Request,
+    venue: str,
+    symbol: str,
+    depth: Annotated[int, Query(ge=1, le=MAX_DEPTH, description="levels a side")] = DEFAULT_DEPTH,
+) -> Response:
+    """Return the best levels of a book.
+
+    A book that was LIVE and is not now answers 200 with its last proven top, and `state` and `reason` say so: use
+    it only while `state` is LIVE. A book that never synchronised is 503.
+    """
+    parts = _parts(request)
+    page = parts.books.page(book_id(venue, symbol), depth, parts.clock())
+    return _json(200, page.body)
+
+
+@router.post(
+    SUBSCRIPTIONS,
+    tags=["books"],
+    summary="Start a book",
+    status_code=201,
+    responses=contract.SUBSCRIBE_ANSWERS,
+    openapi_extra=contract.SUBSCRIBE_REQUEST,
+)
+async def subscribe(request: Request) -> Response:
+    """Ask for a book, and answer when the l2 service first speaks of it."""
+    key = idempotency_key(request.headers.get("idempotency-key"))
+    raw = await _json_body(request)
+    body = parse_body(SubscriptionBody, raw)
+    book = book_id(body.venue, body.symbol)
+    commands = _parts(request).commands
+    command = Command.of(f"POST {SUBSCRIPTIONS}", key, request.scope["correlation_id"])
+    reply = await commands.once(
+        key, request_hash("POST", SUBSCRIPTIONS, raw), command, lambda: commands.subscribe(book, command)
+    )
+    return _reply(reply)
+
+
+@router.delete(
+    SUBSCRIPTIONS + "/{venue}/{symbol:path}",
+    tags=["books"],
+    summary="Stop a book",
+    responses=contract.UNSUBSCRIBE_ANSWERS,
+)
+async def unsubscribe(request: Request, venue: str, symbol: str) -> Response:
+    """End a book, and answer when the l2 service has dropped it."""
+    command = Command.of(f"DELETE {SUBSCRIPTIONS}", None, request.scope["correlation_id"])
+    return _reply(await _parts(request).commands.unsubscribe(book_id(venue, symbol), command))
+
+
+@router.get(
+    "/api/stream",
+    tags=["stream"],
+    summary="Topic messages as they come",
+    responses=contract.STREAM_ANSWERS,
+)
+async def stream(
+    request: Request,
+    topics: Annotated[str, Query(description="topic names, separated by commas", max_length=1000)],
+    key: Annotated[
+        str | None,
+        Query(description="only these books: `venue:symbol`, separated by commas", max_length=1000),
+    ] = None,
+    start: Annotated[
+        str | None,
+        Query(
+            alias="from",
+            description="`end` (default), `beginning`, `-10m` (s, m, h, d), or ms since 1970 UTC",
+        ),
+    ] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(description="the last id seen; what came since is sent first, while it is remembered"),
+    ] = None,
+) -> Response:
+    """Stream decoded messages: `event` is the topic, `id` is `topic:partition:offset`, `data` is JSON.
+
+    Names are in camel case; times and durations, nanoseconds on the topic, are in milliseconds (`venueTs`, `lagMs`).
+    `type` is the message's; a deleted key comes as `{"type": "Tombstone", "key": …}`. A client that reads too slowly
+    loses messages: an event `dropped` with `{"count": n}` stands in their place. A stream with `from` reads at the
+    client's own pace and loses none.
+    """
+    parts = _parts(request)
+    wanted = [_streamed(name) for name in dict.fromkeys(_listed("topics", topics))]
+    keys = frozenset() if key is None else frozenset(_book_key(text) for text in _listed("key", key))
+    return parts.hub.stream(wanted, keys, start_of(start, parts.clock()), last_event_id)
+
+
+@router.get(
+    "/healthz",
+    tags=["operations"],
+    summary="Is the process alive?",
+    responses=contract.HEALTHZ_ANSWERS,
+)
+async def healthz() -> Response:
+    """Answer without looking at anything."""
+    return _json(200, encode(HealthAnswer(status="alive")))
+
+
+@router.get(
+    "/readyz",
+    tags=["operations"],
+    summary="May it be asked?",
+    responses=contract.READYZ_ANSWERS,
+)
+async def readyz(request: Request) -> Response:
+    """Return each view's lag, whatever the books' states."""
+    return _json(200, encode(_parts(request).readiness()))
+
+
+@router.get("/metrics", tags=["operations"], summary="Prometheus metrics")
+async def metrics(request: Request) -> Response:
+    """Return counts, latencies and lags in the Prometheus text format."""
+    body, media_type = _parts(request).metrics()
+    return Response(body, headers={"content-type": media_type})
+
+
+@router.get("/docs", include_in_schema=False)
+async def documentation(request: Request) -> HTMLResponse:
+    """Render the OpenAPI document; needs no other host and no script."""
+    return HTMLResponse(docs.page(request.app.openapi()), headers={"content-security-policy": docs.POLICY})
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def _json(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(body, status, {"cache-control": "no-store", **(headers or {})}, contract.JSON)
+
+
+def _reply(reply: Reply) -> Response:
+    return _json(reply.status, reply.body, {"idempotency-replayed": "true"} if reply.replayed else None)
+
+
+async def _json_body(request: Request) -> bytes:
+    require_json(request.headers.get("content-type"))
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise too_large()
+    return bytes(body)
+
+
+def _listed(field: str, text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise invalid([FieldError(field, "must be names separated by commas")])
+    return names
+
+
+def _streamed(name: str) -> Topic:
+    try:
+        return STREAMED[name]
+    except KeyError:
+        known = ", ".join(STREAMED)
+        raise ProblemError(UNKNOWN_TOPIC, f"{name[:80]!r} is not streamed; these are: {known}.") from None
+
+
+def _book_key(text: str) -> bytes:
+    venue, _, symbol = text.partition(":")
+    return book_id(venue, symbol).key
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101 -- registered for nothing else
+    return Response(error.body(), error.status, dict(error.headers), MEDIA_TYPE)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 -- registered for nothing else
+    inside = [
+        {**details, "loc": details["loc"][1:]} for details in error.errors()
+    ]  # "query" says nothing new
+    return await _problem(request, invalid(field_errors(inside)))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 -- registered for nothing else
+    path = request.url.path[:200]
+    if error.status_code == METHOD_NOT_ALLOWED.status:
+        problem = ProblemError(METHOD_NOT_ALLOWED, f"{path} cannot be asked by {request.method[:20]}.")
+        answer = await _problem(request, problem)
+        answer.headers.update(error.headers or {})
+        return answer
+    return await _problem(request, ProblemError(UNKNOWN_ROUTE, f"There is no {path}; see /docs."))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    request.scope[FAILURE_TOLD] = True
+    with correlated(request.scope["correlation_id"]):
+        facts = {"method": request.method, "path": request.url.path[:200]}
+        _log.error("request_failed", exc_info=error, extra=facts)
+    return await _problem(
+        request, ProblemError(INTERNAL, "The gateway failed on this request; its log says why.")
+    )
+
+
+async def _left(request: Request, _error: Exception) -> Response:
+    return await _problem(request, ProblemError(NOT_JSON, "The connection closed before the body's end."))
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        document.setdefault("components", {})["schemas"] = contract.components()
+        app.openapi_schema = document
+    return app.openapi_schema

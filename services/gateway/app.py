@@ -1,0 +1,250 @@
+"""The gateway's shell: it follows the views, sends the commands, and wires both to HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.errors import KafkaError
+
+from libs.common.kafka import MissingTopicError, Publisher, Reader, create_topics, follow, partition_counts
+from libs.common.metrics import CONTENT_TYPE, Family, create_registry, exposition
+from libs.common.topics import L2_BOOK_TOPS
+from services.gateway.answers import ReadyAnswer, ViewLag
+from services.gateway.api import Parts, create_api
+from services.gateway.books import Books
+from services.gateway.commands import Changes, Commands
+from services.gateway.edge import Edge
+from services.gateway.problems import not_ready
+from services.gateway.stream import Hub
+from services.gateway.traffic import Traffic
+from services.gateway.views import GatewayViews
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from typing import Never
+
+    from fastapi import FastAPI
+    from starlette.types import Receive, Scope, Send
+
+    from libs.common.cloudevents import Headers
+    from libs.common.events import Event
+    from libs.common.topics import Topic
+    from services.gateway.settings import GatewaySettings
+    from services.gateway.sse import Start
+
+PROBE_S: Final = 1.0  # between two questions whether Kafka answers
+SWEEP_S: Final = 300.0  # between two deletions of old replies
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(settings: GatewaySettings) -> Gateway:
+    """Return the gateway; called on the event loop that will serve it."""
+    return Gateway(settings)
+
+
+class KafkaLink:
+    """What the gateway has of Kafka: a publisher once it is up, and when it answered last."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._publisher: Publisher | None = None
+        self._answered_s: float | None = None  # monotonic
+        self._away_because = "no answer yet"
+        self.refused: asyncio.Future[Never] = asyncio.get_running_loop().create_future()
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Publisher]:
+        """Create the topics and connect the publisher, waiting for Kafka as long as the settings say."""
+        await create_topics(self._settings)
+        async with Publisher(self._settings, compress=False) as publisher:
+            self._publisher = publisher
+            try:
+                yield publisher
+            finally:
+                self._publisher = None
+
+    async def send_and_wait(
+        self, topic: Topic, key: bytes, event: Event | None, ts: int, headers: Headers = ()
+    ) -> None:
+        """Send a message and wait until Kafka has it.
+
+        Raises
+        ------
+        ProblemError
+            503 before Kafka is there, or if it refused the message; then the process ends, for the producer may
+            be of no more use.
+        """
+        if self._publisher is None:
+            raise not_ready("Kafka is not there yet.")
+        try:
+            await self._publisher.send_and_wait(topic, key, event, ts, headers)
+        except KafkaError as error:
+            if not self.refused.done():
+                self.refused.set_exception(error)
+            raise not_ready(f"Kafka refused the message: {type(error).__name__}.") from error
+
+    async def probe(self) -> Never:
+        """Ask Kafka again and again whether it is there."""
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.kafka_silence_s):
+                    await partition_counts(self._settings, [L2_BOOK_TOPS])
+            except (KafkaError, MissingTopicError, TimeoutError, OSError) as error:
+                self._tell(str(error) or type(error).__name__)
+            else:
+                self._tell("")
+                self._answered_s = time.monotonic()
+            await asyncio.sleep(PROBE_S)
+
+    def require_answer(self) -> None:
+        """Refuse while Kafka is away.
+
+        Raises
+        ------
+        ProblemError
+            503 if the last answer is older than the settings allow.
+        """
+        silent_s = float("inf") if self._answered_s is None else time.monotonic() - self._answered_s
+        if silent_s > self._settings.kafka_silence_s:
+            servers = self._settings.kafka_bootstrap_servers
+            raise not_ready(f"Kafka at {servers} does not answer: {self._away_because}.")
+
+    def _tell(self, away_because: str) -> None:
+        if bool(away_because) != bool(self._away_because):
+            facts = {"servers": self._settings.kafka_bootstrap_servers, "reason": away_because}
+            _log.log(
+                logging.WARNING if away_because else logging.INFO,
+                "kafka_away" if away_because else "kafka_answers",
+                extra=facts if away_because else {"servers": facts["servers"]},
+            )
+        self._away_because = away_because
+
+
+class Gateway:
+    """The ASGI app; `failed` is done when the process must end."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._settings = settings
+        self._views = GatewayViews(settings.l2_silence_s)
+        self._changes = Changes()
+        self._link = KafkaLink(settings)
+        self._books = Books(self._views)
+        self._commands = Commands(settings, self._views, self._changes, self._link, time.time_ns)
+        self._hub = Hub(settings, self._open_source)
+        self._registry = create_registry(self._families)
+        traffic = Traffic()
+        self._registry.register(traffic)
+        parts = Parts(self._books, self._commands, self._hub, self._readiness, self._metrics, time.time_ns)
+        api = create_api(parts, self._lifespan)
+        self._edge = Edge(api, self._books, traffic, clock=time.time_ns, stopwatch=time.perf_counter)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or the server's lifespan."""
+        await self._edge(scope, receive, send)
+
+    async def close_streams(self) -> None:
+        """End all open streams, so that their connections can close."""
+        await self._hub.close()
+
+    @asynccontextmanager
+    async def _lifespan(self, _api: FastAPI) -> AsyncIterator[None]:
+        running = asyncio.create_task(self._run(), name="gateway")
+        running.add_done_callback(self._ended)
+        try:
+            yield
+        finally:
+            await self._hub.close()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)  # its failure is in `failed`
+
+    async def _run(self) -> None:
+        async with self._link.connected() as publisher, asyncio.TaskGroup() as tasks:
+            tasks.create_task(publisher.watch())
+            tasks.create_task(_failure_of(self._link.refused))
+            tasks.create_task(_failure_of(self._hub.failed))
+            tasks.create_task(self._link.probe())
+            tasks.create_task(self._follow(publisher))
+            tasks.create_task(self._sweep())
+
+    async def _follow(self, publisher: Publisher) -> None:
+        told = False
+        batches = follow(self._settings, self._views.all, on_undecodable=publisher.reject)
+        async with aclosing(batches):
+            async for batch in batches:
+                if batch:
+                    self._changes.announce()
+                if not told and self._views.ready:
+                    told = True
+                    keys = {view.topic.name: len(view.items) for view in self._views.all}
+                    _log.info("views_ready", extra=keys)
+
+    async def _sweep(self) -> Never:
+        while True:
+            await self._changes.until(lambda: self._views.ready)
+            forgotten = await self._commands.forget_old_replies()
+            if forgotten:
+                _log.info("replies_forgotten", extra={"count": forgotten})
+            await asyncio.sleep(SWEEP_S)
+
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        if not running.cancelled() and not self.failed.done():
+            self.failed.set_exception(running.exception() or AssertionError("the gateway stopped by itself"))
+
+    def _open_source(self, topics: Sequence[Topic], start: Start) -> Reader:
+        return Reader(self._settings, topics, start=start)
+
+    def _readiness(self) -> ReadyAnswer:
+        self._link.require_answer()
+        self._views.require_ready()
+        return ReadyAnswer(
+            status="ready",
+            views=tuple(
+                ViewLag(topic=view.topic.name, ready=view.ready, lag=view.lag(), keys=len(view.items))
+                for view in self._views.all
+            ),
+        )
+
+    def _metrics(self) -> tuple[bytes, str]:
+        return exposition(self._registry), CONTENT_TYPE
+
+    def _families(self) -> Iterator[Family]:
+        views = {(view.topic.name,): view for view in self._views.all}
+        yield Family(
+            "bookrunner_gateway_view_lag_messages",
+            "Messages a view is behind its log",
+            "gauge",
+            ("topic",),
+            {name: view.lag() for name, view in views.items()},
+        )
+        yield Family(
+            "bookrunner_gateway_view_keys",
+            "Keys in a view",
+            "gauge",
+            ("topic",),
+            {name: len(view.items) for name, view in views.items()},
+        )
+        yield Family(
+            "bookrunner_gateway_pages_encoded_total",
+            "Book answers encoded; all others came from memory",
+            "counter",
+            (),
+            {(): self._books.encoded},
+        )
+        yield Family("bookrunner_gateway_streams", "Open streams", "gauge", (), {(): self._hub.open_streams})
+        yield Family(
+            "bookrunner_gateway_stream_dropped_total",
+            "Messages that a slow client of a stream did not get",
+            "counter",
+            (),
+            {(): self._hub.dropped},
+        )
+
+
+async def _failure_of(future: asyncio.Future[Never]) -> None:
+    await asyncio.shield(future)

@@ -1,0 +1,116 @@
+"""What callers may send: bodies and headers, checked before anything else sees them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic_core import from_json
+
+from services.gateway.problems import (
+    INVALID,
+    NOT_JSON,
+    TOO_LARGE,
+    WRONG_MEDIA_TYPE,
+    FieldError,
+    ProblemError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic_core import ErrorDetails
+
+MAX_BODY: Final = 64 * 1024  # bytes
+MAX_FIELD_ERRORS: Final = 20
+_MEDIA_TYPE: Final = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class Body(BaseModel):
+    """A JSON object: no unknown fields, no other types, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class SubscriptionBody(Body):
+    """A wish for a book."""
+
+    venue: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+    symbol: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+
+
+BodyT = TypeVar("BodyT", bound=Body)
+
+
+def require_json(content_type: str | None) -> None:
+    """Refuse a body that is not declared as JSON.
+
+    Raises
+    ------
+    ProblemError
+        415 for any other media type, or none.
+    """
+    if content_type is None or not _MEDIA_TYPE.fullmatch(content_type.strip()):
+        raise ProblemError(WRONG_MEDIA_TYPE, "Send the body as Content-Type: application/json.")
+
+
+def too_large() -> ProblemError:
+    """Return the problem of a body over `MAX_BODY`."""
+    return ProblemError(TOO_LARGE, f"The body is over {MAX_BODY} bytes.")
+
+
+def parse_body(model: type[BodyT], raw: bytes) -> BodyT:
+    """Return the checked body.
+
+    Raises
+    ------
+    ProblemError
+        400 if `raw` is not JSON, 422 with every wrong field if it is not what `model` says.
+
+    Notes
+    -----
+    NaN and Infinity are no JSON, but several clients write them: they are read as numbers and refused by their field.
+    """
+    try:
+        value = from_json(raw, allow_inf_nan=True)
+    except ValueError as error:
+        raise ProblemError(NOT_JSON, f"The body is not JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise invalid([FieldError("", "the body must be a JSON object")])
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid(field_errors(error.errors(include_url=False, include_input=False))) from error
+
+
+def field_errors(errors: Sequence[ErrorDetails]) -> list[FieldError]:
+    """Return pydantic's errors as ours; a path part from the caller is cut at 64 characters."""
+    return [FieldError(".".join(str(part)[:64] for part in error["loc"]), error["msg"]) for error in errors]
+
+
+def invalid(errors: Sequence[FieldError]) -> ProblemError:
+    """Return the problem of these fields."""
+    kept = tuple(errors[:MAX_FIELD_ERRORS])
+    detail = "; ".join(f"{error.field}: {error.message}" if error.field else error.message for error in kept)
+    return ProblemError(INVALID, f"{detail}.", errors=kept)
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """Return the caller's Idempotency-Key.
+
+    Raises
+    ------
+    ProblemError
+        422 if it is not 1 to 255 visible ASCII characters.
+    """
+    if header is None or _IDEMPOTENCY_KEY.fullmatch(header):
+        return header
+    raise invalid([FieldError("Idempotency-Key", "must be 1 to 255 visible ASCII characters")])
+
+
+def request_hash(method: str, path: str, raw: bytes) -> str:
+    """Return what tells one request under an Idempotency-Key from another."""
+    return hashlib.sha256(b"\n".join((method.encode(), path.encode(), raw))).hexdigest()

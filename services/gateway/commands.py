@@ -1,0 +1,238 @@
+"""Turn wishes into messages, and answer when the message that each of them caused arrives.
+
+A shell: it waits on the loop's clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from libs.common.cloudevents import CloudEvent
+from libs.common.events import IdempotentReply, Subscribed
+from libs.common.topics import GATEWAY_IDEMPOTENCY, L2_SUBSCRIPTIONS
+from services.gateway.answers import NS_PER_S, SubscriptionAnswer, encode
+from services.gateway.books import not_subscribed, require_listed
+from services.gateway.problems import KEY_REUSED, NO_ANSWER, TOO_MANY, ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from libs.common.cloudevents import Headers
+    from libs.common.events import Event
+    from libs.common.topics import Topic
+    from services.gateway.books import BookId
+    from services.gateway.settings import GatewaySettings
+    from services.gateway.views import GatewayViews
+
+SOURCE: Final = "/services/gateway"
+
+
+class Writer(Protocol):
+    """What sends a message and waits until Kafka has it."""
+
+    async def send_and_wait(
+        self, topic: Topic, key: bytes, event: Event | None, ts: int, headers: Headers = ()
+    ) -> object:
+        """Send `event`, or a tombstone, with Kafka timestamp `ts` (ns UTC)."""
+
+
+class Command(NamedTuple):
+    """Who asks: the same request under the same Idempotency-Key has the same id."""
+
+    id: UUID
+    correlation_id: str
+
+    @classmethod
+    def of(cls, route: str, key: str | None, correlation_id: str) -> Command:
+        """Return the command that a request to `route` is."""
+        asked = f"correlation {correlation_id}" if key is None else f"key {key}"
+        return cls(uuid5(NAMESPACE_URL, f"{route} {asked}"), correlation_id)
+
+    def headers(self, kind: str, now: int) -> Headers:
+        """Return the CloudEvents headers of the message that carries this command."""
+        return CloudEvent(self.id, kind, SOURCE, now, self.correlation_id, causation_id=None).headers()
+
+
+class Reply(NamedTuple):
+    """A success, and whether it is an old one told again."""
+
+    status: int
+    body: bytes
+    replayed: bool = False
+
+
+class Changes:
+    """Wakes those who wait for something to become true of the views."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def announce(self) -> None:
+        """Let everyone look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until(self, is_true: Callable[[], bool]) -> None:
+        """Return as soon as `is_true` after a change."""
+        while not is_true():
+            await self._changed.wait()
+
+
+class _Turns:
+    """One at a time per key; a key without a caller takes no room."""
+
+    def __init__(self) -> None:
+        self._locks: dict[bytes, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def of(self, key: bytes) -> AsyncIterator[None]:
+        lock, callers = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, callers + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, callers = self._locks.pop(key)
+            if callers > 1:
+                self._locks[key] = (lock, callers - 1)
+
+
+class Commands:
+    """The routes that change something."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        views: GatewayViews,
+        changes: Changes,
+        writer: Writer,
+        clock: Callable[[], int],
+    ) -> None:
+        self._views = views
+        self._changes = changes
+        self._writer = writer
+        self._clock = clock  # int ns UTC
+        self._timeout_s = settings.command_timeout_s
+        self._ttl_ns = settings.idempotency_ttl_s * NS_PER_S
+        self._max_keys = settings.idempotency_max_keys
+        self._turns = _Turns()
+
+    async def subscribe(self, book: BookId, command: Command) -> Reply:
+        """Ask for a book; 201 as soon as l2 says anything about it, 200 if it is there already.
+
+        Raises
+        ------
+        ProblemError
+            404 if the venue does not list the symbol, 504 if l2 says nothing in time.
+        """
+        async with self._turns.of(b"book " + book.key):
+            views = self._views
+            views.require_ready()
+            wanted = book.key in views.subscriptions.items
+            if wanted and book.key in views.healths.items:
+                return self._subscription(200, book)
+            if not wanted:
+                require_listed(book)
+            async with self._answer_in_time(command, f"l2 did not take {book.venue} {book.symbol} up"):
+                before = views.healths.items.get(book.key)
+                now = self._clock()
+                wish = Subscribed(venue=book.venue, symbol=book.symbol, requested_ts=now)
+                headers = command.headers("Subscribed", now)
+                await self._writer.send_and_wait(L2_SUBSCRIPTIONS, book.key, wish, now, headers)
+                await self._changes.until(
+                    lambda: (
+                        book.key in views.subscriptions.items
+                        and views.healths.items.get(book.key) not in (None, before)
+                    )
+                )
+            return self._subscription(201, book)
+
+    async def unsubscribe(self, book: BookId, command: Command) -> Reply:
+        """End a book; 200 as soon as l2 has dropped it.
+
+        Raises
+        ------
+        ProblemError
+            404 if the book is not subscribed, 504 if l2 does not drop it in time.
+        """
+        async with self._turns.of(b"book " + book.key):
+            views = self._views
+            views.require_ready()
+            if not views.is_subscribed(book.key):
+                raise not_subscribed(book)
+            async with self._answer_in_time(command, f"l2 did not drop {book.venue} {book.symbol}"):
+                now = self._clock()
+                headers = command.headers("Unsubscribed", now)
+                await self._writer.send_and_wait(L2_SUBSCRIPTIONS, book.key, None, now, headers)
+                await self._changes.until(
+                    lambda: not views.is_subscribed(book.key) and book.key not in views.tops.items
+                )
+            gone = SubscriptionAnswer(venue=book.venue, symbol=book.symbol, state="UNSUBSCRIBED")
+            return Reply(200, encode(gone))
+
+    async def once(
+        self, key: str | None, request_hash: str, command: Command, execute: Callable[[], Awaitable[Reply]]
+    ) -> Reply:
+        """Execute a request, or answer again what was answered under its Idempotency-Key.
+
+        Only a success is kept: after a problem the same key may try again, and its command has the same id.
+
+        Raises
+        ------
+        ProblemError
+            409 if the key belongs to another request, 503 if no more keys can be kept, 504 if the reply could
+            not be kept in time, and whatever `execute` raises.
+        """
+        if key is None:
+            return await execute()
+        name = key.encode()
+        async with self._turns.of(b"key " + name):
+            self._views.require_ready()
+            kept = self._kept(name)
+            if kept is not None:
+                if kept.request_hash != request_hash:
+                    raise ProblemError(KEY_REUSED, f"The Idempotency-Key {key!r} came with another request.")
+                return Reply(kept.status, kept.body, replayed=True)
+            if len(self._views.replies.items) >= self._max_keys:
+                raise ProblemError(
+                    TOO_MANY, f"{self._max_keys} Idempotency-Keys are in use.", retry_after_s=60
+                )
+            reply = await execute()
+            async with self._answer_in_time(command, "The reply could not be kept"):
+                now = self._clock()
+                answered = IdempotentReply(
+                    request_hash=request_hash, status=reply.status, body=reply.body, ts=now
+                )
+                await self._writer.send_and_wait(GATEWAY_IDEMPOTENCY, name, answered, now)
+                await self._changes.until(lambda: self._kept(name) == answered)
+            return reply
+
+    async def forget_old_replies(self) -> int:
+        """Delete the replies that are older than their time, and return how many."""
+        forgotten = 0
+        for name in [name for name in self._views.replies.items if self._kept(name) is None]:
+            async with self._turns.of(b"key " + name):
+                if self._kept(name) is None:  # no request renewed it meanwhile
+                    await self._writer.send_and_wait(GATEWAY_IDEMPOTENCY, name, None, self._clock())
+                    forgotten += 1
+        return forgotten
+
+    def _kept(self, name: bytes) -> IdempotentReply | None:
+        reply = self._views.replies.items.get(name)
+        return reply if reply is not None and self._clock() - reply.ts < self._ttl_ns else None
+
+    def _subscription(self, status: int, book: BookId) -> Reply:
+        state = self._views.shown(book.key, self._clock()).state
+        return Reply(status, encode(SubscriptionAnswer(venue=book.venue, symbol=book.symbol, state=state)))
+
+    @asynccontextmanager
+    async def _answer_in_time(self, command: Command, failed: str) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                yield
+        except TimeoutError as error:
+            detail = f"{failed} within {self._timeout_s:g} s."
+            raise ProblemError(NO_ANSWER, detail, command_id=str(command.id)) from error

@@ -1,0 +1,225 @@
+"""What OpenAPI says about the routes: schemas from the types that are really encoded, examples, problems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from pydantic.json_schema import models_json_schema
+
+from services.gateway.answers import (
+    BookAnswer,
+    BookSummary,
+    HealthAnswer,
+    ReadyAnswer,
+    SubscriptionAnswer,
+)
+from services.gateway.bodies import SubscriptionBody
+from services.gateway.problems import (
+    BOOK_NOT_SYNCED,
+    INVALID,
+    KEY_REUSED,
+    MEDIA_TYPE,
+    NO_ANSWER,
+    NOT_JSON,
+    NOT_READY,
+    NOT_SUBSCRIBED,
+    TOO_LARGE,
+    TOO_MANY,
+    UNKNOWN_SYMBOL,
+    UNKNOWN_TOPIC,
+    UNKNOWN_VENUE,
+    WRONG_MEDIA_TYPE,
+    ProblemDocument,
+    ProblemType,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+JSON: Final = "application/json"
+REF: Final = "#/components/schemas/{name}"
+DESCRIPTION: Final = """\
+Order books, verified message by message against the exchanges' own sequence numbers and checksums, from
+materialised Kafka topics. Prices are in quote units and sizes in base units, both JSON numbers; times are
+milliseconds since 1970 UTC; symbols are canonical `BASE-QUOTE`, and `BTCUSDT`, `BTC/USDT` and lower case are
+understood. Errors are `application/problem+json` (RFC 9457). Every answer carries `X-Correlation-Id`: yours, if you
+sent one of 1-128 characters `A-Za-z0-9._:-`.
+"""
+
+BOOK_EXAMPLE: Final = {
+    "venue": "binance",
+    "symbol": "BTC-USDT",
+    "bids": [[60000.1, 0.52], [60000.0, 1.2]],
+    "asks": [[60000.2, 0.31], [60000.5, 2.0]],
+    "seq": 48211,
+    "ts": 1767225600123,
+    "state": "LIVE",
+    "epoch": 1767225541000,
+    "venueSeq": 51098765432,
+    "features": {
+        "mid": 60000.15,
+        "microprice": 60000.1627,
+        "spreadBps": 0.0167,
+        "obi": -0.147,
+        "depthBid": 14.2,
+        "depthAsk": 11.9,
+        "depthTruncated": False,
+        "tradeImbalance": 0.08,
+    },
+    "receivedTs": 1767225600131,
+    "reason": "the snapshot joins the stream",
+}
+SUMMARY_EXAMPLE: Final = {
+    "venue": "binance",
+    "symbol": "BTC-USDT",
+    "state": "LIVE",
+    "epoch": 1767225541000,
+    "seq": 48211,
+    "ts": 1767225600123,
+    "bestBid": 60000.1,
+    "bestAsk": 60000.2,
+    "gaps": 0,
+    "resyncs": 1,
+    "checksumFailures": 0,
+    "ageMs": 41.7,
+    "reason": "the snapshot joins the stream",
+}
+SUBSCRIPTION_EXAMPLE: Final = {"venue": "binance", "symbol": "BTC-USDT", "state": "SYNCING"}
+STREAM_EXAMPLE: Final = (
+    "event: l2.trades.v1\nid: l2.trades.v1:3:1042\n"
+    'data: {"type":"Trade","venue":"binance","symbol":"BTC-USDT","tradeId":"77","price":60000.1,"size":0.02,'
+    '"side":"buy","venueTs":1767225600123,"receivedTs":1767225600131}\n\n'
+)
+
+IDEMPOTENCY_HEADER: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "1-255 visible ASCII characters. A repeated request gets the first reply again, marked "
+    "`Idempotency-Replayed: true`, for 24 hours and over restarts; only successes are kept.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
+
+def reference(kind: type) -> dict[str, Any]:
+    """Return the schema that refers to this type's component."""
+    return {"$ref": REF.format(name=kind.__name__)}
+
+
+def success(
+    description: str, schema: Mapping[str, Any], example: object, media_type: str = JSON
+) -> dict[str, Any]:
+    """Return what OpenAPI says of a good answer."""
+    return {"description": description, "content": {media_type: {"schema": dict(schema), "example": example}}}
+
+
+def problems(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI says of the problems a route may answer with, by status."""
+    said: dict[int | str, dict[str, Any]] = {}
+    for problem in types:
+        example = {
+            "type": problem.uri,
+            "title": problem.title,
+            "status": problem.status,
+            "detail": problem.remedy,
+        }
+        answer = said.setdefault(
+            problem.status,
+            {
+                "description": problem.title,
+                "content": {MEDIA_TYPE: {"schema": reference(ProblemDocument), "examples": {}}},
+            },
+        )
+        if problem.title not in answer["description"]:
+            answer["description"] += f"; or: {problem.title}"
+        answer["content"][MEDIA_TYPE]["examples"][problem.slug] = {"value": example}
+        if problem.status == 503:  # noqa: PLR2004 -- RFC 9110 section 15.6.4, where Retry-After belongs
+            answer["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+    return said
+
+
+def components() -> dict[str, Any]:
+    """Return the schemas of everything the gateway encodes or accepts."""
+    answers = (BookAnswer, BookSummary, SubscriptionAnswer, ReadyAnswer, HealthAnswer, ProblemDocument)
+    _, encoded = msgspec.json.schema_components(answers, ref_template=REF)
+    _, accepted = models_json_schema(
+        [(SubscriptionBody, "validation")], ref_template=REF.replace("{name}", "{model}")
+    )
+    return {**encoded, **accepted["$defs"]}
+
+
+BOOKS_ANSWERS: Final = {
+    200: success(
+        "By venue and symbol.",
+        {"type": "array", "items": reference(BookSummary)},
+        [SUMMARY_EXAMPLE],
+    ),
+    **problems(NOT_READY),
+}
+BOOK_ANSWERS: Final = {
+    200: success("The best levels.", reference(BookAnswer), BOOK_EXAMPLE),
+    **problems(UNKNOWN_VENUE, UNKNOWN_SYMBOL, NOT_SUBSCRIBED, INVALID, BOOK_NOT_SYNCED, NOT_READY),
+}
+SUBSCRIBE_ANSWERS: Final = {
+    201: success(
+        "The l2 service has taken it up.",
+        reference(SubscriptionAnswer),
+        SUBSCRIPTION_EXAMPLE,
+    ),
+    200: success(
+        "It was subscribed already.",
+        reference(SubscriptionAnswer),
+        SUBSCRIPTION_EXAMPLE | {"state": "LIVE"},
+    ),
+    **problems(
+        NOT_JSON,
+        UNKNOWN_VENUE,
+        UNKNOWN_SYMBOL,
+        KEY_REUSED,
+        TOO_LARGE,
+        WRONG_MEDIA_TYPE,
+        INVALID,
+        NOT_READY,
+        TOO_MANY,
+        NO_ANSWER,
+    ),
+}
+UNSUBSCRIBE_ANSWERS: Final = {
+    200: success(
+        "The l2 service has dropped it.",
+        reference(SubscriptionAnswer),
+        SUBSCRIPTION_EXAMPLE | {"state": "UNSUBSCRIBED"},
+    ),
+    **problems(UNKNOWN_VENUE, UNKNOWN_SYMBOL, NOT_SUBSCRIBED, INVALID, NOT_READY, NO_ANSWER),
+}
+STREAM_ANSWERS: Final = {
+    200: success(
+        "Server-sent events, until you leave.",
+        {"type": "string"},
+        STREAM_EXAMPLE,
+        media_type="text/event-stream",
+    ),
+    **problems(UNKNOWN_TOPIC, UNKNOWN_VENUE, UNKNOWN_SYMBOL, INVALID, NOT_READY, TOO_MANY),
+}
+HEALTHZ_ANSWERS: Final = {200: success("Yes.", reference(HealthAnswer), {"status": "alive"})}
+READYZ_ANSWERS: Final = {
+    200: success(
+        "Kafka answers and every view has caught up.",
+        reference(ReadyAnswer),
+        {"status": "ready", "views": [{"topic": "l2.book-tops.v1", "ready": True, "lag": 0, "keys": 6}]},
+    ),
+    **problems(NOT_READY),
+}
+SUBSCRIBE_REQUEST: Final[dict[str, Any]] = {
+    "parameters": [IDEMPOTENCY_HEADER],
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": reference(SubscriptionBody),
+                "example": {"venue": "binance", "symbol": "BTCUSDT"},
+            }
+        },
+    },
+}

@@ -1,0 +1,171 @@
+"""Everything that can go wrong for a caller, as RFC 9457 problem documents.
+
+References
+----------
+RFC 9457, Problem Details for HTTP APIs, https://www.rfc-editor.org/rfc/rfc9457 (read 2026-11).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """One kind of problem; its `type` is the place in ``/docs`` that explains it."""
+
+    slug: str
+    status: int
+    title: str
+    remedy: str
+
+    @property
+    def uri(self) -> str:
+        """The document's `type` (RFC 9457 section 3.1.1)."""
+        return f"/docs#{self.slug}"
+
+
+NOT_JSON: Final = ProblemType(
+    "not-json", 400, "The body is not JSON", "Send one JSON object in UTF-8 (RFC 8259)."
+)
+UNKNOWN_ROUTE: Final = ProblemType("unknown-route", 404, "No such route", "The routes are listed in /docs.")
+UNKNOWN_VENUE: Final = ProblemType(
+    "unknown-venue", 404, "No such venue", "Use one of the venue ids in the detail."
+)
+UNKNOWN_SYMBOL: Final = ProblemType(
+    "unknown-symbol", 404, "No such symbol", "Use one of the symbols in the detail, like BTC-USDT or BTCUSDT."
+)
+NOT_SUBSCRIBED: Final = ProblemType(
+    "not-subscribed",
+    404,
+    "No such book",
+    'POST {"venue": …, "symbol": …} to /api/l2/subscriptions; GET /api/l2 lists the books there are.',
+)
+UNKNOWN_TOPIC: Final = ProblemType(
+    "unknown-topic", 404, "No such topic", "Use one of the topics in the detail."
+)
+METHOD_NOT_ALLOWED: Final = ProblemType(
+    "method-not-allowed", 405, "This route has no such method", "The header Allow lists those it has."
+)
+KEY_REUSED: Final = ProblemType(
+    "idempotency-key-reused",
+    409,
+    "The Idempotency-Key belongs to another request",
+    "Repeat the same body under the same key; take a new key for a new request.",
+)
+TOO_LARGE: Final = ProblemType("too-large", 413, "The body is too large", "Send at most 64 KiB.")
+URI_TOO_LONG: Final = ProblemType("uri-too-long", 414, "The address is too long", "Send at most 8 KiB.")
+WRONG_MEDIA_TYPE: Final = ProblemType(
+    "wrong-media-type", 415, "The body is not application/json", "Send Content-Type: application/json."
+)
+INVALID: Final = ProblemType(
+    "invalid", 422, "A field is invalid", "`errors` names each field and what is wrong with it."
+)
+HEADERS_TOO_LARGE: Final = ProblemType(
+    "headers-too-large", 431, "The headers are too large", "Send at most 32 KiB of headers."
+)
+INTERNAL: Final = ProblemType(
+    "internal", 500, "The gateway failed", "The log has the reason under the X-Correlation-Id of this answer."
+)
+NOT_READY: Final = ProblemType(
+    "not-ready", 503, "The gateway is not ready", "Retry after the seconds in Retry-After; /readyz says why."
+)
+BOOK_NOT_SYNCED: Final = ProblemType(
+    "book-not-synced",
+    503,
+    "The book has not synchronised yet",
+    "Retry after the seconds in Retry-After; GET /api/l2 shows its state.",
+)
+TOO_MANY: Final = ProblemType(
+    "too-many", 503, "A limit of the gateway is reached", "Retry after the seconds in Retry-After."
+)
+NO_ANSWER: Final = ProblemType(
+    "no-answer",
+    504,
+    "No answer came in time",
+    "The command may still be carried out. Retry under the same Idempotency-Key, or look at the state.",
+)
+
+PROBLEM_TYPES: Final = tuple(value for value in list(globals().values()) if isinstance(value, ProblemType))
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with one field; `field` is its path, empty for the whole body."""
+
+    field: str
+    message: str
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The body of every answer that is no success."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+    command_id: str | None = None
+
+
+class ProblemError(Exception):
+    """A request that cannot be answered as asked.
+
+    Parameters
+    ----------
+    retry_after_s
+        Whole seconds after which a retry makes sense.
+    command_id
+        Of a command that was sent and not answered.
+    """
+
+    def __init__(
+        self,
+        problem: ProblemType,
+        detail: str,
+        *,
+        errors: tuple[FieldError, ...] = (),
+        retry_after_s: int | None = None,
+        command_id: str | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.problem = problem
+        self.detail = detail
+        self.errors = errors
+        self.retry_after_s = retry_after_s
+        self.command_id = command_id
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.problem.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that go with the document."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+
+    def body(self) -> bytes:
+        """Return the document as JSON."""
+        return msgspec.json.encode(
+            ProblemDocument(
+                type=self.problem.uri,
+                title=self.problem.title,
+                status=self.problem.status,
+                detail=self.detail,
+                errors=self.errors,
+                command_id=self.command_id,
+            )
+        )
+
+
+def not_ready(what: str) -> ProblemError:
+    """Return the problem of a question asked before the state to answer it is there."""
+    return ProblemError(NOT_READY, what, retry_after_s=1)

@@ -1,0 +1,64 @@
+"""The topics the gateway materialises, and what it knows from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from libs.common.topics import (
+    GATEWAY_IDEMPOTENCY,
+    L2_BOOK_HEALTH,
+    L2_BOOK_TOPS,
+    L2_SUBSCRIPTIONS,
+)
+from libs.common.views import View
+from services.gateway.answers import NS_PER_S, Shown, shown_state
+from services.gateway.problems import not_ready
+
+if TYPE_CHECKING:
+    from libs.common.events import BookHealth, BookTop, IdempotentReply, Subscribed
+
+
+class GatewayViews:
+    """The newest message per key of four compacted topics."""
+
+    def __init__(self, l2_silence_s: float) -> None:
+        self.subscriptions: View[Subscribed] = View(L2_SUBSCRIPTIONS)
+        self.tops: View[BookTop] = View(L2_BOOK_TOPS)
+        self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
+        self.replies: View[IdempotentReply] = View(GATEWAY_IDEMPOTENCY)
+        self.all = (self.subscriptions, self.tops, self.healths, self.replies)
+        self._silence_ns = round(l2_silence_s * NS_PER_S)
+
+    @property
+    def ready(self) -> bool:
+        """Every view has caught up with its log as it was at the start."""
+        return all(view.ready for view in self.all)
+
+    def require_ready(self) -> None:
+        """Refuse to answer from state that is still being read.
+
+        Raises
+        ------
+        ProblemError
+            503 while a view is behind.
+        """
+        if not self.ready:
+            behind = ", ".join(view.topic.name for view in self.all if not view.ready)
+            raise not_ready(f"Still reading {behind}.")
+
+    def is_subscribed(self, key: bytes) -> bool:
+        """Tell whether a book is wanted, or still kept by l2."""
+        return key in self.subscriptions.items or key in self.healths.items
+
+    def subscribed(self) -> list[bytes]:
+        """Return the keys of all such books, in order."""
+        return sorted(self.subscriptions.items.keys() | self.healths.items.keys())
+
+    def shown(self, key: bytes, now: int) -> Shown:
+        """Return the state of the book under `key` as callers see it."""
+        return shown_state(
+            self.healths.items.get(key),
+            has_top=key in self.tops.items,
+            now=now,
+            silence_ns=self._silence_ns,
+        )

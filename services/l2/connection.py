@@ -1,0 +1,79 @@
+"""The socket shell: one task per connection and per REST request; each reports and never decides."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import websockets
+
+from services.l2.messages import Fetch, FrameReceived, OpenSocket, ReplyReceived, SocketClosed, SocketOpened
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from services.l2.messages import L2Message
+
+    Report = Callable[[L2Message], Awaitable[None]]
+
+OPEN_TIMEOUT_S: Final = 10.0
+PONG_TIMEOUT_S: Final = 20.0
+REPLY_TIMEOUT_S: Final = 15.0
+MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
+QUEUED_FRAMES: Final = 1024  # with more unread, the socket is not read, and the exchange feels it
+
+
+async def run_socket(order: OpenSocket, report: Report, max_frame_bytes: int) -> None:
+    """Connect, subscribe, report every frame and at last the end."""
+    try:
+        async with websockets.connect(
+            order.url,
+            max_size=max_frame_bytes,
+            max_queue=QUEUED_FRAMES,
+            open_timeout=OPEN_TIMEOUT_S,
+            ping_timeout=PONG_TIMEOUT_S,
+            close_timeout=1.0,
+            compression=None,
+        ) as socket:
+            for frame in order.subscribe:
+                await socket.send(frame)
+            await report(SocketOpened(order.key, order.connection))
+            keeper = asyncio.create_task(_keep_alive(socket, order)) if order.ping else None
+            try:
+                while True:
+                    raw = await socket.recv(decode=False)
+                    await report(FrameReceived(order.key, order.connection, raw))
+            finally:
+                if keeper:
+                    keeper.cancel()
+    except (OSError, TimeoutError, websockets.WebSocketException) as error:
+        await report(SocketClosed(order.key, order.connection, f"{type(error).__name__}: {error}"))
+
+
+async def _keep_alive(socket: websockets.ClientConnection, order: OpenSocket) -> None:
+    assert order.ping is not None  # noqa: S101 -- the caller starts this task only then
+    try:
+        while True:
+            await asyncio.sleep(order.ping_interval_s)
+            await socket.send(order.ping)
+    except websockets.ConnectionClosed:
+        return  # the reader of the same socket reports the end
+
+
+async def fetch(order: Fetch, report: Report, http: aiohttp.ClientSession) -> None:
+    """GET and report the reply; no reply is reported with status 0 and the reason."""
+    retry_after: float | None = None
+    try:
+        async with http.get(order.url, timeout=aiohttp.ClientTimeout(total=REPLY_TIMEOUT_S)) as reply:
+            status = reply.status
+            text = reply.headers.get("Retry-After", "")
+            retry_after = float(text) if text.isdigit() else None
+            body = await reply.content.read(MAX_REPLY_BYTES + 1)
+            while len(body) <= MAX_REPLY_BYTES and (more := await reply.content.read(MAX_REPLY_BYTES)):
+                body += more
+        if len(body) > MAX_REPLY_BYTES:
+            status, body = 0, f"reply of more than {MAX_REPLY_BYTES} bytes".encode()
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        status, body = 0, f"{type(error).__name__}: {error}".encode()
+    await report(ReplyReceived(order.key, order.request, order.purpose, status, body, retry_after))

@@ -1,0 +1,276 @@
+"""Binance spot: REST snapshot, then diffs with ids ``U..u``.
+
+Source: github.com/binance/binance-spot-api-docs, `web-socket-streams.md` and `rest-api.md`, 2026-07-21.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType, field
+
+from libs.common.instruments import venue_of
+from services.l2.feeds.feed import (
+    Acknowledged,
+    BestQuote,
+    Heartbeat,
+    Refused,
+    Step,
+    VenueDelta,
+    VenueSnapshot,
+    VenueTrade,
+)
+from services.l2.feeds.frames import (
+    NS_PER_MS,
+    Book,
+    Changes,
+    Count,
+    EpochMs,
+    FrameDecoder,
+    Id,
+    Price,
+    Quantity,
+    Size,
+    bad_frame,
+)
+from services.l2.feeds.ohlc import OhlcRow, candles_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libs.common.events import Candle
+    from services.l2.feeds.feed import Interval, VenueMessage
+
+_VENUE: Final = "binance"
+_SNAPSHOT_LIMIT: Final = 5000  # levels a side, the most there is; weighs 250 of 6000 a minute
+_CANDLE_LIMIT: Final = 1000  # the most there is
+_HEARTBEAT: Final = (Heartbeat(),)
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: int
+    msg: str
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    """Any frame: stream and data, or the answer to a request."""
+
+    stream: str | UnsetType = UNSET
+    data: Raw | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+    error: _Error | UnsetType = UNSET
+    event: str | UnsetType = field(name="e", default=UNSET)
+
+
+class _Depth(msgspec.Struct, frozen=True, gc=False):
+    event: Literal["depthUpdate"] = field(name="e")
+    event_ms: EpochMs = field(name="E")
+    symbol: str = field(name="s")
+    first: Id = field(name="U")
+    last: Id = field(name="u")
+    bids: Changes = field(name="b")
+    asks: Changes = field(name="a")
+
+
+class _Trade(msgspec.Struct, frozen=True, gc=False):
+    event: Literal["trade"] = field(name="e")
+    symbol: str = field(name="s")
+    trade_id: Id = field(name="t")
+    price: Price = field(name="p")
+    size: Quantity = field(name="q")
+    trade_ms: EpochMs = field(name="T")
+    buyer_is_maker: bool = field(name="m")
+
+
+class _BookTicker(msgspec.Struct, frozen=True, gc=False):
+    symbol: str = field(name="s")
+    update_id: Id = field(name="u")
+    bid: Price = field(name="b")
+    bid_size: Size = field(name="B")
+    ask: Price = field(name="a")
+    ask_size: Size = field(name="A")
+
+
+class _Snapshot(msgspec.Struct, frozen=True, gc=False):
+    last_update_id: Id = field(name="lastUpdateId")
+    bids: Book
+    asks: Book
+
+
+class _Kline(msgspec.Struct, frozen=True, array_like=True):
+    open_ms: EpochMs
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Size
+    close_ms: EpochMs
+    quote_volume: float
+    trades: Count
+
+
+_frame: Final = FrameDecoder[_Frame](_VENUE, _Frame)
+_depth: Final = FrameDecoder[_Depth](_VENUE, _Depth)
+_trade: Final = FrameDecoder[_Trade](_VENUE, _Trade)
+_book_ticker: Final = FrameDecoder[_BookTicker](_VENUE, _BookTicker)
+_snapshot: Final = FrameDecoder[_Snapshot](_VENUE, _Snapshot)
+_klines: Final = FrameDecoder[tuple[_Kline, ...]](_VENUE, tuple[_Kline, ...])
+
+
+class BinanceFeed:
+    """Binance spot, one combined stream a symbol."""
+
+    venue = _VENUE
+    snapshot_by_rest = True
+    depth: int | None = None
+    silence_s = 10.0  # a diff comes every 100 ms while anything changes
+    ping_interval_s: float | None = None  # the server sends WebSocket pings every 20 s
+
+    def stream_url(self, base: str, symbol: str) -> str:
+        """Return the combined stream of diffs, trades and best quotes."""
+        name = _spelled(symbol).lower()
+        return f"{base}/stream?streams={name}@depth@100ms/{name}@trade/{name}@bookTicker"
+
+    def subscribe(self, symbol: str) -> tuple[str, ...]:  # noqa: ARG002 -- the address names the streams
+        """Return nothing: the address is the subscription."""
+        return ()
+
+    def ping(self) -> str:
+        """Refuse: there is no such frame."""
+        raise NotImplementedError("binance is kept alive by WebSocket pongs, not by frames")
+
+    def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
+        """Return what a frame says about `symbol`."""
+        frame = _frame.decode(raw)
+        if frame.stream is UNSET or frame.data is UNSET:
+            return _answer(frame, raw)
+        name, _, channel = frame.stream.partition("@")
+        spelled = _spelled(symbol)
+        if name.upper() != spelled:
+            return ()
+        if channel.startswith("depth"):
+            return _delta(frame.data, spelled)
+        if channel == "trade":
+            return _trades(frame.data, spelled)
+        if channel == "bookTicker":
+            return _best_quote(frame.data, spelled)
+        return _HEARTBEAT
+
+    def step(self, position: int | None, delta: VenueDelta) -> Step:
+        """Place a delta after the book's id.
+
+        Notes
+        -----
+        "If the event's last update ID (u) is less than the update ID of your local order book, ignore the
+        event. If the event's first update ID (U) is greater than your local order book's update ID + 1, you
+        have missed some events. Discard your local order book and restart the process." The buffered event
+        that contains the snapshot's id straddles it and is applied; u equal to it adds nothing.
+
+        References
+        ----------
+        web-socket-streams.md, "How to manage a local order book correctly", as corrected on 2025-11-12.
+        """
+        if position is None or delta.first is None or delta.last is None:
+            return Step.GAP
+        if delta.last <= position:
+            return Step.OLD
+        return Step.GAP if delta.first > position + 1 else Step.APPLY
+
+    def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
+        """Refuse: there is none."""
+        raise NotImplementedError("binance publishes no checksum")
+
+    def new_digit_book(self) -> None:
+        """Return nothing: there is no checksum to keep digits for."""
+
+    def snapshot_url(self, base: str, symbol: str) -> str:
+        """Return the address of the deepest snapshot."""
+        return f"{base}/api/v3/depth?symbol={_spelled(symbol)}&limit={_SNAPSHOT_LIMIT}"
+
+    def parse_snapshot(self, body: bytes) -> VenueSnapshot:
+        """Return the snapshot of a REST reply."""
+        reply = _snapshot.decode(body)
+        return VenueSnapshot(bids=reply.bids, asks=reply.asks, sequence=reply.last_update_id)
+
+    def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
+        """Return the address of at most 1000 candles from `since_ts` (ns) on."""
+        return (
+            f"{base}/api/v3/klines?symbol={_spelled(symbol)}&interval={interval}"
+            f"&startTime={since_ts // NS_PER_MS}&limit={_CANDLE_LIMIT}"
+        )
+
+    def parse_candles(self, body: bytes, symbol: str, interval: Interval) -> tuple[Candle, ...]:
+        """Return the candles of a REST reply, oldest first; the last may still be open."""
+        rows = [
+            OhlcRow(
+                open_ts=kline.open_ms * NS_PER_MS,
+                open=kline.open,
+                high=kline.high,
+                low=kline.low,
+                close=kline.close,
+                volume=kline.volume,
+                trades=kline.trades,
+            )
+            for kline in _klines.decode(body)
+        ]
+        return candles_of(_VENUE, symbol, interval, rows)
+
+
+def _spelled(symbol: str) -> str:
+    return venue_of(_VENUE).spell(symbol)
+
+
+def _answer(frame: _Frame, raw: bytes) -> Sequence[VenueMessage]:
+    if frame.error is not UNSET:
+        return (Refused(f"{frame.error.code} {frame.error.msg}"),)
+    if frame.result is not UNSET:
+        return (Acknowledged(),)
+    if frame.event is not UNSET:
+        return _HEARTBEAT  # serverShutdown, which the disconnect itself follows
+    raise bad_frame(_VENUE, "neither a stream's data nor an answer", raw)
+
+
+def _delta(data: Raw, spelled: str) -> Sequence[VenueMessage]:
+    depth = _depth.decode(data)
+    if depth.symbol != spelled:
+        raise bad_frame(_VENUE, f"the stream is of {spelled}, its data of another symbol", data)
+    if depth.first > depth.last:
+        raise bad_frame(_VENUE, "U is after u", data)
+    return (
+        VenueDelta(
+            bids=depth.bids,
+            asks=depth.asks,
+            first=depth.first,
+            last=depth.last,
+            venue_ts=depth.event_ms * NS_PER_MS,
+        ),
+    )
+
+
+def _trades(data: Raw, spelled: str) -> Sequence[VenueMessage]:
+    trade = _trade.decode(data)
+    if trade.symbol != spelled:
+        raise bad_frame(_VENUE, f"the stream is of {spelled}, its data of another symbol", data)
+    return (
+        VenueTrade(
+            trade_id=str(trade.trade_id),
+            price=trade.price,
+            size=trade.size,
+            side="sell" if trade.buyer_is_maker else "buy",
+            venue_ts=trade.trade_ms * NS_PER_MS,
+        ),
+    )
+
+
+def _best_quote(data: Raw, spelled: str) -> Sequence[VenueMessage]:
+    ticker = _book_ticker.decode(data)
+    if ticker.symbol != spelled:
+        raise bad_frame(_VENUE, f"the stream is of {spelled}, its data of another symbol", data)
+    return (
+        BestQuote(
+            sequence=ticker.update_id,
+            bid=(ticker.bid, ticker.bid_size),
+            ask=(ticker.ask, ticker.ask_size),
+        ),
+    )

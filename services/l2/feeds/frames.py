@@ -1,0 +1,76 @@
+"""What all feeds share: the bounds of a sane number, and decoding that fails in one way only.
+
+The bounds are checked by msgspec in C while it parses; NaN and infinities never pass a lower and an upper
+bound.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from services.l2.feeds.feed import BadFrameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from libs.common.events import Level
+
+NS_PER_MS: Final = 1_000_000
+NS_PER_S: Final = 1_000_000_000
+
+Price: TypeAlias = Annotated[float, Meta(ge=1e-12, le=1e12)]  # quote units
+Size: TypeAlias = Annotated[float, Meta(ge=0, le=1e15)]  # base units; 0 deletes
+Quantity: TypeAlias = Annotated[float, Meta(gt=0, le=1e15)]  # base units
+Id: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # what MessagePack can carry
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
+EpochMs: TypeAlias = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]  # to the year 2255: ns in 63 bits
+EpochS: TypeAlias = Annotated[float, Meta(ge=0, le=9_000_000_000)]
+Changes: TypeAlias = tuple[tuple[Price, Size], ...]
+Book: TypeAlias = tuple[tuple[Price, Quantity], ...]
+
+_T = TypeVar("_T")
+_EXCERPT: Final = 200  # bytes of a bad frame quoted in the error; the whole frame goes to dead-letters
+
+
+class FrameDecoder(Generic[_T]):
+    """A typed JSON decoder whose only failure is `BadFrameError`, with the venue's words.
+
+    Parameters
+    ----------
+    type_
+        The msgspec type; Any, as unions and annotated types are no classes.
+    lax
+        Whether ``"60000.10"`` may stand for a number, as most venues write them.
+    """
+
+    def __init__(self, venue: str, type_: Any, *, lax: bool = True) -> None:  # noqa: ANN401 -- said above
+        self._venue = venue
+        self._decode: Callable[[bytes | msgspec.Raw], _T] = msgspec.json.Decoder(type_, strict=not lax).decode
+
+    def decode(self, raw: bytes | msgspec.Raw) -> _T:
+        """Return what `raw` holds."""
+        try:
+            return self._decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise bad_frame(self._venue, str(error), raw) from error
+
+
+def bad_frame(venue: str, why: str, raw: bytes | msgspec.Raw) -> BadFrameError:
+    """Return the error that says why, and how the frame begins."""
+    return BadFrameError(f"{venue}: {why}: {bytes(raw)[:_EXCERPT]!r}")
+
+
+def levels_of_text(
+    venue: str,
+    texts: Iterable[tuple[str, str]],
+    type_: Any,  # noqa: ANN401 -- Changes or Book, which are aliases
+) -> tuple[Level, ...]:
+    """Return the numbers of (price, size) texts, within the bounds of `type_`."""
+    try:
+        levels: tuple[Level, ...] = msgspec.convert(tuple(texts), type_, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadFrameError(f"{venue}: {error}") from error
+    return levels

@@ -1,0 +1,317 @@
+"""Kraken WebSocket v2: snapshot in band, no sequence, a CRC32 of the top ten levels with every message.
+
+Source: docs.kraken.com/exchange, `book.md`, `trade.md` and the guide `book-checksum-v2`, 2026-08.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+from zlib import crc32
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from libs.common.instruments import venue_of
+from services.l2.feeds.digits import DigitBook, digits_of
+from services.l2.feeds.feed import (
+    Acknowledged,
+    BadFrameError,
+    Heartbeat,
+    Refused,
+    Step,
+    VenueDelta,
+    VenueSnapshot,
+    VenueTrade,
+)
+from services.l2.feeds.frames import (
+    NS_PER_S,
+    Book,
+    Changes,
+    Count,
+    FrameDecoder,
+    Id,
+    Price,
+    Quantity,
+    Size,
+    bad_frame,
+    levels_of_text,
+)
+from services.l2.feeds.ohlc import OhlcRow, candles_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libs.common.events import Candle
+    from services.l2.feeds.feed import Interval, VenueMessage
+
+_VENUE: Final = "kraken"
+DEPTHS: Final = (10, 25, 100, 500, 1000)
+OHLC_MINUTES: Final = {"1m": 1, "1d": 1440}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2255, 1, 1, tzinfo=UTC)  # ns of later times do not fit in 63 bits
+_HEARTBEAT: Final = (Heartbeat(),)
+
+Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
+Crc32: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+
+
+class _Subscription(msgspec.Struct, frozen=True):
+    symbol: str | UnsetType = UNSET
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    """Any frame: a channel's data, or the answer to a method."""
+
+    channel: str | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    data: Raw | UnsetType = UNSET
+    method: str | UnsetType = UNSET
+    success: bool | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+    symbol: str | UnsetType = UNSET
+    result: _Subscription | UnsetType = UNSET
+
+
+class _Level(msgspec.Struct, frozen=True):
+    """Raw numbers, since the checksum is of their text."""
+
+    price: Raw
+    qty: Raw
+
+
+class _Book(msgspec.Struct, frozen=True):
+    symbol: str
+    checksum: Crc32
+    bids: tuple[_Level, ...] = ()
+    asks: tuple[_Level, ...] = ()
+    timestamp: Moment | None = None
+
+
+class _Trade(msgspec.Struct, frozen=True):
+    symbol: str
+    side: Literal["buy", "sell"]  # "the taker order's"
+    price: Price
+    qty: Quantity
+    trade_id: Id
+    timestamp: Moment
+
+
+class _OhlcRow(msgspec.Struct, frozen=True, array_like=True):
+    open_s: Annotated[int, Meta(ge=0, le=9_000_000_000)]
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    vwap: float
+    volume: Size
+    trades: Count
+
+
+class _OhlcReply(msgspec.Struct, frozen=True):
+    error: tuple[str, ...]
+    result: dict[str, tuple[_OhlcRow, ...] | int] = {}
+
+
+_frame: Final = FrameDecoder[_Frame](_VENUE, _Frame, lax=False)
+_books: Final = FrameDecoder[tuple[_Book, ...]](_VENUE, tuple[_Book, ...], lax=False)
+_trades: Final = FrameDecoder[tuple[_Trade, ...]](_VENUE, tuple[_Trade, ...], lax=False)
+_ohlc: Final = FrameDecoder[_OhlcReply](_VENUE, _OhlcReply)
+
+
+class KrakenFeed:
+    """Kraken v2, spot.
+
+    Parameters
+    ----------
+    depth
+        Levels a side. The checksum covers ten, so a change lost below them stays unseen.
+    """
+
+    venue = _VENUE
+    snapshot_by_rest = False
+    silence_s = 5.0  # a heartbeat comes about every second when nothing else does
+    ping_interval_s: float | None = 30.0
+
+    def __init__(self, depth: int = 10) -> None:
+        if depth not in DEPTHS:
+            raise ValueError(f"kraken offers the depths {DEPTHS}, not {depth}")
+        self.depth: int | None = depth
+
+    def stream_url(self, base: str, symbol: str) -> str:  # noqa: ARG002 -- one address for all symbols
+        """Return the address of the v2 protocol."""
+        return f"{base}/v2"
+
+    def subscribe(self, symbol: str) -> tuple[str, ...]:
+        """Return the subscriptions to book and trades."""
+        pair = [_spelled(symbol)]
+        channels = (
+            {"channel": "book", "symbol": pair, "depth": self.depth, "snapshot": True},
+            {"channel": "trade", "symbol": pair, "snapshot": False},
+        )
+        return tuple(_json({"method": "subscribe", "params": params}) for params in channels)
+
+    def ping(self) -> str:
+        """Return the application's ping."""
+        return _json({"method": "ping"})
+
+    def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
+        """Return what a frame says about `symbol`."""
+        frame = _frame.decode(raw)
+        spelled = _spelled(symbol)
+        if frame.channel is UNSET:
+            return _answer(frame, raw, spelled)
+        if frame.channel not in {"book", "trade"}:
+            return _HEARTBEAT
+        if frame.data is UNSET or frame.type not in {"snapshot", "update"}:
+            raise bad_frame(_VENUE, f"{frame.channel} without data, or neither snapshot nor update", raw)
+        if frame.channel == "trade":
+            if frame.type == "snapshot":
+                return ()  # the last trades before we came: not asked for, and said before
+            return [_trade_of(trade) for trade in _trades.decode(frame.data) if trade.symbol == spelled]
+        books = [book for book in _books.decode(frame.data) if book.symbol == spelled]
+        return [_snapshot_of(book) if frame.type == "snapshot" else _delta_of(book) for book in books]
+
+    def step(self, position: int | None, delta: VenueDelta) -> Step:  # noqa: ARG002 -- there are no ids
+        """Accept every delta: the protocol has no sequence, so the checksum after it is the only proof."""
+        return Step.APPLY
+
+    def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
+        """Return the CRC32 of the ten best levels, asks first.
+
+        Notes
+        -----
+        Per level the text of price and then quantity, each without the decimal point and leading zeros; asks
+        from low to high, then bids from high to low. A side with fewer than ten levels gives what it has.
+
+        References
+        ----------
+        docs.kraken.com/exchange/guides/websockets/book-checksum-v2, 2026-08.
+        """
+        return checksum_of(bids, asks)
+
+    def new_digit_book(self) -> DigitBook:
+        """Return the digits that belong beside an empty book."""
+        return DigitBook(self.depth)
+
+    def snapshot_url(self, base: str, symbol: str) -> str:
+        """Refuse: the REST book has neither id nor checksum to join it by."""
+        raise NotImplementedError("kraken sends its snapshot in band")
+
+    def parse_snapshot(self, body: bytes) -> VenueSnapshot:
+        """Refuse, as `snapshot_url` does."""
+        raise NotImplementedError("kraken sends its snapshot in band")
+
+    def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
+        """Return the address of at most 720 candles from `since_ts` (ns) on."""
+        return ohlc_url(base, _spelled(symbol), interval, since_ts)
+
+    def parse_candles(self, body: bytes, symbol: str, interval: Interval) -> tuple[Candle, ...]:
+        """Return the candles of a REST reply, oldest first; the last is still open."""
+        return parse_ohlc(_VENUE, body, symbol, interval)
+
+
+def checksum_of(bids: Sequence[str], asks: Sequence[str]) -> int:
+    """Return the CRC32 of digits, asks first; the rule is quoted at `KrakenFeed.checksum`."""
+    return crc32(("".join(asks) + "".join(bids)).encode())
+
+
+def ohlc_url(base: str, pair: str, interval: Interval, since_ts: int) -> str:
+    """Return the REST address of candles; `since` itself is excluded by the venue."""
+    since_s = since_ts // NS_PER_S - 1
+    return f"{base}/0/public/OHLC?pair={pair}&interval={OHLC_MINUTES[interval]}&since={since_s}"
+
+
+def parse_ohlc(venue: str, body: bytes, symbol: str, interval: Interval) -> tuple[Candle, ...]:
+    """Return the candles of an OHLC reply, whose pair may be spelled in any of Kraken's ways."""
+    reply = _ohlc.decode(body)
+    series = [rows for rows in reply.result.values() if isinstance(rows, tuple)]
+    if reply.error or len(series) != 1:
+        raise bad_frame(venue, "; ".join(reply.error) or f"{len(series)} series of candles, not one", body)
+    rows = [
+        OhlcRow(
+            open_ts=row.open_s * NS_PER_S,
+            open=row.open,
+            high=row.high,
+            low=row.low,
+            close=row.close,
+            volume=row.volume,
+            trades=row.trades,
+        )
+        for row in series[0]
+    ]
+    return candles_of(venue, symbol, interval, rows)
+
+
+def _spelled(symbol: str) -> str:
+    return venue_of(_VENUE).spell(symbol)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _answer(frame: _Frame, raw: bytes, spelled: str) -> Sequence[VenueMessage]:
+    if frame.method == "pong":
+        return _HEARTBEAT
+    named = frame.symbol
+    if named is UNSET and frame.result is not UNSET:
+        named = frame.result.symbol
+    if named is not UNSET and named != spelled:
+        return ()
+    if frame.success is False or frame.error is not UNSET:
+        return (Refused(frame.error if frame.error is not UNSET else "without a reason"),)
+    if frame.method == "subscribe":
+        return (Acknowledged(),)
+    if frame.method is not UNSET:
+        return _HEARTBEAT
+    raise bad_frame(_VENUE, "neither a channel's data nor an answer", raw)
+
+
+def _texts(levels: tuple[_Level, ...]) -> list[tuple[str, str]]:
+    # Latin-1 cannot fail, and whatever is no number fails as one.
+    return [(bytes(level.price).decode("latin-1"), bytes(level.qty).decode("latin-1")) for level in levels]
+
+
+def _digits(texts: list[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(digits_of(price) + digits_of(qty) for price, qty in texts)
+
+
+def _snapshot_of(book: _Book) -> VenueSnapshot:
+    bids, asks = _texts(book.bids), _texts(book.asks)
+    return VenueSnapshot(
+        bids=levels_of_text(_VENUE, bids, Book),
+        asks=levels_of_text(_VENUE, asks, Book),
+        checksum=book.checksum,
+        bid_digits=_digits(bids),
+        ask_digits=_digits(asks),
+        venue_ts=None if book.timestamp is None else _ns(book.timestamp),
+    )
+
+
+def _delta_of(book: _Book) -> VenueDelta:
+    bids, asks = _texts(book.bids), _texts(book.asks)
+    return VenueDelta(
+        bids=levels_of_text(_VENUE, bids, Changes),
+        asks=levels_of_text(_VENUE, asks, Changes),
+        checksum=book.checksum,
+        bid_digits=_digits(bids),
+        ask_digits=_digits(asks),
+        venue_ts=None if book.timestamp is None else _ns(book.timestamp),
+    )
+
+
+def _trade_of(trade: _Trade) -> VenueTrade:
+    return VenueTrade(
+        trade_id=str(trade.trade_id),
+        price=trade.price,
+        size=trade.qty,
+        side=trade.side,
+        venue_ts=_ns(trade.timestamp),
+    )
+
+
+def _ns(moment: datetime) -> int:
+    if not _EPOCH <= moment < _LATEST:
+        raise BadFrameError(f"{_VENUE}: {moment.isoformat()} is no time of a market")
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -1,0 +1,75 @@
+"""The l2 service's table of contents: a message in, events and effects out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, assert_never
+
+from services.l2.messages import (
+    BookUnwanted,
+    BookWanted,
+    Forget,
+    FrameReceived,
+    L2Message,
+    Output,
+    ReplyReceived,
+    SocketClosed,
+    SocketOpened,
+    Tick,
+)
+from services.l2.rate_limits import VenueBudget
+from services.l2.session import BookSession, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from services.l2.feeds.feed import Feed
+
+
+@dataclass(slots=True)
+class State:
+    """All books of this process; changed in place by `handle`."""
+
+    feeds: Mapping[str, Feed]
+    bases: Callable[[str], tuple[str, str]]  # venue -> WebSocket and REST base address
+    policy: Policy
+    sessions: dict[str, BookSession] = field(default_factory=dict)  # by venue:symbol
+    budgets: dict[str, VenueBudget] = field(default_factory=dict)  # by venue
+
+
+def handle(state: State, message: L2Message, now: int) -> list[Output]:
+    """Return what follows from `message` at `now` (ns UTC), in the order in which it must happen."""
+    match message:
+        case FrameReceived():
+            session = state.sessions.get(message.key)
+            return session.on_frame(message, now) if session else []
+        case Tick():
+            return [output for session in state.sessions.values() for output in session.on_tick(now)]
+        case SocketOpened():
+            session = state.sessions.get(message.key)
+            return session.on_opened(message, now) if session else []
+        case SocketClosed():
+            session = state.sessions.get(message.key)
+            return session.on_closed(message, now) if session else []
+        case ReplyReceived():
+            session = state.sessions.get(message.key)
+            return session.on_reply(message, now) if session else []
+        case BookWanted():
+            return _want(state, message, now)
+        case BookUnwanted():
+            key = f"{message.venue}:{message.symbol}"
+            session = state.sessions.pop(key, None)
+            return [*(session.close() if session else ()), Forget(key)]
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _want(state: State, message: BookWanted, now: int) -> list[Output]:
+    key = f"{message.venue}:{message.symbol}"
+    if key in state.sessions:
+        return []
+    feed = state.feeds[message.venue]
+    budget = state.budgets.setdefault(message.venue, VenueBudget.of(message.venue))
+    session = BookSession(feed, message.symbol, state.bases(message.venue), budget, state.policy, now)
+    state.sessions[key] = session
+    return session.on_tick(now)

@@ -1,0 +1,135 @@
+"""One book's candles: built from its trades, and asked of the venue where the stream was not whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from services.l2.candles import DAY_NS, GRACE_NS, MINUTE_NS, CandleBuilder, VenueClock
+from services.l2.feeds.feed import BadFrameError
+from services.l2.messages import DeadLetter, Fetch
+
+if TYPE_CHECKING:
+    from libs.common.events import Candle
+    from services.l2.feeds.feed import Feed, Interval, VenueTrade
+    from services.l2.messages import Output, ReplyReceived
+    from services.l2.rate_limits import VenueBudget
+
+NS: Final = 1_000_000_000
+RUNNING_NS: Final = NS  # an open candle is told at most so often
+PUBLISH_LAG_NS: Final = 3 * NS  # a venue's closed minute may take this long to show in its history
+RETRY_MIN_NS: Final = 30 * NS
+RETRY_MAX_NS: Final = 600 * NS
+HTTP_OK: Final = 200
+
+
+class History:
+    """Candles of one book; changed in place.
+
+    Parameters
+    ----------
+    days, minutes
+        How far back the 1d and the 1m candles of the venue are fetched once, at the first LIVE.
+    """
+
+    def __init__(self, feed: Feed, symbol: str, rest_base: str, days: int, minutes: int) -> None:
+        self._feed = feed
+        self._symbol = symbol
+        self._key = f"{feed.venue}:{symbol}"
+        self._rest_base = rest_base
+        self._reach: dict[Interval, int] = {"1d": days * DAY_NS, "1m": minutes * MINUTE_NS}
+        self._since: dict[Interval, int] = {}  # pages still to fetch, by interval
+        self._primed = False  # whether the first pages were asked for
+        self._clock = VenueClock()
+        self._builder = CandleBuilder(feed.venue, symbol)
+        self._whole = False  # whether the stream is whole from here on
+        self._begun = False  # whether the builder was told so
+        self._request = 0
+        self._pending: Interval | None = None
+        self._retry_ns = RETRY_MIN_NS
+        self._retry_at = 0
+        self._running_at = 0
+        self._traded = False
+
+    def resume(self) -> None:
+        """Count on a whole stream from here on: the book is LIVE."""
+        self._whole = True
+
+    def interrupt(self) -> None:
+        """Something of the stream is missing."""
+        self._whole = self._begun = False
+        self._builder.interrupt()
+
+    def on_trade(self, trade: VenueTrade, now: int) -> None:
+        """Count a trade."""
+        self._clock.observe(trade.venue_ts, now)
+        self._builder.add(trade)
+        self._traded = True
+
+    def on_tick(self, now: int, budget: VenueBudget) -> list[Output]:
+        """Close what is over, tell what is open, and ask the venue for what only it knows."""
+        venue_now = self._clock.at(now)
+        if venue_now is None or not self._whole:
+            return []
+        if not self._begun:
+            self._builder.begin(venue_now)
+            self._begun = True
+        self._plan(venue_now)
+        out: list[Output] = [*self._builder.close_until(venue_now)]
+        if self._traded and now >= self._running_at:
+            self._traded, self._running_at = False, now + RUNNING_NS
+            out += self._builder.running()
+        return out + self._fetch(now, budget)
+
+    def on_reply(self, reply: ReplyReceived, now: int) -> list[Output]:
+        """Publish the news of a page, and go on with the next one."""
+        interval = self._pending
+        if reply.request != self._request or interval is None:
+            return []
+        self._pending = None
+        if reply.status != HTTP_OK:
+            self._retry(now)
+            return []
+        try:
+            page = self._feed.parse_candles(reply.body, self._symbol, interval)
+        except BadFrameError as error:
+            self._retry(now)
+            return [DeadLetter(self._key, reply.body, f"unreadable candles: {error}")]
+        self._retry_ns = RETRY_MIN_NS
+        self._turn(interval, page)
+        return [*self._builder.backfill(page)]
+
+    def _plan(self, venue_now: int) -> None:
+        """Note which candles are to be fetched: the reach once, then the minutes the stream missed."""
+        if not self._primed:
+            self._primed = True
+            self._since = {interval: venue_now - reach for interval, reach in self._reach.items() if reach}
+        missing = self._builder.missing_since
+        if missing is None or "1m" in self._since or self._pending == "1m":
+            return
+        if venue_now >= missing - missing % MINUTE_NS + MINUTE_NS + GRACE_NS + PUBLISH_LAG_NS:
+            self._since["1m"] = missing
+
+    def _fetch(self, now: int, budget: VenueBudget) -> list[Output]:
+        if self._pending is not None or not self._since or now < self._retry_at:
+            return []
+        if again := budget.rest.take(budget.limits.candles_cost, now):
+            self._retry_at = again
+            return []
+        interval = next(iter(self._since))
+        url = self._feed.candles_url(self._rest_base, self._symbol, interval, self._since[interval])
+        if url is None:
+            del self._since[interval]
+            return []
+        self._request -= 1  # below zero, so that no snapshot's number is met
+        self._pending = interval
+        return [Fetch(self._key, self._request, "candles-1d" if interval == "1d" else "candles-1m", url)]
+
+    def _turn(self, interval: Interval, page: tuple[Candle, ...]) -> None:
+        """Ask next for what follows the page; one that brings nothing new was the last."""
+        since = self._since.pop(interval, None)
+        if since is not None and len(page) > 1 and page[-1].open_ts > since:
+            self._since[interval] = page[-1].open_ts  # told open; the next page tells it closed, or ends
+
+    def _retry(self, now: int) -> None:
+        self._retry_at = now + self._retry_ns
+        self._retry_ns = min(RETRY_MAX_NS, 2 * self._retry_ns)

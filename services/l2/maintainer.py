@@ -1,0 +1,266 @@
+"""`BookMaintainer`: one venue's messages in, one verified book and its contiguous deltas out.
+
+A delta is applied whole, then truncated to the venue's window, then checked (crossed, checksum, the venue's
+own best quote), and only then published. What fails a check is never published: the book leaves LIVE instead,
+and its next life is a new epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from libs.common.events import BookDelta, BookSnapshot, BookState, Event
+from libs.common.order_book import OrderBook
+from services.l2.book_states import Trigger, after
+from services.l2.feeds.feed import Step
+
+if TYPE_CHECKING:
+    from libs.common.events import Level
+    from services.l2.feeds.feed import BestQuote, Feed, VenueDelta, VenueSnapshot
+
+MS: Final = 1_000_000
+CHECKSUM_LEVELS: Final = 10  # a side, at every depth (Kraken: book-checksum-v2, 2026-08)
+MAX_QUOTES: Final = 4096  # best quotes held until the book reaches their id
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened to a book since its owner started."""
+
+    messages: int = 0
+    gaps: int = 0
+    resyncs: int = 0
+    checksum_failures: int = 0
+    disconnects: int = 0
+    stales: int = 0
+    bad_frames: int = 0
+    orphan_deletes: int = 0
+    checksums_matched: int = 0
+    quotes_matched: int = 0
+
+
+class BookMaintainer:
+    """Keeps one book of one venue; changed in place by each message.
+
+    Attributes
+    ----------
+    position
+        The venue's id of the book, where it has ids.
+    seq
+        Ours: 1 at an epoch's snapshot, +1 with each published delta.
+    """
+
+    def __init__(self, feed: Feed, symbol: str, now: int, buffer_limit: int) -> None:
+        self.feed = feed
+        self.venue = feed.venue
+        self.symbol = symbol
+        self.state = BookState.DISCONNECTED
+        self.reason = "not connected yet"
+        self.since = now
+        self.epoch = 0
+        self.seq = 0
+        self.position: int | None = None
+        self.venue_ts: int | None = None
+        self.received_ts = now
+        self.book = OrderBook()
+        self.counts = Counts()
+        self.snapshot_outdated = False
+        self._buffer: list[VenueDelta] = []
+        self._buffer_limit = buffer_limit
+        self._quotes: dict[int, BestQuote] = {}
+        self._digits = feed.new_digit_book()
+
+    @property
+    def live(self) -> bool:
+        """Whether the book is proven consistent and may be used."""
+        return self.state is BookState.LIVE
+
+    def sync(self, now: int, reason: str) -> None:
+        """Start over: hold deltas until a snapshot joins them."""
+        self._move(Trigger.SYNC, reason, now)
+        self._buffer.clear()
+        self._quotes.clear()
+        self.snapshot_outdated = False
+
+    def lose(self, trigger: Trigger, reason: str, now: int) -> None:
+        """Leave LIVE (or SYNCING) because the book can no longer be trusted."""
+        if trigger is Trigger.HOLE:
+            self.counts.gaps += 1
+        elif trigger is Trigger.MISMATCH:
+            self.counts.checksum_failures += 1
+        elif trigger is Trigger.SILENCE:
+            self.counts.stales += 1
+        elif trigger is Trigger.CLOSED:
+            self.counts.disconnects += 1
+        self._move(trigger, reason, now)
+        self._buffer.clear()
+
+    def on_snapshot(self, snapshot: VenueSnapshot, now: int) -> list[Event]:
+        """Load the venue's book, join the held deltas, and publish the keyframe of a new epoch.
+
+        A snapshot older than the first held delta cannot be joined: `snapshot_outdated` is set, the deltas
+        are kept, and another snapshot is needed.
+        """
+        if self.state is BookState.LIVE:
+            self.counts.resyncs += 1
+            self.sync(now, "the venue sent a new snapshot")
+        if self.state is not BookState.SYNCING:
+            return []
+        self.book.load(snapshot.bids, snapshot.asks)
+        self._truncate()
+        self.position = snapshot.sequence
+        self.venue_ts = snapshot.venue_ts
+        if self._digits is not None:
+            self._digits.load(snapshot)
+        if not self._holds(snapshot.checksum, now):
+            return []
+        joined = False
+        for delta in self._buffer:
+            step = self.feed.step(self.position, delta)
+            if step is Step.OLD:
+                continue
+            if step is Step.GAP:
+                if joined:
+                    self.lose(Trigger.HOLE, f"hole in the held deltas: {self._hole(delta)}", now)
+                else:
+                    self.snapshot_outdated = True
+                    self.reason = f"snapshot older than the stream: {self._hole(delta)}"
+                return []
+            joined = True
+            self._apply(delta)
+            if not self._holds(delta.checksum, now):
+                return []
+        self._buffer.clear()
+        self._move(Trigger.JOINED, "consistent", now)
+        self.epoch = max(now // MS, self.epoch + 1)
+        self.seq = 1
+        self.received_ts = now
+        self.counts.messages += 1
+        return [self.keyframe("resync")]
+
+    def on_delta(self, delta: VenueDelta, now: int) -> list[Event]:
+        """Apply one delta and publish it, hold it while syncing, or lose the book."""
+        if self.state is BookState.SYNCING:
+            self._hold(delta, now)
+            return []
+        if self.state is not BookState.LIVE:
+            return []
+        step = self.feed.step(self.position, delta)
+        if step is Step.OLD:
+            return []
+        if step is Step.GAP:
+            self.lose(Trigger.HOLE, self._hole(delta), now)
+            return []
+        bids, asks = self._apply(delta)
+        if not self._holds(delta.checksum, now) or not self._agrees(now):
+            return []
+        self.received_ts = now
+        self.counts.messages += 1
+        if not bids and not asks:
+            return []
+        self.seq += 1
+        return [
+            BookDelta(
+                venue=self.venue,
+                symbol=self.symbol,
+                epoch=self.epoch,
+                seq=self.seq,
+                venue_seq=self.position,
+                bids=bids,
+                asks=asks,
+                venue_ts=delta.venue_ts,
+                received_ts=now,
+            )
+        ]
+
+    def on_quote(self, quote: BestQuote, now: int) -> None:
+        """Hold the venue's own best bid and ask against the book as soon as it has that id."""
+        if self.state is not BookState.LIVE or self.position is None or quote.sequence < self.position:
+            return
+        if len(self._quotes) >= MAX_QUOTES:
+            self._quotes.pop(next(iter(self._quotes)))
+        self._quotes[quote.sequence] = quote
+        if quote.sequence == self.position:
+            self._agrees(now)
+
+    def keyframe(self, reason: str = "keyframe") -> BookSnapshot:
+        """Return the whole book under the seq of the state it shows."""
+        return BookSnapshot(
+            venue=self.venue,
+            symbol=self.symbol,
+            epoch=self.epoch,
+            seq=self.seq,
+            venue_seq=self.position,
+            bids=self.book.bids(),
+            asks=self.book.asks(),
+            venue_ts=self.venue_ts,
+            received_ts=self.received_ts,
+            reason="resync" if reason == "resync" else "keyframe",
+        )
+
+    def _move(self, trigger: Trigger, reason: str, now: int) -> None:
+        self.state = after(self.state, trigger)
+        self.reason = reason
+        self.since = now
+
+    def _hold(self, delta: VenueDelta, now: int) -> None:
+        if not self.feed.snapshot_by_rest:
+            return  # the in-band snapshot comes after it and contains it
+        if len(self._buffer) >= self._buffer_limit:
+            self.lose(Trigger.HOLE, f"{self._buffer_limit} held deltas and no snapshot that joins", now)
+            return
+        self._buffer.append(delta)
+
+    def _apply(self, delta: VenueDelta) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+        """Apply a delta and return the levels to publish: the venue's and those that left its window."""
+        self.counts.orphan_deletes += self.book.apply(delta.bids, delta.asks)
+        gone_bids, gone_asks = self._truncate()
+        if delta.last is not None:
+            self.position = delta.last
+        self.venue_ts = delta.venue_ts
+        if self._digits is not None:
+            self._digits.apply(delta)
+        return delta.bids + gone_bids, delta.asks + gone_asks
+
+    def _truncate(self) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+        """Drop what lies below the venue's window, for it sends no delete (Kraken: book.md, 2026-08)."""
+        if self.feed.depth is None:
+            return (), ()
+        return self.book.truncate(self.feed.depth)
+
+    def _holds(self, checksum: int | None, now: int) -> bool:
+        """Check the book after a whole message; lose it when crossed or when the checksum differs."""
+        if self.book.crossed:
+            bid, ask = self.book.best_bid, self.book.best_ask
+            self.lose(Trigger.HOLE, f"crossed: best bid {bid} is not under best ask {ask}", now)
+            return False
+        if checksum is not None and self._digits is not None:
+            ours = self.feed.checksum(self._digits.bids(CHECKSUM_LEVELS), self._digits.asks(CHECKSUM_LEVELS))
+            if ours != checksum:
+                self.lose(Trigger.MISMATCH, f"checksum {ours}, the venue says {checksum}", now)
+                return False
+            self.counts.checksums_matched += 1
+        return True
+
+    def _agrees(self, now: int) -> bool:
+        """Compare with the venue's best quote at this very id; lose the book when they differ."""
+        if not self._quotes or self.position is None:
+            return True
+        quote = self._quotes.pop(self.position, None)
+        while self._quotes and (oldest := next(iter(self._quotes))) <= self.position:
+            del self._quotes[oldest]
+        if quote is None:
+            return True
+        ours = self.book.best_bid, self.book.best_ask
+        if ours == (quote.bid, quote.ask):
+            self.counts.quotes_matched += 1
+            return True
+        theirs = f"{quote.bid} / {quote.ask}"
+        self.lose(
+            Trigger.HOLE, f"best {ours[0]} / {ours[1]}, the venue says {theirs} at {quote.sequence}", now
+        )
+        return False
+
+    def _hole(self, delta: VenueDelta) -> str:
+        return f"book at {self.position}, next delta {delta.first}..{delta.last}"

@@ -1,0 +1,86 @@
+"""Each venue's limits on us, kept by counting before asking.
+
+Units are the venue's: request weight for REST, connection attempts for sockets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NS: Final = 1_000_000_000
+
+
+@dataclass(slots=True)
+class TokenBucket:
+    """A budget of `capacity` units that refills evenly within `period_s`."""
+
+    capacity: float
+    period_s: float
+    _tokens: float = field(init=False)
+    _at: int = field(init=False, default=0)
+    _blocked_until: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._tokens = self.capacity
+
+    def take(self, cost: float, now: int) -> int:
+        """Take `cost` units and return 0, or take none and return the time (ns) at which to ask again."""
+        if now < self._blocked_until:
+            return self._blocked_until
+        rate = self.capacity / self.period_s
+        self._tokens = min(self.capacity, self._tokens + rate * max(0, now - self._at) / NS)
+        self._at = now
+        if self._tokens >= cost:
+            self._tokens -= cost
+            return 0
+        return now + int((cost - self._tokens) / rate * NS) + 1
+
+    def block(self, until: int) -> None:
+        """Refuse everything before `until`, because the venue said so."""
+        self._blocked_until = max(self._blocked_until, until)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a venue allows one address, and what our requests cost in its units."""
+
+    rest_capacity: float
+    rest_period_s: float
+    snapshot_cost: float
+    candles_cost: float
+    connections: float
+    connections_period_s: float
+
+
+# We plan with half of what a venue allows: other programs may share the address.
+LIMITS: Final[Mapping[str, Limits]] = {
+    # rest-api.md and web-socket-streams.md of binance-spot-api-docs, 2026-07: 6000 weight/min, a 5000-level
+    # snapshot 250, klines 2; 300 connection attempts in 5 min.
+    "binance": Limits(3000, 60, 250, 2, 150, 300),
+    # Public REST about 1 request/s (unpublished); about 150 connection attempts in 10 min.
+    "kraken": Limits(10, 20, 1, 1, 75, 600),
+    "kraken-v1": Limits(10, 20, 1, 1, 75, 600),
+}
+
+
+@dataclass(slots=True)
+class VenueBudget:
+    """The budgets of one venue, shared by all its books in this process."""
+
+    limits: Limits
+    rest: TokenBucket
+    sockets: TokenBucket
+
+    @classmethod
+    def of(cls, venue: str) -> VenueBudget:
+        """Return full budgets for a venue of the table."""
+        limits = LIMITS[venue]
+        return cls(
+            limits,
+            TokenBucket(limits.rest_capacity, limits.rest_period_s),
+            TokenBucket(limits.connections, limits.connections_period_s),
+        )

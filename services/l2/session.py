@@ -1,0 +1,362 @@
+"""`BookSession`: one book with its connection, its retries and what it owes its readers by when.
+
+The session decides; the shell does. Each book has a connection of its own, so one symbol's trouble never
+touches another's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, assert_never
+from zlib import crc32
+
+from libs.common.events import BookHealth, BookState, BookTop, Event, Trade
+from services.l2.book_states import Trigger
+from services.l2.features import TradeFlow, features_of
+from services.l2.feeds.feed import (
+    Acknowledged,
+    BadFrameError,
+    BestQuote,
+    Heartbeat,
+    Refused,
+    VenueDelta,
+    VenueSnapshot,
+    VenueTrade,
+)
+from services.l2.history import History
+from services.l2.maintainer import BookMaintainer
+from services.l2.messages import CloseSocket, DeadLetter, Fetch, OpenSocket, Output
+
+if TYPE_CHECKING:
+    from services.l2.feeds.feed import Feed, VenueMessage
+    from services.l2.messages import FrameReceived, ReplyReceived, SocketClosed, SocketOpened
+    from services.l2.rate_limits import VenueBudget
+
+NS: Final = 1_000_000_000
+TOP_LEVELS: Final = 50
+FIRST_DELTA_NS: Final = NS  # a quiet stream need not speak before its snapshot is fetched
+SETTLED_NS: Final = 10 * NS  # LIVE for so long, a book's earlier failures are forgotten
+REFUSED_ATTEMPTS: Final = 7  # as after so many failures: a venue hardly changes its mind at once
+HTTP_OK: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The service's patience, in nanoseconds and counts."""
+
+    keyframe_ns: int
+    top_interval_ns: int
+    heartbeat_ns: int
+    sync_timeout_ns: int
+    buffer_messages: int
+    backoff_min_ns: int
+    backoff_max_ns: int
+    history_days: int
+    history_minutes: int
+
+
+class BookSession:
+    """Everything about one subscribed book; changed in place by each message."""
+
+    def __init__(
+        self, feed: Feed, symbol: str, bases: tuple[str, str], budget: VenueBudget, policy: Policy, now: int
+    ) -> None:
+        self.key = f"{feed.venue}:{symbol}"
+        self.feed = feed
+        self.symbol = symbol
+        self.policy = policy
+        self.budget = budget
+        self.stream_base, self.rest_base = bases
+        self.maintainer = BookMaintainer(feed, symbol, now, policy.buffer_messages)
+        self.flow = TradeFlow()
+        self.history = History(feed, symbol, bases[1], policy.history_days, policy.history_minutes)
+        self.connection = 0
+        self.request = 0
+        self._open = False
+        self._connecting = False
+        self._connect_at: int | None = now
+        self._awaits_stream = False  # the snapshot is fetched as soon as the stream has spoken
+        self._snapshot_at: int | None = None
+        self._snapshot_request: int | None = None
+        self._attempts = 0
+        self._last_frame = now
+        self._sync_since = now
+        self._top_due = False
+        self._top_at = 0
+        self._keyframe_at = 0
+        self._health_at = 0
+
+    # What the shell reports
+
+    def on_opened(self, message: SocketOpened, now: int) -> list[Output]:
+        """Begin to sync: hold deltas, and for REST venues ask for a snapshot once the stream has spoken."""
+        if message.connection != self.connection:
+            return []
+        self._open, self._connecting = True, False
+        self._last_frame = now
+        self._awaits_stream = self.feed.snapshot_by_rest
+        return self._begin_sync(now, "connected", now + FIRST_DELTA_NS)
+
+    def on_closed(self, message: SocketClosed, now: int) -> list[Output]:
+        """Leave LIVE and connect again after a pause."""
+        if message.connection != self.connection or not (self._open or self._connecting):
+            return []
+        self._open = self._connecting = False
+        self.maintainer.lose(Trigger.CLOSED, message.reason, now)
+        return self._after_loss(now)
+
+    def on_frame(self, message: FrameReceived, now: int) -> list[Output]:
+        """Read one frame; what cannot be read may have held levels, so the book is lost with it."""
+        if message.connection != self.connection or not self._open:
+            return []
+        self._last_frame = now
+        try:
+            said = self.feed.parse(message.raw, self.symbol)
+        except BadFrameError as error:
+            return self._bad(message.raw, f"unreadable frame: {error}", now)
+        out: list[Output] = []
+        for item in said:
+            out += self._take(item, now)
+            if self._lost:
+                return out + self._after_loss(now)
+        if self._top_due and now >= self._top_at:
+            out += self._top(now)
+        return out
+
+    def on_reply(self, message: ReplyReceived, now: int) -> list[Output]:
+        """Join a snapshot, take candles, or wait as the venue demands."""
+        if message.status in (418, 429):
+            pause = message.retry_after_s if message.retry_after_s is not None else 5.0
+            self.budget.rest.block(now + int(pause * NS))
+        if message.purpose != "snapshot":
+            return list(self.history.on_reply(message, now))
+        if message.request != self._snapshot_request:
+            return []
+        self._snapshot_request = None
+        if self.maintainer.state is not BookState.SYNCING:
+            return []
+        if message.status != HTTP_OK:
+            said = message.body[:200].decode("utf-8", "replace")
+            return self._ask_again(f"snapshot refused: HTTP {message.status} {said}", now)
+        try:
+            snapshot = self.feed.parse_snapshot(message.body)
+        except BadFrameError as error:
+            self.maintainer.counts.bad_frames += 1
+            reason = f"unreadable snapshot: {error}"
+            return [DeadLetter(self.key, message.body, reason), *self._ask_again(reason, now)]
+        out = self._joined(self.maintainer.on_snapshot(snapshot, now), now)
+        if self.maintainer.snapshot_outdated:
+            return out + self._ask_again(self.maintainer.reason, now)
+        return out + self._after_loss(now) if self._lost else out
+
+    def on_tick(self, now: int) -> list[Output]:
+        """Do what is due."""
+        if not self._open:
+            out = self._connect(now)
+        elif now - self._last_frame > self.feed.silence_s * NS:
+            self.maintainer.lose(Trigger.SILENCE, f"silent for {self.feed.silence_s:g} s", now)
+            out = self._after_loss(now)
+        elif self.maintainer.live:
+            out = self._serve(now)
+        elif now - self._sync_since > self.policy.sync_timeout_ns:
+            self.maintainer.lose(
+                Trigger.CLOSED, f"no book within {self.policy.sync_timeout_ns / NS:g} s", now
+            )
+            out = self._after_loss(now)
+        else:
+            out = self._fetch_snapshot(now)
+        out += self.history.on_tick(now, self.budget)
+        if now >= self._health_at:
+            out.append(self.health(now))
+        return out
+
+    def close(self) -> list[Output]:
+        """Let go of the connection."""
+        return [CloseSocket(self.key, self.connection)]
+
+    def health(self, now: int) -> BookHealth:
+        """Return the book's state and counts, and owe the next heartbeat."""
+        self._health_at = now + self.policy.heartbeat_ns
+        book, counts = self.maintainer, self.maintainer.counts
+        return BookHealth(
+            venue=book.venue,
+            symbol=book.symbol,
+            state=book.state,
+            epoch=book.epoch,
+            seq=book.seq,
+            reason=book.reason,
+            since_ts=book.since,
+            ts=now,
+            messages=counts.messages,
+            gaps=counts.gaps,
+            resyncs=counts.resyncs,
+            checksum_failures=counts.checksum_failures,
+            disconnects=counts.disconnects,
+            stales=counts.stales,
+            bad_frames=counts.bad_frames,
+            orphan_deletes=counts.orphan_deletes,
+            checksums_matched=counts.checksums_matched,
+            quotes_matched=counts.quotes_matched,
+            lag_ns=book.received_ts - book.venue_ts if book.venue_ts is not None else 0,
+        )
+
+    # What a frame says
+
+    def _take(self, item: VenueMessage, now: int) -> list[Output]:
+        match item:
+            case VenueDelta():
+                self._top_due = True
+                if self._awaits_stream:
+                    self._awaits_stream, self._snapshot_at = False, now
+                return list(self.maintainer.on_delta(item, now))
+            case VenueTrade():
+                return self._on_trade(item, now)
+            case BestQuote():
+                self.maintainer.on_quote(item, now)
+            case VenueSnapshot():
+                return self._joined(self.maintainer.on_snapshot(item, now), now)
+            case Refused():
+                self._attempts = max(self._attempts, REFUSED_ATTEMPTS)
+                self.maintainer.lose(Trigger.CLOSED, f"the venue refused: {item.reason}", now)
+            case Heartbeat() | Acknowledged():
+                pass  # the connection is alive, which is noted already
+            case _ as unreachable:
+                assert_never(unreachable)
+        return []
+
+    # Losing and winning a book
+
+    @property
+    def _lost(self) -> bool:
+        return self.maintainer.state not in (BookState.LIVE, BookState.SYNCING)
+
+    def _after_loss(self, now: int) -> list[Output]:
+        """Say what happened, then start over: by a new snapshot where that suffices, else by connecting."""
+        out: list[Output] = [self.health(now)]
+        self.maintainer.counts.resyncs += 1
+        self.history.interrupt()  # where levels were lost, trades may have been lost too
+        self._snapshot_request = None
+        by_snapshot = self.feed.snapshot_by_rest and self.maintainer.state is BookState.GAP and self._open
+        if by_snapshot:
+            pause = self._pause(now)
+            return out + self._begin_sync(now, f"resync after: {self.maintainer.reason}", now + pause)
+        return out + self._reconnect(now)
+
+    def _reconnect(self, now: int) -> list[Output]:
+        out: list[Output] = [CloseSocket(self.key, self.connection)] if self._open else []
+        self._open = self._connecting = False
+        self._snapshot_at = None
+        self._connect_at = now + self._pause(now)
+        return out
+
+    def _begin_sync(self, now: int, reason: str, snapshot_at: int) -> list[Output]:
+        self.maintainer.sync(now, reason)
+        self._sync_since = now
+        self._snapshot_at = snapshot_at if self.feed.snapshot_by_rest else None
+        return [self.health(now)]
+
+    def _joined(self, published: list[Event], now: int) -> list[Output]:
+        """Follow the keyframe of a new epoch with its top and the news that the book is LIVE."""
+        if not self.maintainer.live or not published:
+            return []
+        self._snapshot_at = self._snapshot_request = None
+        self._keyframe_at = now + self.policy.keyframe_ns
+        self.flow.clear()
+        self.history.resume()
+        return [*published, *self._top(now), self.health(now)]
+
+    def _bad(self, raw: bytes, reason: str, now: int) -> list[Output]:
+        self.maintainer.counts.bad_frames += 1
+        self.maintainer.lose(Trigger.HOLE, reason, now)
+        return [DeadLetter(self.key, raw, reason), *self._after_loss(now)]
+
+    def _ask_again(self, reason: str, now: int) -> list[Output]:
+        self.maintainer.reason = reason
+        self._snapshot_at = now + self._pause(now)
+        return [self.health(now)]
+
+    def _pause(self, now: int) -> int:
+        """Return the next pause in ns: exponential, spread by +-25 % so that books do not retry in step."""
+        self._attempts += 1
+        pause = min(self.policy.backoff_max_ns, self.policy.backoff_min_ns << min(self._attempts - 1, 20))
+        spread = crc32(f"{self.key}:{self._attempts}:{now}".encode()) / 0xFFFFFFFF
+        return int(pause * (0.75 + spread / 2))
+
+    # What is due
+
+    def _connect(self, now: int) -> list[Output]:
+        if self._connecting or self._connect_at is None or now < self._connect_at:
+            return []
+        if again := self.budget.sockets.take(1, now):
+            self._connect_at = again
+            return []
+        self.connection += 1
+        self._connecting, self._connect_at = True, None
+        return [
+            OpenSocket(
+                self.key,
+                self.connection,
+                self.feed.stream_url(self.stream_base, self.symbol),
+                self.feed.subscribe(self.symbol),
+                self.feed.ping() if self.feed.ping_interval_s is not None else None,
+                self.feed.ping_interval_s or 0.0,
+            )
+        ]
+
+    def _fetch_snapshot(self, now: int) -> list[Output]:
+        if self._snapshot_at is None or now < self._snapshot_at or self._snapshot_request is not None:
+            return []
+        if again := self.budget.rest.take(self.budget.limits.snapshot_cost, now):
+            self._snapshot_at = again
+            return []
+        self.request += 1
+        self._snapshot_request = self.request
+        url = self.feed.snapshot_url(self.rest_base, self.symbol)
+        return [Fetch(self.key, self.request, "snapshot", url)]
+
+    def _serve(self, now: int) -> list[Output]:
+        if now - self.maintainer.since > SETTLED_NS:
+            self._attempts = 0
+        out: list[Output] = []
+        if self._top_due and now >= self._top_at:
+            out += self._top(now)
+        if now >= self._keyframe_at:
+            self._keyframe_at = now + self.policy.keyframe_ns
+            out.append(self.maintainer.keyframe())
+        return out
+
+    def _top(self, now: int) -> list[Output]:
+        if not self.maintainer.live:
+            return []
+        self._top_due = False
+        self._top_at = now + self.policy.top_interval_ns
+        maintainer, book = self.maintainer, self.maintainer.book
+        return [
+            BookTop(
+                venue=maintainer.venue,
+                symbol=maintainer.symbol,
+                epoch=maintainer.epoch,
+                seq=maintainer.seq,
+                venue_seq=maintainer.position,
+                bids=book.bids(TOP_LEVELS),
+                asks=book.asks(TOP_LEVELS),
+                features=features_of(book, self.flow.imbalance(now)),
+                venue_ts=maintainer.venue_ts,
+                received_ts=maintainer.received_ts,
+            )
+        ]
+
+    def _on_trade(self, trade: VenueTrade, now: int) -> list[Output]:
+        self.flow.add(trade.side, trade.size, now)
+        said = Trade(
+            venue=self.feed.venue,
+            symbol=self.symbol,
+            trade_id=trade.trade_id,
+            price=trade.price,
+            size=trade.size,
+            side=trade.side,
+            venue_ts=trade.venue_ts,
+            received_ts=now,
+        )
+        self.history.on_trade(trade, now)
+        return [said]

@@ -1,0 +1,72 @@
+"""Settings of the l2 service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pydantic import Field, field_validator
+
+from libs.common.instruments import UnknownSymbolError, UnknownVenueError, canonical_symbol, venue_of
+from libs.common.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# WebSocket and REST bases of the public endpoints, as documented by each venue, 2026-08.
+LIVE: Final[Mapping[str, tuple[str, str]]] = {
+    "binance": ("wss://stream.binance.com:9443", "https://api.binance.com"),
+    "kraken": ("wss://ws.kraken.com", "https://api.kraken.com"),
+    "kraken-v1": ("wss://ws.kraken.com", "https://api.kraken.com"),
+}
+DEFAULT_BOOKS: Final = ",".join(
+    f"{venue}:{symbol}" for venue in ("binance", "kraken") for symbol in ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+)
+
+
+class L2Settings(ServiceSettings):
+    """Where the feeds are, which books are kept, and how patient the service is."""
+
+    feed: str = Field(
+        "simulator", description="simulator or replay:PATH, both served by the simulator; live: the exchanges"
+    )
+    simulator_url: str = Field("http://127.0.0.1:5100", description="base address of the simulator")
+    l2_books: str = Field(DEFAULT_BOOKS, description="venue:symbol[,venue:symbol], subscribed at every start")
+    l2_metrics_port: int = Field(0, ge=0, le=65535, description="port of Prometheus metrics; 0 is off")
+    l2_keyframe_s: float = Field(10.0, gt=0, description="seconds between keyframes of a book")
+    l2_top_interval_ms: int = Field(100, ge=1, description="least time between two tops of a book, ms")
+    l2_heartbeat_s: float = Field(1.0, gt=0, description="seconds between repeated healths of a book")
+    l2_sync_timeout_s: float = Field(15.0, gt=0, description="longest wait for a snapshot, seconds")
+    l2_buffer_messages: int = Field(10_000, ge=1, description="most deltas held while waiting for a snapshot")
+    l2_backoff_min_s: float = Field(0.25, gt=0, description="first pause of a failing resync, seconds")
+    l2_backoff_max_s: float = Field(30.0, gt=0, description="longest pause of a failing resync, seconds")
+    l2_history_days: int = Field(730, ge=0, le=1500, description="days of 1d candles backfilled; 0 is off")
+    l2_history_minutes: int = Field(1440, ge=0, le=10_000, description="minutes of 1m candles backfilled")
+    l2_max_frame_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="largest frame accepted, bytes")
+
+    @field_validator("l2_books")
+    @classmethod
+    def _check_books(cls, value: str) -> str:
+        for book in filter(None, value.split(",")):
+            venue, separator, symbol = book.strip().partition(":")
+            if not separator:
+                raise ValueError(f"L2_BOOKS: {book!r} is not venue:symbol, like binance:BTC-USDT")
+            try:
+                venue_of(venue)
+                canonical_symbol(symbol)
+            except (UnknownVenueError, UnknownSymbolError) as error:
+                raise ValueError(f"L2_BOOKS: {error}") from error
+        return value
+
+    def books(self) -> tuple[tuple[str, str], ...]:
+        """Return (venue, canonical symbol) of every configured book."""
+        pairs = (book.strip().partition(":") for book in self.l2_books.split(",") if book.strip())
+        return tuple((venue, canonical_symbol(symbol)) for venue, _, symbol in pairs)
+
+    def bases(self, venue: str) -> tuple[str, str]:
+        """Return the WebSocket and REST base addresses of a venue."""
+        if self.feed == "live":
+            return LIVE[venue]
+        path = venue.removesuffix("-v1")  # one simulated exchange speaks both of Kraken's protocols
+        rest = f"{self.simulator_url.rstrip('/')}/{path}"
+        stream = rest.replace("http", "ws", 1)
+        return (f"{stream}/v1" if venue == "kraken-v1" else stream), rest

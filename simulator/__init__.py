@@ -1,0 +1,1 @@
+"""Exchanges that never sleep: the venues' own protocols over a seeded market or a recording."""

@@ -1,0 +1,59 @@
+"""Start the simulator: ``python -m simulator``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+import uvloop
+from aiohttp import web
+from pydantic import ValidationError
+
+from libs.common.log import create_handler
+from simulator.app import create_app, list_books
+from simulator.settings import SimulatorSettings
+
+
+def main() -> int:
+    """Serve until interrupted; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="simulator", description="Exchanges over a seeded market or a recording"
+    )
+    parser.add_argument(
+        "--list-books", action="store_true", help="print the venue:SYMBOL it would serve, and exit"
+    )
+    arguments = parser.parse_args()
+    try:
+        settings = SimulatorSettings()
+    except ValidationError as error:
+        for problem in error.errors():
+            sys.stderr.write(f"simulator: {'.'.join(map(str, problem['loc'])).upper()}: {problem['msg']}\n")
+        return 2
+    if arguments.list_books:
+        sys.stdout.write(",".join(list_books(settings)) + "\n")
+        return 0
+    root = logging.getLogger()
+    root.handlers[:] = [create_handler("simulator", settings.log_format, sys.stderr)]
+    root.setLevel(settings.log_level)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    uvloop.install()
+    try:
+        web.run_app(
+            create_app(settings), host=settings.simulator_host, port=settings.simulator_port, print=_say_ready
+        )
+    except OSError as error:
+        sys.stderr.write(
+            f"simulator: cannot listen on {settings.simulator_host}:{settings.simulator_port}: {error.strerror}; "
+            "set SIMULATOR_PORT to a free port\n"
+        )
+        return 1
+    return 0
+
+
+def _say_ready(message: str) -> None:
+    logging.getLogger("simulator").info("listening", extra={"detail": message.splitlines()[0].strip("= ")})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""The simulator's shell: a clock, an aiohttp server, and nothing that decides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from simulator.control import Control, json_response
+from simulator.replay import create_replay_app
+from simulator.replay import list_books as list_replay_books
+from simulator.simulation import Connection, Simulation, Unavailable
+from simulator.venues import VENUES
+from simulator.venues.venue import RestRequest, SessionRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from simulator.settings import SimulatorSettings
+
+logger: Final = logging.getLogger(__name__)
+
+SIMULATION: Final = web.AppKey("simulation", Simulation)
+
+_TICK_S: Final = 0.002
+_NS_S: Final = 1_000_000_000
+_MAX_CLIENT_MESSAGE: Final = 1 << 16  # bytes
+_MAX_UNREAD: Final = 16 << 20  # bytes of the socket buffer, after which a slow client is cut
+
+
+def create_app(settings: SimulatorSettings) -> web.Application:
+    """Return the application that serves the simulated market, or the recording of ``FEED=replay:…``."""
+    if settings.replay_paths:
+        return create_replay_app(settings)
+    app = web.Application()
+    simulation = Simulation(settings, time.time_ns())
+    app[SIMULATION] = simulation
+    server = _Server(simulation)
+    app.add_routes(Control(simulation).routes())
+    for venue in simulation.venues:
+        app.router.add_get(f"/{venue}{{path:/.*}}", server.handler(venue))
+    app.cleanup_ctx.append(server.running)
+    return app
+
+
+def list_books(settings: SimulatorSettings) -> list[str]:
+    """Return ``venue:SYMBOL`` of every book that `create_app` would serve."""
+    if settings.replay_paths:
+        return list_replay_books(settings)
+    return [f"{venue}:{symbol}" for venue in VENUES for symbol in settings.simulator_symbols]
+
+
+class _Server:
+    """Connects sockets and the clock to the simulation."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._sockets: dict[Connection, tuple[web.WebSocketResponse, asyncio.Transport]] = {}
+
+    async def running(self, _: web.Application) -> AsyncIterator[None]:
+        """Drive the market while the application runs; if that fails, end the process with the error."""
+        driver = asyncio.create_task(self._drive(), name="simulation")
+        driver.add_done_callback(_end_process_on_failure)
+        pinger = asyncio.create_task(self._ping(), name="pings")
+        pinger.add_done_callback(_end_process_on_failure)
+        yield
+        for websocket, _transport in list(self._sockets.values()):
+            await websocket.close(code=WSCloseCode.GOING_AWAY, message=b"server shutdown")
+        for task in (driver, pinger):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def handler(self, venue: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Return the handler of everything under a venue's prefix."""
+        sockets = self._simulation.venues[venue].sockets
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            path = request.match_info["path"]
+            if sockets.fullmatch(path):
+                return await self._serve_socket(venue, path, request)
+            return await self._serve_rest(venue, path, request)
+
+        return handle
+
+    async def _drive(self) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time()
+        while True:
+            now_ns = time.time_ns()
+            self._simulation.tick(now_ns)
+            for connection, (_, transport) in list(self._sockets.items()):
+                _write(connection, transport, now_ns)
+            deadline = max(
+                deadline + _TICK_S, loop.time()
+            )  # a late tick delays the rest, it is not made up for
+            await asyncio.sleep(deadline - loop.time())
+
+    async def _ping(self) -> None:
+        """Ping every client as often as its venue does, and drop those that do not answer."""
+        while True:
+            await asyncio.sleep(1.0)
+            now_ns = time.time_ns()
+            for connection, (websocket, transport) in list(self._sockets.items()):
+                venue = self._simulation.venues[connection.venue]
+                if now_ns - connection.pinged_ns < venue.ping_s * _NS_S:
+                    continue
+                if connection.pinged_ns - connection.ponged_ns > venue.pong_timeout_s * _NS_S:
+                    logger.warning("client_silent", extra={"venue": connection.venue})
+                    transport.abort()
+                elif not websocket.closed:
+                    connection.pinged_ns = now_ns
+                    await websocket.ping(str(now_ns // 1_000_000).encode())
+
+    async def _serve_rest(self, venue: str, path: str, request: web.Request) -> web.Response:
+        asked = RestRequest(path, dict(request.query), request.remote or "")
+        reply = self._simulation.rest(venue, asked, time.time_ns())
+        await asyncio.sleep(self._simulation.delay_s(venue))
+        return web.Response(
+            text=reply.body, status=reply.status, headers=reply.headers, content_type="application/json"
+        )
+
+    async def _serve_socket(self, venue: str, path: str, request: web.Request) -> web.StreamResponse:
+        websocket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=_MAX_CLIENT_MESSAGE)
+        if not websocket.can_prepare(request):
+            return json_response({"error": "this path is a WebSocket"}, 426)
+        try:
+            connection = self._simulation.connect(venue, path, request.query, time.time_ns())
+        except Unavailable as error:
+            return json_response({"error": str(error)}, 503)
+        except SessionRefusedError as error:
+            return json_response({"error": str(error)}, 400)
+        try:
+            await websocket.prepare(request)
+            transport = request.transport
+            if isinstance(transport, asyncio.Transport):
+                self._sockets[connection] = (websocket, transport)
+                await self._listen(websocket, connection)
+        finally:
+            self._sockets.pop(connection, None)
+            self._simulation.close(connection)
+        return websocket
+
+    async def _listen(self, websocket: web.WebSocketResponse, connection: Connection) -> None:
+        async for message in websocket:
+            match message.type:
+                case WSMsgType.TEXT:
+                    reason = self._simulation.receive(connection, message.data, time.time_ns())
+                    if reason is not None:
+                        await websocket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason.encode())
+                case WSMsgType.PING:
+                    await websocket.pong(message.data)
+                case WSMsgType.PONG:
+                    connection.ponged_ns = time.time_ns()
+                case _:
+                    await websocket.close(code=WSCloseCode.UNSUPPORTED_DATA, message=b"text only")
+
+
+def _write(connection: Connection, transport: asyncio.Transport, now_ns: int) -> None:
+    """Hand a client's socket what has arrived for it; cut one that is to be cut or does not read."""
+    if connection.is_cut or transport.is_closing():
+        transport.abort()
+        return
+    arrived = connection.line.arrived(now_ns)
+    if not arrived:
+        return
+    transport.write(arrived)
+    if transport.get_write_buffer_size() > _MAX_UNREAD:
+        logger.warning("client_too_slow", extra={"venue": connection.venue, "unread_bytes": _MAX_UNREAD})
+        transport.abort()
+
+
+def _end_process_on_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.critical("simulation_failed", exc_info=task.exception())
+        signal.raise_signal(signal.SIGTERM)  # the clean-up then awaits the task and raises its error

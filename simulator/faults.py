@@ -1,0 +1,385 @@
+"""Faults on demand, on the wire only: the books themselves never know.
+
+What each kind does, to the subscribers of a venue or of one of its symbols:
+
+- ``drop``: a book message is not sent; ``duplicate``: sent twice; ``reorder``: sent after the next one.
+- ``corrupt``: a level is damaged so that a careful client notices: on Kraken the checksum no longer fits; on
+  Binance, where nothing proves a level, the update ids are damaged with it.
+- ``cross``: a bid above the best ask is added, ids and checksum intact.
+- ``malformed``: truncated JSON, a wrong type, NaN or a negative size, one after the other.
+- ``freeze``: nothing is sent for `durationS`, pings excepted; what would have been sent is lost. Without a
+  symbol heartbeats and replies cease as well.
+- ``disconnect``: the sockets are cut at once; for `durationS` new ones are refused.
+- ``rate_limit``, ``server_error``: REST answers 429 with Retry-After, or 500 and 503 in turn; for `durationS`.
+
+`once` is the next book message (or request; at once for freeze and disconnect), for everyone who would have
+got it; `probability` is tried at each. `durationS` is the length of an episode of the last four kinds, and for
+the others how long the fault stays armed. Snapshots are never touched.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import ceil
+from random import Random
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from simulator.venues.venue import Frame, Update
+
+_NS_S: Final = 1_000_000_000
+_DEFAULT_FREEZE_S: Final = 10.0
+_SIZE: Final = re.compile(r'"qty":([\d.]+)|\["[\d.]+",("[\d.]+")\]')  # the first level's, at either venue
+
+
+class FaultKind(StrEnum):
+    """What may go wrong."""
+
+    DROP = "drop"
+    DUPLICATE = "duplicate"
+    REORDER = "reorder"
+    CORRUPT = "corrupt"
+    CROSS = "cross"
+    FREEZE = "freeze"
+    DISCONNECT = "disconnect"
+    RATE_LIMIT = "rate_limit"
+    SERVER_ERROR = "server_error"
+    MALFORMED = "malformed"
+
+
+_SOCKET_EPISODES: Final = frozenset({FaultKind.FREEZE, FaultKind.DISCONNECT})
+_REST_KINDS: Final = frozenset({FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR})
+_EPISODES: Final = _SOCKET_EPISODES | _REST_KINDS
+
+
+class FaultRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """The body of POST /control/faults."""
+
+    kind: FaultKind
+    venue: str
+    symbol: str | None = None  # canonical; None is every symbol
+    once: bool = False
+    probability: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    duration_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = msgspec.field(
+        default=None, name="durationS"
+    )
+
+
+class FaultStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One fault as GET /control/faults shows it."""
+
+    id: int
+    kind: FaultKind
+    venue: str
+    symbol: str | None
+    once: bool
+    probability: float | None
+    duration_s: float | None = msgspec.field(name="durationS")
+    injected: int
+    state: str  # armed, active (an episode runs) or spent
+
+
+@dataclass(slots=True)
+class _Fault:
+    id: int
+    request: FaultRequest
+    armed_until_ns: int | None
+    active_until_ns: int = 0
+    injected: int = 0
+    spent: bool = False
+
+    def is_armed(self, now_ns: int) -> bool:
+        return not self.spent and (self.armed_until_ns is None or now_ns < self.armed_until_ns)
+
+    def concerns(self, venue: str, symbol: str | None) -> bool:
+        request = self.request
+        return request.venue == venue and (request.symbol is None or request.symbol == symbol)
+
+
+@dataclass(frozen=True, slots=True)
+class RestFault:
+    """What a REST request gets instead of its answer."""
+
+    status: int
+    retry_after_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Sockets to cut: all of a venue, or those that carry a symbol."""
+
+    venue: str
+    symbol: str | None
+
+
+@dataclass(slots=True)
+class Sent:
+    """What goes out instead of an update: (topic, text) in order, and whether the sockets are cut."""
+
+    messages: list[tuple[str, str]] = field(default_factory=list)
+    disconnect: Disconnect | None = None
+
+
+class Faults:
+    """Decides, for each message and request, what really happens; seeded and pure."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(seed)  # noqa: S311 - faults are no secret
+        self._faults: list[_Fault] = []
+        self._count = 0
+        self._totals = dict.fromkeys(FaultKind, 0)
+        self._held: dict[tuple[str, str], tuple[_Fault, Update]] = {}
+        self._malformation = self._random.randrange(len(_MALFORMATIONS))
+        self._server_error = 0
+
+    def add(self, request: FaultRequest, now_ns: int) -> FaultStatus:
+        """Arm a fault."""
+        self._count += 1
+        lasts = None
+        if request.duration_s is not None and request.kind not in _EPISODES:
+            lasts = now_ns + int(request.duration_s * _NS_S)
+        fault = _Fault(self._count, request, lasts)
+        self._faults.append(fault)
+        return self._status(fault, now_ns)
+
+    def clear(self) -> Iterable[tuple[str, Update]]:
+        """Disarm everything, end every episode and return the updates held back, with their venues."""
+        self._faults.clear()
+        return self.release()
+
+    def release(self) -> Iterable[tuple[str, Update]]:
+        """Return the updates held back, for when no next one comes; their faults stay armed."""
+        held = [(venue, update) for (venue, _), (_, update) in self._held.items()]
+        self._held.clear()
+        return held
+
+    def statuses(self, now_ns: int) -> Sequence[FaultStatus]:
+        """Return every fault since the last clearing, spent ones too."""
+        return [self._status(fault, now_ns) for fault in self._faults]
+
+    @property
+    def totals(self) -> dict[FaultKind, int]:
+        """How often each kind was injected since the start."""
+        return dict(self._totals)
+
+    def outgoing(self, venue: str, update: Update, now_ns: int) -> Sent:
+        """Return what the wire carries for an update."""
+        if not self._faults:
+            return Sent(_true(update))
+        if self.is_silent(venue, update.symbol, now_ns):
+            return Sent()
+        key = (venue, update.symbol)
+        if key in self._held:
+            fault, earlier = self._held.pop(key)
+            self._injected(fault)
+            return Sent(_true(update) + _true(earlier))
+        for fault in self._faults:
+            request = fault.request
+            if request.kind in _REST_KINDS or not (
+                fault.is_armed(now_ns) and fault.concerns(venue, update.symbol)
+            ):
+                continue
+            if not (request.once or self._random.random() < (request.probability or 0.0)):
+                continue
+            sent = self._apply(fault, venue, update, now_ns)
+            if sent is not None:
+                return sent
+        return Sent(_true(update))
+
+    def due(self, connected: Callable[[str, str | None], bool], now_ns: int) -> list[Disconnect]:
+        """Begin the freezes and disconnects that wait for nothing but a connection; return cuts to make."""
+        cuts = []
+        for fault in self._faults:
+            request = fault.request
+            if not (request.kind in _SOCKET_EPISODES and request.once and fault.is_armed(now_ns)):
+                continue
+            if connected(request.venue, request.symbol):
+                self._begin(fault, now_ns)
+                if request.kind is FaultKind.DISCONNECT:
+                    cuts.append(Disconnect(request.venue, request.symbol))
+        return cuts
+
+    def is_silent(self, venue: str, symbol: str | None, now_ns: int) -> bool:
+        """Return whether a freeze covers messages of a symbol, or of the connection if None."""
+        return any(
+            fault.active_until_ns > now_ns
+            for fault in self._faults
+            if fault.request.kind is FaultKind.FREEZE and fault.concerns(venue, symbol)
+        )
+
+    def is_refused(self, venue: str, now_ns: int) -> bool:
+        """Return whether a venue takes no new connections."""
+        return any(
+            fault.active_until_ns > now_ns
+            for fault in self._faults
+            if fault.request.kind is FaultKind.DISCONNECT and fault.request.venue == venue
+        )
+
+    def rest(self, venue: str, symbol: str | None, now_ns: int) -> RestFault | None:
+        """Return the fault a REST request meets, if any."""
+        for fault in self._faults:
+            request = fault.request
+            if request.kind not in _REST_KINDS or not fault.concerns(venue, symbol):
+                continue
+            if fault.active_until_ns <= now_ns:
+                if not fault.is_armed(now_ns):
+                    continue
+                if not (request.once or self._random.random() < (request.probability or 0.0)):
+                    continue
+                self._begin(fault, now_ns)
+            else:
+                self._count_injection(fault)
+            if request.kind is FaultKind.RATE_LIMIT:
+                left_s = ceil(max(0, fault.active_until_ns - now_ns) / _NS_S)
+                return RestFault(429, max(1, left_s))
+            self._server_error += 1
+            return RestFault(500 if self._server_error % 2 else 503, 0)
+        return None
+
+    def _apply(self, fault: _Fault, venue: str, update: Update, now_ns: int) -> Sent | None:
+        """Return the spoilt update, or None if this fault can do nothing with this one."""
+        sent: Sent | None = Sent()
+        match fault.request.kind:
+            case FaultKind.DROP:
+                pass
+            case FaultKind.DUPLICATE:
+                sent = Sent(_true(update) * 2)
+            case FaultKind.REORDER if any(holder is fault for holder, _ in self._held.values()):
+                return None  # it already holds one of another symbol
+            case FaultKind.REORDER:
+                self._held[venue, update.symbol] = (fault, update)
+                return sent  # counted when the next update overtakes it
+            case FaultKind.CORRUPT:
+                sent = self._corrupted(update)
+            case FaultKind.CROSS:
+                sent = Sent([(frame.topic, frame.crossed(self._random)) for frame in update.frames])
+            case FaultKind.MALFORMED:
+                sent = self._malformed(update.frames)
+            case FaultKind.FREEZE:
+                self._begin(fault, now_ns)
+                return sent
+            case FaultKind.DISCONNECT:
+                self._begin(fault, now_ns)
+                return Sent(disconnect=Disconnect(venue, update.symbol))
+            case _:
+                raise AssertionError(f"{fault.request.kind} is no fault of a message")
+        if sent is not None:
+            self._injected(fault)
+        return sent
+
+    def _corrupted(self, update: Update) -> Sent | None:
+        spoilt = [(frame, frame.corrupted(self._random)) for frame in update.frames]
+        if all(text is None for _, text in spoilt):
+            return None
+        return Sent([(frame.topic, frame.text() if text is None else text) for frame, text in spoilt])
+
+    def _malformed(self, frames: Iterable[Frame]) -> Sent:
+        spoil = _MALFORMATIONS[self._malformation]
+        self._malformation = (self._malformation + 1) % len(_MALFORMATIONS)
+        return Sent([(frame.topic, spoil(frame.text())) for frame in frames])
+
+    def _begin(self, fault: _Fault, now_ns: int) -> None:
+        duration_s = fault.request.duration_s
+        if duration_s is None:
+            duration_s = _DEFAULT_FREEZE_S if fault.request.kind is FaultKind.FREEZE else 0.0
+        fault.active_until_ns = now_ns + int(duration_s * _NS_S)
+        self._injected(fault)
+
+    def _injected(self, fault: _Fault) -> None:
+        fault.spent = fault.request.once
+        self._count_injection(fault)
+
+    def _count_injection(self, fault: _Fault) -> None:
+        fault.injected += 1
+        self._totals[fault.request.kind] += 1
+
+    def _status(self, fault: _Fault, now_ns: int) -> FaultStatus:
+        request = fault.request
+        state = "armed" if fault.is_armed(now_ns) else "spent"
+        return FaultStatus(
+            id=fault.id,
+            kind=request.kind,
+            venue=request.venue,
+            symbol=request.symbol,
+            once=request.once,
+            probability=request.probability,
+            duration_s=request.duration_s,
+            injected=fault.injected,
+            state="active" if fault.active_until_ns > now_ns else state,
+        )
+
+
+def _true(update: Update) -> list[tuple[str, str]]:
+    return [(frame.topic, frame.text()) for frame in update.frames]
+
+
+def _truncated(text: str) -> str:
+    return text[: len(text) * 2 // 3]
+
+
+def _with_first_size(value: str, *, bare: bool = False) -> Callable[[str], str]:
+    """Return a function that replaces the first level's size, in quotes where the venue has them."""
+
+    def spoil(text: str) -> str:
+        match = _SIZE.search(text)
+        if match is None:
+            return _truncated(text)
+        group = 1 if match[1] is not None else 2
+        token = f'"{value}"' if group == 2 and not bare else value  # noqa: PLR2004 - the quoted alternative
+        return text[: match.start(group)] + token + text[match.end(group) :]
+
+    return spoil
+
+
+_MALFORMATIONS: Final = (
+    _truncated,
+    _with_first_size('{"size":true}', bare=True),
+    _with_first_size("NaN"),
+    _with_first_size("-1.5"),
+)
+
+
+def parse_fault(
+    body: bytes, pairs: Iterable[tuple[str, str]], canonical: Callable[[str], str]
+) -> FaultRequest:
+    """Read and check the body of POST /control/faults.
+
+    Parameters
+    ----------
+    pairs
+        The (venue, canonical symbol) that exist.
+    canonical
+        Turns a caller's spelling of a symbol into the canonical one; raises ValueError.
+
+    Raises
+    ------
+    ValueError
+        If the body is not right; the text says what would be.
+    """
+    kinds = " ".join(FaultKind)
+    try:
+        request = msgspec.json.decode(body, type=FaultRequest)
+    except msgspec.DecodeError as error:
+        raise ValueError(
+            f"{error}; send {{kind, venue, symbol?, once? | probability?, durationS?}} with kind one of: {kinds}"
+        ) from error
+    if request.once == (request.probability is not None):
+        raise ValueError('say either "once": true or "probability": a number above 0, up to 1')
+    known = list(pairs)
+    if request.venue not in {venue for venue, _ in known}:
+        raise ValueError(
+            f"unknown venue {request.venue[:40]!r}; there are {', '.join(sorted({v for v, _ in known}))}"
+        )
+    if request.symbol is None:
+        return request
+    symbol = canonical(request.symbol)
+    if (request.venue, symbol) not in known:
+        there = ", ".join(s for v, s in known if v == request.venue)
+        raise ValueError(f"{request.venue} has no {symbol}; it has {there}")
+    return msgspec.structs.replace(request, symbol=symbol)

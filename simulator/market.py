@@ -1,0 +1,107 @@
+"""Every book of every venue, driven by one clock reading at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from libs.common.instruments import instrument_of
+from simulator.candles import Candles
+from simulator.latent import NS_DAY, LatentPrices
+from simulator.order_flow import OrderFlow, Pair
+from simulator.profiles import VENUES, symbol_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from simulator.candles import Candle
+    from simulator.exchange_book import BookChange, ExchangeBook
+    from simulator.profiles import VenueProfile
+
+# Messages per action, measured over 15 simulated minutes of every pair: book and trade messages where each
+# change is sent, trade and best-price messages where depth is batched.
+_PER_ACTION: Final = 1.12
+_PER_ACTION_BATCHED: Final = 0.36
+_LEAST_ACTIONS_PER_S: Final = 0.5
+
+
+class Market:
+    """The simulated exchanges; pure, and the same for the same seed and the same steps.
+
+    Parameters
+    ----------
+    rate
+        Aimed messages per second over all books and channels.
+    start_ns
+        UTC; the live market begins here and continues the history before it.
+    history_days
+        Daily candles told before today; minutes are told as far back.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        symbols: Sequence[str],
+        venues: Sequence[str],
+        rate: float,
+        start_ns: int,
+        history_days: int,
+    ) -> None:
+        self.latent = LatentPrices(seed, symbols)
+        self.earliest_ns = (start_ns // NS_DAY - history_days) * NS_DAY
+        share = sum(VENUES[venue].message_share for venue in venues)
+        activity = sum(symbol_profile(symbol).activity for symbol in symbols)
+        self._flows: dict[tuple[str, str], OrderFlow] = {}
+        self._candles: dict[tuple[str, str], Candles] = {}
+        for venue in venues:
+            profile = VENUES[venue]
+            for column, symbol in enumerate(symbols):
+                pair = Pair(profile, symbol_profile(symbol), instrument_of(venue, symbol), column)
+                messages = rate * (profile.message_share / share) * (pair.symbol.activity / activity)
+                actions = _actions_per_s(profile, messages)
+                index = len(self._flows)
+                self._flows[venue, symbol] = OrderFlow(pair, self.latent, seed, index, actions, start_ns)
+                self._candles[venue, symbol] = Candles(pair, self.latent, seed, start_ns)
+        for day in range(self.earliest_ns // NS_DAY, start_ns // NS_DAY):
+            for candles in self._candles.values():
+                candles.prepare(day)
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Every (venue, canonical symbol)."""
+        return tuple(self._flows)
+
+    def book(self, venue: str, symbol: str) -> ExchangeBook:
+        """Return the truth about one pair."""
+        return self._flows[venue, symbol].book
+
+    def step(self, now_ns: int) -> Iterator[BookChange]:
+        """Let everything happen that is due by `now_ns`.
+
+        Until the next change is asked for, its book is exactly as it was after this one; changes of one book
+        are in order. A caller takes them all.
+        """
+        for key, flow in self._flows.items():
+            if flow.next_ns > now_ns:
+                continue
+            candles = self._candles[key]
+            for change in flow.step(now_ns):
+                for trade in change.prints:
+                    candles.add(trade)
+                yield change
+
+    def candles(
+        self, venue: str, symbol: str, interval: str, first_ns: int, last_ns: int, now_ns: int
+    ) -> list[Candle]:
+        """Return the candles that open in [first, last], the running one included."""
+        candles = self._candles[venue, symbol]
+        candles.advance(now_ns)
+        return candles.between(interval, first_ns, last_ns, self.earliest_ns)
+
+
+def _actions_per_s(profile: VenueProfile, messages_per_s: float) -> float:
+    """Return how many actions make this many messages."""
+    if not profile.batch_ms:
+        return max(_LEAST_ACTIONS_PER_S, messages_per_s / _PER_ACTION)
+    batches_per_s = 1000.0 / profile.batch_ms
+    return max(_LEAST_ACTIONS_PER_S, (messages_per_s - batches_per_s) / _PER_ACTION_BATCHED)

@@ -1,0 +1,280 @@
+"""Replay of Binance spot: streams by name, the snapshot by REST.
+
+Rules and formats: binance/binance-spot-api-docs, ``web-socket-streams.md``, ``rest-api.md``, read 2026-07-21.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from libs.common.instruments import canonical_symbol
+from simulator.recordings import RestReply
+from simulator.replay_books import TextBook, Truth
+from simulator.replay_venue import (
+    Answer,
+    Awaiting,
+    Delivery,
+    HttpReply,
+    Played,
+    Released,
+    Session,
+    canonical,
+    dumps,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from simulator.recordings import Frame
+
+MAX_LIMIT: Final = 5000
+DEFAULT_LIMIT: Final = 100
+MAX_EARLY: Final = 10_000  # updates kept from before a book's snapshot: 17 minutes at 10/s
+
+
+class _Envelope(msgspec.Struct):
+    stream: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Depth(msgspec.Struct, gc=False):
+    first: int = msgspec.field(name="U")
+    last: int = msgspec.field(name="u")
+    bids: list[tuple[str, str]] = msgspec.field(name="b")
+    asks: list[tuple[str, str]] = msgspec.field(name="a")
+
+
+class _Snapshot(msgspec.Struct):
+    last: int = msgspec.field(name="lastUpdateId")
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+
+
+class _Request(msgspec.Struct):
+    method: str
+    params: list[str] = []
+    id: int | str | None = None
+
+
+_DIFFS: Final = re.compile(r".+@depth(?:@\d+ms)?")  # not @depth5, @depth10, @depth20: those are snapshots
+_LIMIT: Final = re.compile("[0-9]{1,20}")
+
+_decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
+_decode_depth: Final = msgspec.json.Decoder(_Depth).decode
+_decode_snapshot: Final = msgspec.json.Decoder(_Snapshot).decode
+_decode_request: Final = msgspec.json.Decoder(_Request).decode
+
+
+class _Book:
+    """One symbol's book: known from a recorded reply on, for as long as the updates follow each other."""
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self.levels = TextBook()
+        self.last: int | None = None  # update id; None: not known
+        self.replies = 0  # recorded, still to come
+        self._early: deque[_Depth] = deque(maxlen=MAX_EARLY)
+
+    def update(self, depth: _Depth) -> None:
+        if self.last is None:
+            self._early.append(depth)
+        elif depth.first > self.last + 1:
+            self.forget()
+            self._early.append(depth)
+        elif depth.last > self.last:
+            self.levels.apply(depth.bids, depth.asks)
+            self.last = depth.last
+
+    def snapshot(self, reply: _Snapshot) -> None:
+        self.replies -= 1
+        self.levels.replace(reply.bids, reply.asks)
+        self.last = reply.last
+        early, self._early = self._early, deque(maxlen=MAX_EARLY)
+        for depth in early:
+            self.update(depth)
+
+    def forget(self) -> None:
+        self.last = None
+        self._early.clear()
+
+
+class BinanceReplay:
+    """Binance spot's side of a replay."""
+
+    venue = "binance"
+    socket_paths: tuple[str, ...] = ("/binance/stream", "/binance/ws", "/binance/ws/{streams:.+}")
+    rest_paths: tuple[str, ...] = (
+        "/binance/api/v3/depth",
+        "/binance/api/v3/klines",
+        "/binance/api/v3/ping",
+        "/binance/api/v3/time",
+    )
+    heartbeat: str | None = None
+
+    def __init__(self) -> None:
+        self.unnamed: set[str] = set()
+        self._books: dict[str, _Book] = {}  # by spelling
+        self._streams: set[str] = set()
+
+    def owns(self, url: str) -> bool:
+        """Return whether `url` is of Binance spot; its futures speak another protocol on other hosts."""
+        parts = urlsplit(url)
+        return parts.hostname in {
+            "stream.binance.com",
+            "data-stream.binance.vision",
+            "api.binance.com",
+            "data-api.binance.vision",
+        } or parts.path.startswith("/binance/")
+
+    def learn(self, record: Frame | RestReply) -> None:
+        """Note streams, and which symbols have a snapshot ahead."""
+        if isinstance(record, RestReply):
+            if (found := _snapshot_in(record)) and (book := self._book(found[0])):
+                book.replies += 1
+        elif event := _event_of(record):
+            self._streams.add(event.topic)
+
+    def play(self, record: Frame | RestReply) -> Played:
+        """Apply a diff or snapshot, and say whose the frame or reply is."""
+        if isinstance(record, RestReply):
+            found = _snapshot_in(record)
+            if found is None or (book := self._books.get(found[0])) is None:
+                return None
+            book.snapshot(found[1])
+            return Released(found[0], record.text)
+        event = _event_of(record)
+        if event and _DIFFS.fullmatch(event.topic) and (book := self._books.get(_spelling_of(event.topic))):
+            book.update(_decode_depth(event.bare))
+        return event
+
+    def forget_books(self) -> None:
+        """Know no book until its next recorded snapshot."""
+        for book in self._books.values():
+            book.forget()
+
+    def symbols(self) -> tuple[str, ...]:
+        """Return the symbols with both diffs and a snapshot, sorted."""
+        streaming = {_spelling_of(stream) for stream in self._streams if _DIFFS.fullmatch(stream)}
+        return tuple(sorted(book.symbol for key, book in self._books.items() if key in streaming))
+
+    def truth(self, symbol: str) -> Truth | None:
+        """Return the book as of its last update id."""
+        book = next((book for book in self._books.values() if book.symbol == symbol), None)
+        if book is None:
+            raise KeyError(symbol)
+        return None if book.last is None else book.levels.truth(book.last)
+
+    def is_book(self, topic: str) -> bool:
+        """Return whether `topic` is a recorded stream of diffs."""
+        return topic in self._streams and _DIFFS.fullmatch(topic) is not None
+
+    def connect(self, session: Session, path: str, query: Mapping[str, str]) -> Answer:
+        """Subscribe to the streams that the address names; Binance sends nothing of its own."""
+        session.wrapped = path.endswith("/stream")
+        streams = query.get("streams", "") if session.wrapped else path.partition("/ws/")[2]
+        return Answer(subscribed=tuple(stream for stream in streams.split("/") if stream))
+
+    def request(self, session: Session, text: str, now: int) -> Answer:  # noqa: ARG002 -- the protocol's
+        """Answer ``SUBSCRIBE``, ``UNSUBSCRIBE``, ``LIST_SUBSCRIPTIONS``; unknown streams stay silent."""
+        try:
+            request = _decode_request(text)
+        except msgspec.ValidationError as error:
+            return Answer((dumps({"code": 2, "msg": f"Invalid request: {error}"}),))
+        except msgspec.DecodeError as error:
+            return Answer((dumps({"code": 3, "msg": f"Invalid JSON: {error}"}),))
+        done = dumps({"result": None, "id": request.id})
+        match request.method:
+            case "SUBSCRIBE":
+                return Answer((done,), subscribed=tuple(request.params))
+            case "UNSUBSCRIBE":
+                return Answer((done,), unsubscribed=tuple(request.params))
+            case "LIST_SUBSCRIPTIONS":
+                return Answer((dumps({"result": list(session.topics), "id": request.id}),))
+            case unknown:
+                return Answer(
+                    (dumps({"code": 2, "msg": f"Invalid request: unknown variant `{unknown[:40]}`"}),)
+                )
+
+    def rest(self, path: str, query: Mapping[str, str], now: int) -> HttpReply | Awaiting:
+        """Answer with the recorded snapshot when it is ahead, else from the book."""
+        route, spelling = path.rpartition("/")[2], query.get("symbol", "")
+        if route == "ping":
+            return HttpReply(200, "{}")
+        if route == "time":
+            return HttpReply(200, dumps({"serverTime": now // 1_000_000}))
+        if not spelling:
+            return _refusal(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
+        if not self._is_known(spelling):
+            return _refusal(-1121, "Invalid symbol.")
+        if route == "klines":
+            return HttpReply(200, "[]")  # a recording has no history from before it
+        return self._depth(spelling, query.get("limit", str(DEFAULT_LIMIT)))
+
+    def _depth(self, spelling: str, limit: str) -> HttpReply | Awaiting:
+        if _LIMIT.fullmatch(limit) is None:
+            return _refusal(
+                -1100, "Illegal characters found in parameter 'limit'; legal range is '^[0-9]{1,20}$'."
+            )
+        book = self._books.get(spelling)
+        if book is None or (book.last is None and not book.replies):
+            why = "has no (further) snapshot of this symbol" if book else "has no snapshot of this symbol"
+            return HttpReply(
+                503, dumps({"code": -1001, "msg": f"The recording {why}: its book is not known."})
+            )
+        if book.last is None:
+            return Awaiting(spelling)
+        levels = min(int(limit) or DEFAULT_LIMIT, MAX_LIMIT)
+        body = {
+            "lastUpdateId": book.last,
+            "bids": book.levels.bids(levels),
+            "asks": book.levels.asks(levels),
+        }
+        return HttpReply(200, dumps(body))
+
+    def _is_known(self, spelling: str) -> bool:
+        return spelling in self._books or any(_spelling_of(stream) == spelling for stream in self._streams)
+
+    def _book(self, spelling: str) -> _Book | None:
+        if spelling not in self._books:
+            symbol = canonical(spelling, canonical_symbol)
+            if symbol is None:
+                self.unnamed.add(spelling)
+                return None
+            self._books[spelling] = _Book(symbol)
+        return self._books[spelling]
+
+
+def _refusal(code: int, message: str) -> HttpReply:
+    return HttpReply(400, dumps({"code": code, "msg": message}))
+
+
+def _snapshot_in(reply: RestReply) -> tuple[str, _Snapshot] | None:
+    """Return symbol and snapshot of a recorded reply, or None for a refusal or another route's."""
+    parts = urlsplit(reply.url)
+    spelling = parse_qs(parts.query).get("symbol", [""])[0]
+    if not spelling or not parts.path.endswith("/api/v3/depth"):
+        return None
+    try:
+        return spelling, _decode_snapshot(reply.text)
+    except msgspec.ValidationError:
+        return None
+
+
+def _spelling_of(stream: str) -> str:
+    return stream.partition("@")[0].upper()
+
+
+def _event_of(frame: Frame) -> Delivery | None:
+    """Return the stream and event of a frame; a raw connection says its one stream in its address only."""
+    envelope = _decode_envelope(frame.text)
+    if envelope.stream:
+        return Delivery(envelope.stream, frame.text, bytes(envelope.data).decode())
+    stream = urlsplit(frame.url).path.partition("/ws/")[2]
+    if stream and "/" not in stream and '"s":"' in frame.text:
+        return Delivery(stream, f'{{"stream":"{stream}","data":{frame.text}}}', frame.text)
+    return None

@@ -1,0 +1,116 @@
+"""What a playlist of recordings holds, found by reading it once before it is played."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from simulator.recordings import RecordingError, open_recording
+from simulator.replay_binance import BinanceReplay
+from simulator.replay_clock import Part, playlist
+from simulator.replay_kraken_v1 import KrakenV1Replay
+from simulator.replay_kraken_v2 import KrakenV2Replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from simulator.recordings import Record, Recording
+    from simulator.replay_venue import Played, ReplayVenue
+
+VENUES: Final[tuple[Callable[[], ReplayVenue], ...]] = (BinanceReplay, KrakenV1Replay, KrakenV2Replay)
+
+
+class Catalogue:
+    """A playlist and the venues it is of, whose books are as of the last record played."""
+
+    def __init__(self, recordings: Sequence[Recording]) -> None:
+        self.venues: tuple[ReplayVenue, ...] = tuple(make() for make in VENUES)
+        self.records = 0
+        self.foreign: dict[str, int] = {}  # records of addresses that no venue here owns, by address
+        self._owners: dict[str, ReplayVenue | None] = {}
+        self._recordings = tuple(recordings)
+        self.parts = playlist([self._survey(recording) for recording in self._recordings])
+
+    @property
+    def duration(self) -> int:
+        """Length of the playlist, ns."""
+        return self.parts[-1].end
+
+    def books(self) -> list[str]:
+        """Return every book that can be replayed, as ``venue:SYMBOL``."""
+        return [f"{venue.venue}:{symbol}" for venue in self.venues for symbol in venue.symbols()]
+
+    def records_in_order(self) -> Iterator[tuple[int, Record]]:
+        """Yield position in the playlist, ns, and record; a break between recordings empties the books."""
+        for part, recording in zip(self.parts, self._recordings, strict=True):
+            if not part.continues:
+                for venue in self.venues:
+                    venue.forget_books()
+            for record in recording.records():
+                yield part.position(record.ts), record
+
+    def owner(self, url: str) -> ReplayVenue | None:
+        """Return the venue that a recorded address belongs to."""
+        if url not in self._owners:
+            self._owners[url] = next((venue for venue in self.venues if venue.owns(url)), None)
+        return self._owners[url]
+
+    def play(self, record: Record) -> tuple[ReplayVenue, Played] | None:
+        """Bring the owner's books up to `record` and return whose it is.
+
+        Raises
+        ------
+        msgspec.DecodeError
+            If the frame is not what the venue documents.
+        """
+        venue = self.owner(record.url)
+        return None if venue is None else (venue, venue.play(record))
+
+    def _survey(self, recording: Recording) -> Part:
+        first: int | None = None
+        last = 0
+        for record in recording.records():
+            first = record.ts if first is None else first
+            last = record.ts
+            self.records += 1
+            venue = self.owner(record.url)
+            if venue is None:
+                self.foreign[record.url] = self.foreign.get(record.url, 0) + 1
+                continue
+            try:
+                venue.learn(record)
+            except msgspec.DecodeError as error:
+                raise RecordingError(
+                    recording.paths[0],
+                    None,
+                    f"the record of {record.ts} ns is no message of {venue.venue}: {error}",
+                ) from error
+        if first is None:
+            raise RecordingError(
+                recording.paths[0], None, "holds no frame and no reply; there is nothing to replay"
+            )
+        return Part(first, last, absolute=recording.absolute)
+
+
+def catalogue_of(paths: Sequence[str]) -> Catalogue:
+    """Return the catalogue of the recordings at `paths`, played one after the other.
+
+    Raises
+    ------
+    RecordingError
+        If one cannot be read, or together they hold no book that a venue here can serve.
+    """
+    if not paths:
+        raise RecordingError(Path(), None, "FEED names no recording; write replay:PATH or replay:PATH,PATH")
+    catalogue = Catalogue([open_recording(Path(path)) for path in paths])
+    if not catalogue.books():
+        known = ", ".join(venue.venue for venue in catalogue.venues)
+        seen = ", ".join(sorted(catalogue.foreign)[:3]) or "nothing else"
+        raise RecordingError(
+            Path(paths[0]),
+            None,
+            f"holds no book with its snapshot of {known}, which can be replayed; it has {seen}",
+        )
+    return catalogue

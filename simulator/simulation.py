@@ -1,0 +1,235 @@
+"""The exchanges at work: market, venues, faults and open connections, advanced by one clock reading at a time.
+
+Everything between the clock and the sockets is here, without either: the shell calls `tick` and writes to each
+connection what has arrived on its line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import log
+from typing import TYPE_CHECKING, Final
+
+from simulator.faults import Disconnect, Faults
+from simulator.latent import NS_S, WIRE, stream
+from simulator.market import Market
+from simulator.profiles import VENUES as PROFILES
+from simulator.venues import VENUES
+from simulator.venues.venue import Exchange, RestReply, SessionRefusedError, Update, level_floats
+from simulator.wire import Line, text_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from simulator.settings import SimulatorSettings
+    from simulator.venues.venue import Notice, RestRequest, Session, Venue
+
+_NS_MS: Final = 1_000_000
+_HEARTBEAT_NS: Final = NS_S
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """A client, as the exchange knows it."""
+
+    venue: str
+    session: Session
+    opened_ns: int
+    line: Line = field(default_factory=Line)
+    sent_ns: int = 0  # when something was last put on the line
+    ponged_ns: int = 0  # when the client last answered a ping
+    pinged_ns: int = 0
+    is_cut: bool = False  # the shell must drop the socket without a close frame
+
+
+class Unavailable(Exception):  # noqa: N818 - a state of the venue, not a mistake
+    """The venue takes no connections now."""
+
+
+class Simulation:
+    """All venues of one process.
+
+    Parameters
+    ----------
+    now_ns
+        UTC; the live market starts here.
+    """
+
+    def __init__(self, settings: SimulatorSettings, now_ns: int) -> None:
+        self.market = Market(
+            seed=settings.simulator_seed,
+            symbols=settings.simulator_symbols,
+            venues=tuple(VENUES),
+            rate=settings.simulator_rate,
+            start_ns=now_ns,
+            history_days=settings.simulator_history_days,
+        )
+        self.venues: dict[str, Venue] = {
+            name: create(Exchange(self.market, name)) for name, create in VENUES.items()
+        }
+        self.faults = Faults(settings.simulator_seed)
+        self.connections: dict[Session, Connection] = {}
+        self.is_paused = False
+        self._outages = settings.simulator_outages
+        self._random = stream(settings.simulator_seed, WIRE, now_ns // NS_S)
+        self._delay_ns = dict.fromkeys(self.venues, 0)
+        self._ticked_ns = now_ns
+
+    def connect(self, venue: str, path: str, query: Mapping[str, str], now_ns: int) -> Connection:
+        """Open a connection.
+
+        Raises
+        ------
+        Unavailable
+            If a fault makes the venue refuse connections.
+        SessionRefusedError
+            If the venue refuses this one.
+        """
+        if self.faults.is_refused(venue, now_ns):
+            raise Unavailable(f"{venue} takes no connections: a disconnect fault is active")
+        session, greeting = self.venues[venue].connect(path, query, now_ns)
+        connection = Connection(venue, session, now_ns, ponged_ns=now_ns, pinged_ns=now_ns, sent_ns=now_ns)
+        self.connections[session] = connection
+        for text in greeting:
+            self._put(connection, text_frame(text), now_ns)
+        return connection
+
+    def receive(self, connection: Connection, text: str, now_ns: int) -> str | None:
+        """Take a client's message; return a reason if the venue closes the connection because of it."""
+        try:
+            replies = connection.session.receive(text, now_ns)
+        except SessionRefusedError as error:
+            return str(error)
+        if not self.faults.is_silent(connection.venue, None, now_ns):
+            for reply in replies:
+                self._put(connection, text_frame(reply), now_ns)
+        return None
+
+    def close(self, connection: Connection) -> None:
+        """Forget a connection."""
+        connection.session.close()
+        self.connections.pop(connection.session, None)
+
+    def tick(self, now_ns: int) -> None:
+        """Let the market, the batches and the timers do what is due by `now_ns`."""
+        for name in self.venues:
+            self._delay_ns[name] = self._wire_delay_ns(name)
+        if not self.is_paused:
+            for change in self.market.step(now_ns):
+                for message in self.venues[change.venue].publish(change):
+                    self._send(change.venue, message, now_ns)
+            self._flush(now_ns, force=False)
+        for cut in self.faults.due(self._is_connected, now_ns):
+            self._cut(cut)
+        if now_ns - self._ticked_ns >= NS_S // 4:
+            self._timers(now_ns, (now_ns - self._ticked_ns) / NS_S)
+            self._ticked_ns = now_ns
+
+    def pause(self, now_ns: int) -> None:
+        """Hold the market, once everything that has happened is on the wire."""
+        self._flush(now_ns, force=True)
+        self._put_all(self.faults.release(), now_ns)
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Let the market go on from the time it is then."""
+        self.is_paused = False
+
+    def clear_faults(self, now_ns: int) -> None:
+        """Disarm every fault and send what they hold back."""
+        self._put_all(self.faults.clear(), now_ns)
+
+    def truth(self, venue: str, symbol: str, now_ns: int) -> dict[str, object]:
+        """Return the exchange's own book; everything up to its `venueSeq` has been sent."""
+        self._flush(now_ns, force=True)
+        book = self.market.book(venue, symbol)
+        instrument = self.venues[venue].instruments[symbol]
+        return {
+            "venue": venue,
+            "symbol": symbol,
+            "venueSeq": self.venues[venue].sequence(symbol),
+            "bids": level_floats(instrument, list(book.bids.levels())),
+            "asks": level_floats(instrument, list(book.asks.levels())),
+            "ts": now_ns // _NS_MS,
+            "paused": self.is_paused,
+        }
+
+    def rest(self, venue: str, request: RestRequest, now_ns: int) -> RestReply:
+        """Answer an HTTP GET to a venue, or fail as a fault or an outage has it."""
+        protocol = self.venues[venue]
+        fault = self.faults.rest(venue, protocol.rest_symbol(request), now_ns)
+        if fault is not None:
+            if fault.retry_after_s:
+                return protocol.rate_limited(fault.retry_after_s)
+            return protocol.failed(fault.status)
+        if self._random.random() < PROFILES[venue].rest_error_probability * self._outages:
+            return protocol.failed(503)
+        return protocol.rest(request, now_ns)
+
+    def delay_s(self, venue: str) -> float:
+        """Return a fresh delay of a venue's line, one way."""
+        return self._wire_delay_ns(venue) / NS_S
+
+    def _wire_delay_ns(self, venue: str) -> int:
+        profile = PROFILES[venue]
+        jitter_ms = -log(1.0 - self._random.random()) * profile.jitter_ms
+        return int((profile.latency_ms + jitter_ms) * _NS_MS)
+
+    def _flush(self, now_ns: int, *, force: bool) -> None:
+        for name, venue in self.venues.items():
+            for message in venue.flush(now_ns, force=force):
+                self._send(name, message, now_ns)
+
+    def _send(self, venue: str, message: Update | Notice, now_ns: int) -> None:
+        if isinstance(message, Update):
+            sent = self.faults.outgoing(venue, message, now_ns)
+            for topic, text in sent.messages:
+                self._publish(venue, topic, text, now_ns)
+            if sent.disconnect is not None:
+                self._cut(sent.disconnect)
+        elif not self.faults.is_silent(venue, message.symbol, now_ns):
+            self._publish(venue, message.topic, message.text, now_ns)
+
+    def _put_all(self, held: list[tuple[str, Update]], now_ns: int) -> None:
+        for venue, update in held:
+            for frame in update.frames:
+                self._publish(venue, frame.topic, frame.text(), now_ns)
+
+    def _publish(self, venue: str, topic: str, text: str, now_ns: int) -> None:
+        """Encode once, send to every subscriber."""
+        frame = text_frame(text)
+        for session in self.venues[venue].subscribers.of(topic):
+            connection = self.connections.get(session)
+            if connection is not None:
+                self._put(connection, frame, now_ns)
+
+    def _put(self, connection: Connection, frame: bytes, now_ns: int) -> None:
+        connection.sent_ns = now_ns
+        connection.line.send(frame, now_ns + self._delay_ns[connection.venue])
+
+    def _timers(self, now_ns: int, elapsed_s: float) -> None:
+        """Heartbeats of silent connections and the outages that venues have by themselves."""
+        for connection in self.connections.values():
+            heartbeat = self.venues[connection.venue].heartbeat
+            if (
+                heartbeat is not None
+                and connection.session.is_subscribed
+                and now_ns - connection.sent_ns >= _HEARTBEAT_NS
+                and not self.faults.is_silent(connection.venue, None, now_ns)
+            ):
+                self._put(connection, text_frame(heartbeat), now_ns)
+            per_s = PROFILES[connection.venue].disconnects_per_hour * self._outages / 3600.0
+            if self._random.random() < per_s * elapsed_s:
+                connection.is_cut = True
+
+    def _is_connected(self, venue: str, symbol: str | None) -> bool:
+        return any(_carries(connection, venue, symbol) for connection in self.connections.values())
+
+    def _cut(self, cut: Disconnect) -> None:
+        for connection in self.connections.values():
+            if _carries(connection, cut.venue, cut.symbol):
+                connection.is_cut = True
+
+
+def _carries(connection: Connection, venue: str, symbol: str | None) -> bool:
+    return connection.venue == venue and (symbol is None or symbol in connection.session.symbols)

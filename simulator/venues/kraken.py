@@ -1,0 +1,416 @@
+"""Kraken: WebSocket v2 with checksummed books, and the public REST routes beside it.
+
+References
+----------
+docs.kraken.com/exchange, spot WebSocket v2 (book, trade, instrument, status, heartbeat, ping) and the guide
+book-checksum-v2, as of 2026-08.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
+
+from simulator.venues.kraken_rest import KrakenRest
+from simulator.venues.venue import Digits, Notice, Subscribers, Update, decimals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from random import Random
+
+    from simulator.exchange_book import BookChange, ExchangeBook, Level, Print, Side
+    from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
+
+_DEPTHS: Final = (10, 25, 100, 500, 1000)
+_CHECKED: Final = 10  # levels a side under the checksum, whatever the depth
+_TRADES_KEPT: Final = 50  # of a trade snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    symbol: str
+    name: str  # BTC/USDT
+    price: Digits
+    size: Digits
+
+
+@dataclass(frozen=True, slots=True)
+class BookFrame:
+    """One book message of one depth."""
+
+    topic: str
+    pair: _Pair
+    kind: str  # snapshot or update
+    ts_ns: int
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    top_bids: tuple[Level, ...]  # the checked levels after this message
+    top_asks: tuple[Level, ...]
+
+    def text(self) -> str:
+        """Return the true message."""
+        return self._render(self.bids, self.asks, checksum(self.top_bids, self.top_asks))
+
+    def corrupted(self, random: Random) -> str | None:
+        """Return it with one level under the checksum damaged, or None if it changes none.
+
+        The checksum stays, so it no longer fits: a size is altered, or a deletion misses its level.
+        """
+        del random  # the least damage that shows
+        true = checksum(self.top_bids, self.top_asks)
+        for side, top in (("bids", self.top_bids), ("asks", self.top_asks)):
+            levels: tuple[Level, ...] = getattr(self, side)
+            for index, (tick, lots) in enumerate(levels):
+                if (tick, lots) in top:
+                    damaged = (*levels[:index], (tick, lots + 1), *levels[index + 1 :])
+                elif not lots and top and abs(tick - top[0][0]) < abs(top[-1][0] - top[0][0]):
+                    damaged = (*levels[:index], *levels[index + 1 :])
+                else:
+                    continue
+                spoilt = replace(self, **{side: damaged})
+                return spoilt._render(spoilt.bids, spoilt.asks, true)
+        return None
+
+    def crossed(self, random: Random) -> str:
+        """Return it with a bid above the best ask and a checksum that fits."""
+        bid = (self.top_asks[0][0] + random.randint(1, 50), random.randint(1, 100_000_000))
+        top_bids = (bid, *self.top_bids)[:_CHECKED]
+        return self._render((bid, *self.bids), self.asks, checksum(top_bids, self.top_asks))
+
+    def _render(self, bids: Iterable[Level], asks: Iterable[Level], crc: int) -> str:
+        return (
+            f'{{"channel":"book","type":"{self.kind}","data":[{{"symbol":"{self.pair.name}",'
+            f'"bids":{_levels(self.pair, bids)},"asks":{_levels(self.pair, asks)},"checksum":{crc},'
+            f'"timestamp":"{rfc3339(self.ts_ns)}"}}]}}'
+        )
+
+
+def checksum(bids: Iterable[Level], asks: Iterable[Level]) -> int:
+    """Return the CRC32 of the ten best levels a side, best first, asks before bids.
+
+    The text of a price or size without its point and leading zeros is its number of steps in decimal.
+    """
+    text = "".join([f"{tick}{lots}" for side in (asks, bids) for tick, lots in side])
+    return crc32(text.encode())
+
+
+def rfc3339(ts_ns: int) -> str:
+    """Return a time as Kraken writes it, with microseconds."""
+    seconds, rest = divmod(ts_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
+
+
+def _levels(pair: _Pair, levels: Iterable[Level]) -> str:
+    price, size = pair.price.text, pair.size.text
+    return "[" + ",".join([f'{{"price":{price(tick)},"qty":{size(lots)}}}' for tick, lots in levels]) + "]"
+
+
+class _Window:
+    """The best `depth` levels of a side as a subscriber holds them, of which it learns every change."""
+
+    def __init__(self, side: Side, depth: int) -> None:
+        self._side = side
+        self._depth = depth
+        self._worst = self._boundary()
+
+    def _boundary(self) -> int | None:
+        """Return the key of the last level inside; None if the whole side is."""
+        keys = self._side.keys
+        return keys[self._depth - 1] if len(keys) >= self._depth else None
+
+    def changes(self, touched: Iterable[Level]) -> tuple[Level, ...]:
+        """Return what a subscriber must be told after `touched` changed.
+
+        A level that falls out because better ones came is not mentioned: the client truncates. One that moves
+        up into the window because better ones went is sent with its size.
+        """
+        side, before = self._side, self._worst
+        after = self._worst = self._boundary()
+        told: dict[int, int] = {}
+        for tick, lots in touched:
+            key = tick * side.sign
+            bound = after if lots else before
+            if bound is None or key <= bound:
+                told[key] = lots
+        if before is not None and (after is None or after > before):
+            for key in reversed(side.keys[: self._depth]):
+                if key <= before:
+                    break
+                told[key] = side.lots[key]
+        return tuple((key * side.sign, told[key]) for key in sorted(told))
+
+
+class KrakenSession:
+    """A client of /v2."""
+
+    def __init__(self, venue: Kraken) -> None:
+        self._venue = venue
+        self._topics: dict[tuple[str, str], str] = {}  # (channel, pair) to topic
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether it listens to anything."""
+        return bool(self._topics)
+
+    @property
+    def symbols(self) -> set[str]:
+        """Canonical symbols of its channels."""
+        return {self._venue.symbol_of[name] for _, name in self._topics if name}
+
+    def receive(self, text: str, now_ns: int) -> list[str]:
+        """Answer subscribe, unsubscribe and ping."""
+        try:
+            message = json.loads(text)
+        except ValueError:
+            return [_failure("Malformed request", None, {}, now_ns)]
+        params = message.get("params", {}) if isinstance(message, dict) else None
+        if not isinstance(params, dict):
+            return [_failure("Malformed request", None, {}, now_ns)]
+        method, req_id = message.get("method"), message.get("req_id")
+        extra = {"req_id": req_id} if isinstance(req_id, int) else {}
+        match method:
+            case "ping":
+                return [_dump({"method": "pong", **extra, **_times(now_ns)})]
+            case "subscribe" | "unsubscribe":
+                return list(self._change(method, params, extra, now_ns))
+            case _:
+                return [_failure("Method not found", None, extra, now_ns)]
+
+    def close(self) -> None:
+        """Forget its channels."""
+        for topic in self._topics.values():
+            self._venue.subscribers.remove(topic, self)
+        self._topics.clear()
+
+    def _change(
+        self, method: str, params: Mapping[str, object], extra: Mapping[str, object], now_ns: int
+    ) -> Iterable[str]:
+        channel = params.get("channel")
+        if channel == "instrument":
+            yield from self._instrument(method, extra, now_ns)
+            return
+        symbols, depth = params.get("symbol"), params.get("depth", 10)
+        if channel not in {"book", "trade"}:
+            yield _failure(f"Channel {str(channel)[:40]!r} not supported", method, extra, now_ns)
+        elif not (isinstance(symbols, list) and symbols and all(isinstance(name, str) for name in symbols)):
+            yield _failure("Missing or malformed field: symbol", method, extra, now_ns)
+        elif channel == "book" and depth not in _DEPTHS:
+            yield _failure(f"Subscription depth not supported; use one of {_DEPTHS}", method, extra, now_ns)
+        else:
+            for name in symbols:
+                yield from self._change_pair(method, str(channel), name, params, extra, now_ns)
+
+    def _change_pair(
+        self,
+        method: str,
+        channel: str,
+        name: str,
+        params: Mapping[str, object],
+        extra: Mapping[str, object],
+        now_ns: int,
+    ) -> Iterable[str]:
+        extra = {**extra, "symbol": name}
+        if name not in self._venue.symbol_of:
+            yield _failure(f"Currency pair not supported {name[:40]}", method, extra, now_ns)
+            return
+        depth = params.get("depth", 10)
+        topic = f"book-{depth}:{name}" if channel == "book" else f"{channel}:{name}"
+        held = self._topics.get((channel, name))
+        result = {"channel": channel, "symbol": name, **({"depth": depth} if channel == "book" else {})}
+        if method == "unsubscribe":
+            if held != topic:
+                yield _failure("Subscription Not Found", method, extra, now_ns)
+                return
+            del self._topics[channel, name]
+            self._venue.subscribers.remove(topic, self)
+            yield _success(method, result, extra, now_ns)
+            return
+        if held is not None:
+            yield _failure("Already subscribed", method, extra, now_ns)
+            return
+        wants_snapshot = params.get("snapshot", channel == "book") is True
+        yield _success(method, {**result, "snapshot": wants_snapshot}, extra, now_ns)
+        self._topics[channel, name] = topic
+        self._venue.subscribers.add(topic, self)
+        first = self._venue.watch(topic, now_ns)
+        if wants_snapshot:
+            yield first
+
+    def _instrument(self, method: str, extra: Mapping[str, object], now_ns: int) -> Iterable[str]:
+        key, topic = ("instrument", ""), "instrument"
+        if method == "subscribe":
+            self._topics[key] = topic
+            self._venue.subscribers.add(topic, self)
+            yield _success(method, {"channel": "instrument", "snapshot": True}, extra, now_ns)
+            yield self._venue.instrument_message()
+        elif self._topics.pop(key, None) is None:
+            yield _failure("Subscription Not Found", method, extra, now_ns)
+        else:
+            self._venue.subscribers.remove(topic, self)
+            yield _success(method, {"channel": "instrument"}, extra, now_ns)
+
+
+def _dump(message: Mapping[str, object]) -> str:
+    return json.dumps(message, separators=(",", ":"))
+
+
+def _times(now_ns: int) -> dict[str, str]:
+    return {"time_in": rfc3339(now_ns), "time_out": rfc3339(now_ns)}
+
+
+def _success(method: str, result: object, extra: Mapping[str, object], now_ns: int) -> str:
+    only_id = {key: value for key, value in extra.items() if key == "req_id"}
+    return _dump({"method": method, "result": result, "success": True, **_times(now_ns), **only_id})
+
+
+def _failure(error: str, method: str | None, extra: Mapping[str, object], now_ns: int) -> str:
+    named = {"method": method} if method else {}
+    return _dump({"error": error, **named, "success": False, **extra, **_times(now_ns)})
+
+
+class Kraken:
+    """Kraken spot over the simulated market.
+
+    Its protocol has no sequence, so `sequence` counts the changes of a pair's full book, each of which is one
+    book message to a subscriber who sees all of it.
+    """
+
+    venue = "kraken"
+    sockets = re.compile(r"/v2/?")
+    ping_s = 20.0
+    pong_timeout_s = 60.0
+    heartbeat = '{"channel":"heartbeat"}'
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self.subscribers = Subscribers()
+        self.instruments = exchange.instruments
+        self.symbol_of = {name: symbol for symbol, name in exchange.spelling.items()}
+        self._pairs = {
+            symbol: _Pair(
+                symbol, exchange.spelling[symbol], Digits.of(instrument.tick), Digits.of(instrument.lot)
+            )
+            for symbol, instrument in exchange.instruments.items()
+        }
+        self._first_id = {symbol: exchange.book(symbol).update_id for symbol in exchange.symbols}
+        self._windows: dict[str, tuple[_Window, _Window]] = {}  # by topic, while it has subscribers
+        self._trades: dict[str, deque[Print]] = {s: deque(maxlen=_TRADES_KEPT) for s in exchange.symbols}
+        self._connections = 0
+        self._rest = KrakenRest(exchange)
+
+    def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
+        """Open a session; the venue says its status first."""
+        del path, query  # one path, no parameters
+        self._connections += 1
+        connection = now_ns + self._connections
+        status = {"version": "2.0.10", "system": "online", "api_version": "v2", "connection_id": connection}
+        return KrakenSession(self), [_dump({"channel": "status", "type": "update", "data": [status]})]
+
+    def publish(self, change: BookChange) -> list[Update | Notice]:
+        """Return the change as each depth sees it, and its trades."""
+        pair, out = self._pairs[change.symbol], list[Update | Notice]()
+        self._trades[change.symbol].extend(change.prints)
+        book, frames, tops = self._exchange.book(change.symbol), list[BookFrame](), None
+        for depth in _DEPTHS:
+            topic = f"book-{depth}:{pair.name}"
+            windows = self._windows.get(topic)
+            if windows is None:
+                continue
+            if topic not in self.subscribers:
+                del self._windows[topic]
+                continue
+            bids, asks = windows[0].changes(change.bids), windows[1].changes(change.asks)
+            if bids or asks:
+                tops = tops or _tops(book)
+                frames.append(BookFrame(topic, pair, "update", change.ts_ns, bids, asks, *tops))
+        if frames:
+            out.append(Update(change.symbol, tuple(frames)))
+        topic = f"trade:{pair.name}"
+        if change.prints and topic in self.subscribers:
+            out.append(Notice(change.symbol, topic, self._trade_message(pair, "update", change.prints)))
+        return out
+
+    def flush(self, now_ns: int, *, force: bool = False) -> list[Update | Notice]:
+        """Return nothing: this venue sends each change at once."""
+        del now_ns, force
+        return []
+
+    def sequence(self, symbol: str) -> int:
+        """Return the number of changes of the pair's book since the start."""
+        return self._exchange.book(symbol).update_id - self._first_id[symbol]
+
+    def watch(self, topic: str, now_ns: int) -> str:
+        """Begin to follow a topic from the book as it is now; return the snapshot that says so."""
+        channel, _, name = topic.partition(":")
+        pair = self._pairs[self.symbol_of[name]]
+        if channel == "trade":
+            return self._trade_message(pair, "snapshot", self._trades[pair.symbol])
+        book, depth = self._exchange.book(pair.symbol), int(channel.removeprefix("book-"))
+        self._windows[topic] = (_Window(book.bids, depth), _Window(book.asks, depth))
+        bids, asks = tuple(book.bids.levels(depth)), tuple(book.asks.levels(depth))
+        return BookFrame(topic, pair, "snapshot", now_ns, bids, asks, *_tops(book)).text()
+
+    def instrument_message(self) -> str:
+        """Return the instrument snapshot."""
+        assets = sorted({asset for symbol in self._exchange.symbols for asset in symbol.split("-")})
+        data = {
+            "assets": [
+                {"id": asset, "status": "enabled", "precision": 10, "precision_display": 5}
+                for asset in assets
+            ],
+            "pairs": [self._instrument(symbol) for symbol in self._exchange.symbols],
+        }
+        return _dump({"channel": "instrument", "type": "snapshot", "data": data})
+
+    def _instrument(self, symbol: str) -> dict[str, object]:
+        instrument, (base, quote) = self._exchange.instruments[symbol], symbol.split("-")
+        return {
+            "symbol": self._exchange.spelling[symbol],
+            "base": base,
+            "quote": quote,
+            "status": "online",
+            "qty_precision": decimals(instrument.lot),
+            "qty_increment": float(instrument.lot),
+            "price_precision": decimals(instrument.tick),
+            "price_increment": float(instrument.tick),
+            "tick_size": float(instrument.tick),
+            "cost_precision": 5,
+            "cost_min": str(instrument.min_notional),
+            "qty_min": float(instrument.min_qty),
+            "marginable": False,
+            "has_index": False,
+        }
+
+    def _trade_message(self, pair: _Pair, kind: str, trades: Iterable[Print]) -> str:
+        data = ",".join(
+            f'{{"symbol":"{pair.name}","side":"{trade.taker}","price":{pair.price.text(trade.tick)},'
+            f'"qty":{pair.size.text(trade.lots)},"ord_type":"market","trade_id":{trade.trade_id},'
+            f'"timestamp":"{rfc3339(trade.ts_ns)}"}}'
+            for trade in trades
+        )
+        return f'{{"channel":"trade","type":"{kind}","data":[{data}]}}'
+
+    def rest(self, request: RestRequest, now_ns: int) -> RestReply:
+        """Answer an HTTP GET."""
+        return self._rest.answer(request, now_ns)
+
+    def rest_symbol(self, request: RestRequest) -> str | None:
+        """Return the canonical symbol a request is about, if it is about one."""
+        return self._rest.symbol_of(request.query.get("pair", ""))
+
+    def rate_limited(self, retry_after_s: int) -> RestReply:
+        """Return the answer to a client that asks too often."""
+        return self._rest.too_many(retry_after_s)
+
+    def failed(self, status: int) -> RestReply:
+        """Return the answer of a server in trouble."""
+        return self._rest.failed(status)
+
+
+def _tops(book: ExchangeBook) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+    return tuple(book.bids.levels(_CHECKED)), tuple(book.asks.levels(_CHECKED))

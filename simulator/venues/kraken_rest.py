@@ -1,0 +1,167 @@
+"""Kraken's public REST routes: time, pairs, candles, depth; their errors travel inside a 200.
+
+References
+----------
+docs.kraken.com/exchange, REST market data (Time, AssetPairs, OHLC, Depth), as of 2026-08.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from libs.common.instruments import venue_of
+from simulator.latent import NS_DAY, NS_MINUTE, NS_S
+from simulator.venues.venue import Digits, RestReply, decimals
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from simulator.candles import Candle
+    from simulator.venues.venue import Exchange, RestRequest
+
+_INTERVALS: Final = {1: ("1m", NS_MINUTE), 1440: ("1d", NS_DAY)}  # minutes: interval, length
+_MAX_CANDLES: Final = 720
+_MAX_DEPTH: Final = 500
+# The published limits of public routes are vague: about one a second, after a burst.
+_BURST: Final = 15.0
+_PER_S: Final = 1.0
+
+
+class _QueryError(Exception):
+    """A refusal; the text is Kraken's error code."""
+
+
+class KrakenRest:
+    """Answers requests under /0/public."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._names = {symbol: venue_of("kraken-v1").spell(symbol) for symbol in exchange.symbols}
+        both = (self._names, exchange.spelling)
+        self._symbols = {names[s].replace("/", ""): s for names in both for s in exchange.symbols}
+        self._buckets: dict[str, tuple[float, int]] = {}  # per address: tokens, as of
+        self._routes = {
+            "/0/public/Time": self._time,
+            "/0/public/SystemStatus": self._status,
+            "/0/public/AssetPairs": self._asset_pairs,
+            "/0/public/OHLC": self._ohlc,
+            "/0/public/Depth": self._depth,
+        }
+
+    def symbol_of(self, pair: str) -> str | None:
+        """Return the canonical symbol of BTC/USDT, XBT/USDT, XBTUSDT or BTCUSDT; None if not served."""
+        return self._symbols.get(pair.replace("/", ""))
+
+    def answer(self, request: RestRequest, now_ns: int) -> RestReply:
+        """Answer a GET."""
+        route = self._routes.get(request.path)
+        if route is None:
+            return RestReply(json.dumps({"error": ["EGeneral:Unknown method"]}), 404)
+        if not self._allowed(request.client, now_ns):
+            return self.too_many(1)
+        try:
+            return RestReply(json.dumps({"error": [], "result": route(request.query, now_ns)}))
+        except _QueryError as error:
+            return RestReply(json.dumps({"error": [str(error)]}))
+
+    def too_many(self, retry_after_s: int) -> RestReply:
+        """Return 429 with the seconds to wait."""
+        body = json.dumps({"error": ["EGeneral:Too many requests"]})
+        return RestReply(body, 429, {"Retry-After": str(retry_after_s)})
+
+    def failed(self, status: int) -> RestReply:
+        """Return the answer of a server in trouble."""
+        error = "EService:Unavailable" if status == 503 else "EGeneral:Internal error"  # noqa: PLR2004 - HTTP
+        return RestReply(json.dumps({"error": [error]}), status)
+
+    def _allowed(self, client: str, now_ns: int) -> bool:
+        tokens, as_of = self._buckets.get(client, (_BURST, now_ns))
+        tokens = min(_BURST, tokens + (now_ns - as_of) / NS_S * _PER_S)
+        self._buckets[client] = (max(0.0, tokens - 1.0), now_ns)
+        return tokens >= 1.0
+
+    def _time(self, query: Mapping[str, str], now_ns: int) -> object:
+        del query  # takes no parameter
+        return {"unixtime": now_ns // NS_S}
+
+    def _status(self, query: Mapping[str, str], now_ns: int) -> object:
+        del query, now_ns
+        return {"status": "online"}
+
+    def _asset_pairs(self, query: Mapping[str, str], now_ns: int) -> object:
+        del now_ns
+        wanted = query.get("pair")
+        symbols = [self._symbol(part) for part in wanted.split(",")] if wanted else self._exchange.symbols
+        return {self._key(symbol): self._asset_pair(symbol) for symbol in symbols}
+
+    def _asset_pair(self, symbol: str) -> object:
+        instrument, venue = self._exchange.instruments[symbol], venue_of("kraken")
+        base, quote = self._names[symbol].split("/")
+        return {
+            "altname": self._key(symbol),
+            "wsname": self._names[symbol],
+            "base": base,
+            "quote": quote,
+            "lot": "unit",
+            "cost_decimals": 5,
+            "pair_decimals": decimals(instrument.tick),
+            "lot_decimals": decimals(instrument.lot),
+            "lot_multiplier": 1,
+            "fees": [[0, venue.taker_bps / 100.0]],
+            "fees_maker": [[0, venue.maker_bps / 100.0]],
+            "fee_volume_currency": "ZUSD",
+            "ordermin": str(instrument.min_qty),
+            "costmin": str(instrument.min_notional),
+            "tick_size": str(instrument.tick),
+            "status": "online",
+        }
+
+    def _ohlc(self, query: Mapping[str, str], now_ns: int) -> object:
+        symbol = self._symbol(query.get("pair", ""))
+        interval, length = _INTERVALS.get(_integer(query, "interval", 1), ("", 0))
+        if not interval:
+            raise _QueryError("EGeneral:Invalid arguments")
+        running_ns = now_ns // length * length
+        since_ns = _integer(query, "since", 0) * NS_S
+        # Committed candles after `since`, and the running one whatever `since` says.
+        first_ns = min(max(since_ns + 1, running_ns - (_MAX_CANDLES - 1) * length), running_ns)
+        candles = self._exchange.candles(symbol, interval, first_ns, running_ns, now_ns)
+        rows = [self._row(symbol, candle) for candle in candles]
+        return {self._key(symbol): rows, "last": (running_ns - length) // NS_S}
+
+    def _row(self, symbol: str, candle: Candle) -> list[object]:
+        instrument = self._exchange.instruments[symbol]
+        price, size = Digits.of(instrument.tick).text, Digits.of(instrument.lot).text
+        vwap = price(round(candle.quote / candle.lots)) if candle.lots else price(0)
+        prices = [price(tick) for tick in (candle.open, candle.high, candle.low, candle.close)]
+        return [candle.open_ns // NS_S, *prices, vwap, size(candle.lots), candle.trades]
+
+    def _depth(self, query: Mapping[str, str], now_ns: int) -> object:
+        symbol = self._symbol(query.get("pair", ""))
+        count = _integer(query, "count", 100)
+        if not 1 <= count <= _MAX_DEPTH:
+            raise _QueryError("EGeneral:Invalid arguments")
+        instrument, book = self._exchange.instruments[symbol], self._exchange.book(symbol)
+        price, size = Digits.of(instrument.tick, 5).text, Digits.of(instrument.lot).text
+        sides = {
+            name: [[price(tick), size(lots), now_ns // NS_S] for tick, lots in side.levels(count)]
+            for name, side in (("asks", book.asks), ("bids", book.bids))
+        }
+        return {self._key(symbol): sides}
+
+    def _symbol(self, pair: str) -> str:
+        symbol = self.symbol_of(pair)
+        if symbol is None:
+            raise _QueryError("EQuery:Unknown asset pair")
+        return symbol
+
+    def _key(self, symbol: str) -> str:
+        return self._names[symbol].replace("/", "")
+
+
+def _integer(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not (text.isascii() and text.isdigit()):
+        raise _QueryError(f"EGeneral:Invalid arguments:{name}")
+    return int(text)

@@ -1,0 +1,238 @@
+"""What a venue's protocol is to the server, and what the market is to a venue.
+
+A venue does no I/O: the server hands it requests, frames and market changes with the time, and sends what it
+returns. To add a venue, write ``venues/<venue>.py`` and add a row to ``venues.VENUES`` and ``profiles.VENUES``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Protocol
+
+from libs.common.instruments import instrument_of, venue_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from random import Random
+
+    from libs.common.instruments import Instrument
+    from simulator.candles import Candle
+    from simulator.exchange_book import BookChange, ExchangeBook
+    from simulator.market import Market
+
+
+@dataclass(frozen=True, slots=True)
+class RestRequest:
+    """An HTTP GET; `path` is what follows the venue's prefix, `client` the caller's address."""
+
+    path: str
+    query: Mapping[str, str]
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestReply:
+    """An HTTP answer; the body is JSON."""
+
+    body: str
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Frame(Protocol):
+    """A book message to everyone subscribed to a topic; faults may ask for a spoilt version of it."""
+
+    @property
+    def topic(self) -> str:
+        """Whose subscribers get it."""
+
+    def text(self) -> str:
+        """Return the true message."""
+
+    def corrupted(self, random: Random) -> str | None:
+        """Return it with damage that a careful client detects; None if none can be done to this one."""
+
+    def crossed(self, random: Random) -> str:
+        """Return it with a bid above the best ask, otherwise consistent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One change of a book on the wire: the same news to the subscribers of one or more topics."""
+
+    symbol: str
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message that is no book: a trade, a best price."""
+
+    symbol: str
+    topic: str
+    text: str
+
+
+class Session(Protocol):
+    """One client's connection."""
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether it listens to any topic."""
+
+    @property
+    def symbols(self) -> set[str]:
+        """Canonical symbols of the topics it is subscribed to."""
+
+    def receive(self, text: str, now_ns: int) -> list[str]:
+        """Take a message of the client and return the replies, in order.
+
+        Raises
+        ------
+        SessionRefusedError
+            If the venue would close the connection.
+        """
+
+    def close(self) -> None:
+        """Forget its subscriptions."""
+
+
+class SessionRefusedError(Exception):
+    """The venue closes this connection; the text is the reason it gives."""
+
+
+class Venue(Protocol):
+    """An exchange's protocols."""
+
+    venue: str
+    sockets: re.Pattern[str]  # of WebSocket paths, after the prefix
+    ping_s: float  # how often the server pings
+    pong_timeout_s: float  # how long it waits for the answer
+    heartbeat: str | None  # sent to a subscribed client after a second of silence
+    subscribers: Subscribers
+    instruments: Mapping[str, Instrument]  # by canonical symbol
+
+    def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
+        """Open a session and return what the venue says first."""
+
+    def publish(self, change: BookChange) -> list[Update | Notice]:
+        """Return what goes out at once because of a change."""
+
+    def flush(self, now_ns: int, *, force: bool = False) -> list[Update | Notice]:
+        """Return the batches that are due, or with `force` all that is held back."""
+
+    def sequence(self, symbol: str) -> int:
+        """Return the number a client's book carries when it has everything sent so far."""
+
+    def rest(self, request: RestRequest, now_ns: int) -> RestReply:
+        """Answer an HTTP GET."""
+
+    def rest_symbol(self, request: RestRequest) -> str | None:
+        """Return the canonical symbol a request is about, if it is about one."""
+
+    def rate_limited(self, retry_after_s: int) -> RestReply:
+        """Return the venue's answer to a client that asks too often."""
+
+    def failed(self, status: int) -> RestReply:
+        """Return the venue's answer when it is out of order."""
+
+
+class Subscribers:
+    """Who listens to which topic."""
+
+    def __init__(self) -> None:
+        self._sessions: defaultdict[str, dict[Session, None]] = defaultdict(dict)
+
+    def add(self, topic: str, session: Session) -> None:
+        """Subscribe a session; again is the same as once."""
+        self._sessions[topic][session] = None
+
+    def remove(self, topic: str, session: Session) -> None:
+        """End a subscription; one that is not there is ignored."""
+        self._sessions[topic].pop(session, None)
+        if not self._sessions[topic]:
+            del self._sessions[topic]
+
+    def of(self, topic: str) -> Sequence[Session]:
+        """Return the sessions of a topic in the order of their subscriptions."""
+        return tuple(self._sessions[topic]) if topic in self._sessions else ()
+
+    def __contains__(self, topic: str) -> bool:
+        return topic in self._sessions
+
+
+class Exchange:
+    """The market as one venue sees it: its books, its spelling, the number of digits of its texts."""
+
+    def __init__(self, market: Market, venue: str) -> None:
+        self.venue = venue
+        self._market = market
+        self.earliest_ns = market.earliest_ns
+        self.symbols = tuple(symbol for name, symbol in market.pairs if name == venue)
+        self.instruments = {symbol: instrument_of(venue, symbol) for symbol in self.symbols}
+        spell = venue_of(venue).spell
+        self.spelling = {symbol: spell(symbol) for symbol in self.symbols}
+
+    def book(self, symbol: str) -> ExchangeBook:
+        """Return the truth about a canonical symbol."""
+        return self._market.book(self.venue, symbol)
+
+    def candles(self, symbol: str, interval: str, first_ns: int, last_ns: int, now_ns: int) -> list[Candle]:
+        """Return the candles that open in [first, last], the running one included."""
+        return self._market.candles(self.venue, symbol, interval, first_ns, last_ns, now_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """Renders whole steps (ticks or lots) as decimal text.
+
+    Parameters
+    ----------
+    places
+        Decimal places of one step: 0.01 has 2.
+    zeros
+        Zeros appended to pad the text to the venue's width.
+    """
+
+    places: int
+    zeros: str = ""
+
+    @classmethod
+    def of(cls, step: Decimal, width: int | None = None) -> Digits:
+        """Return the rendering of a step, padded to `width` decimal places.
+
+        Raises
+        ------
+        ValueError
+            If the step is not a negative power of ten.
+        """
+        _, digits, exponent = step.normalize().as_tuple()
+        if digits != (1,) or not isinstance(exponent, int) or exponent > 0:
+            raise ValueError(f"a step of {step} is not 1, 0.1, 0.01 ...")
+        places = -exponent
+        return cls(places, "0" * (max(width or 0, places) - places))
+
+    def text(self, steps: int) -> str:
+        """Return 123456 as 1234.56 for two places."""
+        if not self.places:
+            return f"{steps}.{self.zeros}" if self.zeros else str(steps)
+        digits = f"{steps:0{self.places + 1}d}"
+        return f"{digits[: -self.places]}.{digits[-self.places :]}{self.zeros}"
+
+
+def decimals(step: Decimal) -> int:
+    """Return the decimal places of a step: 2 for 0.01."""
+    return Digits.of(step).places
+
+
+def number(instrument_step: Decimal, steps: int) -> float:
+    """Return whole steps as a number in the unit of the step."""
+    return float(instrument_step * steps)
+
+
+def level_floats(instrument: Instrument, levels: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
+    """Return levels as (price in quote units, size in base units)."""
+    return [(number(instrument.tick, tick), number(instrument.lot, lots)) for tick, lots in levels]

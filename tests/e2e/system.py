@@ -1,0 +1,119 @@
+"""The running system as separate processes on free ports: simulator, l2, gateway, beside a Kafka of the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+PATIENCE_S = 45.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as drawn:
+        return int(drawn.getsockname()[1])
+
+
+async def until(what: str, holds: Callable[[], Awaitable[Any]], patience_s: float = PATIENCE_S) -> Any:
+    """Ask again and again until the answer is true; fail with the last one."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        answer = await holds()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {patience_s:g} s: {what}; the last answer was {answer!r}")
+        await asyncio.sleep(0.05)
+
+
+class System:
+    """Starts the processes, speaks HTTP to them, and ends them."""
+
+    def __init__(self, kafka: str, folder: Path, **environment: str) -> None:
+        self.gateway = f"http://127.0.0.1:{(gateway_port := free_port())}"
+        self.simulator = f"http://127.0.0.1:{(simulator_port := free_port())}"
+        self.kafka = kafka
+        self.folder = folder
+        self.environment = os.environ | {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "GATEWAY_PORT": str(gateway_port),
+            "SIMULATOR_PORT": str(simulator_port),
+            "SIMULATOR_URL": self.simulator,
+            "SIMULATOR_OUTAGES": "0",
+            **environment,
+        }
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    async def __aenter__(self) -> Self:
+        self.http = aiohttp.ClientSession()
+        self.start("simulator", "services.l2", "services.gateway")
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self.http.close()
+        codes = {module: self.stop(module) for module in tuple(self.processes)}
+        if failure[0] is None:
+            assert codes == dict.fromkeys(codes, 0), f"exit codes {codes}; logs in {self.folder}"
+
+    def start(self, *modules: str) -> None:
+        for module in modules:
+            command = [sys.executable, "-m", module]
+            with (self.folder / f"{module}.log").open("ab") as log:
+                self.processes[module] = subprocess.Popen(
+                    command, env=self.environment, stdout=log, stderr=log
+                )
+
+    def stop(self, module: str) -> int:
+        process = self.processes.pop(module)
+        process.send_signal(signal.SIGTERM)
+        return process.wait(PATIENCE_S)
+
+    def kill(self, module: str) -> None:
+        process = self.processes.pop(module)
+        process.kill()
+        process.wait(PATIENCE_S)
+
+    def log(self, module: str) -> str:
+        return (self.folder / f"{module}.log").read_text()
+
+    async def get(self, path: str, base: str | None = None) -> Any:
+        """Return the JSON of a 200, None while there is none."""
+        try:
+            async with self.http.get(f"{base or self.gateway}{path}") as reply:
+                return json.loads(await reply.read()) if reply.status == 200 else None
+        except aiohttp.ClientConnectionError:
+            return None
+
+    async def control(self, method: str, path: str, body: object = None) -> Any:
+        async with self.http.request(method, f"{self.simulator}/control/{path}", json=body) as reply:
+            assert reply.status < 300, await reply.text()
+            return json.loads(await reply.read() or b"null")
+
+    async def books(self) -> dict[str, Any]:
+        return {f"{book['venue']}:{book['symbol']}": book for book in await self.get("/api/l2") or ()}
+
+    async def all_live(self, count: int) -> dict[str, Any]:
+        async def live() -> dict[str, Any]:
+            books = await self.books()
+            right = len(books) >= count and all(book["state"] == "LIVE" for book in books.values())
+            return books if right else {}
+
+        try:
+            found: dict[str, Any] = await until(f"{count} books LIVE", live)
+        except AssertionError as error:
+            raise AssertionError(
+                f"{error}\n{await self.books()}\n{self.log('services.l2')[-3000:]}"
+            ) from None
+        return found

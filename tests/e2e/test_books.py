@@ -1,0 +1,192 @@
+"""The system as its users meet it: HTTP and topics only."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from tests.e2e.system import System, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+VENUES = ("binance", "kraken")
+SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+DETECTED = {  # fault: the states of which one must follow, per venue; none where the book must not be disturbed
+    ("binance", "drop"): {"GAP"},
+    ("kraken", "drop"): {"CHECKSUM_FAILED", "GAP"},
+    ("binance", "duplicate"): set(),
+    ("binance", "reorder"): {"GAP"},
+    ("kraken", "corrupt"): {"CHECKSUM_FAILED", "GAP"},
+    ("binance", "cross"): {"GAP"},
+    ("kraken", "cross"): {"GAP", "CHECKSUM_FAILED"},
+    ("binance", "disconnect"): {"DISCONNECTED"},
+    ("kraken", "disconnect"): {"DISCONNECTED"},
+    ("binance", "malformed"): {"GAP"},
+    ("kraken", "malformed"): {"GAP"},
+}
+
+
+@pytest.fixture
+async def system(fresh_kafka: str, tmp_path: Path) -> AsyncIterator[System]:
+    async with System(fresh_kafka, tmp_path) as running:
+        await running.all_live(6)
+        yield running
+
+
+async def test_the_proof_command_answers_from_a_live_book(system: System) -> None:
+    book = await system.get("/api/l2/binance/BTCUSDT")
+    assert (book["venue"], book["symbol"], book["state"]) == ("binance", "BTC-USDT", "LIVE")
+    assert book["seq"] >= 1
+    bids, asks = [price for price, _ in book["bids"]], [price for price, _ in book["asks"]]
+    assert len(bids) == len(asks) == 20
+    assert bids == sorted(bids, reverse=True)
+    assert asks == sorted(asks)
+    assert bids[0] < asks[0]
+    assert book["features"]["mid"] == pytest.approx((bids[0] + asks[0]) / 2)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/l2/nowhere/BTCUSDT", 404),
+        ("/api/l2/binance/NOPEUSDT", 404),
+        ("/api/l2/binance/%00", 404),
+        ("/api/l2/binance/BTCUSDT?depth=0", 422),
+        ("/api/l2/binance/BTCUSDT?depth=51", 422),
+        ("/api/l2/binance/BTCUSDT?depth=many", 422),
+        ("/api/l2/binance/btc-usdt?depth=50", 200),
+    ],
+)
+async def test_bad_requests_get_their_status(system: System, path: str, status: int) -> None:
+    async with system.http.get(system.gateway + path) as reply:
+        assert reply.status == status, await reply.text()
+        if status != 200:
+            assert reply.content_type == "application/problem+json"
+
+
+async def third_party_book(kafka: str, venue: str, symbol: str, seq: int, epoch: int) -> tuple[Any, Any]:
+    """Rebuild a book as the README tells a stranger to: aiokafka and msgpack, nothing of this project."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", group_id=None)
+    await consumer.start()
+    try:
+        parts = [
+            TopicPartition("l2.book-deltas.v1", p)
+            for p in consumer.partitions_for_topic("l2.book-deltas.v1") or ()
+        ]
+        consumer.assign(parts)
+        bids: dict[float, float] = {}
+        asks: dict[float, float] = {}
+        at = (0, 0)
+        while True:
+            for records in (await consumer.getmany(timeout_ms=1000)).values():
+                for record in records:
+                    event = msgpack.unpackb(record.value)
+                    if (event["venue"], event["symbol"]) != (venue, symbol) or at == (epoch, seq):
+                        continue
+                    if event["type"] == "BookSnapshot":
+                        bids, asks = dict(event["bids"]), dict(event["asks"])
+                    elif bids:
+                        assert (event["epoch"], event["seq"]) == (at[0], at[1] + 1)
+                        for side, levels in ((bids, event["bids"]), (asks, event["asks"])):
+                            for price, size in levels:
+                                side[price] = size
+                                if size == 0:
+                                    del side[price]
+                    at = (event["epoch"], event["seq"])
+            if at == (epoch, seq):
+                return sorted(bids.items(), reverse=True)[:50], sorted(asks.items())[:50]
+    finally:
+        await consumer.stop()
+
+
+@pytest.mark.parametrize("venue", VENUES)
+async def test_a_third_partys_subscriber_ends_with_the_book_that_the_gateway_shows(
+    system: System, venue: str
+) -> None:
+    shown = await system.get(f"/api/l2/{venue}/BTCUSDT?depth=50")
+    async with asyncio.timeout(30):
+        bids, asks = await third_party_book(system.kafka, venue, "BTC-USDT", shown["seq"], shown["epoch"])
+    assert [list(level) for level in bids] == shown["bids"]
+    assert [list(level) for level in asks] == shown["asks"]
+
+
+async def equals_truth(system: System, venue: str, symbol: str) -> bool:
+    """Whether the gateway's LIVE book is the paused exchange's."""
+    shown = await system.get(f"/api/l2/{venue}/{symbol}?depth=50")
+    truth = await system.get(f"/control/books/{venue}/{symbol}", system.simulator)
+    if shown is None or shown["state"] != "LIVE":
+        return False
+    depth = min(50, len(shown["bids"]), len(shown["asks"]))
+    return all(
+        [[float(price), float(size)] for price, size in truth[side][:depth]] == shown[side][:depth]
+        for side in ("bids", "asks")
+    )
+
+
+async def test_every_live_book_is_the_exchanges_own(system: System) -> None:
+    await system.control("POST", "pause")
+    for venue in VENUES:
+        for symbol in SYMBOLS:
+            await until(
+                f"{venue} {symbol} is the truth", lambda v=venue, s=symbol: equals_truth(system, v, s), 8
+            )  # type: ignore[misc]  # defaults bind the names
+    await system.control("POST", "resume")
+    await system.all_live(6)
+
+
+async def test_every_fault_is_found_and_heals_without_touching_another_book(system: System) -> None:
+    for (venue, kind), through in DETECTED.items():
+        before = await system.all_live(6)
+        fault = {"kind": kind, "venue": venue, "symbol": "ETH-USDT", "once": True}
+        await system.control("POST", "faults", fault)
+        key = f"{venue}:ETH-USDT"
+
+        async def healed(
+            key: str = key, before: dict[str, Any] = before, *, disturbed: bool = bool(through)
+        ) -> bool:
+            book = (await system.books())[key]
+            return book["state"] == "LIVE" and (book["epoch"] > before[key]["epoch"]) is disturbed
+
+        await until(f"{key} is LIVE again after {kind}", healed)
+        after = await system.books()
+        others = {other: book["epoch"] for other, book in after.items() if other != key}
+        assert others == {other: book["epoch"] for other, book in before.items() if other != key}, kind
+        await system.control("DELETE", "faults")
+    await system.control("POST", "pause")
+    for venue in VENUES:
+        await until("the truth after all faults", lambda v=venue: equals_truth(system, v, "ETH-USDT"), 8)  # type: ignore[misc]  # a default binds the name
+
+
+async def test_a_killed_l2_and_a_killed_gateway_come_back_without_a_human(system: System) -> None:
+    epochs = {key: book["epoch"] for key, book in (await system.books()).items()}
+    system.kill("services.l2")
+    await until("silence is shown", lambda: said_stale(system))
+    system.start("services.l2")
+    books = await system.all_live(6)
+    assert all(book["epoch"] > epochs[key] for key, book in books.items())
+    system.kill("services.gateway")
+    system.start("services.gateway")
+    await system.all_live(6)
+
+
+async def said_stale(system: System) -> bool:
+    return all(book["state"] == "STALE" for book in (await system.books()).values())
+
+
+async def test_a_subscription_begins_and_ends_a_book_at_run_time(system: System) -> None:
+    path = "/api/l2/subscriptions"
+    async with system.http.delete(f"{system.gateway}{path}/kraken/SOL-USDT") as reply:
+        assert reply.status == 200, await reply.text()
+    async with system.http.get(f"{system.gateway}/api/l2/kraken/SOLUSDT") as reply:
+        assert reply.status == 404
+    async with system.http.post(
+        f"{system.gateway}{path}", json={"venue": "kraken", "symbol": "SOLUSDT"}
+    ) as reply:
+        assert reply.status == 201, await reply.text()
+    await system.all_live(6)

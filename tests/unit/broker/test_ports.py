@@ -1,0 +1,25 @@
+import socket
+
+import pytest
+
+from broker.errors import PortTakenError
+from broker.ports import check_free, draw
+
+
+def test_a_taken_port_is_refused_and_free_again_later() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(PortTakenError, match=f"port {port} .* KAFKA_PORT"):
+            check_free("127.0.0.1", port, "KAFKA_PORT")
+    check_free("127.0.0.1", port, "KAFKA_PORT")
+
+
+def test_a_foreign_address_is_told_as_such() -> None:
+    with pytest.raises(OSError, match=r"KAFKA_HOST=192\.0\.2\.1 is no address of this machine"):
+        check_free("192.0.2.1", 0, "KAFKA_PORT")
+
+
+def test_drawn_ports_differ_and_are_free() -> None:
+    first, second = draw("127.0.0.1", 2)
+    assert first != second
+    check_free("127.0.0.1", first, "KAFKA_PORT")

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from broker.server_properties import server_properties
+
+
+def rendered(**changes: object) -> dict[str, str]:
+    arguments: dict[str, object] = {
+        "host": "127.0.0.1",
+        "port": 19092,
+        "controller_port": 19093,
+        "log_dir": Path("/data/logs"),
+    }
+    text = server_properties(**(arguments | changes))  # type: ignore[arg-type]  # changes are a test's own
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def as_java_reads(value: str) -> str:
+    return value.encode("ascii").decode("unicode_escape").encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+def test_clients_and_controller_listen_where_told() -> None:
+    properties = rendered(port=4000, controller_port=4001)
+    assert properties["listeners"] == "PLAINTEXT://127.0.0.1:4000,CONTROLLER://127.0.0.1:4001"
+    assert properties["advertised.listeners"] == "PLAINTEXT://127.0.0.1:4000"
+    assert properties["controller.quorum.voters"] == "1@127.0.0.1:4001"
+
+
+def test_an_ipv6_host_is_bracketed() -> None:
+    assert rendered(host="::1")["advertised.listeners"] == "PLAINTEXT://[::1]:19092"
+
+
+def test_one_node_is_enough_for_every_topic_of_kafka_itself() -> None:
+    for name, value in rendered().items():
+        if name.endswith(("replication.factor", "min.isr")):
+            assert value == "1", name
+
+
+def test_topics_exist_only_when_declared() -> None:
+    assert rendered()["auto.create.topics.enable"] == "false"
+
+
+@pytest.mark.parametrize(
+    "folder", ["/data dir/logs", "/a\\b/logs", "/Bücher/логи", "/🦀/logs", "/a=b:c#d!/logs"]
+)
+def test_any_data_folder_survives_the_property_syntax(folder: str) -> None:
+    assert as_java_reads(rendered(log_dir=Path(folder))["log.dirs"]) == folder
+
+
+def test_equal_ports_are_refused() -> None:
+    with pytest.raises(ValueError, match="cannot share port 19092"):
+        rendered(controller_port=19092)

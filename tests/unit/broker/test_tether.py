@@ -1,0 +1,39 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TETHER = Path(__file__).parents[3] / "broker" / "tether.py"
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, {tether!r}, "SIGKILL", "-", "cat"], stdin=subprocess.PIPE)
+child.stdin.write(b"alive\\n")
+child.stdin.flush()
+child.wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can signal a parent's death")
+def test_a_tethered_process_ends_when_its_parent_is_killed() -> None:
+    script = PARENT.format(tether=str(TETHER))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"alive\n"  # the child has become its command
+        parent.send_signal(signal.SIGKILL)
+        assert parent.stdout.read() == b""  # ends only when the child, which holds the other end, is gone
+
+
+def test_the_command_keeps_process_id_and_exit_code() -> None:
+    command = [sys.executable, str(TETHER), "SIGTERM", "-", "sh", "-c", "echo $$; exit 3"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as tethered:
+        assert tethered.stdout is not None
+        assert int(tethered.stdout.read()) == tethered.pid
+    assert tethered.returncode == 3
+
+
+def test_a_process_whose_parent_is_already_gone_does_not_start() -> None:
+    command = [sys.executable, str(TETHER), "SIGTERM", "1", "echo", "started"]
+    result = subprocess.run(command, capture_output=True, check=False)
+    assert (result.returncode, result.stdout) == (1, b"")

@@ -1,0 +1,255 @@
+"""Each way a feed can go wrong, by name; the world asserts that nothing wrong is ever published."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from libs.common.events import BookState
+from tests.l2_world import World
+from tests.model_exchange import BinanceModel, KrakenModel
+
+S = BookState
+
+
+def a_live_world(venue: str, seed: int = 7) -> World:
+    world = World(BinanceModel(seed) if venue == "binance" else KrakenModel(seed))
+    world.until_live()
+    for _ in range(20):
+        world.step()
+    assert world.live
+    assert world.deltas >= 19
+    world.states.clear()
+    return world
+
+
+def recovers(world: World, through: BookState) -> None:
+    epoch = world.reader.epoch
+    world.until_live()
+    assert world.states[0] is through
+    assert world.states[-2:] == [S.SYNCING, S.LIVE]
+    assert world.reader.epoch > epoch
+    for _ in range(20):
+        world.step()
+    assert world.live
+    assert world.truth_holds()
+
+
+def test_a_gap_resyncs_and_publishes_no_delta() -> None:
+    world = a_live_world("binance")
+    before = world.deltas
+    world.exchange.next_frame()  # lost on the way
+    world.step()
+    assert world.deltas == before
+    assert world.health is not None
+    assert world.health.gaps == 1
+    assert "next delta" in world.health.reason
+    recovers(world, S.GAP)
+
+
+def test_a_duplicate_changes_nothing() -> None:
+    world = a_live_world("binance")
+    frame = world.exchange.next_frame()
+    world.step([frame])
+    before = world.reader.book, world.reader.seq
+    world.step([frame])
+    assert (world.reader.book, world.reader.seq) == before
+    assert world.live
+
+
+def test_reordered_frames_resync() -> None:
+    world = a_live_world("binance")
+    first, second = world.exchange.next_frame(), world.exchange.next_frame()
+    world.step([second, first])
+    recovers(world, S.GAP)
+
+
+def test_a_wrong_checksum_resyncs_and_publishes_no_delta() -> None:
+    world = a_live_world("kraken")
+    before = world.deltas
+    assert isinstance(world.exchange, KrakenModel)
+    world.step([world.exchange.corrupt_frame()])
+    assert world.deltas == before
+    assert world.health is not None
+    assert world.health.checksum_failures == 1
+    recovers(world, S.CHECKSUM_FAILED)
+
+
+def test_a_lost_frame_without_sequence_numbers_is_found_by_the_checksum() -> None:
+    world = a_live_world("kraken")
+    world.exchange.next_frame()
+    world.step()
+    recovers(world, S.CHECKSUM_FAILED)
+
+
+@pytest.mark.parametrize("venue", ["binance", "kraken"])
+def test_a_crossed_book_resyncs_and_publishes_no_delta(venue: str) -> None:
+    world = a_live_world(venue)
+    before = world.deltas
+    world.step([world.exchange.crossing_frame()])
+    assert world.deltas == before
+    assert world.health is not None
+    assert "crossed" in world.health.reason
+    recovers(world, S.GAP)
+
+
+@pytest.mark.parametrize("venue", ["binance", "kraken"])
+def test_a_disconnect_resyncs_under_a_new_epoch(venue: str) -> None:
+    world = a_live_world(venue)
+    world.disconnect("connection reset")
+    recovers(world, S.DISCONNECTED)
+
+
+def test_a_disconnect_while_the_snapshot_is_on_its_way_discards_that_snapshot() -> None:
+    world = a_live_world("binance")
+    world.exchange.next_frame()
+    world.cut_during_snapshot = True
+    world.step()
+    recovers(world, S.GAP)
+    assert S.DISCONNECTED in world.states
+
+
+@pytest.mark.parametrize("status", [429, 418, 500, 503, 0])
+def test_a_refused_snapshot_is_asked_for_again_after_the_pause_the_venue_demands(status: int) -> None:
+    world = a_live_world("binance")
+    retry = 3.0 if status in (429, 418) else None
+    world.snapshot_answers.append((status, b'{"code":-1003}', retry))
+    world.exchange.next_frame()
+    asked = world.now
+    world.until_live(1) if world.live else None
+    world.step()
+    recovers(world, S.GAP)
+    if retry:
+        assert world.now - asked >= retry * 1e9
+
+
+def test_a_snapshot_older_than_the_buffer_is_not_used() -> None:
+    world = World(BinanceModel(3))
+    assert isinstance(world.exchange, BinanceModel)
+    old = world.exchange.snapshot()
+    for _ in range(5):
+        world.exchange.next_frame()
+    world.snapshot_answers.extend([(200, old, None), (200, old, None)])
+    world.step()
+    assert not world.live
+    world.until_live()
+    assert world.truth_holds()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"lastUpdateId":"x","bids":[],"asks":[]}',
+        b'{"lastUpdateId":5,"bids":[["NaN","1"]],"asks":[]}',
+    ],
+)
+def test_an_unreadable_snapshot_is_kept_as_a_dead_letter_and_asked_for_again(body: bytes) -> None:
+    world = World(BinanceModel(3))
+    world.snapshot_answers.append((200, body, None))
+    world.until_live()
+    assert [letter.raw for letter in world.dead] == [body]
+
+
+HOSTILE = [
+    b'{"stream":"btcusdt@depth@100ms","data":{"e":"depthUp',
+    b'{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","U":"a","u":[],"b":{},"a":7}}',
+    b"\xff\xfe\x00",
+    b"",
+    b"[" * 100_000,
+    b'{"channel":"book","type":"update","data":[{"symbol":"BTC/USDT","bids":[{"price":NaN,"qty":1}]',
+    b"x" * (10 * 1024 * 1024),
+]
+
+
+@pytest.mark.parametrize("venue", ["binance", "kraken"])
+@pytest.mark.parametrize("frame", HOSTILE, ids=lambda frame: repr(frame[:24]))
+def test_an_unreadable_frame_is_kept_and_the_book_starts_over(venue: str, frame: bytes) -> None:
+    world = a_live_world(venue)
+    world.step([frame])
+    assert [letter.raw for letter in world.dead] == [frame]
+    assert world.health is not None
+    assert world.health.bad_frames == 1
+    recovers(world, S.GAP)
+
+
+@pytest.mark.parametrize(
+    ("price", "size"),
+    [
+        ("NaN", "1"),
+        ("1", "NaN"),
+        ("Infinity", "1"),
+        ("1", "-1"),
+        ("-1", "1"),
+        ("0", "1"),
+        ("1e300", "1"),
+        ("1", "1e300"),
+        ("", "1"),
+    ],
+)
+def test_an_absurd_level_never_reaches_a_live_book(price: str, size: str) -> None:
+    world = a_live_world("binance")
+    frame = json.loads(world.exchange.next_frame())
+    frame["data"]["b"] = [[price, size]]
+    world.step([json.dumps(frame).encode()])
+    assert len(world.dead) == 1
+    recovers(world, S.GAP)
+
+
+def test_a_book_without_any_snapshot_gives_up_and_connects_again() -> None:
+    world = World(KrakenModel(3))
+    exchange = world.exchange
+    assert isinstance(exchange, KrakenModel)
+    world.disconnect("first connection says nothing")
+    world.states.clear()
+    world.until_live()
+    silent = a_live_world("kraken")
+    silent.step([])
+    for _ in range(2_000):
+        silent.step([])
+        if S.STALE in silent.states:
+            break
+    recovers(silent, S.STALE)
+
+
+def test_a_full_buffer_resyncs_instead_of_dropping() -> None:
+    world = World(BinanceModel(3))
+    world.snapshot_answers.extend((500, b"", None) for _ in range(100))
+    for _ in range(300):
+        world.step()
+        if S.GAP in world.states:
+            break
+    assert world.health is not None
+    assert S.GAP in world.states
+    world.snapshot_answers.clear()
+    world.until_live(1000)
+    assert world.truth_holds()
+
+
+def test_a_keyframe_repeats_the_state_without_taking_a_seq() -> None:
+    world = a_live_world("binance")
+    seq = world.reader.seq
+    keyframes: list[int] = []
+    original = world.reader.read
+
+    def counting(event):  # type: ignore[no-untyped-def]  # a spy on the reader
+        if type(event).__name__ == "BookSnapshot":
+            keyframes.append(event.seq)
+        original(event)
+
+    world.reader.read = counting  # type: ignore[method-assign]
+    for _ in range(400):  # 20 s
+        world.step()
+    assert len(keyframes) == 2
+    assert world.reader.seq == seq + 400
+
+
+def test_tops_are_conflated_to_ten_a_second() -> None:
+    world = a_live_world("binance")
+    world.tops.clear()
+    for _ in range(200):  # 10 s, 20 deltas a second
+        world.step()
+    assert 95 <= len(world.tops) <= 101
