@@ -14,12 +14,12 @@ from libs.common.log import create_handler
 from simulator.app import create_app, list_books
 from simulator.settings import SimulatorSettings
 
+_SHUTDOWN_S = 3.0  # for clients that do not answer the close frame
+
 
 def main() -> int:
     """Serve until interrupted; return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="simulator", description="Exchanges over a seeded market or a recording"
-    )
+    parser = argparse.ArgumentParser(prog="simulator", description="Exchanges of a seeded market")
     parser.add_argument(
         "--list-books", action="store_true", help="print the venue:SYMBOL it would serve, and exit"
     )
@@ -40,12 +40,16 @@ def main() -> int:
     uvloop.install()
     try:
         web.run_app(
-            create_app(settings), host=settings.simulator_host, port=settings.simulator_port, print=_say_ready
+            create_app(settings),
+            host=settings.simulator_host,
+            port=settings.simulator_port,
+            shutdown_timeout=_SHUTDOWN_S,
+            print=_say_ready,
         )
     except OSError as error:
         sys.stderr.write(
-            f"simulator: cannot listen on {settings.simulator_host}:{settings.simulator_port}: {error.strerror}; "
-            "set SIMULATOR_PORT to a free port\n"
+            f"simulator: cannot listen on {settings.simulator_host}:{settings.simulator_port}: "
+            f"{error.strerror}; set SIMULATOR_PORT to a free port\n"
         )
         return 1
     return 0

@@ -45,6 +45,7 @@ def create_app(settings: SimulatorSettings) -> web.Application:
     for venue in simulation.venues:
         app.router.add_get(f"/{venue}{{path:/.*}}", server.handler(venue))
     app.cleanup_ctx.append(server.running)
+    app.on_shutdown.append(server.say_goodbye)
     return app
 
 
@@ -69,12 +70,15 @@ class _Server:
         pinger = asyncio.create_task(self._ping(), name="pings")
         pinger.add_done_callback(_end_process_on_failure)
         yield
-        for websocket, _transport in list(self._sockets.values()):
-            await websocket.close(code=WSCloseCode.GOING_AWAY, message=b"server shutdown")
         for task in (driver, pinger):
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+    async def say_goodbye(self, _: web.Application) -> None:
+        """Close every socket, so that no handler holds up the end of the process."""
+        for websocket, _transport in list(self._sockets.values()):
+            await websocket.close(code=WSCloseCode.GOING_AWAY, message=b"server shutdown")
 
     def handler(self, venue: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Return the handler of everything under a venue's prefix."""
@@ -137,9 +141,8 @@ class _Server:
             return json_response({"error": str(error)}, 400)
         try:
             await websocket.prepare(request)
-            transport = request.transport
-            if isinstance(transport, asyncio.Transport):
-                self._sockets[connection] = (websocket, transport)
+            if request.transport is not None:  # None: the client left during the handshake
+                self._sockets[connection] = (websocket, request.transport)
                 await self._listen(websocket, connection)
         finally:
             self._sockets.pop(connection, None)

@@ -53,7 +53,8 @@ class Side:
     sign: Literal[1, -1]
     keys: list[int] = field(default_factory=list)
     lots: dict[int, int] = field(default_factory=dict)
-    touched: dict[int, int] = field(default_factory=dict)
+    _touched: dict[int, int] = field(default_factory=dict)
+    _added: set[int] = field(default_factory=set)  # levels that were not there when the action began
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -70,13 +71,19 @@ class Side:
         if lots:
             if not present:
                 insort(self.keys, key)
+                if key not in self._touched:
+                    self._added.add(key)
             self.lots[key] = lots
         elif present:
             del self.keys[bisect_left(self.keys, key)]
             del self.lots[key]
+            if key in self._added:  # came and went within one action: nobody saw it
+                self._added.discard(key)
+                del self._touched[key]
+                return
         else:
             return
-        self.touched[key] = lots
+        self._touched[key] = lots
 
     def levels(self, depth: int | None = None) -> Iterator[Level]:
         """Yield the levels, best first."""
@@ -85,10 +92,11 @@ class Side:
 
     def take_touched(self) -> list[Level]:
         """Return the levels set since the last call, and forget them."""
-        if not self.touched:
+        if not self._touched:
             return []
-        changes = [(key * self.sign, lots) for key, lots in self.touched.items()]
-        self.touched.clear()
+        changes = [(key * self.sign, lots) for key, lots in self._touched.items()]
+        self._touched.clear()
+        self._added.clear()
         return changes
 
 

@@ -3,18 +3,18 @@
 What each kind does, to the subscribers of a venue or of one of its symbols:
 
 - ``drop``: a book message is not sent; ``duplicate``: sent twice; ``reorder``: sent after the next one.
-- ``corrupt``: a level is damaged so that a careful client notices: on Kraken the checksum no longer fits; on
-  Binance, where nothing proves a level, the update ids are damaged with it.
+- ``corrupt``: a level is damaged so that a careful client notices: on Kraken the checksum no longer fits;
+  on Binance, where nothing proves a level, the update ids are damaged with it.
 - ``cross``: a bid above the best ask is added, ids and checksum intact.
 - ``malformed``: truncated JSON, a wrong type, NaN or a negative size, one after the other.
 - ``freeze``: nothing is sent for `durationS`, pings excepted; what would have been sent is lost. Without a
   symbol heartbeats and replies cease as well.
 - ``disconnect``: the sockets are cut at once; for `durationS` new ones are refused.
-- ``rate_limit``, ``server_error``: REST answers 429 with Retry-After, or 500 and 503 in turn; for `durationS`.
+- ``rate_limit``: REST answers 429 with Retry-After; ``server_error``: 500 and 503 in turn; for `durationS`.
 
 `once` is the next book message (or request; at once for freeze and disconnect), for everyone who would have
-got it; `probability` is tried at each. `durationS` is the length of an episode of the last four kinds, and for
-the others how long the fault stays armed. Snapshots are never touched.
+got it; `probability` is tried at each. `durationS` is the length of an episode of the last four kinds, and
+for the others how long the fault stays armed. Snapshots are never touched.
 """
 
 from __future__ import annotations
@@ -148,12 +148,12 @@ class Faults:
         self._faults.append(fault)
         return self._status(fault, now_ns)
 
-    def clear(self) -> Iterable[tuple[str, Update]]:
+    def clear(self) -> list[tuple[str, Update]]:
         """Disarm everything, end every episode and return the updates held back, with their venues."""
         self._faults.clear()
         return self.release()
 
-    def release(self) -> Iterable[tuple[str, Update]]:
+    def release(self) -> list[tuple[str, Update]]:
         """Return the updates held back, for when no next one comes; their faults stay armed."""
         held = [(venue, update) for (venue, _), (_, update) in self._held.items()]
         self._held.clear()
@@ -244,34 +244,38 @@ class Faults:
 
     def _apply(self, fault: _Fault, venue: str, update: Update, now_ns: int) -> Sent | None:
         """Return the spoilt update, or None if this fault can do nothing with this one."""
-        sent: Sent | None = Sent()
         match fault.request.kind:
-            case FaultKind.DROP:
-                pass
-            case FaultKind.DUPLICATE:
-                sent = Sent(_true(update) * 2)
-            case FaultKind.REORDER if any(holder is fault for holder, _ in self._held.values()):
-                return None  # it already holds one of another symbol
             case FaultKind.REORDER:
+                if any(holder is fault for holder, _ in self._held.values()):
+                    return None  # it already holds one of another symbol
                 self._held[venue, update.symbol] = (fault, update)
-                return sent  # counted when the next update overtakes it
-            case FaultKind.CORRUPT:
-                sent = self._corrupted(update)
-            case FaultKind.CROSS:
-                sent = Sent([(frame.topic, frame.crossed(self._random)) for frame in update.frames])
-            case FaultKind.MALFORMED:
-                sent = self._malformed(update.frames)
+                return Sent()  # counted when the next update overtakes it
             case FaultKind.FREEZE:
                 self._begin(fault, now_ns)
-                return sent
+                return Sent()
             case FaultKind.DISCONNECT:
                 self._begin(fault, now_ns)
                 return Sent(disconnect=Disconnect(venue, update.symbol))
+            case kind:
+                sent = self._spoilt(kind, update)
+                if sent is not None:
+                    self._injected(fault)
+                return sent
+
+    def _spoilt(self, kind: FaultKind, update: Update) -> Sent | None:
+        match kind:
+            case FaultKind.DROP:
+                return Sent()
+            case FaultKind.DUPLICATE:
+                return Sent(_true(update) * 2)
+            case FaultKind.CORRUPT:
+                return self._corrupted(update)
+            case FaultKind.CROSS:
+                return Sent([(frame.topic, frame.crossed(self._random)) for frame in update.frames])
+            case FaultKind.MALFORMED:
+                return self._malformed(update.frames)
             case _:
-                raise AssertionError(f"{fault.request.kind} is no fault of a message")
-        if sent is not None:
-            self._injected(fault)
-        return sent
+                raise AssertionError(f"{kind} is no fault of a message")
 
     def _corrupted(self, update: Update) -> Sent | None:
         spoilt = [(frame, frame.corrupted(self._random)) for frame in update.frames]
@@ -367,7 +371,7 @@ def parse_fault(
         request = msgspec.json.decode(body, type=FaultRequest)
     except msgspec.DecodeError as error:
         raise ValueError(
-            f"{error}; send {{kind, venue, symbol?, once? | probability?, durationS?}} with kind one of: {kinds}"
+            f"{error}; send {{kind, venue, symbol?, once? | probability?, durationS?}}, kind one of: {kinds}"
         ) from error
     if request.once == (request.probability is not None):
         raise ValueError('say either "once": true or "probability": a number above 0, up to 1')

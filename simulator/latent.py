@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-GENESIS_DAY: Final = 18_262  # 2020-01-01, in days since 1970
+GENESIS_DAY: Final = 19_358  # 2023-01-01, in days since 1970
 MINUTES: Final = 1440  # a day
 BLOCKS: Final = 48  # a day; a block of 30 minutes keeps one regime and one volatility
 NS_S: Final = 1_000_000_000
@@ -98,7 +98,7 @@ class LatentPrices:
     """
 
     def __init__(self, seed: int, symbols: Sequence[str]) -> None:
-        self._seed = seed
+        self.seed = seed
         self.symbols = tuple(symbols)
         profiles = [symbol_profile(symbol) for symbol in symbols]
         self.day_vol = np.array([p.day_vol for p in profiles])
@@ -139,14 +139,14 @@ class LatentPrices:
 
     def _opening(self, day: int) -> _Opening:
         if day < GENESIS_DAY:
-            raise ValueError(f"the market began on day {GENESIS_DAY} since 1970, so it has no day {day}")
+            raise ValueError(f"the market began on 2023-01-01; day {day} since 1970 is before that")
         while len(self._openings) <= day - GENESIS_DAY:
             last = GENESIS_DAY + len(self._openings) - 1
             self._openings.append(self._walk(last, self._openings[-1])[1])
         return self._openings[day - GENESIS_DAY]
 
     def _walk(self, day: int, opening: _Opening) -> tuple[DayPath, _Opening]:
-        rng = stream(self._seed, _DAYS, day)
+        rng = stream(self.seed, _DAYS, day)
         chances = rng.random((BLOCKS + 1, 2)).tolist()
         macro = _next_regime(opening.macro, opening.macro, _MACRO_STAY, 0.0, *chances[BLOCKS])
         regimes, block = [], opening.block
@@ -179,7 +179,7 @@ class LatentPrices:
         day, index = divmod(minute, MINUTES)
         path = self.day(day)
         start, end = path.log_price[index], path.log_price[index + 1]
-        steps = stream(self._seed, _SECONDS, minute).standard_normal((60, len(self.symbols))) @ self._mix
+        steps = stream(self.seed, _SECONDS, minute).standard_normal((60, len(self.symbols))) @ self._mix
         walk = np.cumsum(steps * (self.day_vol * path.minute_vol[index] / sqrt(60.0)), axis=0)
         share = np.arange(1, 61)[:, None] / 60.0
         bridge = start + walk + share * (end - start - walk[-1])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from libs.common.instruments import instrument_of
 from simulator.candles import Candles
-from simulator.latent import NS_DAY, LatentPrices
+from simulator.latent import NS_DAY
 from simulator.order_flow import OrderFlow, Pair
 from simulator.profiles import VENUES, symbol_profile
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from simulator.candles import Candle
     from simulator.exchange_book import BookChange, ExchangeBook
+    from simulator.latent import LatentPrices
     from simulator.profiles import VenueProfile
 
 # Messages per action, measured over 15 simulated minutes of every pair: book and trade messages where each
@@ -29,6 +30,8 @@ class Market:
 
     Parameters
     ----------
+    latent
+        Prices, seed and symbols.
     rate
         Aimed messages per second over all books and channels.
     start_ns
@@ -39,15 +42,14 @@ class Market:
 
     def __init__(
         self,
+        latent: LatentPrices,
         *,
-        seed: int,
-        symbols: Sequence[str],
         venues: Sequence[str],
         rate: float,
         start_ns: int,
         history_days: int,
     ) -> None:
-        self.latent = LatentPrices(seed, symbols)
+        seed, symbols = latent.seed, latent.symbols
         self.earliest_ns = (start_ns // NS_DAY - history_days) * NS_DAY
         share = sum(VENUES[venue].message_share for venue in venues)
         activity = sum(symbol_profile(symbol).activity for symbol in symbols)
@@ -60,8 +62,8 @@ class Market:
                 messages = rate * (profile.message_share / share) * (pair.symbol.activity / activity)
                 actions = _actions_per_s(profile, messages)
                 index = len(self._flows)
-                self._flows[venue, symbol] = OrderFlow(pair, self.latent, seed, index, actions, start_ns)
-                self._candles[venue, symbol] = Candles(pair, self.latent, seed, start_ns)
+                self._flows[venue, symbol] = OrderFlow(pair, latent, seed, index, actions, start_ns)
+                self._candles[venue, symbol] = Candles(pair, latent, seed, start_ns)
         for day in range(self.earliest_ns // NS_DAY, start_ns // NS_DAY):
             for candles in self._candles.values():
                 candles.prepare(day)

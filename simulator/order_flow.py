@@ -30,7 +30,7 @@ _TRADE_LEAN: Final = 0.35  # probability a full lean adds to its side of the tra
 
 _STALE: Final = 0.35  # a quote nearer to the price than this many half-spreads is picked off or pulled
 _WIDE: Final = 1.8  # a best quote further than this many half-spreads is improved
-_TRADE, _RESIZE, _PLACE = 0.10, 0.55, 0.80  # cumulated shares of the noise actions; the rest cancels
+_TRADE, _RESIZE, _PLACE = 0.10, 0.60, 0.80  # cumulated shares of the noise actions; the rest cancels
 _DISTANCES_BPS: Final = (
     (0.50, 4.0),
     (0.85, 40.0),
@@ -41,6 +41,7 @@ _SIZE_SD: Final = 0.9  # of log sizes
 _TRADE_SIZE: Final = 0.05  # median order that takes, in typical levels
 _TRADE_SD: Final = 1.3  # of its logarithm: a few are many times the median
 _SENSE_NS: Final = 10_000_000  # traders look at the world at most this often
+_EVEN: Final = 0.5
 _BLOCK: Final = 4096  # random numbers drawn at once
 
 
@@ -157,12 +158,12 @@ class OrderFlow:
         book, kind = self.book, next(self._uniform)
         if kind < _TRADE:
             reach = ceil(fair * 20e-4)
-            if next(self._uniform) < 0.5 + _TRADE_LEAN * lean:
+            if next(self._uniform) < _EVEN + _TRADE_LEAN * lean:
                 book.take("buy", self._trade_lots(fair), book.asks.best + reach, ts_ns)
             else:
                 book.take("sell", self._trade_lots(fair), book.bids.best - reach, ts_ns)
             return
-        is_bid = next(self._uniform) < 0.5
+        is_bid = next(self._uniform) < _EVEN
         side, favoured = (book.bids, lean) if is_bid else (book.asks, -lean)
         if kind < _RESIZE:
             index = min(len(side) - 1, int(-log(1.0 - next(self._uniform)) * 5.0))
@@ -170,10 +171,9 @@ class OrderFlow:
             side.set(tick, self._quote_lots(fair, abs(tick - fair) / fair * 1e4, favoured))
         elif kind < _PLACE:
             self._place(is_bid=is_bid, fair=fair, half=half, favoured=favoured)
-        # Cancels meet placements when the side has its usual number of levels.
-        elif next(self._uniform) * (1.0 - _PLACE) < (_PLACE - _RESIZE) * len(side) / self._pair.venue.levels:
-            if len(side) > 1:
-                side.set(side.keys[int(next(self._uniform) * len(side))] * side.sign, 0)
+        # Cancels are as frequent as placements when the side has its usual number of levels.
+        elif len(side) > max(1.0, next(self._uniform) * self._pair.venue.levels):
+            side.set(side.keys[int(next(self._uniform) * len(side))] * side.sign, 0)
 
     def _place(self, *, is_bid: bool, fair: float, half: float, favoured: float) -> None:
         side = self.book.bids if is_bid else self.book.asks

@@ -106,7 +106,7 @@ def _rest_handler(venue: ReplayVenue, player: Player) -> Callable[[web.Request],
 
 def _add_control(app: web.Application, catalogue: Catalogue, player: Player) -> None:
     async def books(_: web.Request) -> web.Response:
-        return _json({"books": catalogue.books()})
+        return _json({"paused": player.paused, "books": _listing(catalogue)})
 
     async def book(request: web.Request) -> web.Response:
         return _truth(catalogue, request.match_info["venue"], request.match_info["symbol"])
@@ -116,17 +116,27 @@ def _add_control(app: web.Application, catalogue: Catalogue, player: Player) -> 
 
     async def pause(_: web.Request) -> web.Response:
         player.pause()
-        return _json(player.position())
+        return _json({"paused": True})
 
     async def resume(_: web.Request) -> web.Response:
         player.resume()
-        return _json(player.position())
+        return _json({"paused": False})
 
     app.router.add_get("/control/books", books)
     app.router.add_get("/control/books/{venue}/{symbol}", book)
     app.router.add_get("/control/replay", position)
     app.router.add_post("/control/pause", pause)
     app.router.add_post("/control/resume", resume)
+
+
+def _listing(catalogue: Catalogue) -> list[dict[str, object]]:
+    listing: list[dict[str, object]] = []
+    for venue in catalogue.venues:
+        for symbol in venue.symbols():
+            truth = venue.truth(symbol)
+            sequence = None if truth is None else truth.venue_seq
+            listing.append({"venue": venue.venue, "symbol": symbol, "venueSeq": sequence})
+    return listing
 
 
 def _truth(catalogue: Catalogue, venue_id: str, spelling: str) -> web.Response:

@@ -148,10 +148,15 @@ class Player:
         self._clock.resume(time.monotonic_ns())
         self._running.set()
 
+    @property
+    def paused(self) -> bool:
+        """Whether the recording is held."""
+        return self._clock.paused
+
     def position(self) -> Position:
         """Return how far it is."""
         return Position(
-            state="paused" if self._clock.paused and self._state == "playing" else self._state,
+            state="paused" if self.paused and self._state == "playing" else self._state,
             finished=self._state == "finished",
             position_s=self._position / 1e9,
             duration_s=self._catalogue.duration / 1e9,

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from simulator.profiles import symbol_profile
+
 REPLAY_PREFIX = "replay:"
 
 
@@ -19,13 +21,13 @@ class SimulatorSettings(BaseSettings):
     simulator_port: int = Field(5100, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     simulator_seed: int = Field(7, ge=0, lt=2**63, description="seed of market, history and faults")
     simulator_rate: float = Field(
-        600.0, gt=0, le=20_000, description="aimed WebSocket messages per second, all books and channels"
+        600.0, gt=0, le=20_000, description="aimed messages per second, every channel of every full book"
     )
     simulator_symbols: Annotated[tuple[str, ...], NoDecode] = Field(
         ("BTC-USDT", "ETH-USDT", "SOL-USDT"), min_length=1, description="canonical symbols, comma-separated"
     )
     simulator_history_days: int = Field(
-        760, ge=1, le=3650, description="daily candles before today, per symbol"
+        760, ge=1, le=1000, description="daily candles before today, per symbol"
     )
     simulator_outages: float = Field(
         1.0, ge=0, le=1000, description="multiplies the venues' own rare outages; 0 makes them perfect"
@@ -60,6 +62,13 @@ class SimulatorSettings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("simulator_symbols")
+    @classmethod
+    def _known_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in value:
+            symbol_profile(symbol)
+        return value
 
     @property
     def replay_paths(self) -> tuple[str, ...]:

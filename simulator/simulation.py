@@ -1,7 +1,7 @@
-"""The exchanges at work: market, venues, faults and open connections, advanced by one clock reading at a time.
+"""The exchanges at work: market, venues, faults and connections, advanced by one clock reading at a time.
 
-Everything between the clock and the sockets is here, without either: the shell calls `tick` and writes to each
-connection what has arrived on its line.
+Everything between the clock and the sockets is here, without either: the shell calls `tick` and writes to
+each connection what has arrived on its line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from math import log
 from typing import TYPE_CHECKING, Final
 
 from simulator.faults import Disconnect, Faults
-from simulator.latent import NS_S, WIRE, stream
+from simulator.latent import NS_S, WIRE, LatentPrices, stream
 from simulator.market import Market
 from simulator.profiles import VENUES as PROFILES
 from simulator.venues import VENUES
@@ -57,8 +57,7 @@ class Simulation:
 
     def __init__(self, settings: SimulatorSettings, now_ns: int) -> None:
         self.market = Market(
-            seed=settings.simulator_seed,
-            symbols=settings.simulator_symbols,
+            LatentPrices(settings.simulator_seed, settings.simulator_symbols),
             venues=tuple(VENUES),
             rate=settings.simulator_rate,
             start_ns=now_ns,

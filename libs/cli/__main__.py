@@ -18,7 +18,6 @@ from typer.exceptions import TyperException
 
 from libs.cli.book import show_book
 from libs.cli.checks import failed, line_of
-from libs.cli.doctor import examine
 from libs.cli.errors import FAILED, USAGE, CommandError
 from libs.cli.names import book_named, key_named, topic_named
 from libs.cli.settings import CliSettings
@@ -131,6 +130,8 @@ def record_command(
 @app.command("doctor")
 def doctor_command() -> None:
     """Say what is missing on this machine or in what runs on it, and how to mend it."""
+    from libs.cli.doctor import examine  # noqa: PLC0415 -- what it looks at takes as long to import as all the rest
+
     findings = _run(examine(_settings()))
     console = _console()
     for finding in findings:
@@ -152,16 +153,12 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except (
-        BrokenPipeError
-    ):  # the reader of the pipe has enough; Python's own flush at the end must not meet it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        _let_go_of_stdout()
         return 0
     except CommandError as error:
         return _failed(str(error), error.exit_code)
-    except (
-        TyperException
-    ) as error:  # a wrong command line; without arguments the help was printed, and is enough
+    except TyperException as error:  # empty without arguments: the help was printed, and is enough
         text = str(getattr(error, "format_message", error.__str__)())
         return _failed(f"{text} (see `bookrunner --help`)", USAGE) if text else USAGE
     return result if isinstance(result, int) else 0
@@ -190,8 +187,16 @@ def _settings() -> CliSettings:
 def _run(work: Coroutine[object, object, Result]) -> Result:
     try:
         return asyncio.run(work)
+    except BrokenPipeError:  # typer would make it a failure, but the pipe's reader just has enough
+        _let_go_of_stdout()
+        raise typer.Exit(0) from None
     except KafkaError as error:  # Kafka went away meanwhile, or will not answer this
         raise CommandError(f"Kafka refused or went away: {type(error).__name__}: {error}") from error
+
+
+def _let_go_of_stdout() -> None:
+    """Send the rest nowhere, so that Python's flush at the end does not meet the closed pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _console() -> Console:

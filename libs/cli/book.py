@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Group
 from rich.live import Live
+from rich.text import Text
 
 from libs.cli.errors import CommandError
 from libs.cli.ladder import ladder, rows_that_fit
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord, TopicPartition
     from rich.console import Console
-    from rich.text import Text
 
     from libs.cli.names import BookId
     from libs.common.settings import ServiceSettings
@@ -60,7 +59,7 @@ async def show_book(
                 if time.monotonic() - drawn >= FRAME_S:
                     height = console.size.height
                     lines = _picture(watch, console, rows_that_fit(depth, height))
-                    live.update(Group(*lines[:height]), refresh=True)
+                    live.update(Text("\n", no_wrap=True).join(lines[:height]), refresh=True)
                     drawn = time.monotonic()
 
 

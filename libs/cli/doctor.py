@@ -73,7 +73,9 @@ async def examine(settings: CliSettings) -> list[Finding]:
         _disk(settings),
         _memory(),
     ]
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as http:
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=2 * ANSWER_S, connect=ANSWER_S)
+    ) as http:
         gateway = f"http://{settings.gateway_host}:{settings.gateway_port}"
         simulator = f"http://{settings.simulator_host}:{settings.simulator_port}"
         kafka, ready, books, control = await asyncio.gather(
@@ -277,14 +279,15 @@ async def _get(http: aiohttp.ClientSession, url: str) -> Answer:
     try:
         async with http.get(url) as reply:
             return Answer(listening=True, status=reply.status, body=await reply.read())
-    except (aiohttp.ClientConnectorError, TimeoutError):
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
         return Answer(listening=False)
-    except aiohttp.ClientError:
+    except (aiohttp.ClientError, TimeoutError):  # somebody is there, and says nothing that HTTP knows
         return Answer(listening=True)
 
 
 def _json(body: bytes) -> list[dict[str, object]] | dict[str, object] | None:
     try:
-        return _decode_answer(body)
+        said: list[dict[str, object]] | dict[str, object] = _decode_answer(body)
     except msgspec.DecodeError:
         return None
+    return said

@@ -26,11 +26,12 @@ OBI_LEVELS: Final = 5
 HEAD_LINES: Final = 5
 FOOT_LINES: Final = 3
 MIN_WIDTH: Final = 56
-MAX_BAR: Final = 28
+MAX_WIDTH: Final = 110  # wider, the eye loses the row
 MAX_DECIMALS: Final = 8
 SIZE_DIGITS: Final = 7  # shown of the largest total, before and behind the point
 GAUGE: Final = 21  # characters, odd: one is the middle
 NS: Final = 1_000_000_000
+FINE_BPS: Final = 0.1  # spreads below it are shown with more decimals
 WHOLE_RATE: Final = 10  # messages a second from which decimals say nothing
 
 _BID: Final = "green"
@@ -78,11 +79,11 @@ def ladder(watch: BookWatch, now: int, width: int, rows: int) -> list[Text]:
     now
         Wall clock, ns UTC.
     width
-        Of the terminal; below `MIN_WIDTH` lines are cut.
+        Of the terminal; below `MIN_WIDTH` its lines are cut, above `MAX_WIDTH` the rest stays empty.
     rows
         Levels a side.
     """
-    width = max(width, MIN_WIDTH)
+    width = min(max(width, MIN_WIDTH), MAX_WIDTH)
     state, reason = watch.state(now)
     usable = state == "LIVE"
     bids, asks = watch.book.bids(rows), watch.book.asks(rows)
@@ -151,7 +152,8 @@ def _summary(watch: BookWatch, digits: Digits) -> list[Text]:
     spread = ask[0] - bid[0]
     prices = Text(no_wrap=True, end="").append(" mid ", "dim").append(f"{mid:,.{digits.price + 1}f}", "bold")
     prices.append("    spread ", "dim").append(f"{spread:,.{digits.price}f}")
-    prices.append(f" = {spread / mid * 1e4:,.2f} bps", "dim")
+    bps = spread / mid * 1e4
+    prices.append(f" = {bps:,.{2 if bps >= FINE_BPS else 4}f} bps", "dim")
     bids, asks = watch.book.counts()
     prices.append(f"    {bids:,} bids  {asks:,} asks", "dim")
     pressure = (
@@ -253,4 +255,4 @@ def _columns(bids: Sequence[Level], asks: Sequence[Level], digits: Digits, width
     totals = [sum(size for _, size in side) for side in (bids, asks)]
     total = max(size, *(len(f"{total:,.{digits.size}f}") for total in totals))
     half = (width - len(" │ ")) // 2
-    return Columns(price, size, total, max(0, min(MAX_BAR, half - price - size - total - 3)))
+    return Columns(price, size, total, max(0, half - price - size - total - 3))

@@ -117,7 +117,7 @@ class TopicReader:
     async def begin(self, starts: Mapping[TopicPartition, Start]) -> Mapping[TopicPartition, int]:
         """Read these partitions from these starts on; return the end offsets of this moment.
 
-        A second call may begin anew, with the same partitions only: aiokafka's fetcher can swallow the order to
+        A second call may begin anew, with the same partitions only: the fetcher can swallow the order to
         stop that comes close after another `assign`, and then never ends.
         """
         first, ends = await self.bounds(starts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -37,7 +37,7 @@ class Family:
     documentation: str
     kind: Literal["counter", "gauge"]
     labels: tuple[str, ...] = ()
-    samples: Mapping[tuple[str, ...], float] = field(default_factory=dict)
+    samples: Mapping[Any, float] = field(default_factory=dict)  # by tuples of label values
 
     def __post_init__(self) -> None:
         if not self.name.startswith("bookrunner_"):

@@ -1,9 +1,9 @@
 """`OrderBook`: price levels of one instrument, applied in place, read best first.
 
-Each side is two parallel lists, sorted so that the best price comes last: nearly all changes happen near
-the touch, so inserts and deletes move few elements and the top k is a slice. Bids are kept by price, asks by
-minus price. Prices are floats as keys: equal digits give equal floats, and the feeds admit finite positive
-ones only.
+Each side is a dict of levels and the sorted list of its keys: a changed size is one look-up, and a delta's
+levels are kept as they came. The best key comes last: nearly all changes happen near the touch, so inserts
+and deletes move few elements and the top k is a slice. Bids are kept by price, asks by minus price. Prices
+are floats as keys: equal digits give equal floats, and the feeds admit finite positive ones only.
 
 Anybody who reads ``l2.book-deltas.v1`` rebuilds the exact book with `OrderBook.follow`, from any keyframe on.
 """
@@ -11,9 +11,8 @@ Anybody who reads ``l2.book-deltas.v1`` rebuilds the exact book with `OrderBook.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from dataclasses import dataclass
-from operator import neg
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from libs.common.events import BookSnapshot
@@ -69,7 +68,7 @@ class OrderBook:
         sets them itself.
     """
 
-    __slots__ = ("_ask_keys", "_ask_sizes", "_bid_keys", "_bid_sizes", "depth", "epoch", "seq", "venue_seq")
+    __slots__ = ("_ask_keys", "_asks", "_bid_keys", "_bids", "depth", "epoch", "seq", "venue_seq")
 
     def __init__(self, depth: int | None = None) -> None:
         if depth is not None and depth < 1:
@@ -79,38 +78,28 @@ class OrderBook:
         self.seq: int | None = None
         self.venue_seq: int | None = None
         self._bid_keys: list[float] = []  # prices, ascending
-        self._bid_sizes: list[float] = []
+        self._bids: dict[float, Level] = {}
         self._ask_keys: list[float] = []  # minus prices, ascending
-        self._ask_sizes: list[float] = []
+        self._asks: dict[float, Level] = {}
 
     def load(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
         """Replace both sides by levels in any order; of equal prices the last counts, size 0.0 is none."""
-        bid_levels = sorted((price, size) for price, size in dict(bids).items() if size)
-        ask_levels = sorted((-price, size) for price, size in dict(asks).items() if size)
-        self._bid_keys = [key for key, _ in bid_levels]
-        self._bid_sizes = [size for _, size in bid_levels]
-        self._ask_keys = [key for key, _ in ask_levels]
-        self._ask_sizes = [size for _, size in ask_levels]
+        self._bid_keys, self._bids = _sorted(bids, sign=1.0)
+        self._ask_keys, self._asks = _sorted(asks, sign=-1.0)
         if self.depth is not None:
             self.truncate(self.depth)
 
     def apply(self, bids: Iterable[Level], asks: Iterable[Level]) -> int:
         """Set or delete (size 0.0) levels; return how many deletes met no level."""
-        orphans = _change(self._bid_keys, self._bid_sizes, bids, sign=1.0)
-        orphans += _change(self._ask_keys, self._ask_sizes, asks, sign=-1.0)
+        orphans = _change(self._bid_keys, self._bids, bids, sign=1.0)
+        orphans += _change(self._ask_keys, self._asks, asks, sign=-1.0)
         if self.depth is not None:
             self.truncate(self.depth)
         return orphans
 
     def truncate(self, depth: int) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
         """Drop what lies below the best `depth` levels; return it as deletes of bids and of asks."""
-        gone_bids = tuple((key, 0.0) for key in self._bid_keys[:-depth])
-        gone_asks = tuple((-key, 0.0) for key in self._ask_keys[:-depth])
-        if gone_bids:
-            del self._bid_keys[:-depth], self._bid_sizes[:-depth]
-        if gone_asks:
-            del self._ask_keys[:-depth], self._ask_sizes[:-depth]
-        return gone_bids, gone_asks
+        return _cut(self._bid_keys, self._bids, depth), _cut(self._ask_keys, self._asks, depth)
 
     def follow(self, event: BookSnapshot | BookDelta) -> bool:
         """Bring the book to `event` of its topic; return False, and change nothing, if the event is older.
@@ -142,12 +131,12 @@ class OrderBook:
     @property
     def best_bid(self) -> Level | None:
         """The highest bid, None without bids."""
-        return (self._bid_keys[-1], self._bid_sizes[-1]) if self._bid_keys else None
+        return self._bids[self._bid_keys[-1]] if self._bid_keys else None
 
     @property
     def best_ask(self) -> Level | None:
         """The lowest ask, None without asks."""
-        return (-self._ask_keys[-1], self._ask_sizes[-1]) if self._ask_keys else None
+        return self._asks[self._ask_keys[-1]] if self._ask_keys else None
 
     @property
     def mid(self) -> float | None:
@@ -163,13 +152,11 @@ class OrderBook:
 
     def bids(self, n: int | None = None) -> tuple[Level, ...]:
         """Return the best `n` bids (all by default), descending."""
-        window = slice(None, None if n is None else -n - 1, -1)
-        return tuple(zip(self._bid_keys[window], self._bid_sizes[window], strict=True))
+        return tuple(map(self._bids.__getitem__, self._bid_keys[: None if n is None else -n - 1 : -1]))
 
     def asks(self, n: int | None = None) -> tuple[Level, ...]:
         """Return the best `n` asks (all by default), ascending."""
-        window = slice(None, None if n is None else -n - 1, -1)
-        return tuple(zip(map(neg, self._ask_keys[window]), self._ask_sizes[window], strict=True))
+        return tuple(map(self._asks.__getitem__, self._ask_keys[: None if n is None else -n - 1 : -1]))
 
     def counts(self) -> tuple[int, int]:
         """Return how many bids and how many asks there are."""
@@ -177,10 +164,8 @@ class OrderBook:
 
     def size_at(self, side: BookSide, price: float) -> float:
         """Return the size of a level, 0.0 if there is none."""
-        keys, sizes = self._side(side)
-        key = price if side == "bid" else -price
-        at = bisect_left(keys, key)
-        return sizes[at] if at < len(keys) and keys[at] == key else 0.0
+        level = self._bids.get(price) if side == "bid" else self._asks.get(-price)
+        return level[1] if level else 0.0
 
     def walk(self, side: TakerSide, size: float) -> Walk | None:
         """Walk the book: a buy takes asks, a sell takes bids, best first.
@@ -197,10 +182,10 @@ class OrderBook:
         """
         if not 0 < size < math.inf:
             raise ValueError(f"cannot walk a book for size {size}")
-        keys, sizes = self._side("ask" if side == "buy" else "bid")
+        keys, held = self._side("ask" if side == "buy" else "bid")
         filled = paid = 0.0
-        for levels, (key, available) in enumerate(zip(reversed(keys), reversed(sizes), strict=True), start=1):
-            price = abs(key)
+        for levels, key in enumerate(reversed(keys), start=1):
+            price, available = held[key]
             if filled + available >= size:
                 vwap = (paid + price * (size - filled)) / size
                 return Walk(size, vwap, worst=price, levels=levels)
@@ -209,14 +194,14 @@ class OrderBook:
         return None
 
     def depth_within(self, side: BookSide, bps: float) -> Depth | None:
-        """Return the size of `side` within `bps` of the mid of an uncrossed book; None while a side is empty."""
+        """Return the size of `side` within `bps` of an uncrossed book's mid; None while a side is empty."""
         mid = self.mid
         if mid is None:
             return None
-        keys, sizes = self._side(side)
+        keys, held = self._side(side)
         band = mid * bps * BPS
         inside = bisect_left(keys, 1, key=lambda key: abs(abs(key) - mid) <= band)
-        return Depth(math.fsum(sizes[inside:]), truncated=inside == 0)
+        return Depth(math.fsum(held[key][1] for key in keys[inside:]), truncated=inside == 0)
 
     def _follow_keyframe(self, event: BookSnapshot) -> bool:
         here = (self.epoch, self.seq)
@@ -239,26 +224,37 @@ class OrderBook:
             )
         return True
 
-    def _side(self, side: BookSide) -> tuple[list[float], list[float]]:
-        if side == "bid":
-            return self._bid_keys, self._bid_sizes
-        return self._ask_keys, self._ask_sizes
+    def _side(self, side: BookSide) -> tuple[list[float], dict[float, Level]]:
+        return (self._bid_keys, self._bids) if side == "bid" else (self._ask_keys, self._asks)
 
 
-def _change(keys: list[float], sizes: list[float], levels: Iterable[Level], sign: float) -> int:
+def _sorted(levels: Iterable[Level], sign: float) -> tuple[list[float], dict[float, Level]]:
+    """Return one side made of these levels."""
+    newest = {sign * level[0]: level for level in levels}
+    held = {key: level for key, level in newest.items() if level[1]}
+    return sorted(held), held
+
+
+def _change(keys: list[float], held: dict[float, Level], levels: Iterable[Level], sign: float) -> int:
     """Change one side in place; return how many deletes met no level."""
     orphans = 0
-    for price, size in levels:
+    for level in levels:
+        price, size = level
         key = sign * price
-        at = bisect_left(keys, key)
-        if at < len(keys) and keys[at] == key:
-            if size:
-                sizes[at] = size
-            else:
-                del keys[at], sizes[at]
-        elif size:
-            keys.insert(at, key)
-            sizes.insert(at, size)
+        if size:
+            if key not in held:
+                insort(keys, key)
+            held[key] = level
+        elif key in held:
+            del held[key]
+            del keys[bisect_left(keys, key)]
         else:
             orphans += 1
     return orphans
+
+
+def _cut(keys: list[float], held: dict[float, Level], depth: int) -> tuple[Level, ...]:
+    """Drop all but the best `depth` levels of one side in place; return them as deletes."""
+    gone = keys[:-depth]
+    del keys[:-depth]
+    return tuple((held.pop(key)[0], 0.0) for key in gone)

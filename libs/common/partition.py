@@ -145,8 +145,8 @@ class Partition(Generic[S]):
         known = {name: offset for name, offset in committed.items() if offset is not None}
         if known and not self.offsets:
             raise StateLostError(
-                f"{self._wiring.state.name}-{self.number} holds no position, but group {self._wiring.service} is "
-                f"at {known}: restore the topic, or delete the group to begin anew"
+                f"{self._wiring.state.name}-{self.number} holds no position, but group {self._wiring.service}"
+                f" is at {known}: restore the topic, or delete the group to begin anew"
             )
         for name in committed:
             if name in known or name in self.offsets:

@@ -29,6 +29,7 @@ S = TypeVar("S", bound=Event)
 
 TRANSACTION_TIMEOUT_MS: Final = 15_000  # how long a dead owner without successor can hold up readers
 STOP_S: Final = 5.0
+RETRY_S: Final = 0.1
 IDLE_MS: Final = 1_000  # a fetch without records; records and the next tick end it at once
 
 _log = logging.getLogger(__name__)
@@ -98,9 +99,10 @@ class PartitionOwner(Generic[S]):
 
     async def release(self, task: asyncio.Task[None]) -> None:
         """Let the running transaction end, then stop `task`, which runs `own`, and the producer."""
-        async with self._in_transaction:
-            task.cancel()
-        await asyncio.wait([task])
+        async with self._in_transaction:  # held until the task has ended, so that it begins no other
+            while not task.done():
+                task.cancel()  # repeated: aiokafka swallows one that comes while it closes a connection
+                await asyncio.wait([task], timeout=RETRY_S)
         self.restored = False
         if self._producer is not None:
             async with asyncio.timeout(STOP_S):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STOP_S = 5  # how long open requests may take to end
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("services.gateway")
 
 
 class Server(uvicorn.Server):

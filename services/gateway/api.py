@@ -128,8 +128,8 @@ async def get_book(
 ) -> Response:
     """Return the best levels of a book.
 
-    A book that was LIVE and is not now answers 200 with its last proven top, and `state` and `reason` say so: use
-    it only while `state` is LIVE. A book that never synchronised is 503.
+    A book that was LIVE and is not now answers 200 with its last proven top, and `state` and `reason` say so:
+    use it only while `state` is LIVE. A book that never synchronised is 503.
     """
     parts = _parts(request)
     page = parts.books.page(book_id(venue, symbol), depth, parts.clock())
@@ -197,10 +197,10 @@ async def stream(
 ) -> Response:
     """Stream decoded messages: `event` is the topic, `id` is `topic:partition:offset`, `data` is JSON.
 
-    Names are in camel case; times and durations, nanoseconds on the topic, are in milliseconds (`venueTs`, `lagMs`).
-    `type` is the message's; a deleted key comes as `{"type": "Tombstone", "key": …}`. A client that reads too slowly
-    loses messages: an event `dropped` with `{"count": n}` stands in their place. A stream with `from` reads at the
-    client's own pace and loses none.
+    Names are in camel case; times and durations, nanoseconds on the topic, are in milliseconds (`venueTs`,
+    `lagMs`). `type` is the message's; a deleted key comes as `{"type": "Tombstone", "key": …}`. A client that
+    reads too slowly loses messages: an event `dropped` with `{"count": n}` stands in their place. A stream
+    with `from` reads at the client's own pace and loses none.
     """
     parts = _parts(request)
     wanted = [_streamed(name) for name in dict.fromkeys(_listed("topics", topics))]
@@ -293,10 +293,7 @@ async def _problem(_request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 -- registered for nothing else
-    inside = [
-        {**details, "loc": details["loc"][1:]} for details in error.errors()
-    ]  # "query" says nothing new
-    return await _problem(request, invalid(field_errors(inside)))
+    return await _problem(request, invalid(field_errors(error.errors(), skip=1)))  # skips "query"
 
 
 async def _refused(request: Request, error: Exception) -> Response:

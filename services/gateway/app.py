@@ -55,7 +55,7 @@ class KafkaLink:
         self._publisher: Publisher | None = None
         self._answered_s: float | None = None  # monotonic
         self._away_because = "no answer yet"
-        self.refused: asyncio.Future[Never] = asyncio.get_running_loop().create_future()
+        self.refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Publisher]:
@@ -76,8 +76,8 @@ class KafkaLink:
         Raises
         ------
         ProblemError
-            503 before Kafka is there, or if it refused the message; then the process ends, for the producer may
-            be of no more use.
+            503 before Kafka is there, or if it refused the message; then the process ends, for the producer
+            may be of no more use.
         """
         if self._publisher is None:
             raise not_ready("Kafka is not there yet.")
@@ -246,5 +246,5 @@ class Gateway:
         )
 
 
-async def _failure_of(future: asyncio.Future[Never]) -> None:
+async def _failure_of(future: asyncio.Future[None]) -> None:
     await asyncio.shield(future)

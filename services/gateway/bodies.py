@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import from_json
@@ -19,9 +19,7 @@ from services.gateway.problems import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pydantic_core import ErrorDetails
+    from collections.abc import Mapping, Sequence
 
 MAX_BODY: Final = 64 * 1024  # bytes
 MAX_FIELD_ERRORS: Final = 20
@@ -72,7 +70,8 @@ def parse_body(model: type[BodyT], raw: bytes) -> BodyT:
 
     Notes
     -----
-    NaN and Infinity are no JSON, but several clients write them: they are read as numbers and refused by their field.
+    NaN and Infinity are no JSON, but several clients write them: they are read as numbers, and refused by
+    their field.
     """
     try:
         value = from_json(raw, allow_inf_nan=True)
@@ -86,9 +85,11 @@ def parse_body(model: type[BodyT], raw: bytes) -> BodyT:
         raise invalid(field_errors(error.errors(include_url=False, include_input=False))) from error
 
 
-def field_errors(errors: Sequence[ErrorDetails]) -> list[FieldError]:
-    """Return pydantic's errors as ours; a path part from the caller is cut at 64 characters."""
-    return [FieldError(".".join(str(part)[:64] for part in error["loc"]), error["msg"]) for error in errors]
+def field_errors(errors: Sequence[Mapping[str, Any]], skip: int = 0) -> list[FieldError]:
+    """Return pydantic's errors as ours, without the first `skip` parts of each path; long parts are cut."""
+    return [
+        FieldError(".".join(str(part)[:64] for part in error["loc"][skip:]), error["msg"]) for error in errors
+    ]
 
 
 def invalid(errors: Sequence[FieldError]) -> ProblemError:

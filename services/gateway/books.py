@@ -32,7 +32,7 @@ from services.gateway.problems import (
 )
 
 if TYPE_CHECKING:
-    from libs.common.events import BookTop
+    from libs.common.events import BookHealth, BookTop
     from services.gateway.views import GatewayViews
 
 PREFIX: Final = "/api/l2/"
@@ -53,10 +53,12 @@ class BookId(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One encoded answer and what it was made of."""
+    """One encoded answer, what it was made of, and until when that holds."""
 
     top: BookTop
+    health: BookHealth | None
     shown: Shown
+    until: float  # ns UTC
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...]
 
@@ -102,6 +104,9 @@ class Books:
 
     def __init__(self, views: GatewayViews) -> None:
         self._views = views
+        self._tops = views.tops.items
+        self._healths = views.healths.items
+        self._subscriptions = views.subscriptions.items
         self._pages: dict[tuple[bytes, int], Page] = {}
         self._requests: dict[tuple[str, bytes], tuple[bytes, int] | None] = {}
         self.encoded = 0  # pages, since the start
@@ -117,7 +122,7 @@ class Books:
         self._views.require_ready()
         if not self._views.is_subscribed(book.key):
             raise not_subscribed(book)
-        page = self._page(book.key, depth, now)
+        page = self._page((book.key, depth), now)
         if page is None:
             shown = self._views.shown(book.key, now)
             detail = f"{book.venue} {book.symbol} is {shown.state}: {shown.reason}."
@@ -131,9 +136,12 @@ class Books:
             wanted = self._requests[request]
         except KeyError:
             wanted = _bounded(self._requests)[request] = _plain_request(path, query)
-        if wanted is None or not self._views.ready or not self._views.is_subscribed(wanted[0]):
+        if wanted is None or not self._views.ready:
             return None
-        return self._page(*wanted, now)
+        key = wanted[0]
+        if key in self._healths or key in self._subscriptions:
+            return self._page(wanted, now)
+        return None
 
     def summaries(self, now: int) -> tuple[BookSummary, ...]:
         """Return every book, by venue and symbol.
@@ -153,21 +161,31 @@ class Books:
             summaries.append(book_summary(named.venue, named.symbol, health, top, shown, now))
         return tuple(summaries)
 
-    def _page(self, key: bytes, depth: int, now: int) -> Page | None:
-        top = self._views.tops.items.get(key)
+    def _page(self, wanted: tuple[bytes, int], now: int) -> Page | None:
+        key, depth = wanted
+        top = self._tops.get(key)
+        health = self._healths.get(key)
+        page = self._pages.get(wanted)
+        if page is not None and page.top is top and page.health is health and now <= page.until:
+            return page
         if top is None:
             return None
         shown = self._views.shown(key, now)
-        page = self._pages.get((key, depth))
-        if page is None or page.top is not top or page.shown != shown:
+        until = (None if health is None else self._views.silent_after(health, now)) or float("inf")
+        if page is not None and page.top is top and page.shown == shown:
+            page = page._replace(health=health, until=until)  # a heartbeat that says nothing new
+        else:
             body = encode(book_answer(top, shown, depth))
             headers = (
                 (b"content-type", b"application/json"),
                 (b"content-length", b"%d" % len(body)),
                 (b"cache-control", b"no-store"),
             )
-            page = _bounded(self._pages)[key, depth] = Page(top, shown, body, headers)
+            page = Page(top, health, shown, until, body, headers)
             self.encoded += 1
+        if wanted not in self._pages:
+            _bounded(self._pages)
+        self._pages[wanted] = page
         return page
 
 

@@ -43,8 +43,8 @@ DESCRIPTION: Final = """\
 Order books, verified message by message against the exchanges' own sequence numbers and checksums, from
 materialised Kafka topics. Prices are in quote units and sizes in base units, both JSON numbers; times are
 milliseconds since 1970 UTC; symbols are canonical `BASE-QUOTE`, and `BTCUSDT`, `BTC/USDT` and lower case are
-understood. Errors are `application/problem+json` (RFC 9457). Every answer carries `X-Correlation-Id`: yours, if you
-sent one of 1-128 characters `A-Za-z0-9._:-`.
+understood. Errors are `application/problem+json` (RFC 9457). Every answer carries `X-Correlation-Id`: yours,
+if you sent one of 1-128 characters `A-Za-z0-9._:-`.
 """
 
 BOOK_EXAMPLE: Final = {
@@ -149,7 +149,7 @@ def components() -> dict[str, Any]:
     return {**encoded, **accepted["$defs"]}
 
 
-BOOKS_ANSWERS: Final = {
+BOOKS_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: success(
         "By venue and symbol.",
         {"type": "array", "items": reference(BookSummary)},
@@ -157,11 +157,11 @@ BOOKS_ANSWERS: Final = {
     ),
     **problems(NOT_READY),
 }
-BOOK_ANSWERS: Final = {
+BOOK_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: success("The best levels.", reference(BookAnswer), BOOK_EXAMPLE),
     **problems(UNKNOWN_VENUE, UNKNOWN_SYMBOL, NOT_SUBSCRIBED, INVALID, BOOK_NOT_SYNCED, NOT_READY),
 }
-SUBSCRIBE_ANSWERS: Final = {
+SUBSCRIBE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     201: success(
         "The l2 service has taken it up.",
         reference(SubscriptionAnswer),
@@ -185,7 +185,7 @@ SUBSCRIBE_ANSWERS: Final = {
         NO_ANSWER,
     ),
 }
-UNSUBSCRIBE_ANSWERS: Final = {
+UNSUBSCRIBE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: success(
         "The l2 service has dropped it.",
         reference(SubscriptionAnswer),
@@ -193,7 +193,7 @@ UNSUBSCRIBE_ANSWERS: Final = {
     ),
     **problems(UNKNOWN_VENUE, UNKNOWN_SYMBOL, NOT_SUBSCRIBED, INVALID, NOT_READY, NO_ANSWER),
 }
-STREAM_ANSWERS: Final = {
+STREAM_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: success(
         "Server-sent events, until you leave.",
         {"type": "string"},
@@ -202,8 +202,10 @@ STREAM_ANSWERS: Final = {
     ),
     **problems(UNKNOWN_TOPIC, UNKNOWN_VENUE, UNKNOWN_SYMBOL, INVALID, NOT_READY, TOO_MANY),
 }
-HEALTHZ_ANSWERS: Final = {200: success("Yes.", reference(HealthAnswer), {"status": "alive"})}
-READYZ_ANSWERS: Final = {
+HEALTHZ_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: success("Yes.", reference(HealthAnswer), {"status": "alive"})
+}
+READYZ_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: success(
         "Kafka answers and every view has caught up.",
         reference(ReadyAnswer),

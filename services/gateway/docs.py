@@ -25,9 +25,11 @@ pre { background: var(--soft); padding: .8rem; border-radius: 6px; overflow-x: a
 pre code { background: none; padding: 0; }
 details { border: 1px solid var(--line); border-radius: 6px; margin: .6rem 0; padding: .5rem .8rem; }
 summary { cursor: pointer; } summary code { background: none; font-weight: 600; }
-.method { display: inline-block; min-width: 4.2em; color: var(--accent); font: 600 13px ui-monospace, monospace; }
+.method { display: inline-block; min-width: 4.2em; color: var(--accent); }
+.method { font: 600 13px ui-monospace, monospace; }
 table { border-collapse: collapse; width: 100%; margin: .6rem 0; }
-td, th { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-top: 1px solid var(--line); }
+td, th { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; }
+td, th { border-top: 1px solid var(--line); }
 a { color: var(--accent); }
 """
 
@@ -78,9 +80,10 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> Iterator
     if parameters := operation.get("parameters"):
         yield "<table><tr><th>parameter</th><th>in</th><th>type</th><th></th></tr>"
         for parameter in parameters:
+            about = _prose(parameter.get("description", ""))
             yield (
                 f"<tr><td><code>{escape(parameter['name'])}</code></td><td>{escape(parameter['in'])}</td>"
-                f"<td>{_schema(parameter['schema'])}</td><td>{_prose(parameter.get('description', ''))}</td></tr>"
+                f"<td>{_schema(parameter['schema'])}</td><td>{about}</td></tr>"
             )
         yield "</table>"
     for content in operation.get("requestBody", {}).get("content", {}).values():

@@ -51,6 +51,7 @@ class Edge:
         self._inner = inner
         self._books = books
         self._traffic = traffic
+        self._hot = traffic.of("GET", BOOK_ROUTE, 200)
         self._clock = clock
         self._stopwatch = stopwatch
         self._prefix = b"gw-%x-" % (clock() // 1_000_000)  # no two runs share one
@@ -70,7 +71,7 @@ class Edge:
                 headers = [*page.headers, (b"x-correlation-id", correlation_id)]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 await send({"type": "http.response.body", "body": page.body})
-                self._traffic.of("GET", BOOK_ROUTE, 200).observe(self._stopwatch() - started)
+                self._hot.observe(self._stopwatch() - started)
                 return
         await self._passed_on(scope, receive, send, started=started, correlation_id=correlation_id)
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.gateway.edge import MAX_HEADERS, MAX_TARGET
-from services.gateway.problems import HEADERS_TOO_LARGE, MEDIA_TYPE, ProblemError
+from services.gateway.problems import HEADERS_TOO_LARGE, MEDIA_TYPE, NOT_HTTP, ProblemError
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
 
 MAX_HEAD: Final = MAX_TARGET + MAX_HEADERS + 1024  # bytes, on top of the read in which the head begins
 HEAD_TIMEOUT_S: Final = 10.0
+LINGER_S: Final = 1.0  # what still comes is thrown away: a close on unread bytes would reset the refusal away
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -21,15 +23,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     _head_bytes: int | None = None  # of an unfinished head, after the read in which it began
     _head_timer: TimerHandle | None = None
+    _refused = False
 
     def data_received(self, data: bytes) -> None:
         """Parse, and look how far the head has come."""
+        if self._refused:
+            return
         if self._head_bytes is not None:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD:
-                self._refuse()
+                detail = f"The request head is over {MAX_HEAD} bytes."
+                self._refuse(ProblemError(HEADERS_TOO_LARGE, detail))
                 return
         super().data_received(data)
+        if self._refused:
+            return
         if self._head_bytes is None:
             self._disarm()
         elif self._head_timer is None:
@@ -55,12 +63,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _refuse(self) -> None:
-        body = ProblemError(HEADERS_TOO_LARGE, f"The request head is over {MAX_HEAD} bytes.").body()
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser does not understand."""
+        self._refuse(ProblemError(NOT_HTTP, msg))
+
+    def _refuse(self, problem: ProblemError) -> None:
+        body = problem.body()
         head = (
-            f"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self._disarm()
+        self._refused = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # nothing can be said in the middle of another answer
+            return
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        self.transport.write_eof()
+        self._head_timer = self.loop.call_later(LINGER_S, self.transport.close)

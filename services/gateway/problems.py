@@ -36,6 +36,9 @@ class ProblemType:
 NOT_JSON: Final = ProblemType(
     "not-json", 400, "The body is not JSON", "Send one JSON object in UTF-8 (RFC 8259)."
 )
+NOT_HTTP: Final = ProblemType(
+    "not-http", 400, "The request is not HTTP", "Send HTTP/1.1 (RFC 9112) with percent-encoded addresses."
+)
 UNKNOWN_ROUTE: Final = ProblemType("unknown-route", 404, "No such route", "The routes are listed in /docs.")
 UNKNOWN_VENUE: Final = ProblemType(
     "unknown-venue", 404, "No such venue", "Use one of the venue ids in the detail."

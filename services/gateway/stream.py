@@ -1,7 +1,8 @@
 """``/api/stream``: one shared reader per topic, a bounded backlog per client.
 
-A shell: it runs the readers and writes to sockets. A stream of new messages never waits for its client, what does
-not fit its backlog is dropped and counted; a stream of old messages (``from=``) has a reader of its own that waits.
+A shell: it runs the readers and writes to sockets. A stream of new messages never waits for its client: what
+does not fit its backlog is dropped and counted. A stream of old messages (``from=``) has a reader of its own,
+that waits.
 """
 
 from __future__ import annotations

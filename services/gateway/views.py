@@ -28,11 +28,13 @@ class GatewayViews:
         self.replies: View[IdempotentReply] = View(GATEWAY_IDEMPOTENCY)
         self.all = (self.subscriptions, self.tops, self.healths, self.replies)
         self._silence_ns = round(l2_silence_s * NS_PER_S)
+        self._ready = False
 
     @property
     def ready(self) -> bool:
-        """Every view has caught up with its log as it was at the start."""
-        return all(view.ready for view in self.all)
+        """Every view has once caught up with its log as it was at the start."""
+        self._ready = self._ready or all(view.ready for view in self.all)
+        return self._ready
 
     def require_ready(self) -> None:
         """Refuse to answer from state that is still being read.
@@ -62,3 +64,8 @@ class GatewayViews:
             now=now,
             silence_ns=self._silence_ns,
         )
+
+    def silent_after(self, health: BookHealth, now: int) -> int | None:
+        """Return when `health` will be too old to be believed, ns UTC; None if it is already."""
+        limit = health.ts + self._silence_ns
+        return None if now > limit else limit

@@ -249,9 +249,10 @@ class App:
 
     def _log_change(self, health: BookHealth) -> None:
         key = f"{health.venue}:{health.symbol}"
-        if self._last_state.get(key) == health.state:
-            return
+        before = self._last_state.get(key)
         self._last_state[key] = health.state
+        if health.state == before or (before is None and health.state == "DISCONNECTED"):
+            return  # a book that was never connected is no news
         level = logging.INFO if health.state in {"LIVE", "SYNCING"} else logging.WARNING
         event = f"book_{health.state.lower()}"
         facts = {

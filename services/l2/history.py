@@ -42,7 +42,6 @@ class History:
         self._clock = VenueClock()
         self._builder = CandleBuilder(feed.venue, symbol)
         self._whole = False  # whether the stream is whole from here on
-        self._begun = False  # whether the builder was told so
         self._request = 0
         self._pending: Interval | None = None
         self._retry_ns = RETRY_MIN_NS
@@ -56,7 +55,7 @@ class History:
 
     def interrupt(self) -> None:
         """Something of the stream is missing."""
-        self._whole = self._begun = False
+        self._whole = False
         self._builder.interrupt()
 
     def on_trade(self, trade: VenueTrade, now: int) -> None:
@@ -70,9 +69,8 @@ class History:
         venue_now = self._clock.at(now)
         if venue_now is None or not self._whole:
             return []
-        if not self._begun:
+        if not self._builder.begun:
             self._builder.begin(venue_now)
-            self._begun = True
         self._plan(venue_now)
         out: list[Output] = [*self._builder.close_until(venue_now)]
         if self._traded and now >= self._running_at:

@@ -218,13 +218,15 @@ def _progress(writer: RecordingWriter, elapsed_s: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the recorder; return the exit code."""
     parser = argparse.ArgumentParser(prog="bookrunner record", description=__doc__)
-    parser.add_argument("venue", choices=sorted(FEEDS))
+    parser.add_argument("venue")
     parser.add_argument("symbols", nargs="+", metavar="symbol")
     parser.add_argument("--out", type=Path, required=True, help="file; .zst compresses")
     parser.add_argument("--seconds", type=float, help="how long; without it until Ctrl-C")
     parser.add_argument("--feed", choices=("live", "simulator"), help="default: FEED, else the simulator")
     parser.add_argument("--force", action="store_true", help="overwrite")
     chosen = parser.parse_args(arguments)
+    if chosen.venue not in FEEDS:
+        return _failed(f"{chosen.venue!r} has no feed yet; there are: {', '.join(sorted(FEEDS))}", 2)
     try:
         settings = L2Settings(**({"feed": chosen.feed} if chosen.feed else {}))
         symbols = list(dict.fromkeys(canonical_symbol(symbol) for symbol in chosen.symbols))

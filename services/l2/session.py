@@ -17,6 +17,7 @@ from services.l2.feeds.feed import (
     Acknowledged,
     BadFrameError,
     BestQuote,
+    FrameNumber,
     Heartbeat,
     Refused,
     VenueDelta,
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 NS: Final = 1_000_000_000
 TOP_LEVELS: Final = 50
 FIRST_DELTA_NS: Final = NS  # a quiet stream need not speak before its snapshot is fetched
-SETTLED_NS: Final = 10 * NS  # LIVE for so long, a book's earlier failures are forgotten
+SETTLED_NS: Final = 5 * NS  # LIVE for so long, a book's earlier failures are forgotten
+ATTEMPTS_AFTER_LIVE: Final = 2  # LIVE at all, most of them are; the venue's budgets stop a storm
 REFUSED_ATTEMPTS: Final = 7  # as after so many failures: a venue hardly changes its mind at once
 HTTP_OK: Final = 200
 
@@ -79,6 +81,7 @@ class BookSession:
         self._snapshot_at: int | None = None
         self._snapshot_request: int | None = None
         self._attempts = 0
+        self._frame_number: int | None = None  # due next, where the venue counts its frames
         self._last_frame = now
         self._sync_since = now
         self._top_due = False
@@ -94,6 +97,7 @@ class BookSession:
             return []
         self._open, self._connecting = True, False
         self._last_frame = now
+        self._frame_number = None
         self._awaits_stream = self.feed.snapshot_by_rest
         return self._begin_sync(now, "connected", now + FIRST_DELTA_NS)
 
@@ -218,6 +222,11 @@ class BookSession:
             case Refused():
                 self._attempts = max(self._attempts, REFUSED_ATTEMPTS)
                 self.maintainer.lose(Trigger.CLOSED, f"the venue refused: {item.reason}", now)
+            case FrameNumber(number=number):
+                expected, self._frame_number = self._frame_number, number + 1
+                if expected is not None and number != expected:
+                    hole = f"the venue's frame {number} came where {expected} was due"
+                    self.maintainer.lose(Trigger.HOLE, hole, now)
             case Heartbeat() | Acknowledged():
                 pass  # the connection is alive, which is noted already
             case _ as unreachable:
@@ -252,7 +261,9 @@ class BookSession:
     def _begin_sync(self, now: int, reason: str, snapshot_at: int) -> list[Output]:
         self.maintainer.sync(now, reason)
         self._sync_since = now
-        self._snapshot_at = snapshot_at if self.feed.snapshot_by_rest else None
+        self._snapshot_at = None
+        if self.feed.snapshot_by_rest:
+            self._snapshot_at = self._sync_since = snapshot_at  # a pause is no delay of the venue's
         return [self.health(now)]
 
     def _joined(self, published: list[Event], now: int) -> list[Output]:
@@ -260,6 +271,7 @@ class BookSession:
         if not self.maintainer.live or not published:
             return []
         self._snapshot_at = self._snapshot_request = None
+        self._attempts = min(self._attempts, ATTEMPTS_AFTER_LIVE)
         self._keyframe_at = now + self.policy.keyframe_ns
         self.flow.clear()
         self.history.resume()
@@ -272,7 +284,7 @@ class BookSession:
 
     def _ask_again(self, reason: str, now: int) -> list[Output]:
         self.maintainer.reason = reason
-        self._snapshot_at = now + self._pause(now)
+        self._snapshot_at = self._sync_since = now + self._pause(now)
         return [self.health(now)]
 
     def _pause(self, now: int) -> int:
@@ -307,7 +319,7 @@ class BookSession:
         if self._snapshot_at is None or now < self._snapshot_at or self._snapshot_request is not None:
             return []
         if again := self.budget.rest.take(self.budget.limits.snapshot_cost, now):
-            self._snapshot_at = again
+            self._snapshot_at = self._sync_since = again
             return []
         self.request += 1
         self._snapshot_request = self.request

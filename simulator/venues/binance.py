@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from random import Random
 
+    from libs.common.instruments import Instrument
     from simulator.exchange_book import BookChange, Level
     from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
 
@@ -73,24 +74,25 @@ class DepthFrame:
 
     def text(self) -> str:
         """Return the true message."""
-        return self._render(self.bids)
+        return self.render(self.bids)
 
     def corrupted(self, random: Random) -> str | None:
         """Return it with a size changed and both ids raised.
 
-        Nothing in this protocol proves a size, so damage to a level alone would pass every client; the ids are
-        hit too, which makes the message a gap.
+        Nothing in this protocol proves a size, so damage to a level alone would pass every client; the ids
+        are hit too, which makes the message a gap.
         """
         raised = random.randint(1_000, 1_000_000)
         bids = tuple((tick, lots + random.randint(1, 9)) for tick, lots in self.bids)
         ids = replace(self, first_id=self.first_id + raised, final_id=self.final_id + raised)
-        return ids._render(bids)
+        return ids.render(bids)
 
     def crossed(self, random: Random) -> str:
         """Return it with a bid above the best ask, its ids intact."""
-        return self._render(((self.best_ask + random.randint(1, 50), random.randint(1, 5_000)), *self.bids))
+        return self.render(((self.best_ask + random.randint(1, 50), random.randint(1, 5_000)), *self.bids))
 
-    def _render(self, bids: tuple[Level, ...]) -> str:
+    def render(self, bids: tuple[Level, ...]) -> str:
+        """Return it with these bids."""
         data = (
             f'{{"e":"depthUpdate","E":{self.ts_ms},"s":"{self.pair.name}","U":{self.first_id},'
             f'"u":{self.final_id},"b":{_levels(self.pair, bids)},"a":{_levels(self.pair, self.asks)}}}'
@@ -199,16 +201,15 @@ def _error(code: int, message: str, request_id: object) -> str:
 class Binance:
     """Binance spot over the simulated market."""
 
-    venue = "binance"
     sockets = re.compile(r"/(?:stream|ws(?:/.*)?)")
     ping_s = 20.0
     pong_timeout_s = 60.0
-    heartbeat = None
+    heartbeat: str | None = None
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self.subscribers = Subscribers()
-        self.instruments = exchange.instruments
+        self.instruments: Mapping[str, Instrument] = exchange.instruments
         self.symbol_of = {name: symbol for symbol, name in exchange.spelling.items()}
         self._pairs = {
             symbol: _Pair(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from simulator.candles import INTERVALS
 from simulator.venues.venue import Digits, RestReply
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from simulator.candles import Candle
     from simulator.venues.venue import Exchange, RestRequest
@@ -27,6 +27,9 @@ _DEPTH_WEIGHTS: Final = ((100, 5), (500, 25), (1000, 50), (5000, 250))  # up to 
 _MAX_DEPTH: Final = 5000
 _MAX_KLINES: Final = 1000
 _INTEGER: Final = re.compile(r"[0-9]{1,20}")
+
+_Handler: TypeAlias = "Callable[[Mapping[str, str], int], object]"
+_Weigh: TypeAlias = "Callable[[Mapping[str, str]], int]"
 
 
 class _RequestError(Exception):
@@ -63,7 +66,7 @@ class BinanceRest:
         self._exchange = exchange
         self._symbol_of = symbol_of
         self._weights = RequestWeights()
-        self._routes = {
+        self._routes: dict[str, tuple[_Handler, _Weigh]] = {
             "/api/v3/ping": (self._ping, lambda _: 1),
             "/api/v3/time": (self._time, lambda _: 1),
             "/api/v3/depth": (self._depth, _depth_weight),

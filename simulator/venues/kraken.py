@@ -11,138 +11,21 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
-from zlib import crc32
 
+from simulator.venues.kraken_book import BookFrame, Pair, Window, rfc3339, tops_of
 from simulator.venues.kraken_rest import KrakenRest
 from simulator.venues.venue import Digits, Notice, Subscribers, Update, decimals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from random import Random
 
-    from simulator.exchange_book import BookChange, ExchangeBook, Level, Print, Side
+    from libs.common.instruments import Instrument
+    from simulator.exchange_book import BookChange, Print
     from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
 
 _DEPTHS: Final = (10, 25, 100, 500, 1000)
-_CHECKED: Final = 10  # levels a side under the checksum, whatever the depth
 _TRADES_KEPT: Final = 50  # of a trade snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    symbol: str
-    name: str  # BTC/USDT
-    price: Digits
-    size: Digits
-
-
-@dataclass(frozen=True, slots=True)
-class BookFrame:
-    """One book message of one depth."""
-
-    topic: str
-    pair: _Pair
-    kind: str  # snapshot or update
-    ts_ns: int
-    bids: tuple[Level, ...]
-    asks: tuple[Level, ...]
-    top_bids: tuple[Level, ...]  # the checked levels after this message
-    top_asks: tuple[Level, ...]
-
-    def text(self) -> str:
-        """Return the true message."""
-        return self._render(self.bids, self.asks, checksum(self.top_bids, self.top_asks))
-
-    def corrupted(self, random: Random) -> str | None:
-        """Return it with one level under the checksum damaged, or None if it changes none.
-
-        The checksum stays, so it no longer fits: a size is altered, or a deletion misses its level.
-        """
-        del random  # the least damage that shows
-        true = checksum(self.top_bids, self.top_asks)
-        for side, top in (("bids", self.top_bids), ("asks", self.top_asks)):
-            levels: tuple[Level, ...] = getattr(self, side)
-            for index, (tick, lots) in enumerate(levels):
-                if (tick, lots) in top:
-                    damaged = (*levels[:index], (tick, lots + 1), *levels[index + 1 :])
-                elif not lots and top and abs(tick - top[0][0]) < abs(top[-1][0] - top[0][0]):
-                    damaged = (*levels[:index], *levels[index + 1 :])
-                else:
-                    continue
-                spoilt = replace(self, **{side: damaged})
-                return spoilt._render(spoilt.bids, spoilt.asks, true)
-        return None
-
-    def crossed(self, random: Random) -> str:
-        """Return it with a bid above the best ask and a checksum that fits."""
-        bid = (self.top_asks[0][0] + random.randint(1, 50), random.randint(1, 100_000_000))
-        top_bids = (bid, *self.top_bids)[:_CHECKED]
-        return self._render((bid, *self.bids), self.asks, checksum(top_bids, self.top_asks))
-
-    def _render(self, bids: Iterable[Level], asks: Iterable[Level], crc: int) -> str:
-        return (
-            f'{{"channel":"book","type":"{self.kind}","data":[{{"symbol":"{self.pair.name}",'
-            f'"bids":{_levels(self.pair, bids)},"asks":{_levels(self.pair, asks)},"checksum":{crc},'
-            f'"timestamp":"{rfc3339(self.ts_ns)}"}}]}}'
-        )
-
-
-def checksum(bids: Iterable[Level], asks: Iterable[Level]) -> int:
-    """Return the CRC32 of the ten best levels a side, best first, asks before bids.
-
-    The text of a price or size without its point and leading zeros is its number of steps in decimal.
-    """
-    text = "".join([f"{tick}{lots}" for side in (asks, bids) for tick, lots in side])
-    return crc32(text.encode())
-
-
-def rfc3339(ts_ns: int) -> str:
-    """Return a time as Kraken writes it, with microseconds."""
-    seconds, rest = divmod(ts_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
-
-
-def _levels(pair: _Pair, levels: Iterable[Level]) -> str:
-    price, size = pair.price.text, pair.size.text
-    return "[" + ",".join([f'{{"price":{price(tick)},"qty":{size(lots)}}}' for tick, lots in levels]) + "]"
-
-
-class _Window:
-    """The best `depth` levels of a side as a subscriber holds them, of which it learns every change."""
-
-    def __init__(self, side: Side, depth: int) -> None:
-        self._side = side
-        self._depth = depth
-        self._worst = self._boundary()
-
-    def _boundary(self) -> int | None:
-        """Return the key of the last level inside; None if the whole side is."""
-        keys = self._side.keys
-        return keys[self._depth - 1] if len(keys) >= self._depth else None
-
-    def changes(self, touched: Iterable[Level]) -> tuple[Level, ...]:
-        """Return what a subscriber must be told after `touched` changed.
-
-        A level that falls out because better ones came is not mentioned: the client truncates. One that moves
-        up into the window because better ones went is sent with its size.
-        """
-        side, before = self._side, self._worst
-        after = self._worst = self._boundary()
-        told: dict[int, int] = {}
-        for tick, lots in touched:
-            key = tick * side.sign
-            bound = after if lots else before
-            if bound is None or key <= bound:
-                told[key] = lots
-        if before is not None and (after is None or after > before):
-            for key in reversed(side.keys[: self._depth]):
-                if key <= before:
-                    break
-                told[key] = side.lots[key]
-        return tuple((key * side.sign, told[key]) for key in sorted(told))
 
 
 class KrakenSession:
@@ -280,25 +163,24 @@ class Kraken:
     book message to a subscriber who sees all of it.
     """
 
-    venue = "kraken"
     sockets = re.compile(r"/v2/?")
     ping_s = 20.0
     pong_timeout_s = 60.0
-    heartbeat = '{"channel":"heartbeat"}'
+    heartbeat: str | None = '{"channel":"heartbeat"}'
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self.subscribers = Subscribers()
-        self.instruments = exchange.instruments
+        self.instruments: Mapping[str, Instrument] = exchange.instruments
         self.symbol_of = {name: symbol for symbol, name in exchange.spelling.items()}
         self._pairs = {
-            symbol: _Pair(
+            symbol: Pair(
                 symbol, exchange.spelling[symbol], Digits.of(instrument.tick), Digits.of(instrument.lot)
             )
             for symbol, instrument in exchange.instruments.items()
         }
         self._first_id = {symbol: exchange.book(symbol).update_id for symbol in exchange.symbols}
-        self._windows: dict[str, tuple[_Window, _Window]] = {}  # by topic, while it has subscribers
+        self._windows: dict[str, tuple[Window, Window]] = {}  # by topic, while it has subscribers
         self._trades: dict[str, deque[Print]] = {s: deque(maxlen=_TRADES_KEPT) for s in exchange.symbols}
         self._connections = 0
         self._rest = KrakenRest(exchange)
@@ -326,7 +208,7 @@ class Kraken:
                 continue
             bids, asks = windows[0].changes(change.bids), windows[1].changes(change.asks)
             if bids or asks:
-                tops = tops or _tops(book)
+                tops = tops or tops_of(book)
                 frames.append(BookFrame(topic, pair, "update", change.ts_ns, bids, asks, *tops))
         if frames:
             out.append(Update(change.symbol, tuple(frames)))
@@ -351,9 +233,9 @@ class Kraken:
         if channel == "trade":
             return self._trade_message(pair, "snapshot", self._trades[pair.symbol])
         book, depth = self._exchange.book(pair.symbol), int(channel.removeprefix("book-"))
-        self._windows[topic] = (_Window(book.bids, depth), _Window(book.asks, depth))
+        self._windows[topic] = (Window(book.bids, depth), Window(book.asks, depth))
         bids, asks = tuple(book.bids.levels(depth)), tuple(book.asks.levels(depth))
-        return BookFrame(topic, pair, "snapshot", now_ns, bids, asks, *_tops(book)).text()
+        return BookFrame(topic, pair, "snapshot", now_ns, bids, asks, *tops_of(book)).text()
 
     def instrument_message(self) -> str:
         """Return the instrument snapshot."""
@@ -386,7 +268,7 @@ class Kraken:
             "has_index": False,
         }
 
-    def _trade_message(self, pair: _Pair, kind: str, trades: Iterable[Print]) -> str:
+    def _trade_message(self, pair: Pair, kind: str, trades: Iterable[Print]) -> str:
         data = ",".join(
             f'{{"symbol":"{pair.name}","side":"{trade.taker}","price":{pair.price.text(trade.tick)},'
             f'"qty":{pair.size.text(trade.lots)},"ord_type":"market","trade_id":{trade.trade_id},'
@@ -410,7 +292,3 @@ class Kraken:
     def failed(self, status: int) -> RestReply:
         """Return the answer of a server in trouble."""
         return self._rest.failed(status)
-
-
-def _tops(book: ExchangeBook) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
-    return tuple(book.bids.levels(_CHECKED)), tuple(book.asks.levels(_CHECKED))

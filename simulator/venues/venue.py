@@ -1,21 +1,22 @@
 """What a venue's protocol is to the server, and what the market is to a venue.
 
-A venue does no I/O: the server hands it requests, frames and market changes with the time, and sends what it
-returns. To add a venue, write ``venues/<venue>.py`` and add a row to ``venues.VENUES`` and ``profiles.VENUES``.
+A venue does no I/O: the server hands it requests, frames and market changes with the time, and sends
+what it returns. To add a venue, write ``venues/<venue>.py`` and add a row to ``venues.VENUES`` and
+``profiles.VENUES``.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
 from libs.common.instruments import instrument_of, venue_of
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping, Sequence
+    from decimal import Decimal
     from random import Random
 
     from libs.common.instruments import Instrument
@@ -107,7 +108,6 @@ class SessionRefusedError(Exception):
 class Venue(Protocol):
     """An exchange's protocols."""
 
-    venue: str
     sockets: re.Pattern[str]  # of WebSocket paths, after the prefix
     ping_s: float  # how often the server pings
     pong_timeout_s: float  # how long it waits for the answer

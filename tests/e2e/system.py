@@ -1,4 +1,4 @@
-"""The running system as separate processes on free ports: simulator, l2, gateway, beside a Kafka of the tests."""
+"""The running system as processes on free ports: simulator, l2, gateway, beside the Kafka of the tests."""
 
 from __future__ import annotations
 

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+import pytest_asyncio
+from aiokafka import AIOKafkaConsumer
 
+from tests import kafka_cluster
 from tests.e2e.system import System, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 VENUES = ("binance", "kraken")
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
-DETECTED = {  # fault: the states of which one must follow, per venue; none where the book must not be disturbed
+DETECTED = {  # fault: the states of which one must follow; none where the book must not be disturbed
     ("binance", "drop"): {"GAP"},
     ("kraken", "drop"): {"CHECKSUM_FAILED", "GAP"},
     ("binance", "duplicate"): set(),
@@ -32,9 +33,14 @@ DETECTED = {  # fault: the states of which one must follow, per venue; none wher
 }
 
 
-@pytest.fixture
-async def system(fresh_kafka: str, tmp_path: Path) -> AsyncIterator[System]:
-    async with System(fresh_kafka, tmp_path) as running:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """Start one system for all tests here: each leaves its books LIVE."""
+    kafka_cluster.wipe(kafka)
+    async with System(kafka, tmp_path_factory.mktemp("system")) as running:
         await running.all_live(6)
         yield running
 
@@ -72,14 +78,9 @@ async def test_bad_requests_get_their_status(system: System, path: str, status: 
 
 async def third_party_book(kafka: str, venue: str, symbol: str, seq: int, epoch: int) -> tuple[Any, Any]:
     """Rebuild a book as the README tells a stranger to: aiokafka and msgpack, nothing of this project."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", group_id=None)
+    consumer = AIOKafkaConsumer("l2.book-deltas.v1", bootstrap_servers=kafka, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        parts = [
-            TopicPartition("l2.book-deltas.v1", p)
-            for p in consumer.partitions_for_topic("l2.book-deltas.v1") or ()
-        ]
-        consumer.assign(parts)
         bids: dict[float, float] = {}
         asks: dict[float, float] = {}
         at = (0, 0)
@@ -129,13 +130,15 @@ async def equals_truth(system: System, venue: str, symbol: str) -> bool:
     )
 
 
+def is_the_truth(system: System, venue: str, symbol: str) -> Callable[[], Awaitable[bool]]:
+    return lambda: equals_truth(system, venue, symbol)
+
+
 async def test_every_live_book_is_the_exchanges_own(system: System) -> None:
     await system.control("POST", "pause")
     for venue in VENUES:
         for symbol in SYMBOLS:
-            await until(
-                f"{venue} {symbol} is the truth", lambda v=venue, s=symbol: equals_truth(system, v, s), 8
-            )  # type: ignore[misc]  # defaults bind the names
+            await until(f"{venue} {symbol} is the truth", is_the_truth(system, venue, symbol), 8)
     await system.control("POST", "resume")
     await system.all_live(6)
 
@@ -160,7 +163,8 @@ async def test_every_fault_is_found_and_heals_without_touching_another_book(syst
         await system.control("DELETE", "faults")
     await system.control("POST", "pause")
     for venue in VENUES:
-        await until("the truth after all faults", lambda v=venue: equals_truth(system, v, "ETH-USDT"), 8)  # type: ignore[misc]  # a default binds the name
+        await until("the truth after all faults", is_the_truth(system, venue, "ETH-USDT"), 8)
+    await system.control("POST", "resume")
 
 
 async def test_a_killed_l2_and_a_killed_gateway_come_back_without_a_human(system: System) -> None:

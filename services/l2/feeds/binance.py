@@ -5,6 +5,7 @@ Source: github.com/binance/binance-spot-api-docs, `web-socket-streams.md` and `r
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -73,6 +74,12 @@ class _Depth(msgspec.Struct, frozen=True, gc=False):
     asks: Changes = field(name="a")
 
 
+class _DepthFrame(msgspec.Struct, frozen=True, gc=False):
+    """The frame that comes most, for one decoding instead of two; its data say what they are and of what."""
+
+    data: _Depth
+
+
 class _Trade(msgspec.Struct, frozen=True, gc=False):
     event: Literal["trade"] = field(name="e")
     symbol: str = field(name="s")
@@ -111,6 +118,7 @@ class _Kline(msgspec.Struct, frozen=True, array_like=True):
 
 
 _frame: Final = FrameDecoder[_Frame](_VENUE, _Frame)
+_depth_frame: Final = FrameDecoder[_DepthFrame](_VENUE, _DepthFrame)
 _depth: Final = FrameDecoder[_Depth](_VENUE, _Depth)
 _trade: Final = FrameDecoder[_Trade](_VENUE, _Trade)
 _book_ticker: Final = FrameDecoder[_BookTicker](_VENUE, _BookTicker)
@@ -142,6 +150,8 @@ class BinanceFeed:
 
     def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
         """Return what a frame says about `symbol`."""
+        if raw.startswith(_depth_begin(symbol)):
+            return _delta(_depth_frame.decode(raw).data, _spelled(symbol), raw)
         frame = _frame.decode(raw)
         if frame.stream is UNSET or frame.data is UNSET:
             return _answer(frame, raw)
@@ -150,7 +160,7 @@ class BinanceFeed:
         if name.upper() != spelled:
             return ()
         if channel.startswith("depth"):
-            return _delta(frame.data, spelled)
+            return _delta(_depth.decode(frame.data), spelled, frame.data)
         if channel == "trade":
             return _trades(frame.data, spelled)
         if channel == "bookTicker":
@@ -217,8 +227,14 @@ class BinanceFeed:
         return candles_of(_VENUE, symbol, interval, rows)
 
 
+@lru_cache
 def _spelled(symbol: str) -> str:
     return venue_of(_VENUE).spell(symbol)
+
+
+@lru_cache
+def _depth_begin(symbol: str) -> bytes:
+    return f'{{"stream":"{_spelled(symbol).lower()}@depth'.encode()
 
 
 def _answer(frame: _Frame, raw: bytes) -> Sequence[VenueMessage]:
@@ -231,12 +247,11 @@ def _answer(frame: _Frame, raw: bytes) -> Sequence[VenueMessage]:
     raise bad_frame(_VENUE, "neither a stream's data nor an answer", raw)
 
 
-def _delta(data: Raw, spelled: str) -> Sequence[VenueMessage]:
-    depth = _depth.decode(data)
+def _delta(depth: _Depth, spelled: str, raw: bytes | Raw) -> Sequence[VenueMessage]:
     if depth.symbol != spelled:
-        raise bad_frame(_VENUE, f"the stream is of {spelled}, its data of another symbol", data)
+        raise bad_frame(_VENUE, f"the stream is of {spelled}, its data of another symbol", raw)
     if depth.first > depth.last:
-        raise bad_frame(_VENUE, "U is after u", data)
+        raise bad_frame(_VENUE, "U is after u", raw)
     return (
         VenueDelta(
             bids=depth.bids,

@@ -69,6 +69,12 @@ class BestQuote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ask: Level
 
 
+class FrameNumber(msgspec.Struct, frozen=True):
+    """The venue's count of frames on this connection, +1 each; a hole means that something was lost."""
+
+    number: int
+
+
 class Heartbeat(msgspec.Struct, frozen=True):
     """The venue is alive and has nothing to say about the book."""
 
@@ -84,7 +90,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 VenueMessage: TypeAlias = (
-    VenueSnapshot | VenueDelta | VenueTrade | BestQuote | Heartbeat | Acknowledged | Refused
+    VenueSnapshot | VenueDelta | VenueTrade | BestQuote | FrameNumber | Heartbeat | Acknowledged | Refused
 )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -132,7 +133,7 @@ async def test_depth_weighs_by_its_limit_and_too_much_weight_is_429(client: Clie
     for limit in (100, 101, 1000, 5000):
         async with client.get(f"/binance/api/v3/depth?symbol=BTCUSDT&limit={limit}") as response:
             used.append(int(response.headers["X-MBX-USED-WEIGHT-1M"]))
-    assert sum(b < a for a, b in zip(used, used[1:], strict=False)) <= 1  # at most one new minute
+    assert sum(b < a for a, b in pairwise(used)) <= 1  # at most one new minute
     for _ in range(60):  # 24 requests of weight 250 fill a minute; two minutes cannot take 60
         async with client.get("/binance/api/v3/depth?symbol=BTCUSDT&limit=5000") as response:
             if response.status == 429:
@@ -162,7 +163,7 @@ async def test_klines_are_contiguous_and_end_in_the_book(client: ClientSession) 
     truth = await json_of(client, "/control/books/binance/BTC-USDT")
     assert len(rows) == 1000
     assert [len(row) for row in rows] == [12] * 1000
-    assert {b[0] - a[0] for a, b in zip(rows, rows[1:], strict=False)} == {60_000}
+    assert {b[0] - a[0] for a, b in pairwise(rows)} == {60_000}
     assert all(row[6] == row[0] + 59_999 for row in rows)
     assert float(rows[-1][4]) == pytest.approx(truth["bids"][0][0], rel=2e-3)
 

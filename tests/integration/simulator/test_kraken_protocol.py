@@ -15,7 +15,7 @@ async def subscribe(socket: ClientWebSocketResponse, **params: Any) -> None:
     await socket.send_json({"method": "subscribe", "params": params, "req_id": 7})
 
 
-async def until_channel(socket: ClientWebSocketResponse, key: str, value: str) -> dict[str, Any]:
+async def until_channel(socket: ClientWebSocketResponse, key: str, value: object) -> dict[str, Any]:
     async for raw in texts(socket):
         message: dict[str, Any] = json.loads(raw)
         if message.get(key) == value:
@@ -67,11 +67,11 @@ async def test_a_subscription_is_greeted_acknowledged_and_ended(client: ClientSe
         assert ack["success"]
         assert ack["req_id"] == 7
         assert ack["result"] == {"channel": "book", "symbol": "BTC/USDT", "depth": 10, "snapshot": True}
-        refusal = await until_channel(socket, "success", False)  # type: ignore[arg-type]  # JSON false
+        refusal = await until_channel(socket, "success", value=False)
         assert refusal["symbol"] == "NO/PE"
         assert "not supported" in refusal["error"]
         await subscribe(socket, channel="book", symbol=["BTC/USDT"])
-        again = await until_channel(socket, "success", False)  # type: ignore[arg-type]  # JSON false
+        again = await until_channel(socket, "success", value=False)
         assert again["error"] == "Already subscribed"
         await socket.send_json(
             {"method": "unsubscribe", "params": {"channel": "book", "symbol": ["BTC/USDT"], "depth": 10}}
@@ -127,7 +127,9 @@ async def test_candles_come_in_the_venues_rows(client: ClientSession) -> None:
 
 
 async def test_rest_refuses_in_the_venues_words(client: ClientSession) -> None:
-    assert await json_of(client, "/kraken/0/public/Depth?pair=NOPE") == {"error": ["EQuery:Unknown asset pair"]}
+    assert await json_of(client, "/kraken/0/public/Depth?pair=NOPE") == {
+        "error": ["EQuery:Unknown asset pair"]
+    }
     body = await json_of(client, "/kraken/0/public/OHLC?pair=XBTUSDT&interval=2")
     assert body == {"error": ["EGeneral:Invalid arguments"]}
     for _ in range(40):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from simulator.recordings import Frame, RestReply
 from simulator.replay_binance import BinanceReplay
-from simulator.replay_venue import Awaiting, Delivery, HttpReply, Released
+from simulator.replay_catalogue import catalogue_of
+from simulator.replay_venue import Awaiting, Delivery, HttpReply, Released, ReplayVenue
+from tests import recordings
+from tests.recordings import needs_recordings
 from tests.unit.simulator.replay_builders import a_binance_diff, a_binance_snapshot, a_session, text
 
 DEPTH = "/binance/api/v3/depth"
@@ -27,13 +32,13 @@ def played(*records: Frame | RestReply) -> BinanceReplay:
     return venue
 
 
-def depth(venue: BinanceReplay, **query: str) -> HttpReply | Awaiting:
+def depth(venue: ReplayVenue, **query: str) -> HttpReply | Awaiting:
     return venue.rest(DEPTH, {"symbol": "BTCUSDT"} | query, 0)
 
 
-def body(answer: HttpReply | Awaiting) -> dict[str, object]:
+def body(answer: HttpReply | Awaiting) -> dict[str, Any]:
     assert isinstance(answer, HttpReply)
-    return msgspec.json.decode(answer.body, type=dict[str, object])
+    return msgspec.json.decode(answer.body, type=dict[str, Any])
 
 
 def test_a_frame_is_delivered_as_recorded_and_bare_is_its_data() -> None:
@@ -166,11 +171,33 @@ def test_a_bad_message_is_answered_with_its_error(sent: str, code: int) -> None:
     ],
 )
 def test_the_address_names_the_streams_and_the_envelope(
-    path: str, query: dict[str, str], streams: tuple[str, ...], wrapped: bool
+    path: str, query: dict[str, str], streams: tuple[str, ...], *, wrapped: bool
 ) -> None:
     session = a_session()
     assert BinanceReplay().connect(session, path, query).subscribed == streams
     assert session.wrapped is wrapped
+
+
+@needs_recordings
+def test_the_book_equals_the_venues_own_best_quote_wherever_both_have_the_same_id() -> None:
+    paths = [str(path) for path in recordings.BINANCE_SPOT]
+    catalogue = catalogue_of(paths)
+    quotes = {}
+    for _, record in catalogue.records_in_order():
+        if "@bookTicker" in record.text:
+            quote = msgspec.json.decode(record.text)["data"]
+            quotes[quote["u"]] = [[quote["b"], quote["B"]], [quote["a"], quote["A"]]]
+    equal = 0
+    for _, record in catalogue.records_in_order():
+        played = catalogue.play(record)
+        if played is not None and '"e":"depthUpdate"' in record.text:
+            expected = quotes.get(msgspec.json.decode(record.text)["data"]["u"])
+            answer = None if expected is None else depth(played[0], limit="1")
+            if answer is not None and not isinstance(answer, Awaiting):
+                book = body(answer)
+                assert [*book["bids"], *book["asks"]] == expected
+                equal += 1
+    assert equal == 1072
 
 
 def test_only_streams_of_diffs_are_books() -> None:

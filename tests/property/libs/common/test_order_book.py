@@ -141,7 +141,9 @@ def test_a_walk_is_the_cheapest_units_one_by_one(levels: list[Level], side: Take
         assert walk is None
         return
     assert walk is not None
-    assert abs(Fraction(walk.vwap) - sum(map(Fraction, units)) / len(units)) < Fraction(1, 10**12)
+    assert abs(Fraction(walk.vwap) - sum(map(Fraction, units), Fraction(0)) / len(units)) < Fraction(
+        1, 10**12
+    )
     assert walk.worst == units[-1]
     assert walk.levels == len(set(units))
 

@@ -1,9 +1,10 @@
-"""A hostile venue: any bytes end as messages with sane numbers or as `BadFrameError`, never as anything else."""
+"""A hostile venue: any bytes end as messages with sane numbers or as `BadFrameError`, and nothing else."""
 
 from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
@@ -30,29 +31,43 @@ INT64 = 2**63
 # Real frames, cut to few levels; kraken-v1's pair spelled for the symbol above.
 FRAMES: dict[str, tuple[str, ...]] = {
     "binance": (
-        '{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1723161255208,"s":"BTCUSDT","U":50093239189,"u":50093239202,'
-        '"b":[["61737.63000000","0.00000000"]],"a":[["61837.64000000","1.54698000"],["61839.85000000","0.00000000"]]}}',
-        '{"stream":"btcusdt@bookTicker","data":{"u":50093239212,"s":"BTCUSDT","b":"61837.63000000","B":"3.78826000",'
-        '"a":"61837.64000000","A":"1.54698000"}}',
-        '{"stream":"btcusdt@trade","data":{"e":"trade","E":1723161255343,"s":"BTCUSDT","t":3735683259,"p":"61837.63000000",'
-        '"q":"0.02000000","T":1723161255342,"m":true,"M":true}}',
+        (
+            '{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1723161255208,"s":"BTCUSDT","U":50093239189,"u":50093239202,'
+            '"b":[["61737.63000000","0.00000000"]],"a":[["61837.64000000","1.54698000"],["61839.85000000","0.00000000"]]}}'
+        ),
+        (
+            '{"stream":"btcusdt@bookTicker","data":{"u":50093239212,"s":"BTCUSDT","b":"61837.63000000","B":"3.78826000",'
+            '"a":"61837.64000000","A":"1.54698000"}}'
+        ),
+        (
+            '{"stream":"btcusdt@trade","data":{"e":"trade","E":1723161255343,"s":"BTCUSDT","t":3735683259,"p":"61837.63000000",'
+            '"q":"0.02000000","T":1723161255342,"m":true,"M":true}}'
+        ),
         '{"lastUpdateId":50093239218,"bids":[["61837.63000000","3.78826000"]],"asks":[["61837.64000000","1.60520000"]]}',
         '[[1499040000000,"0.0163","0.8","0.0157","0.0157","148976.1",1499644799999,"2434.1",308,"1756.8","28.4","0"]]',
         '{"error":{"code":2,"msg":"Invalid request"},"id":1}',
     ),
     "kraken": (
-        '{"channel":"book","type":"update","data":[{"symbol":"BTC/USDT","bids":[{"price":78858.8,"qty":0.00000000}],"asks":['
-        '{"price":78871.6,"qty":4.21103066}],"checksum":2416540570,"timestamp":"2026-08-24T22:21:58.343688Z"}]}',
-        '{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USDT","bids":[{"price":78871.5,"qty":0.01266503}],"asks":[],'
-        '"checksum":1406471562,"timestamp":"2026-08-24T22:21:57.110183Z"}]}',
-        '{"channel":"trade","type":"update","data":[{"symbol":"BTC/USDT","side":"sell","price":78871.5,"qty":0.4,'
-        '"ord_type":"market","trade_id":4665906,"timestamp":"2026-08-24T22:21:58.708706Z"}]}',
+        (
+            '{"channel":"book","type":"update","data":[{"symbol":"BTC/USDT","bids":[{"price":78858.8,"qty":0.00000000}],"asks":['
+            '{"price":78871.6,"qty":4.21103066}],"checksum":2416540570,"timestamp":"2026-08-24T22:21:58.343688Z"}]}'
+        ),
+        (
+            '{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USDT","bids":[{"price":78871.5,"qty":0.01266503}],"asks":[],'
+            '"checksum":1406471562,"timestamp":"2026-08-24T22:21:57.110183Z"}]}'
+        ),
+        (
+            '{"channel":"trade","type":"update","data":[{"symbol":"BTC/USDT","side":"sell","price":78871.5,"qty":0.4,'
+            '"ord_type":"market","trade_id":4665906,"timestamp":"2026-08-24T22:21:58.708706Z"}]}'
+        ),
         '{"method":"subscribe","result":{"channel":"book","symbol":"BTC/USDT"},"success":true}',
         '{"error":[],"result":{"BTC/USDT":[[1688671200,"30306.1","30306.2","30305.7","30305.7","30306.1","3.39",23]],"last":1}}',
     ),
     "kraken-v1": (
-        '[464,{"a":[["56218.30000","0.00012000","1618678132.123456"]]},{"b":[["56210.1","0.0","1618678131.0","r"]],'
-        '"c":"2628179034"},"book-1000","XBT/USDT"]',
+        (
+            '[464,{"a":[["56218.30000","0.00012000","1618678132.123456"]]},{"b":[["56210.1","0.0","1618678131.0","r"]],'
+            '"c":"2628179034"},"book-1000","XBT/USDT"]'
+        ),
         '[464,{"as":[["56218.30000","0.00012000","1618678132.123456"]],"bs":[]},"book-1000","XBT/USDT"]',
         '[0,[["5541.20000","0.15850568","1534614057.321597","s","l",""]],"trade","XBT/USDT"]',
         '{"channelID":464,"event":"subscriptionStatus","pair":"XBT/USDT","status":"subscribed"}',
@@ -165,10 +180,8 @@ def read_all(feed: Feed, raw: bytes) -> None:
     if feed.snapshot_by_rest:
         readers.append(lambda: check([feed.parse_snapshot(raw)]))
     for read in readers:
-        try:
+        with suppress(BadFrameError):  # what else is raised fails the test
             read()
-        except BadFrameError as error:
-            assert feed.venue in str(error) or "kraken" in str(error)
 
 
 @settings(max_examples=600, deadline=None)

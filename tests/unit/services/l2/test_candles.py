@@ -39,7 +39,7 @@ def a_candle(
 
 
 def a_builder(begun_at: int = NOON - SECOND) -> CandleBuilder:
-    """A builder whose first whole minute starts at noon."""
+    """Return a builder whose first whole minute starts at noon."""
     builder = CandleBuilder("binance", "BTC-USDT")
     builder.begin(begun_at)
     return builder
@@ -103,7 +103,8 @@ def test_the_minute_in_which_the_stream_began_comes_whole_from_the_venue() -> No
     joined = NOON - MINUTE_NS
     builder.add(a_trade(NOON - 1, price=80.0))
     assert builder.missing_since == joined
-    assert builder.backfill([a_candle(joined, closed=False)]) == ()
+    older = a_candle(joined - 60 * MINUTE_NS)
+    assert builder.backfill([older, a_candle(joined, closed=False)]) == (older,)
     assert builder.missing_since == joined
     history = [a_candle(joined, price=79.0, trades=12), a_candle(NOON, closed=False)]
     assert builder.backfill(history) == (history[0],)
@@ -129,6 +130,7 @@ def test_an_interruption_leaves_its_minutes_to_the_venue() -> None:
     builder.add(a_trade(NOON + 1))
     assert builder.close_until(NOON + 10 * MINUTE_NS) == ()
     builder.begin(NOON + 2 * MINUTE_NS + 1)
+    assert builder.running() == (), "what was counted before is forgotten"
     assert builder.missing_since == NOON
     history = [a_candle(NOON + n * MINUTE_NS) for n in range(3)]
     assert builder.backfill(history) == tuple(history)

@@ -17,8 +17,8 @@ from services.l2.feeds.feed import (
     VenueDelta,
     VenueTrade,
 )
-from simulator.recordings import Frame, RestReply
-from tests.unit.services.l2.feeds.recorded import needs_recordings, recording
+from simulator.recordings import Frame, RestReply, open_recording
+from tests.recordings import BINANCE_SPOT, needs_recordings
 
 FEED = BinanceFeed()
 BTC = "BTC-USDT"
@@ -33,12 +33,12 @@ DEPTH: dict[str, Any] = {
 }
 
 
-def a_frame(channel: str = "depth@100ms", symbol: str = "btcusdt", **data: Any) -> bytes:
-    return json.dumps({"stream": f"{symbol}@{channel}", "data": data}).encode()
+def a_frame(stream: str, **data: Any) -> bytes:
+    return json.dumps({"stream": stream, "data": data}).encode()
 
 
 def a_depth(**changed: Any) -> bytes:
-    return a_frame(**(DEPTH | changed))
+    return a_frame("btcusdt@depth@100ms", **(DEPTH | changed))
 
 
 def a_trade(**changed: Any) -> bytes:
@@ -53,7 +53,7 @@ def a_trade(**changed: Any) -> bytes:
         "m": True,
         "M": True,
     }
-    return a_frame("trade", **(trade | changed))
+    return a_frame("btcusdt@trade", **(trade | changed))
 
 
 def test_a_diff_becomes_a_delta_with_its_ids() -> None:
@@ -77,15 +77,17 @@ def test_the_aggressor_is_whoever_was_not_the_maker(buyer_is_maker: bool, side: 
 
 
 def test_a_book_ticker_is_the_best_quote_at_its_id() -> None:
-    raw = a_frame("bookTicker", u=212, s="BTCUSDT", b="61837.63", B="3.78826", a="61837.64", A="1.54698")
+    raw = a_frame(
+        "btcusdt@bookTicker", u=212, s="BTCUSDT", b="61837.63", B="3.78826", a="61837.64", A="1.54698"
+    )
     assert FEED.parse(raw, BTC) == (
         BestQuote(sequence=212, bid=(61837.63, 3.78826), ask=(61837.64, 1.54698)),
     )
 
 
 def test_frames_about_something_else_say_nothing_of_this_book() -> None:
-    assert FEED.parse(a_frame(symbol="ethusdt", **(DEPTH | {"s": "ETHUSDT"})), BTC) == ()
-    assert FEED.parse(a_frame("kline_1m", k={}), BTC) == (Heartbeat(),)
+    assert FEED.parse(a_frame("ethusdt@depth@100ms", **(DEPTH | {"s": "ETHUSDT"})), BTC) == ()
+    assert FEED.parse(a_frame("btcusdt@kline_1m", k={}), BTC) == (Heartbeat(),)
     assert FEED.parse(b'{"result":null,"id":1}', BTC) == (Acknowledged(),)
     assert FEED.parse(b'{"e":"serverShutdown","E":1770123456789}', BTC) == (Heartbeat(),)
 
@@ -257,8 +259,8 @@ def test_the_recording_splices_without_a_gap_and_agrees_with_every_best_quote() 
             agree = (book.best_bid, book.best_ask) == (quote.bid, quote.ask)
             seen["equal" if agree else "differ"] += 1
 
-    for name in ("spot_btcusdt_20240808.gz", "spot_btcusdt_20240809.gz"):
-        for record in recording(f"hftbacktest_binance/{name}").records():
+    for path in BINANCE_SPOT:
+        for record in open_recording(path).records():
             if isinstance(record, RestReply):
                 snapshot = FEED.parse_snapshot(record.text.encode())
                 if position is None:

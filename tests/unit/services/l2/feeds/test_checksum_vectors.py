@@ -16,14 +16,14 @@ import pytest
 
 from services.l2.feeds import FEEDS
 from services.l2.feeds.digits import digits_of
-from tests.unit.services.l2.feeds.recorded import DATA, needs_recordings
+from tests.recordings import DATA, needs_recordings
 
 pytestmark = needs_recordings
 
 
 def vectors() -> list[dict[str, Any]]:
     path = DATA / "checksum_vectors" / "vectors.json"
-    return json.loads(path.read_text()) if path.exists() else []  # type: ignore[no-any-return] # JSON
+    return json.loads(path.read_text()) if path.exists() else []
 
 
 def interleaved(vector: dict[str, Any], bid: Any, ask: Any) -> str:

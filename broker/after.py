@@ -1,0 +1,43 @@
+"""
+``python -m broker.after -m services.l2``: become that Python command once Kafka answers.
+
+A client that starts before its broker writes an error every 100 ms; under the supervisor nobody should
+read those at each start.
+"""
+
+import os
+import sys
+import time
+
+from broker import readiness
+from broker.terminal import say
+
+_PATIENCE_S = 10.0  # between two reports of waiting
+
+
+def wait_for(server: str) -> None:
+    """
+    Return once the first of the bootstrap servers answers.
+
+    Raises
+    ------
+    ValueError
+        If it is not host:port.
+    """
+    host, _, port = server.partition(",")[0].rpartition(":")
+    if not (host and port.isdecimal()):
+        raise ValueError(f"KAFKA_BOOTSTRAP_SERVERS must be host:port[,host:port], not {server!r}")
+    host = host.strip("[]")
+    began = time.monotonic()
+    while not _answers_within(host, int(port), _PATIENCE_S):
+        say("run", f"waiting for Kafka on {server} for {time.monotonic() - began:.0f} s")
+
+
+def _answers_within(host: str, port: int, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    return readiness.wait_until_answering(host, port, lambda: time.monotonic() > deadline)
+
+
+if __name__ == "__main__":
+    wait_for(os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:19092"))
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])  # noqa: S606 - becoming the command is the purpose

@@ -1,0 +1,40 @@
+"""``python -m tests.bench [NAME…]``: run the benchmarks, all or those named."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.bench import end_to_end, gateway_get, hot_path, publisher, view_fold
+from tests.bench.report import Report, machine_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
+    "hot_path": hot_path.run,
+    "end_to_end": end_to_end.run,
+    "gateway_get": gateway_get.run,
+    "publisher": publisher.run,
+    "view_fold": view_fold.run,
+}
+
+
+def main(names: list[str]) -> int:
+    """Return the exit code: 2 for an unknown name."""
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        sys.stderr.write(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(BENCHES)}\n")
+        return 2
+    report = Report(Path(os.environ.get("RUN_DIR", ".run")) / "bench", machine_facts())
+    report.say(f"run {report.run}: {', '.join(f'{name} {value}' for name, value in report.machine.items())}")
+    for name in names or BENCHES:
+        BENCHES[name](report)
+    report.table()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

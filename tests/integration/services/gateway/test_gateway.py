@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from libs.common.events import BookHealth, BookState, BookTop
+from libs.common.kafka import Publisher, follow
+from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS, book_key
+from libs.common.views import View
+from tests.e2e.system import until
+from tests.integration.services.gateway.process import GatewayProcess
+from tests.unit.services.gateway.world import KEY, a_book_health, a_book_top
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from broker.native import NativeBroker
+
+BOOK = "/api/l2/binance/BTCUSDT"
+WISH = {"venue": "binance", "symbol": "BTCUSDT"}
+
+
+@pytest.fixture
+async def gateway(fresh_kafka: str, tmp_path: Path) -> AsyncIterator[GatewayProcess]:
+    async with GatewayProcess(fresh_kafka, tmp_path / "gateway.log") as process:
+        yield process
+
+
+@pytest.fixture
+async def publisher(gateway: GatewayProcess) -> AsyncIterator[Publisher]:
+    async with Publisher(gateway.settings) as publisher:
+        yield publisher
+
+
+async def publish(publisher: Publisher, *messages: BookTop | BookHealth) -> None:
+    for message in messages:
+        topic = L2_BOOK_TOPS if isinstance(message, BookTop) else L2_BOOK_HEALTH
+        key = book_key(message.venue, message.symbol)
+        await publisher.send_and_wait(topic, key, message, time.time_ns())
+
+
+@asynccontextmanager
+async def an_l2(gateway: GatewayProcess, publisher: Publisher) -> AsyncIterator[None]:
+    """Heed the subscriptions as l2 does: a health for a wish, tombstones for its end."""
+
+    async def heed() -> None:
+        view: View[Any] = View(L2_SUBSCRIPTIONS)
+        async for records in follow(gateway.settings, [view], on_undecodable=publisher.reject):
+            for record in records:
+                venue, _, symbol = record.key.decode().partition(":")
+                if record.event is None:
+                    for topic in (L2_BOOK_TOPS, L2_BOOK_HEALTH):
+                        await publisher.send_and_wait(topic, record.key, None, time.time_ns())
+                else:
+                    now = time.time_ns()
+                    health = a_book_health(BookState.SYNCING, now, venue=venue, symbol=symbol)
+                    await publish(publisher, health)
+
+    task = asyncio.create_task(heed())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_is_published_is_answered_and_what_is_deleted_is_gone(
+    gateway: GatewayProcess, publisher: Publisher
+) -> None:
+    assert (await gateway.get(BOOK))[0] == 404
+    await publish(publisher, a_book_health(ts=time.time_ns()))
+    await until("503 before a top", lambda: _status(gateway, BOOK, 503))
+    top = a_book_top()
+    await publish(publisher, top)
+    await until("a book", lambda: _status(gateway, BOOK, 200))
+    _, book = await gateway.get(f"{BOOK}?depth=50")
+    assert [tuple(level) for level in book["bids"]] == list(top.bids)
+    assert [tuple(level) for level in book["asks"]] == list(top.asks)
+    assert (book["seq"], book["state"]) == (7, "LIVE")
+    _, listed = await gateway.get("/api/l2")
+    assert [(line["venue"], line["symbol"], line["seq"]) for line in listed] == [("binance", "BTC-USDT", 7)]
+    for topic in (L2_BOOK_TOPS, L2_BOOK_HEALTH):
+        await publisher.send_and_wait(topic, KEY, None, time.time_ns())
+    await until("404 after the tombstones", lambda: _status(gateway, BOOK, 404))
+
+
+async def _status(gateway: GatewayProcess, path: str, status: int) -> bool:
+    return (await gateway.get(path))[0] == status
+
+
+async def test_a_book_is_started_and_stopped_and_a_restart_keeps_replies_and_books(
+    gateway: GatewayProcess, publisher: Publisher
+) -> None:
+    headers = {"Idempotency-Key": "k-1"}
+    async with an_l2(gateway, publisher):
+        first = await gateway.ask("POST", "/api/l2/subscriptions", json=WISH, headers=headers)
+        assert first == (201, {"venue": "binance", "symbol": "BTC-USDT", "state": "SYNCING"})
+        assert (await gateway.ask("POST", "/api/l2/subscriptions", json=WISH))[0] == 200
+        gateway.end(signal.SIGKILL)
+        gateway.start()
+        await gateway.until_ready()
+        again = await gateway.ask("POST", "/api/l2/subscriptions", json=WISH, headers=headers)
+        assert again == first
+        assert gateway.headers["Idempotency-Replayed"] == "true"
+        other = await gateway.ask(
+            "POST", "/api/l2/subscriptions", json=WISH | {"symbol": "ETHUSDT"}, headers=headers
+        )
+        assert other[0] == 409
+        stopped = await gateway.ask("DELETE", "/api/l2/subscriptions/binance/BTC%2FUSDT")
+        assert stopped == (200, {"venue": "binance", "symbol": "BTC-USDT", "state": "UNSUBSCRIBED"})
+        assert (await gateway.get("/api/l2"))[1] == []
+
+
+async def test_a_command_that_nobody_answers_is_504(fresh_kafka: str, tmp_path: Path) -> None:
+    log = tmp_path / "gateway.log"
+    async with GatewayProcess(fresh_kafka, log, COMMAND_TIMEOUT_S="0.2") as gateway:
+        status, problem = await gateway.ask("POST", "/api/l2/subscriptions", json=WISH)
+        assert status == 504
+        assert problem["commandId"]
+
+
+async def test_a_stream_delivers_new_messages_and_one_from_the_beginning_old_ones(
+    gateway: GatewayProcess, publisher: Publisher
+) -> None:
+    await publish(publisher, a_book_top(seq=1))
+    async with gateway.http.get("/api/stream?topics=l2.book-tops.v1") as new:
+        assert new.headers["content-type"].startswith("text/event-stream")
+        await _line(new, b": open")
+        await publish(publisher, a_book_top(seq=2))
+        assert (await _event(new))["seq"] == 2
+    async with gateway.http.get("/api/stream?topics=l2.book-tops.v1&from=beginning") as old:
+        assert [(await _event(old))["seq"] for _ in range(2)] == [1, 2]
+    async with gateway.http.get("/api/stream?topics=l2.book-tops.v1&from=-10m") as recent:
+        assert (await _event(recent))["seq"] == 1
+
+
+async def _line(answer: Any, start: bytes) -> bytes:
+    async with asyncio.timeout(20):
+        while not (line := await answer.content.readline()).startswith(start):
+            assert line, "the stream ended"
+    return bytes(line)
+
+
+async def _event(answer: Any) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((await _line(answer, b"data: ")).removeprefix(b"data: "))
+    return event
+
+
+async def test_a_client_that_reads_nothing_costs_bounded_memory_and_holds_nobody_up(
+    fresh_kafka: str, tmp_path: Path
+) -> None:
+    limits = {"STREAM_BACKLOG_MESSAGES": "50", "STREAM_HISTORY_BYTES": "100000"}
+    async with GatewayProcess(fresh_kafka, tmp_path / "gateway.log", **limits) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1024)
+        writer.write(b"GET /api/stream?topics=l2.book-tops.v1 HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b"200 OK" in await reader.readline()  # and no more
+        async with Publisher(gateway.settings) as publisher:
+
+            async def dropping() -> bool:
+                for seq in range(500):
+                    await publisher.send(L2_BOOK_TOPS, KEY, a_book_top(seq=seq), time.time_ns())
+                await publisher.flush()
+                return await _metric(gateway, "bookrunner_gateway_stream_dropped_total") > 0
+
+            await until("messages are dropped, and counted", dropping)
+            await publish(publisher, a_book_health(ts=time.time_ns()))
+            await until("the book is answered meanwhile", lambda: _status(gateway, BOOK, 200))
+        writer.close()
+        await until("its place is free", lambda: _no_streams(gateway))
+
+
+async def _no_streams(gateway: GatewayProcess) -> bool:
+    return await _metric(gateway, "bookrunner_gateway_streams") == 0
+
+
+async def _metric(gateway: GatewayProcess, name: str) -> float:
+    async with gateway.http.get("/metrics") as answer:
+        text = await answer.text()
+    line = next(line for line in text.splitlines() if line.startswith(name))
+    return float(line.rpartition(" ")[2])
+
+
+async def test_an_endless_request_head_is_refused_and_the_connection_closed(
+    gateway: GatewayProcess,
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nx-pad: ")
+
+    async def pad() -> None:
+        while True:
+            writer.write(b"x" * 4096)
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    padding = asyncio.create_task(pad())
+    try:
+        async with asyncio.timeout(20):
+            assert b"431" in await reader.readline()
+    finally:
+        padding.cancel()
+        await asyncio.gather(padding, return_exceptions=True)
+        writer.close()
+    assert (await gateway.get("/healthz"))[0] == 200
+
+
+async def test_what_is_not_http_is_a_problem_document_too(gateway: GatewayProcess) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(b"hello?\r\n\r\n")
+    async with asyncio.timeout(20):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 400 Bad Request")
+    assert json.loads(body)["type"] == "/docs#not-http"
+
+
+async def test_nonsense_after_the_request_of_a_stream_ends_it_quietly(gateway: GatewayProcess) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(b"GET /api/stream?topics=l2.book-tops.v1 HTTP/1.1\r\nhost: x\r\n\r\n")
+    async with asyncio.timeout(20):
+        assert b"200 OK" in await reader.readline()
+        writer.write(b"hello?\r\n\r\n")
+        await reader.read()
+    writer.close()
+    await until("its place is free", lambda: _no_streams(gateway))
+    assert "Traceback" not in gateway.log.read_text()
+
+
+async def test_it_stops_cleanly_when_told_even_with_a_stream_open(gateway: GatewayProcess) -> None:
+    async with gateway.http.get("/api/stream?topics=l2.book-tops.v1") as stream:
+        await _line(stream, b": open")
+        assert await asyncio.to_thread(gateway.end, signal.SIGTERM) == 0
+    assert "Traceback" not in gateway.log.read_text()
+
+
+async def test_a_taken_port_is_told_in_one_line(gateway: GatewayProcess, tmp_path: Path) -> None:
+    second = GatewayProcess("127.0.0.1:1", tmp_path / "second.log", GATEWAY_PORT=str(gateway.port))
+    second.start()
+    assert await asyncio.to_thread(second.process.wait, 30) == 1
+    (line,) = second.log.read_text().splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["port"], told["settings"]) == (
+        "cannot_listen",
+        gateway.port,
+        "GATEWAY_HOST GATEWAY_PORT",
+    )
+
+
+async def test_while_kafka_is_away_books_are_read_from_memory_and_readyz_says_so(
+    own_broker: NativeBroker, tmp_path: Path
+) -> None:
+    limits = {"KAFKA_SILENCE_S": "1", "L2_SILENCE_S": "600"}
+    async with GatewayProcess(own_broker.bootstrap_servers, tmp_path / "gateway.log", **limits) as gateway:
+        async with Publisher(gateway.settings) as publisher:
+            await publish(publisher, a_book_health(ts=time.time_ns()), a_book_top())
+        await until("a book", lambda: _status(gateway, BOOK, 200))
+        own_broker.kill()
+        await until("503", lambda: _status(gateway, "/readyz", 503))
+        assert "does not answer" in (await gateway.get("/readyz"))[1]["detail"]
+        assert (await gateway.get(BOOK))[0] == 200
+        assert gateway.process.poll() is None
+        own_broker.start()
+        await until("200", lambda: _status(gateway, "/readyz", 200))
+        async with Publisher(gateway.settings) as publisher:
+            await publish(publisher, a_book_top(seq=8))
+
+            async def newer() -> bool:
+                return bool((await gateway.get(BOOK))[1].get("seq") == 8)
+
+            await until("what came after is read", newer)

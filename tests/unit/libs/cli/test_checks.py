@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from libs.cli.checks import (
+    GIB,
+    Finding,
+    Verdict,
+    books_finding,
+    clock_finding,
+    failed,
+    line_of,
+    locked_versions,
+    packages_finding,
+    python_finding,
+    space_finding,
+    topics_finding,
+)
+
+LOCK = """\
+aiokafka==0.14.0 \\
+    --hash=sha256:00
+    # via bookrunner
+pywin32==311 ; sys_platform == 'win32' \\
+    --hash=sha256:11
+Rich==15.0.0 \\
+    --hash=sha256:22
+"""
+
+
+def test_only_supported_pythons_pass() -> None:
+    assert [python_finding((3, minor, 0)).verdict for minor in (10, 11, 13, 14)] == [
+        "fail",
+        "ok",
+        "ok",
+        "fail",
+    ]
+
+
+def test_a_lock_is_read_for_this_machine_only() -> None:
+    assert locked_versions(LOCK) == {"aiokafka": "0.14.0", "rich": "15.0.0"}
+
+
+def test_missing_and_other_packages_are_named() -> None:
+    locked = {"a": "1", "b": "2", "c": "3"}
+    finding = packages_finding(locked, {"a": "1", "b": "5", "c": None})
+    assert finding.verdict is Verdict.FAIL
+    assert finding.says == "b is 5, not 2; c is missing"
+    assert packages_finding(locked, locked).verdict is Verdict.OK
+
+
+def test_space_fails_warns_and_passes_by_its_bounds() -> None:
+    verdicts = [
+        space_finding("disk", free * GIB, 1 * GIB, 6 * GIB, "free some").verdict for free in (0, 1, 6)
+    ]
+    assert verdicts == ["fail", "warn", "ok"]
+
+
+def test_missing_topics_fail_and_say_how_to_create_them() -> None:
+    finding = topics_finding({"a": ["missing"], "b": []}, 2)
+    assert finding.verdict is Verdict.FAIL
+    assert "--create" in finding.mend
+
+
+def test_wrong_partitions_fail_and_other_settings_only_warn() -> None:
+    assert topics_finding({"a": ["4 partitions, TOPIC_PARTITIONS is 8"]}, 1).verdict is Verdict.FAIL
+    assert topics_finding({"a": ["retention.ms is 1, the registry says 2"]}, 1).verdict is Verdict.WARN
+    assert topics_finding({"a": []}, 1).verdict is Verdict.OK
+
+
+def test_books_that_are_not_live_are_named_with_their_reason() -> None:
+    live = {"venue": "binance", "symbol": "BTC-USDT", "state": "LIVE"}
+    gap = {"venue": "kraken", "symbol": "BTC-USDT", "state": "GAP", "reason": "7 follows 5"}
+    assert books_finding([live]).verdict is Verdict.OK
+    some = books_finding([live, gap])
+    assert some.verdict is Verdict.WARN
+    assert "1 of 2 are LIVE; kraken:BTC-USDT is GAP (7 follows 5)" in some.says
+    assert books_finding([gap]).verdict is Verdict.FAIL
+    assert books_finding([]).verdict is Verdict.WARN
+
+
+def test_a_clock_off_by_more_than_a_second_beyond_doubt_warns() -> None:
+    assert clock_finding(0.4, 0.05).verdict is Verdict.OK
+    assert clock_finding(-1.2, 0.05).verdict is Verdict.WARN
+    assert clock_finding(1.2, 0.5).verdict is Verdict.OK
+
+
+def test_a_line_holds_verdict_name_and_finding_and_below_it_the_mend() -> None:
+    first, second = line_of(Finding(Verdict.FAIL, "kafka", "nobody listens", "start it")).plain.splitlines()
+    assert first.split() == ["✗", "fail", "kafka", "nobody", "listens"]
+    assert second.strip() == "→ start it"
+
+
+def test_only_a_failure_fails() -> None:
+    assert not failed([Finding(Verdict.OK, "a", "b"), Finding(Verdict.WARN, "a", "b")])
+    assert failed([Finding(Verdict.OK, "a", "b"), Finding(Verdict.FAIL, "a", "b")])

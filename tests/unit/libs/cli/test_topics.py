@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from libs.cli.topics import Found, differences, duration, table
+from libs.common.topics import L2_BOOK_DELTAS, L2_TRADES, TOPICS
+
+
+def as_registered(name: str, offsets: int = 0) -> Found:
+    return Found(8, offsets, TOPICS[name].config(8))
+
+
+def printed(found: dict[str, Found], others: tuple[str, ...] = ()) -> str:
+    console = Console(width=200, record=True, file=None, quiet=False)
+    with console.capture() as capture:
+        console.print(table(found, others, 8))
+    return capture.get()
+
+
+def test_a_topic_as_registered_differs_in_nothing() -> None:
+    for name, topic in TOPICS.items():
+        assert differences(topic, as_registered(name), 8) == []
+
+
+def test_missing_partitions_and_settings_are_differences() -> None:
+    assert differences(L2_TRADES, None, 8) == ["missing"]
+    assert differences(L2_TRADES, as_registered(L2_TRADES.name), 4) == ["8 partitions, TOPIC_PARTITIONS is 4"]
+    config = {**L2_TRADES.config(8), "retention.ms": "1"}
+    assert differences(L2_TRADES, Found(8, 0, config), 8) == [
+        "retention.ms is 1, the registry says 2592000000"
+    ]
+
+
+def test_cleanup_policies_are_the_same_in_any_order() -> None:
+    config = {**TOPICS["gateway.idempotency.v1"].config(8), "cleanup.policy": "delete,compact"}
+    assert differences(TOPICS["gateway.idempotency.v1"], Found(8, 0, config), 8) == []
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(-1, "for ever"), (21_600_000, "6 h"), (86_400_000, "1 d"), (1500, "1500 ms"), (94_608_000_000, "3 y")],
+)
+def test_durations_read_in_their_largest_whole_unit(ms: int, text: str) -> None:
+    assert duration(ms) == text
+
+
+def test_the_table_shows_every_topic_and_marks_the_missing() -> None:
+    text = printed({L2_BOOK_DELTAS.name: as_registered(L2_BOOK_DELTAS.name, 12_345)}, ("stray",))
+    rows = {line.split()[0]: line for line in text.splitlines() if line.strip()}
+    assert TOPICS.keys() <= rows.keys()
+    assert "12,345" in rows[L2_BOOK_DELTAS.name]
+    assert rows[L2_BOOK_DELTAS.name].rstrip().endswith("ok")
+    assert rows[L2_TRADES.name].rstrip().endswith("missing")
+    assert "also on this Kafka: stray" in text

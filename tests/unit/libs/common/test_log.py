@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+import subprocess
+import sys
+from datetime import UTC
+from typing import Any
+
+import pytest
+
+from libs.common.log import RateLimit, correlated, create_handler, merged, render_console, render_json
+
+NOON = 1_700_049_784.123  # 2023-11-15 12:03:04.123 UTC
+
+
+def a_record(message: str = "book_live", **changes: Any) -> logging.LogRecord:
+    record = logging.LogRecord("services.l2.app", logging.INFO, "app.py", 1, message, (), None)
+    record.created = NOON
+    vars(record).update(changes)
+    return record
+
+
+def written(*records: logging.LogRecord, log_format: str = "json") -> str:
+    stream = io.StringIO()
+    handler = create_handler("l2", log_format, stream)
+    for record in records:
+        handler.handle(record)
+    return stream.getvalue()
+
+
+def a_failure() -> Any:
+    try:
+        dict[str, int]()["book"]
+    except KeyError:
+        return sys.exc_info()
+
+
+def test_a_json_line_is_one_object_with_the_event_and_its_facts() -> None:
+    line = written(a_record(venue="binance", seq=7))
+    assert line.count("\n") == 1
+    assert json.loads(line) == {
+        "ts": "2023-11-15T12:03:04.123Z",
+        "level": "INFO",
+        "service": "l2",
+        "event": "book_live",
+        "venue": "binance",
+        "seq": 7,
+    }
+
+
+def test_a_fact_cannot_replace_what_every_line_has() -> None:
+    line = json.loads(written(a_record(service="mine", event="mine", level="mine")))
+    assert (line["service"], line["service_"], line["event"], line["level"]) == (
+        "l2",
+        "mine",
+        "book_live",
+        "INFO",
+    )
+
+
+def test_a_foreign_logger_is_named_and_its_arguments_filled_in() -> None:
+    line = json.loads(written(a_record("lost %s", name="aiohttp.web", args=("x",))))
+    assert (line["logger"], line["event"]) == ("aiohttp.web", "lost x")
+
+
+def test_any_value_can_be_logged() -> None:
+    line = json.loads(written(a_record(key=b"\xffk", error=ValueError("v"), ratio=float("nan"), kinds={1})))
+    assert line["key"] == "\\xffk"
+    assert line["error"] == "v"
+
+
+def test_a_traceback_stays_inside_its_json_line() -> None:
+    text = written(a_record(exc_info=a_failure()))
+    assert text.count("\n") == 1
+    assert "KeyError: 'book'" in json.loads(text)["traceback"]
+
+
+def test_the_correlation_id_is_on_every_line_inside_and_on_none_outside() -> None:
+    with correlated("c-1"):
+        inside = json.loads(written(a_record()))
+    assert inside["correlation_id"] == "c-1"
+    assert "correlation_id" not in json.loads(written(a_record()))
+
+
+def console(**facts: Any) -> str:
+    fixed = {"ts": NOON, "level": "INFO", "service": "l2", "event": "book_live"}
+    return render_console(fixed | facts, UTC)
+
+
+def test_a_console_line_is_for_people() -> None:
+    line = console(venue="binance", symbol="BTC-USDT")
+    assert line == "12:03:04.123 l2       book_live venue=binance symbol=BTC-USDT"
+
+
+def test_a_level_is_shown_from_warning_on() -> None:
+    assert console(level="WARNING") == "12:03:04.123 l2       WARNING book_live"
+    assert "DEBUG" not in console(level="DEBUG")
+
+
+def test_values_with_spaces_are_quoted_and_floats_short() -> None:
+    assert console(reason="no data", left="", lag_s=0.123456789).endswith(
+        'reason="no data" left="" lag_s=0.123457'
+    )
+
+
+def test_a_traceback_follows_its_console_line_indented() -> None:
+    lines = written(a_record(exc_info=a_failure()), log_format="console").splitlines()
+    assert lines[1].startswith("    Traceback")
+    assert lines[-1] == "    KeyError: 'book'"
+
+
+def test_the_console_shows_correlation_ids() -> None:
+    assert console(correlation_id="c-1").endswith("correlation_id=c-1")
+
+
+def passed(limit: RateLimit, *moments: float, **changes: Any) -> list[bool]:
+    records = [a_record("no broker %s", **{"name": "aiokafka.conn", "created": m} | changes) for m in moments]
+    return [limit.filter(record) for record in records]
+
+
+def test_a_chatty_logger_says_each_thing_once_an_interval() -> None:
+    limit = RateLimit(("aiokafka",), 5.0)
+    assert passed(limit, 0.0, 0.1, 4.9, 5.0, 5.1) == [True, False, False, True, False]
+
+
+def test_the_next_line_says_how_many_were_hidden() -> None:
+    stream = io.StringIO()
+    handler = create_handler("l2", "json", stream)
+    for moment in (0.0, 1.0, 2.0, 6.0, 12.0):
+        handler.handle(a_record("no broker", name="aiokafka.conn", created=moment))
+    assert [json.loads(line).get("suppressed") for line in stream.getvalue().splitlines()] == [None, 2, None]
+
+
+def test_patterns_levels_and_loggers_are_limited_apart() -> None:
+    limit = RateLimit(("aiokafka",), 5.0)
+    assert passed(limit, 0.0) == [True]
+    assert passed(limit, 0.0, args=("another broker",)) == [False]
+    assert passed(limit, 0.0, levelno=logging.ERROR) == [True]
+    assert passed(limit, 0.0, name="aiokafka.client") == [True]
+
+
+def test_our_own_lines_are_never_hidden() -> None:
+    assert passed(RateLimit(("aiokafka",), 5.0), 0.0, 0.0, 0.0, name="services.l2.app") == [True] * 3
+    assert passed(RateLimit(("aiokafka",), 5.0), 0.0, 0.0, name="aiokafkaesque") == [True] * 2
+
+
+def test_merging_changes_neither_side() -> None:
+    fixed, extra = {"event": "a"}, {"event": "b", "x": 1}
+    assert merged(fixed, extra) == {"event": "a", "event_": "b", "x": 1}
+    assert (fixed, extra) == ({"event": "a"}, {"event": "b", "x": 1})
+
+
+def test_rendering_keeps_unknown_types_as_text() -> None:
+    assert json.loads(render_json({"ts": 0.0, "what": object}))["what"] == "<class 'object'>"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_configured_process_logs_warnings_and_its_own_crash(log_format: str) -> None:
+    program = (
+        "import logging, warnings\n"
+        "from libs.common import log\n"
+        "from libs.common.settings import ServiceSettings\n"
+        f"log.configure('l2', ServiceSettings(log_format={log_format!r}))\n"
+        "logging.getLogger('services.l2').info('began', extra={'books': 3})\n"
+        "logging.getLogger('services.l2').debug('unseen')\n"
+        "logging.getLogger('aiokafka').info('unseen')\n"
+        "warnings.warn('careful')\n"
+        "raise ArithmeticError('broken')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert not done.stdout
+    assert "unseen" not in done.stderr
+    for expected in ("began", "careful", "crashed", "ArithmeticError: broken"):
+        assert expected in done.stderr
+    if log_format == "json":
+        assert [json.loads(line)["level"] for line in done.stderr.splitlines()] == [
+            "INFO",
+            "WARNING",
+            "CRITICAL",
+        ]

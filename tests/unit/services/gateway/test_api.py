@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from libs.common.events import BookState, Subscribed
+from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
+from services.gateway.bodies import MAX_BODY
+from tests.unit.services.gateway.world import KEY, NOW, Answer, World, a_book_health, a_book_top
+
+BOOK = "/api/l2/binance/BTCUSDT"
+
+
+def assert_problem(answer: Answer, status: int, slug: str) -> dict[str, Any]:
+    assert answer.status == status, answer.body
+    assert answer.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = answer.json()
+    assert document["type"] == f"/docs#{slug}"
+    assert document["status"] == status
+    assert document["title"]
+    assert document["detail"]
+    assert answer.headers["x-correlation-id"]
+    return document
+
+
+async def test_a_book_is_answered_as_the_contract_says() -> None:
+    world = World()
+    world.live()
+    answer = await world.ask(BOOK)
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    book = answer.json()
+    assert len(book["bids"]) == len(book["asks"]) == 20
+    assert book["bids"][:2] == [[100.0, 1.0], [99.0, 2.0]]
+    assert book["asks"][:2] == [[101.0, 2.0], [102.0, 3.0]]
+    assert {k: v for k, v in book.items() if k not in ("bids", "asks", "reason")} == {
+        "venue": "binance",
+        "symbol": "BTC-USDT",
+        "seq": 7,
+        "ts": (NOW - 20_000_000) // 1_000_000,
+        "state": "LIVE",
+        "epoch": 1_767_225_500_000,
+        "venueSeq": 1007,
+        "receivedTs": (NOW - 10_000_000) // 1_000_000,
+        "features": {
+            "mid": 100.5,
+            "microprice": 100.4,
+            "spreadBps": 99.5,
+            "obi": -0.2,
+            "depthBid": 3.0,
+            "depthAsk": 4.0,
+            "depthTruncated": False,
+            "tradeImbalance": 0.25,
+        },
+    }
+
+
+@pytest.mark.parametrize("spelling", ["BTCUSDT", "btc-usdt", "BTC/USDT", "btc_usdt", "btc/usdt"])
+async def test_every_spelling_of_a_symbol_names_the_same_book(spelling: str) -> None:
+    world = World()
+    world.live()
+    assert (await world.ask(f"/api/l2/binance/{spelling}")).body == (await world.ask(BOOK)).body
+
+
+@pytest.mark.parametrize("depth", [1, 50])
+async def test_depth_is_the_number_of_levels(depth: int) -> None:
+    world = World()
+    world.live()
+    book = (await world.ask(f"{BOOK}?depth={depth}")).json()
+    assert len(book["bids"]) == len(book["asks"]) == depth
+
+
+@pytest.mark.parametrize("depth", ["0", "51", "-1", "x", "", "1e1", "NaN", "9" * 5000])
+async def test_another_depth_is_422_and_names_the_field(depth: str) -> None:
+    world = World()
+    world.live()
+    problem = assert_problem(await world.ask(f"{BOOK}?depth={depth}"), 422, "invalid")
+    assert problem["errors"][0]["field"] == "depth"
+
+
+async def test_the_fast_path_and_the_route_give_the_same_bytes() -> None:
+    world = World()
+    world.live()
+    fast = await world.ask(f"{BOOK}?depth=3")
+    routed = await world.ask(f"{BOOK}?depth=3&anything=else")  # not plain: the route answers
+    assert fast.body == routed.body
+    for name in ("content-type", "cache-control", "content-length"):
+        assert fast.headers[name] == routed.headers[name]
+
+
+async def test_unknown_venue_symbol_and_unsubscribed_book_are_404_and_say_what_to_do() -> None:
+    world = World()
+    assert (
+        "binance" in assert_problem(await world.ask("/api/l2/nope/BTCUSDT"), 404, "unknown-venue")["detail"]
+    )
+    assert_problem(await world.ask("/api/l2/binance/xyz"), 404, "unknown-symbol")
+    detail = assert_problem(await world.ask(BOOK), 404, "not-subscribed")["detail"]
+    assert "/api/l2/subscriptions" in detail
+
+
+async def test_a_book_that_never_synchronised_is_503_with_retry_after() -> None:
+    world = World()
+    world.fold(L2_BOOK_HEALTH, KEY, a_book_health(BookState.SYNCING))
+    answer = await world.ask(BOOK)
+    assert_problem(answer, 503, "book-not-synced")
+    assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_book_that_is_live_no_more_answers_with_its_state() -> None:
+    world = World()
+    world.live(health=a_book_health(BookState.GAP, reason="hole after 12"))
+    book = (await world.ask(BOOK)).json()
+    assert (book["state"], book["reason"]) == ("GAP", "hole after 12")
+    assert book["bids"]
+
+
+async def test_a_book_whose_owner_is_silent_is_stale() -> None:
+    world = World()
+    world.live()
+    world.now += 5_000_000_000
+    assert (await world.ask(BOOK)).json()["state"] == "LIVE"
+    world.now += 1
+    book = (await world.ask(BOOK)).json()
+    assert book["state"] == "STALE"
+    assert "silent" in book["reason"]
+    assert (await world.ask("/api/l2")).json()[0]["state"] == "STALE"
+
+
+async def test_one_empty_side_gives_no_features() -> None:
+    world = World()
+    world.live(top=a_book_top(asks=(), features=None, venue_ts=None, venue_seq=None))
+    book = (await world.ask(BOOK)).json()
+    assert book["features"] is None
+    assert book["asks"] == []
+    assert book["venueSeq"] is None
+    assert book["ts"] == book["receivedTs"]
+
+
+async def test_the_list_shows_every_book_once_also_those_without_a_top() -> None:
+    world = World()
+    world.live()
+    wish = Subscribed(venue="kraken", symbol="ETH-USDT", requested_ts=NOW)
+    world.fold(L2_SUBSCRIPTIONS, b"kraken:ETH-USDT", wish)
+    first, second = (await world.ask("/api/l2")).json()
+    assert first.pop("reason")
+    assert first == {
+        "venue": "binance",
+        "symbol": "BTC-USDT",
+        "state": "LIVE",
+        "epoch": 1_767_225_500_000,
+        "seq": 7,
+        "ts": (NOW - 20_000_000) // 1_000_000,
+        "bestBid": 100.0,
+        "bestAsk": 101.0,
+        "gaps": 1,
+        "resyncs": 2,
+        "checksumFailures": 3,
+        "ageMs": 10.0,
+    }
+    assert (second["venue"], second["state"], second["bestBid"], second["ageMs"]) == (
+        "kraken",
+        "SYNCING",
+        None,
+        None,
+    )
+
+
+async def test_a_dropped_book_is_gone_from_every_route() -> None:
+    world = World()
+    world.live()
+    for topic in (L2_SUBSCRIPTIONS, L2_BOOK_HEALTH, L2_BOOK_TOPS):
+        world.fold(topic, KEY, None)
+    assert (await world.ask("/api/l2")).json() == []
+    assert_problem(await world.ask(BOOK), 404, "not-subscribed")
+
+
+async def test_nothing_is_answered_from_views_that_are_still_being_read() -> None:
+    world = World(ready=False)
+    for target in ("/api/l2", BOOK, "/readyz"):
+        answer = await world.ask(target)
+        assert "l2.book-tops.v1" in assert_problem(answer, 503, "not-ready")["detail"]
+        assert answer.headers["retry-after"] == "1"
+    assert_problem(await world.post({"venue": "binance", "symbol": "BTCUSDT"}), 503, "not-ready")
+    assert (await world.ask("/healthz")).status == 200
+
+
+async def test_an_unknown_route_is_404_and_a_wrong_method_405_with_those_allowed() -> None:
+    world = World()
+    assert_problem(await world.ask("/nope"), 404, "unknown-route")
+    answer = await world.ask("/api/l2", "POST")
+    assert_problem(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b'{"venue": "\\ud800"}', b"[" * 60_000, b"'x'"])
+async def test_a_body_that_is_not_json_is_400(raw: bytes) -> None:
+    assert_problem(await World().post(raw), 400, "not-json")
+
+
+@pytest.mark.parametrize("body", [[], "x", 1, None, True])
+async def test_json_that_is_no_object_is_422(body: object) -> None:
+    assert_problem(await World().post(body), 422, "invalid")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/jsonx", ""])
+async def test_a_body_of_another_media_type_is_415(content_type: str) -> None:
+    assert_problem(await World().post({}, content_type=content_type), 415, "wrong-media-type")
+
+
+async def test_no_media_type_is_415_and_a_charset_is_welcome() -> None:
+    world = World()
+    assert_problem(await world.ask("/api/l2/subscriptions", "POST", b"{}"), 415, "wrong-media-type")
+    assert_problem(await world.post({}, content_type="application/json; charset=utf-8"), 422, "invalid")
+
+
+async def test_a_body_over_64_kib_is_413_however_it_is_cut() -> None:
+    world = World()
+    assert_problem(await world.post(b" " * (MAX_BODY + 1)), 413, "too-large")
+    chunks = [b" " * 1000] * 66
+    headers = {"content-type": "application/json"}
+    assert_problem(await world.ask("/api/l2/subscriptions", "POST", chunks, headers), 413, "too-large")
+    fits = json.dumps({"venue": "binance", "symbol": "BTCUSDT"}).encode().ljust(MAX_BODY)
+    assert (await world.post(fits)).status == 201
+
+
+@pytest.mark.parametrize(
+    ("raw", "fields"),
+    [
+        (b"{}", {"venue", "symbol"}),
+        (b'{"venue": "binance", "symbol": "BTCUSDT", "depth": 5}', {"depth"}),
+        (b'{"venue": 5, "symbol": null}', {"venue", "symbol"}),
+        (b'{"venue": NaN, "symbol": Infinity}', {"venue", "symbol"}),
+        (b'{"venue": "", "symbol": "BTCUSDT"}', {"venue"}),
+        (b'{"venue": "binance", "symbol": "' + b"x" * 41 + b'"}', {"symbol"}),
+    ],
+)
+async def test_every_wrong_field_is_named_in_a_422(raw: bytes, fields: set[str]) -> None:
+    problem = assert_problem(await World().post(raw), 422, "invalid")
+    assert {error["field"] for error in problem["errors"]} == fields
+
+
+@pytest.mark.parametrize("target", ["/api/stream", "/api/stream?topics=", "/api/stream?topics=a,,b"])
+async def test_a_stream_of_no_topic_is_422(target: str) -> None:
+    assert_problem(await World().ask(target), 422, "invalid")
+
+
+@pytest.mark.parametrize("topic", ["nope", "gateway.idempotency.v1", "dead-letters.v1"])
+async def test_a_topic_that_is_not_streamed_is_404_and_lists_those_that_are(topic: str) -> None:
+    problem = assert_problem(await World().ask(f"/api/stream?topics={topic}"), 404, "unknown-topic")
+    assert "l2.trades.v1" in problem["detail"]
+
+
+async def test_a_failure_is_500_under_its_correlation_id_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+
+    def broken() -> int:
+        raise ZeroDivisionError
+
+    world.api.state.parts = world.api.state.parts.__class__(
+        **{**vars(world.api.state.parts), "clock": broken}
+    )
+    assert_problem(await world.ask("/api/l2"), 500, "internal")
+    assert [record.message for record in caplog.records] == ["request_failed"]
+
+
+async def test_the_document_of_the_api_names_every_route_and_resolves_every_reference() -> None:
+    document = (await World().ask("/openapi.json")).json()
+    assert set(document["paths"]) == {
+        "/api/l2",
+        "/api/l2/{venue}/{symbol}",
+        "/api/l2/subscriptions",
+        "/api/l2/subscriptions/{venue}/{symbol}",
+        "/api/stream",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    }
+    references = set(_references(document))
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert references <= known
+    book = document["paths"]["/api/l2/{venue}/{symbol}"]["get"]["responses"]
+    assert set(book) == {"200", "404", "422", "503"}
+
+
+async def test_the_documentation_page_needs_no_script_and_explains_every_problem() -> None:
+    answer = await World().ask("/docs")
+    page = answer.body.decode()
+    assert "<script" not in page
+    assert "http://" not in page.replace("https://", "http://").replace("http://www.w3.org", "")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    for slug in ("not-json", "book-not-synced", "no-answer", "idempotency-key-reused"):
+        assert f'id="{slug}"' in page
+    assert "/api/l2/{venue}/{symbol}" in page
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if "$ref" in node else []
+        return own + [found for value in node.values() for found in _references(value)]
+    if isinstance(node, list):
+        return [found for value in node for found in _references(value)]
+    return []

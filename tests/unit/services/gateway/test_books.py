@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from libs.common.events import BookState
+from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS
+from services.gateway import books
+from services.gateway.books import BookId
+from tests.unit.services.gateway.world import KEY, NOW, World, a_book_health, a_book_top
+
+BOOK = BookId("binance", "BTC-USDT")
+PATH = "/api/l2/binance/BTCUSDT"
+
+
+async def test_a_page_is_encoded_once_per_change_and_depth_however_often_it_is_asked_for() -> None:
+    world = World()
+    world.live()
+    pages = {world.books.hot_page(PATH, b"depth=5", NOW) for _ in range(100)}
+    assert len(pages) == 1
+    assert world.books.encoded == 1
+    world.books.hot_page(PATH, b"depth=6", NOW)
+    assert world.books.encoded == 2
+
+
+async def test_a_new_top_makes_a_new_page() -> None:
+    world = World()
+    world.live()
+    before = world.books.page(BOOK, 20, NOW)
+    world.fold(L2_BOOK_TOPS, KEY, a_book_top(seq=8))
+    after = world.books.page(BOOK, 20, NOW)
+    assert b'"seq":7' in before.body
+    assert b'"seq":8' in after.body
+
+
+async def test_a_heartbeat_that_changes_nothing_makes_no_new_page_and_a_new_state_does() -> None:
+    world = World()
+    world.live()
+    before = world.books.page(BOOK, 20, NOW)
+    world.fold(L2_BOOK_HEALTH, KEY, a_book_health(ts=NOW + 1_000_000_000))
+    assert world.books.page(BOOK, 20, NOW).body is before.body
+    world.fold(L2_BOOK_HEALTH, KEY, a_book_health(BookState.CHECKSUM_FAILED))
+    assert b"CHECKSUM_FAILED" in world.books.page(BOOK, 20, NOW).body
+
+
+async def test_the_fast_path_leaves_everything_that_needs_words_to_the_route() -> None:
+    world = World()
+    world.live()
+    for path, query in (
+        ("/api/l2/binance/BTCUSDT", b"depth=0"),
+        ("/api/l2/binance/BTCUSDT", b"depth=51"),
+        ("/api/l2/binance/BTCUSDT", b"depth=5&depth=6"),
+        ("/api/l2/nope/BTCUSDT", b""),
+        ("/api/l2/binance/xyz", b""),
+        ("/api/l2/binance", b""),
+        ("/api/l2/binance/", b""),
+        ("/api/l2/binance/ETHUSDT", b""),
+    ):
+        assert world.books.hot_page(path, query, NOW) is None
+
+
+async def test_the_caches_stay_bounded_whatever_is_asked() -> None:
+    world = World()
+    world.live()
+    for i in range(books.CACHED + 500):
+        world.books.hot_page(f"/api/l2/binance/A{i}USDT", b"", NOW)
+    assert len(world.books._requests) <= books.CACHED  # noqa: SLF001 -- the bound is the promise
+    assert world.books.hot_page(PATH, b"", NOW) is not None

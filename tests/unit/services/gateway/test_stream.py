@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from libs.common.kafka import Record, Undecodable
+from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, Topic
+from tests.unit.services.gateway.test_api import assert_problem
+from tests.unit.services.gateway.world import KEY, NOW, World, a_book_health, a_book_top, scope_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import Message
+
+    from libs.common.events import Event
+
+TOPS = "/api/stream?topics=l2.book-tops.v1"
+PATIENCE_S = 5.0
+
+
+def a_record(offset: int, event: Event | None, topic: Topic = L2_BOOK_TOPS, key: bytes = KEY) -> Record:
+    return Record(topic=topic, partition=0, offset=offset, timestamp_ms=0, key=key, event=event, value=b"")
+
+
+class Stream:
+    """A client with a socket that takes bytes only while `reading`."""
+
+    def __init__(self, world: World, target: str, **headers: str) -> None:
+        path, _, query = target.partition("?")
+        self.received = bytearray()
+        self.status = 0
+        self.reading = asyncio.Event()
+        self.reading.set()
+        self.blocked = False
+        self._left = asyncio.Event()
+        self._arrived = asyncio.Event()
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.task = asyncio.create_task(
+            world.app(scope_of("GET", path, query, sent), self._receive, self._send)
+        )
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not holds():
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    async def until_received(self, text: bytes) -> None:
+        await self.until(lambda: text in self.received)
+
+    async def leave(self) -> None:
+        self._left.set()
+        self.reading.set()
+        await asyncio.wait_for(self.task, PATIENCE_S)
+
+    async def _receive(self) -> Message:
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        self.blocked = not self.reading.is_set()
+        self._arrived.set()
+        await self.reading.wait()
+        self.status = message.get("status", self.status)
+        self.received += message.get("body", b"")
+        self._arrived.set()
+
+
+async def opened(world: World, target: str = TOPS, **headers: str) -> Stream:
+    stream = Stream(world, target, **headers)
+    await stream.until_received(b": open")
+    return stream
+
+
+async def settled(holds: Callable[[], Any]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110 -- what it waits for has no event
+            await asyncio.sleep(0)
+
+
+async def test_a_message_reaches_every_client_of_its_topic_through_one_reader() -> None:
+    world = World()
+    first, second = await opened(world), await opened(world)
+    world.script.feed(a_record(4, a_book_top()))
+    for stream in (first, second):
+        await stream.until_received(b"id: l2.book-tops.v1:0:4\n")
+        await stream.leave()
+    assert world.script.opened == [(("l2.book-tops.v1",), "end")]
+
+
+async def test_a_client_gets_its_topics_and_keys_and_no_others() -> None:
+    world = World()
+    stream = await opened(world, TOPS + ",l2.book-health.v1&key=binance:btcusdt")
+    world.script.feed(
+        a_record(1, a_book_top(), key=b"kraken:BTC-USDT"),
+        a_record(2, a_book_health(), L2_BOOK_HEALTH),
+        a_record(3, a_book_top()),
+    )
+    await stream.until_received(b"id: l2.book-tops.v1:0:3\n")
+    await stream.until_received(b"id: l2.book-health.v1:0:2\n")
+    assert b"v1:0:1\n" not in stream.received
+    await stream.leave()
+
+
+async def test_tombstones_and_undecodable_bytes_are_shown_as_what_they_are() -> None:
+    world = World()
+    stream = await opened(world)
+    bad = Undecodable(
+        topic=L2_BOOK_TOPS,
+        partition=0,
+        offset=2,
+        timestamp_ms=0,
+        key=KEY,
+        value=b"?",
+        headers=(),
+        reason="no",
+    )
+    world.script.feed(a_record(1, None), bad)
+    await stream.until_received(b'{"type":"Tombstone","key":"binance:BTC-USDT"}')
+    await stream.until_received(b'{"type":"Undecodable","key":"binance:BTC-USDT","reason":"no"}')
+    await stream.leave()
+
+
+async def test_a_slow_client_loses_counted_messages_and_holds_no_other_up() -> None:
+    world = World(stream_backlog_messages=3)
+    slow, quick = await opened(world), await opened(world)
+    slow.reading.clear()
+    world.script.feed(a_record(0, a_book_top()))
+    await slow.until(lambda: slow.blocked)  # stuck in the write of message 0
+    for offset in range(1, 9):
+        world.script.feed(a_record(offset, a_book_top()))
+        await quick.until_received(b"v1:0:%d\n" % offset)
+    assert world.hub.dropped == 5
+    slow.reading.set()
+    await slow.until_received(b'event: dropped\ndata: {"count":5}\n\n')
+    kept = [offset for offset in range(9) if b"v1:0:%d\n" % offset in slow.received]
+    assert kept == [0, 1, 2, 3]
+    await slow.leave()
+    await quick.leave()
+    assert world.hub.dropped == 5
+
+
+async def test_a_client_that_takes_no_byte_for_too_long_is_closed_and_its_place_is_free() -> None:
+    world = World(stream_write_timeout_s=0.01)
+    stuck = await opened(world)
+    stuck.reading.clear()
+    world.script.feed(a_record(0, a_book_top()))
+    await asyncio.wait_for(stuck.task, PATIENCE_S)
+    assert world.hub.open_streams == 0
+
+
+async def test_a_quiet_stream_is_kept_alive_by_comments() -> None:
+    world = World(stream_keep_alive_s=0.01)
+    stream = await opened(world)
+    await stream.until_received(b": keep-alive\n\n")
+    await stream.leave()
+
+
+async def test_one_stream_too_many_is_503_until_another_ends() -> None:
+    world = World(stream_max_clients=1)
+    stream = await opened(world)
+    assert_problem(await world.ask(TOPS), 503, "too-many")
+    await stream.leave()
+    await (await opened(world)).leave()
+    assert world.hub.open_streams == 0
+
+
+async def test_a_refused_stream_takes_no_place() -> None:
+    world = World(stream_max_clients=1)
+    for target in (TOPS + "&from=x", TOPS + "&key=nope:x", "/api/stream?topics=nope"):
+        assert (await world.ask(target)).status in (404, 422)
+    await (await opened(world)).leave()
+
+
+async def test_a_client_that_comes_back_gets_what_it_missed_once_and_in_order() -> None:
+    world = World()
+    stream = await opened(world)
+    world.script.feed(*(a_record(offset, a_book_top()) for offset in range(4)))
+    await stream.until_received(b"v1:0:3\n")
+    await stream.leave()
+    back = await opened(world, last_event_id="l2.book-tops.v1:0:1")
+    await back.until_received(b"v1:0:3\n")
+    world.script.feed(a_record(4, a_book_top()))
+    await back.until_received(b"v1:0:4\n")
+    ids = [line for line in back.received.split(b"\n") if line.startswith(b"id: ")]
+    assert ids == [b"id: l2.book-tops.v1:0:%d" % offset for offset in (2, 3, 4)]
+    await back.leave()
+
+
+async def test_a_client_whose_last_id_is_forgotten_is_told_so() -> None:
+    world = World()
+    stream = await opened(world, last_event_id="l2.book-tops.v1:0:99")
+    await stream.until_received(b'event: dropped\ndata: {"count":null}\n\n')
+    await stream.leave()
+
+
+async def test_a_stream_from_a_time_has_a_reader_of_its_own_that_ends_with_it() -> None:
+    world = World()
+    stream = await opened(world, TOPS + ",l2.trades.v1&from=-10m")
+    assert world.script.opened == [(("l2.book-tops.v1", "l2.trades.v1"), NOW - 600_000_000_000)]
+    world.script.feed(a_record(5, a_book_top()), a_record(6, a_book_top(), key=b"a:b"))
+    await stream.until_received(b"v1:0:6\n")
+    await stream.leave()
+    await settled(lambda: world.script.closed == 1)
+
+
+async def test_a_reader_ends_when_its_last_client_left_long_enough_ago() -> None:
+    world = World(stream_linger_s=0)
+    stream = await opened(world)
+    assert world.script.closed == 0
+    await stream.leave()
+    await settled(lambda: world.script.closed == 1)
+    await (await opened(world)).leave()
+    assert len(world.script.opened) == 2
+
+
+async def test_a_failing_reader_is_the_failure_of_all_streams() -> None:
+    world = World()
+    stream = await opened(world)
+    world.script.feed(None)  # type: ignore[arg-type]  # what no reader ever returns
+    await settled(world.hub.failed.done)
+    assert isinstance(world.hub.failed.exception(), AttributeError)
+    await stream.leave()
+
+
+async def test_closing_the_hub_ends_every_stream_and_reader() -> None:
+    world = World()
+    stream = await opened(world)
+    await world.hub.close()
+    await asyncio.wait_for(stream.task, PATIENCE_S)
+    assert world.script.closed == 1
+    assert world.hub.open_streams == 0

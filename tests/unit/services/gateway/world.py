@@ -1,0 +1,260 @@
+"""A gateway without Kafka: views fed by hand, and a writer whose messages come back as if by Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from libs.common.events import BookHealth, BookState, BookTop, Features, IdempotentReply, Subscribed
+from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
+from services.gateway.answers import ReadyAnswer
+from services.gateway.api import Parts, create_api
+from services.gateway.books import Books
+from services.gateway.commands import Changes, Commands
+from services.gateway.edge import Edge
+from services.gateway.settings import GatewaySettings
+from services.gateway.stream import Hub
+from services.gateway.traffic import Traffic
+from services.gateway.views import GatewayViews
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+    from starlette.types import Message
+
+    from libs.common.cloudevents import Headers
+    from libs.common.events import Event
+    from libs.common.kafka import Record, Undecodable
+    from libs.common.topics import Topic
+    from services.gateway.sse import Start
+
+NOW = 1_767_225_600_000_000_000  # ns UTC
+KEY = b"binance:BTC-USDT"
+
+
+def a_book_top(seq: int = 7, levels: int = 50, **changes: Any) -> BookTop:
+    fields: dict[str, Any] = {
+        "venue": "binance",
+        "symbol": "BTC-USDT",
+        "epoch": 1_767_225_500_000,
+        "seq": seq,
+        "venue_seq": 1000 + seq,
+        "bids": tuple((100.0 - i, 1.0 + i) for i in range(levels)),
+        "asks": tuple((101.0 + i, 2.0 + i) for i in range(levels)),
+        "features": Features(
+            mid=100.5,
+            microprice=100.4,
+            spread_bps=99.5,
+            obi=-0.2,
+            depth_bid=3.0,
+            depth_ask=4.0,
+            depth_truncated=False,
+            trade_imbalance=0.25,
+        ),
+        "venue_ts": NOW - 20_000_000,
+        "received_ts": NOW - 10_000_000,
+    }
+    return BookTop(**fields | changes)
+
+
+def a_book_health(state: BookState = BookState.LIVE, ts: int = NOW, **changes: Any) -> BookHealth:
+    fields: dict[str, Any] = {
+        "venue": "binance",
+        "symbol": "BTC-USDT",
+        "state": state,
+        "epoch": 1_767_225_500_000,
+        "seq": 7,
+        "reason": "the snapshot joins the stream",
+        "since_ts": ts,
+        "ts": ts,
+        "gaps": 1,
+        "resyncs": 2,
+        "checksum_failures": 3,
+    }
+    return BookHealth(**fields | changes)
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Sent(NamedTuple):
+    """What the gateway wrote."""
+
+    topic: Topic
+    key: bytes
+    event: Event | None
+    headers: Headers
+
+
+class Loopback:
+    """Keeps what is written and folds it into the views; `l2_answers` says whether l2 is there to react."""
+
+    def __init__(self, world: World) -> None:
+        self.sent: list[Sent] = []
+        self.l2_answers = True
+        self.folds = True
+        self._world = world
+
+    async def send_and_wait(
+        self, topic: Topic, key: bytes, event: Event | None, ts: int, headers: Headers = ()
+    ) -> None:
+        self.sent.append(Sent(topic, key, event, headers))
+        await asyncio.sleep(0)  # other requests run meanwhile, as they would
+        if not self.folds:
+            return
+        self._world.fold(topic, key, event)
+        if topic is L2_SUBSCRIPTIONS and self.l2_answers:
+            venue, symbol = key.decode().split(":")
+            if event is None:
+                self._world.fold(L2_BOOK_TOPS, key, None)
+                self._world.fold(L2_BOOK_HEALTH, key, None)
+            else:
+                health = a_book_health(BookState.SYNCING, ts, venue=venue, symbol=symbol)
+                self._world.fold(L2_BOOK_HEALTH, key, health)
+
+
+class Script:
+    """A source of a topic: what `feed` is given, a poll returns."""
+
+    def __init__(self) -> None:
+        self.opened: list[tuple[tuple[str, ...], Start]] = []
+        self.closed = 0
+        self._waiting: list[asyncio.Queue[Sequence[Record | Undecodable]]] = []
+
+    @asynccontextmanager
+    async def open(self, topics: Sequence[Topic], start: Start) -> AsyncIterator[_Scripted]:
+        self.opened.append((tuple(topic.name for topic in topics), start))
+        queue: asyncio.Queue[Sequence[Record | Undecodable]] = asyncio.Queue()
+        self._waiting.append(queue)
+        try:
+            yield _Scripted(queue)
+        finally:
+            self._waiting.remove(queue)
+            self.closed += 1
+
+    def feed(self, *records: Record | Undecodable) -> None:
+        for queue in self._waiting:
+            queue.put_nowait(records)
+
+
+class _Scripted:
+    def __init__(self, queue: asyncio.Queue[Sequence[Record | Undecodable]]) -> None:
+        self._queue = queue
+
+    async def poll(self) -> Sequence[Record | Undecodable]:
+        return await self._queue.get()
+
+
+class World:
+    """The gateway's app, its clock, and hands on everything around it."""
+
+    def __init__(self, *, ready: bool = True, **settings: Any) -> None:
+        self.settings = GatewaySettings(**{"command_timeout_s": 0.05} | settings)
+        self.now = NOW
+        self.views = GatewayViews(self.settings.l2_silence_s)
+        self.changes = Changes()
+        self.writer = Loopback(self)
+        self.script = Script()
+        self.books = Books(self.views)
+        self.commands = Commands(self.settings, self.views, self.changes, self.writer, lambda: self.now)
+        self.hub = Hub(self.settings, self.script.open)
+        self.traffic = Traffic()
+        self._offsets = 0
+        if ready:
+            for view in self.views.all:
+                view.begin({0: 0})
+        self.api = create_api(
+            Parts(
+                self.books, self.commands, self.hub, self._readiness, lambda: (b"", "text/plain"), self._clock
+            ),
+            self._lifespan,
+        )
+        self.app = Edge(self.api, self.books, self.traffic, clock=self._clock, stopwatch=lambda: 0.0)
+
+    def fold(self, topic: Topic, key: bytes, event: Event | None) -> None:
+        view: Any = next(view for view in self.views.all if view.topic is topic)
+        view.fold(0, self._offsets, key, event)
+        self._offsets += 1
+        self.changes.announce()
+
+    def live(self, top: BookTop | None = None, health: BookHealth | None = None) -> None:
+        """Let binance BTC-USDT be subscribed, LIVE and filled."""
+        subscribed = Subscribed(venue="binance", symbol="BTC-USDT", requested_ts=self.now)
+        self.fold(L2_SUBSCRIPTIONS, KEY, subscribed)
+        self.fold(L2_BOOK_HEALTH, KEY, health or a_book_health(ts=self.now))
+        self.fold(L2_BOOK_TOPS, KEY, top or a_book_top())
+
+    async def ask(
+        self,
+        target: str,
+        method: str = "GET",
+        body: bytes | Iterable[bytes] = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send one request through the whole app."""
+        path, _, query = target.partition("?")
+        chunks = [body] if isinstance(body, bytes) else list(body)
+        incoming: list[Message] = [
+            {"type": "http.request", "body": chunk, "more_body": i < len(chunks) - 1}
+            for i, chunk in enumerate(chunks)
+        ]
+        outgoing: list[Message] = []
+
+        async def receive() -> Message:
+            return incoming.pop(0) if incoming else {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            outgoing.append(message)
+
+        await self.app(scope_of(method, path, query, headers or {}), receive, send)
+        start = outgoing[0]
+        names = {name.decode(): value.decode() for name, value in start["headers"]}
+        return Answer(start["status"], names, b"".join(m.get("body", b"") for m in outgoing[1:]))
+
+    async def post(self, body: Any, **headers: str) -> Answer:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        return await self.ask("/api/l2/subscriptions", "POST", raw, sent)
+
+    def _clock(self) -> int:
+        return self.now
+
+    def _readiness(self) -> ReadyAnswer:
+        self.views.require_ready()
+        return ReadyAnswer(status="ready", views=())
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Any) -> AsyncIterator[None]:
+        yield
+
+
+def scope_of(method: str, path: str, query: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode("utf-8", "replace"),
+        "query_string": query.encode("utf-8", "replace"),
+        "root_path": "",
+        "headers": [(k.lower().encode(), v.encode("latin-1", "replace")) for k, v in headers.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 5000),
+        "state": {},
+    }
+
+
+def a_reply(ts: int = NOW) -> IdempotentReply:
+    return IdempotentReply(request_hash="0" * 64, status=201, body=b"{}", ts=ts)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from services.l2.feeds.digits import DigitBook, digits_of
+from services.l2.feeds.feed import VenueDelta, VenueSnapshot
+
+
+def a_snapshot() -> VenueSnapshot:
+    return VenueSnapshot(
+        bids=((9.0, 1.0), (8.0, 1.0)),
+        asks=((11.0, 1.0), (10.0, 1.0)),
+        bid_digits=("9", "8"),
+        ask_digits=("11", "10"),
+    )
+
+
+def a_digit_book(depth: int | None = 2) -> DigitBook:
+    book = DigitBook(depth)
+    book.load(a_snapshot())
+    return book
+
+
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [
+        ("0.00005100", "5100"),
+        ("78857.0", "788570"),
+        ("56218.30000", "5621830000"),
+        ("40", "40"),
+        ("0.00000000", ""),
+    ],
+)
+def test_digits_lose_the_point_and_leading_zeros_only(text: str, digits: str) -> None:
+    assert digits_of(text) == digits
+
+
+def test_digits_come_best_first() -> None:
+    assert a_digit_book().bids() == ("9", "8")
+    assert a_digit_book().asks() == ("10", "11")
+    assert a_digit_book().asks(1) == ("10",)
+
+
+def test_what_fell_out_of_the_depth_can_come_back() -> None:
+    book = a_digit_book()
+    book.apply(VenueDelta(bids=((9.5, 1.0),), asks=(), bid_digits=("95",)))
+    assert book.bids() == ("95", "9")
+    book.apply(VenueDelta(bids=((9.5, 0.0), (8.0, 2.0), (7.0, 0.0)), asks=(), bid_digits=("", "82", "")))
+    assert book.bids() == ("9", "82")
+
+
+def test_another_size_is_another_text() -> None:
+    book = a_digit_book(depth=None)
+    book.apply(VenueDelta(bids=(), asks=((10.0, 3.0), (12.0, 1.0)), ask_digits=("103", "12")))
+    assert book.asks() == ("103", "11", "12")
+
+
+def test_loading_forgets_what_was_there() -> None:
+    book = a_digit_book()
+    book.load(VenueSnapshot(bids=((5.0, 1.0),), asks=(), bid_digits=("5",)))
+    assert (book.bids(), book.asks()) == (("5",), ())
+
+
+def test_a_level_without_its_digits_is_refused() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        a_digit_book().apply(VenueDelta(bids=((9.0, 1.0),), asks=()))
