@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from libs.common.log import create_handler
 from simulator.app import create_app, list_books
+from simulator.recordings import RecordingError
 from simulator.settings import SimulatorSettings
 
 _SHUTDOWN_S = 3.0  # for clients that do not answer the close frame
@@ -30,9 +31,18 @@ def main() -> int:
         for problem in error.errors():
             sys.stderr.write(f"simulator: {'.'.join(map(str, problem['loc'])).upper()}: {problem['msg']}\n")
         return 2
-    if arguments.list_books:
-        sys.stdout.write(",".join(list_books(settings)) + "\n")
-        return 0
+    try:
+        if arguments.list_books:
+            sys.stdout.write(",".join(list_books(settings)) + "\n")
+            return 0
+        app = create_app(settings)
+    except RecordingError as error:
+        sys.stderr.write(f"simulator: FEED={settings.feed}: {error}\n")
+        return 2
+    return _serve(app, settings)
+
+
+def _serve(app: web.Application, settings: SimulatorSettings) -> int:
     root = logging.getLogger()
     root.handlers[:] = [create_handler("simulator", settings.log_format, sys.stderr)]
     root.setLevel(settings.log_level)
@@ -40,7 +50,7 @@ def main() -> int:
     uvloop.install()
     try:
         web.run_app(
-            create_app(settings),
+            app,
             host=settings.simulator_host,
             port=settings.simulator_port,
             shutdown_timeout=_SHUTDOWN_S,

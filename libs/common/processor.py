@@ -196,6 +196,7 @@ class Processor(Generic[S]):
         try:
             await owner.own(self._settings.batch_records)
         except HandlerError as error:
+            owner.restored = False
             self.stopped_partitions.add(owner.number)
             facts = {"partition": owner.number, "at": str(error)}
             _log.exception("partition_stopped", exc_info=error, extra=facts)

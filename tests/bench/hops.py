@@ -68,7 +68,14 @@ def tell(report: Report, measured: Measured, cores: str) -> None:
         "processes": f"{cores}, broker, exchange and observers on them too",
         "stream": "one client of /api/stream has every delta",
     }
-    report.say(f"  CPU of a core: {', '.join(f'{name} {share:.0%}' for name, share in measured.cpu.items())}")
+    report.add(
+        Result(
+            bench=BENCH,
+            case="CPU, parts of a core",
+            contender="all processes",
+            figures={name: f"{share:.0%}" for name, share in measured.cpu.items()},
+        )
+    )
     raw = [(at, took) for at, took in measured.seen.round_trips if at >= min(sent.values())]
     raw_figures = latency([took for _, took in raw])
     begun = min(sent.values())
@@ -95,26 +102,24 @@ def tell(report: Report, measured: Measured, cores: str) -> None:
     ):
         followed = [at for at in sent if at in sightings and at in json_ts]
         hops = _hops(followed, sent, sightings, json_ts, last_hop)
-        total = hops["total"]
+        whole = hops.pop("total")
+        timed = [(sent[at], json_ts[at] - sent[at]) for at in followed]
         report.add(
             Result(
                 bench=BENCH,
                 case=case,
-                contender="socket to Kafka to gateway JSON",
-                figures=_figures(total)
-                | _shares(hops)
-                | {f"CPU {name}": round(cpu, 3) for name, cpu in measured.cpu.items()},
-                ratio=_ratio(
-                    _medians([(sent[at], json_ts[at] - sent[at]) for at in followed], begun), raw_medians
-                ),
+                contender="socket to gateway JSON",
+                figures=_figures(whole),
+                ratio=_ratio(_medians(timed, begun), raw_medians),
                 baseline=BASELINE,
-                latency_ms=hops | {"sent after due": lag},
+                latency_ms={"total": whole, "sent after due": lag},
                 assumptions=assumptions,
             )
         )
         for hop, found in hops.items():
-            report.say(
-                f"    {hop}: p50 {found.p50:.2f} p90 {found.p90:.2f} p99 {found.p99:.2f} max {found.max:.1f}"
+            figures = {"share": f"{found.mean / whole.mean:.0%}"} | _figures(found)
+            report.add(
+                Result(bench=BENCH, case=case, contender=hop, figures=figures, latency_ms={hop: found})
             )
     report.say(f"  the exchange sent p50 {lag.p50:.2f} p99 {lag.p99:.2f} ms after the due time")
     report.say(f"  {measured.seen.polls} GETs were made")
@@ -159,11 +164,6 @@ def _hops(
         last_hop: latency([json_ts[at] - sightings[at].seen_ts for at in followed]),
         "total": latency([json_ts[at] - sent[at] for at in followed]),
     }
-
-
-def _shares(hops: Mapping[str, Latency]) -> dict[str, float | int | str]:
-    whole = hops["total"].mean
-    return {f"share {hop}": f"{found.mean / whole:.0%}" for hop, found in hops.items() if hop != "total"}
 
 
 def _figures(found: Latency) -> dict[str, float | int | str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 END_OF_HEAD: Final = b"\r\n\r\n"
 LENGTH: Final = b"content-length: "
@@ -31,8 +31,7 @@ class Getter(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its bases
 
     def ask_until(self, deadline_ns: int) -> None:
         """Ask until the deadline (perf_counter, ns)."""

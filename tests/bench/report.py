@@ -73,7 +73,7 @@ class Report:
 
     def say(self, line: str) -> None:
         """Print progress."""
-        self.console.print(line, markup=False)
+        self.console.print(line, markup=False, soft_wrap=True)
 
     def skip(self, what: str, why: str) -> None:
         """Say what was not measured."""
@@ -89,10 +89,10 @@ class Report:
     def table(self) -> None:
         """Print everything measured."""
         table = Table(title=f"run {self.run}", title_justify="left")
-        for column in ("bench", "case", "contender", "measured", "ratio, quartiles"):
+        for column in ("bench", "case", "contender", "measured", "ratio (quartiles)"):
             table.add_column(column, overflow="fold")
         for result in self._results:
-            ratio = f"{result.ratio.text()} x {result.baseline}" if result.ratio else ""
+            ratio = f"{result.ratio.text()} of {result.baseline}" if result.ratio else ""
             table.add_row(result.bench, result.case, result.contender, _figures(result), ratio)
         self.console.print(table)
         for missed in self._missed:

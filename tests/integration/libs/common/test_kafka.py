@@ -162,13 +162,26 @@ async def test_compressed_market_data_is_read_back(settings: ServiceSettings) ->
 async def test_a_send_that_nobody_awaits_surfaces_when_it_fails(settings: ServiceSettings) -> None:
     too_big = Subscribed(venue="x" * 2_000_000, symbol="BTC-USDT", requested_ts=1)
     publisher = Publisher(settings, compress=False)
-    with pytest.raises(MessageSizeTooLargeError):
+
+    async def send_and_watch() -> None:
         async with publisher:
-            watching = asyncio.create_task(publisher.watch())
             await publisher.send(L2_SUBSCRIPTIONS, KEY, too_big, TS)
-            with pytest.raises(MessageSizeTooLargeError):
-                await watching
+            await publisher.watch()
+
+    with pytest.raises(MessageSizeTooLargeError):
+        await asyncio.wait_for(send_and_watch(), 5.0)
     assert (publisher.sent, publisher.acked) == (1, 0)
+
+
+async def test_a_failed_send_is_raised_at_the_end_if_nobody_watched(settings: ServiceSettings) -> None:
+    too_big = Subscribed(venue="x" * 2_000_000, symbol="BTC-USDT", requested_ts=1)
+
+    async def send() -> None:
+        async with Publisher(settings, compress=False) as publisher:
+            await publisher.send(L2_SUBSCRIPTIONS, KEY, too_big, TS)
+
+    with pytest.raises(MessageSizeTooLargeError):
+        await send()
 
 
 async def test_an_awaited_send_raises_where_it_is_awaited(settings: ServiceSettings) -> None:
@@ -180,11 +193,15 @@ async def test_an_awaited_send_raises_where_it_is_awaited(settings: ServiceSetti
 
 async def test_a_watcher_that_is_cancelled_does_not_blind_the_publisher(settings: ServiceSettings) -> None:
     too_big = Subscribed(venue="x" * 2_000_000, symbol="BTC-USDT", requested_ts=1)
-    with pytest.raises(MessageSizeTooLargeError):
+
+    async def give_up_watching_then_send() -> None:
         async with Publisher(settings, compress=False) as publisher:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(publisher.watch(), 0.01)
             await publisher.send(L2_SUBSCRIPTIONS, KEY, too_big, TS)
+
+    with pytest.raises(MessageSizeTooLargeError):
+        await give_up_watching_then_send()
 
 
 async def test_a_publisher_without_kafka_is_an_error() -> None:

@@ -8,7 +8,10 @@ import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
-from libs.common.kafka import Publisher, create_topics
+from aiokafka import AIOKafkaProducer
+
+from libs.common.kafka import Publisher, create_topics, partition_of
+from libs.common.processor import EXIT_FAILED
 from tests.integration.libs.common.counting import ALARMS, COMMANDS, COUNTS, Add, Woken, wiring
 from tests.integration.libs.common.exactly_once import all_done, assert_exactly_once, log_of, produce
 from tests.integration.libs.common.workers import PARTITIONS, eventually, settings_of, workers
@@ -113,6 +116,25 @@ async def test_an_alarm_set_before_a_kill_rings_once_after_the_restart(
         assert alarm.event.due_ts // 1_000_000 == counted.timestamp_ms + 2_000
         before, after = dict(counted.headers), dict(alarm.headers)
         assert after["ce_correlationid"] == before["ce_correlationid"]
+
+
+async def test_a_fenced_owner_ends_its_process_and_writes_nothing(fresh_kafka: str, tmp_path: Path) -> None:
+    settings = settings_of(fresh_kafka)
+    await create_topics(settings, wiring(tmp_path.name).topics)
+    number = partition_of(b"k0", PARTITIONS)
+    with workers(fresh_kafka, tmp_path, 1) as (worker,):
+        await eventually(lambda: _said_more(worker, "partition_restored", PARTITIONS - 1))
+        rival = AIOKafkaProducer(bootstrap_servers=fresh_kafka, transactional_id=f"{tmp_path.name}-{number}")
+        await rival.start()
+        await rival.stop()
+        async with Publisher(settings) as publisher:
+            await publisher.send_and_wait(COMMANDS, b"k0", Add(key="k0", amount=1), 1)
+        assert await asyncio.to_thread(worker.process.wait, 10.0) == EXIT_FAILED
+        assert "ProducerFenced" in worker.log.read_text()
+        assert not await log_of(settings, COUNTS)
+        worker.start()
+        await eventually(lambda: _done_at_least(settings, 1))
+    assert len(await log_of(settings, COUNTS)) == 1
 
 
 async def test_sigterm_ends_a_worker_cleanly(fresh_kafka: str, tmp_path: Path) -> None:
