@@ -1,7 +1,7 @@
-"""The l2 core, a model exchange and a clock in one process, with every message on the wire at the test's mercy.
+"""The l2 core, a model exchange and a clock in one process; the test rules every message on the wire.
 
-The naive reader is the second implementation: dicts, fed only with what l2 publishes. After each event its book
-must be the exchange's truth; a LIVE health must never be said of anything else.
+The naive reader is the second implementation: dicts, fed only with what l2 publishes. After each event its
+book must be the exchange's truth; a LIVE health must never be said of anything else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A model exchange for tests: a true book, its frames in the venue's wire format, and a wire that misbehaves.
 
-Deliberately naive (dicts, full sorts, text) and independent of the services and of the simulator, so that it can
-stand as the second derivation of what a book must be.
+Deliberately naive (dicts, full sorts, text) and independent of the services and of the simulator, so that it
+can stand as the second derivation of what a book must be.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class KrakenModel:
         return self._render("update", frame["data"][0])
 
     def crossing_frame(self) -> bytes:
-        bids, asks = self.now
+        asks = self.now[1]
         crossed = [(asks[0][0] + 1, 1.0)]
         frame = json.loads(self._frame("update", crossed, []), parse_float=str)
         return self._render("update", frame["data"][0])

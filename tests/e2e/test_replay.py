@@ -41,7 +41,7 @@ async def finished(system: System) -> bool:
     return bool(state and state["finished"])
 
 
-def best_quotes() -> dict[int, tuple[float, float, float, float]]:
+def best_quotes() -> dict[int, tuple[float, ...]]:
     """Every best quote of the Binance recording by its book id: bid, its size, ask, its size."""
     quotes = {}
     for path in BINANCE_SPOT:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from libs.common.events import BookState
+from libs.common.events import BookDelta, BookSnapshot, BookState
 from tests.l2_world import World
 from tests.model_exchange import BinanceModel, KrakenModel
 
@@ -117,7 +117,6 @@ def test_a_refused_snapshot_is_asked_for_again_after_the_pause_the_venue_demands
     world.snapshot_answers.append((status, b'{"code":-1003}', retry))
     world.exchange.next_frame()
     asked = world.now
-    world.until_live(1) if world.live else None
     world.step()
     recovers(world, S.GAP)
     if retry:
@@ -235,8 +234,8 @@ def test_a_keyframe_repeats_the_state_without_taking_a_seq() -> None:
     keyframes: list[int] = []
     original = world.reader.read
 
-    def counting(event):  # type: ignore[no-untyped-def]  # a spy on the reader
-        if type(event).__name__ == "BookSnapshot":
+    def counting(event: BookSnapshot | BookDelta) -> None:
+        if isinstance(event, BookSnapshot):
             keyframes.append(event.seq)
         original(event)
 
