@@ -41,6 +41,7 @@ POLICY = Policy(
     backoff_max_ns=2_000 * MS,
     history_days=0,
     history_minutes=0,
+    owner="test",
 )
 
 

@@ -55,6 +55,7 @@ class BookSnapshot(Event, frozen=True, kw_only=True, gc=False):
     venue_ts: int | None
     received_ts: int
     reason: Literal["resync", "keyframe"]
+    owner: str = ""  # the l2 process that keeps the book
 
 
 class BookDelta(Event, frozen=True, kw_only=True, gc=False):
@@ -108,6 +109,7 @@ class BookHealth(Event, frozen=True, kw_only=True, gc=False):
     epoch: int
     seq: int
     reason: str  # why this state, in words
+    owner: str = ""  # the l2 process that keeps the book
     since_ts: int  # when this state began
     ts: int  # when this was said
     messages: int = 0  # book messages accepted

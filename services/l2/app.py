@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
+import socket
 import time
 from collections import deque
 from contextlib import AsyncExitStack, aclosing
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from libs.common.events import BookDelta, BookHealth, BookSnapshot, BookTop, Candle, Event, Subscribed, Trade
-from libs.common.kafka import Publisher, create_topics, follow
+from libs.common.kafka import Publisher, create_topics, read
 from libs.common.metrics import create_registry, serve
 from libs.common.topics import (
     L2_BOOK_DELTAS,
@@ -31,35 +33,35 @@ from libs.common.topics import (
     Topic,
     book_key,
 )
-from libs.common.views import View
 from services.l2.connection import fetch, run_socket
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import (
-    BookUnwanted,
-    BookWanted,
     CloseSocket,
     DeadLetter,
     Effect,
     Fetch,
     Forget,
+    NoFeed,
     OpenSocket,
     SocketClosed,
     Tick,
 )
 from services.l2.monitoring import families
+from services.l2.ownership import SESSION_MS, Ownership
 from services.l2.session import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from libs.common.kafka import Record
     from services.l2.messages import L2Message, Output
     from services.l2.settings import L2Settings
 
 log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.025
+PULSE_S: Final = 0.1
+STALL_S: Final = 0.8 * SESSION_MS / 1000
 MAX_QUEUED: Final = 20_000  # outputs waiting for Kafka; beyond, the sockets wait too
 TOPIC_OF: Final[dict[type[Event], Topic]] = {
     BookSnapshot: L2_BOOK_DELTAS,
@@ -71,6 +73,10 @@ TOPIC_OF: Final[dict[type[Event], Topic]] = {
 }
 
 
+class StalledError(Exception):
+    """The process did not run for so long that it must not go on as if it had."""
+
+
 class App:
     """One l2 process."""
 
@@ -79,6 +85,7 @@ class App:
         self.state = State(FEEDS, settings.bases, policy_of(settings))
         self.queue: deque[Event | DeadLetter | Forget] = deque()
         self.frames = 0
+        self._alive = time.monotonic()
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._room = asyncio.Event()
@@ -96,16 +103,19 @@ class App:
             await stack.enter_async_context(metrics)
             self._http = await stack.enter_async_context(aiohttp.ClientSession())
             self._publisher = await stack.enter_async_context(Publisher(self.settings, compress=True))
+            self._ownership = Ownership(self.settings, self._publisher, self.report)
             stop = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            self._alive = time.monotonic()
             async with asyncio.TaskGroup() as self._tasks:
                 serving = [
                     self._tasks.create_task(coroutine)
                     for coroutine in (
                         self._publish(),
+                        self._pulse(),
                         self._tick(),
-                        self._subscriptions(),
+                        self._own(),
                         self._publisher.watch(),
                     )
                 ]
@@ -114,7 +124,15 @@ class App:
                 await self._stop(serving)
 
     async def report(self, message: L2Message) -> None:
-        """Give the core a message, do what it says, and wait while Kafka is behind."""
+        """Give the core a message, do what it says, and wait while Kafka is behind.
+
+        Raises
+        ------
+        StalledError
+            If this process stood still for most of its session: its books may have another owner, so nothing
+            more may be published.
+        """
+        self._check_stall()
         self._perform(handle(self.state, message, time.time_ns()))
         if len(self.queue) > MAX_QUEUED:
             self._room.clear()
@@ -147,6 +165,8 @@ class App:
                 self.queue.append(effect)
             case Forget():
                 self.queue.append(effect)
+            case NoFeed(key=key):
+                log.error("no_feed", extra={"book": key, "feeds": ", ".join(self.state.feeds)})
             case _:
                 raise AssertionError(f"no one performs {effect}")
 
@@ -194,58 +214,59 @@ class App:
             await asyncio.sleep(TICK_S)
             await self.report(Tick())
 
-    async def _subscriptions(self) -> None:
-        """Keep the books that `l2.subscriptions.v1` names, the configured ones among them."""
-        view: View[Subscribed] = View(L2_SUBSCRIPTIONS)
-        started = False
-        async with aclosing(follow(self.settings, [view], on_undecodable=self._publisher.reject)) as batches:
-            async for records in batches:
-                if started:
-                    for record in records:
-                        await self._heed(record)
-                elif view.ready:
-                    started = True
-                    await self._reconcile(view)
-                    for subscribed in tuple(view.items.values()):
-                        await self._want(subscribed)
+    async def _own(self) -> None:
+        """Bring the configured subscriptions to the topic, then keep the books that the group gives us."""
+        await self._reconcile()
+        await self._ownership.run()
 
-    async def _reconcile(self, view: View[Subscribed]) -> None:
+    async def _reconcile(self) -> None:
         """Bring the subscriptions made by settings to what the settings say now; requests stay."""
+        wanted: dict[bytes, Subscribed] = {}
+        topics = [L2_SUBSCRIPTIONS]
+        batches = read(self.settings, topics, on_undecodable=self._publisher.reject, stop_at_end=True)
+        async with aclosing(batches):
+            async for records in batches:
+                for record in records:
+                    if isinstance(record.event, Subscribed):
+                        wanted[record.key] = record.event
+                    else:
+                        wanted.pop(record.key, None)
         now = time.time_ns()
         configured = {book_key(*book): book for book in self.settings.books()}
-        for key, subscribed in view.items.items():
+        for key, subscribed in wanted.items():
             if subscribed.source == "settings" and key not in configured:
                 await self._publisher.send(L2_SUBSCRIPTIONS, key, None, now)
+                self.queue.append(Forget(key.decode()))
         for key, (venue, symbol) in configured.items():
-            if key not in view.items:
+            if key not in wanted:
                 wish = Subscribed(venue=venue, symbol=symbol, requested_ts=now, source="settings")
                 await self._publisher.send(L2_SUBSCRIPTIONS, key, wish, now)
         await self._publisher.flush()
 
-    async def _heed(self, record: Record) -> None:
-        if isinstance(record.event, Subscribed):
-            await self._want(record.event)
-        elif record.event is None:
-            venue, _, symbol = record.key.decode().partition(":")
-            await self.report(BookUnwanted(venue, symbol))
+    async def _pulse(self) -> None:
+        """Notice when this process stood still for so long that others may own its books."""
+        while True:
+            self._check_stall()  # or this task would be the first to run again, and hide it
+            self._alive = time.monotonic()
+            await asyncio.sleep(PULSE_S)
 
-    async def _want(self, subscribed: Subscribed) -> None:
-        if subscribed.venue not in self.state.feeds:
-            log.error("no_feed", extra={"venue": subscribed.venue, "known": ", ".join(self.state.feeds)})
-            return
-        await self.report(BookWanted(subscribed.venue, subscribed.symbol))
+    def _check_stall(self) -> None:
+        stalled = time.monotonic() - self._alive
+        if stalled > STALL_S:
+            raise StalledError(f"stood still for {stalled:.1f} s; the books may have another owner")
 
     async def _stop(self, serving: list[asyncio.Task[None]]) -> None:
         """Say of every book that its feed ended, and let what is queued reach Kafka."""
         log.info("l2_stopping")
-        for task in (*self._sockets.values(), *self._requests, *serving[1:]):
+        for task in (*self._sockets.values(), *self._requests, *serving[2:]):
             task.cancel()
         for session in self.state.sessions.values():
             await self.report(SocketClosed(session.key, session.connection, "l2 is stopping"))
         if self.queue:
             await self._emptied.wait()
         await self._publisher.flush()
-        serving[0].cancel()
+        for task in serving[:2]:
+            task.cancel()
 
     def _log_change(self, health: BookHealth) -> None:
         key = f"{health.venue}:{health.symbol}"
@@ -276,4 +297,5 @@ def policy_of(settings: L2Settings) -> Policy:
         backoff_max_ns=int(settings.l2_backoff_max_s * 1e9),
         history_days=settings.l2_history_days,
         history_minutes=settings.l2_history_minutes,
+        owner=settings.l2_instance or f"{socket.gethostname()}-{os.getpid()}",
     )

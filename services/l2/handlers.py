@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from services.l2.messages import (
+    BookReleased,
     BookUnwanted,
     BookWanted,
     Forget,
     FrameReceived,
     L2Message,
+    NoFeed,
     Output,
     ReplyReceived,
     SocketClosed,
@@ -56,6 +58,9 @@ def handle(state: State, message: L2Message, now: int) -> list[Output]:
             return session.on_reply(message, now) if session else []
         case BookWanted():
             return _want(state, message, now)
+        case BookReleased():
+            session = state.sessions.pop(f"{message.venue}:{message.symbol}", None)
+            return session.close() if session else []
         case BookUnwanted():
             key = f"{message.venue}:{message.symbol}"
             session = state.sessions.pop(key, None)
@@ -68,8 +73,11 @@ def _want(state: State, message: BookWanted, now: int) -> list[Output]:
     key = f"{message.venue}:{message.symbol}"
     if key in state.sessions:
         return []
-    feed = state.feeds[message.venue]
+    feed = state.feeds.get(message.venue)
+    if feed is None:
+        return [NoFeed(key)]
     budget = state.budgets.setdefault(message.venue, VenueBudget.of(message.venue))
     session = BookSession(feed, message.symbol, state.bases(message.venue), budget, state.policy, now)
+    session.maintainer.epoch = message.epoch
     state.sessions[key] = session
     return session.on_tick(now)

@@ -51,8 +51,9 @@ class BookMaintainer:
         Ours: 1 at an epoch's snapshot, +1 with each published delta.
     """
 
-    def __init__(self, feed: Feed, symbol: str, now: int, buffer_limit: int) -> None:
+    def __init__(self, feed: Feed, symbol: str, now: int, buffer_limit: int, owner: str) -> None:
         self.feed = feed
+        self.owner = owner
         self.venue = feed.venue
         self.symbol = symbol
         self.state = BookState.DISCONNECTED
@@ -197,6 +198,7 @@ class BookMaintainer:
             venue_ts=self.venue_ts,
             received_ts=self.received_ts,
             reason="resync" if reason == "resync" else "keyframe",
+            owner=self.owner,
         )
 
     def _move(self, trigger: Trigger, reason: str, now: int) -> None:

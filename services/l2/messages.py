@@ -16,14 +16,22 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class BookWanted(Message, frozen=True, gc=False):
-    """A subscription exists: keep this book."""
+    """A subscription exists, and this process is to keep the book."""
+
+    venue: str
+    symbol: str
+    epoch: int = 0  # which an earlier owner reached; ours rise above it
+
+
+class BookUnwanted(Message, frozen=True, gc=False):
+    """The subscription ended: drop this book."""
 
     venue: str
     symbol: str
 
 
-class BookUnwanted(Message, frozen=True, gc=False):
-    """The subscription ended: drop this book."""
+class BookReleased(Message, frozen=True, gc=False):
+    """Another process keeps this book from now on."""
 
     venue: str
     symbol: str
@@ -68,7 +76,14 @@ class Tick(Message, frozen=True, gc=False):
 
 
 L2Message: TypeAlias = (
-    BookWanted | BookUnwanted | SocketOpened | FrameReceived | SocketClosed | ReplyReceived | Tick
+    BookWanted
+    | BookUnwanted
+    | BookReleased
+    | SocketOpened
+    | FrameReceived
+    | SocketClosed
+    | ReplyReceived
+    | Tick
 )
 
 
@@ -109,6 +124,12 @@ class DeadLetter(Effect, frozen=True, gc=False):
     key: str
     raw: bytes
     reason: str
+
+
+class NoFeed(Effect, frozen=True, gc=False):
+    """Say that a book is wanted of a venue without a feed."""
+
+    key: str
 
 
 class Forget(Effect, frozen=True, gc=False):

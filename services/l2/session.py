@@ -55,6 +55,7 @@ class Policy:
     backoff_max_ns: int
     history_days: int
     history_minutes: int
+    owner: str  # this process, as readers see it
 
 
 class BookSession:
@@ -69,7 +70,7 @@ class BookSession:
         self.policy = policy
         self.budget = budget
         self.stream_base, self.rest_base = bases
-        self.maintainer = BookMaintainer(feed, symbol, now, policy.buffer_messages)
+        self.maintainer = BookMaintainer(feed, symbol, now, policy.buffer_messages, policy.owner)
         self.flow = TradeFlow()
         self.history = History(feed, symbol, bases[1], policy.history_days, policy.history_minutes)
         self.connection = 0
@@ -189,6 +190,7 @@ class BookSession:
             epoch=book.epoch,
             seq=book.seq,
             reason=book.reason,
+            owner=self.policy.owner,
             since_ts=book.since,
             ts=now,
             messages=counts.messages,

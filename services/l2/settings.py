@@ -30,6 +30,11 @@ class L2Settings(ServiceSettings):
         "simulator", description="simulator or replay:PATH, both served by the simulator; live: the exchanges"
     )
     simulator_url: str = Field("http://127.0.0.1:5100", description="base address of the simulator")
+    l2_group: str = Field("l2", description="consumer group that shares the books among l2 processes")
+    l2_instance: str = Field(
+        "",
+        description="stable and unique name of this process, for quick restarts; empty: a member of no name",
+    )
     l2_books: str = Field(DEFAULT_BOOKS, description="venue:symbol[,venue:symbol], subscribed at every start")
     l2_metrics_port: int = Field(0, ge=0, le=65535, description="port of Prometheus metrics; 0 is off")
     l2_keyframe_s: float = Field(10.0, gt=0, description="seconds between keyframes of a book")

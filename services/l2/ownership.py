@@ -1,0 +1,144 @@
+"""Which books are this process's: the partitions of ``l2.subscriptions.v1`` that its group gave it.
+
+Any number of processes share the books. Each partition has one owner; when an owner dies its partitions go
+to others as soon as its session ends. A new owner first reads what was wanted and which epoch each book had
+reached, so that its own epochs rise above them. A book whose owner stays does not notice a rebalance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+
+from libs.common.events import BookHealth, Subscribed
+from libs.common.kafka import Reader, Undecodable
+from libs.common.kafka_reader import decoded
+from libs.common.topics import L2_BOOK_HEALTH, L2_SUBSCRIPTIONS
+from services.l2.messages import BookReleased, BookUnwanted, BookWanted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from libs.common.kafka import Publisher, Record
+    from services.l2.messages import L2Message
+    from services.l2.settings import L2Settings
+
+SESSION_MS: Final = 6_000  # the least a broker accepts; a dead owner's books stand still for so long
+HEARTBEAT_MS: Final = 1_000
+POLL_MS: Final = 200
+
+log = logging.getLogger(__name__)
+
+
+class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
+    """Membership in the group of l2 processes; reports the books that come and go."""
+
+    def __init__(
+        self, settings: L2Settings, publisher: Publisher, report: Callable[[L2Message], Awaitable[None]]
+    ) -> None:
+        self._settings = settings
+        self._publisher = publisher
+        self._report = report
+        self._books: dict[int, set[bytes]] = {}  # keys of the wanted books, by owned partition
+        self._next: dict[int, int] = {}  # offset to go on from, by owned partition
+        self._changing = asyncio.Lock()
+        self.rebalances = 0
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions this process owns."""
+        return len(self._books)
+
+    async def run(self) -> None:
+        """Take part until cancelled.
+
+        Raises
+        ------
+        KafkaError
+            If Kafka refuses this member, for instance because another one uses its ``L2_INSTANCE``.
+        """
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            group_id=self._settings.l2_group,
+            group_instance_id=self._settings.l2_instance or None,
+            session_timeout_ms=SESSION_MS,
+            rebalance_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            enable_auto_commit=False,  # the log is read from its beginning by each new owner
+            auto_offset_reset="earliest",
+            partition_assignment_strategy=[StickyPartitionAssignor],
+        )
+        self._consumer.subscribe([L2_SUBSCRIPTIONS.name], listener=self)
+        await self._consumer.start()
+        try:
+            while True:
+                for partition, records in (await self._consumer.getmany(timeout_ms=POLL_MS)).items():
+                    async with self._changing:
+                        for record in records:
+                            await self._heed(partition.partition, decoded(L2_SUBSCRIPTIONS, record))
+        finally:
+            await self._consumer.stop()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Keep the books: what leaves for another owner is known only after the new assignment."""
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Let go of what went to others, and take over what came."""
+        async with self._changing:
+            mine = {partition.partition for partition in assigned}
+            self.rebalances += 1
+            for number in set(self._books) - mine:
+                for key in self._books.pop(number):
+                    venue, _, symbol = key.decode().partition(":")
+                    await self._report(BookReleased(venue, symbol))
+            came = mine - set(self._books)
+            if came:
+                await self._take_over(came)
+            for number in mine:
+                self._consumer.seek(TopicPartition(L2_SUBSCRIPTIONS.name, number), self._next[number])
+            log.info("books_assigned", extra={"partitions": sorted(mine), "came": sorted(came)})
+
+    async def _take_over(self, came: set[int]) -> None:
+        wanted: dict[bytes, Record] = {}
+        epochs: dict[bytes, int] = {}
+        topics = [L2_SUBSCRIPTIONS, L2_BOOK_HEALTH]
+        async with Reader(self._settings, topics, partitions=came) as reader:
+            while not await reader.at_end():
+                for record in await reader.poll():
+                    match record:
+                        case Undecodable():
+                            await self._publisher.reject(record)
+                        case _ if isinstance(record.event, Subscribed):
+                            wanted[record.key] = record
+                        case _ if isinstance(record.event, BookHealth):
+                            epochs[record.key] = max(record.event.epoch, epochs.get(record.key, 0))
+                        case _ if record.topic is L2_SUBSCRIPTIONS:
+                            wanted.pop(record.key, None)
+            for number in came:
+                self._books[number] = set()
+                self._next[number] = reader.ends[TopicPartition(L2_SUBSCRIPTIONS.name, number)]
+        for key, record in wanted.items():
+            await self._want(record, epochs.get(key, 0))
+
+    async def _heed(self, number: int, record: Record | Undecodable) -> None:
+        """Follow one change of the subscriptions; records from before the take-over are known already."""
+        if number not in self._books or record.offset < self._next[number]:
+            return
+        self._next[number] = record.offset + 1
+        if isinstance(record, Undecodable):
+            await self._publisher.reject(record)
+        elif isinstance(record.event, Subscribed):
+            await self._want(record, 0)
+        else:
+            self._books[number].discard(record.key)
+            venue, _, symbol = record.key.decode().partition(":")
+            await self._report(BookUnwanted(venue, symbol))
+
+    async def _want(self, record: Record, epoch: int) -> None:
+        self._books[record.partition].add(record.key)
+        venue, _, symbol = record.key.decode().partition(":")
+        await self._report(BookWanted(venue, symbol, epoch))
