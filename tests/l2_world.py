@@ -81,7 +81,7 @@ class NaiveReader:
 class World:
     """One book of a model exchange; `step` moves 50 ms on."""
 
-    def __init__(self, exchange: BinanceModel | KrakenModel) -> None:
+    def __init__(self, exchange: BinanceModel | KrakenModel, epoch: int = 0) -> None:
         self.exchange = exchange
         self.now = START
         self.state = State(FEEDS, lambda venue: (f"ws://test/{venue}", f"http://test/{venue}"), POLICY)
@@ -96,7 +96,7 @@ class World:
         self.snapshot_answers: deque[tuple[int, bytes, float | None]] = deque()  # instead of the true one
         self.cut_during_snapshot = False
         self.key = f"{exchange.venue}:BTC-USDT"
-        self.tell(BookWanted(exchange.venue, "BTC-USDT"))
+        self.tell(BookWanted(exchange.venue, "BTC-USDT", epoch))
 
     @property
     def live(self) -> bool:

@@ -9,6 +9,8 @@ from services.l2.feeds.feed import BadFrameError
 from services.l2.messages import DeadLetter, Fetch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from libs.common.events import Candle
     from services.l2.feeds.feed import Feed, Interval, VenueTrade
     from services.l2.messages import Output, ReplyReceived
@@ -19,6 +21,7 @@ RUNNING_NS: Final = NS  # an open candle is told at most so often
 PUBLISH_LAG_NS: Final = 3 * NS  # a venue's closed minute may take this long to show in its history
 RETRY_MIN_NS: Final = 30 * NS
 RETRY_MAX_NS: Final = 600 * NS
+LENGTH_NS: Final[Mapping[Interval, int]] = {"1m": MINUTE_NS, "1d": DAY_NS}
 HTTP_OK: Final = 200
 
 
@@ -93,7 +96,7 @@ class History:
             self._retry(now)
             return [DeadLetter(self._key, reply.body, f"unreadable candles: {error}")]
         self._retry_ns = RETRY_MIN_NS
-        self._turn(interval, page)
+        self._turn(interval, page, now)
         return [*self._builder.backfill(page)]
 
     def _plan(self, venue_now: int) -> None:
@@ -122,11 +125,14 @@ class History:
         self._pending = interval
         return [Fetch(self._key, self._request, "candles-1d" if interval == "1d" else "candles-1m", url)]
 
-    def _turn(self, interval: Interval, page: tuple[Candle, ...]) -> None:
-        """Ask next for what follows the page; one that brings nothing new was the last."""
+    def _turn(self, interval: Interval, page: tuple[Candle, ...], now: int) -> None:
+        """Ask next for what follows the page, unless it reaches the present or brings nothing new."""
         since = self._since.pop(interval, None)
-        if since is not None and len(page) > 1 and page[-1].open_ts > since:
-            self._since[interval] = page[-1].open_ts  # told open; the next page tells it closed, or ends
+        if since is None or not page or page[-1].open_ts <= since:
+            return
+        last, venue_now = page[-1].open_ts, self._clock.at(now)
+        if venue_now is None or last + LENGTH_NS[interval] <= venue_now:
+            self._since[interval] = last  # told as open, for it ends the page; the next page tells it closed
 
     def _retry(self, now: int) -> None:
         self._retry_at = now + self._retry_ns

@@ -7,7 +7,20 @@ import json
 import pytest
 
 from libs.common.events import BookDelta, BookSnapshot, BookState
-from tests.l2_world import World
+from services.l2.handlers import handle
+from services.l2.messages import (
+    BookReleased,
+    BookUnwanted,
+    BookWanted,
+    CloseSocket,
+    Forget,
+    FrameReceived,
+    NoFeed,
+    ReplyReceived,
+    SocketClosed,
+    Tick,
+)
+from tests.l2_world import MS, START, World
 from tests.model_exchange import BinanceModel, KrakenModel
 
 S = BookState
@@ -134,6 +147,8 @@ def test_a_snapshot_older_than_the_buffer_is_not_used() -> None:
     assert not world.live
     world.until_live()
     assert world.truth_holds()
+    assert world.health is not None
+    assert world.health.gaps == 0, "the held deltas were kept"
 
 
 @pytest.mark.parametrize(
@@ -252,3 +267,108 @@ def test_tops_are_conflated_to_ten_a_second() -> None:
     for _ in range(200):  # 10 s, 20 deltas a second
         world.step()
     assert 95 <= len(world.tops) <= 101
+
+
+def a_best_quote(world: World, *, wrong: bool) -> bytes:
+    assert isinstance(world.exchange, BinanceModel)
+    (bid, bid_size), (ask, ask_size) = (side[0] for side in world.exchange.truth[world.exchange.id])
+    data = {"u": world.exchange.id, "s": "BTCUSDT", "b": f"{bid:.2f}", "B": f"{bid_size:.8f}"}
+    data |= {"a": f"{ask:.2f}", "A": f"{ask_size + wrong:.8f}"}
+    return json.dumps({"stream": "btcusdt@bookTicker", "data": data}).encode()
+
+
+def test_the_venues_own_best_quote_at_the_books_id_proves_the_book() -> None:
+    world = a_live_world("binance")
+    frame = world.exchange.next_frame()
+    world.step([a_best_quote(world, wrong=False), frame])  # quotes run ahead of the diff that contains them
+    world.step([a_best_quote(world, wrong=False)])
+    for _ in range(30):
+        world.step()
+    assert world.live
+    assert world.health is not None
+    assert world.health.quotes_matched == 2
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_a_book_that_differs_from_the_venues_own_best_quote_resyncs(*, ahead: bool) -> None:
+    world = a_live_world("binance")
+    frame, before = world.exchange.next_frame(), world.deltas
+    quote = a_best_quote(world, wrong=True)
+    world.step([quote, frame] if ahead else [frame, quote])
+    assert world.deltas == before + (not ahead)
+    recovers(world, S.GAP)
+
+
+def test_an_epoch_rises_above_that_of_an_earlier_owner_whatever_the_clock_says() -> None:
+    floor = START // MS + 3_600_000
+    world = World(BinanceModel(7), epoch=floor)
+    world.until_live()
+    assert world.reader.epoch == floor + 1
+
+
+def test_frames_and_ends_of_an_older_connection_are_ignored() -> None:
+    world = a_live_world("binance")
+    old = world.connection
+    assert old is not None
+    world.disconnect("connection reset")
+    world.until_live()
+    before = world.reader.book, world.reader.seq
+    world.exchange.next_frame()
+    world.tell(FrameReceived(world.key, old, world.exchange.next_frame()))
+    world.tell(SocketClosed(world.key, old, "late news"))
+    assert (world.reader.book, world.reader.seq) == before
+    assert world.live
+
+
+def test_the_reply_to_an_abandoned_request_is_not_used() -> None:
+    world = a_live_world("binance")
+    assert isinstance(world.exchange, BinanceModel)
+    world.exchange.next_frame()
+    world.deliver(world.exchange.next_frame())  # the gap
+    while not world.fetches:
+        world.now += 50 * MS
+        world.tell(Tick())
+    abandoned = world.fetches.popleft()
+    world.disconnect("connection reset")
+    stale = world.exchange.snapshot()
+    while world.connection is None:
+        world.now += 50 * MS
+        world.tell(Tick())
+    world.tell(ReplyReceived(abandoned.key, abandoned.request, "snapshot", 200, stale))
+    assert not world.live
+    world.until_live()
+    assert world.truth_holds()
+
+
+def test_a_refused_subscription_is_retried_rarely_and_says_why() -> None:
+    world = World(BinanceModel(3))
+    world.deliver(b'{"error":{"code":2,"msg":"Invalid request: unknown stream"},"id":1}')
+    assert world.health is not None
+    assert world.health.state is S.DISCONNECTED
+    assert "unknown stream" in world.health.reason
+    for _ in range(20):  # 1 s
+        world.step([])
+    assert world.connection is None
+    world.until_live()
+
+
+def test_a_released_book_says_nothing_more_and_leaves_its_state_to_the_new_owner() -> None:
+    world = a_live_world("binance")
+    connection = world.connection
+    assert connection is not None
+    assert handle(world.state, BookReleased("binance", "BTC-USDT"), world.now) == [
+        CloseSocket(world.key, connection)
+    ]
+    assert handle(world.state, FrameReceived(world.key, connection, b"x"), world.now) == []
+
+
+def test_an_unwanted_book_is_forgotten() -> None:
+    world = a_live_world("binance")
+    out = handle(world.state, BookUnwanted("binance", "BTC-USDT"), world.now)
+    assert out[-1] == Forget(world.key)
+    assert world.state.sessions == {}
+
+
+def test_a_book_of_a_venue_without_a_feed_is_said_to_have_none() -> None:
+    world = a_live_world("binance")
+    assert handle(world.state, BookWanted("nowhere", "BTC-USDT"), world.now) == [NoFeed("nowhere:BTC-USDT")]

@@ -1,0 +1,34 @@
+from services.l2.feeds import FEEDS
+from services.l2.rate_limits import LIMITS, NS, TokenBucket, VenueBudget
+
+
+def test_a_spent_budget_names_the_moment_at_which_it_suffices_again() -> None:
+    bucket = TokenBucket(capacity=10, period_s=5)
+    assert [bucket.take(4, 0) for _ in range(2)] == [0, 0]
+    again = bucket.take(4, 0)  # 2 are left, 2 more take 1 s
+    assert again == NS + 1
+    assert bucket.take(4, again) == 0
+    assert bucket.take(1, again) > again
+
+
+def test_no_second_of_any_length_grants_more_than_the_capacity() -> None:
+    bucket = TokenBucket(capacity=10, period_s=5)
+    assert bucket.take(10, 1_000_000 * NS) == 0
+    assert bucket.take(1, 1_000_000 * NS) > 0
+
+
+def test_a_blocked_budget_grants_nothing_before_its_time() -> None:
+    bucket = TokenBucket(capacity=10, period_s=5)
+    bucket.block(7 * NS)
+    bucket.block(3 * NS)
+    assert bucket.take(1, 6 * NS) == 7 * NS
+    assert bucket.take(1, 7 * NS) == 0
+
+
+def test_every_feed_has_limits_that_grant_a_snapshot_and_a_page_of_candles() -> None:
+    assert set(LIMITS) == set(FEEDS)
+    for venue in FEEDS:
+        budget = VenueBudget.of(venue)
+        assert budget.rest.take(budget.limits.snapshot_cost, 0) == 0
+        assert budget.rest.take(budget.limits.candles_cost, 0) == 0
+        assert budget.sockets.take(1, 0) == 0
