@@ -14,7 +14,7 @@ SIMULATOR_PORT ?= 5100
 RUN_DIR ?= .run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench lock clean
+.PHONY: help setup run test check bench chaos lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ check: setup ## lint, format, types, import contracts
 
 bench: setup ## the benchmarks, with their assumptions
 	$(PY) -m tests.bench
+
+chaos: setup ## three minutes of faults against the whole system, each book held against the exchange's; SECONDS= SEED=
+	$(PY) -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 lock: setup ## resolve the locked versions anew: Python's and Kafka's
 	$(PY) -m pip install --disable-pip-version-check --quiet uv

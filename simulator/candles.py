@@ -149,10 +149,6 @@ class Candles:
         before = self._past.minutes(self._first_day)[: self._first_minute % MINUTES]
         self._days = [merged(self._first_day * NS_DAY, [*before, opening])]
 
-    def prepare(self, day: int) -> None:
-        """Make the candle of a past day now, so that asking for years of them is quick."""
-        self._past.day(day)
-
     def add(self, trade: Print) -> None:
         """Fold a trade in; trades arrive in time order."""
         self.advance(trade.ts_ns)

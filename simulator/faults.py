@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 _NS_S: Final = 1_000_000_000
 _DEFAULT_FREEZE_S: Final = 10.0
-_SIZE: Final = re.compile(r'"qty":([\d.]+)|\["[\d.]+",("[\d.]+")\]')  # the first level's, at either venue
+# The first level's size, at any venue.
+_SIZE: Final = re.compile(r'"qty":([\d.]+)|(?:\["[\d.]+",|"new_quantity":)("[\d.]+")')
 
 
 class FaultKind(StrEnum):

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from simulator.recordings import Frame
 
-MAX_LIMIT: Final = 5000
-DEFAULT_LIMIT: Final = 100
 MAX_EARLY: Final = 10_000  # updates kept from before a book's snapshot: 17 minutes at 10/s
 
 
@@ -42,17 +40,26 @@ class _Envelope(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"")
 
 
-class _Depth(msgspec.Struct, gc=False):
+class Depth(msgspec.Struct, gc=False):
+    """A diff."""
+
     first: int = msgspec.field(name="U")
     last: int = msgspec.field(name="u")
     bids: list[tuple[str, str]] = msgspec.field(name="b")
     asks: list[tuple[str, str]] = msgspec.field(name="a")
+    previous: int | None = msgspec.field(name="pu", default=None)  # futures only
+    event_ms: int = msgspec.field(name="E", default=0)
+    transaction_ms: int = msgspec.field(name="T", default=0)  # futures only
 
 
-class _Snapshot(msgspec.Struct):
+class Snapshot(msgspec.Struct):
+    """A reply of the route ``depth``."""
+
     last: int = msgspec.field(name="lastUpdateId")
     bids: list[tuple[str, str]]
     asks: list[tuple[str, str]]
+    event_ms: int = msgspec.field(name="E", default=0)  # futures only, as the next
+    transaction_ms: int = msgspec.field(name="T", default=0)
 
 
 class _Request(msgspec.Struct):
@@ -61,16 +68,16 @@ class _Request(msgspec.Struct):
     id: int | str | None = None
 
 
-_DIFFS: Final = re.compile(r".+@depth(?:@\d+ms)?")  # not @depth5, @depth10, @depth20: those are snapshots
+DIFFS: Final = re.compile(r".+@depth(?:@\d+ms)?")  # not @depth5, @depth10, @depth20: those are snapshots
 _LIMIT: Final = re.compile("[0-9]{1,20}")
 
 _decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
-_decode_depth: Final = msgspec.json.Decoder(_Depth).decode
-_decode_snapshot: Final = msgspec.json.Decoder(_Snapshot).decode
+_decode_depth: Final = msgspec.json.Decoder(Depth).decode
+_decode_snapshot: Final = msgspec.json.Decoder(Snapshot).decode
 _decode_request: Final = msgspec.json.Decoder(_Request).decode
 
 
-class _Book:
+class BinanceBook:
     """One symbol's book: known from a recorded reply on, for as long as the updates follow each other."""
 
     def __init__(self, symbol: str) -> None:
@@ -78,19 +85,33 @@ class _Book:
         self.levels = TextBook()
         self.last: int | None = None  # update id; None: not known
         self.replies = 0  # recorded, still to come
-        self._early: deque[_Depth] = deque(maxlen=MAX_EARLY)
+        self._early: deque[Depth] = deque(maxlen=MAX_EARLY)
 
-    def update(self, depth: _Depth) -> None:
+    def joins(self, depth: Depth, last: int) -> bool:
+        """Tell whether nothing is missing between a book at `last` and a diff."""
+        return depth.first <= last + 1
+
+    def reply(self, levels: int) -> dict[str, object]:
+        """Return the body of a snapshot of at most so many levels a side."""
+        return {
+            "lastUpdateId": self.last,
+            "bids": self.levels.bids(levels),
+            "asks": self.levels.asks(levels),
+        }
+
+    def update(self, depth: Depth) -> None:
+        """Apply a diff, or keep it until the book is known."""
         if self.last is None:
             self._early.append(depth)
-        elif depth.first > self.last + 1:
+        elif not self.joins(depth, self.last):
             self.forget()
             self._early.append(depth)
         elif depth.last > self.last:
             self.levels.apply(depth.bids, depth.asks)
             self.last = depth.last
 
-    def snapshot(self, reply: _Snapshot) -> None:
+    def snapshot(self, reply: Snapshot) -> None:
+        """Know the book from a recorded reply."""
         self.replies -= 1
         self.levels.replace(reply.bids, reply.asks)
         self.last = reply.last
@@ -99,56 +120,75 @@ class _Book:
             self.update(depth)
 
     def forget(self) -> None:
+        """Know the book no more."""
         self.last = None
         self._early.clear()
 
 
 class BinanceReplay:
-    """Binance spot's side of a replay."""
+    """Binance spot's side of a replay; the futures say what differs."""
 
     venue = "binance"
-    socket_paths: tuple[str, ...] = ("/binance/stream", "/binance/ws", "/binance/ws/{streams:.+}")
-    rest_paths: tuple[str, ...] = (
-        "/binance/api/v3/depth",
-        "/binance/api/v3/klines",
-        "/binance/api/v3/ping",
-        "/binance/api/v3/time",
+    hosts = frozenset(
+        {"stream.binance.com", "data-stream.binance.vision", "api.binance.com", "data-api.binance.vision"}
     )
+    rest_path = "/api/v3"
+    default_limit = 100  # levels a side
+    max_limit = 5000
     heartbeat: str | None = None
 
     def __init__(self) -> None:
+        self.socket_paths: tuple[str, ...] = tuple(
+            f"/{self.venue}/{path}" for path in ("stream", "ws", "ws/{streams:.+}")
+        )
+        self.rest_paths: tuple[str, ...] = tuple(
+            f"/{self.venue}{self.rest_path}/{route}" for route in ("depth", "klines", "ping", "time")
+        )
         self.unnamed: set[str] = set()
-        self._books: dict[str, _Book] = {}  # by spelling
+        self._books: dict[str, BinanceBook] = {}  # by spelling
         self._streams: set[str] = set()
 
     def owns(self, url: str) -> bool:
-        """Return whether `url` is of Binance spot; its futures speak another protocol on other hosts."""
+        """Return whether `url` is of this market, at the exchange or at the simulator."""
         parts = urlsplit(url)
-        return parts.hostname in {
-            "stream.binance.com",
-            "data-stream.binance.vision",
-            "api.binance.com",
-            "data-api.binance.vision",
-        } or parts.path.startswith("/binance/")
+        return parts.hostname in self.hosts or parts.path.startswith(f"/{self.venue}/")
+
+    def new_book(self, symbol: str) -> BinanceBook:
+        """Return a book that is not known yet."""
+        return BinanceBook(symbol)
+
+    def read_symbol(self, spelling: str) -> str:
+        """Return the canonical symbol of a spelling.
+
+        Raises
+        ------
+        UnknownSymbolError
+            If there is none.
+        """
+        return canonical_symbol(spelling)
+
+    def topic_of(self, stream: str) -> str:
+        """Return under which name a stream is followed."""
+        return stream
 
     def learn(self, record: Frame | RestReply) -> None:
         """Note streams, and which symbols have a snapshot ahead."""
         if isinstance(record, RestReply):
-            if (found := _snapshot_in(record)) and (book := self._book(found[0])):
+            if (found := self._snapshot_in(record)) and (book := self._book(found[0])):
                 book.replies += 1
-        elif event := _event_of(record):
+        elif event := self._event_of(record):
             self._streams.add(event.topic)
 
     def play(self, record: Frame | RestReply) -> Played:
         """Apply a diff or snapshot, and say whose the frame or reply is."""
         if isinstance(record, RestReply):
-            found = _snapshot_in(record)
+            found = self._snapshot_in(record)
             if found is None or (book := self._books.get(found[0])) is None:
                 return None
             book.snapshot(found[1])
             return Released(found[0], record.text)
-        event = _event_of(record)
-        if event and _DIFFS.fullmatch(event.topic) and (book := self._books.get(_spelling_of(event.topic))):
+        event = self._event_of(record)
+        if event and DIFFS.fullmatch(event.topic) and (book := self._books.get(_spelling_of(event.topic))):
             book.update(_decode_depth(event.bare))
         return event
 
@@ -159,7 +199,7 @@ class BinanceReplay:
 
     def symbols(self) -> tuple[str, ...]:
         """Return the symbols with both diffs and a snapshot, sorted."""
-        streaming = {_spelling_of(stream) for stream in self._streams if _DIFFS.fullmatch(stream)}
+        streaming = {_spelling_of(stream) for stream in self._streams if DIFFS.fullmatch(stream)}
         return tuple(sorted(book.symbol for key, book in self._books.items() if key in streaming))
 
     def truth(self, symbol: str) -> Truth | None:
@@ -171,13 +211,13 @@ class BinanceReplay:
 
     def is_book(self, topic: str) -> bool:
         """Return whether `topic` is a recorded stream of diffs."""
-        return topic in self._streams and _DIFFS.fullmatch(topic) is not None
+        return topic in self._streams and DIFFS.fullmatch(topic) is not None
 
     def connect(self, session: Session, path: str, query: Mapping[str, str]) -> Answer:
         """Subscribe to the streams that the address names; Binance sends nothing of its own."""
         session.wrapped = path.endswith("/stream")
         streams = query.get("streams", "") if session.wrapped else path.partition("/ws/")[2]
-        return Answer(subscribed=tuple(stream for stream in streams.split("/") if stream))
+        return Answer(subscribed=tuple(self.topic_of(stream) for stream in streams.split("/") if stream))
 
     def request(self, session: Session, text: str, now: int) -> Answer:  # noqa: ARG002 -- the protocol's
         """Answer ``SUBSCRIBE``, ``UNSUBSCRIBE``, ``LIST_SUBSCRIPTIONS``; unknown streams stay silent."""
@@ -190,9 +230,9 @@ class BinanceReplay:
         done = dumps({"result": None, "id": request.id})
         match request.method:
             case "SUBSCRIBE":
-                return Answer((done,), subscribed=tuple(request.params))
+                return Answer((done,), subscribed=tuple(map(self.topic_of, request.params)))
             case "UNSUBSCRIBE":
-                return Answer((done,), unsubscribed=tuple(request.params))
+                return Answer((done,), unsubscribed=tuple(map(self.topic_of, request.params)))
             case "LIST_SUBSCRIPTIONS":
                 return Answer((dumps({"result": list(session.topics), "id": request.id}),))
             case unknown:
@@ -213,7 +253,7 @@ class BinanceReplay:
             return _refusal(-1121, "Invalid symbol.")
         if route == "klines":
             return HttpReply(200, "[]")  # a recording has no history from before it
-        return self._depth(spelling, query.get("limit", str(DEFAULT_LIMIT)))
+        return self._depth(spelling, query.get("limit", str(self.default_limit)))
 
     def _depth(self, spelling: str, limit: str) -> HttpReply | Awaiting:
         if _LIMIT.fullmatch(limit) is None:
@@ -228,53 +268,47 @@ class BinanceReplay:
             )
         if book.last is None:
             return Awaiting(spelling)
-        levels = min(int(limit) or DEFAULT_LIMIT, MAX_LIMIT)
-        body = {
-            "lastUpdateId": book.last,
-            "bids": book.levels.bids(levels),
-            "asks": book.levels.asks(levels),
-        }
-        return HttpReply(200, dumps(body))
+        levels = min(int(limit) or self.default_limit, self.max_limit)
+        return HttpReply(200, dumps(book.reply(levels)))
 
     def _is_known(self, spelling: str) -> bool:
         return spelling in self._books or any(_spelling_of(stream) == spelling for stream in self._streams)
 
-    def _book(self, spelling: str) -> _Book | None:
+    def _book(self, spelling: str) -> BinanceBook | None:
         if spelling not in self._books:
-            symbol = canonical(spelling, canonical_symbol)
+            symbol = canonical(spelling, self.read_symbol)
             if symbol is None:
                 self.unnamed.add(spelling)
                 return None
-            self._books[spelling] = _Book(symbol)
+            self._books[spelling] = self.new_book(symbol)
         return self._books[spelling]
+
+    def _snapshot_in(self, reply: RestReply) -> tuple[str, Snapshot] | None:
+        """Return symbol and snapshot of a recorded reply, or None for a refusal or another route's."""
+        parts = urlsplit(reply.url)
+        spelling = parse_qs(parts.query).get("symbol", [""])[0]
+        if not spelling or not parts.path.endswith(f"{self.rest_path}/depth"):
+            return None
+        try:
+            return spelling, _decode_snapshot(reply.text)
+        except msgspec.ValidationError:
+            return None
+
+    def _event_of(self, frame: Frame) -> Delivery | None:
+        """Return the stream and event of a frame; only its address tells a raw connection's."""
+        envelope = _decode_envelope(frame.text)
+        if envelope.stream:
+            return Delivery(self.topic_of(envelope.stream), frame.text, bytes(envelope.data).decode())
+        stream = urlsplit(frame.url).path.partition("/ws/")[2]
+        if stream and "/" not in stream and '"s":"' in frame.text:
+            wrapped = f'{{"stream":"{stream}","data":{frame.text}}}'
+            return Delivery(self.topic_of(stream), wrapped, frame.text)
+        return None
 
 
 def _refusal(code: int, message: str) -> HttpReply:
     return HttpReply(400, dumps({"code": code, "msg": message}))
 
 
-def _snapshot_in(reply: RestReply) -> tuple[str, _Snapshot] | None:
-    """Return symbol and snapshot of a recorded reply, or None for a refusal or another route's."""
-    parts = urlsplit(reply.url)
-    spelling = parse_qs(parts.query).get("symbol", [""])[0]
-    if not spelling or not parts.path.endswith("/api/v3/depth"):
-        return None
-    try:
-        return spelling, _decode_snapshot(reply.text)
-    except msgspec.ValidationError:
-        return None
-
-
 def _spelling_of(stream: str) -> str:
     return stream.partition("@")[0].upper()
-
-
-def _event_of(frame: Frame) -> Delivery | None:
-    """Return the stream and event of a frame; a raw connection says its one stream in its address only."""
-    envelope = _decode_envelope(frame.text)
-    if envelope.stream:
-        return Delivery(envelope.stream, frame.text, bytes(envelope.data).decode())
-    stream = urlsplit(frame.url).path.partition("/ws/")[2]
-    if stream and "/" not in stream and '"s":"' in frame.text:
-        return Delivery(stream, f'{{"stream":"{stream}","data":{frame.text}}}', frame.text)
-    return None

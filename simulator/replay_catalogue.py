@@ -9,9 +9,14 @@ import msgspec
 
 from simulator.recordings import RecordingError, open_recording
 from simulator.replay_binance import BinanceReplay
+from simulator.replay_binance_futures import BinanceCoinmReplay, BinanceUsdmReplay
+from simulator.replay_bitstamp import BitstampReplay
+from simulator.replay_bybit import BybitReplay
 from simulator.replay_clock import Part, playlist
+from simulator.replay_coinbase import CoinbaseReplay
 from simulator.replay_kraken_v1 import KrakenV1Replay
 from simulator.replay_kraken_v2 import KrakenV2Replay
+from simulator.replay_okx import OkxReplay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +24,17 @@ if TYPE_CHECKING:
     from simulator.recordings import Record, Recording
     from simulator.replay_venue import Played, ReplayVenue
 
-VENUES: Final[tuple[Callable[[], ReplayVenue], ...]] = (BinanceReplay, KrakenV1Replay, KrakenV2Replay)
+VENUES: Final[tuple[Callable[[], ReplayVenue], ...]] = (
+    BinanceReplay,
+    BinanceUsdmReplay,
+    BinanceCoinmReplay,
+    BitstampReplay,
+    BybitReplay,
+    CoinbaseReplay,
+    KrakenV1Replay,
+    KrakenV2Replay,
+    OkxReplay,
+)
 
 
 class Catalogue:

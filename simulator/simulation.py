@@ -117,7 +117,7 @@ class Simulation:
             for change in self.market.step(now_ns):
                 for message in self.venues[change.venue].publish(change):
                     self._send(change.venue, message, now_ns)
-            self._flush(now_ns, force=False)
+        self._flush(now_ns, force=False)
         for cut in self.faults.due(self._is_connected, now_ns):
             self._cut(cut)
         if now_ns - self._ticked_ns >= NS_S // 4:

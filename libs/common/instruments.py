@@ -80,6 +80,14 @@ def _joined(symbol: str) -> str:
     return symbol.replace("-", "")
 
 
+def _lower(symbol: str) -> str:
+    return _joined(symbol).lower()
+
+
+def _perpetual(symbol: str) -> str:
+    return f"{_joined(symbol)}_PERP"
+
+
 def _slashed(symbol: str) -> str:
     return symbol.replace("-", "/")
 
@@ -99,11 +107,18 @@ VENUES: Final[Mapping[str, Venue]] = {
     venue.venue: venue
     for venue in (
         Venue("binance", _joined, taker_bps=10.0, maker_bps=10.0),
+        # Perpetuals, for books only: the table of instruments has no row of them, so no order is priced on
+        # them. Sizes of binance-coinm are contracts. Fees: binance.com/en/fee/futureFee, 2026-10.
+        Venue("binance-usdm", _joined, taker_bps=5.0, maker_bps=2.0),
+        Venue("binance-coinm", _perpetual, taker_bps=5.0, maker_bps=2.0),
+        Venue("bitstamp", _lower, taker_bps=40.0, maker_bps=30.0),
         Venue("coinbase", str, taker_bps=120.0, maker_bps=60.0),
         Venue("kraken", _slashed, taker_bps=40.0, maker_bps=25.0),
         Venue("kraken-v1", _kraken_v1, taker_bps=40.0, maker_bps=25.0),  # the frozen protocol, for recordings
         Venue("okx", str, taker_bps=10.0, maker_bps=8.0),
+        Venue("okx-v5-2022", str, taker_bps=10.0, maker_bps=8.0),  # the protocol of its recordings
         Venue("bybit", _joined, taker_bps=10.0, maker_bps=10.0),
+        Venue("bybit-200", _joined, taker_bps=10.0, maker_bps=10.0),  # the depth of its recordings
     )
 }
 

@@ -56,12 +56,14 @@ if TYPE_CHECKING:
     from libs.common.topics import Topic
     from services.gateway.books import Books
     from services.gateway.commands import Commands, Reply
+    from services.gateway.past_books import PastBooks
     from services.gateway.stream import Hub
 
 # Keys of other callers, and bytes that are no message, are nobody else's to watch.
 STREAMED: Final = {
     name: topic for name, topic in TOPICS.items() if topic not in (GATEWAY_IDEMPOTENCY, DEAD_LETTERS)
 }
+MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
 SUBSCRIPTIONS: Final = "/api/l2/subscriptions"
 
 _log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class Parts:
     """What the routes answer from."""
 
     books: Books
+    past_books: PastBooks
     commands: Commands
     hub: Hub
     readiness: Callable[[], ReadyAnswer]  # raises ProblemError while not ready
@@ -125,14 +128,32 @@ async def get_book(
     venue: str,
     symbol: str,
     depth: Annotated[int, Query(ge=1, le=MAX_DEPTH, description="levels a side")] = DEFAULT_DEPTH,
+    at: Annotated[
+        int | None,
+        Query(
+            ge=0,
+            lt=MAX_AT,
+            description="show the book as it was at this moment, inclusive: ms since 1970 UTC, by the clock "
+            "of `receivedTs`",
+            examples=[contract.BOOK_EXAMPLE["receivedTs"]],
+        ),
+    ] = None,
 ) -> Response:
-    """Return the best levels of a book.
+    """Return the best levels of a book, as it is or as it was.
 
     A book that was LIVE and is not now answers 200 with its last proven top, and `state` and `reason` say so:
     use it only while `state` is LIVE. A book that never synchronised is 503.
+
+    With `at`, the book is rebuilt from its log and holds every message whose `receivedTs` is not after that
+    millisecond. `at` stands in the answer, `features` is null, and `state` is LIVE: a moment at which the
+    book is not proven to have been LIVE is 404, with the nearest at which it is (`nearby`) or the range that
+    is kept (`retained`). What was received a moment ago may still be on its way to the log.
     """
     parts = _parts(request)
-    page = parts.books.page(book_id(venue, symbol), depth, parts.clock())
+    book = book_id(venue, symbol)
+    if at is not None:
+        return _json(200, await parts.past_books.body(book, depth, at))
+    page = parts.books.page(book, depth, parts.clock())
     return _json(200, page.body)
 
 

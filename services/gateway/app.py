@@ -15,9 +15,11 @@ from libs.common.metrics import CONTENT_TYPE, Family, create_registry, expositio
 from libs.common.topics import L2_BOOK_TOPS
 from services.gateway.answers import ReadyAnswer, ViewLag
 from services.gateway.api import Parts, create_api
+from services.gateway.book_log import KafkaBookLog
 from services.gateway.books import Books
 from services.gateway.commands import Changes, Commands
 from services.gateway.edge import Edge
+from services.gateway.past_books import PastBooks
 from services.gateway.problems import not_ready
 from services.gateway.stream import Hub
 from services.gateway.traffic import Traffic
@@ -136,11 +138,20 @@ class Gateway:
         self._link = KafkaLink(settings)
         self._books = Books(self._views)
         self._commands = Commands(settings, self._views, self._changes, self._link, time.time_ns)
+        self._past_books = PastBooks(settings, self._views, self._open_log, time.time_ns)
         self._hub = Hub(settings, self._open_source)
         self._registry = create_registry(self._families)
         traffic = Traffic()
         self._registry.register(traffic)
-        parts = Parts(self._books, self._commands, self._hub, self._readiness, self._metrics, time.time_ns)
+        parts = Parts(
+            self._books,
+            self._past_books,
+            self._commands,
+            self._hub,
+            self._readiness,
+            self._metrics,
+            time.time_ns,
+        )
         api = create_api(parts, self._lifespan)
         self._edge = Edge(api, self._books, traffic, clock=time.time_ns, stopwatch=time.perf_counter)
 
@@ -199,6 +210,9 @@ class Gateway:
     def _open_source(self, topics: Sequence[Topic], start: Start) -> Reader:
         return Reader(self._settings, topics, start=start)
 
+    def _open_log(self, key: bytes) -> KafkaBookLog:
+        return KafkaBookLog(self._settings, key)
+
     def _readiness(self) -> ReadyAnswer:
         self._link.require_answer()
         self._views.require_ready()
@@ -235,6 +249,20 @@ class Gateway:
             "counter",
             (),
             {(): self._books.encoded},
+        )
+        yield Family(
+            "bookrunner_gateway_rebuilds",
+            "Past books being rebuilt",
+            "gauge",
+            (),
+            {(): self._past_books.rebuilding},
+        )
+        yield Family(
+            "bookrunner_gateway_rebuild_records_total",
+            "Records read to rebuild past books",
+            "counter",
+            (),
+            {(): self._past_books.records},
         )
         yield Family("bookrunner_gateway_streams", "Open streams", "gauge", (), {(): self._hub.open_streams})
         yield Family(

@@ -14,6 +14,7 @@ from services.gateway.answers import (
     ReadyAnswer,
     SubscriptionAnswer,
 )
+from services.gateway.as_of import NOT_KNOWN_THEN, BookAsOf, PastDocument
 from services.gateway.bodies import SubscriptionBody
 from services.gateway.problems import (
     BOOK_NOT_SYNCED,
@@ -69,6 +70,20 @@ BOOK_EXAMPLE: Final = {
     },
     "receivedTs": 1767225600131,
     "reason": "the snapshot joins the stream",
+}
+PAST_EXAMPLE: Final = {
+    **BOOK_EXAMPLE,
+    "features": None,
+    "reason": "the next message of its epoch joins",
+    "at": 1767225600140,
+}
+NOT_KNOWN_EXAMPLE: Final = {
+    "type": NOT_KNOWN_THEN.uri,
+    "title": NOT_KNOWN_THEN.title,
+    "status": NOT_KNOWN_THEN.status,
+    "detail": "1767000000000 is before all that is kept of binance BTC-USDT; "
+    "it is kept from 1767204003211 to 1767225600131.",
+    "retained": {"from": 1767204003211, "to": 1767225600131},
 }
 SUMMARY_EXAMPLE: Final = {
     "venue": "binance",
@@ -141,12 +156,36 @@ def problems(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
 
 def components() -> dict[str, Any]:
     """Return the schemas of everything the gateway encodes or accepts."""
-    answers = (BookAnswer, BookSummary, SubscriptionAnswer, ReadyAnswer, HealthAnswer, ProblemDocument)
+    answers = (
+        BookAnswer,
+        BookAsOf,
+        BookSummary,
+        SubscriptionAnswer,
+        ReadyAnswer,
+        HealthAnswer,
+        ProblemDocument,
+        PastDocument,
+    )
     _, encoded = msgspec.json.schema_components(answers, ref_template=REF)
+    encoded[BookAsOf.__name__]["examples"] = [PAST_EXAMPLE]
     _, accepted = models_json_schema(
         [(SubscriptionBody, "validation")], ref_template=REF.replace("{name}", "{model}")
     )
     return {**encoded, **accepted["$defs"]}
+
+
+def _book_answers() -> dict[int | str, dict[str, Any]]:
+    said = problems(
+        UNKNOWN_VENUE, UNKNOWN_SYMBOL, NOT_SUBSCRIBED, INVALID, BOOK_NOT_SYNCED, NOT_READY, TOO_MANY
+    )
+    absent = said[404]
+    absent["description"] += f"; or: {NOT_KNOWN_THEN.title}"
+    content = absent["content"][MEDIA_TYPE]
+    content["schema"] = {"anyOf": [reference(ProblemDocument), reference(PastDocument)]}
+    content["examples"][NOT_KNOWN_THEN.slug] = {"value": NOT_KNOWN_EXAMPLE}
+    shown = {"anyOf": [reference(BookAnswer), reference(BookAsOf)]}
+    best = success("The best levels; with `at` if that was asked for.", shown, BOOK_EXAMPLE)
+    return {200: best, **said}
 
 
 BOOKS_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
@@ -157,10 +196,7 @@ BOOKS_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     ),
     **problems(NOT_READY),
 }
-BOOK_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    200: success("The best levels.", reference(BookAnswer), BOOK_EXAMPLE),
-    **problems(UNKNOWN_VENUE, UNKNOWN_SYMBOL, NOT_SUBSCRIBED, INVALID, BOOK_NOT_SYNCED, NOT_READY),
-}
+BOOK_ANSWERS: Final = _book_answers()
 SUBSCRIBE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     201: success(
         "The l2 service has taken it up.",

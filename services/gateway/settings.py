@@ -29,6 +29,19 @@ class GatewaySettings(ServiceSettings):
     idempotency_max_keys: int = Field(
         100_000, ge=1, description="replies kept at once; more is 503, never a forgotten reply"
     )
+    as_of_look_back_s: float = Field(
+        25.0,
+        gt=0,
+        description="how far before a past moment its keyframe is looked for first, and after it the next "
+        "message, seconds; l2 repeats keyframes every 10 s",
+    )
+    as_of_max_rebuilds: int = Field(2, ge=1, description="past books rebuilt at once; one more is 503")
+    as_of_max_records: int = Field(
+        500_000, ge=1, description="records of the log that one past book may take; more is 503"
+    )
+    as_of_timeout_s: float = Field(
+        5.0, gt=0, le=60, description="how long one past book may take before 503, seconds"
+    )
     stream_max_clients: int = Field(64, ge=1, description="open streams; one more is 503")
     stream_backlog_messages: int = Field(1_000, ge=1, description="messages waiting for one slow client")
     stream_backlog_bytes: int = Field(

@@ -1,7 +1,7 @@
 """The l2 shell: sockets, REST, clock and Kafka around `handle`.
 
-Everything `handle` returns for topics goes through one queue in its order, so a reader never sees a keyframe
-before the delta it contains. When Kafka is slow the queue fills, then the sockets are no longer read, and the
+Everything `handle` returns for topics is posted in its order, so a reader never sees a keyframe before the
+delta it contains. When Kafka is slow the publisher fills, then the sockets are no longer read, and the
 exchanges feel it; nothing is dropped here.
 """
 
@@ -14,14 +14,14 @@ import os
 import signal
 import socket
 import time
-from collections import deque
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
 from libs.common.events import BookDelta, BookHealth, BookSnapshot, BookTop, Candle, Event, Subscribed, Trade
-from libs.common.kafka import Publisher, create_topics, read
+from libs.common.kafka import create_topics, read
+from libs.common.kafka_lanes import StreamPublisher
 from libs.common.metrics import create_registry, serve
 from libs.common.topics import (
     L2_BOOK_DELTAS,
@@ -52,8 +52,9 @@ from services.l2.ownership import SESSION_MS, Ownership
 from services.l2.session import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterable
 
+    from libs.common.metrics import Family
     from services.l2.messages import L2Message, Output
     from services.l2.settings import L2Settings
 
@@ -62,7 +63,7 @@ log = logging.getLogger(__name__)
 TICK_S: Final = 0.025
 PULSE_S: Final = 0.1
 STALL_S: Final = 0.8 * SESSION_MS / 1000
-MAX_QUEUED: Final = 20_000  # outputs waiting for Kafka; beyond, the sockets wait too
+MAX_QUEUED: Final = 20_000  # records waiting for Kafka; beyond, the sockets wait too
 TOPIC_OF: Final[dict[type[Event], Topic]] = {
     BookSnapshot: L2_BOOK_DELTAS,
     BookDelta: L2_BOOK_DELTAS,
@@ -83,13 +84,8 @@ class App:
     def __init__(self, settings: L2Settings) -> None:
         self.settings = settings
         self.state = State(FEEDS, settings.bases, policy_of(settings))
-        self.queue: deque[Event | DeadLetter | Forget] = deque()
         self.frames = 0
         self._alive = time.monotonic()
-        self._filled = asyncio.Event()
-        self._emptied = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
         self._sockets: dict[str, asyncio.Task[None]] = {}
         self._requests: set[asyncio.Task[None]] = set()
         self._last_state: dict[str, str] = {}
@@ -98,11 +94,12 @@ class App:
         """Serve until SIGTERM or SIGINT; any failure of Kafka or of an invariant ends the process."""
         await create_topics(self.settings)
         async with AsyncExitStack() as stack:
-            registry = create_registry(lambda: families(self.state, self.frames, len(self.queue)))
+            publisher = StreamPublisher(self.settings, tuple(set(TOPIC_OF.values())), MAX_QUEUED)
+            self._publisher = await stack.enter_async_context(publisher)
+            registry = create_registry(self._families)
             metrics = serve(registry, host=self.settings.metrics_host, port=self.settings.l2_metrics_port)
             await stack.enter_async_context(metrics)
             self._http = await stack.enter_async_context(aiohttp.ClientSession())
-            self._publisher = await stack.enter_async_context(Publisher(self.settings, compress=True))
             self._ownership = Ownership(self.settings, self._publisher, self.report)
             stop = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -111,17 +108,11 @@ class App:
             async with asyncio.TaskGroup() as self._tasks:
                 serving = [
                     self._tasks.create_task(coroutine)
-                    for coroutine in (
-                        self._publish(),
-                        self._pulse(),
-                        self._tick(),
-                        self._own(),
-                        self._publisher.watch(),
-                    )
+                    for coroutine in (self._pulse(), self._tick(), self._own(), self._publisher.watch())
                 ]
                 log.info("l2_started", extra={"feed": self.settings.feed, "books": self.settings.l2_books})
                 await stop.wait()
-                await self._stop(serving)
+                self._stop(serving)
 
     async def report(self, message: L2Message) -> None:
         """Give the core a message, do what it says, and wait while Kafka is behind.
@@ -133,24 +124,32 @@ class App:
             more may be published.
         """
         self._check_stall()
-        self._perform(handle(self.state, message, time.time_ns()))
-        if len(self.queue) > MAX_QUEUED:
-            self._room.clear()
-            await self._room.wait()
+        now = time.time_ns()
+        self._perform(handle(self.state, message, now), now)
+        if self._publisher.full:
+            await self._publisher.room()
 
-    def _perform(self, outputs: list[Output]) -> None:
+    def _perform(self, outputs: list[Output], now: int) -> None:
         for output in outputs:
             if isinstance(output, Effect):
-                self._act(output)
+                self._act(output, now)
             else:
-                if isinstance(output, BookHealth):
-                    self._log_change(output)
-                self.queue.append(output)
-        if self.queue:
-            self._emptied.clear()
-            self._filled.set()
+                self._post(output, now)
 
-    def _act(self, effect: Effect) -> None:
+    def _post(self, event: Event, now: int) -> None:
+        match event:
+            case BookDelta() | BookTop() | Trade():
+                ts = event.received_ts
+            case BookHealth():
+                self._log_change(event)
+                ts = event.ts
+            case BookSnapshot() | Candle():
+                ts = now  # said now, whatever the age of what it shows
+            case _:
+                raise AssertionError(f"no topic for {event}")
+        self._publisher.post(TOPIC_OF[type(event)], book_key(event.venue, event.symbol), event, ts)
+
+    def _act(self, effect: Effect, now: int) -> None:
         match effect:
             case OpenSocket(key=key):
                 socket = run_socket(effect, self._report_frame, self.settings.l2_max_frame_bytes)
@@ -162,9 +161,10 @@ class App:
                 self._spawn(fetch(effect, self.report, self._http))
             case DeadLetter(key=key, reason=reason):
                 log.warning("bad_frame", extra={"book": key, "reason": reason, "bytes": len(effect.raw)})
-                self.queue.append(effect)
-            case Forget():
-                self.queue.append(effect)
+                self._publisher.post_dead_letter(key.encode(), effect.raw, reason, "l2", now)
+            case Forget(key=key):
+                for topic in (L2_BOOK_TOPS, L2_BOOK_HEALTH):
+                    self._publisher.post(topic, key.encode(), None, now)
             case NoFeed(key=key):
                 log.error("no_feed", extra={"book": key, "feeds": ", ".join(self.state.feeds)})
             case _:
@@ -179,45 +179,22 @@ class App:
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
 
-    async def _publish(self) -> None:
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while self.queue:
-                await self._send(self.queue.popleft())
-                if len(self.queue) < MAX_QUEUED // 2:
-                    self._room.set()
-            self._emptied.set()
-
-    async def _send(self, item: Event | DeadLetter | Forget) -> None:
-        match item:
-            case BookDelta() | BookTop() | BookSnapshot() | Trade():
-                key = book_key(item.venue, item.symbol)
-                await self._publisher.send(TOPIC_OF[type(item)], key, item, item.received_ts)
-            case BookHealth():
-                await self._publisher.send(L2_BOOK_HEALTH, book_key(item.venue, item.symbol), item, item.ts)
-            case Candle():
-                key = book_key(item.venue, item.symbol)
-                await self._publisher.send(L2_CANDLES, key, item, time.time_ns())
-            case DeadLetter():
-                await self._publisher.dead_letter(item.key.encode(), item.raw, item.reason, "l2")
-            case Forget():
-                for topic in (L2_BOOK_TOPS, L2_BOOK_HEALTH):
-                    await self._publisher.send(topic, item.key.encode(), None, time.time_ns())
-            case _:
-                raise AssertionError(f"no topic for {item}")
-
     async def _tick(self) -> None:
         gc.collect()
         gc.freeze()  # what lives for ever need not be looked at again
         while True:
             await asyncio.sleep(TICK_S)
-            await self.report(Tick())
+            if not self._publisher.full:  # else frames wait in the sockets, and a book would seem silent
+                await self.report(Tick())
 
     async def _own(self) -> None:
         """Bring the configured subscriptions to the topic, then keep the books that the group gives us."""
         await self._reconcile()
         await self._ownership.run()
+
+    def _families(self) -> Iterable[Family]:
+        lag_ns = self._publisher.lag_ns(time.time_ns())
+        return families(self.state, self.frames, self._publisher.waiting, lag_ns)
 
     async def _reconcile(self) -> None:
         """Bring the subscriptions made by settings to what the settings say now; requests stay."""
@@ -236,7 +213,7 @@ class App:
         for key, subscribed in wanted.items():
             if subscribed.source == "settings" and key not in configured:
                 await self._publisher.send(L2_SUBSCRIPTIONS, key, None, now)
-                self.queue.append(Forget(key.decode()))
+                self._act(Forget(key.decode()), now)
         for key, (venue, symbol) in configured.items():
             if key not in wanted:
                 wish = Subscribed(venue=venue, symbol=symbol, requested_ts=now, source="settings")
@@ -255,17 +232,15 @@ class App:
         if stalled > STALL_S:
             raise StalledError(f"stood still for {stalled:.1f} s; the books may have another owner")
 
-    async def _stop(self, serving: list[asyncio.Task[None]]) -> None:
-        """Say of every book that its feed ended, and let what is queued reach Kafka."""
+    def _stop(self, serving: list[asyncio.Task[None]]) -> None:
+        """Say of every book that its feed ended; the publisher's context waits until Kafka has it."""
         log.info("l2_stopping")
-        for task in (*self._sockets.values(), *self._requests, *serving[2:]):
-            task.cancel()
+        self._check_stall()
+        now = time.time_ns()
         for session in self.state.sessions.values():
-            await self.report(SocketClosed(session.key, session.connection, "l2 is stopping"))
-        if self.queue:
-            await self._emptied.wait()
-        await self._publisher.flush()
-        for task in serving[:2]:
+            closed = SocketClosed(session.key, session.connection, "l2 is stopping")
+            self._perform(handle(self.state, closed, now), now)
+        for task in (*self._sockets.values(), *self._requests, *serving):
             task.cancel()
 
     def _log_change(self, health: BookHealth) -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from services.l2.feeds.feed import BestQuote, Feed, VenueDelta, VenueSnapshot
 
 MS: Final = 1_000_000
-CHECKSUM_LEVELS: Final = 10  # a side, at every depth (Kraken: book-checksum-v2, 2026-08)
+CONSISTENT: Final = "consistent"
+UNVERIFIED: Final = "consistent as far as can be seen; the venue offers no proof"
 MAX_QUOTES: Final = 4096  # best quotes held until the book reaches their id
 
 
@@ -114,26 +115,10 @@ class BookMaintainer:
         self.venue_ts = snapshot.venue_ts
         if self._digits is not None:
             self._digits.load(snapshot)
-        if not self._holds(snapshot.checksum, now):
+        if not self._holds(snapshot.checksum, now) or not self._join(now, verified=snapshot.verified):
             return []
-        joined = False
-        for delta in self._buffer:
-            step = self.feed.step(self.position, delta)
-            if step is Step.OLD:
-                continue
-            if step is Step.GAP:
-                if joined:
-                    self.lose(Trigger.HOLE, f"hole in the held deltas: {self._hole(delta)}", now)
-                else:
-                    self.snapshot_outdated = True
-                    self.reason = f"snapshot older than the stream: {self._hole(delta)}"
-                return []
-            joined = True
-            self._apply(delta)
-            if not self._holds(delta.checksum, now):
-                return []
         self._buffer.clear()
-        self._move(Trigger.JOINED, "consistent", now)
+        self._move(Trigger.JOINED, CONSISTENT if snapshot.verified else UNVERIFIED, now)
         self.epoch = max(now // MS, self.epoch + 1)
         self.seq = 1
         self.received_ts = now
@@ -214,6 +199,28 @@ class BookMaintainer:
             return
         self._buffer.append(delta)
 
+    def _join(self, now: int, *, verified: bool) -> bool:
+        """Apply the held deltas to a snapshot; where that fails, want another snapshot or lose the book."""
+        joined = False
+        for delta in self._buffer:
+            step = self.feed.step(self.position, delta)
+            if not verified and delta is self._buffer[0] and step is Step.APPLY:
+                step = Step.GAP  # without ids, only one as old as the snapshot shows that none is missing
+            if step is Step.OLD:
+                continue
+            if step is Step.GAP:
+                if joined:
+                    self.lose(Trigger.HOLE, f"hole in the held deltas: {self._hole(delta)}", now)
+                else:
+                    self.snapshot_outdated = True
+                    self.reason = f"snapshot older than the stream: {self._hole(delta)}"
+                return False
+            joined = True
+            self._apply(delta)
+            if not self._holds(delta.checksum, now):
+                return False
+        return True
+
     def _apply(self, delta: VenueDelta) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
         """Apply a delta and return the levels to publish: the venue's and those that left its window."""
         self.counts.orphan_deletes += self.book.apply(delta.bids, delta.asks)
@@ -238,7 +245,7 @@ class BookMaintainer:
             self.lose(Trigger.HOLE, f"crossed: best bid {bid} is not under best ask {ask}", now)
             return False
         if checksum is not None and self._digits is not None:
-            ours = self.feed.checksum(self._digits.bids(CHECKSUM_LEVELS), self._digits.asks(CHECKSUM_LEVELS))
+            ours = self.feed.checksum(self._digits.bids(), self._digits.asks())
             if ours != checksum:
                 self.lose(Trigger.MISMATCH, f"checksum {ours}, the venue says {checksum}", now)
                 return False

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 BOOK = ("venue", "symbol")
 
 
-def families(state: State, frames: int, queued: int) -> Iterable[Family]:
-    """Return every metric of this process."""
+def families(state: State, frames: int, queued: int, lag_ns: int) -> Iterable[Family]:
+    """Return every metric of this process; `lag_ns` is the age of the oldest output that Kafka has not."""
     books = [session.maintainer for session in state.sessions.values()]
 
     def per_book(value: Callable[[BookMaintainer], float]) -> Mapping[tuple[str, ...], float]:
@@ -25,6 +25,13 @@ def families(state: State, frames: int, queued: int) -> Iterable[Family]:
 
     yield Family("bookrunner_l2_frames_total", "Frames received", "counter", (), {(): frames})
     yield Family("bookrunner_l2_queued_outputs", "Outputs waiting for Kafka", "gauge", (), {(): queued})
+    yield Family(
+        "bookrunner_l2_publish_lag_seconds",
+        "From the socket until now, of the oldest output that Kafka has not acknowledged",
+        "gauge",
+        (),
+        {(): lag_ns / 1e9},
+    )
     yield Family(
         "bookrunner_l2_book_state",
         "1 for the state a book is in",

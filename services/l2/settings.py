@@ -15,11 +15,22 @@ if TYPE_CHECKING:
 # WebSocket and REST bases of the public endpoints, as documented by each venue, 2026-08.
 LIVE: Final[Mapping[str, tuple[str, str]]] = {
     "binance": ("wss://stream.binance.com:9443", "https://api.binance.com"),
+    # Since 2026-04-23 under /public: depth, bookTicker and trade ("Important WebSocket Change Notice").
+    "binance-usdm": ("wss://fstream.binance.com/public", "https://fapi.binance.com"),
+    "binance-coinm": ("wss://dstream.binance.com", "https://dapi.binance.com"),
+    "bitstamp": ("wss://ws.bitstamp.net", "https://www.bitstamp.net"),
+    "bybit": ("wss://stream.bybit.com", "https://api.bybit.com"),
+    "bybit-200": ("wss://stream.bybit.com", "https://api.bybit.com"),
+    "coinbase": ("wss://advanced-trade-ws.coinbase.com", "https://api.coinbase.com"),
     "kraken": ("wss://ws.kraken.com", "https://api.kraken.com"),
     "kraken-v1": ("wss://ws.kraken.com", "https://api.kraken.com"),
+    "okx": ("wss://ws.okx.com:8443", "https://www.okx.com"),
+    "okx-v5-2022": ("wss://ws.okx.com:8443", "https://www.okx.com"),  # today's books fail its checksum
 }
 DEFAULT_BOOKS: Final = ",".join(
-    f"{venue}:{symbol}" for venue in ("binance", "kraken") for symbol in ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+    f"{venue}:{symbol}"
+    for venue in ("binance", "bybit", "coinbase", "kraken", "okx")
+    for symbol in ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 )
 
 
@@ -40,7 +51,7 @@ class L2Settings(ServiceSettings):
     l2_keyframe_s: float = Field(10.0, gt=0, description="seconds between keyframes of a book")
     l2_top_interval_ms: int = Field(100, ge=1, description="least time between two tops of a book, ms")
     l2_heartbeat_s: float = Field(1.0, gt=0, description="seconds between repeated healths of a book")
-    l2_sync_timeout_s: float = Field(15.0, gt=0, description="longest wait for a snapshot, seconds")
+    l2_sync_timeout_s: float = Field(8.0, gt=0, description="longest wait for a snapshot, seconds")
     l2_buffer_messages: int = Field(10_000, ge=1, description="most deltas held while waiting for a snapshot")
     l2_backoff_min_s: float = Field(0.25, gt=0, description="first pause of a failing resync, seconds")
     l2_backoff_max_s: float = Field(30.0, gt=0, description="longest pause of a failing resync, seconds")

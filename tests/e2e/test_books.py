@@ -16,7 +16,7 @@ from tests.e2e.system import System, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-VENUES = ("binance", "kraken")
+VENUES = ("binance", "bybit", "coinbase", "kraken", "okx")
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 DETECTED = {  # fault: the states of which one must follow; none where the book must not be disturbed
     ("binance", "drop"): {"GAP"},
@@ -30,6 +30,15 @@ DETECTED = {  # fault: the states of which one must follow; none where the book 
     ("kraken", "disconnect"): {"DISCONNECTED"},
     ("binance", "malformed"): {"GAP"},
     ("kraken", "malformed"): {"GAP"},
+    ("coinbase", "drop"): {"GAP"},
+    ("coinbase", "corrupt"): {"GAP"},
+    ("coinbase", "malformed"): {"GAP"},
+    ("okx", "drop"): {"GAP"},
+    ("okx", "cross"): {"GAP"},
+    ("okx", "malformed"): {"GAP"},
+    ("bybit", "drop"): {"GAP"},
+    ("bybit", "reorder"): {"GAP"},
+    ("bybit", "disconnect"): {"DISCONNECTED"},
 }
 
 
@@ -41,7 +50,7 @@ async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     """Start one system for all tests here: each leaves its books LIVE."""
     kafka_cluster.wipe(kafka)
     async with System(kafka, tmp_path_factory.mktemp("system")) as running:
-        await running.all_live(6)
+        await running.all_live(15)
         yield running
 
 
@@ -140,12 +149,12 @@ async def test_every_live_book_is_the_exchanges_own(system: System) -> None:
         for symbol in SYMBOLS:
             await until(f"{venue} {symbol} is the truth", is_the_truth(system, venue, symbol), 8)
     await system.control("POST", "resume")
-    await system.all_live(6)
+    await system.all_live(15)
 
 
 async def test_every_fault_is_found_and_heals_without_touching_another_book(system: System) -> None:
     for (venue, kind), through in DETECTED.items():
-        before = await system.all_live(6)
+        before = await system.all_live(15)
         fault = {"kind": kind, "venue": venue, "symbol": "ETH-USDT", "once": True}
         await system.control("POST", "faults", fault)
         key = f"{venue}:ETH-USDT"
@@ -172,11 +181,11 @@ async def test_a_killed_l2_and_a_killed_gateway_come_back_without_a_human(system
     system.kill("services.l2")
     await until("silence is shown", lambda: said_stale(system))
     system.start("services.l2")
-    books = await system.all_live(6)
+    books = await system.all_live(15)
     assert all(book["epoch"] > epochs[key] for key, book in books.items())
     system.kill("services.gateway")
     system.start("services.gateway")
-    await system.all_live(6)
+    await system.all_live(15)
 
 
 async def said_stale(system: System) -> bool:
@@ -193,4 +202,4 @@ async def test_a_subscription_begins_and_ends_a_book_at_run_time(system: System)
         f"{system.gateway}{path}", json={"venue": "kraken", "symbol": "SOLUSDT"}
     ) as reply:
         assert reply.status == 201, await reply.text()
-    await system.all_live(6)
+    await system.all_live(15)

@@ -47,7 +47,7 @@ async def test_books_of_a_killed_worker_are_live_in_another_within_fifteen_secon
     fresh_kafka: str, tmp_path: Path
 ) -> None:
     async with System(fresh_kafka, tmp_path, L2_INSTANCE="one") as system:
-        await system.all_live(6)
+        await system.all_live(15)
         before = await system.books()
         other = a_worker(system, "two")
 
@@ -55,7 +55,7 @@ async def test_books_of_a_killed_worker_are_live_in_another_within_fifteen_secon
             return set((await owners(system)).values()) == {"one", "two"}
 
         await until("both workers own books", shared)
-        books = await system.all_live(6)
+        books = await system.all_live(15)
         held = {key for key, owner in (await owners(system)).items() if owner == "one"}
         assert held
         assert all(books[key]["epoch"] == before[key]["epoch"] for key in held), "who stays does not resync"
@@ -79,7 +79,7 @@ async def test_books_of_a_killed_worker_are_live_in_another_within_fifteen_secon
 
 async def test_a_worker_that_stood_still_ends_instead_of_publishing(fresh_kafka: str, tmp_path: Path) -> None:
     async with System(fresh_kafka, tmp_path, L2_INSTANCE="one") as system:
-        await system.all_live(6)
+        await system.all_live(15)
         zombie = system.processes.pop("services.l2")
         os.kill(zombie.pid, signal.SIGSTOP)
         other = a_worker(system, "two")
@@ -93,7 +93,7 @@ async def test_a_worker_that_stood_still_ends_instead_of_publishing(fresh_kafka:
         os.kill(zombie.pid, signal.SIGCONT)
         assert await asyncio.to_thread(zombie.wait, 30) != 0
         assert "StalledError" in system.log("services.l2")
-        later = await system.all_live(6)
+        later = await system.all_live(15)
         assert {key: book["epoch"] for key, book in later.items()} == {
             key: book["epoch"] for key, book in books.items()
         }

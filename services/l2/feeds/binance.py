@@ -41,10 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.common.events import Candle
-    from services.l2.feeds.feed import Interval, VenueMessage
+    from services.l2.feeds.feed import BadFrameError, Interval, VenueMessage
 
 _VENUE: Final = "binance"
-_SNAPSHOT_LIMIT: Final = 5000  # levels a side, the most there is; weighs 250 of 6000 a minute
 _CANDLE_LIMIT: Final = 1000  # the most there is
 _HEARTBEAT: Final = (Heartbeat(),)
 
@@ -72,6 +71,7 @@ class _Depth(msgspec.Struct, frozen=True, gc=False):
     last: Id = field(name="u")
     bids: Changes = field(name="b")
     asks: Changes = field(name="a")
+    previous: Id | None = field(name="pu", default=None)  # futures only
 
 
 class _DepthFrame(msgspec.Struct, frozen=True, gc=False):
@@ -127,9 +127,11 @@ _klines: Final = FrameDecoder[tuple[_Kline, ...]](_VENUE, tuple[_Kline, ...])
 
 
 class BinanceFeed:
-    """Binance spot, one combined stream a symbol."""
+    """Binance spot, one combined stream a symbol; the futures say what differs."""
 
     venue = _VENUE
+    rest_path = "/api/v3"
+    snapshot_limit = 5000  # levels a side, the most there is; weighs 250 of 6000 a minute
     snapshot_by_rest = True
     depth: int | None = None
     silence_s = 10.0  # a diff comes every 100 ms while anything changes
@@ -137,7 +139,7 @@ class BinanceFeed:
 
     def stream_url(self, base: str, symbol: str) -> str:
         """Return the combined stream of diffs, trades and best quotes."""
-        name = _spelled(symbol).lower()
+        name = _spelled(self.venue, symbol).lower()
         return f"{base}/stream?streams={name}@depth@100ms/{name}@trade/{name}@bookTicker"
 
     def subscribe(self, symbol: str) -> tuple[str, ...]:  # noqa: ARG002 -- the address names the streams
@@ -150,22 +152,41 @@ class BinanceFeed:
 
     def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
         """Return what a frame says about `symbol`."""
-        if raw.startswith(_depth_begin(symbol)):
-            return _delta(_depth_frame.decode(raw).data, _spelled(symbol), raw)
+        spelled = _spelled(self.venue, symbol)
+        if raw.startswith(_depth_begin(spelled)):
+            return (self.checked(_delta(_depth_frame.decode(raw).data, spelled, raw), raw),)
         frame = _frame.decode(raw)
         if frame.stream is UNSET or frame.data is UNSET:
             return _answer(frame, raw)
         name, _, channel = frame.stream.partition("@")
-        spelled = _spelled(symbol)
         if name.upper() != spelled:
             return ()
         if channel.startswith("depth"):
-            return _delta(_depth.decode(frame.data), spelled, frame.data)
+            return (self.checked(_delta(_depth.decode(frame.data), spelled, frame.data), frame.data),)
         if channel == "trade":
-            return _trades(frame.data, spelled)
+            return self.trades(frame.data, spelled)
         if channel == "bookTicker":
             return _best_quote(frame.data, spelled)
         return _HEARTBEAT
+
+    def checked(self, delta: VenueDelta, raw: bytes | Raw) -> VenueDelta:  # noqa: ARG002 -- the futures quote it
+        """Return the delta if it has all that continuity is judged by."""
+        return delta
+
+    def trades(self, data: Raw, spelled: str) -> Sequence[VenueMessage]:
+        """Return what the stream of trades says."""
+        trade = _trade.decode(data)
+        if trade.symbol != spelled:
+            raise of_another_symbol(spelled, data)
+        return (
+            VenueTrade(
+                trade_id=str(trade.trade_id),
+                price=trade.price,
+                size=trade.size,
+                side="sell" if trade.buyer_is_maker else "buy",
+                venue_ts=trade.trade_ms * NS_PER_MS,
+            ),
+        )
 
     def step(self, position: int | None, delta: VenueDelta) -> Step:
         """Place a delta after the book's id.
@@ -196,7 +217,9 @@ class BinanceFeed:
 
     def snapshot_url(self, base: str, symbol: str) -> str:
         """Return the address of the deepest snapshot."""
-        return f"{base}/api/v3/depth?symbol={_spelled(symbol)}&limit={_SNAPSHOT_LIMIT}"
+        return (
+            f"{base}{self.rest_path}/depth?symbol={_spelled(self.venue, symbol)}&limit={self.snapshot_limit}"
+        )
 
     def parse_snapshot(self, body: bytes) -> VenueSnapshot:
         """Return the snapshot of a REST reply."""
@@ -206,7 +229,7 @@ class BinanceFeed:
     def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
         """Return the address of at most 1000 candles from `since_ts` (ns) on."""
         return (
-            f"{base}/api/v3/klines?symbol={_spelled(symbol)}&interval={interval}"
+            f"{base}{self.rest_path}/klines?symbol={_spelled(self.venue, symbol)}&interval={interval}"
             f"&startTime={since_ts // NS_PER_MS}&limit={_CANDLE_LIMIT}"
         )
 
@@ -224,17 +247,22 @@ class BinanceFeed:
             )
             for kline in _klines.decode(body)
         ]
-        return candles_of(_VENUE, symbol, interval, rows)
+        return candles_of(self.venue, symbol, interval, rows)
 
 
 @lru_cache
-def _spelled(symbol: str) -> str:
-    return venue_of(_VENUE).spell(symbol)
+def _spelled(venue: str, symbol: str) -> str:
+    return venue_of(venue).spell(symbol)
 
 
 @lru_cache
-def _depth_begin(symbol: str) -> bytes:
-    return f'{{"stream":"{_spelled(symbol).lower()}@depth'.encode()
+def _depth_begin(spelled: str) -> bytes:
+    return f'{{"stream":"{spelled.lower()}@depth'.encode()
+
+
+def of_another_symbol(spelled: str, raw: bytes | Raw) -> BadFrameError:
+    """Return the error of a stream that carries another symbol's data."""
+    return bad_frame(_VENUE, f"the stream is of {spelled}, its data of another symbol", raw)
 
 
 def _answer(frame: _Frame, raw: bytes) -> Sequence[VenueMessage]:
@@ -247,41 +275,25 @@ def _answer(frame: _Frame, raw: bytes) -> Sequence[VenueMessage]:
     raise bad_frame(_VENUE, "neither a stream's data nor an answer", raw)
 
 
-def _delta(depth: _Depth, spelled: str, raw: bytes | Raw) -> Sequence[VenueMessage]:
+def _delta(depth: _Depth, spelled: str, raw: bytes | Raw) -> VenueDelta:
     if depth.symbol != spelled:
-        raise bad_frame(_VENUE, f"the stream is of {spelled}, its data of another symbol", raw)
+        raise of_another_symbol(spelled, raw)
     if depth.first > depth.last:
         raise bad_frame(_VENUE, "U is after u", raw)
-    return (
-        VenueDelta(
-            bids=depth.bids,
-            asks=depth.asks,
-            first=depth.first,
-            last=depth.last,
-            venue_ts=depth.event_ms * NS_PER_MS,
-        ),
-    )
-
-
-def _trades(data: Raw, spelled: str) -> Sequence[VenueMessage]:
-    trade = _trade.decode(data)
-    if trade.symbol != spelled:
-        raise bad_frame(_VENUE, f"the stream is of {spelled}, its data of another symbol", data)
-    return (
-        VenueTrade(
-            trade_id=str(trade.trade_id),
-            price=trade.price,
-            size=trade.size,
-            side="sell" if trade.buyer_is_maker else "buy",
-            venue_ts=trade.trade_ms * NS_PER_MS,
-        ),
+    return VenueDelta(
+        bids=depth.bids,
+        asks=depth.asks,
+        first=depth.first,
+        last=depth.last,
+        previous=depth.previous,
+        venue_ts=depth.event_ms * NS_PER_MS,
     )
 
 
 def _best_quote(data: Raw, spelled: str) -> Sequence[VenueMessage]:
     ticker = _book_ticker.decode(data)
     if ticker.symbol != spelled:
-        raise bad_frame(_VENUE, f"the stream is of {spelled}, its data of another symbol", data)
+        raise of_another_symbol(spelled, data)
     return (
         BestQuote(
             sequence=ticker.update_id,

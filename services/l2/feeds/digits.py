@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from services.l2.feeds.feed import VenueDelta, VenueSnapshot
 
 
-CHECKED: Final = 10  # levels a side in Kraken's checksum, whatever the depth
+_KRAKEN_CHECKED: Final = 10  # whatever the depth
 
 
 def digits_of(text: str) -> str:
@@ -31,9 +31,12 @@ class DigitBook:
     ----------
     depth
         Levels a side that the venue maintains; None: all.
+    checked
+        Levels a side under the venue's checksum.
     """
 
-    def __init__(self, depth: int | None) -> None:
+    def __init__(self, depth: int | None, checked: int = _KRAKEN_CHECKED) -> None:
+        self._checked = checked
         self._bids = _DigitSide(depth)
         self._asks = _DigitSide(depth)
 
@@ -48,13 +51,13 @@ class DigitBook:
         self._bids.apply(message.bids, message.bid_digits, sign=1)
         self._asks.apply(message.asks, message.ask_digits, sign=-1)
 
-    def bids(self, n: int = CHECKED) -> tuple[str, ...]:
-        """Return the digits of the best `n` bids, best first."""
-        return self._bids.top(n)
+    def bids(self, n: int | None = None) -> tuple[str, ...]:
+        """Return the digits of the best `n` bids, best first; by default of those under the checksum."""
+        return self._bids.top(self._checked if n is None else n)
 
-    def asks(self, n: int = CHECKED) -> tuple[str, ...]:
-        """Return the digits of the best `n` asks, best first."""
-        return self._asks.top(n)
+    def asks(self, n: int | None = None) -> tuple[str, ...]:
+        """Return the digits of the best `n` asks, best first; by default of those under the checksum."""
+        return self._asks.top(self._checked if n is None else n)
 
 
 class _DigitSide:

@@ -36,6 +36,7 @@ class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bid_digits: tuple[str, ...] = ()  # per level what the checksum is made of; empty where there is none
     ask_digits: tuple[str, ...] = ()
     venue_ts: int | None = None
+    verified: bool = True  # whether ids or checksums will show what is lost after it
 
 
 class VenueDelta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -45,6 +46,7 @@ class VenueDelta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     asks: tuple[Level, ...]
     first: int | None = None  # first and last venue id inside, where the venue has ids
     last: int | None = None
+    previous: int | None = None  # last venue id of the delta before, where the venue says it
     checksum: int | None = None  # of the book after this message
     bid_digits: tuple[str, ...] = ()
     ask_digits: tuple[str, ...] = ()
@@ -136,7 +138,7 @@ class Feed(Protocol):
         """Return what keeps the digits of a book's levels; None where the venue has no checksum."""
 
     def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
-        """Return the venue's checksum of a book from the digits of its levels, best first (10 or fewer)."""
+        """Return the venue's checksum of a book from the digits of its levels, best first."""
 
     def snapshot_url(self, base: str, symbol: str) -> str:
         """Return the REST address of the snapshot."""

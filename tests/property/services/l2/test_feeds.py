@@ -15,6 +15,7 @@ from services.l2.feeds import FEEDS
 from services.l2.feeds.feed import (
     BadFrameError,
     BestQuote,
+    FrameNumber,
     VenueDelta,
     VenueSnapshot,
     VenueTrade,
@@ -47,6 +48,83 @@ FRAMES: dict[str, tuple[str, ...]] = {
         '[[1499040000000,"0.0163","0.8","0.0157","0.0157","148976.1",1499644799999,"2434.1",308,"1756.8","28.4","0"]]',
         '{"error":{"code":2,"msg":"Invalid request"},"id":1}',
     ),
+    "binance-usdm": (
+        (
+            '{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1723161256352,"T":1723161256352,"s":"BTCUSDT",'
+            '"U":5123107837801,"u":5123107842679,"pu":5123107837557,"b":[["55620.20","0.000"]],"a":[["61800.30","2.305"]]}}'
+        ),
+        (
+            '{"stream":"btcusdt@trade","data":{"e":"trade","E":1723161256322,"T":1723161256322,"s":"BTCUSDT","t":5266583935,'
+            '"p":"61800.30","q":"0.006","X":"MARKET","m":false}}'
+        ),
+        (
+            '{"lastUpdateId":5123107852948,"E":1723161256501,"T":1723161256493,"bids":[["61800.20","2.909"]],'
+            '"asks":[["61800.30","0.696"]]}'
+        ),
+    ),
+    "binance-coinm": (
+        (
+            '{"stream":"btcusdt_perp@depth@100ms","data":{"e":"depthUpdate","E":1723161257460,"T":1723161257451,'
+            '"s":"BTCUSDT_PERP","ps":"BTCUSDT","U":1007198631580,"u":1007198631835,"pu":1007198631565,'
+            '"b":[["61777.6","0"]],"a":[["61801.4","293"]]}}'
+        ),
+        (
+            '{"stream":"btcusdt_perp@bookTicker","data":{"u":1007198632021,"e":"bookTicker","s":"BTCUSDT_PERP",'
+            '"ps":"BTCUSDT","b":"61804.7","B":"35","a":"61804.8","A":"1645","T":1723161257465,"E":1723161257476}}'
+        ),
+    ),
+    "bitstamp": (
+        (
+            '{"data":{"timestamp":"1641343691","microtimestamp":"1641343691244908","bids":[["1.15979","993.02588113"]],'
+            '"asks":[["1.16601","0.00000000"]]},"channel":"diff_order_book_btcusdt","event":"data"}'
+        ),
+        (
+            '{"data":{"id":216000477,"timestamp":"1641343699","amount":0.0792,"amount_str":"0.07920000","price":3805.44,'
+            '"price_str":"3805.44","type":0,"microtimestamp":"1641343699596000","buy_order_id":1443875737346049,'
+            '"sell_order_id":1443875731320832},"channel":"live_trades_btcusdt","event":"trade"}'
+        ),
+        '{"timestamp":"1641343695","microtimestamp":"1641343695572693","bids":[["0.14695","4567.4"]],"asks":[["0.15","1"]]}',
+        '{"data":{"pair":"BTC/USDT","ohlc":[{"timestamp":"1640995200","open":"9","high":"12","low":"9","close":"11","volume":"5.5"}]}}',
+        '{"event":"bts:error","channel":"","data":{"code":null,"message":"Incorrect JSON format."}}',
+    ),
+    "coinbase": (
+        (
+            '{"channel":"l2_data","timestamp":"2026-08-09T21:05:48.505350477Z","sequence_num":14,"events":[{"type":"update",'
+            '"product_id":"BTC-USDT","updates":[{"side":"bid","event_time":"2026-08-09T21:05:48.210883Z","price_level":"65062.5",'
+            '"new_quantity":"0.00583"},{"side":"offer","event_time":"x","price_level":"65083.67","new_quantity":"0"}]}]}'
+        ),
+        (
+            '{"channel":"l2_data","timestamp":"2026-08-09T21:05:48.48Z","sequence_num":13,"events":[{"type":"snapshot",'
+            '"product_id":"BTC-USDT","updates":[{"side":"bid","event_time":"x","price_level":"65083.66","new_quantity":"0.2"}]}]}'
+        ),
+        (
+            '{"channel":"market_trades","timestamp":"2026-08-09T21:05:49.25Z","sequence_num":50,"events":[{"type":"update",'
+            '"trades":[{"product_id":"BTC-USDT","trade_id":"1068572092","price":"65083.66","size":"0.00171442",'
+            '"time":"2026-08-09T21:05:49.205817Z","side":"BUY"}]}]}'
+        ),
+        '{"channel":"subscriptions","timestamp":"2026-08-09T21:05:48Z","sequence_num":2,"events":[{"subscriptions":{}}]}',
+        '{"candles":[{"start":"60","low":"9","high":"12","open":"10","close":"11","volume":"5.5"}]}',
+        '{"type":"error","message":"Failed to subscribe","reason":"no"}',
+    ),
+    "bybit": (
+        (
+            '{"topic":"orderbook.50.BTCUSDT","ts":1787612486196,"type":"delta","data":{"s":"BTCUSDT","b":[["78713","0.5"]],'
+            '"a":[["78716.8","0"],["78717.8","0.024673"]],"u":217107087,"seq":113099229662},"cts":1787612486194}'
+        ),
+        (
+            '{"topic":"orderbook.50.BTCUSDT","ts":1787612486096,"type":"snapshot","data":{"s":"BTCUSDT",'
+            '"b":[["78715","1.271882"]],"a":[["78715.1","0.0297"]],"u":1,"seq":113099229623},"cts":1787612486091}'
+        ),
+        (
+            '{"topic":"publicTrade.BTCUSDT","ts":1786310822606,"type":"snapshot","data":[{"i":"2290000001189048101",'
+            '"T":1786310822605,"p":"65140.5","v":"0.002705","S":"Buy","seq":112488547164,"s":"BTCUSDT","BT":false}]}'
+        ),
+        '{"success":false,"ret_msg":"args size >10","conn_id":"d9avrao7pl3bpiuoku0g-7tmms","op":"subscribe"}',
+        (
+            '{"retCode":0,"retMsg":"OK","result":{"category":"spot","symbol":"BTCUSDT","list":[["1670608800000","17071",'
+            '"17073","17027","17055.5","2.68611","45818.7"]]},"retExtInfo":{},"time":1672025956592}'
+        ),
+    ),
     "kraken": (
         (
             '{"channel":"book","type":"update","data":[{"symbol":"BTC/USDT","bids":[{"price":78858.8,"qty":0.00000000}],"asks":['
@@ -71,6 +149,33 @@ FRAMES: dict[str, tuple[str, ...]] = {
         '[464,{"as":[["56218.30000","0.00012000","1618678132.123456"]],"bs":[]},"book-1000","XBT/USDT"]',
         '[0,[["5541.20000","0.15850568","1534614057.321597","s","l",""]],"trade","XBT/USDT"]',
         '{"channelID":464,"event":"subscriptionStatus","pair":"XBT/USDT","status":"subscribed"}',
+    ),
+    "okx": (
+        (
+            '{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[["78925","0","0","0"]],'
+            '"bids":[["78717.4","0.16678032","0","5"]],"ts":"1787612486307","checksum":0,"seqId":80274874887,'
+            '"prevSeqId":80274874876}]}'
+        ),
+        (
+            '{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"snapshot","data":[{"asks":[["8476.98","415","0",'
+            '"13"]],"bids":[],"ts":"1597026383085","checksum":0,"prevSeqId":-1,"seqId":123456}]}'
+        ),
+        (
+            '{"arg":{"channel":"trades","instId":"BTC-USDT"},"data":[{"instId":"BTC-USDT","tradeId":"130639474",'
+            '"px":"42219.9","sz":"0.12060306","side":"buy","ts":"1630048897897","count":"3","seqId":1234}]}'
+        ),
+        '{"event":"error","code":"60012","msg":"Invalid request","connId":"a4d3ae55"}',
+        '{"code":"0","msg":"","data":[["1597026383085","3.7","3.8","3.6","3.7","84.2","22.6","12.6","1"]]}',
+    ),
+    "okx-v5-2022": (
+        (
+            '{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[["30249.4","0","0","0"]],'
+            '"bids":[["30182.6","0.452","0","1"]],"ts":"1652459225464","checksum":-914047754}]}'
+        ),
+        (
+            '{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"snapshot","data":[{"asks":[["30249.4","1","0","2"]],'
+            '"bids":[],"ts":"1652459225464","checksum":47640993}]}'
+        ),
     ),
 }
 
@@ -165,6 +270,8 @@ def check(messages: Iterable[VenueMessage]) -> None:
             case BestQuote():
                 assert sane(*message.bid)
                 assert sane(*message.ask)
+            case FrameNumber():
+                assert 0 <= message.number < INT64
             case _:
                 pass
         if isinstance(message, VenueDelta):
@@ -201,5 +308,6 @@ def test_any_bytes_are_bad_frames_at_worst(raw: bytes) -> None:
 
 @pytest.mark.parametrize("venue", sorted(FRAMES))
 def test_the_frames_that_are_mutated_are_read_as_they_are(venue: str) -> None:
-    (delta,) = FEEDS[venue].parse(FRAMES[venue][0].encode(), SYMBOL)
+    *numbers, delta = FEEDS[venue].parse(FRAMES[venue][0].encode(), SYMBOL)
+    assert all(isinstance(number, FrameNumber) for number in numbers)
     assert isinstance(delta, VenueDelta)

@@ -7,13 +7,25 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from libs.common.events import BookHealth, BookState, BookTop, Features, IdempotentReply, Subscribed
+from libs.common.events import (
+    BookDelta,
+    BookHealth,
+    BookSnapshot,
+    BookState,
+    BookTop,
+    Features,
+    IdempotentReply,
+    Subscribed,
+)
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
 from services.gateway.answers import ReadyAnswer
 from services.gateway.api import Parts, create_api
+from services.gateway.as_of import Row
+from services.gateway.book_log import Chunk
 from services.gateway.books import Books
 from services.gateway.commands import Changes, Commands
 from services.gateway.edge import Edge
+from services.gateway.past_books import PastBooks
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream import Hub
 from services.gateway.traffic import Traffic
@@ -25,7 +37,7 @@ if TYPE_CHECKING:
     from starlette.types import Message
 
     from libs.common.cloudevents import Headers
-    from libs.common.events import Event
+    from libs.common.events import Event, Level
     from libs.common.kafka import Record, Undecodable
     from libs.common.topics import Topic
     from services.gateway.sse import Start
@@ -74,6 +86,41 @@ def a_book_health(state: BookState = BookState.LIVE, ts: int = NOW, **changes: A
         "checksum_failures": 3,
     }
     return BookHealth(**fields | changes)
+
+
+def a_keyframe_row(
+    ms: int, epoch: int, seq: int, bids: Mapping[float, float], asks: Mapping[float, float], **changes: Any
+) -> Row:
+    fields: dict[str, Any] = {
+        "venue": "binance",
+        "symbol": "BTC-USDT",
+        "epoch": epoch,
+        "seq": seq,
+        "venue_seq": None,
+        "bids": tuple(sorted(bids.items(), reverse=True)),
+        "asks": tuple(sorted(asks.items())),
+        "venue_ts": None,
+        "received_ts": ms * 1_000_000,
+        "reason": "keyframe",
+    }
+    return Row(ms, BookSnapshot(**fields | changes))
+
+
+def a_delta_row(
+    ms: int, epoch: int, seq: int, bids: Iterable[Level] = (), asks: Iterable[Level] = (), **changes: Any
+) -> Row:
+    fields: dict[str, Any] = {
+        "venue": "binance",
+        "symbol": "BTC-USDT",
+        "epoch": epoch,
+        "seq": seq,
+        "venue_seq": None,
+        "bids": tuple(bids),
+        "asks": tuple(asks),
+        "venue_ts": None,
+        "received_ts": ms * 1_000_000,
+    }
+    return Row(ms, BookDelta(**fields | changes))
 
 
 class Answer(NamedTuple):
@@ -155,6 +202,37 @@ class _Scripted:
         return await self._queue.get()
 
 
+class InMemoryLog:
+    """A partition with one book's rows in it, and None where another book's record stands."""
+
+    def __init__(self, rows: Iterable[tuple[int, Row | None]] = (), begin: int = 0, chunk: int = 3) -> None:
+        self._records = list(rows)  # timestamp and row, from offset 0 on
+        self._size = chunk
+        self.begin = begin
+        self.end = len(self._records)
+        self.reads: list[int] = []  # offsets
+        self.held = asyncio.Event()  # a chunk comes once this is set
+        self.held.set()
+        self.asked = asyncio.Semaphore(0)  # released whenever a chunk is asked for
+
+    async def offset_at(self, timestamp_ms: int) -> int:
+        later = (
+            offset
+            for offset, (timestamp, _) in enumerate(self._records)
+            if offset >= self.begin and timestamp >= timestamp_ms
+        )
+        return next(later, self.end)
+
+    async def chunk(self, position: int, stop: int) -> Chunk:
+        self.asked.release()
+        await self.held.wait()
+        assert self.begin <= position < stop <= self.end
+        upto = min(position + self._size, self.end)
+        self.reads += range(position, upto)
+        rows = [row for _, row in self._records[position : min(upto, stop)] if row is not None]
+        return Chunk(rows, upto - position, upto)
+
+
 class World:
     """The gateway's app, its clock, and hands on everything around it."""
 
@@ -165,8 +243,10 @@ class World:
         self.changes = Changes()
         self.writer = Loopback(self)
         self.script = Script()
+        self.logs: dict[bytes, InMemoryLog] = {}
         self.books = Books(self.views)
         self.commands = Commands(self.settings, self.views, self.changes, self.writer, lambda: self.now)
+        self.past_books = PastBooks(self.settings, self.views, self._open_log, self._clock)
         self.hub = Hub(self.settings, self.script.open)
         self.traffic = Traffic()
         self._offsets = 0
@@ -175,7 +255,13 @@ class World:
                 view.begin({0: 0})
         self.api = create_api(
             Parts(
-                self.books, self.commands, self.hub, self._readiness, lambda: (b"", "text/plain"), self._clock
+                self.books,
+                self.past_books,
+                self.commands,
+                self.hub,
+                self._readiness,
+                lambda: (b"", "text/plain"),
+                self._clock,
             ),
             self._lifespan,
         )
@@ -228,6 +314,10 @@ class World:
 
     def _clock(self) -> int:
         return self.now
+
+    @asynccontextmanager
+    async def _open_log(self, key: bytes) -> AsyncIterator[InMemoryLog]:
+        yield self.logs.setdefault(key, InMemoryLog())
 
     def _readiness(self) -> ReadyAnswer:
         self.views.require_ready()

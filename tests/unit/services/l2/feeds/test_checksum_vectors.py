@@ -1,7 +1,7 @@
-"""All 17 recorded checksum vectors: Kraken's through the product, the others by a derivation of their own.
+"""All 17 recorded checksum vectors: Kraken's and OKX's through the product, the others by formulas.
 
-OKX (before 2026-06), OKCoin and Bitfinex have no feed with a checksum here; their formulas stand below as the
-venues documented them, so that the vectors stay proven.
+OKCoin and Bitfinex have no feed here; theirs stand below as the venues documented them, so that the vectors
+stay proven.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def interleaved(vector: dict[str, Any], bid: Any, ask: Any) -> str:
 
 
 def plain(level: list[str]) -> str:
-    """OKX: price and size as on the wire."""
+    """OKX and OKCoin: price and size as on the wire."""
     return f"{level[0]}:{level[1]}"
 
 
@@ -65,6 +65,11 @@ def checksum(vector: dict[str, Any]) -> int:
     if venue in {"kraken_v1", "kraken_v2"}:
         feed = FEEDS["kraken" if venue == "kraken_v2" else "kraken-v1"]
         return feed.checksum(kraken_digits(vector["bids"]), kraken_digits(vector["asks"]))
+    if venue == "okx_pre_2026_06":
+        bids, asks = ([plain(level) for level in vector[side][:25]] for side in ("bids", "asks"))
+        signed = FEEDS["okx-v5-2022"].checksum(bids, asks)
+        assert signed == vector["crc32_signed"]
+        return signed % 2**32
     if venue == "bitfinex_P0":
         return crc32(interleaved(vector, javascript_bid, javascript_ask).encode())
     return crc32(interleaved(vector, plain, plain).encode())

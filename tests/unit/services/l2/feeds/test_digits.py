@@ -64,3 +64,9 @@ def test_loading_forgets_what_was_there() -> None:
 def test_a_level_without_its_digits_is_refused() -> None:
     with pytest.raises(ValueError, match="shorter"):
         a_digit_book().apply(VenueDelta(bids=((9.0, 1.0),), asks=()))
+
+
+def test_without_a_number_those_under_the_checksum_are_given() -> None:
+    book = DigitBook(None, checked=1)
+    book.load(a_snapshot())
+    assert (book.bids(), book.asks()) == (("9",), ("10",))

@@ -1,0 +1,164 @@
+"""Streams to Kafka: each partition has a lane, in which records wait and go out as whole batches.
+
+A record costs its encoding and a place in a batch, but no task and no future of its own, and it waits as
+bytes. A lane has one batch on its way and makes the next one of all that came meanwhile; so batches grow
+with the load by themselves, and no lane waits for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
+
+from libs.common.codec import encode
+from libs.common.dead_letters import dead_letter
+from libs.common.kafka import STOP_S, Publisher, UnsentError, partition_of
+from libs.common.topics import DEAD_LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from libs.common.cloudevents import Headers
+    from libs.common.events import Event
+    from libs.common.settings import ServiceSettings
+    from libs.common.topics import Topic
+
+NS_PER_MS: Final = 1_000_000
+
+_Waiting: TypeAlias = "tuple[int, bytes, bytes | None, int, Headers]"
+"""When it was posted (ns UTC), key, value, timestamp (ms UTC), headers."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    topic: str
+    partition: int
+    records: deque[_Waiting] = field(default_factory=deque)  # not acknowledged, oldest first
+    serving: asyncio.Task[None] | None = None
+
+
+class StreamPublisher(Publisher):
+    """A `Publisher` that also takes records without waiting, in order per partition.
+
+    Parameters
+    ----------
+    topics
+        Those posted to; they exist already.
+    most_waiting
+        Records without acknowledgement that make it `full`; then callers owe it to wait for `room`.
+    """
+
+    def __init__(
+        self, settings: ServiceSettings, topics: Sequence[Topic], most_waiting: int, *, compress: bool = True
+    ) -> None:
+        super().__init__(settings, compress=compress)
+        self.waiting = 0
+        self._most_waiting = most_waiting
+        self._topics = (*topics, DEAD_LETTERS)
+        self._lanes: dict[str, list[_Lane]] = {}  # by topic; one a partition
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        try:
+            for topic in self._topics:
+                count = len(await self._producer.partitions_for(topic.name))
+                self._lanes[topic.name] = [_Lane(topic.name, number) for number in range(count)]
+        except BaseException as error:
+            await super().__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Wait for what is under way, unless the context failed: then nothing more may be said."""
+        serving = self._serving()
+        if serving and error is None:
+            await asyncio.wait(serving, timeout=STOP_S)
+        for task in serving:
+            task.cancel()
+        await super().__aexit__(kind, error, traceback)
+        if self.waiting and error is None:
+            raise UnsentError(f"{self.waiting} records were not acknowledged in {STOP_S} s")
+
+    def post(self, topic: Topic, key: bytes, event: Event | None, ts: int) -> None:
+        """Put a record into its lane; None is a tombstone. `ts` (ns UTC) is the event's own time."""
+        self._put(topic.name, key, None if event is None else encode(event), ts // NS_PER_MS, ())
+
+    def post_dead_letter(self, key: bytes, raw: bytes, reason: str, source: str, ts: int) -> None:
+        """Put bytes that are no message into the lane of the dead letters; see `Publisher.dead_letter`."""
+        letter_key, value, headers = dead_letter(key, raw, reason, source)
+        self._put(DEAD_LETTERS.name, letter_key, value, ts // NS_PER_MS, headers)
+
+    @property
+    def full(self) -> bool:
+        """Whether callers should wait for `room`."""
+        return not self._room.is_set()
+
+    async def room(self) -> None:
+        """Wait until half of what may wait has left."""
+        await self._room.wait()
+
+    async def flush(self) -> None:
+        """Wait until all records handed over are acknowledged or failed."""
+        while serving := self._serving():
+            await asyncio.wait(serving)
+        await super().flush()
+
+    def lag_ns(self, now: int) -> int:
+        """Return the age (ns) of the oldest record that Kafka has not acknowledged, 0 without any."""
+        posted = [lane.records[0][0] for lanes in self._lanes.values() for lane in lanes if lane.records]
+        return max(0, now - min(posted)) if posted else 0
+
+    def _serving(self) -> list[asyncio.Task[None]]:
+        return [lane.serving for lanes in self._lanes.values() for lane in lanes if lane.serving]
+
+    def _put(self, topic: str, key: bytes, value: bytes | None, timestamp_ms: int, headers: Headers) -> None:
+        lanes = self._lanes[topic]
+        lane = lanes[partition_of(key, len(lanes))]
+        lane.records.append((time.time_ns(), key, value, timestamp_ms, headers))
+        self.sent += 1
+        self.waiting += 1
+        if self.waiting >= self._most_waiting:
+            self._room.clear()
+        if lane.serving is None and self._failure is None:
+            lane.serving = asyncio.get_running_loop().create_task(self._serve(lane))
+            lane.serving.add_done_callback(self._served)
+
+    async def _serve(self, lane: _Lane) -> None:
+        """Send what waits, batch after batch, until the lane is empty or a batch fails."""
+        try:
+            while lane.records and self._failure is None:
+                await self._send_batch(lane)
+        finally:
+            lane.serving = None
+
+    async def _send_batch(self, lane: _Lane) -> None:
+        batch = self._producer.create_batch()
+        count = 0
+        for _, key, value, timestamp_ms, headers in lane.records:
+            if batch.append(timestamp=timestamp_ms, key=key, value=value, headers=list(headers)) is None:
+                break  # it is full
+            count += 1
+        batch.close()
+        await (await self._producer.send_batch(batch, lane.topic, partition=lane.partition))
+        for _ in range(count):
+            lane.records.popleft()
+        self.acked += count
+        self.waiting -= count
+        if self.waiting <= self._most_waiting // 2:
+            self._room.set()
+
+    def _served(self, serving: asyncio.Task[None]) -> None:
+        error = None if serving.cancelled() else serving.exception()
+        if error is not None and self._failure is None:
+            self._failure = error
+            if not self.failed.done():
+                self.failed.set_exception(error)
+                self.failed.exception()  # raised by __aexit__ too: unawaited, it needs no second complaint

@@ -1,0 +1,194 @@
+"""`PastBooks`: reads as much of a book's log as a moment needs, within limits of its own.
+
+A shell: it waits on the loop's clock, and lets other requests run after every few records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from aiokafka.errors import KafkaError
+
+from libs.common.events import BookSnapshot, BookState
+from services.gateway.answers import NS_PER_MS, NS_PER_S, encode
+from services.gateway.as_of import (
+    NotKnownThenError,
+    PastBook,
+    Retained,
+    Rewind,
+    answer_as_of,
+    known_as_of,
+)
+from services.gateway.book_log import CHUNK
+from services.gateway.problems import TOO_MANY, ProblemError, not_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from services.gateway.book_log import BookLog, Chunk
+    from services.gateway.books import BookId
+    from services.gateway.settings import GatewaySettings
+    from services.gateway.views import GatewayViews
+
+AHEAD_MS: Final = 1_000  # a caller's clock may be ahead of ours by this much
+
+
+OpenLog: TypeAlias = "Callable[[bytes], AbstractAsyncContextManager[BookLog]]"
+
+
+class _TooLongError(Exception):
+    """More records than one request may read."""
+
+
+class _Reading:
+    """One request's way through a log."""
+
+    def __init__(self, log: BookLog, max_records: int, look_back_ms: int) -> None:
+        self.log = log
+        self.records = 0
+        self._max_records = max_records
+        self._look_back_ms = look_back_ms
+
+    async def rewind(self, at_ms: int) -> Rewind:
+        """Return what the log says of a moment: look back twice as far until there is a keyframe.
+
+        It looks ahead as far as it first looked back: l2 says something of a LIVE book within that time.
+        """
+        log, back_ms = self.log, self._look_back_ms
+        stop = await log.offset_at(at_ms + back_ms)
+        first = await self._offset_before(at_ms, back_ms)
+        rewind = Rewind(at_ms)
+        await self._feed(rewind, first, stop)
+        while not rewind.has_keyframe and first > log.begin:
+            back_ms *= 2
+            stop, first = first, await self._offset_before(at_ms, back_ms)
+            earlier = Rewind(at_ms)
+            await self._feed(earlier, first, stop)
+            earlier.extend(rewind)
+            rewind = earlier
+        return rewind
+
+    async def first_keyframe_ms(self) -> int | None:
+        """Return the timestamp of the oldest keyframe, None if there is none."""
+        position = self.log.begin
+        while position < self.log.end:
+            chunk = await self._chunk(position, self.log.end)
+            position = chunk.position
+            for row in chunk.rows:
+                if isinstance(row.event, BookSnapshot):
+                    return row.timestamp_ms
+        return None
+
+    async def _offset_before(self, at_ms: int, back_ms: int) -> int:
+        return self.log.begin if back_ms >= at_ms else await self.log.offset_at(at_ms - back_ms)
+
+    async def _feed(self, rewind: Rewind, first: int, stop: int) -> None:
+        position = first
+        while position < stop:
+            chunk = await self._chunk(position, stop)
+            position = chunk.position
+            if any(rewind.take(row) for row in chunk.rows):
+                return
+
+    async def _chunk(self, position: int, stop: int) -> Chunk:
+        chunk = await self.log.chunk(position, stop)
+        self.records += chunk.records
+        if self.records > self._max_records:
+            raise _TooLongError
+        await asyncio.sleep(0)
+        return chunk
+
+
+class PastBooks:
+    """The answers of `GET /api/l2/{venue}/{symbol}?at=`."""
+
+    def __init__(
+        self, settings: GatewaySettings, views: GatewayViews, open_log: OpenLog, clock: Callable[[], int]
+    ) -> None:
+        self._settings = settings
+        self._views = views
+        self._open_log = open_log
+        self._clock = clock  # int ns UTC
+        self._silence_ns = round(settings.l2_silence_s * NS_PER_S)
+        self.rebuilding = 0
+        self.records = 0  # read since the start
+
+    async def body(self, book: BookId, depth: int, at_ms: int) -> bytes:
+        """Return the top `depth` levels of a book as it was at `at_ms` (ms since 1970 UTC).
+
+        Raises
+        ------
+        ProblemError
+            404 if the book is not known for that moment, 503 while the views are behind or Kafka is away, or
+            if a limit on rebuilds, records or time is reached.
+        """
+        self._views.require_ready()
+        limit, seconds = self._settings.as_of_max_rebuilds, self._settings.as_of_timeout_s
+        if self.rebuilding >= limit:
+            raise ProblemError(
+                TOO_MANY, f"{limit} books are being rebuilt, the most allowed.", retry_after_s=1
+            )
+        self.rebuilding += 1
+        try:
+            async with asyncio.timeout(seconds), self._open_log(book.key) as log:
+                return await self._rebuilt(log, book, depth, at_ms)
+        except TimeoutError as error:
+            late = f"The log was not read within {seconds:g} s."
+            raise ProblemError(TOO_MANY, late, retry_after_s=1) from error
+        except KafkaError as error:
+            raise not_ready(f"Kafka does not answer: {type(error).__name__}.") from error
+        finally:
+            self.rebuilding -= 1
+
+    async def _rebuilt(self, log: BookLog, book: BookId, depth: int, at_ms: int) -> bytes:
+        settings = self._settings
+        max_records = settings.as_of_max_records
+        reading = _Reading(log, max_records, round(settings.as_of_look_back_s * 1000))
+        try:
+            if at_ms > self._now_ms() + AHEAD_MS:
+                what = f"{at_ms} is in the future"
+                raise await self._out_of_range(reading, book, what)
+            rewind = await reading.rewind(at_ms)
+            if not rewind.has_keyframe:
+                what = f"{at_ms} is before all that is kept of {book.venue} {book.symbol}"
+                raise await self._out_of_range(reading, book, what)
+        except _TooLongError:
+            long = f"The moment needs more than {max_records} records of the log."
+            raise ProblemError(TOO_MANY, long, retry_after_s=1) from None
+        finally:
+            self.records += reading.records
+        past = PastBook()
+        for number, row in enumerate(rewind.rows):
+            past.follow(row)
+            if number % CHUNK == 0:
+                await asyncio.sleep(0)
+        health = self._views.healths.items.get(book.key)
+        known = known_as_of(book, past, rewind.following, health, at_ms, self._silence_ns)
+        return encode(answer_as_of(*known, at_ms, depth))
+
+    async def _out_of_range(self, reading: _Reading, book: BookId, what: str) -> NotKnownThenError:
+        """Return the problem with the range there is, without it if that takes too long to find."""
+        try:
+            retained = await self._retained(reading, book)
+        except _TooLongError:
+            return NotKnownThenError(f"{what}.")
+        if retained is None:
+            return NotKnownThenError(f"{what}; nothing of {book.venue} {book.symbol} is kept.")
+        return NotKnownThenError(
+            f"{what}; it is kept from {retained.from_} to {retained.to}.", retained=retained
+        )
+
+    async def _retained(self, reading: _Reading, book: BookId) -> Retained | None:
+        oldest = await reading.first_keyframe_ms()
+        if oldest is None:
+            return None
+        now_ms = self._now_ms()
+        if self._views.shown(book.key, self._clock()).state is BookState.LIVE:
+            return Retained(from_=oldest, to=now_ms)
+        newest = (await reading.rewind(now_ms)).rows
+        return Retained(from_=oldest, to=newest[-1].timestamp_ms if newest else oldest)
+
+    def _now_ms(self) -> int:
+        return self._clock() // NS_PER_MS

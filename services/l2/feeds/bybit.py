@@ -1,0 +1,282 @@
+"""Bybit v5 spot: snapshot in band, then deltas counted by ``u`` within their topic.
+
+Source: github.com/bybit-exchange/docs, `v5/websocket/public/{orderbook,trade}.mdx`, `v5/ws/connect.mdx` and
+`v5/market/kline.mdx`, 2026-07-24.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from libs.common.instruments import venue_of
+from services.l2.feeds.feed import (
+    Acknowledged,
+    Heartbeat,
+    Refused,
+    Step,
+    VenueDelta,
+    VenueSnapshot,
+    VenueTrade,
+)
+from services.l2.feeds.frames import (
+    NS_PER_MS,
+    Changes,
+    EpochMs,
+    FrameDecoder,
+    Id,
+    Price,
+    Quantity,
+    Size,
+    bad_frame,
+)
+from services.l2.feeds.ohlc import OhlcRow, candles_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libs.common.events import Candle
+    from services.l2.feeds.digits import DigitBook
+    from services.l2.feeds.feed import Interval, VenueMessage
+
+_VENUE: Final = "bybit"
+_LIVE_DEPTH: Final = 50
+_DEPTHS: Final = frozenset({50, 200, 1000})  # one level comes as snapshots only
+_RESTARTED: Final = 1  # the `u` of a book after a restart of the service
+_CANDLE_LIMIT: Final = 1000  # the most there is
+_INTERVALS: Final = {"1m": ("1", 60_000), "1d": ("D", 86_400_000)}  # spelling, ms; days open at 00:00 UTC
+_SIDES: Final[dict[str, Literal["buy", "sell"]]] = {"Buy": "buy", "Sell": "sell"}
+_HEARTBEAT: Final = (Heartbeat(),)
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    """Any frame: a topic's data, or the answer to a request."""
+
+    topic: str | UnsetType = UNSET
+    op: str | UnsetType = UNSET
+    success: bool = True
+    ret_msg: str = ""
+
+
+class _Book(msgspec.Struct, frozen=True, gc=False):
+    name: str = field(name="s")
+    bids: Changes = field(name="b")
+    asks: Changes = field(name="a")
+    update_id: Id = field(name="u")
+
+
+class _BookFrame(msgspec.Struct, frozen=True, gc=False):
+    topic: str
+    type: Literal["snapshot", "delta"]
+    sent_ms: EpochMs = field(name="ts")
+    data: _Book
+    matched_ms: EpochMs | UnsetType = field(name="cts", default=UNSET)  # not there before 2024
+
+
+class _Trade(msgspec.Struct, frozen=True, gc=False):
+    name: str = field(name="s")
+    trade_id: Annotated[str, Meta(min_length=1, max_length=64)] = field(name="i")
+    matched_ms: EpochMs = field(name="T")
+    price: Price = field(name="p")
+    size: Quantity = field(name="v")
+    side: Literal["Buy", "Sell"] = field(name="S")  # of the taker
+
+
+class _Trades(msgspec.Struct, frozen=True):
+    data: tuple[_Trade, ...]
+
+
+class _CandleRow(msgspec.Struct, frozen=True, array_like=True):
+    open_ms: EpochMs
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Size  # base units, for spot
+
+
+class _Candles(msgspec.Struct, frozen=True):
+    rows: tuple[_CandleRow, ...] = field(name="list", default=())
+
+
+class _CandleReply(msgspec.Struct, frozen=True):
+    code: int = field(name="retCode")
+    said: str = field(name="retMsg", default="")
+    result: _Candles = _Candles()
+
+
+_frame: Final = FrameDecoder[_Frame](_VENUE, _Frame)
+_book_frame: Final = FrameDecoder[_BookFrame](_VENUE, _BookFrame)
+_trades: Final = FrameDecoder[_Trades](_VENUE, _Trades)
+_candles: Final = FrameDecoder[_CandleReply](_VENUE, _CandleReply)
+
+
+class BybitFeed:
+    """Bybit spot, the topics ``orderbook.<depth>`` and ``publicTrade``.
+
+    The linear market has the same topics at another address, so that only the address tells them apart.
+
+    Parameters
+    ----------
+    depth
+        Levels a side: 50 (every 20 ms), 200 (100 ms) or 1000 (200 ms). Books of another depth than 50 are
+        another topic with another counter, and so have a venue id of their own, like ``bybit-200``.
+
+    Raises
+    ------
+    ValueError
+        If the venue has no deltas of this depth.
+    """
+
+    snapshot_by_rest = False  # the REST book's id belongs to the topic of 1000 levels only
+    silence_s = 25.0  # a pong comes at least every 20 s
+    ping_interval_s: float | None = 20.0  # "send the ping heartbeat packet every 20 seconds", connect.mdx
+
+    def __init__(self, depth: int = _LIVE_DEPTH) -> None:
+        if depth not in _DEPTHS:
+            raise ValueError(f"bybit has no deltas of {depth} levels; there are {sorted(_DEPTHS)}")
+        self.venue = _VENUE if depth == _LIVE_DEPTH else f"{_VENUE}-{depth}"
+        self.depth: int | None = depth  # the server itself deletes what leaves the window
+        self._book_topic = f"orderbook.{depth}."
+        self._book_start = f'{{"topic":"{self._book_topic}'.encode()  # how the frame that comes most begins
+
+    def stream_url(self, base: str, symbol: str) -> str:  # noqa: ARG002 -- one address for all symbols
+        """Return the address of the spot market."""
+        return f"{base}/v5/public/spot"
+
+    def subscribe(self, symbol: str) -> tuple[str, ...]:
+        """Return the subscription to book and trades; ten topics in one request are the most."""
+        name = _spelled(symbol)
+        args = [f"{self._book_topic}{name}", f"publicTrade.{name}"]
+        return (msgspec.json.encode({"op": "subscribe", "args": args}).decode(),)
+
+    def ping(self) -> str:
+        """Return the JSON ping."""
+        return '{"op":"ping"}'
+
+    def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
+        """Return what a frame says about `symbol`."""
+        name = _spelled(symbol)
+        if raw.startswith(self._book_start):
+            return self._book_messages(raw, name)
+        frame = _frame.decode(raw)
+        if frame.topic is UNSET:
+            return _answer(frame, raw)
+        if frame.topic.startswith(self._book_topic):
+            return self._book_messages(raw, name)
+        if frame.topic == f"publicTrade.{name}":
+            return [_trade_of(trade) for trade in _trades.decode(raw).data if trade.name == name]
+        return ()
+
+    def step(self, position: int | None, delta: VenueDelta) -> Step:
+        """Place a delta after the book's id.
+
+        Notes
+        -----
+        "u: Update ID. Is a sequence. Occasionally, you'll receive "u"=1, which is a snapshot data due to the
+        restart of the service. So please overwrite your local orderbook." `parse` makes snapshots of those;
+        what remains rises by one with each message (measured on every recording).
+
+        An id at or below the book's is a gap too. The count starts over with a restart, so where its snapshot
+        was lost an id already seen does not prove that its message was applied. One loss stays unseen: of a
+        restart and as many deltas as this book has had since its own restart, so that the ids meet.
+
+        References
+        ----------
+        bybit-exchange/docs, `v5/websocket/public/orderbook.mdx`, 2026-07-24.
+        """
+        return Step.APPLY if position is not None and delta.last == position + 1 else Step.GAP
+
+    def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
+        """Refuse: there is none."""
+        raise NotImplementedError("bybit publishes no checksum")
+
+    def new_digit_book(self) -> DigitBook | None:
+        """Return nothing: there is no checksum to keep digits for."""
+        return None
+
+    def snapshot_url(self, base: str, symbol: str) -> str:
+        """Refuse: the REST book has no id that joins it to this topic."""
+        raise NotImplementedError("bybit sends its snapshot in band")
+
+    def parse_snapshot(self, body: bytes) -> VenueSnapshot:
+        """Refuse, as `snapshot_url` does."""
+        raise NotImplementedError("bybit sends its snapshot in band")
+
+    def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
+        """Return the address of the 1000 intervals from `since_ts` (ns) on; both bounds are included."""
+        spelling, length_ms = _INTERVALS[interval]
+        since_ms = since_ts // NS_PER_MS
+        return (
+            f"{base}/v5/market/kline?category=spot&symbol={_spelled(symbol)}&interval={spelling}"
+            f"&start={since_ms}&end={since_ms + _CANDLE_LIMIT * length_ms - 1}&limit={_CANDLE_LIMIT}"
+        )
+
+    def parse_candles(self, body: bytes, symbol: str, interval: Interval) -> tuple[Candle, ...]:
+        """Return the candles of a REST reply, oldest first; the venue sends them newest first."""
+        reply = _candles.decode(body)
+        if reply.code != 0:
+            raise bad_frame(_VENUE, f"{reply.code} {reply.said}", body)
+        rows = [
+            OhlcRow(
+                open_ts=row.open_ms * NS_PER_MS,
+                open=row.open,
+                high=row.high,
+                low=row.low,
+                close=row.close,
+                volume=row.volume,
+                trades=int(row.volume > 0),  # the venue counts none: 1 stands for some
+            )
+            for row in reversed(reply.result.rows)
+        ]
+        return candles_of(self.venue, symbol, interval, rows)
+
+    def _book_messages(self, raw: bytes, name: str) -> Sequence[VenueMessage]:
+        frame = _book_frame.decode(raw)
+        if frame.topic != f"{self._book_topic}{name}":
+            return ()
+        book = frame.data
+        if book.name != name:
+            raise bad_frame(_VENUE, f"a book of {book.name[:40]} under the topic of {name}", raw)
+        at_ms = frame.sent_ms if frame.matched_ms is UNSET else frame.matched_ms
+        if frame.type == "delta" and book.update_id != _RESTARTED:
+            return (
+                VenueDelta(
+                    bids=book.bids,
+                    asks=book.asks,
+                    first=book.update_id,
+                    last=book.update_id,
+                    venue_ts=at_ms * NS_PER_MS,
+                ),
+            )
+        if not all(size for _, size in book.bids + book.asks):
+            raise bad_frame(_VENUE, "a snapshot with a level of size 0", raw)
+        return (
+            VenueSnapshot(
+                bids=book.bids, asks=book.asks, sequence=book.update_id, venue_ts=at_ms * NS_PER_MS
+            ),
+        )
+
+
+def _spelled(symbol: str) -> str:
+    return venue_of(_VENUE).spell(symbol)
+
+
+def _answer(frame: _Frame, raw: bytes) -> Sequence[VenueMessage]:
+    if frame.op is UNSET:
+        raise bad_frame(_VENUE, "neither a topic's data nor an answer", raw)
+    if not frame.success:
+        return (Refused(frame.ret_msg or "without a reason"),)
+    return (Acknowledged(),) if frame.op == "subscribe" else _HEARTBEAT
+
+
+def _trade_of(trade: _Trade) -> VenueTrade:
+    return VenueTrade(
+        trade_id=trade.trade_id,
+        price=trade.price,
+        size=trade.size,
+        side=_SIDES[trade.side],
+        venue_ts=trade.matched_ms * NS_PER_MS,
+    )

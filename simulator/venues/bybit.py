@@ -1,0 +1,219 @@
+"""Bybit v5 spot: the public WebSocket with its counted topics and its JSON pings.
+
+References
+----------
+bybit-exchange/docs, `v5/ws/connect.mdx` and `v5/websocket/public/{orderbook,trade}.mdx`, as of 2026-07-24;
+the texts of refusals as the exchange sent them in 2026.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Final
+
+from simulator.venues.bybit_book import BATCH_NS, Pair, Window
+from simulator.venues.bybit_rest import BybitRest
+from simulator.venues.venue import Digits, Notice, Subscribers, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from libs.common.instruments import Instrument
+    from simulator.exchange_book import BookChange, Print
+    from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
+
+_MAX_ARGS: Final = 10  # in one request, for spot
+_NS_MS: Final = 1_000_000
+
+
+class BybitSession:
+    """A client of /v5/public/spot."""
+
+    def __init__(self, venue: Bybit, connection: int) -> None:
+        self._venue = venue
+        self._connection = f"{connection:08x}"
+        self._topics: dict[str, None] = {}
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether it listens to anything."""
+        return bool(self._topics)
+
+    @property
+    def symbols(self) -> set[str]:
+        """Canonical symbols of its topics."""
+        return {self._venue.symbol_of[topic.rpartition(".")[2]] for topic in self._topics}
+
+    def receive(self, text: str, now_ns: int) -> list[str]:
+        """Answer ping, subscribe and unsubscribe; a request that cannot be met whole is refused whole."""
+        try:
+            message = json.loads(text)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            return [self._answer({"op": ""}, f"Failed to decode incoming data:{text[:100]}", success=False)]
+        if message.get("op") == "ping":
+            return [self._answer(message, "pong")]
+        if message.get("op") not in {"subscribe", "unsubscribe"}:
+            return [self._answer(message, "error:invalid op", success=False)]
+        args = message.get("args")
+        topics = [str(arg)[:100] for arg in args] if isinstance(args, list) else []
+        if refusal := self._refusal(message["op"], topics):
+            return [self._answer(message, refusal, success=False)]
+        acknowledgement = self._answer(message, message["op"])
+        if message["op"] == "unsubscribe":
+            for topic in topics:
+                self._leave(topic)
+            return [acknowledgement]
+        return [acknowledgement, *self._join(topics, now_ns)]
+
+    def close(self) -> None:
+        """Forget its topics."""
+        for topic in list(self._topics):
+            self._leave(topic)
+
+    def _refusal(self, op: str, topics: Sequence[str]) -> str | None:
+        if not topics:
+            return "error:args is empty"
+        if len(topics) > _MAX_ARGS:
+            return f"args size >{_MAX_ARGS}"
+        for number, topic in enumerate(topics):
+            if not self._venue.has(topic):
+                return f"error:handler not found,topic:{topic}"
+            if op == "subscribe" and (topic in self._topics or topic in topics[:number]):
+                return f"error:already subscribed,topic:{topic}"
+        return None
+
+    def _join(self, topics: Sequence[str], now_ns: int) -> Iterator[str]:
+        for topic in topics:
+            snapshot = self._venue.watch(topic, now_ns)
+            if snapshot is not None:
+                yield snapshot
+            self._topics[topic] = None
+            self._venue.subscribers.add(topic, self)
+
+    def _leave(self, topic: str) -> None:
+        self._topics.pop(topic, None)
+        self._venue.subscribers.remove(topic, self)
+
+    def _answer(self, request: Mapping[str, object], text: str, *, success: bool = True) -> str:
+        said: dict[str, object] = {"success": success, "ret_msg": text, "conn_id": self._connection}
+        if isinstance(request.get("req_id"), str):
+            said["req_id"] = request["req_id"]
+        return json.dumps(said | {"op": str(request.get("op", ""))[:40]}, separators=(",", ":"))
+
+
+class Bybit:
+    """Bybit spot over the simulated market.
+
+    A subscriber's book carries the `u` of the last message of its topic; a change that shows in no window
+    sends none.
+    """
+
+    sockets = re.compile(r"/v5/public/spot/?")
+    ping_s = math.inf  # it is the client who pings, in JSON
+    pong_timeout_s = math.inf
+    heartbeat: str | None = None
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.subscribers = Subscribers()
+        self.instruments: Mapping[str, Instrument] = exchange.instruments
+        self.symbol_of = {name: symbol for symbol, name in exchange.spelling.items()}
+        self._pairs = {
+            symbol: Pair(
+                symbol, exchange.spelling[symbol], Digits.of(instrument.tick), Digits.of(instrument.lot)
+            )
+            for symbol, instrument in exchange.instruments.items()
+        }
+        self._windows = {
+            symbol: tuple(Window(pair, depth, exchange.book(symbol)) for depth in BATCH_NS)
+            for symbol, pair in self._pairs.items()
+        }
+        self._by_topic = {window.topic: window for windows in self._windows.values() for window in windows}
+        self._trade_topics = {f"publicTrade.{name}" for name in self.symbol_of}
+        self._connections = 0
+        self._rest = BybitRest(exchange, self._pairs)
+
+    def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
+        """Open a session; the venue says nothing first."""
+        del path, query, now_ns  # one path, no parameters, no greeting
+        self._connections += 1
+        return BybitSession(self, self._connections), []
+
+    def publish(self, change: BookChange) -> list[Update | Notice]:
+        """Note levels for the next messages; trades go out at once, all of one taker in one message."""
+        for window in self._windows[change.symbol]:
+            if window.topic in self.subscribers:
+                window.touch(change)
+        pair = self._pairs[change.symbol]
+        topic = f"publicTrade.{pair.name}"
+        if not change.prints or topic not in self.subscribers:
+            return []
+        return [Notice(change.symbol, topic, _trade_message(pair, change))]
+
+    def flush(self, now_ns: int, *, force: bool = False) -> list[Update | Notice]:
+        """Return the messages that are due."""
+        out: list[Update | Notice] = []
+        for symbol, windows in self._windows.items():
+            for window in windows:
+                if window.topic in self.subscribers:
+                    frame = window.update(now_ns, force=force)
+                    if frame is not None:
+                        out.append(Update(symbol, (frame,)))
+        return out
+
+    def sequence(self, symbol: str) -> int:
+        """Return the `u` of a subscriber's book of 50 levels, else of another depth.
+
+        Without any subscriber it is that of a snapshot of 50 levels taken now.
+        """
+        top, *deeper = self._windows[symbol]
+        for window in (*deeper, top):
+            if window.topic in self.subscribers:
+                return window.update_id
+        return deeper[0].update_id + 1
+
+    def has(self, topic: str) -> bool:
+        """Return whether there is such a topic."""
+        return topic in self._by_topic or topic in self._trade_topics
+
+    def watch(self, topic: str, now_ns: int) -> str | None:
+        """Return the snapshot for a session that is about to subscribe; None for trades."""
+        window = self._by_topic.get(topic)
+        if window is None:
+            return None
+        if topic not in self.subscribers:
+            window.load(now_ns)
+        return window.snapshot(now_ns).text()
+
+    def rest(self, request: RestRequest, now_ns: int) -> RestReply:
+        """Answer an HTTP GET."""
+        return self._rest.answer(request, now_ns)
+
+    def rest_symbol(self, request: RestRequest) -> str | None:
+        """Return the canonical symbol a request is about, if it is about one."""
+        return self.symbol_of.get(request.query.get("symbol", ""))
+
+    def rate_limited(self, retry_after_s: int) -> RestReply:
+        """Return the answer to a client that asks too often."""
+        return self._rest.too_many(retry_after_s)
+
+    def failed(self, status: int) -> RestReply:
+        """Return the answer of a server in trouble."""
+        return self._rest.failed(status)
+
+
+def _trade_message(pair: Pair, change: BookChange) -> str:
+    trades = ",".join([_trade(pair, trade, change.update_id) for trade in change.prints])
+    head = f'"topic":"publicTrade.{pair.name}","ts":{change.ts_ns // _NS_MS},"type":"snapshot"'
+    return f'{{{head},"data":[{trades}]}}'
+
+
+def _trade(pair: Pair, trade: Print, cross_id: int) -> str:
+    return (
+        f'{{"i":"{trade.trade_id}","T":{trade.ts_ns // _NS_MS},"p":"{pair.price_text(trade.tick)}",'
+        f'"v":"{pair.size_text(trade.lots)}","S":"{trade.taker.capitalize()}","seq":{cross_id},'
+        f'"s":"{pair.name}","BT":false,"RPI":false}}'
+    )

@@ -1,0 +1,177 @@
+"""Bybit's public REST routes: time, instruments, book, candles; a refusal travels inside a 200, with a code.
+
+References
+----------
+bybit-exchange/docs, `v5/market/{time,instrument,orderbook,kline}.mdx`, `v5/rate-limit.mdx` and
+`v5/error.mdx`, as of 2026-07-24.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from simulator.latent import NS_DAY, NS_MINUTE, NS_S
+from simulator.venues.venue import RestReply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from simulator.candles import Candle
+    from simulator.venues.bybit_book import Pair
+    from simulator.venues.venue import Exchange, RestRequest
+
+_INTERVALS: Final = {"1": ("1m", NS_MINUTE), "D": ("1d", NS_DAY)}  # Bybit's name: interval, length
+_MAX_CANDLES: Final = 1000
+_DEFAULT_CANDLES: Final = 200
+_MAX_DEPTH: Final = 1000
+_REQUESTS: Final = 600  # per address and window
+_WINDOW_NS: Final = 5 * NS_S
+_NS_MS: Final = 1_000_000
+_MAX_MS: Final = 10_000_000_000_000  # year 2286
+_PARAMS_ERROR: Final = 10001
+
+_Handler: TypeAlias = "Callable[[Mapping[str, str], int], Mapping[str, object]]"
+
+
+class _QueryError(Exception):
+    """A refusal in Bybit's words; its code is that of a wrong parameter."""
+
+
+class BybitRest:
+    """Answers requests under /v5/market."""
+
+    def __init__(self, exchange: Exchange, pairs: Mapping[str, Pair]) -> None:
+        self._exchange = exchange
+        self._pairs = pairs
+        self._symbol_of = {pair.name: symbol for symbol, pair in pairs.items()}
+        self._routes: dict[str, _Handler] = {
+            "/v5/market/time": self._time,
+            "/v5/market/instruments-info": self._instruments,
+            "/v5/market/orderbook": self._book,
+            "/v5/market/kline": self._candles,
+        }
+        self._used: dict[str, tuple[int, int]] = {}  # by address: window, requests
+
+    def answer(self, request: RestRequest, now_ns: int) -> RestReply:
+        """Answer a GET."""
+        handler = self._routes.get(request.path)
+        if handler is None:
+            return RestReply(_said(404, "Not Found", {}, now_ns), 404)
+        if not self._allowed(request.client, now_ns):
+            return RestReply(_said(10018, "access too frequent", {}, now_ns), 403)
+        try:
+            result = handler(request.query, now_ns)
+        except _QueryError as error:
+            return RestReply(_said(_PARAMS_ERROR, str(error), {}, now_ns))
+        return RestReply(_said(0, "OK", result, now_ns))
+
+    def too_many(self, retry_after_s: int) -> RestReply:
+        """Return 429 and 10429, with the seconds to wait."""
+        body = _said(10429, "System level frequency protection", {}, 0)
+        return RestReply(body, 429, {"Retry-After": str(retry_after_s)})
+
+    def failed(self, status: int) -> RestReply:
+        """Return the answer of a server in trouble."""
+        return RestReply(_said(10016, "Internal server error.", {}, 0), status)
+
+    def _allowed(self, client: str, now_ns: int) -> bool:
+        window = now_ns // _WINDOW_NS
+        at, used = self._used.get(client, (window, 0))
+        used = used + 1 if at == window else 1
+        self._used[client] = (window, used)
+        return used <= _REQUESTS
+
+    def _time(self, query: Mapping[str, str], now_ns: int) -> Mapping[str, object]:
+        del query  # takes no parameter
+        return {"timeSecond": str(now_ns // NS_S), "timeNano": str(now_ns)}
+
+    def _instruments(self, query: Mapping[str, str], now_ns: int) -> Mapping[str, object]:
+        del now_ns
+        _check_category(query)
+        wanted = [self._symbol(query)] if "symbol" in query else self._exchange.symbols
+        return {"category": "spot", "list": [self._instrument(symbol) for symbol in wanted]}
+
+    def _instrument(self, symbol: str) -> dict[str, object]:
+        instrument, (base, quote) = self._exchange.instruments[symbol], symbol.split("-")
+        return {
+            "symbol": self._pairs[symbol].name,
+            "baseCoin": base,
+            "quoteCoin": quote,
+            "status": "Trading",
+            "lotSizeFilter": {
+                "basePrecision": f"{instrument.lot:f}",
+                "minOrderQty": f"{instrument.min_qty:f}",
+                "minOrderAmt": f"{instrument.min_notional:f}",
+            },
+            "priceFilter": {"tickSize": f"{instrument.tick:f}"},
+        }
+
+    def _book(self, query: Mapping[str, str], now_ns: int) -> Mapping[str, object]:
+        _check_category(query)
+        symbol, depth = self._symbol(query), _integer(query, "limit", 1)
+        if not 1 <= depth <= _MAX_DEPTH:
+            raise _QueryError("params error: limit invalid")
+        book, pair = self._exchange.book(symbol), self._pairs[symbol]
+        return {
+            "s": pair.name,
+            "b": json.loads(pair.levels(book.bids.levels(depth))),
+            "a": json.loads(pair.levels(book.asks.levels(depth))),
+            "ts": now_ns // _NS_MS,
+            "u": book.update_id,
+            "seq": book.update_id,
+            "cts": now_ns // _NS_MS,
+        }
+
+    def _candles(self, query: Mapping[str, str], now_ns: int) -> Mapping[str, object]:
+        """Return rows newest first; both bounds are included, and of more than fit the newest are told."""
+        _check_category(query)
+        symbol = self._symbol(query)
+        interval, length = _INTERVALS.get(query.get("interval", ""), ("", 0))
+        limit = _integer(query, "limit", _DEFAULT_CANDLES)
+        if not interval or not 1 <= limit <= _MAX_CANDLES:
+            raise _QueryError("params error: interval or limit invalid")
+        start_ns, end_ns = (
+            _integer(query, name, default) * _NS_MS for name, default in (("start", 0), ("end", _MAX_MS))
+        )
+        last_ns = min(now_ns, end_ns) // length * length
+        first_ns = max(start_ns, last_ns - (limit - 1) * length)
+        candles = self._exchange.candles(symbol, interval, first_ns, last_ns, now_ns)
+        rows = [self._row(symbol, candle) for candle in reversed(candles)]
+        return {"category": "spot", "symbol": self._pairs[symbol].name, "list": rows}
+
+    def _row(self, symbol: str, candle: Candle) -> list[str]:
+        instrument, pair = self._exchange.instruments[symbol], self._pairs[symbol]
+        ticks = (candle.open, candle.high, candle.low, candle.close)
+        turnover = f"{candle.quote * instrument.tick * instrument.lot:f}"
+        prices = [pair.price_text(tick) for tick in ticks]
+        return [str(candle.open_ns // _NS_MS), *prices, pair.size_text(candle.lots), turnover]
+
+    def _symbol(self, query: Mapping[str, str]) -> str:
+        symbol = self._symbol_of.get(query.get("symbol", ""))
+        if symbol is None:
+            raise _QueryError("Not supported symbols")
+        return symbol
+
+
+def _check_category(query: Mapping[str, str]) -> None:
+    if query.get("category") != "spot":
+        raise _QueryError("params error: Category is invalid")
+
+
+def _said(code: int, text: str, result: Mapping[str, object], now_ns: int) -> str:
+    said = {
+        "retCode": code,
+        "retMsg": text,
+        "result": result,
+        "retExtInfo": {},
+        "time": now_ns // _NS_MS,
+    }
+    return json.dumps(said, separators=(",", ":"))
+
+
+def _integer(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_MS))):
+        raise _QueryError(f"params error: {name} invalid")
+    return int(text)

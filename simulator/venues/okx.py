@@ -1,0 +1,197 @@
+"""OKX v5: the public WebSocket with its chained books and its text pings.
+
+References
+----------
+okx.com/docs-v5/en, overview (WebSocket, connect, subscribe), WS order book channel, WS trades channel and the
+WebSocket error codes, as of 2026-07-07.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Final
+
+from simulator.venues.okx_book import Pair, Window, plain
+from simulator.venues.okx_rest import OkxRest
+from simulator.venues.venue import Digits, Notice, Subscribers, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from libs.common.instruments import Instrument
+    from simulator.exchange_book import BookChange, Print
+    from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
+
+_CHANNELS: Final = frozenset({"books", "trades"})
+_VIP_CHANNELS: Final = frozenset({"books-l2-tbt", "books50-l2-tbt"})
+_NS_MS: Final = 1_000_000
+
+
+class OkxSession:
+    """A client of /ws/v5/public."""
+
+    def __init__(self, venue: Okx, connection: int) -> None:
+        self._venue = venue
+        self._connection = f"{connection:08x}"
+        self._topics: dict[str, None] = {}
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether it listens to anything."""
+        return bool(self._topics)
+
+    @property
+    def symbols(self) -> set[str]:
+        """Canonical symbols of its channels."""
+        return {self._venue.symbol_of[topic.partition(":")[2]] for topic in self._topics}
+
+    def receive(self, text: str, now_ns: int) -> list[str]:
+        """Answer ping, subscribe and unsubscribe."""
+        if text == "ping":
+            return ["pong"]
+        try:
+            message = json.loads(text)
+        except ValueError:
+            message = None
+        args = message.get("args") if isinstance(message, dict) else None
+        if (
+            not isinstance(message, dict)
+            or message.get("op") not in {"subscribe", "unsubscribe"}
+            or not (isinstance(args, list) and args and all(isinstance(arg, dict) for arg in args))
+        ):
+            return [self._error("60012", f"Invalid request: {text[:200]}", {})]
+        extra = {"id": message["id"]} if isinstance(message.get("id"), str) else {}
+        return [reply for arg in args for reply in self._change(message["op"], arg, extra, now_ns)]
+
+    def close(self) -> None:
+        """Forget its channels."""
+        for topic in self._topics:
+            self._venue.subscribers.remove(topic, self)
+        self._topics.clear()
+
+    def _change(
+        self, op: str, arg: Mapping[str, object], extra: Mapping[str, object], now_ns: int
+    ) -> Iterable[str]:
+        channel, name = str(arg.get("channel", "")), str(arg.get("instId", ""))
+        if channel in _VIP_CHANNELS:
+            tiers = "Only users who are VIP4 and above in trading fee tier are allowed to subscribe to"
+            yield self._error("64003", f"{tiers} {channel} channel", extra)
+            return
+        if channel not in _CHANNELS or name not in self._venue.symbol_of:
+            what = f"channel:{channel[:40]},instId:{name[:40]} doesn't exist"
+            advice = "Please use the correct URL, channel and parameters referring to API document."
+            yield self._error("60018", f"Wrong URL or {what}. {advice}", extra)
+            return
+        topic = f"{channel}:{name}"
+        yield self._event(op, {"arg": {"channel": channel, "instId": name}}, extra)
+        if op == "unsubscribe":
+            self._topics.pop(topic, None)
+            self._venue.subscribers.remove(topic, self)
+        elif topic not in self._topics:
+            if channel == "books":
+                yield self._venue.watch(name, now_ns)
+            self._topics[topic] = None
+            self._venue.subscribers.add(topic, self)
+
+    def _error(self, code: str, text: str, extra: Mapping[str, object]) -> str:
+        return self._event("error", {"code": code, "msg": text}, extra)
+
+    def _event(self, event: str, fields: Mapping[str, object], extra: Mapping[str, object]) -> str:
+        said = {**extra, "event": event, **fields, "connId": self._connection}
+        return json.dumps(said, separators=(",", ":"))
+
+
+class Okx:
+    """OKX spot over the simulated market.
+
+    A subscriber's book carries the `seqId` of the last message sent; a change that shows in no window sends
+    none.
+    """
+
+    sockets = re.compile(r"/ws/v5/public/?")
+    ping_s = math.inf  # it is the client who pings, in text
+    pong_timeout_s = math.inf
+    heartbeat: str | None = None
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.subscribers = Subscribers()
+        self.instruments: Mapping[str, Instrument] = exchange.instruments
+        self.symbol_of = {name: symbol for symbol, name in exchange.spelling.items()}
+        self._pairs = {
+            symbol: Pair(
+                symbol, exchange.spelling[symbol], Digits.of(instrument.tick), Digits.of(instrument.lot)
+            )
+            for symbol, instrument in exchange.instruments.items()
+        }
+        self._windows = {symbol: Window(self._pairs[symbol], exchange.book(symbol)) for symbol in self._pairs}
+        self._connections = 0
+        self._rest = OkxRest(exchange, self.symbol_of)
+
+    def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
+        """Open a session; the venue says nothing first."""
+        del path, query, now_ns  # one path, no parameters, no greeting
+        self._connections += 1
+        return OkxSession(self, self._connections), []
+
+    def publish(self, change: BookChange) -> list[Update | Notice]:
+        """Collect levels for the next batch; trades go out at once, one message each."""
+        pair = self._pairs[change.symbol]
+        if f"books:{pair.name}" in self.subscribers:
+            self._windows[change.symbol].touch(change)
+        topic = f"trades:{pair.name}"
+        if topic not in self.subscribers:
+            return []
+        return [
+            Notice(change.symbol, topic, _trade_message(pair, trade, change.update_id))
+            for trade in change.prints
+        ]
+
+    def flush(self, now_ns: int, *, force: bool = False) -> list[Update | Notice]:
+        """Return the batches and keep-alives that are due."""
+        out: list[Update | Notice] = []
+        for symbol, window in self._windows.items():
+            if f"books:{self._pairs[symbol].name}" in self.subscribers:
+                frame = window.update(now_ns, force=force)
+                if frame is not None:
+                    out.append(Update(symbol, (frame,)))
+        return out
+
+    def sequence(self, symbol: str) -> int:
+        """Return the `seqId` of a subscriber's book; without one, that of a snapshot taken now."""
+        window = self._windows[symbol]
+        subscribed = f"books:{self._pairs[symbol].name}" in self.subscribers
+        return window.seq_id if subscribed else window.next_id
+
+    def watch(self, name: str, now_ns: int) -> str:
+        """Return the snapshot for a session that is about to subscribe to a pair's book."""
+        window = self._windows[self.symbol_of[name]]
+        if f"books:{name}" not in self.subscribers:
+            window.load(now_ns)
+        return window.snapshot(now_ns).text()
+
+    def rest(self, request: RestRequest, now_ns: int) -> RestReply:
+        """Answer an HTTP GET."""
+        return self._rest.answer(request, now_ns)
+
+    def rest_symbol(self, request: RestRequest) -> str | None:
+        """Return the canonical symbol a request is about, if it is about one."""
+        return self.symbol_of.get(request.query.get("instId", ""))
+
+    def rate_limited(self, retry_after_s: int) -> RestReply:
+        """Return the answer to a client that asks too often."""
+        return self._rest.too_many(retry_after_s)
+
+    def failed(self, status: int) -> RestReply:
+        """Return the answer of a server in trouble."""
+        return self._rest.failed(status)
+
+
+def _trade_message(pair: Pair, trade: Print, seq_id: int) -> str:
+    return (
+        f'{{"arg":{{"channel":"trades","instId":"{pair.name}"}},"data":[{{"instId":"{pair.name}",'
+        f'"tradeId":"{trade.trade_id}","px":"{plain(pair.price.text(trade.tick))}",'
+        f'"sz":"{plain(pair.size.text(trade.lots))}","side":"{trade.taker}","ts":"{trade.ts_ns // _NS_MS}",'
+        f'"count":"1","source":"0","seqId":{seq_id}}}]}}'
+    )

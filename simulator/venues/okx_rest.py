@@ -1,0 +1,162 @@
+"""OKX's public REST routes: time, instruments, book, candles; a refusal travels inside a 200, with a code.
+
+References
+----------
+okx.com/docs-v5/en, REST market data (books, candles, history-candles), public data (time, instruments) and
+the REST error codes, as of 2026-07-07.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from simulator.latent import NS_DAY, NS_MINUTE, NS_S
+from simulator.venues.okx_book import Pair, plain
+from simulator.venues.venue import Digits, RestReply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from simulator.candles import Candle
+    from simulator.venues.venue import Exchange, RestRequest
+
+_BARS: Final = {"1m": ("1m", NS_MINUTE), "1Dutc": ("1d", NS_DAY)}  # OKX's name: interval, length
+_MAX_CANDLES: Final = 300
+_DEFAULT_CANDLES: Final = 100
+_MAX_DEPTH: Final = 400
+_FAILURES: Final = {500: ("50026", "System error"), 503: ("50001", "Service temporarily unavailable")}
+_WINDOW_NS: Final = 2 * NS_S  # of every rate limit
+_NS_MS: Final = 1_000_000
+_MAX_MS: Final = 10_000_000_000_000  # year 2286
+
+_Handler: TypeAlias = "Callable[[Mapping[str, str], int], object]"
+
+
+class _QueryError(Exception):
+    """A refusal: OKX's code and text."""
+
+
+class OkxRest:
+    """Answers requests under /api/v5."""
+
+    def __init__(self, exchange: Exchange, symbol_of: Mapping[str, str]) -> None:
+        self._exchange = exchange
+        self._symbol_of = symbol_of
+        self._pairs = {
+            symbol: Pair(
+                symbol, exchange.spelling[symbol], Digits.of(instrument.tick), Digits.of(instrument.lot)
+            )
+            for symbol, instrument in exchange.instruments.items()
+        }
+        self._routes: dict[str, tuple[_Handler, int]] = {  # and requests in 2 s per address
+            "/api/v5/public/time": (self._time, 10),
+            "/api/v5/public/instruments": (self._instruments, 20),
+            "/api/v5/market/books": (self._books, 40),
+            "/api/v5/market/candles": (self._candles, 40),
+            "/api/v5/market/history-candles": (self._candles, 20),
+        }
+        self._used: dict[tuple[str, str], tuple[int, int]] = {}  # by address and path: window, requests
+
+    def answer(self, request: RestRequest, now_ns: int) -> RestReply:
+        """Answer a GET."""
+        route = self._routes.get(request.path)
+        if route is None:
+            return RestReply(_refusal("404", "Not Found"), 404)
+        handler, limit = route
+        if not self._allowed(request, limit, now_ns):
+            return self.too_many(1)
+        try:
+            data = handler(request.query, now_ns)
+        except _QueryError as error:
+            return RestReply(_refusal(*error.args))
+        return RestReply(json.dumps({"code": "0", "msg": "", "data": data}, separators=(",", ":")))
+
+    def too_many(self, retry_after_s: int) -> RestReply:
+        """Return 429 and 50011, with the seconds to wait."""
+        text = "Rate limit reached. Please refer to API documentation and throttle requests accordingly"
+        return RestReply(_refusal("50011", text), 429, {"Retry-After": str(retry_after_s)})
+
+    def failed(self, status: int) -> RestReply:
+        """Return the answer of a server in trouble."""
+        code, text = _FAILURES.get(status, _FAILURES[500])
+        return RestReply(_refusal(code, f"{text}. Please try again later."), status)
+
+    def _allowed(self, request: RestRequest, limit: int, now_ns: int) -> bool:
+        key, window = (request.client, request.path), now_ns // _WINDOW_NS
+        at, used = self._used.get(key, (window, 0))
+        used = used + 1 if at == window else 1
+        self._used[key] = (window, used)
+        return used <= limit
+
+    def _time(self, query: Mapping[str, str], now_ns: int) -> object:
+        del query  # takes no parameter
+        return [{"ts": str(now_ns // _NS_MS)}]
+
+    def _instruments(self, query: Mapping[str, str], now_ns: int) -> object:
+        del now_ns
+        if query.get("instType") != "SPOT":
+            raise _QueryError("51000", "Parameter instType error")
+        wanted = [self._symbol(query)] if "instId" in query else self._exchange.symbols
+        return [self._instrument(symbol) for symbol in wanted]
+
+    def _instrument(self, symbol: str) -> dict[str, str]:
+        instrument, (base, quote) = self._exchange.instruments[symbol], symbol.split("-")
+        return {
+            "instType": "SPOT",
+            "instId": self._exchange.spelling[symbol],
+            "baseCcy": base,
+            "quoteCcy": quote,
+            "tickSz": f"{instrument.tick:f}",
+            "lotSz": f"{instrument.lot:f}",
+            "minSz": f"{instrument.min_qty:f}",
+            "state": "live",
+        }
+
+    def _books(self, query: Mapping[str, str], now_ns: int) -> object:
+        symbol, depth = self._symbol(query), _integer(query, "sz", 1)
+        if not 1 <= depth <= _MAX_DEPTH:
+            raise _QueryError("51000", "Parameter sz error")
+        book, pair = self._exchange.book(symbol), self._pairs[symbol]
+        asks, bids = pair.levels(book.asks.levels(depth)), pair.levels(book.bids.levels(depth))
+        sides = {"asks": json.loads(asks), "bids": json.loads(bids)}
+        return [{**sides, "ts": str(now_ns // _NS_MS)}]
+
+    def _candles(self, query: Mapping[str, str], now_ns: int) -> object:
+        """Return rows newest first; both bounds are excluded, and of more than fit the newest are told."""
+        symbol = self._symbol(query)
+        interval, length = _BARS.get(query.get("bar", "1m"), ("", 0))
+        if not interval:
+            raise _QueryError("51000", "Parameter bar error")
+        limit = min(_integer(query, "limit", _DEFAULT_CANDLES), _MAX_CANDLES)
+        running_ns = now_ns // length * length
+        before_ns, after_ns = _integer(query, "before", -1), _integer(query, "after", _MAX_MS)
+        last_ns = min(running_ns, (after_ns * _NS_MS - 1) // length * length)
+        first_ns = max(before_ns * _NS_MS + 1, last_ns - (limit - 1) * length)
+        candles = self._exchange.candles(symbol, interval, first_ns, last_ns, now_ns)
+        return [self._row(symbol, candle, closed=candle.open_ns < running_ns) for candle in reversed(candles)]
+
+    def _row(self, symbol: str, candle: Candle, *, closed: bool) -> list[str]:
+        instrument, pair = self._exchange.instruments[symbol], self._pairs[symbol]
+        ticks = (candle.open, candle.high, candle.low, candle.close)
+        quote = f"{candle.quote * instrument.tick * instrument.lot:f}"
+        volumes = [plain(pair.size.text(candle.lots)), plain(quote), plain(quote)]
+        prices = [plain(pair.price.text(tick)) for tick in ticks]
+        return [str(candle.open_ns // _NS_MS), *prices, *volumes, str(int(closed))]
+
+    def _symbol(self, query: Mapping[str, str]) -> str:
+        symbol = self._symbol_of.get(query.get("instId", ""))
+        if symbol is None:
+            raise _QueryError("51001", "Instrument ID or Spread ID doesn't exist.")
+        return symbol
+
+
+def _refusal(code: str, text: str) -> str:
+    return json.dumps({"code": code, "msg": text, "data": []}, separators=(",", ":"))
+
+
+def _integer(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not (text.removeprefix("-").isdigit() and text.isascii() and len(text) <= len(str(_MAX_MS))):
+        raise _QueryError("51000", f"Parameter {name} error")
+    return int(text)

@@ -1,0 +1,239 @@
+"""`Campaign`: brings the scheduled faults over the running system and waits until it has healed from each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos.follower import NS_S
+from tests.chaos.pending import PATIENCE_NS, Pending
+from tests.chaos.schedule import BROKER_KILLED, GATEWAY_KILLED, L2_KILLED, PROCESS_KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from tests.chaos.follower import Follower
+    from tests.chaos.schedule import Action, Book
+    from tests.chaos.truth import Comparer
+    from tests.chaos.world import World
+
+TICK_S: Final = 0.05
+PATIENCE_S: Final = PATIENCE_NS / NS_S
+PROGRESS_S: Final = 5.0
+SETTLE_S: Final = 6.0  # for most of a phase's faults; the rest go on healing while the others are compared
+QUIET_S: Final = 1.0  # of a market without faults, before it is held: every book must have got a message
+PHASES: Final = 6  # about so many comparisons of all books in a run
+PHASE_RANGE_S: Final = (10.0, 30.0)
+
+
+class Campaign:
+    """One run.
+
+    Attributes
+    ----------
+    done
+        Every fault that was injected, settled or not.
+    live_after_s
+        How long all books took to be LIVE at the start.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        follower: Follower,
+        comparer: Comparer,
+        actions: Sequence[Action],
+        say: Callable[[str], None],
+    ) -> None:
+        self.done: list[Pending] = []
+        self.failed: list[str] = []
+        self.live_after_s = 0.0
+        self.not_reached = len(actions)
+        self._world = world
+        self._follower = follower
+        self._comparer = comparer
+        self._waiting = deque(actions)
+        self._say = say
+        self._pending: dict[int, Pending] = {}  # by the simulator's id of the fault, below 0 for processes
+        self._kills = 0
+        self._calm_since: dict[Book, float] = {}
+        self._began_s = 0.0
+        self._said_s = 0.0
+
+    async def run(self, seconds: float) -> None:
+        """Inject for about `seconds`, in phases that each end with a comparison of all books."""
+        started_s = time.monotonic()
+        if not await self._until(self._all_live, PATIENCE_S):
+            self.failed.append(
+                f"not all books were LIVE within {PATIENCE_S:g} s of the start: {self._states()}"
+            )
+            return
+        self.live_after_s = time.monotonic() - started_s
+        self._say(f"all {len(self._world.books)} books LIVE after {self.live_after_s:.1f} s")
+        async with asyncio.TaskGroup() as self._tasks:
+            watching = self._tasks.create_task(self._comparer.watch(self._world.books, self._calm))
+            self._began_s = time.monotonic()
+            clock_s = 0.0
+            phase_s = min(max(seconds / PHASES, PHASE_RANGE_S[0]), PHASE_RANGE_S[1])
+            while not self.failed and time.monotonic() - self._began_s < seconds:
+                clock_s = await self._phase(clock_s, min(clock_s + phase_s, seconds), seconds)
+                await self._until(self._is_settled, SETTLE_S)
+                await self._compare()
+            await self._until(self._is_settled, 2 * PATIENCE_S)
+            await self._compare()
+            watching.cancel()
+
+    async def _phase(self, clock_s: float, until_s: float, seconds: float) -> float:
+        """Inject what is due on the clock of the run; return what the clock says then."""
+        began_s = time.monotonic() - clock_s
+        while clock_s < until_s and time.monotonic() - self._began_s < seconds:
+            await self._tick()
+            clock_s = time.monotonic() - began_s
+            for action in [action for action in self._waiting if action.at_s <= clock_s]:
+                if self._is_free(action):
+                    self._waiting.remove(action)
+                    self.not_reached -= 1
+                    await self._inject(action)
+        return clock_s
+
+    def _is_free(self, action: Action) -> bool:
+        """Whether what happens next to its books will be this fault's doing."""
+        if action.kind in PROCESS_KINDS:
+            return not any(pending.action.kind in PROCESS_KINDS for pending in self._pending.values())
+        return not any(pending.concerns(action.books) for pending in self._pending.values())
+
+    async def _inject(self, action: Action) -> None:
+        now = time.time_ns()
+        if action.kind in PROCESS_KINDS:
+            for request in action.requests:
+                await self._world.control("POST", "faults", request)
+            self._kills += 1
+            self._pending[-self._kills] = self._killed(action, now)
+        else:
+            first, *others = [await self._world.control("POST", "faults", body) for body in action.requests]
+            del others  # provocations
+            self._pending[first["id"]] = Pending(action, now, action.books)
+
+    def _killed(self, action: Action, now: int) -> Pending:
+        # Books that heal from another fault are that fault's to answer for.
+        calm = tuple(book for book in action.books if self._calm(book) < float("inf"))
+        match action.kind:
+            case kind if kind == L2_KILLED:
+                name = self._world.workers[action.worker]
+                owned = tuple(book for book in calm if self._follower.health(book).owner == name)
+                self._world.kill(name, action.away_s)
+                return Pending(action, now, owned, frozenset(owned), over_ts=now, injected=1)
+            case kind if kind == BROKER_KILLED:
+                pending = Pending(action, now, calm, injected=1)
+                self._tasks.create_task(self._restart_broker(pending))
+                return pending
+            case kind if kind == GATEWAY_KILLED:
+                pending = Pending(action, now, (("gateway", "all views"),), over_ts=now, injected=1)
+                self._world.kill("gateway", action.away_s)
+                self._tasks.create_task(self._await_gateway(pending))
+                return pending
+            case kind:
+                raise AssertionError(f"no one kills for {kind}")
+
+    async def _restart_broker(self, pending: Pending) -> None:
+        await self._world.kill_broker(pending.action.away_s)
+        pending.over_ts = time.time_ns()
+
+    async def _await_gateway(self, pending: Pending) -> None:
+        async def answers() -> bool:
+            page = await self._world.gateway("/readyz") and await self._world.gateway("/api/l2")
+            return page is not None and len(page) == len(self._world.books)
+
+        if await self._until(answers, PATIENCE_S):
+            pending.settle_at_once(time.time_ns())
+        else:
+            pending.give_up(f"the gateway did not show every book {PATIENCE_S:g} s after it was killed")
+
+    async def _tick(self) -> None:
+        """Look at everything that is pending."""
+        await asyncio.sleep(TICK_S)
+        self._world.require_running()
+        self._follower.require_running()
+        if any(number > 0 for number in self._pending):
+            now = time.time_ns()
+            for status in (await self._world.control("GET", "faults"))["faults"]:
+                pending = self._pending.get(status["id"])
+                if pending is not None:
+                    pending.heed(status["injected"], is_over=status["state"] == "spent", now=now)
+        now = time.time_ns()
+        for number, pending in tuple(self._pending.items()):
+            for book in pending.books:
+                pending.look(book, self._follower.health(book), now)
+                self._calm_since[book] = time.monotonic()
+            if pending.is_settled:
+                del self._pending[number]
+                self.done.append(pending)
+                self.failed += pending.failed
+        self._progress()
+
+    async def _compare(self) -> None:
+        """Let the market run without faults, hold it, compare what is not healing, and let it go on."""
+        await self._world.control("DELETE", "faults")
+        for pending in self._pending.values():
+            pending.disarmed(time.time_ns())
+        await self._until(self._never, QUIET_S)
+        healing = {book for pending in self._pending.values() for book in pending.books}
+        if any(pending.action.kind in PROCESS_KINDS for pending in self._pending.values()):
+            return
+        await self._world.control("POST", "pause")
+        try:
+            calm = [book for book in self._world.books if book not in healing]
+            not_live = await self._comparer.compare_all(calm)
+        finally:
+            await self._world.control("POST", "resume")
+        if not_live and not await self._until(self._all_live, PATIENCE_S):
+            self.failed.append(f"not LIVE without a fault for {PATIENCE_S:g} s: {self._states()}")
+
+    def _calm(self, book: Book) -> float:
+        if any(pending.concerns((book,)) for pending in self._pending.values()):
+            return float("inf")
+        return self._calm_since.get(book, self._began_s)
+
+    async def _is_settled(self) -> bool:
+        await self._tick()
+        return not self._pending
+
+    async def _all_live(self) -> bool:
+        self._follower.require_running()
+        now = time.time_ns()
+        return all(self._follower.health(book).is_live(now) for book in self._world.books)
+
+    async def _never(self) -> bool:
+        return False
+
+    async def _until(self, holds: Callable[[], Awaitable[bool]], patience_s: float) -> bool:
+        deadline = time.monotonic() + patience_s
+        while not await holds():
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(TICK_S)
+        return True
+
+    def _states(self) -> str:
+        healths = ((book, self._follower.health(book)) for book in self._world.books)
+        return ", ".join(
+            f"{':'.join(book)} {health.state} ({health.reason})"
+            for book, health in healths
+            if health.state != "LIVE"
+        )
+
+    def _progress(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._said_s < PROGRESS_S:
+            return
+        self._said_s = now_s
+        compared = self._comparer.running.total() + self._comparer.paused
+        kills = [pending.action.kind for number, pending in self._pending.items() if number < 0]
+        self._say(
+            f"{now_s - self._began_s:5.0f} s  faults {len(self.done) + len(self._pending)}, "
+            f"pending {len(self._pending)}{' (' + ', '.join(kills) + ')' if kills else ''}, "
+            f"records {self._follower.records:,}, compared {compared:,}, wrong {len(self._comparer.wrong)}, "
+            f"broken {len(self._follower.broken)}"
+        )

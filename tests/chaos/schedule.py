@@ -1,0 +1,150 @@
+"""What goes wrong when: a seeded list of faults that meets every kind at every venue in each round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+Book: TypeAlias = tuple[str, str]  # venue, canonical symbol
+Request: TypeAlias = dict[str, object]  # body of POST /control/faults
+
+MESSAGE_KINDS: Final = ("drop", "duplicate", "reorder", "corrupt", "cross", "malformed")
+SOCKET_KINDS: Final = ("freeze", "disconnect")
+REST_KINDS: Final = ("rate_limit", "server_error")
+FAULT_KINDS: Final = (*MESSAGE_KINDS, *SOCKET_KINDS, *REST_KINDS)
+L2_KILLED: Final = "l2 killed"
+GATEWAY_KILLED: Final = "gateway killed"
+BROKER_KILLED: Final = "broker killed"
+PROCESS_KINDS: Final = (L2_KILLED, BROKER_KILLED, GATEWAY_KILLED)
+
+MEAN_GAP_S: Final = 0.7
+GAP_RANGE_S: Final = (0.05, 2.0)
+FIRST_KILL_S: Final = 6.0
+KILL_EVERY_S: Final = 20.0
+STORM_SHARE: Final = 0.3  # of the message faults; the others hit one message
+WHOLE_VENUE_SHARE: Final = 0.3  # of freezes and disconnects
+STORM_PROBABILITY: Final = (0.05, 0.4)  # of each message
+STORM_S: Final = (1.0, 4.0)
+FREEZE_S: Final = (0.5, 14.0)  # shorter and longer than every feed's patience
+REFUSAL_S: Final = (0.1, 4.0)
+REST_S: Final = (1.0, 5.0)
+BROKER_AWAY_S: Final = 5.0
+QUICK_RESTART_S: Final = 1.0  # a supervisor's: the worker gets its own books back
+SLOW_RESTART_S: Final = 9.0  # longer than a member's session: its books move to other workers, and back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One thing that goes wrong.
+
+    Attributes
+    ----------
+    at_s
+        On the clock of the run, which stands still while books are compared.
+    kind
+        Of `FAULT_KINDS` or `PROCESS_KINDS`.
+    books
+        Those that must be LIVE again afterwards.
+    requests
+        The simulator's faults in their order; the first one gives the kind, unless it is a process that ends.
+    """
+
+    at_s: float
+    kind: str
+    books: tuple[Book, ...]
+    requests: tuple[Request, ...] = ()
+    worker: int = 0  # which l2, if it is killed
+    away_s: float = 0.0  # how long a killed process stays away
+
+
+def schedule(seed: int, seconds: float, books: Sequence[Book], workers: int) -> tuple[Action, ...]:
+    """Return the faults of a run, in the order of their times."""
+    random = np.random.Generator(np.random.Philox(key=seed))
+    actions = [*_faults(random, seconds, books), *_kills(random, seconds, books, workers)]
+    return tuple(sorted(actions, key=lambda action: action.at_s))
+
+
+def _faults(random: np.random.Generator, seconds: float, books: Sequence[Book]) -> Iterator[Action]:
+    symbols: dict[str, list[str]] = {}
+    for venue, symbol in books:
+        symbols.setdefault(venue, []).append(symbol)
+    pairs = [(kind, venue) for kind in FAULT_KINDS for venue in symbols]
+    at_s = 0.0
+    while True:
+        for index in random.permutation(len(pairs)):
+            at_s += float(np.clip(random.exponential(MEAN_GAP_S), *GAP_RANGE_S))
+            if at_s >= seconds:
+                return
+            kind, venue = pairs[index]
+            yield _fault(random, at_s, kind, venue, symbols)
+
+
+def _fault(
+    random: np.random.Generator, at_s: float, kind: str, venue: str, symbols: Mapping[str, Sequence[str]]
+) -> Action:
+    symbol = symbols[venue][int(random.integers(len(symbols[venue])))]
+    one: tuple[Book, ...] = ((venue, symbol),)
+    target: Request = {"kind": kind, "venue": venue, "symbol": symbol}
+    if kind in MESSAGE_KINDS:
+        if random.random() < STORM_SHARE:
+            return Action(at_s=at_s, kind=kind, books=one, requests=(_storm(random, kind, venue, symbol),))
+        return Action(at_s=at_s, kind=kind, books=one, requests=({**target, "once": True},))
+    if kind in SOCKET_KINDS:
+        lasts = _drawn(random, FREEZE_S if kind == "freeze" else REFUSAL_S)
+        request: Request = {**target, "once": True, "durationS": lasts}
+        if random.random() < WHOLE_VENUE_SHARE:
+            del request["symbol"]
+            one = tuple((venue, each) for each in symbols[venue])
+        return Action(at_s=at_s, kind=kind, books=one, requests=(request,))
+    refusal: Request = {**target, "once": True, "durationS": _drawn(random, REST_S)}
+    # Nobody asks by REST while all is well, so a fault that needs a new snapshot comes with it.
+    provocation: Request = {**target, "kind": ("drop", "disconnect")[int(random.integers(2))], "once": True}
+    return Action(at_s=at_s, kind=kind, books=one, requests=(refusal, provocation))
+
+
+def _kills(
+    random: np.random.Generator, seconds: float, books: Sequence[Book], workers: int
+) -> Iterator[Action]:
+    at_s = FIRST_KILL_S
+    while True:
+        for index in random.permutation(len(PROCESS_KINDS)):
+            if at_s >= seconds:
+                return
+            kind = PROCESS_KINDS[index]
+            away_s = BROKER_AWAY_S if kind == BROKER_KILLED else QUICK_RESTART_S
+            worker = int(random.integers(workers))
+            if kind == L2_KILLED and workers > 1 and random.random() < 0.5:
+                away_s = SLOW_RESTART_S
+            storms = tuple(
+                _storm(random, MESSAGE_KINDS[int(random.integers(len(MESSAGE_KINDS)))], *books[which])
+                for which in random.choice(len(books), size=min(2, len(books)), replace=False)
+            )
+            concerned = () if kind == GATEWAY_KILLED else tuple(books)
+            yield Action(
+                at_s=at_s,
+                kind=kind,
+                books=concerned,
+                requests=storms if concerned else (),
+                worker=worker,
+                away_s=away_s,
+            )
+            at_s += KILL_EVERY_S
+
+
+def _storm(random: np.random.Generator, kind: str, venue: str, symbol: str) -> Request:
+    return {
+        "kind": kind,
+        "venue": venue,
+        "symbol": symbol,
+        "probability": _drawn(random, STORM_PROBABILITY),
+        "durationS": _drawn(random, STORM_S),
+    }
+
+
+def _drawn(random: np.random.Generator, bounds: tuple[float, float]) -> float:
+    return round(float(random.uniform(*bounds)), 3)
