@@ -26,6 +26,7 @@ INTERVALS: Final = {"1m": NS_MINUTE, "1d": NS_DAY}
 
 _MINUTE_TRADES: Final = 2500.0  # of the most active symbol, all venues
 _VOLUME_SD: Final = 0.5  # of a minute's log volume
+_HALF_BITS: Final = 32  # of an int64
 
 
 @dataclass(slots=True)
@@ -72,6 +73,51 @@ def merged(open_ns: int, parts: list[Candle]) -> Candle:
     )
 
 
+@lru_cache(maxsize=16)
+def _drawn(
+    latent: LatentPrices, seed: int, day: int, column: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return what a symbol's minutes have in common at all venues.
+
+    Returns
+    -------
+    prices
+        Open, high, low and close, shape (4, 1440), quote units.
+    busy
+        Relative volume, mean one.
+    skew
+        Share of the volume that takers bought.
+
+    Notes
+    -----
+    Between its ends a and b a minute is a Brownian bridge of variance s^2, whose maximum is
+    (a + b + sqrt((b - a)^2 - 2 s^2 ln U)) / 2 with U uniform; the minimum mirrors it. The two are drawn
+    independently, which ignores that a bridge with a high maximum has a slightly higher minimum.
+
+    References
+    ----------
+    Glasserman (2003), Monte Carlo Methods in Financial Engineering, section 6.4, maximum of a bridge.
+    """
+    path = latent.day(day)
+    a, b = path.log_price[:-1, column], path.log_price[1:, column]
+    s = latent.day_vol[column] * path.minute_vol
+    rng = stream(seed, HISTORY, day * 64 + column)
+    uniforms = 1.0 - rng.random((2, MINUTES))
+    reach = np.sqrt((b - a) ** 2 - 2.0 * s**2 * np.log(uniforms))
+    log_prices = np.stack([a, (a + b + reach[0]) / 2.0, (a + b - reach[1]) / 2.0, b])
+    move = (b - a) / s
+    hour = np.arange(MINUTES) / 60.0
+    shape = 1.0 + 0.35 * np.cos((hour - 15.0) / 24.0 * 2.0 * np.pi)  # busiest at 15:00 UTC
+    noise = np.exp(_VOLUME_SD * rng.standard_normal(MINUTES) - _VOLUME_SD**2 / 2.0)
+    busy = shape * noise * (0.6 + 0.5 * np.abs(move))  # E|N| = 0.8, so the mean is one
+    return np.exp(log_prices), busy, 0.5 + 0.25 * np.tanh(move)
+
+
+def _exact_sum(row: NDArray[np.int64]) -> int:
+    """Return the sum as a Python int: a busy day of 1e-8 lots comes near the end of int64."""
+    return (int((row >> _HALF_BITS).sum()) << _HALF_BITS) + int((row & ((1 << _HALF_BITS) - 1)).sum())
+
+
 class PastCandles:
     """Candles of the time before the live market, for one pair."""
 
@@ -85,8 +131,7 @@ class PastCandles:
     def _day(self, day: int) -> Candle:
         rows = self._rows(day)
         o, h, low, c, lots, quote, trades, bought, bought_quote = rows
-        # Summed as Python ints: a busy day of 1e-8 lots comes near the end of int64.
-        sums = (sum(row.tolist()) for row in (lots, quote, trades, bought, bought_quote))
+        sums = map(_exact_sum, (lots, quote, trades, bought, bought_quote))
         return Candle(day * NS_DAY, int(o[0]), int(h.max()), int(low.min()), int(c[-1]), *sums)
 
     def _minutes(self, day: int) -> list[Candle]:
@@ -95,39 +140,17 @@ class PastCandles:
         return [Candle(day * NS_DAY + index * NS_MINUTE, *column) for index, column in enumerate(columns)]
 
     def _rows(self, day: int) -> NDArray[np.int64]:
-        """Return the fields of a day's candles after `open_ns`, shape (9, 1440).
-
-        Notes
-        -----
-        Between its ends a and b a minute is a Brownian bridge of variance s^2, whose maximum is
-        (a + b + sqrt((b - a)^2 - 2 s^2 ln U)) / 2 with U uniform; the minimum mirrors it. The two are drawn
-        independently, which ignores that a bridge with a high maximum has a slightly higher minimum.
-
-        References
-        ----------
-        Glasserman (2003), Monte Carlo Methods in Financial Engineering, section 6.4, maximum of a bridge.
-        """
-        pair, column = self._pair, self._pair.column
-        path = self._latent.day(day)
-        a, b = path.log_price[:-1, column], path.log_price[1:, column]
-        s = self._latent.day_vol[column] * path.minute_vol
-        rng = stream(self._seed, HISTORY, day * 64 + column)
-        uniforms = 1.0 - rng.random((2, MINUTES))
-        reach = np.sqrt((b - a) ** 2 - 2.0 * s**2 * np.log(uniforms))
-        log_prices = np.stack([a, (a + b + reach[0]) / 2.0, (a + b - reach[1]) / 2.0, b])
+        """Return the fields of a day's candles after `open_ns`, shape (9, 1440)."""
+        pair = self._pair
+        prices, busy, skew = _drawn(self._latent, self._seed, day, pair.column)
         tick, lot = float(pair.instrument.tick), float(pair.instrument.lot)
-        ticks = np.rint(np.exp(log_prices) / tick).astype(np.int64)
-        move = (b - a) / s
-        hour = np.arange(MINUTES) / 60.0
-        shape = 1.0 + 0.35 * np.cos((hour - 15.0) / 24.0 * 2.0 * np.pi)  # busiest at 15:00 UTC
-        noise = np.exp(_VOLUME_SD * rng.standard_normal(MINUTES) - _VOLUME_SD**2 / 2.0)
-        busy = shape * noise * (0.6 + 0.5 * np.abs(move))  # E|N| = 0.8, so the mean is one
+        ticks = np.rint(prices / tick).astype(np.int64)
         notional = pair.symbol.minute_notional * pair.venue.volume_share * busy
         mean = np.rint(ticks.mean(axis=0)).astype(np.int64)
         lots = np.maximum(1, notional / (mean * tick * lot)).astype(np.int64)
         minute_trades = _MINUTE_TRADES * pair.symbol.activity * pair.venue.volume_share
         trades = np.maximum(1, minute_trades * busy).astype(np.int64)
-        bought = (lots * (0.5 + 0.25 * np.tanh(move))).astype(np.int64)
+        bought = (lots * skew).astype(np.int64)
         return np.stack([*ticks, lots, lots * mean, trades, bought, bought * mean])
 
 
@@ -148,6 +171,10 @@ class Candles:
         self._minutes = [opening]  # contiguous from the first minute on
         before = self._past.minutes(self._first_day)[: self._first_minute % MINUTES]
         self._days = [merged(self._first_day * NS_DAY, [*before, opening])]
+
+    def prepare(self, day: int) -> None:
+        """Make the candle of a past day now, so that asking for years of them is quick."""
+        self._past.day(day)
 
     def add(self, trade: Print) -> None:
         """Fold a trade in; trades arrive in time order."""

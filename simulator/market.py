@@ -64,6 +64,9 @@ class Market:
                 index = len(self._flows)
                 self._flows[venue, symbol] = OrderFlow(pair, latent, seed, index, actions, start_ns)
                 self._candles[venue, symbol] = Candles(pair, latent, seed, start_ns)
+        for day in range(self.earliest_ns // NS_DAY, start_ns // NS_DAY):
+            for candles in self._candles.values():
+                candles.prepare(day)
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:

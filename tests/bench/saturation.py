@@ -64,9 +64,7 @@ class LostMessagesError(RuntimeError):
 
 def run(report: Report) -> None:
     """Measure the steps, and a minute above the limit."""
-    report.say(
-        f"{BENCH}: {BOOKS} books, {STEP_S:g} s a rate up to {RATES[-1]:,}/s, then {LONG_S:g} s of {LONG_RATE:,}/s"
-    )
+    report.say(f"{BENCH}: {STEP_S:g} s a rate up to {RATES[-1]:,}/s, then {LONG_S:g} s of {LONG_RATE:,}/s")
     with on_cores(0, 1) as cores, folder_and_broker(report.say) as (folder, broker):
         uvloop.run(_measure(report, folder, broker.bootstrap_servers, broker.pid, cores))
 

@@ -130,8 +130,8 @@ def _facts(outcome: Outcome) -> Iterator[str]:
     )
     yield (
         f"{running + outcome.compared_paused:,} comparisons with the truth: {running:,} while the market ran "
-        f"({by_venue}), {outcome.compared_paused} while it was held; {outcome.compared_gateway} of the gateway's; "
-        f"{outcome.unanswered} truths lost to faults"
+        f"({by_venue}), {outcome.compared_paused} while it was held; {outcome.compared_gateway} of the "
+        f"gateway's pages; {outcome.unanswered} truths lost to faults"
     )
     yield (
         f"wrong LIVE books {len(outcome.wrong)}, broken promises {len(outcome.broken)}, "

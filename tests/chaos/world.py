@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 TETHER: Final = ROOT / "broker" / "tether.py"
 RESTART_S: Final = 1.0  # a supervisor's pause
-STOP_S: Final = 15.0
+STOP_S: Final = 10.0  # for all together; without a broker none of them ends by itself
 WATCH_S: Final = 0.1
 HTTP_TIMEOUT_S: Final = 10.0
 
@@ -67,12 +67,11 @@ class Supervised:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
-    def stop(self) -> None:
-        """Wait for its end, and kill it if it takes too long."""
-        self.ask_to_stop()
+    def stop(self, deadline_s: float) -> None:
+        """Wait for its end, and kill it at the deadline (monotonic)."""
         if self._process is not None:
             try:
-                self._process.wait(STOP_S)
+                self._process.wait(max(0.0, deadline_s - time.monotonic()))
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -136,8 +135,9 @@ class World:
         await self._http.close()
         for process in self._supervised.values():
             process.ask_to_stop()
+        deadline_s = time.monotonic() + STOP_S
         for process in self._supervised.values():
-            process.stop()
+            process.stop(deadline_s)
         self._kafka_thread.submit(self.broker.stop).result()
         self._kafka_thread.shutdown()
 
