@@ -84,6 +84,13 @@ class BinanceModel:
         body = {"lastUpdateId": self.id, "bids": text(list(bids)), "asks": text(list(asks))}
         return json.dumps(body).encode()
 
+    def raised_frame(self) -> bytes:
+        """Return the next diff under ids far too high."""
+        frame = json.loads(self.next_frame())
+        frame["data"]["U"] += 1_000_000
+        frame["data"]["u"] += 1_000_000
+        return json.dumps(frame).encode()
+
     def crossing_frame(self) -> bytes:
         """Return a diff with good ids whose bid lies above the best ask; the exchange never had it."""
         best_ask = min(self.true.asks)

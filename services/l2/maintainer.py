@@ -197,6 +197,14 @@ class BookMaintainer:
         if len(self._buffer) >= self._buffer_limit:
             self.lose(Trigger.HOLE, f"{self._buffer_limit} held deltas and no snapshot that joins", now)
             return
+        if self._buffer:
+            last = self._buffer[-1].last
+            step = self.feed.step(last, delta)
+            if step is Step.OLD and delta.last == last:
+                return  # the same again
+            if step is not Step.APPLY:
+                self.counts.gaps += 1
+                self._buffer.clear()  # no snapshot from before the hole could be joined; a later one can
         self._buffer.append(delta)
 
     def _join(self, now: int, *, verified: bool) -> bool:

@@ -249,8 +249,10 @@ class BookSession:
         self._snapshot_request = None
         by_snapshot = self.feed.snapshot_by_rest and self.maintainer.state is BookState.GAP and self._open
         if by_snapshot:
-            pause = self._pause(now)
-            return out + self._begin_sync(now, f"resync after: {self.maintainer.reason}", now + pause)
+            due = self._snapshot_at  # of the sync that failed, if the venue was not asked yet
+            if due is None or due <= now:
+                due = now + self._pause(now)
+            return out + self._begin_sync(now, f"resync after: {self.maintainer.reason}", due)
         return out + self._reconnect(now)
 
     def _reconnect(self, now: int) -> list[Output]:

@@ -20,6 +20,7 @@ FAULTS = st.sampled_from(
         "cross",
         "garbage",
         "disconnect",
+        "raise",
         "refuse",
         "cut",
         "pause",
@@ -50,6 +51,9 @@ def play(world: World, fault: str) -> None:
         case "disconnect":
             world.disconnect("connection reset")
             world.step([])
+        case "raise":
+            if isinstance(exchange, BinanceModel):
+                world.step([exchange.raised_frame()])
         case "refuse":
             world.snapshot_answers.append((503, b"busy", None))
             world.step()

@@ -229,6 +229,23 @@ def test_a_book_without_any_snapshot_gives_up_and_connects_again() -> None:
     recovers(silent, S.STALE)
 
 
+def test_a_delta_of_absurd_ids_among_the_held_ones_does_not_keep_the_book_from_syncing() -> None:
+    world = a_live_world("binance")
+    assert isinstance(world.exchange, BinanceModel)
+    world.exchange.next_frame()
+    world.step([world.exchange.next_frame(), world.exchange.raised_frame()])
+    world.until_live(40)
+    assert world.truth_holds()
+
+
+def test_bad_frames_while_a_snapshot_is_due_do_not_put_it_off() -> None:
+    world = a_live_world("binance")
+    for _ in range(6):
+        world.step([b"{"])
+    world.until_live(10)
+    assert world.truth_holds()
+
+
 def test_a_full_buffer_resyncs_instead_of_dropping() -> None:
     world = World(BinanceModel(3))
     world.snapshot_answers.extend((500, b"", None) for _ in range(100))
