@@ -1,8 +1,8 @@
 """Every recording that has a book: through simulator, sockets, l2 and Kafka, held against its oracle.
 
 The numbers are those that each recording was found to have, by other code, beside the recordings. What reads
-Kafka here is a dict a side, fed from MessagePack alone: it must agree with the venue's best quotes on the way,
-and at the end have the simulator's own book.
+Kafka here is a dict a side, fed from MessagePack alone: it must agree with the venue's best quotes on the
+way, and at the end have the simulator's own book.
 """
 
 from __future__ import annotations
