@@ -4,6 +4,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+JARS := $(VENV)/.jars
 
 # Of `make run`; give others to run a second checkout beside this one.
 FEED ?= simulator
@@ -40,12 +41,15 @@ run: export SIMULATED := $(if $(filter live,$(FEED)),false,true)
 run: export LOG_FORMAT := console
 run: export PYTHONUNBUFFERED := 1
 run: export TETHERED := $(PY) broker/tether.py SIGTERM - $(PY)
-run: setup ## the whole system until Ctrl-C; FEED=replay:PATH[,PATH2] or FEED=live for other input
+run: setup $(JARS) ## the whole system until Ctrl-C; FEED=replay:PATH[,PATH2] or FEED=live for other input
 	@mkdir -p '$(RUN_DIR)'
 	@$(PY) -m libs.cli.preflight GATEWAY_PORT=$(GATEWAY_PORT) KAFKA_PORT=$(KAFKA_PORT) $(if $(filter live,$(FEED)),,SIMULATOR_PORT=$(SIMULATOR_PORT))
-	@$(PY) -m broker --fetch
-	@$(if $(L2_BOOKS)$(filter live,$(FEED)),,books=$$($(PY) -m simulator --list-books) && export L2_BOOKS="$$books" &&) \
+	@$(if $(L2_BOOKS),,$(if $(filter replay:%,$(FEED)),books=$$($(PY) -m simulator --list-books) && export L2_BOOKS="$$books" &&)) \
 	  exec $(PY) broker/tether.py SIGTERM - $(PY) -m libs.cli.supervision --configuration supervisord.conf --user "$$(id -u)"
+
+$(JARS): $(STAMP) broker/jars.lock
+	@$(PY) -m broker --fetch
+	@touch $@
 
 test: setup ## every test; starts a Kafka of its own
 	$(PY) -m pytest

@@ -19,7 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from libs.common.topics import L2_BOOK_DELTAS, L2_BOOK_TOPS
 from tests.bench.chunks import on_cores
 from tests.bench.hops import BOOKS, MEASURED_S, RATE, ROUND_TRIP_TOPIC, WARM_UP_S, Measured, tell
-from tests.bench.load_exchange import read_log
+from tests.bench.load_exchange import SYMBOLS, read_log
 from tests.bench.observers import Observers
 from tests.bench.processes import cpu_seconds, folder_and_broker, free_port, started, until
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tests.bench.processes import Process
     from tests.bench.report import Report
 
+VENUES: Final = ("binance", "kraken")  # those of the load exchange
 READY_S: Final = 60.0
 CATCH_UP_S: Final = 2.0  # after the last message was sent
 
@@ -56,6 +57,9 @@ class _Run:
             "GATEWAY_PORT": str(gateway_port),
             "FEED": "simulator",
             "SIMULATOR_URL": f"http://127.0.0.1:{self._exchange_port}",
+            "L2_BOOKS": ",".join(
+                f"{venue}:{symbol}" for symbol in SYMBOLS for venue in ("binance", "kraken")
+            ),
             "L2_HISTORY_DAYS": "0",
             "L2_HISTORY_MINUTES": "0",
         }
