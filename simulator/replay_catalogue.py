@@ -14,6 +14,7 @@ from simulator.replay_bitstamp import BitstampReplay
 from simulator.replay_bybit import BybitReplay
 from simulator.replay_clock import Part, playlist
 from simulator.replay_coinbase import CoinbaseReplay
+from simulator.replay_coinbase_exchange import CoinbaseExchangeReplay
 from simulator.replay_kraken_v1 import KrakenV1Replay
 from simulator.replay_kraken_v2 import KrakenV2Replay
 from simulator.replay_okx import OkxReplay
@@ -31,6 +32,7 @@ VENUES: Final[tuple[Callable[[], ReplayVenue], ...]] = (
     BitstampReplay,
     BybitReplay,
     CoinbaseReplay,
+    CoinbaseExchangeReplay,
     KrakenV1Replay,
     KrakenV2Replay,
     OkxReplay,

@@ -113,6 +113,8 @@ VENUES: Final[Mapping[str, Venue]] = {
         Venue("binance-coinm", _perpetual, taker_bps=5.0, maker_bps=2.0),
         Venue("bitstamp", _lower, taker_bps=40.0, maker_bps=30.0),
         Venue("coinbase", str, taker_bps=120.0, maker_bps=60.0),
+        # The older protocol, for its recording.
+        Venue("coinbase-exchange", str, taker_bps=120.0, maker_bps=60.0),
         Venue("kraken", _slashed, taker_bps=40.0, maker_bps=25.0),
         Venue("kraken-v1", _kraken_v1, taker_bps=40.0, maker_bps=25.0),  # the frozen protocol, for recordings
         Venue("okx", str, taker_bps=10.0, maker_bps=8.0),

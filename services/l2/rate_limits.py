@@ -73,6 +73,8 @@ LIMITS: Final[Mapping[str, Limits]] = {
     # docs.cdp.coinbase.com, websocket-rate-limits, 2026-08: 8 connections and 8 messages a second, of which a
     # book sends 3 as it connects; REST about 10 requests/s.
     "coinbase": Limits(5, 1, 1, 1, 1, 0.75),
+    # docs.cdp.coinbase.com, Exchange rate-limits, 2026-08: 8 WebSocket and 10 REST requests a second.
+    "coinbase-exchange": Limits(5, 1, 1, 1, 4, 1),
     # Public REST about 1 request/s (unpublished); about 150 connection attempts in 10 min.
     "kraken": Limits(10, 20, 1, 1, 75, 600),
     "kraken-v1": Limits(10, 20, 1, 1, 75, 600),

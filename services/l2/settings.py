@@ -22,6 +22,7 @@ LIVE: Final[Mapping[str, tuple[str, str]]] = {
     "bybit": ("wss://stream.bybit.com", "https://api.bybit.com"),
     "bybit-200": ("wss://stream.bybit.com", "https://api.bybit.com"),
     "coinbase": ("wss://advanced-trade-ws.coinbase.com", "https://api.coinbase.com"),
+    "coinbase-exchange": ("wss://ws-feed.exchange.coinbase.com", "https://api.exchange.coinbase.com"),
     "kraken": ("wss://ws.kraken.com", "https://api.kraken.com"),
     "kraken-v1": ("wss://ws.kraken.com", "https://api.kraken.com"),
     "okx": ("wss://ws.okx.com:8443", "https://www.okx.com"),

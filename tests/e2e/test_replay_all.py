@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = [needs_recordings, pytest.mark.timeout(150)]
 
 TEN_PAIRS = "ADA-EUR BAT-BTC BAT-EUR ETH-USD GALA-EUR SGB-EUR USDT-EUR USDT-USD XLM-GBP XRP-EUR"
+COINBASE_PAIRS = "BAND-BTC BAND-GBP CRV-EUR DASH-BTC NMR-EUR NU-GBP SKL-BTC SKL-GBP SKL-USD YFI-BTC"
 UNVERIFIED = "consistent as far as can be seen; the venue offers no proof"
 
 
@@ -58,6 +59,9 @@ ORACLES = (
     ),
     Oracle(recordings.BITSTAMP, "bitstamp", TEN_PAIRS, 615, 30, reason=UNVERIFIED, speed="5"),
     Oracle(recordings.COINBASE, "coinbase", "BTC-USD ETH-USD", 775 - 2),
+    Oracle(
+        recordings.COINBASE_2021, "coinbase-exchange", COINBASE_PAIRS, 9729 - 10, reason=UNVERIFIED, speed="2"
+    ),
     Oracle(recordings.BYBIT, "bybit-200", "BTC-USDT ETH-USDT", 299 + 249),
     Oracle(recordings.BYBIT_FIXTURE, "bybit", "BTC-USDT", 8),
     Oracle(recordings.OKX_2022, "okx-v5-2022", "BTC-USDT", 98 - 1, checksums=98),

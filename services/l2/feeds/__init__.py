@@ -10,6 +10,7 @@ from services.l2.feeds.binance_futures import BinanceFuturesFeed
 from services.l2.feeds.bitstamp import BitstampFeed
 from services.l2.feeds.bybit import BybitFeed
 from services.l2.feeds.coinbase import CoinbaseFeed
+from services.l2.feeds.coinbase_exchange import CoinbaseExchangeFeed
 from services.l2.feeds.kraken import KrakenFeed
 from services.l2.feeds.kraken_v1 import KrakenV1Feed
 from services.l2.feeds.okx import OkxFeed
@@ -28,6 +29,7 @@ _ALL: Final[tuple[Feed, ...]] = (
     BybitFeed(),
     BybitFeed(200),
     CoinbaseFeed(),
+    CoinbaseExchangeFeed(),
     KrakenFeed(),
     KrakenV1Feed(),
     OkxFeed(),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from contextlib import asynccontextmanager
@@ -205,14 +206,31 @@ async def test_a_crossing_frame_has_the_right_number(client: ClientSession) -> N
             await naive.frame()
 
 
-async def test_a_malformed_frame_is_no_coinbase_frame(client: ClientSession) -> None:
+async def test_malformed_frames_take_turns_in_four_shapes(client: ClientSession) -> None:
+    shapes = set[str]()
     async with connected(client) as naive:
         await naive.subscribe("level2")
         while naive.updates < 5:
             await naive.frame()
-        await inject(client, "malformed")
-        with pytest.raises((json.JSONDecodeError, AttributeError, GapError, TypeError)):
-            await naive.follow()
+        await inject(client, "malformed", once=False, probability=1.0)
+        async with asyncio.timeout(30):
+            while len(shapes) < 4:
+                shapes.add(shape_of(await naive.socket.receive_str()))
+                shapes.discard("sound")
+    assert shapes == {"truncated", "wrong type", "NaN", "negative"}
+
+
+def shape_of(text: str) -> str:
+    try:
+        events = json.loads(text)["events"]
+    except ValueError:
+        return "truncated"
+    size = events[0]["updates"][0]["new_quantity"] if "updates" in events[0] else "0"
+    if not isinstance(size, str):
+        return "wrong type"
+    if size == "NaN":
+        return "NaN"
+    return "negative" if float(size) < 0 else "sound"
 
 
 async def test_a_disconnect_cuts_the_socket(client: ClientSession) -> None:

@@ -106,6 +106,19 @@ FRAMES: dict[str, tuple[str, ...]] = {
         '{"candles":[{"start":"60","low":"9","high":"12","open":"10","close":"11","volume":"5.5"}]}',
         '{"type":"error","message":"Failed to subscribe","reason":"no"}',
     ),
+    "coinbase-exchange": (
+        (
+            '{"type":"l2update","product_id":"BTC-USDT","changes":[["sell","0.00001306","660.5"],["buy","0.00001305","0.0"]],'
+            '"time":"2021-04-17T16:43:37.075687Z"}'
+        ),
+        '{"type":"snapshot","product_id":"BTC-USDT","asks":[["14.8024","12.77"]],"bids":[["14.7550","1.00"]]}',
+        (
+            '{"type":"match","trade_id":280232,"maker_order_id":"2a0da34e","taker_order_id":"3c82abaa","side":"sell",'
+            '"size":"985","price":"0.00001305","product_id":"BTC-USDT","sequence":177100030,"time":"2021-04-17T16:43:37.089723Z"}'
+        ),
+        '{"type":"error","message":"Failed to subscribe","reason":"no"}',
+        "[[60,9,12,10,11,5.5]]",
+    ),
     "bybit": (
         (
             '{"topic":"orderbook.50.BTCUSDT","ts":1787612486196,"type":"delta","data":{"s":"BTCUSDT","b":[["78713","0.5"]],'

@@ -1,0 +1,215 @@
+"""Coinbase Exchange, the protocol before Advanced Trade: snapshot in band, then updates that prove nothing.
+
+Source: docs.cdp.coinbase.com, Exchange `websocket-feed/channels` and `get-product-candles`, 2026-11, and the
+recording of 2021-04-17.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from libs.common.instruments import venue_of
+from services.l2.feeds.feed import (
+    Acknowledged,
+    Heartbeat,
+    Refused,
+    Step,
+    VenueDelta,
+    VenueSnapshot,
+    VenueTrade,
+)
+from services.l2.feeds.frames import NS_PER_S, Book, FrameDecoder, Id, Price, Quantity, Size, bad_frame
+from services.l2.feeds.moments import Moment, ns_of
+from services.l2.feeds.ohlc import OhlcRow, candles_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libs.common.events import Candle, Level
+    from services.l2.feeds.feed import Interval, VenueMessage
+
+_VENUE: Final = "coinbase-exchange"
+_CHANNELS: Final = ("level2_batch", "matches", "heartbeat")  # level2 itself needs a key since 2023-08
+_STEP_S: Final[dict[Interval, int]] = {"1m": 60, "1d": 86_400}
+_CANDLE_SPAN: Final = 299  # intervals from start to end, which both count; 300 are the most there is
+_NO_TIME: Final = 1  # the year of 0001-01-01T00:00:00Z
+_HEARTBEAT: Final = (Heartbeat(),)
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    """Any frame."""
+
+    type: str
+    product_id: str | UnsetType = UNSET
+    message: str = ""
+    reason: str = ""
+
+
+class _Snapshot(msgspec.Struct, frozen=True, gc=False):
+    bids: Book
+    asks: Book
+
+
+class _Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    side: Literal["buy", "sell"]
+    price: Price
+    size: Size
+
+
+class _Update(msgspec.Struct, frozen=True, gc=False):
+    time: Moment
+    changes: tuple[_Change, ...]
+
+
+class _Match(msgspec.Struct, frozen=True, gc=False):
+    trade_id: Id
+    price: Price
+    size: Quantity
+    time: Moment
+    side: Literal["buy", "sell"]  # the maker's
+
+
+class _Candle(msgspec.Struct, frozen=True, array_like=True):
+    start: Annotated[int, Meta(ge=0, le=9_000_000_000)]  # seconds UTC
+    low: Price
+    high: Price
+    open: Price
+    close: Price
+    volume: Size
+
+
+_frame: Final = FrameDecoder[_Frame](_VENUE, _Frame)
+_snapshot: Final = FrameDecoder[_Snapshot](_VENUE, _Snapshot)
+_update: Final = FrameDecoder[_Update](_VENUE, _Update)
+_match: Final = FrameDecoder[_Match](_VENUE, _Match)
+_candles: Final = FrameDecoder[tuple[_Candle, ...]](_VENUE, tuple[_Candle, ...])
+
+
+class CoinbaseExchangeFeed:
+    """Coinbase Exchange, spot, without a key."""
+
+    venue = _VENUE
+    snapshot_by_rest = False
+    depth: int | None = None
+    silence_s = 5.0  # a heartbeat comes every second
+    ping_interval_s: float | None = None  # the channel heartbeat keeps the connection open
+
+    def stream_url(self, base: str, symbol: str) -> str:  # noqa: ARG002 -- one address for all symbols
+        """Return the base itself."""
+        return base
+
+    def subscribe(self, symbol: str) -> tuple[str, ...]:
+        """Return the one message that subscribes to all channels."""
+        request = {"type": "subscribe", "product_ids": [_spelled(symbol)], "channels": _CHANNELS}
+        return (msgspec.json.encode(request).decode(),)
+
+    def ping(self) -> str:
+        """Refuse: there is no such frame."""
+        raise NotImplementedError("coinbase-exchange is kept alive by its channel heartbeat")
+
+    def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
+        """Return what a frame says about `symbol`; a `last_match` was before we came."""
+        frame = _frame.decode(raw)
+        match frame.type:
+            case "error":
+                reason = ": ".join(filter(None, (frame.message, frame.reason)))
+                return (Refused(reason or "without a reason"),)
+            case "subscriptions":
+                return (Acknowledged(),)
+            case "snapshot" | "l2update" | "match":
+                pass
+            case _:
+                return _HEARTBEAT
+        if frame.product_id is UNSET:
+            raise bad_frame(_VENUE, f"{frame.type} without product_id", raw)
+        if frame.product_id != _spelled(symbol):
+            return ()
+        if frame.type == "l2update":
+            return (_delta_of(_update.decode(raw)),)
+        if frame.type == "match":
+            return (_trade_of(_match.decode(raw)),)
+        book = _snapshot.decode(raw)
+        return (VenueSnapshot(bids=book.bids, asks=book.asks, verified=False),)
+
+    def step(self, position: int | None, delta: VenueDelta) -> Step:  # noqa: ARG002 -- there are no ids
+        """Accept every delta: the channel has neither sequence nor checksum, so a loss cannot be seen."""
+        return Step.APPLY
+
+    def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
+        """Refuse: there is none."""
+        raise NotImplementedError("coinbase-exchange publishes no checksum")
+
+    def new_digit_book(self) -> None:
+        """Return nothing: there is no checksum to keep digits for."""
+
+    def snapshot_url(self, base: str, symbol: str) -> str:
+        """Refuse: the REST book's sequence is not in the stream."""
+        raise NotImplementedError("coinbase-exchange sends its snapshot in band")
+
+    def parse_snapshot(self, body: bytes) -> VenueSnapshot:
+        """Refuse, as `snapshot_url` does."""
+        raise NotImplementedError("coinbase-exchange sends its snapshot in band")
+
+    def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
+        """Return the address of the 300 intervals from `since_ts` (ns) on; quiet ones have no candle."""
+        step_s = _STEP_S[interval]
+        start_s = since_ts // NS_PER_S // step_s * step_s
+        start, end = (
+            datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            for at_s in (start_s, start_s + _CANDLE_SPAN * step_s)
+        )
+        return f"{base}/products/{_spelled(symbol)}/candles?granularity={step_s}&start={start}&end={end}"
+
+    def parse_candles(self, body: bytes, symbol: str, interval: Interval) -> tuple[Candle, ...]:
+        """Return the candles of a REST reply, oldest first; the last may still be open.
+
+        The venue does not say how many trades they are made of, so that is 0.
+        """
+        rows = [
+            OhlcRow(
+                open_ts=candle.start * NS_PER_S,
+                open=candle.open,
+                high=candle.high,
+                low=candle.low,
+                close=candle.close,
+                volume=candle.volume,
+                trades=0,
+            )
+            for candle in reversed(_candles.decode(body))  # the newest comes first
+        ]
+        return candles_of(_VENUE, symbol, interval, rows)
+
+
+@lru_cache
+def _spelled(symbol: str) -> str:
+    return venue_of(_VENUE).spell(symbol)
+
+
+def _delta_of(update: _Update) -> VenueDelta:
+    """Split the changes by side.
+
+    A size of 0 removes the level. It is compared as a number: the recording spells zero in five ways. Rarely
+    `time` is the zero time; the update is valid all the same (tardis-node, mappers/coinbase.ts, 2026-08).
+    """
+    bids: list[Level] = []
+    asks: list[Level] = []
+    for change in update.changes:
+        (bids if change.side == "buy" else asks).append((change.price, change.size))
+    venue_ts = None if update.time.year == _NO_TIME else ns_of(_VENUE, update.time)
+    return VenueDelta(bids=tuple(bids), asks=tuple(asks), venue_ts=venue_ts)
+
+
+def _trade_of(match: _Match) -> VenueTrade:
+    """Turn the side, which is the maker's: 94 of 97 recorded trades sell near the ask or buy near the bid."""
+    return VenueTrade(
+        trade_id=str(match.trade_id),
+        price=match.price,
+        size=match.size,
+        side="sell" if match.side == "buy" else "buy",
+        venue_ts=ns_of(_VENUE, match.time),
+    )
