@@ -1,3 +1,4 @@
+from libs.common.instruments import VENUES
 from services.l2.feeds import FEEDS
 from services.l2.rate_limits import LIMITS, NS, TokenBucket, VenueBudget
 
@@ -26,7 +27,7 @@ def test_a_blocked_budget_grants_nothing_before_its_time() -> None:
 
 
 def test_every_feed_has_limits_that_grant_a_snapshot_and_a_page_of_candles() -> None:
-    assert set(LIMITS) == set(FEEDS)
+    assert set(LIMITS) == set(FEEDS) == set(VENUES)
     for venue in FEEDS:
         budget = VenueBudget.of(venue)
         assert budget.rest.take(budget.limits.snapshot_cost, 0) == 0
