@@ -4,11 +4,16 @@ On the wire a message is a MessagePack map; its field ``type`` is the class name
 a meaning never changes within ``.v1``. Times end in ``_ts`` and are int nanoseconds since 1970 UTC:
 ``venue_ts`` is the exchange's clock (a recording's, in replay), ``received_ts`` the wall clock at which the
 frame came out of the socket. Prices are in quote units and sizes in base units, both float64 parsed from the
-venue's digits.
+venue's digits. Orders, fills and positions are Decimal, text on the wire. Volatilities, CVaR, budgets and
+rewards are fractions (per day where time enters), bps are 1e-4.
+
+One section per service, in the order in which they build on each other; the file is long because it is the
+dictionary of the whole system.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal  # noqa: TC003 -- msgspec resolves annotations at run time
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
@@ -20,6 +25,50 @@ Level: TypeAlias = tuple[float, float]
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A message on a topic; its wire field ``type`` is the class name."""
+
+
+class Command(Event, frozen=True, kw_only=True):
+    """A wish that its service answers with one event of the same `command_id`.
+
+    A `command_id` seen before is answered again, not done again.
+    """
+
+    command_id: str  # a UUID, also the record's ce_id; what is random about the answer is drawn from it
+    reply_key: str | None = None  # the answer goes to this key's partition; None: to that of the command's
+
+
+class Refusal(StrEnum):
+    """Why a command is not done."""
+
+    UNKNOWN = "unknown"  # it names something that does not exist
+    INVALID = "invalid"  # a field is wrong
+    UNAVAILABLE = "unavailable"  # what it needs is not there now, but may be soon
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with one field."""
+
+    field: str  # as in the command
+    message: str  # and what would be right
+
+
+class CommandRejected(Event, frozen=True, kw_only=True):
+    """The answer to a command that was refused; nothing was done."""
+
+    command_id: str
+    command: str  # its type
+    key: str  # that of the command
+    refusal: Refusal
+    detail: str  # for people
+    faults: tuple[Fault, ...] = ()
+    ts: int
+
+
+TakerSide: TypeAlias = Literal["buy", "sell"]
+Interval: TypeAlias = Literal["1m", "1d"]
+
+
+# --- l2 ---
 
 
 class BookState(StrEnum):
@@ -143,7 +192,7 @@ class Candle(Event, frozen=True, kw_only=True, gc=False):
 
     venue: str
     symbol: str
-    interval: Literal["1m", "1d"]
+    interval: Interval
     open_ts: int  # start of the interval
     open: float
     high: float
@@ -152,6 +201,251 @@ class Candle(Event, frozen=True, kw_only=True, gc=False):
     volume: float  # base units
     trades: int
     closed: bool  # no further trade can change it
+
+
+# --- venues ---
+
+
+class ScoreVenues(Command, frozen=True, kw_only=True):
+    """Choose a venue, and a split, to take `size` of a symbol now."""
+
+    symbol: str
+    size: float  # base units
+    side: TakerSide = "buy"
+
+
+class CostBps(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a venue's expected all-in cost, in bps of its own mid."""
+
+    spread: float  # half spread
+    impact: float  # of walking the book beyond the best price
+    fee: float  # taker
+    latency: float
+    reliability: float  # includes pressure on the rate limit
+
+    @property
+    def total(self) -> float:
+        """The sum."""
+        return self.spread + self.impact + self.fee + self.latency + self.reliability
+
+
+class VenueCandidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One venue as it was judged; the book it was judged on can be found again by `epoch` and `seq`."""
+
+    venue: str
+    eligible: bool
+    score: float | None = None  # minus the total cost in bps, higher is better; None where not eligible
+    cost_bps: CostBps | None = None
+    reasons: tuple[str, ...]  # in words: what speaks against it, or why it is not eligible
+    mid: float | None = None  # quote units
+    epoch: int | None = None
+    seq: int | None = None
+
+
+class VenueShare(msgspec.Struct, frozen=True, kw_only=True):
+    """A venue's part of an optimal split."""
+
+    venue: str
+    size: float  # base units
+
+
+class VenueScored(Event, frozen=True, kw_only=True):
+    """The answer to ScoreVenues."""
+
+    command_id: str
+    symbol: str
+    side: TakerSide
+    size: float  # base units
+    venue: str  # the best
+    score: float  # its
+    reasons: tuple[str, ...]
+    candidates: tuple[VenueCandidate, ...]  # best first, then those not eligible
+    allocation: tuple[VenueShare, ...]  # sums to `size`
+    saving_bps: float  # of the allocation against the single best venue, fees included; at least 0
+    ts: int
+
+
+class VenueMetrics(Event, frozen=True, kw_only=True):
+    """What is known of one symbol at one venue; times are seconds of the service's window."""
+
+    venue: str
+    symbol: str
+    state: BookState
+    latency_p50_ms: float | None  # venue timestamp to receipt, corrected for the clocks' offset
+    latency_p99_ms: float | None
+    request_p50_ms: float | None = None  # round trip of a request
+    clock_offset_ms: float | None = None  # the least received minus venue time seen: what is corrected
+    spread_bps: float | None
+    top_depth: float | None  # base units within the best 5 levels, the smaller side
+    depth_bid: tuple[float, float, float] | None = None  # base units within 5, 10, 25 bps of mid
+    depth_ask: tuple[float, float, float] | None = None
+    taker_bps: float
+    maker_bps: float
+    reliability: float  # posterior mean of being LIVE and well, in (0, 1)
+    alpha: float  # of the Beta posterior
+    beta: float
+    gaps: int = 0  # since first seen, over restarts of l2
+    checksum_failures: int = 0
+    disconnects: int = 0
+    rate_remaining: float  # share of the venue's rate limit left, in [0, 1]
+    slippage_bps: float | None = None  # own fills against their expectation, decayed mean
+    fills: int = 0
+    epoch: int
+    seq: int
+    ts: int
+
+
+# --- router ---
+
+
+class ChoosePolicy(Command, frozen=True, kw_only=True):
+    """Choose a trading policy for a context; values by the names of `services/router/context.py`."""
+
+    scope: str = "default"
+    context: dict[str, float | str]  # what is missing is imputed; `symbol` fills in live values
+
+
+class PolicyChosen(Event, frozen=True, kw_only=True):
+    """The answer to ChoosePolicy, with all that is needed to draw it again; `command_id` is the decision."""
+
+    command_id: str
+    scope: str
+    policy_id: str
+    score: float  # sampled reward of the policy, return units
+    exploration_bonus: float  # score minus posterior mean
+    propensity: float  # probability with which this policy was chosen
+    explored: bool  # drawn by the uniform part of the mixture
+    scores: dict[str, float]  # sampled, by policy
+    means: dict[str, float]  # posterior means of the expected reward at this context
+    propensities: dict[str, float]
+    width: float  # 90 % credible width of the chosen policy's expected reward, return units
+    prior_width: float  # the same before any reward, at this context
+    forecast_vol: float | None  # sigmaHAR used, fraction per day; None where unknown
+    features: dict[str, float]  # the vector by feature name, as the model sees it
+    inputs: dict[str, float | str]  # values used, before transformation, live ones included
+    filled: tuple[str, ...] = ()  # inputs that were filled from live topics
+    missing: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()  # unknown keys of the context
+    layout: int  # version of the feature layout
+    versions: dict[str, int]  # posterior version (updates so far) by policy
+    ts: int
+
+
+class RewardPolicy(Command, frozen=True, kw_only=True):
+    """Teach the router what a policy earned, in return units net of costs."""
+
+    scope: str = "default"
+    policy_id: str
+    reward: float
+    context: dict[str, float | str] = {}  # used where the decision is not known
+    decision_id: str | None = None  # the command_id of the ChoosePolicy
+
+
+class PolicyRewarded(Event, frozen=True, kw_only=True):
+    """The answer to RewardPolicy."""
+
+    command_id: str
+    scope: str
+    policy_id: str
+    reward: float
+    decision_id: str | None
+    counted: bool  # False: this decision had been rewarded before
+    updates: int  # of the policy, after this
+    mean_reward: float  # of the policy, after this
+    drift_alarm: bool = False
+    ts: int
+
+
+# --- portfolio ---
+
+
+class OptimizePortfolio(Command, frozen=True, kw_only=True):
+    """Find weights under a CVaR budget and a volatility ceiling."""
+
+    book: str = "default"
+    symbols: tuple[str, ...]  # canonical
+    cvar_budget: float  # fraction per day
+    vol_target: float  # fraction per day
+    mode: Literal["sum_cvar", "portfolio_cvar"] = "sum_cvar"
+    lookback: int | None = None  # days; None: all there are
+    confidence: float = 0.95
+
+
+class AssessRisk(Command, frozen=True, kw_only=True):
+    """Measure the risk of the positions of a book anew; answered by RiskBudget."""
+
+    book: str = "default"
+
+
+class Position(Event, frozen=True, kw_only=True):
+    """What is held of a symbol, from all its fills; amounts in quote units, signed."""
+
+    symbol: str
+    quantity: Decimal  # base units, signed
+    basis: Decimal  # average cost times quantity
+    avg_price: Decimal | None  # None while flat
+    mark: float | None  # mid of a LIVE book, else the last known
+    mark_ts: int | None
+    realized_pnl: Decimal  # fees apart
+    unrealized_pnl: Decimal
+    fees: Decimal
+    cash: Decimal  # paid (-) and received (+), fees included
+    fills: int
+    ts: int
+
+
+class SymbolRisk(msgspec.Struct, frozen=True, kw_only=True):
+    """A symbol's part of the risk."""
+
+    cvar: float  # of one unit of weight, fraction per day, >= 0
+    vol: float  # fraction per day
+    weight: float  # position value / equity, signed
+    used: float  # |weight| times cvar
+
+
+class RiskBudget(Event, frozen=True, kw_only=True):
+    """How much of the CVaR budget the positions use; what sizing must stay within."""
+
+    book: str
+    equity: Decimal  # quote units: initial capital plus all profit and loss
+    cvar_budget: float  # fraction per day
+    cvar_used: float
+    cvar_left: float  # >= 0
+    by_symbol: dict[str, SymbolRisk]  # every symbol with enough history, held or not
+    confidence: float
+    observations: int  # days of history
+    ts: int
+
+
+# --- execution ---
+
+
+class OrderFilled(Event, frozen=True, kw_only=True):
+    """A (part of a) paper order was filled; FIX names, amounts in quote units."""
+
+    exec_id: str  # FIX ExecID: deterministic, so a repeated fill can be dropped
+    cl_ord_id: str
+    execution_id: str | None  # None: an order on its own
+    venue: str
+    symbol: str
+    side: TakerSide
+    order_qty: Decimal
+    last_qty: Decimal  # base units
+    last_px: Decimal
+    cum_qty: Decimal
+    leaves_qty: Decimal
+    avg_px: Decimal
+    fee: Decimal
+    liquidity: Literal["taker", "maker"] = "taker"
+    mid: float  # of the book it was filled on
+    expected_px: float  # what the plan expected to pay, quote units
+    latency_ns: int  # simulated, from submission to fill
+    epoch: int  # of the book
+    seq: int
+    ts: int
+
+
+# --- gateway ---
 
 
 class IdempotentReply(Event, frozen=True, kw_only=True):

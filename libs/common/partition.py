@@ -14,7 +14,7 @@ from uuid import UUID
 from libs.common.cloudevents import CloudEvent, caused_id, identity, position_id
 from libs.common.codec import UndecodableMessageError, decode, encode
 from libs.common.dead_letters import dead_letter
-from libs.common.events import Event
+from libs.common.events import Command, Event
 from libs.common.handling import RESERVED, State, Tick, WakeAt
 from libs.common.topics import DEAD_LETTERS, Topic
 
@@ -230,8 +230,9 @@ class Partition(Generic[S]):
         if output is None:
             raise UnroutedEventError(f"{self._wiring.service} names no topic for {name}")
         key = output.key(event)
+        named = event.command_id if isinstance(event, Command) else None
         attributes = CloudEvent(
-            id=caused_id(cause.id, f"{name}/{n}"),
+            id=caused_id(cause.id, f"{name}/{n}") if named is None else UUID(named),
             type=name,
             source=f"/services/{self._wiring.service}",
             time=now,

@@ -7,15 +7,28 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import (
+    AssessRisk,
     BookDelta,
     BookHealth,
     BookSnapshot,
     BookTop,
     Candle,
+    ChoosePolicy,
+    CommandRejected,
     Event,
     IdempotentReply,
+    OptimizePortfolio,
+    OrderFilled,
+    PolicyChosen,
+    PolicyRewarded,
+    Position,
+    RewardPolicy,
+    RiskBudget,
+    ScoreVenues,
     Subscribed,
     Trade,
+    VenueMetrics,
+    VenueScored,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +44,10 @@ class Key(StrEnum):
     """What a topic's key names; all instrument keys are partitioned by the symbol alone."""
 
     BOOK = "venue:symbol"
+    SYMBOL = "symbol"
+    SCOPE = "scope"
+    PORTFOLIO = "book"
+    EXECUTION = "execution id"
     IDEMPOTENCY_KEY = "Idempotency-Key"
     ORIGINAL = "original key"
 
@@ -87,6 +104,37 @@ L2_BOOK_TOPS: Final = Topic("l2.book-tops.v1", (BookTop,), Key.BOOK, ("l2",), co
 L2_BOOK_HEALTH: Final = Topic("l2.book-health.v1", (BookHealth,), Key.BOOK, ("l2",), compacted=True)
 L2_TRADES: Final = Topic("l2.trades.v1", (Trade,), Key.BOOK, ("l2",), retention_ms=30 * DAY_MS)
 L2_CANDLES: Final = Topic("l2.candles.v1", (Candle,), Key.BOOK, ("l2",), retention_ms=3 * 365 * DAY_MS)
+VENUES_COMMANDS: Final = Topic(
+    "venues.commands.v1", (ScoreVenues,), Key.SYMBOL, ("gateway", "execution"), retention_ms=7 * DAY_MS
+)
+VENUES_METRICS: Final = Topic("venues.metrics.v1", (VenueMetrics,), Key.BOOK, ("venues",), compacted=True)
+VENUES_SCORES: Final = Topic(
+    "venues.scores.v1", (VenueScored, CommandRejected), Key.SYMBOL, ("venues",), retention_ms=7 * DAY_MS
+)
+ROUTER_COMMANDS: Final = Topic(
+    "router.commands.v1",
+    (ChoosePolicy, RewardPolicy),
+    Key.SCOPE,
+    ("gateway", "execution"),
+    retention_ms=7 * DAY_MS,
+)
+ROUTER_CHOICES: Final = Topic(
+    "router.choices.v1", (PolicyChosen, PolicyRewarded, CommandRejected), Key.SCOPE, ("router",)
+)
+PORTFOLIO_COMMANDS: Final = Topic(
+    "portfolio.commands.v1",
+    (OptimizePortfolio, AssessRisk),
+    Key.PORTFOLIO,
+    ("gateway", "execution", "portfolio"),
+    retention_ms=7 * DAY_MS,
+)
+PORTFOLIO_POSITIONS: Final = Topic(
+    "portfolio.positions.v1", (Position,), Key.SYMBOL, ("portfolio",), compacted=True
+)
+PORTFOLIO_RISK: Final = Topic(
+    "portfolio.risk.v1", (RiskBudget,), Key.PORTFOLIO, ("portfolio",), compacted=True
+)
+EXECUTION_FILLS: Final = Topic("execution.fills.v1", (OrderFilled,), Key.SYMBOL, ("execution",))
 GATEWAY_IDEMPOTENCY: Final = Topic(
     "gateway.idempotency.v1",
     (IdempotentReply,),
@@ -108,6 +156,15 @@ TOPICS: Final[Mapping[str, Topic]] = {
         L2_BOOK_HEALTH,
         L2_TRADES,
         L2_CANDLES,
+        VENUES_COMMANDS,
+        VENUES_METRICS,
+        VENUES_SCORES,
+        ROUTER_COMMANDS,
+        ROUTER_CHOICES,
+        PORTFOLIO_COMMANDS,
+        PORTFOLIO_POSITIONS,
+        PORTFOLIO_RISK,
+        EXECUTION_FILLS,
         GATEWAY_IDEMPOTENCY,
         DEAD_LETTERS,
     )

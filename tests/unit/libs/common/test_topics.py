@@ -41,6 +41,10 @@ def test_every_retention_is_that_of_the_contract() -> None:
         "l2.book-deltas.v1": 0.25,
         "l2.trades.v1": 30,
         "l2.candles.v1": 3 * 365,
+        "venues.commands.v1": 7,
+        "venues.scores.v1": 7,
+        "router.commands.v1": 7,
+        "portfolio.commands.v1": 7,
         "gateway.idempotency.v1": 1,
         "dead-letters.v1": 7,
     }

@@ -1,0 +1,1 @@
+"""From a policy to paper fills: sizing, planning, orders, records and audit."""

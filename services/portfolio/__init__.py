@@ -1,0 +1,1 @@
+"""Positions, risk and portfolio weights."""

@@ -1,0 +1,1 @@
+"""The policy router: contextual Thompson sampling over trading policies."""
