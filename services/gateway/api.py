@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
@@ -20,19 +19,15 @@ from services.gateway.answers import (
     DEFAULT_DEPTH,
     MAX_DEPTH,
     HealthAnswer,
-    ReadyAnswer,
     encode,
 )
 from services.gateway.bodies import (
-    MAX_BODY,
     SubscriptionBody,
     field_errors,
     idempotency_key,
     invalid,
     parse_body,
     request_hash,
-    require_json,
-    too_large,
 )
 from services.gateway.books import book_id
 from services.gateway.commands import Command
@@ -47,17 +42,14 @@ from services.gateway.problems import (
     FieldError,
     ProblemError,
 )
+from services.gateway.routing import Parts, json_answer, json_body, parts_of, reply_answer
 from services.gateway.sse import start_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from libs.common.topics import Topic
-    from services.gateway.books import Books
-    from services.gateway.commands import Commands, Reply
-    from services.gateway.past_books import PastBooks
-    from services.gateway.stream import Hub
 
 # Keys of other callers, and bytes that are no message, are nobody else's to watch.
 STREAMED: Final = {
@@ -68,19 +60,6 @@ SUBSCRIPTIONS: Final = "/api/l2/subscriptions"
 
 _log = logging.getLogger(__name__)
 router = APIRouter()
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the routes answer from."""
-
-    books: Books
-    past_books: PastBooks
-    commands: Commands
-    hub: Hub
-    readiness: Callable[[], ReadyAnswer]  # raises ProblemError while not ready
-    metrics: Callable[[], tuple[bytes, str]]  # the exposition and its media type
-    clock: Callable[[], int]  # ns UTC
 
 
 def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
@@ -95,7 +74,8 @@ def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextM
         lifespan=lifespan,
     )
     app.state.parts = parts
-    app.include_router(router)
+    for routes in (router,):  # one router per service
+        app.include_router(routes)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
@@ -113,8 +93,8 @@ def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextM
 )
 async def list_books(request: Request) -> Response:
     """Return the state, best prices and counts of every subscribed book."""
-    parts = _parts(request)
-    return _json(200, encode(parts.books.summaries(parts.clock())))
+    parts = parts_of(request)
+    return json_answer(200, encode(parts.books.summaries(parts.clock())))
 
 
 @router.get(
@@ -149,12 +129,12 @@ async def get_book(
     book is not proven to have been LIVE is 404, with the nearest at which it is (`nearby`) or the range that
     is kept (`retained`). What was received a moment ago may still be on its way to the log.
     """
-    parts = _parts(request)
+    parts = parts_of(request)
     book = book_id(venue, symbol)
     if at is not None:
-        return _json(200, await parts.past_books.body(book, depth, at))
+        return json_answer(200, await parts.past_books.body(book, depth, at))
     page = parts.books.page(book, depth, parts.clock())
-    return _json(200, page.body)
+    return json_answer(200, page.body)
 
 
 @router.post(
@@ -168,15 +148,15 @@ async def get_book(
 async def subscribe(request: Request) -> Response:
     """Ask for a book, and answer when the l2 service first speaks of it."""
     key = idempotency_key(request.headers.get("idempotency-key"))
-    raw = await _json_body(request)
+    raw = await json_body(request)
     body = parse_body(SubscriptionBody, raw)
     book = book_id(body.venue, body.symbol)
-    commands = _parts(request).commands
+    commands = parts_of(request).commands
     command = Command.of(f"POST {SUBSCRIPTIONS}", key, request.scope["correlation_id"])
     reply = await commands.once(
         key, request_hash("POST", SUBSCRIPTIONS, raw), command, lambda: commands.subscribe(book, command)
     )
-    return _reply(reply)
+    return reply_answer(reply)
 
 
 @router.delete(
@@ -188,7 +168,7 @@ async def subscribe(request: Request) -> Response:
 async def unsubscribe(request: Request, venue: str, symbol: str) -> Response:
     """End a book, and answer when the l2 service has dropped it."""
     command = Command.of(f"DELETE {SUBSCRIPTIONS}", None, request.scope["correlation_id"])
-    return _reply(await _parts(request).commands.unsubscribe(book_id(venue, symbol), command))
+    return reply_answer(await parts_of(request).commands.unsubscribe(book_id(venue, symbol), command))
 
 
 @router.get(
@@ -223,7 +203,7 @@ async def stream(
     reads too slowly loses messages: an event `dropped` with `{"count": n}` stands in their place. A stream
     with `from` reads at the client's own pace and loses none.
     """
-    parts = _parts(request)
+    parts = parts_of(request)
     wanted = [_streamed(name) for name in dict.fromkeys(_listed("topics", topics))]
     keys = frozenset() if key is None else frozenset(_book_key(text) for text in _listed("key", key))
     return parts.hub.stream(wanted, keys, start_of(start, parts.clock()), last_event_id)
@@ -237,7 +217,7 @@ async def stream(
 )
 async def healthz() -> Response:
     """Answer without looking at anything."""
-    return _json(200, encode(HealthAnswer(status="alive")))
+    return json_answer(200, encode(HealthAnswer(status="alive")))
 
 
 @router.get(
@@ -248,13 +228,13 @@ async def healthz() -> Response:
 )
 async def readyz(request: Request) -> Response:
     """Return each view's lag, whatever the books' states."""
-    return _json(200, encode(_parts(request).readiness()))
+    return json_answer(200, encode(parts_of(request).readiness()))
 
 
 @router.get("/metrics", tags=["operations"], summary="Prometheus metrics")
 async def metrics(request: Request) -> Response:
     """Return counts, latencies and lags in the Prometheus text format."""
-    body, media_type = _parts(request).metrics()
+    body, media_type = parts_of(request).metrics()
     return Response(body, headers={"content-type": media_type})
 
 
@@ -262,29 +242,6 @@ async def metrics(request: Request) -> Response:
 async def documentation(request: Request) -> HTMLResponse:
     """Render the OpenAPI document; needs no other host and no script."""
     return HTMLResponse(docs.page(request.app.openapi()), headers={"content-security-policy": docs.POLICY})
-
-
-def _parts(request: Request) -> Parts:
-    parts: Parts = request.app.state.parts
-    return parts
-
-
-def _json(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(body, status, {"cache-control": "no-store", **(headers or {})}, contract.JSON)
-
-
-def _reply(reply: Reply) -> Response:
-    return _json(reply.status, reply.body, {"idempotency-replayed": "true"} if reply.replayed else None)
-
-
-async def _json_body(request: Request) -> bytes:
-    require_json(request.headers.get("content-type"))
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise too_large()
-    return bytes(body)
 
 
 def _listed(field: str, text: str) -> list[str]:

@@ -14,13 +14,15 @@ from libs.common.kafka import MissingTopicError, Publisher, Reader, create_topic
 from libs.common.metrics import CONTENT_TYPE, Family, create_registry, exposition
 from libs.common.topics import L2_BOOK_TOPS
 from services.gateway.answers import ReadyAnswer, ViewLag
-from services.gateway.api import Parts, create_api
+from services.gateway.api import create_api
 from services.gateway.book_log import KafkaBookLog
 from services.gateway.books import Books
 from services.gateway.commands import Changes, Commands
 from services.gateway.edge import Edge
 from services.gateway.past_books import PastBooks
 from services.gateway.problems import not_ready
+from services.gateway.questions import Questions
+from services.gateway.routing import Parts
 from services.gateway.stream import Hub
 from services.gateway.traffic import Traffic
 from services.gateway.views import GatewayViews
@@ -138,15 +140,18 @@ class Gateway:
         self._link = KafkaLink(settings)
         self._books = Books(self._views)
         self._commands = Commands(settings, self._views, self._changes, self._link, time.time_ns)
+        self._questions = Questions(settings, self._link, self._open_source, time.time_ns)
         self._past_books = PastBooks(settings, self._views, self._open_log, time.time_ns)
         self._hub = Hub(settings, self._open_source)
         self._registry = create_registry(self._families)
         traffic = Traffic()
         self._registry.register(traffic)
         parts = Parts(
+            self._views,
             self._books,
             self._past_books,
             self._commands,
+            self._questions,
             self._hub,
             self._readiness,
             self._metrics,
@@ -181,6 +186,7 @@ class Gateway:
             tasks.create_task(_failure_of(self._hub.failed))
             tasks.create_task(self._link.probe())
             tasks.create_task(self._follow(publisher))
+            tasks.create_task(self._questions.listen(publisher.reject))
             tasks.create_task(self._sweep())
 
     async def _follow(self, publisher: Publisher) -> None:
@@ -263,6 +269,13 @@ class Gateway:
             "counter",
             (),
             {(): self._past_books.records},
+        )
+        yield Family(
+            "bookrunner_gateway_commands_waiting",
+            "Commands without an answer yet",
+            "gauge",
+            (),
+            {(): self._questions.waiting},
         )
         yield Family("bookrunner_gateway_streams", "Open streams", "gauge", (), {(): self._hub.open_streams})
         yield Family(

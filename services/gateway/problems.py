@@ -55,6 +55,9 @@ NOT_SUBSCRIBED: Final = ProblemType(
 UNKNOWN_TOPIC: Final = ProblemType(
     "unknown-topic", 404, "No such topic", "Use one of the topics in the detail."
 )
+UNKNOWN_NAME: Final = ProblemType(
+    "unknown-name", 404, "No such thing", "The detail says what is not known, and what is."
+)
 METHOD_NOT_ALLOWED: Final = ProblemType(
     "method-not-allowed", 405, "This route has no such method", "The header Allow lists those it has."
 )
@@ -86,6 +89,12 @@ BOOK_NOT_SYNCED: Final = ProblemType(
     503,
     "The book has not synchronised yet",
     "Retry after the seconds in Retry-After; GET /api/l2 shows its state.",
+)
+UNAVAILABLE: Final = ProblemType(
+    "unavailable",
+    503,
+    "What this needs is not there now",
+    "The detail says what is missing; retry after the seconds in Retry-After.",
 )
 TOO_MANY: Final = ProblemType(
     "too-many", 503, "A limit of the gateway is reached", "Retry after the seconds in Retry-After."

@@ -20,6 +20,9 @@ class GatewaySettings(ServiceSettings):
     command_timeout_s: float = Field(
         5.0, gt=0, le=60, description="how long a command may wait for its answer before 504, seconds"
     )
+    max_commands: int = Field(
+        10_000, ge=1, description="commands that may wait for answers at once; more is 503"
+    )
     kafka_silence_s: float = Field(
         5.0, gt=0, description="without an answer of Kafka for this long, /readyz is 503, seconds"
     )

@@ -19,13 +19,15 @@ from libs.common.events import (
 )
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
 from services.gateway.answers import ReadyAnswer
-from services.gateway.api import Parts, create_api
+from services.gateway.api import create_api
 from services.gateway.as_of import Row
 from services.gateway.book_log import Chunk
 from services.gateway.books import Books
 from services.gateway.commands import Changes, Commands
 from services.gateway.edge import Edge
 from services.gateway.past_books import PastBooks
+from services.gateway.questions import Questions
+from services.gateway.routing import Parts
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream import Hub
 from services.gateway.traffic import Traffic
@@ -159,7 +161,8 @@ class Loopback:
         await asyncio.sleep(0)  # other requests run meanwhile, as they would
         if not self.folds:
             return
-        self._world.fold(topic, key, event)
+        if any(view.topic is topic for view in self._world.views.all):
+            self._world.fold(topic, key, event)
         if topic is L2_SUBSCRIPTIONS and self.l2_answers:
             venue, symbol = key.decode().split(":")
             if event is None:
@@ -247,6 +250,8 @@ class World:
         self.books = Books(self.views)
         self.commands = Commands(self.settings, self.views, self.changes, self.writer, lambda: self.now)
         self.past_books = PastBooks(self.settings, self.views, self._open_log, self._clock)
+        self.answers = Script()
+        self.questions = Questions(self.settings, self.writer, self.answers.open, self._clock)
         self.hub = Hub(self.settings, self.script.open)
         self.traffic = Traffic()
         self._offsets = 0
@@ -255,9 +260,11 @@ class World:
                 view.begin({0: 0})
         self.api = create_api(
             Parts(
+                self.views,
                 self.books,
                 self.past_books,
                 self.commands,
+                self.questions,
                 self.hub,
                 self._readiness,
                 lambda: (b"", "text/plain"),

@@ -1,0 +1,151 @@
+"""Ask a service: send a command, and return the event that answers it.
+
+A shell: it waits on the loop's clock. All gateways read all answers, each from the moment it started; an
+answer is known by the `command_id` it repeats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import TYPE_CHECKING, Final
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from libs.common.cloudevents import CloudEvent
+from libs.common.events import CommandRejected, Refusal
+from libs.common.kafka import Undecodable
+from libs.common.topics import ROUTER_CHOICES, VENUES_SCORES
+from services.gateway.commands import SOURCE
+from services.gateway.problems import (
+    INVALID,
+    NO_ANSWER,
+    TOO_MANY,
+    UNAVAILABLE,
+    UNKNOWN_NAME,
+    FieldError,
+    ProblemError,
+    not_ready,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Never
+
+    from libs.common.events import Command, Event
+    from libs.common.kafka_reader import OnUndecodable
+    from libs.common.topics import Topic
+    from services.gateway.commands import Writer
+    from services.gateway.settings import GatewaySettings
+    from services.gateway.stream import OpenSource
+
+ANSWER_TOPICS: Final = (VENUES_SCORES, ROUTER_CHOICES)
+RETRY_S: Final = 1  # when what a command needs may be there
+_PROBLEMS: Final = {
+    Refusal.UNKNOWN: UNKNOWN_NAME,
+    Refusal.INVALID: INVALID,
+    Refusal.UNAVAILABLE: UNAVAILABLE,
+}
+
+
+class Questions:
+    """Commands on their way, and those who wait for their answers.
+
+    Parameters
+    ----------
+    open_source
+        Opens the answers' topics at their end.
+    clock
+        int ns UTC.
+    """
+
+    def __init__(
+        self, settings: GatewaySettings, writer: Writer, open_source: OpenSource, clock: Callable[[], int]
+    ) -> None:
+        self._settings = settings
+        self._writer = writer
+        self._open_source = open_source
+        self._clock = clock
+        self._count = count(1)
+        self._waiting: dict[str, asyncio.Future[Event]] = {}
+        self._listening = False
+
+    @property
+    def waiting(self) -> int:
+        """How many commands have no answer yet."""
+        return len(self._waiting)
+
+    def new_id(self, route: str, idempotency_key: str | None) -> UUID:
+        """Return a command's id: the same for a request repeated under its key, else a new one."""
+        asked = f"key {idempotency_key}"
+        if idempotency_key is None:
+            asked = f"request {self._clock()} {id(self)} {next(self._count)}"
+        return uuid5(NAMESPACE_URL, f"{route} {asked}")
+
+    async def ask(
+        self, topic: Topic, key: bytes, command: Command, correlation_id: str, timeout_s: float | None = None
+    ) -> Event:
+        """Send a command and return its answer.
+
+        Raises
+        ------
+        ProblemError
+            404, 422 or 503 if the service refuses it, 503 while the gateway cannot ask, 504 if no answer
+            comes in `timeout_s` (default: the settings' `command_timeout_s`).
+        """
+        if not self._listening:
+            raise not_ready("The gateway does not hear the services yet.")
+        if len(self._waiting) >= self._settings.max_commands:
+            raise ProblemError(
+                TOO_MANY, f"{len(self._waiting)} commands wait already.", retry_after_s=RETRY_S
+            )
+        if command.command_id in self._waiting:
+            detail = "The same request is being answered; repeat it when it has been."
+            raise ProblemError(TOO_MANY, detail, retry_after_s=RETRY_S)
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting[command.command_id] = answer
+        patience_s = self._settings.command_timeout_s if timeout_s is None else timeout_s
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._send(topic, key, command, correlation_id)
+                event: Event = await answer
+        except TimeoutError as error:
+            detail = f"No answer to {type(command).__name__} on {topic.name} came within {patience_s:g} s."
+            raise ProblemError(NO_ANSWER, detail, command_id=command.command_id) from error
+        finally:
+            del self._waiting[command.command_id]
+        if isinstance(event, CommandRejected):
+            raise _refused(event)
+        return event
+
+    async def listen(self, on_undecodable: OnUndecodable) -> Never:
+        """Hear the services' answers, for ever."""
+        async with self._open_source(ANSWER_TOPICS, "end") as source:
+            self._listening = True
+            try:
+                while True:
+                    for record in await source.poll():
+                        if isinstance(record, Undecodable):
+                            await on_undecodable(record)
+                        elif record.event is not None:
+                            self._hear(record.event)
+            finally:
+                self._listening = False
+
+    async def _send(self, topic: Topic, key: bytes, command: Command, correlation_id: str) -> None:
+        now = self._clock()
+        kind = type(command).__name__
+        attributes = CloudEvent(
+            UUID(command.command_id), kind, SOURCE, now, correlation_id, causation_id=None
+        )
+        await self._writer.send_and_wait(topic, key, command, now, attributes.headers())
+
+    def _hear(self, event: Event) -> None:
+        waiting = self._waiting.get(getattr(event, "command_id", ""))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(event)
+
+
+def _refused(answer: CommandRejected) -> ProblemError:
+    faults = tuple(FieldError(fault.field, fault.message) for fault in answer.faults)
+    retry_after_s = RETRY_S if answer.refusal is Refusal.UNAVAILABLE else None
+    return ProblemError(_PROBLEMS[answer.refusal], answer.detail, errors=faults, retry_after_s=retry_after_s)

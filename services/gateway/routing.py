@@ -1,0 +1,108 @@
+"""What the routes of all services share: the parts they answer from, bodies in, answers out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from fastapi import Request, Response
+
+from services.gateway.answers import encode
+from services.gateway.bodies import (
+    MAX_BODY,
+    Body,
+    idempotency_key,
+    parse_body,
+    request_hash,
+    require_json,
+    too_large,
+)
+from services.gateway.commands import Command, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    import msgspec
+
+    from services.gateway.answers import ReadyAnswer
+    from services.gateway.books import Books
+    from services.gateway.commands import Commands
+    from services.gateway.past_books import PastBooks
+    from services.gateway.questions import Questions
+    from services.gateway.stream import Hub
+    from services.gateway.views import GatewayViews
+
+BodyT = TypeVar("BodyT", bound=Body)
+JSON: Final = "application/json"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the routes answer from."""
+
+    views: GatewayViews
+    books: Books
+    past_books: PastBooks
+    commands: Commands
+    questions: Questions
+    hub: Hub
+    readiness: Callable[[], ReadyAnswer]  # raises ProblemError while not ready
+    metrics: Callable[[], tuple[bytes, str]]  # the exposition and its media type
+    clock: Callable[[], int]  # ns UTC
+
+
+def parts_of(request: Request) -> Parts:
+    """Return the parts of the app that serves `request`."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def json_answer(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
+    """Return encoded JSON as an answer that nobody may keep."""
+    return Response(body, status, {"cache-control": "no-store", **(headers or {})}, JSON)
+
+
+def reply_answer(reply: Reply) -> Response:
+    """Return a reply, and say so if it is an old one told again."""
+    return json_answer(reply.status, reply.body, {"idempotency-replayed": "true"} if reply.replayed else None)
+
+
+async def json_body(request: Request) -> bytes:
+    """Return the body of a request that declares JSON.
+
+    Raises
+    ------
+    ProblemError
+        415 if it declares anything else, 413 if it is over the limit.
+    """
+    require_json(request.headers.get("content-type"))
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise too_large()
+    return bytes(body)
+
+
+async def answer_post(
+    request: Request, model: type[BodyT], ask: Callable[[BodyT, Command], Awaitable[msgspec.Struct]]
+) -> Response:
+    """Answer a POST: check its body, ask once per Idempotency-Key, encode the answer.
+
+    Parameters
+    ----------
+    ask
+        Called with the checked body and who asks; the same key gives the same command id.
+    """
+    parts = parts_of(request)
+    path = request.url.path
+    key = idempotency_key(request.headers.get("idempotency-key"))
+    raw = await json_body(request)
+    body = parse_body(model, raw)
+    correlation_id: str = request.scope["correlation_id"]
+    command = Command(parts.questions.new_id(f"POST {path}", key), correlation_id)
+
+    async def execute() -> Reply:
+        return Reply(200, encode(await ask(body, command)))
+
+    return reply_answer(await parts.commands.once(key, request_hash("POST", path, raw), command, execute))
