@@ -64,6 +64,11 @@ def schemas() -> Mapping[str, Any]:
     for name, schema in found.items():
         said = _comments(getattr(events, name, None))
         for field, property_schema in schema.get("properties", {}).items():
+            if (
+                property_schema.get("contentEncoding") == "base64"
+            ):  # as JSON would need it; MessagePack does not
+                property_schema.clear()
+                property_schema["format"] = "binary"
             if field in said:
                 property_schema["description"] = said[field]
     return found
