@@ -14,7 +14,7 @@ def levels(best: float, step: float, size: float, count: int = 50) -> tuple[Leve
     return tuple((round(best + step * at, 2), size) for at in range(count))
 
 
-def a_top(
+def a_top(  # noqa: PLR0913 -- a builder names what a test may vary
     venue: str = "binance",
     symbol: str = "BTC-USDT",
     *,
@@ -41,7 +41,7 @@ def a_top(
     )
 
 
-def a_health(
+def a_health(  # noqa: PLR0913 -- as above
     venue: str = "binance",
     symbol: str = "BTC-USDT",
     *,

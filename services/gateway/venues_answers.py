@@ -139,9 +139,7 @@ def _rank(entry: VenueEntry) -> tuple[bool, float, str]:
     return entry.score is None, -(entry.score or 0.0), entry.venue
 
 
-def _entry(
-    venue: str, books: list[tuple[VenueMetrics, Shown]], symbol: str, now: int
-) -> VenueEntry:
+def _entry(venue: str, books: list[tuple[VenueMetrics, Shown]], symbol: str, now: int) -> VenueEntry:
     books.sort(key=lambda book: book[0].symbol)
     main, shown = next((book for book in books if book[0].symbol == symbol), books[0])
     usable = shown.state is BookState.LIVE and main.reference_cost_bps is not None
@@ -163,9 +161,7 @@ def _entry(
 
 
 _SAME: Final = tuple(
-    name
-    for name in SymbolMetrics.__struct_fields__
-    if name not in {"state", "reason", "age_ms"}
+    name for name in SymbolMetrics.__struct_fields__ if name not in {"state", "reason", "age_ms"}
 )
 
 
@@ -185,9 +181,7 @@ def score_answer(scored: VenueScored) -> ScoreAnswer:
         score=scored.score,
         reasons=scored.reasons,
         candidates=tuple(
-            Candidate(
-                **{name: getattr(each, name) for name in Candidate.__struct_fields__}
-            )
+            Candidate(**{name: getattr(each, name) for name in Candidate.__struct_fields__})
             for each in scored.candidates
         ),
         allocation=scored.allocation,

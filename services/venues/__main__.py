@@ -17,7 +17,11 @@ def main() -> None:
     """Run until stopped."""
     settings = VenuesSettings()
     log.configure("venues", settings)
-    for name in ("faust", "mode", "services.venues.tables"):  # a table is one of Faust's services, and says so
+    for name in (
+        "faust",
+        "mode",
+        "services.venues.tables",
+    ):  # a table is one of Faust's services, and says so
         logging.getLogger(name).setLevel(logging.WARNING)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # before Faust makes its loop
     asyncio.run(prepare(settings))

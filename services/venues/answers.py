@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from libs.common.events import CommandRejected, VenueScored
+from libs.common.events import CommandRejected, VenueScored  # noqa: TC001 -- msgspec resolves it at run time
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import faust
 
@@ -48,8 +48,10 @@ from services.venues.smart_router import Policy
 from services.venues.tables import ANSWERS, MEASUREMENTS, PackedTable, WindowTable, changelogs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterable
+    from collections.abc import Coroutine, Iterable
     from uuid import UUID
+
+    from faust.types import StreamT, TopicT
 
     from libs.common.cloudevents import Headers
     from libs.common.events import CommandRejected, Event, VenueScored
@@ -120,7 +122,7 @@ class _Service:
         self.app.on_partitions_assigned.connect(self._on_assigned)
         self.app.on_before_shutdown.connect(_end_in_time)
 
-    def _raw_topic(self, topic: Topic) -> Any:
+    def _raw_topic(self, topic: Topic) -> TopicT:
         return self.app.topic(
             topic.name,
             key_type=bytes,
@@ -131,17 +133,17 @@ class _Service:
         )
 
     def _read(self, topic: Topic) -> None:
-        async def agent(stream: Any) -> None:
+        async def agent(stream: StreamT[bytes]) -> None:
             await _or_end(self._consume(topic, stream))
 
         name = f"{SOURCE}{topic.name}"
         self.app.agent(self._raw_topic(topic), name=name, concurrency=1)(agent)
 
-    async def _on_assigned(self, _app: faust.App, _assigned: Any, **_signal: Any) -> None:
+    async def _on_assigned(self, *_assigned: object, **_signal: object) -> None:
         self._guard.forget()
         self._answers.forget_index()
 
-    async def _consume(self, topic: Topic, stream: Any) -> None:
+    async def _consume(self, topic: Topic, stream: StreamT[bytes]) -> None:
         async for event in stream.events():
             message = event.message
             place = Place(message.partition, message.offset)
@@ -162,7 +164,9 @@ class _Service:
             if isinstance(told, Command):
                 await self._answers_table.persisted()
                 fallback = position_id(topic.name, place.partition, place.offset)
-                await self._answer(told, cast("list[VenueScored | CommandRejected]", events), headers, fallback)
+                await self._answer(
+                    told, cast("list[VenueScored | CommandRejected]", events), headers, fallback
+                )
             else:
                 await self._tell(events, place.partition)
 
@@ -283,7 +287,7 @@ async def _or_end(work: Coroutine[None, None, None]) -> None:
         os._exit(EXIT_FAILED)
 
 
-def _end_in_time(*_sender: Any, **_options: Any) -> None:
+def _end_in_time(*_sender: object, **_signal: object) -> None:
     """Bound the stop, which hangs while Kafka is away; the log makes a hard end safe."""
     watchdog = threading.Timer(STOP_S, os._exit, (1,))
     watchdog.daemon = True

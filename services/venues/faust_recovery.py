@@ -1,9 +1,9 @@
 """Two guards that keep Faust 0.15.3 from skipping commands; a shell.
 
-**The recovery.** After a restart Faust un-pauses the streams and only then seeks them to the committed
-offsets, with the fetcher already running: what it takes in between is lost, or comes later and is refused as
-old (2 of 5 runs with kills ended wrong). `mend_recovery` stops the flow first, and waits until no fetch can be
-in flight (123 kills without a loss).
+**The recovery.** After a restart Faust un-pauses the streams and only then seeks them to the
+committed offsets, with the fetcher already running: what it takes in between is lost, or comes later and is
+refused as old (2 of 5 runs with kills ended wrong). `mend_recovery` stops the flow first, and waits until no
+fetch can be in flight (123 kills without a loss).
 
 **The hole guard.** The second line. Offsets of a topic are contiguous but for what retention deleted and the
 markers of transactions, which no reader sees. So between two records that Faust delivers there is nothing, or
@@ -15,7 +15,7 @@ committed offset.
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.tables.recovery import Recovery
@@ -23,6 +23,7 @@ from faust.types import TP
 
 if TYPE_CHECKING:
     import faust
+    from faust.transport.consumer import Consumer
 
     from libs.common.settings import ServiceSettings
     from libs.common.topics import Topic
@@ -50,14 +51,16 @@ def mend_recovery() -> None:
     """
     found = version("faust-streaming")
     if found != MENDED_VERSION:
-        raise UnknownFaustError(f"faust-streaming is {found}, but its recovery is mended for {MENDED_VERSION}")
-    Recovery.on_recovery_completed = _on_recovery_completed
+        raise UnknownFaustError(
+            f"faust-streaming is {found}, but its recovery is mended for {MENDED_VERSION}"
+        )
+    Recovery.on_recovery_completed = _on_recovery_completed  # type: ignore[method-assign]  # the mend
 
 
 _completed = Recovery.on_recovery_completed
 
 
-async def _on_recovery_completed(self: Any, generation_id: int = 0) -> None:
+async def _on_recovery_completed(self: Recovery, generation_id: int = 0) -> None:
     self.app.consumer.stop_flow()
     await self.sleep(FETCH_S)
     await _completed(self, generation_id)
@@ -87,7 +90,8 @@ class HoleGuard:
         """
         due = self._next.get(partition)
         if due is None:  # perform_seek has put the group's offset there; none: the beginning
-            due = self._app.consumer._committed_offset.get(TP(self._topic.name, partition)) or 0  # noqa: SLF001 -- Faust tells it nowhere else
+            committed = cast("Consumer", self._app.consumer)._committed_offset  # noqa: SLF001 -- it tells it nowhere else
+            due = committed.get(TP(self._topic.name, partition)) or 0
         if offset > due:
             self.holes += 1
             skipped = await self._first_between(partition, due, offset)

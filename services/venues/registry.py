@@ -10,9 +10,9 @@ v          decayed mean of r^2                                               1 /
 lag        received minus venue time; its least value is the clocks' offset  ms
 ========== ================================================================= =======
 
-A trial of the Beta is 10 s: a success while LIVE, a failure while not, and a failure more for each gap, failed
-checksum and disconnect. Every fold carries the offset of its message, so a message delivered again changes
-nothing.
+A trial of the Beta is 10 s: a success while LIVE, a failure while not, and a failure more for each gap,
+failed checksum and disconnect. Every fold carries the offset of its message, so a message delivered again
+changes nothing.
 """
 
 from __future__ import annotations
@@ -244,9 +244,9 @@ def request_quantile_ms(measurement: Measurement, q: float) -> float | None:
 
 
 def order_delay_s(measurement: Measurement, lags: Counter[int], unknown_request_ms: float) -> float:
-    """Return the delay of an order that 95 % stay below: the age of what is seen, and the trip there and back.
+    """Return what 95 % of orders stay below: the age of what is seen, and the trip there and back.
 
-    The least one-way trip is part of the clocks' offset, hence missing in the lag, and part of the round trip.
+    The least one-way trip counts as offset of the clocks, so the lag misses it; the round trip has it.
     """
     lag_ms = lag_quantile_ms(lags, ORDER_QUANTILE) or 0.0
     request_ms = request_quantile_ms(measurement, ORDER_QUANTILE)

@@ -1,8 +1,8 @@
 """SmartVenueRouter: which venue takes an order at the least expected all-in cost, and the best split; pure.
 
-Gates come first: a venue behind one is not scored, and the gate is named. All others are scored by minus their
-cost in bps (`services.venues.costs`), ties go by venue id. The split is that of `services.venues.split` over
-the venues that passed.
+Gates come first: a venue behind one is not scored, and the gate is named. All others are scored by minus
+their cost in bps (`services.venues.costs`), ties go by venue id. The split is that of `services.venues.split`
+over the venues that passed.
 """
 
 from __future__ import annotations
@@ -133,16 +133,24 @@ def median_mid(offers: Sequence[Offer], policy: Policy, now: int) -> float | Non
 
 def book_gate(offer: Offer, policy: Policy, now: int) -> str | None:
     """Return why this book may not be used at all, None if it may."""
-    top, health = offer.top, offer.health
+    return _health_gate(offer.health, policy, now) or _top_gate(offer, policy, now)
+
+
+def _health_gate(health: BookHealth | None, policy: Policy, now: int) -> str | None:
     if health is None:
         return "nothing is known of the book's state"
     if health.state is not BookState.LIVE:
         return f"the book is {health.state}: {health.reason}"
     if now - health.ts > policy.silence_ns:
         return f"the l2 service has been silent about the book for {(now - health.ts) / NS_PER_S:.1f} s"
+    return None
+
+
+def _top_gate(offer: Offer, policy: Policy, now: int) -> str | None:
+    top, health = offer.top, offer.health
     if top is None:
         return "the book has not been told yet"
-    if top.epoch < health.epoch:
+    if health is not None and top.epoch < health.epoch:
         return "the newest book is of an earlier epoch"
     age_ms = (now - top.received_ts) / NS_PER_MS
     if now - top.received_ts > policy.max_age_ns:
@@ -200,8 +208,7 @@ def _reasons(offer: Offer, cost: CostBps, walked: Walk, mid: float, middle: floa
         (cost.latency, f"{terms.delay_s * 1e3:.0f} ms of delay: {cost.latency:.2f} bps"),
         (
             cost.reliability - pressure,
-            f"well {terms.alpha / (terms.alpha + terms.beta):.1%} of the time: "
-            f"{cost.reliability - pressure:.2f} bps",
+            f"well {_well(terms):.1%} of the time: {cost.reliability - pressure:.2f} bps",
         ),
         (pressure, f"rate limit {terms.rate_remaining:.0%} left: {pressure:.2f} bps"),
     ]
@@ -210,6 +217,10 @@ def _reasons(offer: Offer, cost: CostBps, walked: Walk, mid: float, middle: floa
     if abs(basis) >= 1:
         told.append(f"its mid is {basis:+.1f} bps from the median (not scored)")
     return tuple(told)
+
+
+def _well(terms: Terms) -> float:
+    return terms.alpha / (terms.alpha + terms.beta)
 
 
 def _allocate(

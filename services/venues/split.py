@@ -80,9 +80,10 @@ def cost_of(ladder: Ladder, lots: int) -> float | None:
 
 
 def split(ladders: Sequence[Ladder], lots: int) -> Split | None:
-    """Return the cheapest split of `lots`, None where the venues cannot fill them; of equals the fewest venues.
+    """Return the cheapest split of `lots`, None where the venues cannot fill them.
 
-    With more than six venues of which a minimum binds, the six that are cheapest alone are considered.
+    Of equals the one over the fewest venues. With more than six venues of which a minimum binds, the six that
+    are cheapest alone are considered.
     """
     plain = _greedy(ladders, lots, forced=False)
     if plain is None or all(plain.lots.get(each.venue, each.min_lots) >= each.min_lots for each in ladders):

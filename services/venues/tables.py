@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import faust
 import msgspec
 from faust import current_event
 from faust.tables.table import Table
 
-from libs.common.topics import DAY_MS, HOUR_MS, Key, Topic
+from libs.common.topics import HOUR_MS, Key, Topic
 from services.venues.registry import WINDOW_S, WINDOWS, Lags
 
 if TYPE_CHECKING:
-    from faust.types import FutureMessage
+    from faust.types import CodecArg, FutureMessage
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -38,19 +38,26 @@ def changelogs(group: str) -> tuple[Topic, ...]:
             Key.BOOK,
             ("venues",),
             compacted=True,
-            retention_ms=max(HOUR_MS, DAY_MS // 24),  # windows are read for five minutes
+            retention_ms=HOUR_MS,  # windows are read for five minutes
         ),
     )
 
 
-class AckedTable(Table):  # type: ignore[misc]  # Faust is untyped
+class AckedTable(Table[bytes, bytes]):
     """A table that tells when its changelog has the last write."""
 
     written: FutureMessage | None = None
 
-    def send_changelog(self, *arguments: Any, **options: Any) -> FutureMessage:
+    def send_changelog(
+        self,
+        partition: int | None,
+        key: bytes,
+        value: bytes,
+        key_serializer: CodecArg = None,
+        value_serializer: CodecArg = None,
+    ) -> FutureMessage:
         """Keep what Faust throws away: the write's acknowledgement to come."""
-        self.written = super().send_changelog(*arguments, **options)
+        self.written = super().send_changelog(partition, key, value, key_serializer, value_serializer)
         return self.written
 
 
@@ -58,9 +65,10 @@ class PackedTable(MutableMapping[bytes, T], Generic[T]):
     """A table whose values are structs, MessagePack in the changelog; writable while a message is handled."""
 
     def __init__(self, app: faust.App, name: str, kind: type[T], partitions: int) -> None:
-        self._table = app.tables.add(
-            AckedTable(app, name=name, key_type=bytes, value_type=bytes, partitions=partitions)
+        self._table: AckedTable = AckedTable(
+            app, name=name, key_type=bytes, value_type=bytes, partitions=partitions
         )
+        app.tables.add(self._table)
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(kind).decode
 
@@ -96,7 +104,9 @@ class WindowTable:
 
     def at(self, key: str, ts: int) -> Lags:
         """See `Windows`."""
-        before_s = current_event().message.timestamp - ts / NS_PER_S
+        event = current_event()
+        assert event is not None  # noqa: S101 -- the core is called by agents only
+        before_s = event.message.timestamp - ts / NS_PER_S
         packed = self._table[key].delta(before_s)
         return self._decode(packed) if packed else Lags()
 

@@ -15,7 +15,6 @@ from uuid import UUID
 import msgspec
 
 from libs.common.cloudevents import CloudEvent
-from libs.common.events import VenueMetrics
 from libs.common.kafka import Publisher, Record, Undecodable, create_topics, follow, read
 from libs.common.settings import ServiceSettings
 from libs.common.topics import (
@@ -33,6 +32,8 @@ from tests.venue_market import a_health, a_score, a_top
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from libs.common.events import VenueMetrics
 
 PARTITIONS = 4
 VENUES = {"binance": 0.5, "bybit": 1.0, "okx": 2.0}  # half spreads
