@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import pairwise, product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,13 +45,15 @@ def brute_force(found: list[Ladder], lots: int) -> float:
 
 @given(ladders(minima=False), st.integers(1, MAX_LOTS))
 @settings(max_examples=400)
-def test_without_minima_the_split_costs_what_the_best_of_all_ways_costs(found: list[Ladder], lots: int) -> None:
+def test_without_minima_the_split_costs_what_the_best_of_all_ways_costs(
+    found: list[Ladder], lots: int
+) -> None:
     _check(found, lots)
 
 
 @given(ladders(minima=True), st.integers(1, MAX_LOTS))
 @settings(max_examples=400)
-def test_with_minima_the_split_costs_what_the_best_of_all_ways_costs(found: list[Ladder], lots: int) -> None:
+def test_with_minima_the_split_costs_what_the_best_way_costs(found: list[Ladder], lots: int) -> None:
     _check(found, lots)
 
 
@@ -74,7 +76,7 @@ def test_the_steps_of_a_ladder_never_get_cheaper_and_cost_what_a_walk_costs(
 ) -> None:
     for ladder in found:
         slopes = [slope for slope, _ in steps(ladder)]
-        assert all(b >= a - 1e-9 for a, b in zip(slopes, slopes[1:], strict=False))
+        assert all(b >= a - 1e-9 for a, b in pairwise(slopes))
         cost, naive = cost_of(ladder, lots), naive_cost(ladder, lots)
         assert (cost is None and naive == math.inf) or math.isclose(cost or 0.0, naive, abs_tol=1e-9)
 

@@ -162,7 +162,7 @@ def test_more_size_never_costs_less_per_unit(
             assert b <= a + 1e-9
 
 
-def behind_a_gate(offer: Offer, gate: str) -> Offer:
+def behind_a_gate(offer: Offer, gate: str) -> Offer:  # noqa: PLR0911 -- one return per gate
     top, health = offer.top, offer.health
     assert top is not None
     assert health is not None
