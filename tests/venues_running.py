@@ -45,9 +45,10 @@ def settings_of(kafka: str) -> ServiceSettings:
 
 
 class Process:
-    """``python -m services.venues``, which may be killed and started again."""
+    """The venues service, which may be killed and started again."""
 
-    def __init__(self, kafka: str, folder: Path) -> None:
+    def __init__(self, kafka: str, folder: Path, module: str = "services.venues") -> None:
+        self._module = module
         self._environment = os.environ | {
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "TOPIC_PARTITIONS": str(PARTITIONS),
@@ -57,7 +58,7 @@ class Process:
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "services.venues"]
+            command = [sys.executable, "-m", self._module]
             return subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
 
     def kill_and_restart(self) -> None:

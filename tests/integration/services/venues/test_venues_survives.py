@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
 from libs.common.events import VenueScored
 from libs.common.topics import VENUES_METRICS, book_key
@@ -19,11 +20,12 @@ LIFE_S = 4.0  # start to recovered takes about 3 s
 BINANCE = book_key("binance", "BTC-USDT")
 
 
+@pytest.mark.parametrize("module", ["services.venues", "tests.venues_slow_seek"])
 async def test_every_command_is_answered_alike_over_kills_and_the_registry_keeps_its_history(
-    fresh_kafka: str, tmp_path: Path
+    fresh_kafka: str, tmp_path: Path, module: str
 ) -> None:
     market = Market(fresh_kafka)
-    process = Process(fresh_kafka, tmp_path)
+    process = Process(fresh_kafka, tmp_path, module)
     try:
         async with market.open():
             first = await market.ask(0)

@@ -275,6 +275,8 @@ async def test_the_document_of_the_api_names_every_route_and_resolves_every_refe
         "/api/l2/subscriptions",
         "/api/l2/subscriptions/{venue}/{symbol}",
         "/api/stream",
+        "/api/venues/registry",
+        "/api/venues/score",
         "/healthz",
         "/readyz",
         "/metrics",
