@@ -47,13 +47,16 @@ def settings_of(kafka: str) -> ServiceSettings:
 class Process:
     """The venues service, which may be killed and started again."""
 
-    def __init__(self, kafka: str, folder: Path, module: str = "services.venues") -> None:
+    def __init__(
+        self, kafka: str, folder: Path, module: str = "services.venues", instance: str = "0"
+    ) -> None:
         self._module = module
         self._environment = os.environ | {
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "TOPIC_PARTITIONS": str(PARTITIONS),
+            "GROUP_INSTANCE_ID": instance,
         }
-        self.log = folder / "venues.log"
+        self.log = folder / f"venues-{instance}.log"
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -48,10 +48,10 @@ from services.venues.smart_router import Policy
 from services.venues.tables import ANSWERS, MEASUREMENTS, PackedTable, WindowTable, changelogs
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Collection, Coroutine, Iterable
     from uuid import UUID
 
-    from faust.types import StreamT, TopicT
+    from faust.types import TP, StreamT, TopicT
 
     from libs.common.cloudevents import Headers
     from libs.common.events import CommandRejected, Event, VenueScored
@@ -101,11 +101,12 @@ class _Service:
         self._counts: Counter[str] = Counter()
         partitions = settings.topic_partitions
         self._answers_table = PackedTable(self.app, ANSWERS, Answer, partitions)
-        self._answers = Answers(self._answers_table)
+        answers = Answers(self._answers_table)
+        self._answers_table.on_recovered(answers.forget_index)
         self._state = State(
             measurements=PackedTable(self.app, MEASUREMENTS, Measurement, partitions),
             windows=WindowTable(self.app, partitions),
-            answers=self._answers,
+            answers=answers,
             tops=self._tops.items,
             healths=self._healths.items,
             policy=policy_of(settings),
@@ -139,9 +140,9 @@ class _Service:
         name = f"{SOURCE}{topic.name}"
         self.app.agent(self._raw_topic(topic), name=name, concurrency=1)(agent)
 
-    async def _on_assigned(self, *_assigned: object, **_signal: object) -> None:
-        self._guard.forget()
-        self._answers.forget_index()
+    async def _on_assigned(self, _app: object, *told: Collection[TP], **_signal: object) -> None:
+        (assigned,) = told
+        self._guard.keep_only({each.partition for each in assigned if each.topic == VENUES_COMMANDS.name})
 
     async def _consume(self, topic: Topic, stream: StreamT[bytes]) -> None:
         async for event in stream.events():

@@ -13,9 +13,11 @@ from libs.common.topics import VENUES_METRICS, book_key
 from tests.venues_running import VENUES, Market, Process, until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 KILLS = 6
+SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "ADA-USDT")  # partitions 2 and others; no book but BTC's
 LIFE_S = 4.0  # start to recovered takes about 3 s
 BINANCE = book_key("binance", "BTC-USDT")
 
@@ -76,9 +78,43 @@ async def test_every_command_is_answered_alike_over_kills_and_the_registry_keeps
         process.process.wait()
 
 
-async def _ask_for_ever(market: Market, asked: list[str]) -> None:
+async def test_a_second_process_shares_the_work_and_its_death_loses_no_command(
+    fresh_kafka: str, tmp_path: Path
+) -> None:
+    market = Market(fresh_kafka)
+    first = Process(fresh_kafka, tmp_path)
+    second: Process | None = None
+    try:
+        async with market.open():
+            opening = await market.ask(0)
+            await until("the first answer", lambda: opening in market.answers, first)
+            asked: list[str] = []
+            asking = asyncio.create_task(_ask_for_ever(market, asked, SYMBOLS))
+            second = Process(fresh_kafka, tmp_path, instance="1")
+            await until("the second one answers too", lambda: '"scored"' in second.log.read_text(), second)
+            second.process.kill()
+            second.process.wait()
+            dead = len(asked)
+            await until("later commands are answered", lambda: dead < _answered(asked, market), first)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            await until("every command is answered", lambda: set(asked) <= market.answers.keys(), first)
+            assert all(len({record.value for record in each}) == 1 for each in market.answers.values())
+    finally:
+        for process in (first, second):
+            if process is not None:
+                process.process.kill()
+                process.process.wait()
+
+
+def _answered(asked: list[str], market: Market) -> int:
+    return sum(command in market.answers for command in asked)
+
+
+async def _ask_for_ever(market: Market, asked: list[str], symbols: Sequence[str] = ("BTC-USDT",)) -> None:
     while True:
-        asked.append(await market.ask(len(asked) + 1))
+        symbol = symbols[len(asked) % len(symbols)]
+        asked.append(await market.ask(len(asked) + 1, symbol))
         await asyncio.sleep(0.04)
 
 
