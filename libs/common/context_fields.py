@@ -1,6 +1,6 @@
 """What a context of the router may say: names, units, ranges and declared statistics; pure.
 
-The gateway refuses what is not declared here, and `services/router/context.py` makes the feature vector of it.
+The gateway refuses what is not declared here; `services/router/context.py` makes the feature vector of it.
 A field's `mean` and `sd` are those of the value the model sees: of its natural logarithm where `positive`.
 They are guesses worth 20 observations; the router learns its own per scope.
 """
@@ -40,14 +40,20 @@ class ContextField:
 
 
 FIELDS: Final = (
-    ContextField("sigmaHAR", 1e-6, 10, "volatility forecast, fraction per day", -3.9, 0.7, 0.05, True),
+    ContextField(
+        "sigmaHAR", 1e-6, 10, "volatility forecast, fraction per day", -3.9, 0.7, 0.05, positive=True
+    ),
     ContextField("obi", -1, 1, "order-book imbalance of the top 5 sizes", 0, 0.4, 0.02),
     ContextField("micropriceBps", -1e4, 1e4, "microprice minus mid, bps of mid", 0, 0.5, 0.01),
     ContextField("tradeImbalance", -1, 1, "decayed aggressor volume", 0, 0.5, 0.02),
-    ContextField("spreadBps", 1e-6, 1e4, "best ask minus best bid, bps of mid", -0.7, 1.5, 0.05, True),
-    ContextField("depthBid", 1e-9, 1e12, "base units within 10 bps below mid", 2, 2, 0.1, True),
-    ContextField("depthAsk", 1e-9, 1e12, "base units within 10 bps above mid", 2, 2, 0.1, True),
-    ContextField("rr25", -5, 5, "25-delta risk reversal, call minus put volatility, fraction", 0, 0.08, 0.005),
+    ContextField(
+        "spreadBps", 1e-6, 1e4, "best ask minus best bid, bps of mid", -0.7, 1.5, 0.05, positive=True
+    ),
+    ContextField("depthBid", 1e-9, 1e12, "base units within 10 bps below mid", 2, 2, 0.1, positive=True),
+    ContextField("depthAsk", 1e-9, 1e12, "base units within 10 bps above mid", 2, 2, 0.1, positive=True),
+    ContextField(
+        "rr25", -5, 5, "25-delta risk reversal, call minus put volatility, fraction", 0, 0.08, 0.005
+    ),
     ContextField("fundingRate", -1, 1, "funding of the perpetual, fraction per 8 h", 1e-4, 2e-4, 1e-5),
     ContextField("basisBps", -1e4, 1e4, "perpetual over spot mid, bps of spot", 0, 8, 0.5),
     ContextField("sentiment", -1, 1, "sentiment score", 0, 0.4, 0.02),

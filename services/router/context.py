@@ -1,7 +1,7 @@
 """From a context to the feature vector x; pure.
 
-``z = clip((v − μ)/max(s, s_min), ±4)``, v the logarithm of positive fields. A missing number gives z = 0 and a
-flag of ¼ (at 1 the many constant flags would widen the prior of the intercept); no regime gives four zeros.
+``z = clip((v - μ)/max(s, s_min), ±4)``, v the logarithm of positive fields. A missing number gives z = 0 and
+a flag of ¼ (at 1 the many constant flags would widen the prior of the intercept); no regime: four zeros.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Statistics:
             w = 1 / min(counts[j], MOST_COUNT)
             delta = v - means[j]
             means[j] += w * delta  # μ += wδ
-            variances[j] = (1 - w) * (variances[j] + w * delta * delta)  # s² = (1−w)(s² + wδ²)
+            variances[j] = (1 - w) * (variances[j] + w * delta * delta)  # s² = (1-w)(s² + wδ²)
         return Statistics(tuple(means), tuple(variances), tuple(counts))
 
 
@@ -90,5 +90,3 @@ def _seen(context: Context, j: int) -> float | None:
     if value is None:
         return None
     return math.log(float(value)) if field.positive else float(value)
-
-

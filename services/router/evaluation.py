@@ -1,8 +1,8 @@
 r"""Off-policy values of "always policy k", from decisions with known propensities; pure.
 
 With a the policy chosen, p its propensity, r its reward, w = 1{a=k}/p, and q̂ the posterior mean **before**
-that reward: ``IPS = mean(wr)``; ``SNIPS = Σwr/Σw``, se ``√Σw²(r−SNIPS)²/Σw``;
-``DR = mean(q̂(x,k) + w(r − q̂(x,a)))``; IPS and DR se sd/√n; 95 % is ±1.96 se. Units: those of the reward.
+that reward: ``IPS = mean(wr)``; ``SNIPS = Σwr/Σw``, se ``√Σw²(r-SNIPS)²/Σw``;
+``DR = mean(q̂(x,k) + w(r - q̂(x,a)))``; IPS and DR se sd/√n; 95 % is ±1.96 se. Units: those of the reward.
 
 References
 ----------

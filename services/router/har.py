@@ -3,17 +3,18 @@ r"""sigmaHAR: the volatility of the next hour from minute closes of one venue, f
 Realised variance is the mean square of all overlapping 5-minute log returns of a window, which is the mean of
 the five offset 5-minute grids, times 288 (per day). A return needs both its minutes: holes are skipped.
 
-========  ==========================================================  ==============
-symbol    meaning                                                     unit, shape
-========  ==========================================================  ==============
-f         realised variance of the last 5 min, 1 h, 6 h, 24 h         per day, (4,)
-y         realised variance of the next hour                          per day
-β, β0     weights, and what they are shrunk towards                   (4,)
-g         β0ᵀf                                                        per day
-z, u      f/g and min(y/g, 25)                                        1
-G, h      discounted Σzzᵀ and Σzu                                     (4, 4), (4,)
-γ, κ0     discount per 5 minutes, weight of β0                        1
-========  ==========================================================  ==============
+========  ======================================================  ==============
+symbol    meaning                                                 unit, shape
+========  ======================================================  ==============
+f         realised variance of the last 5 min, 1 h, 6 h, 24 h     per day, (4,)
+y         realised variance of the next hour                      per day
+β, β0     weights, and what they are shrunk towards               (4,)
+g         β0ᵀf                                                    per day
+z, u      f/g and min(y/g, 25)                                    1
+G, h      discounted Σzzᵀ and Σzu                                 (4, 4), (4,)
+gamma     discount per 5 minutes                                  1
+κ0        weight of β0                                            1
+========  ======================================================  ==============
 
 References
 ----------
@@ -22,7 +23,7 @@ Zhang, Mykland & Aït-Sahalia 2005 (offset grids); Corsi 2009 (the horizons, her
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy.optimize import nnls
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Integers: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.signedinteger[Any]]]
 
 MINUTE_NS: Final = 60_000_000_000
 STEP: Final = 5  # minutes of a return, and between two targets
@@ -92,14 +94,14 @@ def forecast(open_ts: Sequence[int], closes: Sequence[float]) -> Forecast | None
     return Forecast(variance**0.5, beta, _regime(logs, now))
 
 
-def _rate(sums: Floats, counts: Floats, begins: Floats, ends: Floats) -> Floats:
+def _rate(sums: Floats, counts: Integers, begins: Integers, ends: Integers) -> Floats:
     """Return the variance per day of the returns whose last minute lies in [begin, end); NaN without any."""
     found = counts[ends] - counts[begins]
     total = np.maximum(sums[ends] - sums[begins], 0.0)
     return np.where(found > 0, total / np.maximum(found, 1) * STEPS_PER_DAY, np.nan)
 
 
-def _features(sums: Floats, counts: Floats, ends: Floats) -> Floats:
+def _features(sums: Floats, counts: Integers, ends: Integers) -> Floats:
     """Return f per step, (n, 4); a horizon without returns takes the next longer one's variance."""
     columns: list[Floats] = []
     for horizon in reversed(HORIZONS):
@@ -109,7 +111,7 @@ def _features(sums: Floats, counts: Floats, ends: Floats) -> Floats:
     return np.stack(columns[::-1], axis=1)
 
 
-def _targets(sums: Floats, counts: Floats, ends: Floats) -> Floats:
+def _targets(sums: Floats, counts: Integers, ends: Integers) -> Floats:
     """Return y per step; NaN until its hour is over, or where half of its returns are missing."""
     over = ends + AHEAD < len(sums)
     after = np.minimum(ends + AHEAD, len(sums) - 1)
@@ -125,10 +127,12 @@ def _fit(features: Floats, targets: Floats) -> Floats:
         return BETA0
     z = features[usable] / g[usable, None]
     u = np.minimum(targets[usable] / g[usable], MOST_U)
-    weights = DISCOUNT ** np.arange(len(targets))[::-1][usable]  # G ← γG + zzᵀ per step, h ← γh + zu
+    weights = (
+        DISCOUNT ** np.arange(len(targets))[::-1][usable]
+    )  # G ← gamma·G + zzᵀ per step, h ← gamma·h + zu
     G = (z * weights[:, None]).T @ z
     h = z.T @ (weights * u)
-    # min over β ≥ 0 of ½βᵀ(G+κ0I)β − (h+κ0β0)ᵀβ, as least squares on the Cholesky factor
+    # min over β ≥ 0 of ½βᵀ(G+κ0I)β - (h+κ0β0)ᵀβ, as least squares on the Cholesky factor
     L = np.linalg.cholesky(G + KAPPA0 * np.eye(len(BETA0)))
     beta, _ = nnls(L.T, np.linalg.solve(L, h + KAPPA0 * BETA0))
     return np.asarray(beta)

@@ -1,7 +1,7 @@
 """Live values of a symbol: what fills a context that names one; pure.
 
-From the reference venue's book, while it is LIVE and fresh; from its minute candles; from the perpetual's book,
-for the basis; and from the providers. What is too old, or not there, stays missing.
+From the reference venue's book, while it is LIVE and fresh; from its minute candles; from the perpetual's
+book, for the basis; and from the providers. What is too old, or not there, stays missing.
 """
 
 from __future__ import annotations

@@ -1,23 +1,23 @@
 r"""Bayesian linear Thompson sampling: one normal-inverse-gamma model per policy; pure.
 
-Model: ``r = xᵀθ_k + ε, ε ~ N(0, σ_k²); θ_k | σ_k² ~ N(0, σ_k²/λ·I); σ_k² ~ IG(a0, a0·s̄²)``.
+Model: ``r = xᵀθ_k + ε, ε ~ N(0, sigma_k²); θ_k | sigma_k² ~ N(0, sigma_k²/λ·I); sigma_k² ~ IG(a0, a0·s̄²)``.
 
-==========  =======================================================  ============  =========
-symbol      meaning                                                  unit          shape
-==========  =======================================================  ============  =========
-x           feature vector                                           1             (d,)
-r           reward                                                   return        scalar
-A, P        precision λI + Σxxᵀ (discounted) and its inverse         1             (K, d, d)
-h, m        Σxr (discounted) and the posterior mean Ph               return        (K, d)
-a, B        data's part of shape and rate of the noise               1, return²    (K,)
-s̄²          pooled noise ΣB/Σa                                       return²       scalar
-s, ν        scale and degrees of freedom of the posterior t          return, 1     (K,)
-q           1 + xᵀPx                                                 1             scalar
-e           r − xᵀm before the update                                return        scalar
-γ, λ        discount, prior precision                                1             scalar
-c, ε        width of exploration, share of uniform choices           1             scalar
-C           cumulative sum of the drift alarm                        1             (K,)
-==========  =======================================================  ============  =========
+==========  ======================================================  ===========  =========
+symbol      meaning                                                 unit         shape
+==========  ======================================================  ===========  =========
+x           feature vector                                          1            (d,)
+r           reward                                                  return       scalar
+A, P        precision λI + Σxxᵀ (discounted) and its inverse        1            (K, d, d)
+h, m        Σxr (discounted) and the posterior mean Ph              return       (K, d)
+a, B        data's part of shape and rate of the noise              1, return²   (K,)
+s̄²          pooled noise ΣB/Σa                                      return²      scalar
+s, nu       scale and degrees of freedom of the posterior t         return, 1    (K,)
+q           1 + xᵀPx                                                1            scalar
+e           r - xᵀm before the update                               return       scalar
+gamma, λ    discount, prior precision                               1            scalar
+c, ε        width of exploration, share of uniform choices          1            scalar
+C           cumulative sum of the drift alarm                       1            (K,)
+==========  ======================================================  ===========  =========
 
 References
 ----------
@@ -48,7 +48,7 @@ MOST_SHAPE: Final = 1000.0  # a is held here, so that the noise scale can follow
 REFRESH: Final = 1000  # without discount: rank-1 updates after which P is computed from A anew
 DRIFT_CLIP: Final = 9.0
 DRIFT_SLACK: Final = 1.5
-GRID: Final[Floats] = ndtr(np.linspace(-6.0, 6.0, 54))  # quantiles of the propensity's grid: 1e-9 to 1 - 1e-9
+GRID: Final[Floats] = ndtr(np.linspace(-6.0, 6.0, 27))  # quantiles of the propensity's grid: 1e-9 to 1 - 1e-9
 MASS_TOLERANCE: Final = 1e-3
 
 
@@ -67,7 +67,7 @@ class Tuning:
 
 
 class Projection(NamedTuple):
-    """The posterior of the K expected rewards at one x: t with ν, centre, and scale `s·spread`."""
+    """The posterior of the K expected rewards at one x: t with nu, centre, and scale `s·spread`."""
 
     mean: Floats  # xᵀm
     spread: Floats  # √(xᵀPx)
@@ -82,7 +82,7 @@ class Projection(NamedTuple):
 class Drawn(NamedTuple):
     """One choice among K policies."""
 
-    index: int
+    chosen: int
     scores: Floats
     explored: bool
 
@@ -161,7 +161,7 @@ class Bank:
 
     def _discounted(self, k: int, x: Floats, r: float) -> None:
         gamma, A = self.tuning.gamma, self.A[k]
-        A *= gamma  # A ← γA + (1−γ)λI + xxᵀ
+        A *= gamma  # A ← gamma·A + (1-gamma)λI + xxᵀ
         A.flat[:: len(x) + 1] += (1 - gamma) * self.tuning.lam
         A += np.outer(x, x)
         self.h[k] = gamma * self.h[k] + x * r
@@ -198,7 +198,7 @@ class Bank:
 
     def _reset(self, k: int) -> None:
         rho = self.tuning.rho
-        self.A[k] *= rho  # A ← ρA + (1−ρ)λI
+        self.A[k] *= rho  # A ← rho·A + (1-rho)λI
         self.A[k].flat[:: self.A.shape[1] + 1] += (1 - rho) * self.tuning.lam
         self.h[k] *= rho
         self.C[k] = 0.0
@@ -211,7 +211,7 @@ def draw(projection: Projection, tuning: Tuning, command_id: UUID) -> Drawn:
 
     Notes
     -----
-    ``score_k = xᵀm_k + c·s_k·√(xᵀP_kx)·t_ν`` has the law of drawing whole vectors θ_k, because a projection
+    ``score_k = xᵀm_k + c·s_k·√(xᵀP_kx)·t_nu`` has the law of drawing whole vectors θ_k, because a projection
     of a multivariate t is a t and the policies are independent.
     """
     noise = Generator(Philox(key=command_id.int)).standard_t(projection.nu)
@@ -232,22 +232,27 @@ def propensities(projection: Projection, tuning: Tuning) -> Floats:
 
     Notes
     -----
-    ``p_k = ∫ f_k Π_{j≠k} F_j`` on the union of the policies' quantiles: the sum of ΔF_k times the product of
-    the others' mean F over the cell; outside of the grid F is 0 or 1. Then ``(1−ε)p + ε/K``.
+    ``p_k = ∫ G_k dF_k, G_k = Π_{j≠k} F_j`` on the union of the policies' quantiles; in each cell F and G are the
+    parabolas through its ends and its middle, of which Simpson's rule gives the integral exactly:
+    ``(G0(4Fm-3F0-F1) + 4Gm(F1-F0) + G1(F0-4Fm+3F1))/6``. The error is below 1e-5 from half as many quantiles
+    as straight lines need for 1e-3 where the policies are alike. Then ``(1-ε)p + ε/K``.
     """
     policies = len(projection.mean)
     scale = np.maximum(tuning.c * projection.s * projection.spread, 1e-300)[:, None]
     centre, nu = projection.mean[:, None], projection.nu[:, None]
-    grid = np.sort((centre + scale * stdtrit(nu, GRID)).ravel())
-    F = np.empty((policies, len(grid) + 2))
-    F[:, 0], F[:, -1] = 0.0, 1.0
-    F[:, 1:-1] = stdtr(nu, (grid - centre) / scale)
-    cells = 0.5 * (F[:, 1:] + F[:, :-1])
-    before, after = np.ones_like(cells), np.ones_like(cells)
-    np.cumprod(cells[:-1], axis=0, out=before[1:])
-    after[:-1] = np.cumprod(cells[:0:-1], axis=0)[::-1]
-    p = np.asarray((np.diff(F, axis=1) * before * after).sum(axis=1))
+    ends = np.sort((centre + scale * stdtrit(nu, GRID)).ravel())
+    grid = np.empty(2 * len(ends) - 1)
+    grid[::2], grid[1::2] = ends, 0.5 * (ends[1:] + ends[:-1])
+    F = stdtr(nu, (grid - centre) / scale)
+    before, after = np.ones_like(F), np.ones_like(F)
+    np.cumprod(F[:-1], axis=0, out=before[1:])
+    after[:-1] = np.cumprod(F[:0:-1], axis=0)[::-1]
+    G = before * after
+    F0, Fm, F1 = F[:, :-1:2], F[:, 1::2], F[:, 2::2]
+    G0, Gm, G1 = G[:, :-1:2], G[:, 1::2], G[:, 2::2]
+    cells = (G0 * (4 * Fm - 3 * F0 - F1) + 4 * Gm * (F1 - F0) + G1 * (F0 - 4 * Fm + 3 * F1)) / 6
+    p = np.maximum(cells.sum(axis=1), 0.0) + (1 - F[:, -1])  # beyond the grid every other F is 1
     total = float(p.sum())
     if abs(total - 1) > MASS_TOLERANCE:
         raise ArithmeticError(f"propensities sum to {total}")
-    return (1 - tuning.epsilon) * p / total + tuning.epsilon / policies
+    return np.asarray((1 - tuning.epsilon) * p / total + tuning.epsilon / policies)
