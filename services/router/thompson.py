@@ -232,8 +232,8 @@ def propensities(projection: Projection, tuning: Tuning) -> Floats:
 
     Notes
     -----
-    ``p_k = ∫ G_k dF_k, G_k = Π_{j≠k} F_j`` on the union of the policies' quantiles; in each cell F and G are the
-    parabolas through its ends and its middle, of which Simpson's rule gives the integral exactly:
+    ``p_k = ∫ G_k dF_k, G_k = Π_{j≠k} F_j`` on the union of the policies' quantiles; in each cell F and G are
+    the parabolas through its ends and its middle, of which Simpson's rule gives the integral exactly:
     ``(G0(4Fm-3F0-F1) + 4Gm(F1-F0) + G1(F0-4Fm+3F1))/6``. The error is below 1e-5 from half as many quantiles
     as straight lines need for 1e-3 where the policies are alike. Then ``(1-ε)p + ε/K``.
     """
