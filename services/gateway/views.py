@@ -9,6 +9,7 @@ from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     L2_SUBSCRIPTIONS,
+    ROUTER_SNAPSHOTS,
     VENUES_METRICS,
 )
 from libs.common.views import View
@@ -16,7 +17,14 @@ from services.gateway.answers import NS_PER_S, Shown, shown_state
 from services.gateway.problems import not_ready
 
 if TYPE_CHECKING:
-    from libs.common.events import BookHealth, BookTop, IdempotentReply, Subscribed, VenueMetrics
+    from libs.common.events import (
+        BookHealth,
+        BookTop,
+        IdempotentReply,
+        RouterSnapshot,
+        Subscribed,
+        VenueMetrics,
+    )
 
 
 class GatewayViews:
@@ -28,7 +36,15 @@ class GatewayViews:
         self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self.replies: View[IdempotentReply] = View(GATEWAY_IDEMPOTENCY)
         self.venues: View[VenueMetrics] = View(VENUES_METRICS)
-        self.all = (self.subscriptions, self.tops, self.healths, self.replies, self.venues)
+        self.router_snapshots: View[RouterSnapshot] = View(ROUTER_SNAPSHOTS)
+        self.all = (
+            self.subscriptions,
+            self.tops,
+            self.healths,
+            self.replies,
+            self.venues,
+            self.router_snapshots,
+        )
         self._silence_ns = round(l2_silence_s * NS_PER_S)
         self._ready = False
 
