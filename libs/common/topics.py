@@ -21,6 +21,7 @@ from libs.common.events import (
     OrderFilled,
     PolicyChosen,
     PolicyRewarded,
+    PortfolioOptimized,
     Position,
     RewardPolicy,
     RiskBudget,
@@ -128,6 +129,9 @@ PORTFOLIO_COMMANDS: Final = Topic(
     ("gateway", "execution", "portfolio"),
     retention_ms=7 * DAY_MS,
 )
+PORTFOLIO_ALLOCATIONS: Final = Topic(
+    "portfolio.allocations.v1", (PortfolioOptimized, CommandRejected), Key.PORTFOLIO, ("portfolio",)
+)
 PORTFOLIO_POSITIONS: Final = Topic(
     "portfolio.positions.v1", (Position,), Key.SYMBOL, ("portfolio",), compacted=True
 )
@@ -162,6 +166,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
         ROUTER_COMMANDS,
         ROUTER_CHOICES,
         PORTFOLIO_COMMANDS,
+        PORTFOLIO_ALLOCATIONS,
         PORTFOLIO_POSITIONS,
         PORTFOLIO_RISK,
         EXECUTION_FILLS,

@@ -9,7 +9,7 @@ Sigma   covariance                                             squared fraction 
 c       CVaR of one unit of weight                             fraction per day  (n,)
 B       CVaR budget                                            fraction per day  scalar
 s*      volatility ceiling                                     fraction per day  scalar
-gamma   risk aversion: gamma0, more where s* binds; t = 1/gamma 1 / fraction      scalar
+gamma   risk aversion, at least gamma0; t = 1/gamma            1 / fraction      scalar
 ======  =====================================================  ================  ======
 
 ``max mu'w - gamma0/2 w'Sigma w`` on ``{w >= 0, sum w <= 1, c'w <= B, sqrt(w'Sigma w) <= s*}``. For a given
