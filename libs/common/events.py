@@ -465,6 +465,33 @@ class RiskBudget(Event, frozen=True, kw_only=True):
     ts: int
 
 
+class PortfolioHolding(Event, frozen=True, kw_only=True):
+    """State, private: a position, and when it is marked next (None: no tick is pending)."""
+
+    position: Position
+    next_mark_ts: int | None = None
+
+
+class PortfolioBook(Event, frozen=True, kw_only=True):
+    """State, private: when a book is assessed next, and positions newer than the view of them was."""
+
+    next_assessment_ts: int | None = None
+    ahead: dict[str, Position] = {}
+
+
+class PortfolioRemembered(Event, frozen=True, kw_only=True):
+    """State, private: something done under an id that may come again; the answer, where there was one."""
+
+    answer: PortfolioOptimized | None = None
+
+
+class PortfolioSlot(Event, frozen=True, kw_only=True):
+    """State, private: the id at one place of the order of forgetting, or how many places were taken."""
+
+    remembered: str = ""
+    count: int = 0
+
+
 # --- execution ---
 
 

@@ -21,7 +21,11 @@ from libs.common.events import (
     OrderFilled,
     PolicyChosen,
     PolicyRewarded,
+    PortfolioBook,
+    PortfolioHolding,
     PortfolioOptimized,
+    PortfolioRemembered,
+    PortfolioSlot,
     Position,
     RewardPolicy,
     RiskBudget,
@@ -129,6 +133,13 @@ PORTFOLIO_COMMANDS: Final = Topic(
     ("gateway", "execution", "portfolio"),
     retention_ms=7 * DAY_MS,
 )
+PORTFOLIO_STATE: Final = Topic(
+    "portfolio.state.v1",
+    (PortfolioHolding, PortfolioBook, PortfolioRemembered, PortfolioSlot),
+    Key.ORIGINAL,
+    ("portfolio",),
+    compacted=True,
+)
 PORTFOLIO_ALLOCATIONS: Final = Topic(
     "portfolio.allocations.v1", (PortfolioOptimized, CommandRejected), Key.PORTFOLIO, ("portfolio",)
 )
@@ -166,6 +177,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
         ROUTER_COMMANDS,
         ROUTER_CHOICES,
         PORTFOLIO_COMMANDS,
+        PORTFOLIO_STATE,
         PORTFOLIO_ALLOCATIONS,
         PORTFOLIO_POSITIONS,
         PORTFOLIO_RISK,

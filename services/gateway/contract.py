@@ -16,6 +16,8 @@ from services.gateway.answers import (
 )
 from services.gateway.as_of import NOT_KNOWN_THEN, BookAsOf, PastDocument
 from services.gateway.bodies import SubscriptionBody
+from services.gateway.portfolio_answers import PortfolioAnswer, PositionAnswer, RiskAnswer
+from services.gateway.portfolio_body import OptimizeBody
 from services.gateway.problems import (
     BOOK_NOT_SYNCED,
     INVALID,
@@ -165,11 +167,15 @@ def components() -> dict[str, Any]:
         HealthAnswer,
         ProblemDocument,
         PastDocument,
+        PortfolioAnswer,
+        PositionAnswer,
+        RiskAnswer,
     )
     _, encoded = msgspec.json.schema_components(answers, ref_template=REF)
     encoded[BookAsOf.__name__]["examples"] = [PAST_EXAMPLE]
     _, accepted = models_json_schema(
-        [(SubscriptionBody, "validation")], ref_template=REF.replace("{name}", "{model}")
+        [(SubscriptionBody, "validation"), (OptimizeBody, "validation")],
+        ref_template=REF.replace("{name}", "{model}"),
     )
     return {**encoded, **accepted["$defs"]}
 
