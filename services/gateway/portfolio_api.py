@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -12,7 +12,6 @@ from libs.common.topics import PORTFOLIO_COMMANDS
 from services.gateway import contract
 from services.gateway.answers import encode
 from services.gateway.bodies import invalid
-from services.gateway.commands import Command
 from services.gateway.portfolio_answers import (
     OPTIMIZE_EXAMPLE,
     PortfolioAnswer,
@@ -39,6 +38,9 @@ from services.gateway.problems import (
     ProblemError,
 )
 from services.gateway.routing import answer_post, json_answer, parts_of
+
+if TYPE_CHECKING:
+    from services.gateway.commands import Command
 
 BOOK: Final = "default"
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 MAX_CUTS: Final = 300
 LEAST_COST: Final = 1e-12  # relative: a solution over budget by less brings no new cut
-_RIDGE: Final = 1e-13  # relative to the largest variance, so that Cholesky meets no rounding's negatives
+_RIDGE: Final = 1e-10  # relative to the largest variance, so that what is constant has some too
 
 
 def optimize_portfolio_cvar(
@@ -174,7 +174,8 @@ def least_distance(program: Program, t: float) -> tuple[Vector, Vector]:
     multipliers.
     """
     number = len(program.mu)
-    ridge = _RIDGE * float(np.diag(program.Sigma).max(initial=0.0)) + np.finfo(np.float64).tiny
+    largest = float(np.diag(program.Sigma).max(initial=0.0))
+    ridge = _RIDGE * largest if largest > 0.0 else t * float(np.abs(program.mu).max())
     L = np.linalg.cholesky(program.Sigma + ridge * np.eye(number))
     inverse = np.linalg.solve(L, np.eye(number))
     rows = np.vstack((np.eye(number), -program.A))

@@ -79,7 +79,8 @@ def scenarios(
 ) -> Scenarios:
     """Return the last `lookback` days in common.
 
-    While they are fewer than `needed`, the youngest symbol is dropped: the one that has the fewest days, the last in `symbols` of several; one symbol always stays.
+    While they are fewer than `needed`, the youngest symbol is dropped: the one that has the fewest days, the
+    last in `symbols` of several. One always stays.
     """
     kept = list(range(len(symbols)))
     while True:
