@@ -16,6 +16,8 @@ from services.gateway.answers import (
 )
 from services.gateway.as_of import NOT_KNOWN_THEN, BookAsOf, PastDocument
 from services.gateway.bodies import Body, ScoreBody, SubscriptionBody
+from services.gateway.portfolio_answers import PortfolioAnswer, PositionAnswer, RiskAnswer
+from services.gateway.portfolio_body import OptimizeBody
 from services.gateway.problems import (
     BOOK_NOT_SYNCED,
     INVALID,
@@ -168,8 +170,11 @@ def components() -> dict[str, Any]:
         PastDocument,
         VenueEntry,
         ScoreAnswer,
+        PortfolioAnswer,
+        PositionAnswer,
+        RiskAnswer,
     )
-    found = schemas_of(answers, (SubscriptionBody, ScoreBody))
+    found = schemas_of(answers, (SubscriptionBody, ScoreBody, OptimizeBody))
     found[BookAsOf.__name__]["examples"] = [PAST_EXAMPLE]
     return found
 

@@ -9,6 +9,8 @@ from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     L2_SUBSCRIPTIONS,
+    PORTFOLIO_POSITIONS,
+    PORTFOLIO_RISK,
     ROUTER_SNAPSHOTS,
     VENUES_METRICS,
 )
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
         BookHealth,
         BookTop,
         IdempotentReply,
+        Position,
+        RiskBudget,
         RouterSnapshot,
         Subscribed,
         VenueMetrics,
@@ -37,6 +41,8 @@ class GatewayViews:
         self.replies: View[IdempotentReply] = View(GATEWAY_IDEMPOTENCY)
         self.venues: View[VenueMetrics] = View(VENUES_METRICS)
         self.router_snapshots: View[RouterSnapshot] = View(ROUTER_SNAPSHOTS)
+        self.positions: View[Position] = View(PORTFOLIO_POSITIONS)
+        self.risks: View[RiskBudget] = View(PORTFOLIO_RISK)
         self.all = (
             self.subscriptions,
             self.tops,
@@ -44,6 +50,8 @@ class GatewayViews:
             self.replies,
             self.venues,
             self.router_snapshots,
+            self.positions,
+            self.risks,
         )
         self._silence_ns = round(l2_silence_s * NS_PER_S)
         self._ready = False
