@@ -140,8 +140,8 @@ class _Service:
         name = f"{SOURCE}{topic.name}"
         self.app.agent(self._raw_topic(topic), name=name, concurrency=1)(agent)
 
-    async def _on_assigned(self, _app: object, *told: Collection[TP], **_signal: object) -> None:
-        (assigned,) = told
+    async def _on_assigned(self, *told: object, **_signal: object) -> None:
+        assigned = cast("Collection[TP]", told[1])  # the first is the app
         self._guard.keep_only({each.partition for each in assigned if each.topic == VENUES_COMMANDS.name})
 
     async def _consume(self, topic: Topic, stream: StreamT[bytes]) -> None:
