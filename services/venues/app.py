@@ -140,8 +140,8 @@ class _Service:
         name = f"{SOURCE}{topic.name}"
         self.app.agent(self._raw_topic(topic), name=name, concurrency=1)(agent)
 
-    async def _on_assigned(self, _app: object, *told: Collection[TP], **_signal: object) -> None:
-        (assigned,) = told
+    async def _on_assigned(self, *told: object, **_signal: object) -> None:
+        assigned = cast("Collection[TP]", told[1])  # the first is the app
         self._guard.keep_only({each.partition for each in assigned if each.topic == VENUES_COMMANDS.name})
 
     async def _consume(self, topic: Topic, stream: StreamT[bytes]) -> None:
@@ -151,7 +151,9 @@ class _Service:
             if topic is VENUES_COMMANDS:
                 await self._guard.check(place.partition, place.offset)
             if event.value is None:
-                continue  # a tombstone: the views see it too
+                if topic is L2_BOOK_HEALTH:  # the book ended, and what was measured of it with it
+                    await self._send(VENUES_METRICS, event.key, None, place.partition, time.time_ns())
+                continue
             await self._ready.wait()
             headers = tuple(dict(message.headers or ()).items())
             try:
@@ -199,7 +201,7 @@ class _Service:
                 _log.info("scored", extra=facts | {"venue": getattr(answer, "venue", None)})
 
     async def _send(
-        self, topic: Topic, key: bytes, value: bytes, partition: int | None, ts: int, headers: Headers = ()
+        self, topic: Topic, key: bytes, value: bytes | None, partition: int, ts: int, headers: Headers = ()
     ) -> None:
         """Send a record and wait until Kafka has it."""
         sending = await self._outputs[topic].send(

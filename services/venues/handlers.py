@@ -193,6 +193,8 @@ def _score(state: State, command: ScoreVenues, now: int) -> VenueScored | Comman
         wrong = f"must be greater than 0 and at most {MAX_SIZE:g} base units"
         return _rejected(command, Refusal.INVALID, f"size: {wrong}", now, Fault(field="size", message=wrong))
     offers = offers_of(state, command.symbol, now)
+    if not (state.healths or state.tops):
+        return _rejected(command, Refusal.UNAVAILABLE, "no venue has told a book yet", now)
     if not offers:
         known = sorted({key.decode().partition(":")[2] for key in state.healths.keys() | state.tops.keys()})
         detail = f"no venue has a book of {command.symbol[:40]!r}; there are books of: {', '.join(known)}"

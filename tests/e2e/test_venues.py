@@ -146,6 +146,26 @@ async def test_the_choice_leaves_a_frozen_venue_within_two_seconds_and_comes_bac
     await system.control("DELETE", "faults")
 
 
+async def test_a_book_that_is_given_up_leaves_the_registry_and_comes_back(system: System) -> None:
+    async def symbols() -> set[str]:
+        found = await system.get("/api/venues/registry") or []
+        return {each["symbol"] for venue in found if venue["venue"] == "okx" for each in venue["symbols"]}
+
+    async def gone() -> bool:
+        return await symbols() == {"BTC-USDT", "ETH-USDT"}
+
+    async def back() -> bool:
+        return await symbols() == {"BTC-USDT", "ETH-USDT", "SOL-USDT"}
+
+    subscriptions = f"{system.gateway}/api/l2/subscriptions"
+    async with system.http.delete(f"{subscriptions}/okx/SOLUSDT") as reply:
+        assert reply.status == 200
+    await until("the registry forgets the book", gone)
+    async with system.http.post(subscriptions, json={"venue": "okx", "symbol": "SOLUSDT"}) as reply:
+        assert reply.status == 201
+    await until("the registry has it again", back)
+
+
 async def test_the_command_prints_the_table_once_without_a_terminal(system: System) -> None:
     command = [sys.executable, "-m", "libs.cli", "venues", "btcusdt"]
     process = await asyncio.create_subprocess_exec(
