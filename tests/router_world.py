@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
 from numpy.random import Generator, Philox
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # carries no type marker
 
 from libs.common.events import (
     AddPolicy,

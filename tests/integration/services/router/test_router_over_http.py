@@ -111,10 +111,10 @@ async def test_bad_input_is_refused_in_words(fresh_kafka: str, tmp_path: Path) -
 
 
 async def test_router_ts_converges_to_the_better_policy(fresh_kafka: str, tmp_path: Path) -> None:
-    """120 decisions through HTTP and Kafka: the better of two, two noise sigmas apart, has most of the last 40.
+    """120 decisions through HTTP and Kafka: the better of two, two sigmas apart, has most of the last 40.
 
-    A sampler that learnt nothing would have 28 of 40 with probability 0.008. The ids, and so the draws, hang on
-    the clock: a sampler that learns rightly failed in none of 2,000 runs of the same numbers without Kafka.
+    A sampler that learnt nothing would have 28 of 40 with probability 0.008. The ids, and so the draws, hang
+    on the clock: a sampler that learns rightly failed in none of 2,000 runs without Kafka.
     """
     random = Generator(Philox(key=11))
     async with _system(fresh_kafka, tmp_path, ROUTER_POLICIES="p_good p_bad") as gateway:

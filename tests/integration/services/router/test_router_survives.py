@@ -10,6 +10,7 @@ from libs.common.events import (
     PolicyChosen,
     PolicyRewarded,
     RewardPolicy,
+    RouterAnswer,
     RouterPolicyState,
     RouterScopeState,
 )
@@ -101,8 +102,8 @@ async def test_killed_again_and_again_it_ends_where_a_linear_replay_ends(
     assert max(causes.values()) <= 3  # by position: a redelivered command has a place of its own
     expected = {
         record.answer.command_id: record.answer
-        for key, record in world.state.items()
-        if key.startswith(b"answer/")
+        for record in world.state.values()
+        if isinstance(record, RouterAnswer)
     }
     counted: Counter[str | None] = Counter()
     for record in records:
