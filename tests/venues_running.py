@@ -18,6 +18,7 @@ from libs.common.cloudevents import CloudEvent
 from libs.common.kafka import Publisher, Record, Undecodable, create_topics, follow, read
 from libs.common.settings import ServiceSettings
 from libs.common.topics import (
+    EXECUTION_FILLS,
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     TOPICS,
@@ -27,7 +28,7 @@ from libs.common.topics import (
     book_key,
 )
 from libs.common.views import View
-from tests.venue_market import a_health, a_score, a_top
+from tests.venue_market import a_fill, a_health, a_score, a_top
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -102,8 +103,8 @@ class Market:
                 if failures:
                     raise ExceptionGroup("the market failed", failures)
 
-    async def ask(self, number: int, symbol: str = "BTC-USDT", size: float = 0.1) -> str:
-        command = a_score(number, symbol=symbol, size=size)
+    async def ask(self, number: int, symbol: str = "BTC-USDT", reply_key: str | None = None) -> str:
+        command = a_score(number, symbol=symbol, reply_key=reply_key)
         told = CloudEvent(
             UUID(command.command_id), "ScoreVenues", "/tests", time.time_ns(), "conversation", None
         )
@@ -111,6 +112,14 @@ class Market:
             VENUES_COMMANDS, symbol.encode(), command, time.time_ns(), told.headers()
         )
         return command.command_id
+
+    async def fill(self) -> None:
+        fill = a_fill()
+        await self._publisher.send_and_wait(EXECUTION_FILLS, fill.symbol.encode(), fill, fill.ts)
+
+    async def ask_nonsense(self) -> None:
+        nonsense = a_fill()  # a message, but none of this topic
+        await self._publisher.send_and_wait(VENUES_COMMANDS, b"BTC-USDT", nonsense, time.time_ns())
 
     async def _publish(self) -> None:
         while True:

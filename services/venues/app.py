@@ -8,6 +8,7 @@ answered, the same answer. Any failure ends the process before the message that 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import tempfile
@@ -228,6 +229,8 @@ class _Service:
             async for _ in batches:
                 if not self._ready.is_set() and all(view.ready for view in views):
                     self._ready.set()
+                    gc.collect()
+                    gc.freeze()  # what lives for ever need not be looked at again
                     _log.info("venues_ready", extra={"books": len(self._tops.items)})
 
     async def _serve_metrics(self) -> None:

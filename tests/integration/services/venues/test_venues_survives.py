@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from libs.common.events import VenueScored
-from libs.common.topics import VENUES_METRICS, book_key
-from tests.venues_running import VENUES, Market, Process, until
+from libs.common.kafka import partition_of, read
+from libs.common.topics import DEAD_LETTERS, VENUES_METRICS, book_key
+from tests.venues_running import PARTITIONS, VENUES, Market, Process, refuse, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +106,41 @@ async def test_a_second_process_shares_the_work_and_its_death_loses_no_command(
             if process is not None:
                 process.process.kill()
                 process.process.wait()
+
+
+async def test_answers_go_where_they_are_wanted_and_nonsense_to_the_dead_letters(
+    fresh_kafka: str, tmp_path: Path
+) -> None:
+    market = Market(fresh_kafka)
+    process = Process(fresh_kafka, tmp_path)
+    try:
+        async with market.open():
+            await market.ask_nonsense()
+            plain = await market.ask(1)
+            elsewhere = await market.ask(2, reply_key="saga-7")
+            await until("both are answered", lambda: {plain, elsewhere} <= market.answers.keys(), process)
+            assert market.answers[plain][0].partition == partition_of(b"BTC-USDT", PARTITIONS)
+            assert market.answers[elsewhere][0].partition == partition_of(b"saga-7", PARTITIONS)
+            assert partition_of(b"saga-7", PARTITIONS) != partition_of(b"BTC-USDT", PARTITIONS)
+            assert {market.answers[each][0].key for each in (plain, elsewhere)} == {b"BTC-USDT"}
+            letters = [
+                record
+                async for batch in read(
+                    market.settings, [DEAD_LETTERS], on_undecodable=refuse, stop_at_end=True
+                )
+                for record in batch
+            ]
+            assert [dict(letter.headers)["source"][:20] for letter in letters] == [b"venues.commands.v1/2"]
+            await market.fill()
+            metrics = market.metrics.items
+            await until(
+                "the fill is counted", lambda: BINANCE in metrics and metrics[BINANCE].fills == 1, process
+            )
+            assert metrics[BINANCE].slippage_bps == pytest.approx(1.0)
+        assert process.stop() == 0, process.log.read_text()[-3000:]
+    finally:
+        process.process.kill()
+        process.process.wait()
 
 
 def _answered(asked: list[str], market: Market) -> int:
