@@ -7,7 +7,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.bench import end_to_end, gateway_get, hot_path, publisher, saturation, view_fold
+from tests.bench import (
+    bandit_regret,
+    bandit_speed,
+    end_to_end,
+    gateway_get,
+    hot_path,
+    publisher,
+    router_round_trip,
+    saturation,
+    view_fold,
+)
 from tests.bench.report import Report, machine_facts
 
 if TYPE_CHECKING:
@@ -20,6 +30,9 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "publisher": publisher.run,
     "view_fold": view_fold.run,
     "saturation": saturation.run,
+    "bandit_speed": bandit_speed.run,
+    "bandit_regret": bandit_regret.run,
+    "router_round_trip": router_round_trip.run,
 }
 
 
