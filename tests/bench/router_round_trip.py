@@ -1,8 +1,8 @@
 """``POST /api/router/choose`` beside a bare echo through Kafka, measured in turn in one run.
 
 One caller at a time. The echo is a record to a topic, taken by a consumer on this loop and sent to a second
-one: no HTTP, no transaction, no computation, no other process. The choice crosses HTTP, the gateway, Kafka, the
-router with a transaction per command, and Kafka again.
+one: no HTTP, no transaction, no computation, no other process. The choice crosses HTTP, the gateway, Kafka,
+the router with a transaction per command, and Kafka again.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ROUNDS: Final = 40
 CHUNK: Final = 25  # requests
 AT_ONCE: Final = 1000
+POLL_S: Final = 0.02
 PATIENCE_S: Final = 60.0
 CONTEXT: Final = {"context": {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}}
 ASKED: Final = "bookrunner.bench.asked"
@@ -124,6 +125,8 @@ async def _echo(kafka: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     await admin.create_topics([NewTopic(name, 1, 1) for name in (ASKED, ECHOED)])
+    while not {ASKED, ECHOED} <= set(await admin.list_topics()):  # noqa: ASYNC110 -- Kafka tells nobody
+        await asyncio.sleep(POLL_S)
     await admin.close()
     producer = AIOKafkaProducer(bootstrap_servers=kafka)
     readers = [AIOKafkaConsumer(bootstrap_servers=kafka) for _ in (ASKED, ECHOED)]
