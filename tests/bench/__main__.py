@@ -7,7 +7,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.bench import end_to_end, gateway_get, hot_path, publisher, saturation, venues, view_fold
+from tests.bench import (
+    bandit_regret,
+    bandit_speed,
+    end_to_end,
+    gateway_get,
+    hot_path,
+    publisher,
+    router_round_trip,
+    saturation,
+    venues,
+    view_fold,
+)
 from tests.bench.report import Report, machine_facts
 
 if TYPE_CHECKING:
@@ -21,6 +32,9 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "view_fold": view_fold.run,
     "saturation": saturation.run,
     "venues": venues.run,
+    "bandit_speed": bandit_speed.run,
+    "bandit_regret": bandit_regret.run,
+    "router_round_trip": router_round_trip.run,
 }
 
 

@@ -39,7 +39,7 @@ def test_only_bull_and_bear_are_crossed_with_volatility_and_imbalance() -> None:
 
 
 def test_the_order_of_keys_does_not_matter() -> None:
-    one = {"obi": 0.1, "regime": "bull", "rr25": 0.2}
+    one: dict[str, float | str] = {"obi": 0.1, "regime": "bull", "rr25": 0.2}
     two = dict(reversed(list(one.items())))
     np.testing.assert_array_equal(vector(one, Statistics()), vector(two, Statistics()))
     assert Statistics().after(one) == Statistics().after(two)

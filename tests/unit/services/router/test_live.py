@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
@@ -11,16 +11,15 @@ from services.router.har import MINUTE_NS
 from services.router.providers import PROVIDERS
 from tests.router_world import NOW, World, choose
 
+if TYPE_CHECKING:
+    from services.router.live import LiveInputs
+
 FEATURES = Features(
     mid=100.0, microprice=100.01, spread_bps=1.0, obi=0.3, depth_bid=5.0, depth_ask=6.0, depth_truncated=False
 )
 
 
-if TYPE_CHECKING:
-    from services.router.live import LiveInputs
-
-
-def _book(live: LiveInputs, venue: str, mid: float = 100.0, **health: object) -> None:
+def _book(live: LiveInputs, venue: str, mid: float = 100.0, **health: Any) -> None:
     key = book_key(venue, "BTC-USDT")
     top = BookTop(
         venue=venue,
@@ -82,7 +81,7 @@ def test_a_symbol_fills_what_the_caller_left_out_and_the_event_says_so() -> None
     [{"state": BookState.GAP}, {"epoch": 2}, {"ts": NOW - 60 * 10**9}],
     ids=["gap", "epoch", "silent"],
 )
-def test_a_book_that_is_not_proven_live_now_fills_nothing(wrong: dict[str, object]) -> None:
+def test_a_book_that_is_not_proven_live_now_fills_nothing(wrong: dict[str, Any]) -> None:
     live = World().live
     _book(live, "binance", **wrong)
     context: dict[str, float | str] = {"symbol": "BTC-USDT"}
