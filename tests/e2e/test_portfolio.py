@@ -12,6 +12,7 @@ from libs.common.settings import ServiceSettings
 from libs.common.topics import EXECUTION_FILLS
 from tests.e2e.system import System, until
 from tests.fills import a_fill
+from tests.integration.libs.cli.command import run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,4 +88,17 @@ async def test_optimize_positions_and_risk_through_the_gateway(fresh_kafka: str,
             return budget["cvarUsed"] > 0.0 and budget
 
         budget = await until("the fill's risk", used)
+        shown = await run("portfolio", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
+        assert shown.code == 0, shown.err
+        assert "BTC-USDT" in shown.out
+        picture = tmp_path / "frontier.png"
+        asked = ("frontier", "--plot", str(picture), "--symbols", "BTCUSDT,ETHUSDT")
+        drawn = await run(*asked, KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
+        assert drawn.code == 0, drawn.err
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        refused = await run(
+            "frontier", "--plot", str(picture), "--symbols", "NOPE-USDT", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka
+        )
+        assert refused.code == 1
+        assert "NOPE-USDT" in refused.err
         assert budget["cvarUsed"] + budget["cvarLeft"] >= budget["cvarBudget"] - 1e-12
