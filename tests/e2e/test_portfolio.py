@@ -67,9 +67,12 @@ async def test_optimize_positions_and_risk_through_the_gateway(fresh_kafka: str,
         ):
             assert (await post(system, wrong))[0] == expected, wrong
 
-        risk = await until("a first assessment", lambda: system.get("/api/portfolio/risk"))
+        async def assessed() -> Any:
+            risk = await system.get("/api/portfolio/risk")
+            return risk and set(risk["bySymbol"]) == {"BTC-USDT", "ETH-USDT"} and risk
+
+        risk = await until("an assessment of both symbols", assessed)
         assert risk["cvarUsed"] == 0.0
-        assert set(risk["bySymbol"]) == {"BTC-USDT", "ETH-USDT"}
         assert await system.get("/api/portfolio/positions") == []
 
         settings = ServiceSettings(kafka_bootstrap_servers=fresh_kafka)
