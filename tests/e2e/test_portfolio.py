@@ -12,6 +12,7 @@ from libs.common.settings import ServiceSettings
 from libs.common.topics import EXECUTION_FILLS
 from tests.e2e.system import System, until
 from tests.fills import a_fill
+from tests.integration.libs.cli.command import run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,9 +67,12 @@ async def test_optimize_positions_and_risk_through_the_gateway(fresh_kafka: str,
         ):
             assert (await post(system, wrong))[0] == expected, wrong
 
-        risk = await until("a first assessment", lambda: system.get("/api/portfolio/risk"))
+        async def assessed() -> Any:
+            risk = await system.get("/api/portfolio/risk")
+            return risk and set(risk["bySymbol"]) == {"BTC-USDT", "ETH-USDT"} and risk
+
+        risk = await until("an assessment of both symbols", assessed)
         assert risk["cvarUsed"] == 0.0
-        assert set(risk["bySymbol"]) == {"BTC-USDT", "ETH-USDT"}
         assert await system.get("/api/portfolio/positions") == []
 
         settings = ServiceSettings(kafka_bootstrap_servers=fresh_kafka)
@@ -87,4 +91,17 @@ async def test_optimize_positions_and_risk_through_the_gateway(fresh_kafka: str,
             return budget["cvarUsed"] > 0.0 and budget
 
         budget = await until("the fill's risk", used)
+        shown = await run("portfolio", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
+        assert shown.code == 0, shown.err
+        assert "BTC-USDT" in shown.out
+        picture = tmp_path / "frontier.png"
+        asked = ("frontier", "--plot", str(picture), "--symbols", "BTCUSDT,ETHUSDT")
+        drawn = await run(*asked, KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
+        assert drawn.code == 0, drawn.err
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        refused = await run(
+            "frontier", "--plot", str(picture), "--symbols", "NOPE-USDT", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka
+        )
+        assert refused.code == 1
+        assert "NOPE-USDT" in refused.err
         assert budget["cvarUsed"] + budget["cvarLeft"] >= budget["cvarBudget"] - 1e-12
