@@ -67,8 +67,11 @@ def test_a_buyer_who_pays_above_arrival_bears_impact_and_one_who_waits_delay() -
             fees=Decimal("0.5"),
         )
     )
-    assert (found.delay, found.impact, found.opportunity, found.fees) == (2, 3, 10, Decimal("0.5"))
-    assert (found.detail.timing, found.detail.spread, found.detail.walk) == (1, 1, 1)
+    assert (found.delay, found.impact, found.opportunity, found.fees) == (
+        *map(Decimal, (2, 3, 10)),
+        Decimal("0.5"),
+    )
+    assert (found.detail.timing, found.detail.spread, found.detail.walk) == (Decimal(1),) * 3
     assert found.total_bps == pytest.approx(15.5 / 198 * 1e4)
 
 

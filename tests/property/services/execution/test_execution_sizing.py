@@ -39,9 +39,9 @@ def test_a_target_is_never_above_a_cap_nor_its_rounding_above_itself(case: dict[
     assert abs(sized.target) * inputs.price <= Decimal(abs(sized.size)) * inputs.equity
     assert sized.target % inputs.lot == 0
     assert sized.target * Decimal(inputs.signal) >= 0
-    if inputs.cvar_of_one * abs(sized.size) > 0:
-        used = inputs.cvar_of_others + inputs.cvar_of_one * abs(sized.size)
-        assert used <= inputs.cvar_budget * (1 + 1e-9) + 1e-12
+    if case["cvar_of_one"] * abs(sized.size) > 0:
+        used = case["cvar_of_others"] + case["cvar_of_one"] * abs(sized.size)
+        assert used <= case["cvar_budget"] * (1 + 1e-9) + 1e-12
 
 
 @given(case=cases)

@@ -24,7 +24,7 @@ def seeded(key: int = 7) -> Generator:
 
 
 def a_candle(at: int, close: float, volume: float = 1.0, **fields: Any) -> Candle:
-    """A closed minute, `at` minutes after 1970; or a day, by `interval` and `open_ts`."""
+    """Return a closed minute, `at` minutes after 1970; or a day, by `interval` and `open_ts`."""
     values: dict[str, Any] = {
         "venue": "binance",
         "symbol": "BTC-USDT",
@@ -53,7 +53,7 @@ def a_volume(**fields: Any) -> VolumeProfile:
 
 
 def plan_inputs(quantity: str, urgency: float, **fields: Any) -> PlanInputs:
-    """A buy on a flat book of 50 BTC within 10 bps, in levels of one half bps; sigma 2.5 % a day."""
+    """Return a buy on a flat book of 50 BTC within 10 bps, in levels of one half bps; sigma 2.5 % a day."""
     sign = 1 if fields.get("side", "buy") == "buy" else -1
     values: dict[str, Any] = {
         "venue": "binance",

@@ -54,7 +54,7 @@ def test_a_target_that_is_held_needs_no_order() -> None:
 @pytest.mark.parametrize(("signal", "reason"), [(0.0, "flat"), (-0.5, "no_short")])
 def test_a_signal_that_wants_nothing_sells_what_is_held(signal: float, reason: str) -> None:
     sized = size(sizing_inputs(signal=signal, held=Decimal("0.5")))
-    assert (sized.side, sized.qty, sized.target, sized.reason) == ("sell", Decimal("0.5"), 0, reason)
+    assert (sized.side, sized.qty, sized.target, sized.reason) == ("sell", Decimal("0.5"), Decimal(0), reason)
 
 
 def test_an_unknown_volatility_sells_nothing() -> None:
