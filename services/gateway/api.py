@@ -56,6 +56,7 @@ STREAMED: Final = {
     name: topic for name, topic in TOPICS.items() if topic not in (GATEWAY_IDEMPOTENCY, DEAD_LETTERS)
 }
 MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
+VERSION: Final = "1"
 SUBSCRIPTIONS: Final = "/api/l2/subscriptions"
 
 _log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextM
     """Return the FastAPI app with all routes; problems are its only other answers."""
     app = FastAPI(
         title="Bookrunner",
-        version="1",
+        version=VERSION,
         description=contract.DESCRIPTION,
         docs_url=None,
         redoc_url=None,
@@ -236,6 +237,12 @@ async def metrics(request: Request) -> Response:
     """Return counts, latencies and lags in the Prometheus text format."""
     body, media_type = parts_of(request).metrics()
     return Response(body, headers={"content-type": media_type})
+
+
+@router.get("/asyncapi.json", tags=["operations"], summary="Every topic and message, as AsyncAPI 3")
+async def asyncapi_document(request: Request) -> Response:
+    """Return the document that subscribers of the topics read; its schemas are JSON Schema."""
+    return json_answer(200, parts_of(request).asyncapi)
 
 
 @router.get("/docs", include_in_schema=False)

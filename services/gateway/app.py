@@ -13,8 +13,9 @@ from aiokafka.errors import KafkaError
 from libs.common.kafka import MissingTopicError, Publisher, Reader, create_topics, follow, partition_counts
 from libs.common.metrics import CONTENT_TYPE, Family, create_registry, exposition
 from libs.common.topics import L2_BOOK_TOPS
-from services.gateway.answers import ReadyAnswer, ViewLag
-from services.gateway.api import create_api
+from services.gateway import asyncapi
+from services.gateway.answers import ReadyAnswer, ViewLag, encode
+from services.gateway.api import VERSION, create_api
 from services.gateway.book_log import KafkaBookLog
 from services.gateway.books import Books
 from services.gateway.commands import Changes, Commands
@@ -156,6 +157,7 @@ class Gateway:
             self._readiness,
             self._metrics,
             time.time_ns,
+            encode(asyncapi.document(VERSION, settings.kafka_bootstrap_servers, settings.topic_partitions)),
         )
         api = create_api(parts, self._lifespan)
         self._edge = Edge(api, self._books, traffic, clock=time.time_ns, stopwatch=time.perf_counter)

@@ -49,6 +49,7 @@ class Parts:
     readiness: Callable[[], ReadyAnswer]  # raises ProblemError while not ready
     metrics: Callable[[], tuple[bytes, str]]  # the exposition and its media type
     clock: Callable[[], int]  # ns UTC
+    asyncapi: bytes  # JSON
 
 
 def parts_of(request: Request) -> Parts:

@@ -278,6 +278,7 @@ async def test_the_document_of_the_api_names_every_route_and_resolves_every_refe
         "/healthz",
         "/readyz",
         "/metrics",
+        "/asyncapi.json",
     }
     references = set(_references(document))
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}

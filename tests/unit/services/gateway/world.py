@@ -269,6 +269,7 @@ class World:
                 self._readiness,
                 lambda: (b"", "text/plain"),
                 self._clock,
+                b"{}",
             ),
             self._lifespan,
         )

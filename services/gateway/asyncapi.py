@@ -1,0 +1,129 @@
+"""``/asyncapi.json``: every topic and message, from the registry and the events themselves; pure.
+
+References
+----------
+AsyncAPI 3.0.0, https://www.asyncapi.com/docs/reference/specification/v3.0.0 (read 2026-11), and its Kafka
+bindings 0.5.0.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from libs.common import events
+from libs.common.topics import TOPICS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from libs.common.topics import Topic
+
+MESSAGEPACK: Final = "application/vnd.msgpack"
+RAW: Final = "application/octet-stream"
+BINDING: Final = "0.5.0"
+SCHEMA: Final = "#/components/schemas/{name}"
+RAW_MESSAGE: Final = "Undecodable"
+DESCRIPTION: Final = (events.__doc__ or "").partition("One section per service")[0].strip()
+_FIELD: Final = re.compile(r"^    (\w+): .*?  # (.+)$", re.MULTILINE)
+
+
+def document(version: str, servers: str, partitions: int) -> dict[str, Any]:
+    """Return the AsyncAPI document of the whole system.
+
+    Parameters
+    ----------
+    servers
+        ``host:port`` of Kafka, several separated by commas.
+    partitions
+        Of each topic at its creation.
+    """
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "Bookrunner", "version": version, "description": DESCRIPTION},
+        "defaultContentType": MESSAGEPACK,
+        "servers": {
+            f"kafka-{n}": {"host": host, "protocol": "kafka"}
+            for n, host in enumerate(servers.split(","), start=1)
+        },
+        "channels": {name: _channel(topic, partitions) for name, topic in TOPICS.items()},
+        "operations": dict(_operations(TOPICS.values())),
+        "components": {"messages": _messages(TOPICS.values()), "schemas": schemas()},
+    }
+
+
+@cache
+def schemas() -> Mapping[str, Any]:
+    """Return the JSON Schema of each message and of what it contains; a field's comment describes it."""
+    kinds = [kind for topic in TOPICS.values() for kind in topic.events]
+    _, found = msgspec.json.schema_components(kinds, ref_template=SCHEMA)
+    for name, schema in found.items():
+        said = _comments(getattr(events, name, None))
+        for field, property_schema in schema.get("properties", {}).items():
+            if (
+                property_schema.get("contentEncoding") == "base64"
+            ):  # as JSON would need it; MessagePack does not
+                property_schema.clear()
+                property_schema["format"] = "binary"
+            if field in said:
+                property_schema["description"] = said[field]
+    return found
+
+
+def _comments(kind: type | None) -> Mapping[str, str]:
+    return {} if kind is None else dict(_FIELD.findall(inspect.getsource(kind)))
+
+
+def _channel(topic: Topic, partitions: int) -> dict[str, Any]:
+    names = [kind.__name__ for kind in topic.events] or [RAW_MESSAGE]
+    config = topic.config(partitions)
+    kept = {
+        "cleanup.policy": config["cleanup.policy"].split(","),
+        "retention.ms": int(config["retention.ms"]),
+        "max.message.bytes": topic.max_message_bytes,
+    }
+    if "retention.bytes" in config:
+        kept["retention.bytes"] = int(config["retention.bytes"])
+    return {
+        "address": topic.name,
+        "description": f"Key: {topic.key.value}. Written by {', '.join(topic.writers)}.",
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+        "bindings": {
+            "kafka": {"partitions": partitions, "topicConfiguration": kept, "bindingVersion": BINDING}
+        },
+    }
+
+
+def _operations(topics: Iterable[Topic]) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Yield what one may do: everybody may listen to all topics, and commands are sent to their owner."""
+    for topic in topics:
+        channel = {"$ref": f"#/channels/{topic.name}"}
+        commands = any(issubclass(kind, events.Command) for kind in topic.events)
+        asked = "Ask its service; the answer repeats the `command_id`." if commands else "Listen to it."
+        action = "receive" if commands else "send"  # as seen by Bookrunner
+        yield f"{action} {topic.name}", {"action": action, "channel": channel, "summary": asked}
+
+
+def _messages(topics: Iterable[Topic]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for topic in topics:
+        key = {"type": "string", "description": topic.key.value}
+        for kind in topic.events:
+            found[kind.__name__] = {
+                "name": kind.__name__,
+                "summary": inspect.getdoc(kind),
+                "contentType": MESSAGEPACK,
+                "payload": {"$ref": SCHEMA.format(name=kind.__name__)},
+                "bindings": {"kafka": {"key": key, "bindingVersion": BINDING}},
+            }
+    found[RAW_MESSAGE] = {
+        "name": RAW_MESSAGE,
+        "summary": "Bytes that are no message of their topic; headers say where they came from and why.",
+        "contentType": RAW,
+        "payload": {"type": "string", "format": "binary"},
+    }
+    return found
