@@ -20,8 +20,9 @@ from libs.common.events import (
     VerifyExecution,
 )
 from libs.common.handling import Tick, WakeAt
-from services.execution import paper_orders, router, working
+from services.execution import ending, paper_orders, router, working
 from services.execution.record import record_of
+from services.execution.refusals import refused
 from services.execution.rerun import rerun
 from services.execution.saga import Asked, OwnOrder, Saga, asked_key, order_key, saga_key
 from services.execution.simulation import simulate
@@ -87,7 +88,7 @@ def _cancel(state: State[Any], command: CancelExecution, market: MarketData, now
     detail = (
         f"No execution or order {command.execution_id} of {command.symbol} is known, or it ended long ago."
     )
-    return [router.refused(command, command.symbol, Refusal.UNKNOWN, detail, now)]
+    return [refused(command, command.symbol, Refusal.UNKNOWN, detail, now)]
 
 
 def _verify(command: VerifyExecution, now: int) -> ExecutionVerified:
@@ -128,7 +129,7 @@ def _tick(state: State[Any], tick: Tick, market: MarketData, now: int) -> Effect
     if not isinstance(saga, Saga):
         return []
     if purpose == "forget":
-        working.forget(state, identifier)
+        ending.forget(state, identifier)
         return []
     turn = Turn(state, saga, market, now)
     if purpose == "timeout":
@@ -138,7 +139,7 @@ def _tick(state: State[Any], tick: Tick, market: MarketData, now: int) -> Effect
     elif purpose == "arrive":
         working.on_arrival(turn, names[0])
     else:
-        working.on_horizon(turn)
+        ending.on_horizon(turn)
     return turn.finish()
 
 

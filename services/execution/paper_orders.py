@@ -29,7 +29,7 @@ from services.execution import paper_broker
 from services.execution.market_data import Unusable, instruments_of
 from services.execution.paper_broker import exact, minimum_fault, terms_of
 from services.execution.record import record_fill
-from services.execution.router import refused
+from services.execution.refusals import refused
 from services.execution.saga import OwnOrder, impact_key, order_key
 
 if TYPE_CHECKING:

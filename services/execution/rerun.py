@@ -14,9 +14,9 @@ import msgspec
 from libs.common.audit_chain import canonical, jsonable
 from services.execution.audit import LoggedMarket, market_of
 from services.execution.planner import PlanInputs, plan
+from services.execution.planning import plan_generator
 from services.execution.policies import signal_of
 from services.execution.reward import RewardInputs, reward
-from services.execution.router import plan_generator
 from services.execution.shortfall import ShortfallInputs, shortfall
 from services.execution.sizing import SizingInputs, size
 

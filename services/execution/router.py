@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
-
-from numpy.random import Generator, Philox
 
 from libs.common.events import (
     BookTop,
@@ -22,19 +19,18 @@ from libs.common.events import (
     ScoreVenues,
 )
 from libs.common.instruments import instrument_of, venue_of
-from services.execution import audit, working
-from services.execution.cost import prior
+from services.execution import audit, children, ending, working
 from services.execution.market_data import BOOK, NS_PER_MS, Unusable, instruments_of
 from services.execution.paper_broker import exact, minimum_fault
 from services.execution.parent_order import parent_of
-from services.execution.planner import CannotPlanError, PlanInputs, plan
+from services.execution.planner import CannotPlanError, plan
+from services.execution.planning import Wish, cost_fit, plan_generator, plan_inputs
 from services.execution.policies import Market, UnknownPolicyError, signal_of
-from services.execution.profile import profile_of
 from services.execution.record import record_of, sizing_snapshot
-from services.execution.saga import CostCurve, Saga, Step, Trigger, curve_key
+from services.execution.refusals import refused
+from services.execution.saga import Saga, Step, Trigger
 from services.execution.sizing import SizingInputs, size
 from services.execution.turn import Turn, step_id
-from services.execution.volatility import sigma_day
 
 if TYPE_CHECKING:
     from libs.common.events import (
@@ -48,7 +44,6 @@ if TYPE_CHECKING:
         VenueScored,
     )
     from libs.common.handling import State, WakeAt
-    from services.execution.cost import CostFit
     from services.execution.market_data import MarketData
 
 CHOOSE: Final = "ChoosePolicy"
@@ -104,13 +99,13 @@ def on_chosen(turn: Turn, chosen: PolicyChosen) -> None:
     symbol = turn.saga.symbol
     top = turn.market.reference_book(symbol, turn.now)
     if isinstance(top, Unusable):
-        working.end(turn, Trigger.REFUSED, f"no LIVE book to size on: {top.reason}")
+        ending.end(turn, Trigger.REFUSED, f"no LIVE book to size on: {top.reason}")
         return
     market = _market(turn, top)
     try:
         signal = signal_of(chosen.policy_id, market)
     except UnknownPolicyError as error:
-        working.end(turn, Trigger.REFUSED, str(error))
+        ending.end(turn, Trigger.REFUSED, str(error))
         return
     logged = audit.logged_market(market, turn.settings.execution_reference_venue, symbol)
     seen = {"policy_id": chosen.policy_id, "market": logged}
@@ -123,7 +118,7 @@ def on_chosen(turn: Turn, chosen: PolicyChosen) -> None:
     turn.audit("sizing", **audit.decision(inputs, sizing, book=_seen(top)))
     turn.say(snapshot)
     if sizing.side is None or sizing.qty == 0:
-        working.end(turn, Trigger.NOTHING_TO_DO, f"{sizing.reason}: {signal.reason}")
+        ending.end(turn, Trigger.NOTHING_TO_DO, f"{sizing.reason}: {signal.reason}")
         return
     turn.move(Trigger.SIZED)
     command = ScoreVenues(
@@ -155,7 +150,7 @@ def on_scored(turn: Turn, scored: VenueScored) -> None:
         turn.update(venue=candidate.venue, venue_score=candidate.score, venue_reasons=candidate.reasons)
         _plan_at(turn, top, sizing.side, sizing.qty)
         return
-    working.end(turn, Trigger.REFUSED, "no usable venue: " + ("; ".join(refused) or "none is eligible"))
+    ending.end(turn, Trigger.REFUSED, "no usable venue: " + ("; ".join(refused) or "none is eligible"))
 
 
 def on_refused(turn: Turn, answer: CommandRejected) -> None:
@@ -163,9 +158,9 @@ def on_refused(turn: Turn, answer: CommandRejected) -> None:
     turn.stop_asking(answer.command_id)
     turn.audit("refused", answer=answer)
     if turn.saga.ended:
-        working.on_reward_refused(turn, answer)
+        ending.on_reward_refused(turn, answer)
     else:
-        working.end(turn, Trigger.REFUSED, f"{answer.command} was refused: {answer.detail}")
+        ending.end(turn, Trigger.REFUSED, f"{answer.command} was refused: {answer.detail}")
 
 
 def on_timeout(turn: Turn, step: str) -> None:
@@ -175,14 +170,14 @@ def on_timeout(turn: Turn, step: str) -> None:
     asked = CHOOSE if turn.saga.step is Step.CHOOSING else SCORE
     turn.stop_asking(turn.id_of(asked))
     patience_s = turn.settings.execution_step_timeout_s
-    working.end(turn, Trigger.TIMED_OUT, f"no answer to {asked} within {patience_s:g} s")
+    ending.end(turn, Trigger.TIMED_OUT, f"no answer to {asked} within {patience_s:g} s")
 
 
 def on_rewarded(turn: Turn, answer: PolicyRewarded) -> None:
     """Note that the router has learnt."""
     turn.stop_asking(answer.command_id)
     turn.audit("rewarded", answer=answer)
-    working.note_counted(turn, counted=answer.counted)
+    ending.note_counted(turn, counted=answer.counted)
 
 
 def on_cancel(turn: Turn, command: CancelExecution) -> None:
@@ -192,59 +187,10 @@ def on_cancel(turn: Turn, command: CancelExecution) -> None:
         turn.audit("cancel_wished", command_id=command.command_id)
         for step in (CHOOSE, SCORE):
             turn.stop_asking(turn.id_of(step))
-        working.withdraw(turn, "the execution is canceled")
-        working.end(turn, Trigger.CANCELED, "canceled on request")
+        children.withdraw(turn, "the execution is canceled")
+        ending.end(turn, Trigger.CANCELED, "canceled on request")
     record = record_of(turn.saga, turn.now)
     turn.say(ExecutionCanceled(command_id=command.command_id, record=record, ts=turn.now))
-
-
-def plan_generator(execution_id: str) -> Generator:
-    """Return the generator of an execution's plan; its key is its own uuid5."""
-    return Generator(Philox(key=UUID(step_id(execution_id, "plan")).int))
-
-
-def plan_inputs(
-    market: MarketData,
-    fit: CostFit,
-    top: BookTop,
-    side: TakerSide,
-    quantity: Decimal,
-    urgency: float,
-    forecast_vol: float | None,
-    now: int,
-) -> PlanInputs:
-    """Return what a plan at this venue depends on."""
-    assert top.features is not None  # noqa: S101 -- of a usable book
-    settings = market.settings
-    instrument = instrument_of(top.venue, top.symbol)
-    minutes = market.minutes(top.symbol, top.venue)
-    return PlanInputs(
-        venue=top.venue,
-        side=side,
-        quantity=quantity,
-        urgency=urgency,
-        now=now,
-        levels=top.asks if side == "buy" else top.bids,
-        mid=top.features.mid,
-        spread_bps=top.features.spread_bps,
-        depth=market.depth(top, side),
-        sigma_day=forecast_vol or sigma_day(minutes) or settings.execution_sigma_day,
-        cost=fit,
-        volume=profile_of(minutes, now),
-        tick=instrument.tick,
-        lot=instrument.lot,
-        min_qty=instrument.min_qty,
-        min_notional=instrument.min_notional,
-        deadline_s=settings.execution_deadline_s,
-        participation=settings.execution_participation,
-        protection_bps=settings.execution_protection_bps,
-    )
-
-
-def cost_fit(state: State[Any], venue: str, symbol: str) -> CostFit:
-    """Return what is known of the costs at a venue; without a fill the prior."""
-    curve = state.get(curve_key(venue, symbol))
-    return curve.fit if isinstance(curve, CostCurve) else prior()
 
 
 def _plan_at(turn: Turn, top: BookTop, side: TakerSide, wanted: Decimal) -> None:
@@ -254,16 +200,17 @@ def _plan_at(turn: Turn, top: BookTop, side: TakerSide, wanted: Decimal) -> None
     assert top.features is not None  # noqa: S101 -- of a usable book
     fault = minimum_fault(instrument, quantity, exact(top.features.mid))
     if fault is not None:
-        working.end(turn, Trigger.NOTHING_TO_DO, f"size 0: {fault}")
+        ending.end(turn, Trigger.NOTHING_TO_DO, f"size 0: {fault}")
         return
     policy = saga.policy
     fit = cost_fit(turn.state, top.venue, top.symbol)
     vol = None if policy is None else policy.forecast_vol
-    inputs = plan_inputs(turn.market, fit, top, side, quantity, saga.urgency, vol, turn.now)
+    wish = Wish(side=side, quantity=quantity, urgency=saga.urgency, forecast_vol=vol)
+    inputs = plan_inputs(turn.market, fit, top, wish, turn.now)
     try:
         made = plan(inputs, plan_generator(saga.execution_id))
     except CannotPlanError as error:
-        working.end(turn, Trigger.REFUSED, f"no plan: {error}")
+        ending.end(turn, Trigger.REFUSED, f"no plan: {error}")
         return
     turn.audit("plan", **audit.decision(inputs, made, book=_seen(top)))
     turn.update(
@@ -334,14 +281,6 @@ def _fault(command: PlanAndExecute, market: MarketData, now: int) -> CommandReje
         detail = f"No book of {command.symbol} is LIVE ({top.reason})."
         return refused(command, command.symbol, Refusal.UNAVAILABLE, detail, now)
     return None
-
-
-def refused(command: Event, key: str, refusal: Refusal, detail: str, now: int) -> CommandRejected:
-    """Return the refusal of a command."""
-    command_id: str = getattr(command, "command_id")  # noqa: B009 -- every command has one
-    return CommandRejected(
-        command_id=command_id, command=type(command).__name__, key=key, refusal=refusal, detail=detail, ts=now
-    )
 
 
 def _seen(top: BookTop) -> dict[str, object]:

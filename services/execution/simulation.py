@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
-
-from numpy.random import Generator, Philox
 
 from libs.common.events import BookTop, ExecutionSimulated, PlanCost, Refusal
 from libs.common.instruments import venue_of
@@ -14,8 +11,9 @@ from services.execution.cost import impact_interval_bps
 from services.execution.market_data import instruments_of
 from services.execution.paper_broker import exact, minimum_fault
 from services.execution.planner import CannotPlanError, Plan, PlanInputs, plan
+from services.execution.planning import Wish, cost_fit, plan_generator, plan_inputs
 from services.execution.record import plan_of
-from services.execution.router import cost_fit, plan_inputs, refused
+from services.execution.refusals import refused
 
 if TYPE_CHECKING:
     from libs.common.events import Event, SimulateExecution
@@ -49,9 +47,10 @@ def simulate(state: State[Any], command: SimulateExecution, market: MarketData, 
             too_small.append(fault)
             continue
         fit = cost_fit(state, venue, command.symbol)
-        inputs = plan_inputs(market, fit, top, command.side, quantity, command.urgency, None, now)
+        wish = Wish(side=command.side, quantity=quantity, urgency=command.urgency, forecast_vol=None)
+        inputs = plan_inputs(market, fit, top, wish, now)
         try:
-            made = plan(inputs, Generator(Philox(key=UUID(command.command_id).int)))
+            made = plan(inputs, plan_generator(command.command_id))
         except CannotPlanError as error:
             why[venue] = str(error)
             continue
