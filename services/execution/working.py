@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 def on_slice(turn: Turn) -> None:
     """Send the next child, if its time has come and its book is LIVE; else wait."""
     saga = turn.saga
-    if saga.step is not Step.WORKING or saga.open_orders or not saga.slices:
+    if saga.step is not Step.WORKING or saga.open_orders:
+        return
+    if not saga.slices:
+        _finish(turn, "a rest stays, too small for a child")
         return
     due = saga.slices[0].at_ts
     if due > turn.now:
