@@ -19,11 +19,12 @@ from typer.exceptions import TyperException
 from libs.cli.book import show_book
 from libs.cli.checks import failed, line_of
 from libs.cli.errors import FAILED, USAGE, CommandError
-from libs.cli.names import book_named, key_named, topic_named
+from libs.cli.names import book_named, key_named, symbol_named, topic_named
 from libs.cli.settings import CliSettings
 from libs.cli.starts import parse_start
 from libs.cli.tail import now_ms, tail
 from libs.cli.topics import find_topics, table
+from libs.cli.venues import show_venues
 from libs.common.kafka import KafkaAwayError, TopicCreationError, TopicMismatchError, create_topics
 from libs.common.topics import TOPICS
 
@@ -100,6 +101,20 @@ def book_command(
     console = _console()
     book_id = book_named(venue, symbol)
     _run(show_book(_settings(), book_id, depth, console, once=once or not console.is_terminal))
+
+
+@app.command("venues")
+def venues_command(
+    *,
+    symbol: Annotated[str | None, typer.Argument(help="Only this one, like BTC-USDT or BTCUSDT.")] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the table once; so it is without a terminal.")
+    ] = False,
+) -> None:
+    """Show what is measured of each venue, live: cost, spread, depth, latency, reliability, rate limit."""
+    console = _console()
+    only = symbol_named(symbol) if symbol is not None else None
+    _run(show_venues(_settings(), only, console, once=once or not console.is_terminal))
 
 
 @app.command("record")

@@ -172,6 +172,9 @@ class BookHealth(Event, frozen=True, kw_only=True, gc=False):
     checksums_matched: int = 0  # messages whose checksum was the venue's
     quotes_matched: int = 0  # best quotes of the venue that equalled the book at the same venue id
     lag_ns: int = 0  # received minus venue time of the last message, clocks uncorrected
+    rate_remaining: float | None = None  # share of what l2 allows itself of the venue's REST limit, in [0, 1]
+    requests: int = 0  # REST requests to the venue that this process had answered
+    request_ns: int | None = None  # how long the last of them took, there and back
 
 
 class Trade(Event, frozen=True, kw_only=True, gc=False):
@@ -240,6 +243,7 @@ class VenueCandidate(msgspec.Struct, frozen=True, kw_only=True):
     mid: float | None = None  # quote units
     epoch: int | None = None
     seq: int | None = None
+    basis_bps: float | None = None  # gap of the mid to the median of the usable books; reported, not scored
 
 
 class VenueShare(msgspec.Struct, frozen=True, kw_only=True):
@@ -290,6 +294,10 @@ class VenueMetrics(Event, frozen=True, kw_only=True):
     rate_remaining: float  # share of the venue's rate limit left, in [0, 1]
     slippage_bps: float | None = None  # own fills against their expectation, decayed mean
     fills: int = 0
+    volatility: float | None = None  # of the mid, fraction per day; None below 5 one-minute returns
+    reference_cost_bps: float | None = None  # all-in, mean of buy and sell of `reference_notional`
+    reference_notional: float = 0.0  # quote units
+    reasons: tuple[str, ...] = ()  # why there is no reference cost, in words
     epoch: int
     seq: int
     ts: int

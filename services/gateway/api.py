@@ -44,6 +44,7 @@ from services.gateway.problems import (
 )
 from services.gateway.routing import Parts, json_answer, json_body, parts_of, reply_answer
 from services.gateway.sse import start_of
+from services.gateway.venues_api import router as venues_router
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,7 @@ def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextM
         lifespan=lifespan,
     )
     app.state.parts = parts
-    for routes in (router,):  # one router per service
+    for routes in (router, venues_router):  # one router per service
         app.include_router(routes)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import from_json
 
 from services.gateway.problems import (
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_BODY: Final = 64 * 1024  # bytes
+MAX_SIZE: Final = 1e9  # base units; more is a mistake of units
 MAX_FIELD_ERRORS: Final = 20
 _MEDIA_TYPE: Final = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
@@ -38,6 +39,14 @@ class SubscriptionBody(Body):
 
     venue: Annotated[str, StringConstraints(min_length=1, max_length=40)]
     symbol: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+
+
+class ScoreBody(Body):
+    """An order for which a venue is to be chosen."""
+
+    symbol: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+    size: Annotated[float, Field(gt=0, le=MAX_SIZE, description="base units")]
+    side: Literal["buy", "sell"] = "buy"
 
 
 BodyT = TypeVar("BodyT", bound=Body)

@@ -15,7 +15,7 @@ from services.gateway.answers import (
     SubscriptionAnswer,
 )
 from services.gateway.as_of import NOT_KNOWN_THEN, BookAsOf, PastDocument
-from services.gateway.bodies import SubscriptionBody
+from services.gateway.bodies import ScoreBody, SubscriptionBody
 from services.gateway.problems import (
     BOOK_NOT_SYNCED,
     INVALID,
@@ -34,6 +34,7 @@ from services.gateway.problems import (
     ProblemDocument,
     ProblemType,
 )
+from services.gateway.venues_answers import ScoreAnswer, VenueEntry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,11 +166,14 @@ def components() -> dict[str, Any]:
         HealthAnswer,
         ProblemDocument,
         PastDocument,
+        VenueEntry,
+        ScoreAnswer,
     )
     _, encoded = msgspec.json.schema_components(answers, ref_template=REF)
     encoded[BookAsOf.__name__]["examples"] = [PAST_EXAMPLE]
     _, accepted = models_json_schema(
-        [(SubscriptionBody, "validation")], ref_template=REF.replace("{name}", "{model}")
+        [(SubscriptionBody, "validation"), (ScoreBody, "validation")],
+        ref_template=REF.replace("{name}", "{model}"),
     )
     return {**encoded, **accepted["$defs"]}
 

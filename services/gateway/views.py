@@ -9,24 +9,26 @@ from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     L2_SUBSCRIPTIONS,
+    VENUES_METRICS,
 )
 from libs.common.views import View
 from services.gateway.answers import NS_PER_S, Shown, shown_state
 from services.gateway.problems import not_ready
 
 if TYPE_CHECKING:
-    from libs.common.events import BookHealth, BookTop, IdempotentReply, Subscribed
+    from libs.common.events import BookHealth, BookTop, IdempotentReply, Subscribed, VenueMetrics
 
 
 class GatewayViews:
-    """The newest message per key of four compacted topics."""
+    """The newest message per key of the compacted topics it answers from."""
 
     def __init__(self, l2_silence_s: float) -> None:
         self.subscriptions: View[Subscribed] = View(L2_SUBSCRIPTIONS)
         self.tops: View[BookTop] = View(L2_BOOK_TOPS)
         self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self.replies: View[IdempotentReply] = View(GATEWAY_IDEMPOTENCY)
-        self.all = (self.subscriptions, self.tops, self.healths, self.replies)
+        self.venues: View[VenueMetrics] = View(VENUES_METRICS)
+        self.all = (self.subscriptions, self.tops, self.healths, self.replies, self.venues)
         self._silence_ns = round(l2_silence_s * NS_PER_S)
         self._ready = False
 
