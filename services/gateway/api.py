@@ -32,6 +32,7 @@ from services.gateway.bodies import (
 from services.gateway.books import book_id
 from services.gateway.commands import Command
 from services.gateway.edge import FAILURE_TOLD
+from services.gateway.execution_api import router as execution_router
 from services.gateway.problems import (
     INTERNAL,
     MEDIA_TYPE,
@@ -76,7 +77,7 @@ def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextM
         lifespan=lifespan,
     )
     app.state.parts = parts
-    for routes in (router, venues_router):  # one router per service
+    for routes in (router, venues_router, execution_router):  # one router per service
         app.include_router(routes)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -16,6 +16,14 @@ from services.gateway.answers import (
 )
 from services.gateway.as_of import NOT_KNOWN_THEN, BookAsOf, PastDocument
 from services.gateway.bodies import ScoreBody, SubscriptionBody
+from services.gateway.execution_answers import (
+    AuditAnswer,
+    ExecutionAnswer,
+    PaperOrderAnswer,
+    SimulationAnswer,
+    SizingAnswer,
+)
+from services.gateway.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
 from services.gateway.problems import (
     BOOK_NOT_SYNCED,
     INVALID,
@@ -39,6 +47,7 @@ from services.gateway.venues_answers import ScoreAnswer, VenueEntry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+BODIES: Final = (SubscriptionBody, ScoreBody, SimulateBody, ExecuteBody, PaperOrderBody)
 JSON: Final = "application/json"
 REF: Final = "#/components/schemas/{name}"
 DESCRIPTION: Final = """\
@@ -168,11 +177,16 @@ def components() -> dict[str, Any]:
         PastDocument,
         VenueEntry,
         ScoreAnswer,
+        ExecutionAnswer,
+        SimulationAnswer,
+        SizingAnswer,
+        PaperOrderAnswer,
+        AuditAnswer,
     )
     _, encoded = msgspec.json.schema_components(answers, ref_template=REF)
     encoded[BookAsOf.__name__]["examples"] = [PAST_EXAMPLE]
     _, accepted = models_json_schema(
-        [(SubscriptionBody, "validation"), (ScoreBody, "validation")],
+        [(body, "validation") for body in BODIES],
         ref_template=REF.replace("{name}", "{model}"),
     )
     return {**encoded, **accepted["$defs"]}

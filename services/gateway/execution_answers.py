@@ -1,14 +1,14 @@
-"""The JSON of executions: camel case, milliseconds; Decimals are text in orders and fills, numbers elsewhere."""
+"""The JSON of executions: camel case, milliseconds; Decimals of orders and fills are text, else numbers."""
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal  # noqa: TC003 -- msgspec resolves annotations at run time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from libs.common.events import ExecutionStatus, TakerSide
+from libs.common.events import ExecutionStatus, TakerSide  # noqa: TC001 -- as above
 from services.gateway.answers import NS_PER_MS
 
 if TYPE_CHECKING:
