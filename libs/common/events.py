@@ -364,6 +364,134 @@ class PolicyRewarded(Event, frozen=True, kw_only=True):
     ts: int
 
 
+class AddPolicy(Command, frozen=True, kw_only=True):
+    """Let the router of a scope choose one more policy; one that was retired comes back as it was."""
+
+    scope: str = "default"
+    policy_id: str
+
+
+class RetirePolicy(Command, frozen=True, kw_only=True):
+    """Choose a policy no more; its late rewards still count, and the others keep what they learnt."""
+
+    scope: str = "default"
+    policy_id: str
+
+
+class PoliciesChanged(Event, frozen=True, kw_only=True):
+    """The answer to AddPolicy and RetirePolicy."""
+
+    command_id: str
+    scope: str
+    policy_id: str
+    policies: tuple[str, ...]  # that may be chosen, after this
+    changed: bool  # False: it was so already
+    ts: int
+
+
+class OffPolicyEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What always choosing one policy would have earned, by one estimator, return units."""
+
+    value: float
+    low: float | None = None  # 95 % interval; None below 30 rewarded decisions
+    high: float | None = None
+
+
+class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one policy; rewards are in return units."""
+
+    policy_id: str
+    updates: int  # rewards counted
+    mean_reward: float | None  # of all its rewards; None before the first
+    estimate: float  # posterior mean of the expected reward at the last choice's context
+    low: float  # its 90 % credible interval
+    high: float
+    choices: int
+    share: float  # of all choices of the scope
+    cusum: float  # of its drift alarm
+    resets: int  # by drift alarms
+    rewarded: int  # decisions with a known propensity and a reward, since this policy was added
+    ess: float  # effective sample size of its importance weights
+    ips: OffPolicyEstimate | None = None  # None before the first such decision
+    snips: OffPolicyEstimate | None = None  # None while the policy was not chosen
+    dr: OffPolicyEstimate | None = None
+
+
+class RouterSnapshot(Event, frozen=True, kw_only=True):
+    """The state of a scope after its last command, for people."""
+
+    scope: str
+    last_choice: str | None  # policy
+    decision_id: str | None
+    decided_ts: int | None
+    sampled_scores: dict[str, float]
+    features: dict[str, float]
+    inputs: dict[str, float | str]
+    filled: tuple[str, ...]
+    missing: tuple[str, ...]
+    policies: tuple[PolicySummary, ...]  # that may be chosen
+    retired: tuple[str, ...]
+    choices: int
+    updates: int
+    noise: float  # pooled scale of rewards around their means, return units
+    pooled_cusum: float
+    drift_alarms: int
+    ignored_keys: int  # unknown keys of contexts, so far
+    pending: int  # decisions and answers remembered
+    stubs: tuple[str, ...]  # inputs that a stub provides
+    layout: int
+    ts: int
+
+
+class RouterScopeState(Event, frozen=True, kw_only=True):
+    """State, private: what the policies of a scope share."""
+
+    layout: int
+    policies: tuple[str, ...]
+    retired: tuple[str, ...] = ()
+    means: tuple[float, ...]  # running statistics of the inputs, in the order of the layout
+    variances: tuple[float, ...]
+    counts: tuple[int, ...]
+    choices: int = 0
+    pooled_cusum: float = 0.0
+    drift_alarms: int = 0
+    ignored_keys: int = 0
+    evaluation: dict[str, tuple[float, ...]] = {}  # sums of the off-policy estimators, by policy
+    last: PolicyChosen | None = None
+    first_slot: int = 0  # of what is remembered, oldest
+    next_slot: int = 0
+
+
+class RouterPolicyState(Event, frozen=True, kw_only=True):
+    """State, private: the posterior of one policy; arrays are float64, little-endian, row by row."""
+
+    precision: bytes  # A, (d, d)
+    shift: bytes  # h, (d,)
+    covariance: bytes  # P, (d, d)
+    mean: bytes  # m, (d,)
+    shape: float  # a, of the noise
+    rate: float  # B, of the noise
+    updates: int = 0
+    reward_sum: float = 0.0
+    choices: int = 0
+    cusum: float = 0.0
+    resets: int = 0
+
+
+class RouterAnswer(Event, frozen=True, kw_only=True):
+    """State, private: an answer remembered, so that its command is answered again and not done again."""
+
+    answer: PolicyChosen | PolicyRewarded | PoliciesChanged
+    rewarded: bool = False  # of a decision: its reward was counted
+
+
+class RouterSlot(Event, frozen=True, kw_only=True):
+    """State, private: the place of a remembered answer in the order of forgetting."""
+
+    command_id: str
+    ts: int
+
+
 # --- portfolio ---
 
 

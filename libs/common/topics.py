@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import (
+    AddPolicy,
     AssessRisk,
     AuditEntry,
     BookDelta,
@@ -32,11 +33,18 @@ from libs.common.events import (
     OrderSubmitted,
     PaperOrderPlaced,
     PlanAndExecute,
+    PoliciesChanged,
     PolicyChosen,
     PolicyRewarded,
     Position,
+    RetirePolicy,
     RewardPolicy,
     RiskBudget,
+    RouterAnswer,
+    RouterPolicyState,
+    RouterScopeState,
+    RouterSlot,
+    RouterSnapshot,
     ScoreVenues,
     SimulateExecution,
     SizingSnapshot,
@@ -130,13 +138,26 @@ VENUES_SCORES: Final = Topic(
 )
 ROUTER_COMMANDS: Final = Topic(
     "router.commands.v1",
-    (ChoosePolicy, RewardPolicy),
+    (ChoosePolicy, RewardPolicy, AddPolicy, RetirePolicy),
     Key.SCOPE,
     ("gateway", "execution"),
     retention_ms=7 * DAY_MS,
 )
 ROUTER_CHOICES: Final = Topic(
-    "router.choices.v1", (PolicyChosen, PolicyRewarded, CommandRejected), Key.SCOPE, ("router",)
+    "router.choices.v1",
+    (PolicyChosen, PolicyRewarded, PoliciesChanged, CommandRejected),
+    Key.SCOPE,
+    ("router",),
+)
+ROUTER_SNAPSHOTS: Final = Topic(
+    "router.snapshots.v1", (RouterSnapshot,), Key.SCOPE, ("router",), compacted=True
+)
+ROUTER_STATE: Final = Topic(
+    "router.state.v1",
+    (RouterScopeState, RouterPolicyState, RouterAnswer, RouterSlot),
+    Key.SCOPE,
+    ("router",),
+    compacted=True,
 )
 PORTFOLIO_COMMANDS: Final = Topic(
     "portfolio.commands.v1",
@@ -214,6 +235,8 @@ TOPICS: Final[Mapping[str, Topic]] = {
         VENUES_SCORES,
         ROUTER_COMMANDS,
         ROUTER_CHOICES,
+        ROUTER_SNAPSHOTS,
+        ROUTER_STATE,
         PORTFOLIO_COMMANDS,
         PORTFOLIO_POSITIONS,
         PORTFOLIO_RISK,

@@ -13,8 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from libs.common.log import correlated
-from libs.common.topics import DEAD_LETTERS, GATEWAY_IDEMPOTENCY, TOPICS
-from services.gateway import contract, docs
+from libs.common.topics import DEAD_LETTERS, GATEWAY_IDEMPOTENCY, ROUTER_STATE, TOPICS
+from services.gateway import contract, docs, router_api
 from services.gateway.answers import (
     DEFAULT_DEPTH,
     MAX_DEPTH,
@@ -53,9 +53,11 @@ if TYPE_CHECKING:
 
     from libs.common.topics import Topic
 
-# Keys of other callers, and bytes that are no message, are nobody else's to watch.
+# Keys of other callers, private state, and bytes that are no message, are nobody else's to watch.
 STREAMED: Final = {
-    name: topic for name, topic in TOPICS.items() if topic not in (GATEWAY_IDEMPOTENCY, DEAD_LETTERS)
+    name: topic
+    for name, topic in TOPICS.items()
+    if topic not in (GATEWAY_IDEMPOTENCY, ROUTER_STATE, DEAD_LETTERS)
 }
 MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
 VERSION: Final = "1"
@@ -77,7 +79,7 @@ def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextM
         lifespan=lifespan,
     )
     app.state.parts = parts
-    for routes in (router, venues_router, execution_router):  # one router per service
+    for routes in (router, venues_router, router_api.router, execution_router):  # one router per service
         app.include_router(routes)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -313,6 +315,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        document.setdefault("components", {})["schemas"] = contract.components()
+        document.setdefault("components", {})["schemas"] = {
+            **contract.components(),
+            **router_api.components(),
+        }
         app.openapi_schema = document
     return app.openapi_schema

@@ -15,7 +15,7 @@ from services.gateway.answers import (
     SubscriptionAnswer,
 )
 from services.gateway.as_of import NOT_KNOWN_THEN, BookAsOf, PastDocument
-from services.gateway.bodies import ScoreBody, SubscriptionBody
+from services.gateway.bodies import Body, ScoreBody, SubscriptionBody
 from services.gateway.execution_answers import (
     AuditAnswer,
     ExecutionAnswer,
@@ -45,7 +45,7 @@ from services.gateway.problems import (
 from services.gateway.venues_answers import ScoreAnswer, VenueEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 BODIES: Final = (SubscriptionBody, ScoreBody, SimulateBody, ExecuteBody, PaperOrderBody)
 JSON: Final = "application/json"
@@ -183,11 +183,16 @@ def components() -> dict[str, Any]:
         PaperOrderAnswer,
         AuditAnswer,
     )
+    found = schemas_of(answers, BODIES)
+    found[BookAsOf.__name__]["examples"] = [PAST_EXAMPLE]
+    return found
+
+
+def schemas_of(answers: Sequence[type[msgspec.Struct]], bodies: Sequence[type[Body]]) -> dict[str, Any]:
+    """Return the schemas of answers as they are encoded, and of bodies as they are checked."""
     _, encoded = msgspec.json.schema_components(answers, ref_template=REF)
-    encoded[BookAsOf.__name__]["examples"] = [PAST_EXAMPLE]
     _, accepted = models_json_schema(
-        [(body, "validation") for body in BODIES],
-        ref_template=REF.replace("{name}", "{model}"),
+        [(body, "validation") for body in bodies], ref_template=REF.replace("{name}", "{model}")
     )
     return {**encoded, **accepted["$defs"]}
 

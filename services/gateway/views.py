@@ -10,6 +10,7 @@ from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     L2_SUBSCRIPTIONS,
+    ROUTER_SNAPSHOTS,
     VENUES_METRICS,
 )
 from libs.common.views import View
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         BookHealth,
         BookTop,
         IdempotentReply,
+        RouterSnapshot,
         SizingSnapshot,
         Subscribed,
         VenueMetrics,
@@ -41,6 +43,7 @@ class GatewayViews:
         self.venues: View[VenueMetrics] = View(VENUES_METRICS)
         self.records = RecordView(keep_records)
         self.sizings: View[SizingSnapshot] = View(EXECUTION_SIZINGS)
+        self.router_snapshots: View[RouterSnapshot] = View(ROUTER_SNAPSHOTS)
         self.all = (
             self.subscriptions,
             self.tops,
@@ -49,6 +52,7 @@ class GatewayViews:
             self.venues,
             self.records,
             self.sizings,
+            self.router_snapshots,
         )
         self._silence_ns = round(l2_silence_s * NS_PER_S)
         self._ready = False

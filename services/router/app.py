@@ -1,0 +1,38 @@
+"""The router's shell: its wiring; `libs.common.processor` does the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from libs.common.events import CommandRejected, PoliciesChanged, PolicyChosen, PolicyRewarded, RouterSnapshot
+from libs.common.handling import Output, Wiring
+from libs.common.topics import ROUTER_CHOICES, ROUTER_COMMANDS, ROUTER_SNAPSHOTS, ROUTER_STATE
+from services.router.handlers import Router
+
+if TYPE_CHECKING:
+    from services.router.records import Record
+    from services.router.settings import RouterSettings
+
+
+def wiring(settings: RouterSettings) -> Wiring[Record]:
+    """Return the service, whole."""
+    live = settings.live()
+    answer = Output(ROUTER_CHOICES, _scope, answers=True)
+    return Wiring(
+        service="router",
+        inputs=(ROUTER_COMMANDS,),
+        state=ROUTER_STATE,
+        outputs={
+            PolicyChosen: answer,
+            PolicyRewarded: answer,
+            PoliciesChanged: answer,
+            CommandRejected: Output(ROUTER_CHOICES, lambda event: event.key.encode(), answers=True),
+            RouterSnapshot: Output(ROUTER_SNAPSHOTS, _scope),
+        },
+        handle=Router(settings.rules(), live).handle,
+        views=live.views,
+    )
+
+
+def _scope(event: PolicyChosen | PolicyRewarded | PoliciesChanged | RouterSnapshot) -> bytes:
+    return event.scope.encode()

@@ -1,0 +1,375 @@
+"""What the router does with each command: choose, learn, add, retire; pure, the table of contents."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+from uuid import UUID
+
+import numpy as np
+from msgspec.structs import replace
+
+from libs.common.context_fields import LAYOUT, REWARD_LIMIT, unknown_keys, value_faults
+from libs.common.events import (
+    AddPolicy,
+    ChoosePolicy,
+    CommandRejected,
+    Fault,
+    PoliciesChanged,
+    PolicyChosen,
+    PolicyRewarded,
+    Refusal,
+    RetirePolicy,
+    RewardPolicy,
+    RouterAnswer,
+    RouterScopeState,
+)
+from libs.common.handling import Tick
+from services.router.context import NAMES, Statistics, missing, vector
+from services.router.evaluation import Sums
+from services.router.records import (
+    Record,
+    answer_key,
+    bank_of,
+    find,
+    names_of,
+    new_scope,
+    policy_key,
+    policy_of,
+    posterior_fields,
+    remember,
+    scope_key,
+)
+from services.router.snapshot import snapshot_of
+from services.router.thompson import Tuning, draw, propensities
+
+if TYPE_CHECKING:
+    from libs.common.events import Event, RouterPolicyState
+    from libs.common.handling import State
+    from services.router.live import LiveInputs
+    from services.router.thompson import Bank
+
+IDENTIFIER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+MOST_POLICIES: Final = 32  # of a scope, the retired ones included
+
+RouterCommand: TypeAlias = ChoosePolicy | RewardPolicy | AddPolicy | RetirePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings say."""
+
+    policies: tuple[str, ...]  # of a scope used for the first time
+    tuning: Tuning
+    remember_ns: int  # how long a decision or an answer is kept
+    remember_most: int  # how many per scope
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """The handler: `handle` changes `state` in place, and its views are read, never changed."""
+
+    rules: Rules
+    live: LiveInputs
+
+    def handle(self, state: State[Record], message: RouterCommand | Tick, now: int) -> list[Event]:
+        """Answer a command; a refused one changes nothing, a repeated one is answered again.
+
+        Raises
+        ------
+        ValueError
+            If the stored posterior belongs to another layout of the features.
+        """
+        if isinstance(message, Tick):
+            return []  # the router asks for none
+        faults = _faults(message)
+        if faults:
+            return [_rejected(message, Refusal.INVALID, faults, now)]
+        kept = find(state, answer_key(message.scope, message.command_id), RouterAnswer)
+        if kept is not None:
+            if isinstance(kept.answer, _answer_kind(message)):
+                return [kept.answer]
+            fault = Fault(field="command_id", message="is that of another command")
+            return [_rejected(message, Refusal.INVALID, [fault], now)]
+        shared = find(state, scope_key(message.scope), RouterScopeState)
+        shared = shared or new_scope(self.rules.policies)
+        if shared.layout != LAYOUT:
+            raise ValueError(
+                f"scope {message.scope} learnt layout {shared.layout} of the features, this is {LAYOUT}"
+            )
+        match message:
+            case ChoosePolicy():
+                return self._choose(state, shared, message, now)
+            case RewardPolicy():
+                return self._reward(state, shared, message, now)
+            case AddPolicy():
+                return self._add(state, shared, message, now)
+            case RetirePolicy():
+                return self._retire(state, shared, message, now)
+            case _ as unreachable:
+                assert_never(unreachable)
+
+    def _choose(
+        self, state: State[Record], shared: RouterScopeState, command: ChoosePolicy, now: int
+    ) -> list[Event]:
+        ignored = unknown_keys(command.context)
+        context = {key: value for key, value in command.context.items() if key not in ignored}
+        filled = self.live.fill(context, now)
+        statistics = _statistics(shared)
+        x = vector(context, statistics)
+        records, bank = self._bank(state, command.scope, shared, shared.policies)
+        projection = bank.project(x)
+        drawn = draw(projection, self.rules.tuning, UUID(command.command_id))
+        p = propensities(projection, self.rules.tuning)
+        k = drawn.chosen
+        width = float(projection.width()[k])
+        spread, prior_spread = float(projection.spread[k]), math.sqrt(float(x @ x) / self.rules.tuning.lam)
+        sigma = context.get("sigmaHAR")
+        chosen = PolicyChosen(
+            command_id=command.command_id,
+            scope=command.scope,
+            policy_id=shared.policies[k],
+            score=float(drawn.scores[k]),
+            exploration_bonus=float(drawn.scores[k] - projection.mean[k]),
+            propensity=float(p[k]),
+            explored=drawn.explored,
+            scores=_by_policy(shared.policies, drawn.scores.tolist()),
+            means=_by_policy(shared.policies, projection.mean.tolist()),
+            propensities=_by_policy(shared.policies, p.tolist()),
+            width=width,
+            prior_width=width * prior_spread / spread,
+            forecast_vol=None if sigma is None else float(sigma),
+            features=dict(zip(NAMES, x.tolist(), strict=True)),
+            inputs=context,
+            filled=filled,
+            missing=missing(context),
+            ignored=ignored,
+            layout=LAYOUT,
+            versions={name: r.updates + r.resets for name, r in zip(shared.policies, records, strict=True)},
+            ts=now,
+        )
+        records[k] = replace(records[k], choices=records[k].choices + 1)
+        state.put(policy_key(command.scope, chosen.policy_id), records[k])
+        after = statistics.after(context)
+        shared = replace(
+            shared,
+            means=after.means,
+            variances=after.variances,
+            counts=after.counts,
+            choices=shared.choices + 1,
+            ignored_keys=shared.ignored_keys + len(ignored),
+            last=chosen,
+        )
+        return self._finish(state, command.scope, shared, chosen, records, bank)
+
+    def _reward(
+        self, state: State[Record], shared: RouterScopeState, command: RewardPolicy, now: int
+    ) -> list[Event]:
+        if command.policy_id not in shared.policies + shared.retired:
+            return [_rejected(command, Refusal.UNKNOWN, [_unknown_policy(shared)], now)]
+        key = answer_key(command.scope, command.decision_id or "")
+        kept = find(state, key, RouterAnswer)
+        decision = kept.answer if kept and isinstance(kept.answer, PolicyChosen) else None
+        refused = _mismatch(command, decision)
+        if refused is not None:
+            return [_rejected(command, refused[0], [refused[1]], now)]
+        # The policies that share the noise, and the rewarded one if it is retired.
+        names = tuple(dict.fromkeys((*shared.policies, command.policy_id)))
+        records, bank = self._bank(state, command.scope, shared, names)
+        k = names.index(command.policy_id)
+        alarm = False
+        counted = kept is None or not kept.rewarded
+        if counted:
+            if decision is None:
+                x = vector(_known(command.context), _statistics(shared))
+            else:
+                x = np.array(list(decision.features.values()))
+                q_hat = _by_policy(names, bank.project(x).mean.tolist())
+                shared = replace(shared, evaluation=_evaluated(shared, decision, command.reward, q_hat))
+                state.put(key, RouterAnswer(answer=decision, rewarded=True))
+            learnt = bank.learn(k, x, command.reward)
+            alarm = learnt.alarm
+            records[k] = replace(records[k], reward_sum=records[k].reward_sum + command.reward)
+            for j in learnt.changed:
+                records[j] = replace(records[j], **posterior_fields(bank, j))
+                state.put(policy_key(command.scope, names[j]), records[j])
+            shared = replace(
+                shared, pooled_cusum=bank.pooled_C, drift_alarms=shared.drift_alarms + learnt.alarm
+            )
+        record = records[k]
+        rewarded = PolicyRewarded(
+            command_id=command.command_id,
+            scope=command.scope,
+            policy_id=command.policy_id,
+            reward=command.reward,
+            decision_id=command.decision_id,
+            counted=counted,
+            updates=record.updates,
+            mean_reward=record.reward_sum / record.updates,
+            drift_alarm=alarm,
+            ts=now,
+        )
+        active = len(shared.policies)
+        return self._finish(state, command.scope, shared, rewarded, records[:active], bank)
+
+    def _add(
+        self, state: State[Record], shared: RouterScopeState, command: AddPolicy, now: int
+    ) -> list[Event]:
+        name = command.policy_id
+        changed = name not in shared.policies
+        if changed:
+            known = {*shared.policies, *shared.retired, name}
+            if len(known) > MOST_POLICIES:
+                fault = Fault(field="policyId", message=f"would be one more than {MOST_POLICIES} policies")
+                return [_rejected(command, Refusal.INVALID, [fault], now)]
+            retired = tuple(other for other in shared.retired if other != name)
+            shared = replace(shared, policies=(*shared.policies, name), retired=retired)
+        return self._changed(state, shared, command, now, changed=changed)
+
+    def _retire(
+        self, state: State[Record], shared: RouterScopeState, command: RetirePolicy, now: int
+    ) -> list[Event]:
+        name = command.policy_id
+        if name not in shared.policies + shared.retired:
+            return [_rejected(command, Refusal.UNKNOWN, [_unknown_policy(shared)], now)]
+        changed = name in shared.policies
+        if changed:
+            policies = tuple(other for other in shared.policies if other != name)
+            if not policies:
+                fault = Fault(field="policyId", message="is the last policy; add another one first")
+                return [_rejected(command, Refusal.INVALID, [fault], now)]
+            shared = replace(shared, policies=policies, retired=(*shared.retired, name))
+        return self._changed(state, shared, command, now, changed=changed)
+
+    def _changed(
+        self,
+        state: State[Record],
+        shared: RouterScopeState,
+        command: AddPolicy | RetirePolicy,
+        now: int,
+        *,
+        changed: bool,
+    ) -> list[Event]:
+        answer = PoliciesChanged(
+            command_id=command.command_id,
+            scope=command.scope,
+            policy_id=command.policy_id,
+            policies=shared.policies,
+            changed=changed,
+            ts=now,
+        )
+        records, bank = self._bank(state, command.scope, shared, shared.policies)
+        return self._finish(state, command.scope, shared, answer, records, bank)
+
+    def _bank(
+        self, state: State[Record], scope: str, shared: RouterScopeState, names: tuple[str, ...]
+    ) -> tuple[list[RouterPolicyState], Bank]:
+        records = [policy_of(state, scope, name) for name in names]
+        return records, bank_of(records, shared.pooled_cusum, self.rules.tuning)
+
+    def _finish(
+        self,
+        state: State[Record],
+        scope: str,
+        shared: RouterScopeState,
+        answer: PolicyChosen | PolicyRewarded | PoliciesChanged,
+        records: list[RouterPolicyState],
+        bank: Bank,
+    ) -> list[Event]:
+        """Remember the answer, keep the scope, and show it."""
+        oldest_ts = answer.ts - self.rules.remember_ns
+        first, following = remember(state, scope, shared, answer, oldest_ts, self.rules.remember_most)
+        shared = replace(shared, first_slot=first, next_slot=following)
+        state.put(scope_key(scope), shared)
+        if shared.last is None:
+            x = vector({}, _statistics(shared)).tolist()
+        else:
+            x = list(shared.last.features.values())
+        return [answer, snapshot_of(scope, shared, records, bank, x, answer.ts)]
+
+
+def _faults(command: RouterCommand) -> list[Fault]:
+    found = []
+    try:
+        UUID(command.command_id)
+    except ValueError:
+        found.append(Fault(field="command_id", message="must be a UUID"))
+    if not IDENTIFIER.fullmatch(command.scope):
+        found.append(Fault(field="scope", message="must be 1-64 of A-Za-z0-9._-"))
+    if isinstance(command, AddPolicy) and not IDENTIFIER.fullmatch(command.policy_id):
+        found.append(Fault(field="policyId", message="must be 1-64 of A-Za-z0-9._-"))
+    if isinstance(command, ChoosePolicy | RewardPolicy):
+        found += value_faults(command.context)
+    if isinstance(command, RewardPolicy) and not abs(command.reward) <= REWARD_LIMIT:
+        message = f"must be a number from {-REWARD_LIMIT:g} to {REWARD_LIMIT:g}, return units"
+        found.append(Fault(field="reward", message=message))
+    return found
+
+
+def _answer_kind(command: RouterCommand) -> type[PolicyChosen | PolicyRewarded | PoliciesChanged]:
+    match command:
+        case ChoosePolicy():
+            return PolicyChosen
+        case RewardPolicy():
+            return PolicyRewarded
+        case AddPolicy() | RetirePolicy():
+            return PoliciesChanged
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _mismatch(command: RewardPolicy, decision: PolicyChosen | None) -> tuple[Refusal, Fault] | None:
+    """Return why this reward cannot be learnt from: of another policy's decision, or without any context."""
+    if decision is None:
+        if command.decision_id is None or command.context:
+            return None
+        message = "is not remembered, and there is no context to learn from instead"
+        return Refusal.UNKNOWN, Fault(field="decisionId", message=message)
+    if decision.policy_id == command.policy_id:
+        return None
+    return Refusal.INVALID, Fault(field="policyId", message=f"that decision chose {decision.policy_id}")
+
+
+def _evaluated(
+    shared: RouterScopeState, decision: PolicyChosen, r: float, q_hat: dict[str, float]
+) -> dict[str, tuple[float, ...]]:
+    """Return the sums with one more decision, of the policies that could be chosen then."""
+    a, p = decision.policy_id, decision.propensity
+    found = dict(shared.evaluation)
+    for name in decision.propensities:
+        if name in q_hat:
+            w = 1 / p if name == a else 0.0
+            found[name] = tuple(Sums(*found.get(name, ())).after(w, r, q_hat[name], q_hat[a]))
+    return found
+
+
+def _statistics(shared: RouterScopeState) -> Statistics:
+    return Statistics(shared.means, shared.variances, shared.counts)
+
+
+def _known(context: dict[str, float | str]) -> dict[str, float | str]:
+    ignored = unknown_keys(context)
+    return {key: value for key, value in context.items() if key not in ignored}
+
+
+def _by_policy(policies: tuple[str, ...], values: list[float]) -> dict[str, float]:
+    return dict(zip(policies, values, strict=True))
+
+
+def _unknown_policy(shared: RouterScopeState) -> Fault:
+    known = names_of((*shared.policies, *shared.retired))
+    return Fault(field="policyId", message=f"is no policy of this scope; known are: {known}")
+
+
+def _rejected(command: RouterCommand, refusal: Refusal, faults: list[Fault], now: int) -> CommandRejected:
+    return CommandRejected(
+        command_id=command.command_id,
+        command=type(command).__name__,
+        key=command.scope,
+        refusal=refusal,
+        detail="; ".join(f"{fault.field} {fault.message}" for fault in faults) + ".",
+        faults=tuple(faults),
+        ts=now,
+    )

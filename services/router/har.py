@@ -1,0 +1,154 @@
+r"""sigmaHAR: the volatility of the next hour from minute closes of one venue, fraction per day; pure.
+
+Realised variance is the mean square of all overlapping 5-minute log returns of a window, which is the mean of
+the five offset 5-minute grids, times 288 (per day). A return needs both its minutes: holes are skipped.
+
+========  ======================================================  ==============
+symbol    meaning                                                 unit, shape
+========  ======================================================  ==============
+f         realised variance of the last 5 min, 1 h, 6 h, 24 h     per day, (4,)
+y         realised variance of the next hour                      per day
+β, β0     weights, and what they are shrunk towards               (4,)
+g         β0ᵀf                                                    per day
+z, u      f/g and min(y/g, 25)                                    1
+G, h      discounted Σzzᵀ and Σzu                                 (4, 4), (4,)
+gamma     discount per 5 minutes                                  1
+κ0        weight of β0                                            1
+========  ======================================================  ==============
+
+References
+----------
+Zhang, Mykland & Aït-Sahalia 2005 (offset grids); Corsi 2009 (the horizons, here intraday).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+from scipy.optimize import nnls
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Integers: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.signedinteger[Any]]]
+
+MINUTE_NS: Final = 60_000_000_000
+STEP: Final = 5  # minutes of a return, and between two targets
+HORIZONS: Final = (5, 60, 360, 1440)  # minutes
+AHEAD: Final = 60  # minutes of the target
+BETA0: Final[Floats] = np.array([0.1, 0.4, 0.3, 0.2])
+DISCOUNT: Final = 0.999
+KAPPA0: Final = 50.0
+MOST_U: Final = 25.0
+STEPS_PER_DAY: Final = 1440 // STEP
+LEAST_BARS: Final = 5
+CALM: Final = 0.5  # a day's trend, in daily sigmas, below which it is sideways
+WILD: Final = 4.0  # the last hour's variance over the last day's, above which it is volatile
+
+
+class Forecast(NamedTuple):
+    """What a series of minute closes says."""
+
+    sigma: float  # sigmaHAR, fraction per day
+    beta: Floats
+    regime: str | None  # estimated; None below six hours of minutes
+
+
+def forecast(open_ts: Sequence[int], closes: Sequence[float]) -> Forecast | None:
+    """Return the forecast at the end of the last bar.
+
+    Parameters
+    ----------
+    open_ts
+        Starts of the minutes, ns UTC, ascending; holes are allowed.
+    closes
+        Their closes, quote units, positive.
+
+    Returns
+    -------
+    Forecast | None
+        None below `LEAST_BARS` bars, or where no two are 5 minutes apart, or nothing ever moved.
+    """
+    if len(open_ts) < LEAST_BARS:
+        return None
+    minutes = (np.asarray(open_ts, dtype=np.int64) - open_ts[0]) // MINUTE_NS
+    logs = np.full(int(minutes[-1]) + 1, np.nan)
+    logs[minutes] = np.log(np.asarray(closes, dtype=np.float64))
+    squares = np.full(len(logs), np.nan)  # of the return that ends with this minute
+    squares[STEP:] = np.square(logs[STEP:] - logs[:-STEP])
+    known = ~np.isnan(squares)
+    sums = np.concatenate(([0.0], np.cumsum(np.where(known, squares, 0.0))))
+    counts = np.concatenate(([0], np.cumsum(known)))
+
+    ends = np.arange(len(logs), 0, -STEP)[::-1]  # behind the last minute known at each step
+    features = _features(sums, counts, ends)
+    now = features[-1]
+    if np.isnan(now).any() or not now.sum() > 0:
+        return None
+    beta = _fit(features, _targets(sums, counts, ends))
+    variance = float(beta @ now)
+    if not variance > 0:
+        return None
+    return Forecast(variance**0.5, beta, _regime(logs, now))
+
+
+def _rate(sums: Floats, counts: Integers, begins: Integers, ends: Integers) -> Floats:
+    """Return the variance per day of the returns whose last minute lies in [begin, end); NaN without any."""
+    found = counts[ends] - counts[begins]
+    total = np.maximum(sums[ends] - sums[begins], 0.0)
+    return np.where(found > 0, total / np.maximum(found, 1) * STEPS_PER_DAY, np.nan)
+
+
+def _features(sums: Floats, counts: Integers, ends: Integers) -> Floats:
+    """Return f per step, (n, 4); a horizon without returns takes the next longer one's variance."""
+    columns: list[Floats] = []
+    for horizon in reversed(HORIZONS):
+        # A return belongs to the window if it begins in it, too.
+        rate = _rate(sums, counts, np.clip(ends - horizon + STEP - 1, 0, ends), ends)
+        columns.append(np.where(np.isnan(rate), columns[-1], rate) if columns else rate)
+    return np.stack(columns[::-1], axis=1)
+
+
+def _targets(sums: Floats, counts: Integers, ends: Integers) -> Floats:
+    """Return y per step; NaN until its hour is over, or where half of its returns are missing."""
+    over = ends + AHEAD < len(sums)
+    after = np.minimum(ends + AHEAD, len(sums) - 1)
+    begins = np.minimum(ends + STEP - 1, after)
+    complete = over & (counts[after] - counts[begins] >= (AHEAD - STEP) // 2)
+    return np.where(complete, _rate(sums, counts, begins, after), np.nan)
+
+
+def _fit(features: Floats, targets: Floats) -> Floats:
+    g = features @ BETA0
+    usable = ~np.isnan(g) & ~np.isnan(targets) & (g > 0)
+    if not usable.any():
+        return BETA0
+    z = features[usable] / g[usable, None]
+    u = np.minimum(targets[usable] / g[usable], MOST_U)
+    weights = (
+        DISCOUNT ** np.arange(len(targets))[::-1][usable]
+    )  # G ← gamma·G + zzᵀ per step, h ← gamma·h + zu
+    G = (z * weights[:, None]).T @ z
+    h = z.T @ (weights * u)
+    # min over β ≥ 0 of ½βᵀ(G+κ0I)β - (h+κ0β0)ᵀβ, as least squares on the Cholesky factor
+    L = np.linalg.cholesky(G + KAPPA0 * np.eye(len(BETA0)))
+    beta, _ = nnls(L.T, np.linalg.solve(L, h + KAPPA0 * BETA0))
+    return np.asarray(beta)
+
+
+def _regime(logs: Floats, now: Floats) -> str | None:
+    """Return the regime that the last day's trend and the last hour's variance suggest."""
+    known = np.flatnonzero(~np.isnan(logs[-1440:]))
+    window = logs[-1440:][known]
+    elapsed = int(known[-1] - known[0])  # minutes
+    if elapsed < HORIZONS[2]:
+        return None
+    if now[1] > WILD * now[3]:
+        return "volatile"
+    sigma = (now[3] * elapsed / 1440) ** 0.5
+    trend = float(window[-1] - window[0])
+    if abs(trend) <= CALM * sigma:
+        return "sideways"
+    return "bull" if trend > 0 else "bear"

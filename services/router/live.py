@@ -1,0 +1,93 @@
+"""Live values of a symbol: what fills a context that names one; pure.
+
+From the reference venue's book, while it is LIVE and fresh; from its minute candles; from the perpetual's
+book, for the basis; and from the providers. What is too old, or not there, stays missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from libs.common.candle_view import CandleView
+from libs.common.context_fields import BY_NAME
+from libs.common.events import BookState
+from libs.common.instruments import canonical_symbol
+from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, book_key
+from libs.common.views import View
+from services.router.har import MINUTE_NS, forecast
+from services.router.providers import PROVIDERS
+
+if TYPE_CHECKING:
+    from libs.common.events import BookHealth, BookTop, Features
+
+LATEST_CANDLE_NS: Final = 5 * MINUTE_NS  # a series that ended earlier forecasts nothing
+NS_PER_S: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LiveInputs:
+    """The views that hold live values, and where to look in them."""
+
+    reference_venue: str
+    basis_venue: str
+    horizon_ns: int  # a book top older than this is missing
+    tops: View[BookTop] = field(default_factory=lambda: View(L2_BOOK_TOPS))
+    healths: View[BookHealth] = field(default_factory=lambda: View(L2_BOOK_HEALTH))
+    candles: CandleView = field(default_factory=CandleView)
+
+    @property
+    def views(self) -> tuple[View[BookTop], View[BookHealth], CandleView]:
+        """All of them."""
+        return (self.tops, self.healths, self.candles)
+
+    def fill(self, context: dict[str, float | str], now: int) -> tuple[str, ...]:
+        """Add to `context` what it lacks and is known of its symbol; return the names added."""
+        if "symbol" not in context:
+            return ()
+        symbol = canonical_symbol(str(context["symbol"]))
+        found: dict[str, float | str | None] = {
+            **self._book(symbol, now),
+            **self._candles(symbol, now),
+            **{provider.name: provider.value(symbol, now) for provider in PROVIDERS},
+        }
+        filled = []
+        for name, value in found.items():
+            if value is not None and name not in context and _in_range(name, value):
+                context[name] = value
+                filled.append(name)
+        return tuple(filled)
+
+    def _book(self, symbol: str, now: int) -> dict[str, float | str | None]:
+        features = self._features(self.reference_venue, symbol, now)
+        if features is None:
+            return {}
+        perpetual = self._features(self.basis_venue, symbol, now)
+        return {
+            "obi": features.obi,
+            "micropriceBps": 1e4 * (features.microprice - features.mid) / features.mid,
+            "tradeImbalance": features.trade_imbalance,
+            "spreadBps": features.spread_bps,
+            "depthBid": features.depth_bid,
+            "depthAsk": features.depth_ask,
+            "basisBps": None if perpetual is None else 1e4 * (perpetual.mid / features.mid - 1),
+        }
+
+    def _features(self, venue: str, symbol: str, now: int) -> Features | None:
+        key = book_key(venue, symbol)
+        top, health = self.tops.items.get(key), self.healths.items.get(key)
+        if top is None or health is None or health.state is not BookState.LIVE or health.epoch != top.epoch:
+            return None
+        return top.features if now - max(top.received_ts, health.ts) <= self.horizon_ns else None
+
+    def _candles(self, symbol: str, now: int) -> dict[str, float | str | None]:
+        bars = self.candles.series(self.reference_venue, symbol, "1m")
+        if not bars or now - (bars[-1].open_ts + MINUTE_NS) > LATEST_CANDLE_NS:
+            return {}
+        said = forecast([bar.open_ts for bar in bars], [bar.close for bar in bars])
+        return {} if said is None else {"sigmaHAR": said.sigma, "regime": said.regime}
+
+
+def _in_range(name: str, value: float | str) -> bool:
+    declared = BY_NAME.get(name)
+    return declared is None or (not isinstance(value, str) and declared.low <= value <= declared.high)

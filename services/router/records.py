@@ -1,0 +1,149 @@
+"""The router's state as records: keys, arrays as bytes, and what is remembered for how long; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+import numpy as np
+
+from libs.common.context_fields import LAYOUT
+from libs.common.events import (
+    RouterAnswer,
+    RouterPolicyState,
+    RouterScopeState,
+    RouterSlot,
+)
+from services.router.context import DIMENSION, Statistics
+from services.router.thompson import Bank
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from libs.common.events import PoliciesChanged, PolicyChosen, PolicyRewarded
+    from libs.common.handling import State
+    from services.router.thompson import Floats, Tuning
+
+Record: TypeAlias = RouterScopeState | RouterPolicyState | RouterAnswer | RouterSlot
+R = TypeVar("R", bound=Record)
+
+NEW_POLICY: Final = RouterPolicyState(
+    precision=b"", shift=b"", covariance=b"", mean=b"", shape=0.0, rate=0.0
+)  # empty arrays stand for the prior's
+
+
+def scope_key(scope: str) -> bytes:
+    """Return the key of a scope's shared state."""
+    return f"scope/{scope}".encode()
+
+
+def policy_key(scope: str, policy_id: str) -> bytes:
+    """Return the key of a policy's posterior."""
+    return f"policy/{scope}/{policy_id}".encode()
+
+
+def answer_key(scope: str, command_id: str) -> bytes:
+    """Return the key of a remembered answer."""
+    return f"answer/{scope}/{command_id}".encode()
+
+
+def slot_key(scope: str, number: int) -> bytes:
+    """Return the key of a place in the order of forgetting."""
+    return f"slot/{scope}/{number}".encode()
+
+
+def new_scope(policies: tuple[str, ...]) -> RouterScopeState:
+    """Return the state of a scope that was never used."""
+    statistics = Statistics()
+    return RouterScopeState(
+        layout=LAYOUT,
+        policies=policies,
+        means=statistics.means,
+        variances=statistics.variances,
+        counts=statistics.counts,
+    )
+
+
+def find(state: State[Record], key: bytes, kind: type[R]) -> R | None:
+    """Return the record under `key`.
+
+    Raises
+    ------
+    TypeError
+        If it is of another kind: a broken invariant.
+    """
+    record = state.get(key)
+    if record is None or isinstance(record, kind):
+        return record
+    raise TypeError(f"{key!r} holds a {type(record).__name__}, not a {kind.__name__}")
+
+
+def policy_of(state: State[Record], scope: str, policy_id: str) -> RouterPolicyState:
+    """Return a policy's record, or that of a new one."""
+    return find(state, policy_key(scope, policy_id), RouterPolicyState) or NEW_POLICY
+
+
+def bank_of(records: list[RouterPolicyState], pooled_cusum: float, tuning: Tuning) -> Bank:
+    """Return the posteriors that these records hold, as one bank of its own."""
+    bank = Bank(len(records), DIMENSION, tuning)
+    for k, record in enumerate(records):
+        if record.precision:
+            bank.A[k] = _array(record.precision).reshape(DIMENSION, DIMENSION)
+            bank.P[k] = _array(record.covariance).reshape(DIMENSION, DIMENSION)
+            bank.h[k] = _array(record.shift)
+            bank.m[k] = _array(record.mean)
+        bank.a[k], bank.B[k] = record.shape, record.rate
+        bank.updates[k], bank.C[k], bank.resets[k] = record.updates, record.cusum, record.resets
+    bank.pooled_C = pooled_cusum
+    return bank
+
+
+def posterior_fields(bank: Bank, k: int) -> dict[str, bytes | float | int]:
+    """Return what a record keeps of policy `k` of the bank."""
+    return {
+        "precision": _bytes(bank.A[k]),
+        "shift": _bytes(bank.h[k]),
+        "covariance": _bytes(bank.P[k]),
+        "mean": _bytes(bank.m[k]),
+        "shape": float(bank.a[k]),
+        "rate": float(bank.B[k]),
+        "updates": int(bank.updates[k]),
+        "cusum": float(bank.C[k]),
+        "resets": int(bank.resets[k]),
+    }
+
+
+def remember(
+    state: State[Record],
+    scope: str,
+    shared: RouterScopeState,
+    answer: PolicyChosen | PolicyRewarded | PoliciesChanged,
+    oldest_ts: int,
+    most: int,
+) -> tuple[int, int]:
+    """Keep an answer, forget those from before `oldest_ts` or beyond `most`; return first and next slot."""
+    state.put(answer_key(scope, answer.command_id), RouterAnswer(answer=answer))
+    state.put(slot_key(scope, shared.next_slot), RouterSlot(command_id=answer.command_id, ts=answer.ts))
+    first, following = shared.first_slot, shared.next_slot + 1
+    while first < following - 1:
+        slot = find(state, slot_key(scope, first), RouterSlot)
+        if slot is None:
+            raise LookupError(f"slot {first} of scope {scope} is missing")
+        if slot.ts >= oldest_ts and following - first <= most:
+            break
+        state.remove(answer_key(scope, slot.command_id))
+        state.remove(slot_key(scope, first))
+        first += 1
+    return first, following
+
+
+def names_of(policies: Iterable[str]) -> str:
+    """Return policy ids as one text."""
+    return ", ".join(policies)
+
+
+def _array(raw: bytes) -> Floats:
+    return np.frombuffer(raw, dtype="<f8")
+
+
+def _bytes(array: Floats) -> bytes:
+    return np.ascontiguousarray(array, dtype="<f8").tobytes()

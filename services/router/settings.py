@@ -1,0 +1,87 @@
+"""What the router can be told from outside."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from libs.common.processor import ProcessorSettings
+from services.router.handlers import IDENTIFIER, MOST_POLICIES, Rules
+from services.router.live import LiveInputs
+from services.router.thompson import Tuning
+
+NS_PER_S = 1_000_000_000
+
+
+class RouterSettings(ProcessorSettings):
+    """Policies, memory and the model's constants; symbols as in ``services/router/thompson.py``."""
+
+    router_policies: str = Field(
+        "p_sma p_breakout p_meanrev p_obi p_flat",
+        description="policies of a scope used for the first time, separated by spaces",
+    )
+    router_reference_venue: str = Field("binance", description="whose book and candles fill a context")
+    router_basis_venue: str = Field("binance-usdm", description="whose mid is compared for basisBps")
+    router_live_horizon_s: float = Field(
+        10.0, gt=0, description="a book heard of longer ago is missing, seconds"
+    )
+    router_remember_s: float = Field(
+        7 * 86_400, gt=0, description="how long decisions and answers are remembered, seconds"
+    )
+    router_remember_most: int = Field(
+        10_000, ge=1, le=1_000_000, description="decisions and answers remembered per scope"
+    )
+    router_exploration_scale: float = Field(0.5, gt=0, le=10, description="c: width of the posterior draws")
+    router_gamma: float = Field(
+        0.99, gt=0, le=1, description="discount per reward of its policy; 1 forgets nothing"
+    )
+    router_epsilon: float = Field(0.002, ge=0, le=1, description="share of choices made uniformly")
+    router_prior_precision: float = Field(
+        1.0, gt=0, description="lambda: precision of the prior, in noise units"
+    )
+    router_noise_scale: float = Field(
+        0.01, gt=0, description="s0: noise of rewards before ten are seen, return units"
+    )
+    router_noise_weight: float = Field(
+        3.0, gt=1, description="a0: weight of the pooled noise in a policy's own"
+    )
+    router_alarm: float = Field(40.0, gt=0, description="cumulative sum that is a drift alarm")
+    router_alarm_keeps: float = Field(
+        0.0, ge=0, lt=1, description="rho: share of A and h that an alarm leaves"
+    )
+
+    @field_validator("router_policies")
+    @classmethod
+    def _named(cls, text: str) -> str:
+        names = text.split()
+        if not 1 <= len(names) <= MOST_POLICIES or len(set(names)) < len(names):
+            raise ValueError(f"name 1 to {MOST_POLICIES} policies, each once")
+        if not all(IDENTIFIER.fullmatch(name) for name in names):
+            raise ValueError("a policy is 1-64 of A-Za-z0-9._-")
+        return text
+
+    def rules(self) -> Rules:
+        """Return what the handler needs of these."""
+        tuning = Tuning(
+            lam=self.router_prior_precision,
+            a0=self.router_noise_weight,
+            s0=self.router_noise_scale,
+            c=self.router_exploration_scale,
+            gamma=self.router_gamma,
+            epsilon=self.router_epsilon,
+            rho=self.router_alarm_keeps,
+            alarm=self.router_alarm,
+        )
+        return Rules(
+            policies=tuple(self.router_policies.split()),
+            tuning=tuning,
+            remember_ns=round(self.router_remember_s * NS_PER_S),
+            remember_most=self.router_remember_most,
+        )
+
+    def live(self) -> LiveInputs:
+        """Return the views of live values, empty."""
+        return LiveInputs(
+            reference_venue=self.router_reference_venue,
+            basis_venue=self.router_basis_venue,
+            horizon_ns=round(self.router_live_horizon_s * NS_PER_S),
+        )

@@ -1,0 +1,84 @@
+"""What a scope looks like after a command, for people: the posterior at the last choice's context; pure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from libs.common.events import PolicySummary, RouterSnapshot
+from services.router.evaluation import Sums
+from services.router.providers import PROVIDERS
+
+if TYPE_CHECKING:
+    from libs.common.events import RouterPolicyState, RouterScopeState
+    from services.router.thompson import Bank
+
+STUBS: Final = tuple(provider.name for provider in PROVIDERS if provider.stub)
+
+
+def snapshot_of(
+    scope: str,
+    shared: RouterScopeState,
+    records: list[RouterPolicyState],
+    bank: Bank,
+    x: list[float],
+    now: int,
+) -> RouterSnapshot:
+    """Return the snapshot; `records` and `bank` hold the active policies, in the order of `shared.policies`.
+
+    Parameters
+    ----------
+    x
+        The feature vector at which posteriors are shown, (d,).
+    """
+    projection = bank.project(np.array(x))
+    half = projection.width() / 2
+    summaries = []
+    for k, policy_id in enumerate(shared.policies):
+        record, mean = records[k], float(projection.mean[k])
+        sums = Sums(*shared.evaluation.get(policy_id, ()))
+        summaries.append(
+            PolicySummary(
+                policy_id=policy_id,
+                updates=record.updates,
+                mean_reward=record.reward_sum / record.updates if record.updates else None,
+                estimate=mean,
+                low=mean - float(half[k]),
+                high=mean + float(half[k]),
+                choices=record.choices,
+                share=record.choices / shared.choices if shared.choices else 0.0,
+                cusum=record.cusum,
+                resets=record.resets,
+                rewarded=int(sums.n),
+                ess=sums.ess,
+                ips=sums.ips(),
+                snips=sums.snips(),
+                dr=sums.dr_estimate(),
+            )
+        )
+    last = shared.last
+    return RouterSnapshot(
+        scope=scope,
+        last_choice=last.policy_id if last else None,
+        decision_id=last.command_id if last else None,
+        decided_ts=last.ts if last else None,
+        sampled_scores=last.scores if last else {},
+        features=last.features if last else {},
+        inputs=last.inputs if last else {},
+        filled=last.filled if last else (),
+        missing=last.missing if last else (),
+        policies=tuple(summaries),
+        retired=shared.retired,
+        choices=shared.choices,
+        updates=sum(record.updates for record in records),
+        noise=math.sqrt(bank.pooled_variance()),
+        pooled_cusum=shared.pooled_cusum,
+        drift_alarms=shared.drift_alarms,
+        ignored_keys=shared.ignored_keys,
+        pending=shared.next_slot - shared.first_slot,
+        stubs=STUBS,
+        layout=shared.layout,
+        ts=now,
+    )

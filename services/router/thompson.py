@@ -1,0 +1,258 @@
+r"""Bayesian linear Thompson sampling: one normal-inverse-gamma model per policy; pure.
+
+Model: ``r = xᵀθ_k + ε, ε ~ N(0, sigma_k²); θ_k | sigma_k² ~ N(0, sigma_k²/λ·I); sigma_k² ~ IG(a0, a0·s̄²)``.
+
+==========  ======================================================  ===========  =========
+symbol      meaning                                                 unit         shape
+==========  ======================================================  ===========  =========
+x           feature vector                                          1            (d,)
+r           reward                                                  return       scalar
+A, P        precision λI + Σxxᵀ (discounted) and its inverse        1            (K, d, d)
+h, m        Σxr (discounted) and the posterior mean Ph              return       (K, d)
+a, B        data's part of shape and rate of the noise              1, return²   (K,)
+s̄²          pooled noise ΣB/Σa                                      return²      scalar
+s, nu       scale and degrees of freedom of the posterior t         return, 1    (K,)
+q           1 + xᵀPx                                                1            scalar
+e           r - xᵀm before the update                               return       scalar
+gamma, λ    discount, prior precision                               1            scalar
+c, ε        width of exploration, share of uniform choices          1            scalar
+C           cumulative sum of the drift alarm                       1            (K,)
+==========  ======================================================  ===========  =========
+
+References
+----------
+Agrawal & Goyal 2013 (sampling); Riquelme, Tucker & Snoek 2018 (the noise is learnt); Russac, Vernade &
+Cappé 2019 (discount with the prior put back); Page 1954 (the alarm).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.random import Generator, Philox
+from scipy.linalg import lapack
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+from libs.common.cloudevents import caused_id
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+POOL_AFTER: Final = 10  # rewards before the noise is pooled, and before an alarm listens
+MOST_SHAPE: Final = 1000.0  # a is held here, so that the noise scale can follow slow changes
+REFRESH: Final = 1000  # without discount: rank-1 updates after which P is computed from A anew
+DRIFT_CLIP: Final = 9.0
+DRIFT_SLACK: Final = 1.5
+GRID: Final[Floats] = ndtr(np.linspace(-6.0, 6.0, 27))  # quantiles of the propensity's grid: 1e-9 to 1 - 1e-9
+MASS_TOLERANCE: Final = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The constants of the model; meanings in the module's table."""
+
+    lam: float = 1.0
+    a0: float = 3.0
+    s0: float = 0.01  # noise scale assumed before `POOL_AFTER` rewards, return units
+    c: float = 0.5
+    gamma: float = 0.99
+    epsilon: float = 0.002
+    rho: float = 0.0  # what a drift alarm leaves of A and h
+    alarm: float = 40.0  # C above which it is an alarm
+
+
+class Projection(NamedTuple):
+    """The posterior of the K expected rewards at one x: t with nu, centre, and scale `s·spread`."""
+
+    mean: Floats  # xᵀm
+    spread: Floats  # √(xᵀPx)
+    s: Floats
+    nu: Floats
+
+    def width(self, probability: float = 0.9) -> Floats:
+        """Return the widths of the central credible intervals, return units."""
+        return np.asarray(2 * stdtrit(self.nu, (1 + probability) / 2) * self.s * self.spread)
+
+
+class Drawn(NamedTuple):
+    """One choice among K policies."""
+
+    chosen: int
+    scores: Floats
+    explored: bool
+
+
+class Learnt(NamedTuple):
+    """What one reward did."""
+
+    alarm: bool
+    changed: tuple[int, ...]  # policies whose posterior is another now
+
+
+class Bank:
+    """The posteriors of K policies, stacked; changes in place."""
+
+    def __init__(self, policies: int, d: int, tuning: Tuning) -> None:
+        self.tuning = tuning
+        self.A = np.tile(tuning.lam * np.eye(d), (policies, 1, 1))
+        self.P = np.tile(np.eye(d) / tuning.lam, (policies, 1, 1))
+        self.h = np.zeros((policies, d))
+        self.m = np.zeros((policies, d))
+        self.a = np.zeros(policies)
+        self.B = np.zeros(policies)
+        self.updates = np.zeros(policies, dtype=np.int64)
+        self.C = np.zeros(policies)
+        self.resets = np.zeros(policies, dtype=np.int64)
+        self.pooled_C = 0.0
+
+    def pooled_variance(self) -> float:
+        """Return s̄², return²."""
+        if self.updates.sum() < POOL_AFTER:
+            return self.tuning.s0**2
+        # Rewards that never vary leave no noise; a floor keeps the scores of unknown policies apart.
+        return max(float(self.B.sum() / self.a.sum()), 1e-18)
+
+    def project(self, x: Floats) -> Projection:
+        """Return the posterior of every policy's expected reward at `x`."""
+        a0 = self.tuning.a0
+        shape = a0 + self.a
+        s = np.sqrt((a0 * self.pooled_variance() + self.B) / shape)
+        spread = np.sqrt(np.maximum((self.P @ x) @ x, 0.0))
+        return Projection(self.m @ x, spread, s, 2 * shape)
+
+    def learn(self, k: int, x: Floats, r: float) -> Learnt:
+        """Update policy `k`, after its alarm and the pooled one have seen how far off the model was.
+
+        Raises
+        ------
+        ArithmeticError
+            If the precision is no longer positive definite: a broken invariant.
+        """
+        tuning = self.tuning
+        g = self.P[k] @ x
+        q = 1.0 + float(x @ g)
+        e = r - float(x @ self.m[k])
+        shape = tuning.a0 + float(self.a[k])
+        s = math.sqrt((tuning.a0 * self.pooled_variance() + float(self.B[k])) / shape)
+        reset = self._drifted(k, float(stdtr(2 * shape, e / (s * math.sqrt(q)))))
+        for j in reset:
+            self._reset(j)
+        if reset or tuning.gamma < 1:
+            self._discounted(k, x, r)
+        else:
+            self._rank_one(k, x, r, g, q, e)
+        self._learn_noise(k, 0.5 * e * e / q)
+        self.updates[k] += 1
+        return Learnt(bool(reset), tuple(sorted({k, *reset})))
+
+    def _rank_one(self, k: int, x: Floats, r: float, g: Floats, q: float, e: float) -> None:
+        self.A[k] += np.outer(x, x)
+        self.h[k] += x * r
+        if (self.updates[k] + 1) % REFRESH == 0:
+            self._solve(k)
+            return
+        self.m[k] += g * (e / q)  # Sherman-Morrison
+        self.P[k] -= np.outer(g, g) / q
+
+    def _discounted(self, k: int, x: Floats, r: float) -> None:
+        gamma, A = self.tuning.gamma, self.A[k]
+        A *= gamma  # A ← gamma·A + (1-gamma)λI + xxᵀ
+        A.flat[:: len(x) + 1] += (1 - gamma) * self.tuning.lam
+        A += np.outer(x, x)
+        self.h[k] = gamma * self.h[k] + x * r
+        self._solve(k)
+
+    def _solve(self, k: int) -> None:
+        factor, failed = lapack.dpotrf(self.A[k], lower=1, clean=1)
+        if failed:
+            raise ArithmeticError(f"the precision of policy {k} is not positive definite (minor {failed})")
+        lower, _ = lapack.dpotri(factor, lower=1)
+        P = lower + lower.T
+        P.flat[:: len(P) + 1] *= 0.5
+        self.P[k] = P
+        self.m[k] = P @ self.h[k]
+
+    def _learn_noise(self, k: int, rate: float) -> None:
+        self.a[k] += 0.5
+        self.B[k] += rate
+        if self.a[k] > MOST_SHAPE:
+            self.B[k] *= MOST_SHAPE / self.a[k]
+            self.a[k] = MOST_SHAPE
+
+    def _drifted(self, k: int, probability: float) -> range | tuple[int, ...]:
+        """Feed both alarms with a normal quantile of the residual; return the policies to be reset."""
+        step = min(float(ndtri(probability)) ** 2, DRIFT_CLIP) - DRIFT_SLACK
+        if self.updates[k] >= POOL_AFTER:
+            self.C[k] = max(0.0, self.C[k] + step)
+        if self.updates.sum() >= POOL_AFTER:
+            self.pooled_C = max(0.0, self.pooled_C + step)
+        if self.pooled_C > self.tuning.alarm:
+            self.pooled_C = 0.0
+            return range(len(self.C))
+        return (k,) if self.C[k] > self.tuning.alarm else ()
+
+    def _reset(self, k: int) -> None:
+        rho = self.tuning.rho
+        self.A[k] *= rho  # A ← rho·A + (1-rho)λI
+        self.A[k].flat[:: self.A.shape[1] + 1] += (1 - rho) * self.tuning.lam
+        self.h[k] *= rho
+        self.C[k] = 0.0
+        self.resets[k] += 1
+        self._solve(k)
+
+
+def draw(projection: Projection, tuning: Tuning, command_id: UUID) -> Drawn:
+    """Return the choice of one command: the best of one draw per policy, or now and then any.
+
+    Notes
+    -----
+    ``score_k = xᵀm_k + c·s_k·√(xᵀP_kx)·t_nu`` has the law of drawing whole vectors θ_k, because a projection
+    of a multivariate t is a t and the policies are independent.
+    """
+    noise = Generator(Philox(key=command_id.int)).standard_t(projection.nu)
+    scores = projection.mean + tuning.c * projection.s * projection.spread * noise
+    u = Generator(Philox(key=caused_id(command_id, "explore").int)).random()
+    if u < tuning.epsilon:
+        return Drawn(int(u / tuning.epsilon * len(scores)), scores, explored=True)
+    return Drawn(int(scores.argmax()), scores, explored=False)
+
+
+def propensities(projection: Projection, tuning: Tuning) -> Floats:
+    """Return the probabilities with which `draw` chooses each policy.
+
+    Raises
+    ------
+    ArithmeticError
+        If they do not sum to 1 within `MASS_TOLERANCE` before they are normalised.
+
+    Notes
+    -----
+    ``p_k = ∫ G_k dF_k, G_k = Π_{j≠k} F_j`` on the union of the policies' quantiles; in each cell F and G are the
+    parabolas through its ends and its middle, of which Simpson's rule gives the integral exactly:
+    ``(G0(4Fm-3F0-F1) + 4Gm(F1-F0) + G1(F0-4Fm+3F1))/6``. The error is below 1e-5 from half as many quantiles
+    as straight lines need for 1e-3 where the policies are alike. Then ``(1-ε)p + ε/K``.
+    """
+    policies = len(projection.mean)
+    scale = np.maximum(tuning.c * projection.s * projection.spread, 1e-300)[:, None]
+    centre, nu = projection.mean[:, None], projection.nu[:, None]
+    ends = np.sort((centre + scale * stdtrit(nu, GRID)).ravel())
+    grid = np.empty(2 * len(ends) - 1)
+    grid[::2], grid[1::2] = ends, 0.5 * (ends[1:] + ends[:-1])
+    F = stdtr(nu, (grid - centre) / scale)
+    before, after = np.ones_like(F), np.ones_like(F)
+    np.cumprod(F[:-1], axis=0, out=before[1:])
+    after[:-1] = np.cumprod(F[:0:-1], axis=0)[::-1]
+    G = before * after
+    F0, Fm, F1 = F[:, :-1:2], F[:, 1::2], F[:, 2::2]
+    G0, Gm, G1 = G[:, :-1:2], G[:, 1::2], G[:, 2::2]
+    cells = (G0 * (4 * Fm - 3 * F0 - F1) + 4 * Gm * (F1 - F0) + G1 * (F0 - 4 * Fm + 3 * F1)) / 6
+    p = np.maximum(cells.sum(axis=1), 0.0) + (1 - F[:, -1])  # beyond the grid every other F is 1
+    total = float(p.sum())
+    if abs(total - 1) > MASS_TOLERANCE:
+        raise ArithmeticError(f"propensities sum to {total}")
+    return np.asarray((1 - tuning.epsilon) * p / total + tuning.epsilon / policies)

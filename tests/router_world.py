@@ -1,0 +1,148 @@
+"""A router without Kafka: its handler on a state of its own, commands by number, and a synthetic market."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import numpy as np
+from numpy.random import Generator, Philox
+
+from libs.common.events import (
+    AddPolicy,
+    ChoosePolicy,
+    CommandRejected,
+    PolicyChosen,
+    PolicyRewarded,
+    RetirePolicy,
+    RewardPolicy,
+    RouterSnapshot,
+)
+from libs.common.handling import State
+from services.router.handlers import Router, Rules
+from services.router.live import LiveInputs
+from services.router.thompson import Bank, Tuning, draw
+
+if TYPE_CHECKING:
+    from libs.common.events import Event
+    from services.router.handlers import RouterCommand
+    from services.router.records import Record
+    from services.router.thompson import Floats
+
+E = TypeVar("E", bound="Event")
+
+NOW = 1_790_000_000_000_000_000
+POLICIES = ("p_sma", "p_breakout", "p_flat")
+BULL: dict[str, float | str] = {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}
+
+
+def command_id(name: object) -> str:
+    return str(uuid5(NAMESPACE_URL, f"tests/{name}"))
+
+
+def choose(name: object, context: dict[str, float | str] | None = None, scope: str = "s") -> ChoosePolicy:
+    return ChoosePolicy(
+        command_id=command_id(name), scope=scope, context=BULL if context is None else context
+    )
+
+
+def reward(
+    name: object,
+    policy_id: str,
+    r: float,
+    *,
+    decision: object = None,
+    context: dict[str, float | str] | None = None,
+    scope: str = "s",
+) -> RewardPolicy:
+    return RewardPolicy(
+        command_id=command_id(name),
+        scope=scope,
+        policy_id=policy_id,
+        reward=r,
+        context={} if context is None else context,
+        decision_id=None if decision is None else command_id(decision),
+    )
+
+
+def add(name: object, policy_id: str) -> AddPolicy:
+    return AddPolicy(command_id=command_id(name), scope="s", policy_id=policy_id)
+
+
+def retire(name: object, policy_id: str) -> RetirePolicy:
+    return RetirePolicy(command_id=command_id(name), scope="s", policy_id=policy_id)
+
+
+class World:
+    """A router and its state."""
+
+    def __init__(self, **rules: Any) -> None:
+        known: dict[str, Any] = {
+            "policies": POLICIES,
+            "tuning": Tuning(),
+            "remember_ns": 3_600_000_000_000,
+            "remember_most": 1000,
+        }
+        self.live = LiveInputs(reference_venue="binance", basis_venue="binance-usdm", horizon_ns=10**10)
+        self.router = Router(Rules(**known | rules), self.live)
+        self.state: State[Record] = State()
+        self.now = NOW
+        self.snapshot: RouterSnapshot | None = None
+
+    def do(self, command: RouterCommand, kind: type[E]) -> E:
+        """Return the answer, which must be of this kind; keep the snapshot."""
+        self.now += 1_000_000
+        answer, *rest = self.router.handle(self.state, command, self.now)
+        self.state.keep()
+        for event in rest:
+            assert isinstance(event, RouterSnapshot)
+            self.snapshot = event
+        assert isinstance(answer, kind), answer
+        return answer
+
+    def choose(self, command: ChoosePolicy) -> PolicyChosen:
+        return self.do(command, PolicyChosen)
+
+    def reward(self, command: RewardPolicy) -> PolicyRewarded:
+        return self.do(command, PolicyRewarded)
+
+    def refused(self, command: RouterCommand) -> CommandRejected:
+        return self.do(command, CommandRejected)
+
+
+class Market:
+    """Rewards linear in x, with noise; the weights may change on the way.
+
+    `kind` is ``stationary``, ``switch`` (others at half time) or ``drift`` (a rotation by a right angle).
+    """
+
+    def __init__(self, kind: str, seed: int, rounds: int, *, policies: int = 8, d: int = 16) -> None:
+        self.kind, self.rounds, self.noise = kind, rounds, 0.5
+        random = Generator(Philox(key=seed))
+        self.first = random.normal(size=(policies, d)) / np.sqrt(d)
+        self.second = random.normal(size=(policies, d)) / np.sqrt(d)
+        self.x = random.normal(size=(rounds, d))
+        self.errors = self.noise * random.normal(size=(rounds, policies))
+
+    def means(self, t: int) -> Floats:
+        """Return the expected rewards of round t, (policies,)."""
+        if self.kind == "stationary" or (self.kind == "switch" and t < self.rounds // 2):
+            theta = self.first
+        elif self.kind == "switch":
+            theta = self.second
+        else:
+            angle = np.pi / 2 * t / self.rounds
+            theta = np.cos(angle) * self.first + np.sin(angle) * self.second
+        return np.asarray(theta @ self.x[t])
+
+
+def regret_of(market: Market, tuning: Tuning, seed: int) -> tuple[float, Bank]:
+    """Return the regret of a bank in a market, and the bank."""
+    policies, d = market.first.shape
+    bank, regret = Bank(policies, d, tuning), 0.0
+    for t in range(market.rounds):
+        means = market.means(t)
+        k = draw(bank.project(market.x[t]), tuning, UUID(int=(seed << 64) + t)).chosen
+        regret += float(means.max() - means[k])
+        bank.learn(k, market.x[t], float(means[k] + market.errors[t, k]))
+    return regret, bank
