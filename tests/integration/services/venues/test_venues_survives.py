@@ -9,7 +9,7 @@ import msgspec
 
 from libs.common.events import VenueScored
 from libs.common.topics import VENUES_METRICS, book_key
-from tests.integration.services.venues.running import VENUES, Market, Process, until
+from tests.venues_running import VENUES, Market, Process, until
 
 if TYPE_CHECKING:
     from pathlib import Path
