@@ -1,4 +1,4 @@
-"""Builders for tests of the execution service: books, orders, answers of its peers, and a market around it."""
+"""Builders for tests of the execution service: books, orders, answers of its peers."""
 
 from __future__ import annotations
 

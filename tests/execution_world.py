@@ -212,7 +212,7 @@ class ExecutionWorld:
 
 
 def assert_books_balance(world: ExecutionWorld) -> None:
-    """Conservation, from what was sent alone: quantity of each parent, and cash against inventory and fees."""
+    """Conservation, from what was sent alone: quantity of parents; cash against inventory and fees."""
     fills: dict[str, list[OrderFilled]] = {}
     for fill in world.all(OrderFilled):
         fills.setdefault(str(fill.execution_id), []).append(fill)

@@ -77,12 +77,17 @@ def broken_links(entries: Iterable[AuditEntry]) -> list[str]:
 def _recomputed(entry: AuditEntry) -> str | None:
     ts_ms, rest = divmod(entry.ts, NS_PER_MS)
     try:
-        payload = json.loads(entry.payload)
+        payload = json.loads(entry.payload, parse_int=_number)
         if rest or canonical(payload) != entry.payload:
             return None
         return _digest(entry.prev_hash, entry.seq, ts_ms, entry.kind, entry.payload)
     except (ValueError, TypeError, rfc8785.CanonicalizationError):
         return None
+
+
+def _number(digits: str) -> int | float:
+    number = int(digits)  # canonical JSON writes whole doubles like integers
+    return number if abs(number) <= _EXACT else float(number)
 
 
 def _digest(prev_hash: str, seq: int, ts_ms: int, kind: str, payload: str) -> str:
