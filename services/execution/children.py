@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -18,14 +17,15 @@ from libs.common.events import (
 from libs.common.instruments import instrument_of, venue_of
 from services.execution import paper_broker
 from services.execution.calibration import CostHistory, CostObservation, fit
-from services.execution.cost import impact_bps, prior
-from services.execution.paper_broker import BPS, exact, terms_of
+from services.execution.cost import PRIOR, impact_bps
+from services.execution.paper_broker import exact, terms_of
 from services.execution.record import ZERO, record_fill
 from services.execution.saga import ChildTerms, CostCurve, curve_key, impact_key
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from libs.common.events import BookTop, OrderFilled, TakerSide
-    from libs.common.instruments import Instrument
     from services.execution.parent_order import Parent
     from services.execution.planner import Plan
     from services.execution.saga import Saga
@@ -41,8 +41,8 @@ def withdraw(turn: Turn, text: str) -> None:
         turn.say(OrderCanceled(order=gone, ts=turn.now))
 
 
-def submit(turn: Turn, top: BookTop, instrument: Instrument, qty: Decimal) -> None:
-    """Send a child on its way to the venue, with a limit that protects it."""
+def submit(turn: Turn, top: BookTop, qty: Decimal) -> None:
+    """Send a child on its way to the venue, with the limit of its slice."""
     saga = turn.saga
     plan, parent, venue = work_of(saga)
     side = side_of(saga)
@@ -51,7 +51,6 @@ def submit(turn: Turn, top: BookTop, instrument: Instrument, qty: Decimal) -> No
     s = 1 if side == "buy" else -1
     cl_ord_id = turn.id_of(f"order/{len(saga.orders)}")
     arrives_ts = turn.now + turn.market.latency_ns(venue, saga.symbol)
-    protection_bps = turn.settings.execution_protection_bps
     order = PaperOrder(
         cl_ord_id=cl_ord_id,
         execution_id=saga.execution_id,
@@ -60,7 +59,7 @@ def submit(turn: Turn, top: BookTop, instrument: Instrument, qty: Decimal) -> No
         side=side,
         order_qty=qty,
         ord_type="limit",
-        price=protected(best, side, protection_bps, instrument.tick),
+        price=saga.slices[0].limit_px,
         time_in_force="ioc",
         ord_status=OrdStatus.PENDING_NEW,
         exec_type=ExecType.PENDING_NEW,
@@ -79,7 +78,7 @@ def submit(turn: Turn, top: BookTop, instrument: Instrument, qty: Decimal) -> No
     )
     depth = turn.market.depth(top, side)
     curve = turn.state.get(curve_key(venue, saga.symbol))
-    known = curve.fit if isinstance(curve, CostCurve) else prior()
+    known = curve.fit if isinstance(curve, CostCurve) else PRIOR
     terms = ChildTerms(
         depth=depth,
         spread_bps=top.features.spread_bps,
@@ -127,14 +126,6 @@ def close(turn: Turn, order: PaperOrder) -> None:
     orders = tuple(order if o.cl_ord_id == order.cl_ord_id else o for o in saga.orders)
     terms = {name: of for name, of in saga.terms.items() if name != order.cl_ord_id}
     turn.update(parent=saga.parent.close(order.cl_ord_id), orders=orders, terms=terms)
-
-
-def protected(best: float, side: TakerSide, protection_bps: float, tick: Decimal) -> Decimal:
-    """Return the limit that much beyond the best price, on a tick, never further."""
-    sign = 1 if side == "buy" else -1
-    limit = exact(best) * (1 + sign * exact(protection_bps) / BPS)
-    rounding = ROUND_FLOOR if side == "buy" else ROUND_CEILING
-    return (limit / tick).to_integral_value(rounding) * tick
 
 
 def work_of(saga: Saga) -> tuple[Plan, Parent, str]:

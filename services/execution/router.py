@@ -24,7 +24,7 @@ from services.execution.market_data import BOOK, NS_PER_MS, NS_PER_S, Unusable, 
 from services.execution.paper_broker import exact, minimum_fault
 from services.execution.parent_order import parent_of
 from services.execution.planner import CannotPlanError, plan
-from services.execution.planning import Wish, cost_fit, plan_generator, plan_inputs
+from services.execution.planning import Wish, plan_generator, plan_inputs
 from services.execution.policies import Market, UnknownPolicyError, signal_of
 from services.execution.record import record_of, sizing_snapshot
 from services.execution.refusals import refused
@@ -203,10 +203,9 @@ def _plan_at(turn: Turn, top: BookTop, side: TakerSide, wanted: Decimal) -> None
         ending.end(turn, Trigger.NOTHING_TO_DO, f"size 0: {fault}")
         return
     policy = saga.policy
-    fit = cost_fit(turn.state, top.venue, top.symbol)
     vol = None if policy is None else policy.forecast_vol
     wish = Wish(side=side, quantity=quantity, urgency=saga.urgency, forecast_vol=vol)
-    inputs = plan_inputs(turn.market, fit, top, wish, turn.now)
+    inputs = plan_inputs(turn.state, turn.market, top, wish, turn.now)
     try:
         made = plan(inputs, plan_generator(saga.execution_id))
     except CannotPlanError as error:

@@ -24,8 +24,9 @@ from services.execution.calibration import (
 )
 from services.execution.cost import CostFit  # noqa: TC001 -- as above
 from services.execution.parent_order import Parent  # noqa: TC001 -- as above
-from services.execution.planner import Plan, Slice  # noqa: TC001 -- as above
+from services.execution.planner import Plan  # noqa: TC001 -- as above
 from services.execution.shortfall import Shortfall  # noqa: TC001 -- as above
+from services.execution.slicing import Slice  # noqa: TC001 -- as above
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

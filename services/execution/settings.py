@@ -55,7 +55,7 @@ class ExecutionSettings(BaseSettings):
     )
     execution_allow_short: bool = Field(default=False, description="whether a position may be negative")
     execution_protection_bps: float = Field(
-        25.0, gt=0, description="limit of each child beyond the best price at its submission, bps"
+        25.0, gt=0, description="limit of a child beyond the best price of the plan, bps"
     )
     execution_deadline_s: float = Field(3600.0, gt=0, description="longest plan, seconds")
     execution_participation: float = Field(

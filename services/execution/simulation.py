@@ -11,7 +11,7 @@ from services.execution.cost import impact_interval_bps
 from services.execution.market_data import instruments_of
 from services.execution.paper_broker import exact, minimum_fault
 from services.execution.planner import CannotPlanError, Plan, PlanInputs, plan
-from services.execution.planning import Wish, cost_fit, plan_generator, plan_inputs
+from services.execution.planning import Wish, plan_generator, plan_inputs
 from services.execution.record import plan_of
 from services.execution.refusals import refused
 
@@ -46,9 +46,8 @@ def simulate(state: State[Any], command: SimulateExecution, market: MarketData, 
             why[venue] = fault
             too_small.append(fault)
             continue
-        fit = cost_fit(state, venue, command.symbol)
         wish = Wish(side=command.side, quantity=quantity, urgency=command.urgency, forecast_vol=None)
-        inputs = plan_inputs(market, fit, top, wish, now)
+        inputs = plan_inputs(state, market, top, wish, now)
         try:
             made = plan(inputs, plan_generator(command.command_id))
         except CannotPlanError as error:

@@ -16,9 +16,9 @@ from services.execution.children import best_of, close, fill, side_of, submit, w
 from services.execution.ending import end
 from services.execution.market_data import NS_PER_S, Unusable
 from services.execution.paper_broker import exact, minimum_fault
-from services.execution.planner import Slice, pov_child, reschedule
 from services.execution.record import ZERO
 from services.execution.saga import Saga, Step, Trigger
+from services.execution.slicing import Slice, pov_child, reschedule
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -51,7 +51,7 @@ def on_slice(turn: Turn) -> None:
     instrument = instrument_of(venue, saga.symbol)
     price = exact(best_of(top, side_of(saga)))
     if qty and minimum_fault(instrument, qty, price) is None:
-        submit(turn, top, instrument, qty)
+        submit(turn, top, qty)
     elif plan.participation is not None and parent.unscheduled >= plan.min_child:
         _postpone(turn, plan.interval_s, "the volume since the last child is too small")
     elif len(turn.saga.slices) > 1:
@@ -117,8 +117,9 @@ def _postpone(turn: Turn, pause_s: float, why: str) -> None:
     if at_ts > _until(turn):
         _finish(turn, f"{parent.unscheduled:f} of {parent.quantity:f} unfilled in time: {why}")
         return
-    limit_px = turn.saga.slices[0].limit_px if turn.saga.slices else ZERO
-    later = turn.saga.slices[1:]
+    slices, orders = turn.saga.slices, turn.saga.orders
+    limit_px = slices[0].limit_px if slices else orders[-1].price or ZERO
+    later = slices[1:]
     ahead = sum((piece.qty for piece in later), ZERO)
     rest = parent.unscheduled - ahead
     turn.update(slices=(Slice(at_ts=at_ts, qty=rest, limit_px=limit_px), *later))

@@ -179,13 +179,13 @@ class Peers:
 class ExecutionProcess:
     """The service as a process; `start` it again after a `kill`."""
 
-    def __init__(self, kafka: str, log: Path, instance: int = 0, **environment: str) -> None:
+    def __init__(self, kafka: str, log: Path, **environment: str) -> None:
         self.log = log
         self._environment = {
             **os.environ,
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "TOPIC_PARTITIONS": str(PARTITIONS),
-            "GROUP_INSTANCE_ID": str(instance),
+            "GROUP_INSTANCE_ID": "0",
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None

@@ -18,14 +18,14 @@ JSON = st.recursive(
     | st.booleans()
     | st.integers(-(2**53) + 1, 2**53 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=("Cs",)), max_size=10),
+    | st.text(st.characters(codec="utf-8"), max_size=10),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), inner, max_size=3)
     ),
     max_leaves=8,
 )
-PAYLOADS = st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=6), JSON, max_size=4)
+PAYLOADS = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=6), JSON, max_size=4)
 
 
 def a_chain(payloads: list[dict[str, Any]]) -> list[AuditEntry]:

@@ -88,7 +88,7 @@ def test_a_new_epoch_of_the_book_offers_everything_again() -> None:
 
 def test_the_rest_of_an_ioc_order_is_canceled_and_of_a_gtc_order_rests_until_the_book_comes() -> None:
     world = a_world()
-    limit = {"ord_type": "limit", "price": Decimal("60000.50"), "order_qty": Decimal(3)}
+    limit: dict[str, Any] = {"ord_type": "limit", "price": Decimal("60000.50"), "order_qty": Decimal(3)}
     submit(world, "ioc", **limit, time_in_force="ioc")
     world.advance()
     assert world.all(OrderCanceled)[0].order.cum_qty == 2
@@ -108,7 +108,7 @@ def test_the_rest_of_an_ioc_order_is_canceled_and_of_a_gtc_order_rests_until_the
 
 def test_a_resting_order_waits_while_the_book_is_not_live() -> None:
     world = a_world()
-    gtc = {"ord_type": "limit", "price": Decimal(59_000), "time_in_force": "gtc"}
+    gtc: dict[str, Any] = {"ord_type": "limit", "price": Decimal(59_000), "time_in_force": "gtc"}
     submit(world, **gtc)
     world.advance()
     world.books(asks=((58_000.0, 5.0),), state=BookState.GAP)
