@@ -8,7 +8,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 -- typer resolves annotations at run time
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 
 import typer
 from aiokafka.errors import KafkaError
@@ -20,7 +20,9 @@ from libs.cli.book import show_book
 from libs.cli.checks import failed, line_of
 from libs.cli.errors import FAILED, USAGE, CommandError
 from libs.cli.executions import show_executions
+from libs.cli.frontier import frontier, plot
 from libs.cli.names import book_named, key_named, symbol_named, topic_named
+from libs.cli.portfolio import show_portfolio
 from libs.cli.settings import CliSettings
 from libs.cli.starts import parse_start
 from libs.cli.tail import now_ms, tail
@@ -168,6 +170,31 @@ def record_command(
         arguments.append("--force")
     # Feeds belong to l2, which libs may not import: the recorder takes this process over, exit code too.
     os.execv(sys.executable, [sys.executable, "-m", RECORDER, *arguments])  # noqa: S606 -- no shell, own interpreter
+
+
+@app.command("portfolio")
+def portfolio_command() -> None:
+    """Show positions, and what they use of the CVaR budget."""
+    _run(show_portfolio(_settings(), _console()))
+
+
+@app.command("frontier")
+def frontier_command(
+    *,
+    picture: Annotated[Path, typer.Option("--plot", help="The picture, a PNG.")],
+    symbols: Annotated[str, typer.Option(help="Separated by commas.")] = "BTC-USDT,ETH-USDT,SOL-USDT",
+    cvar_budget: Annotated[float, typer.Option(min=0, help="Fraction per day.")] = 0.05,
+    max_vol: Annotated[float, typer.Option(min=0.0002, help="Last ceiling, fraction per day.")] = 0.05,
+    own_cvar: Annotated[
+        bool, typer.Option("--own-cvar", help="Budget the portfolio's own CVaR, not the sum of CVaRs.")
+    ] = False,
+) -> None:
+    """Draw the efficient frontier and its weights, by asking the portfolio over a range of ceilings."""
+    named = [symbol_named(text) for text in symbols.split(",")]
+    mode: Literal["sum_cvar", "portfolio_cvar"] = "portfolio_cvar" if own_cvar else "sum_cvar"
+    answers = _run(frontier(_settings(), named, cvar_budget, max_vol, mode))
+    plot(answers, picture)
+    _console().print(f"{picture}: {len(answers)} portfolios from {answers[-1].observations} days")
 
 
 @app.command("doctor")

@@ -507,10 +507,55 @@ class OptimizePortfolio(Command, frozen=True, kw_only=True):
     confidence: float = 0.95
 
 
+class PortfolioOptimized(Event, frozen=True, kw_only=True):
+    """The answer to OptimizePortfolio, with all that is needed to compute its utility again.
+
+    The utility is ``mean'w - risk_aversion / 2 w'covariance w``. Limits are named as their fields:
+    ``cvar_budget``, ``vol_target``, and ``invested`` for the whole of the capital.
+    """
+
+    command_id: str
+    book: str
+    mode: Literal["sum_cvar", "portfolio_cvar"]
+    status: Literal["optimal", "all_cash", "tolerance_not_met", "insufficient_history"]
+    reason: str  # in words, why this status
+    symbols: tuple[str, ...]  # as asked for
+    dropped: tuple[str, ...] = ()  # weight 0 because too young, so that the others have history in common
+    weights: dict[str, float]
+    cash: float
+    vol: float  # of the weights under `covariance`, fraction per day
+    vol_historical: float  # sample standard deviation over the days
+    cvar_sum: float  # sum of weight times cvar_by_symbol, fraction per day
+    cvar_portfolio: float  # of the weights over the days, fraction per day
+    cvar_by_symbol: dict[str, float]  # of one unit of weight, >= 0; no entry without history
+    cvar_limits: dict[str, float]  # the same as the budget counts it: cautious below 120 days
+    expected_return: float  # fraction per day
+    utility: float  # fraction per day
+    gap: float  # proven: no weights within the limits have a utility greater by more
+    kelly: dict[str, float]  # advisory, each symbol on its own
+    binding: tuple[str, ...]  # limits with a positive shadow price
+    shadow_prices: dict[str, float]  # utility per unit of each limit
+    observations: int  # days of returns that all symbols have
+    needed: int  # days below which all is cash
+    first_day_ts: int | None  # start of the first and last of these days
+    last_day_ts: int | None
+    horizon_days: int = 1
+    confidence: float
+    cvar_budget: float  # as asked for
+    vol_target: float
+    lookback: int | None
+    mean: dict[str, float]  # shrunk, fraction per day
+    covariance: tuple[tuple[float, ...], ...]  # shrunk, in the order of `mean`
+    risk_aversion: float
+    venue: str  # whose candles
+    ts: int
+
+
 class AssessRisk(Command, frozen=True, kw_only=True):
     """Measure the risk of the positions of a book anew; answered by RiskBudget."""
 
     book: str = "default"
+    position: Position | None = None  # newer perhaps than what the book's partition has seen of it
 
 
 class Position(Event, frozen=True, kw_only=True):
@@ -537,6 +582,8 @@ class SymbolRisk(msgspec.Struct, frozen=True, kw_only=True):
     vol: float  # fraction per day
     weight: float  # position value / equity, signed
     used: float  # |weight| times cvar
+    observations: int = 0  # days of its history
+    assumed: bool = False  # too little history of something held: all of it may be lost in a day
 
 
 class RiskBudget(Event, frozen=True, kw_only=True):
@@ -550,7 +597,35 @@ class RiskBudget(Event, frozen=True, kw_only=True):
     by_symbol: dict[str, SymbolRisk]  # every symbol with enough history, held or not
     confidence: float
     observations: int  # days of history
+    venue: str = ""  # whose candles
     ts: int
+
+
+class PortfolioHolding(Event, frozen=True, kw_only=True):
+    """State, private: a position, and when it is marked next (None: no tick is pending)."""
+
+    position: Position
+    next_mark_ts: int | None = None
+
+
+class PortfolioBook(Event, frozen=True, kw_only=True):
+    """State, private: when a book is assessed next, and positions newer than the view of them was."""
+
+    next_assessment_ts: int | None = None
+    ahead: dict[str, Position] = {}
+
+
+class PortfolioRemembered(Event, frozen=True, kw_only=True):
+    """State, private: something done under an id that may come again; the answer, where there was one."""
+
+    answer: PortfolioOptimized | None = None
+
+
+class PortfolioSlot(Event, frozen=True, kw_only=True):
+    """State, private: the id at one place of the order of forgetting, or how many places were taken."""
+
+    remembered: str = ""
+    count: int = 0
 
 
 # --- execution ---

@@ -36,6 +36,11 @@ from libs.common.events import (
     PoliciesChanged,
     PolicyChosen,
     PolicyRewarded,
+    PortfolioBook,
+    PortfolioHolding,
+    PortfolioOptimized,
+    PortfolioRemembered,
+    PortfolioSlot,
     Position,
     RetirePolicy,
     RewardPolicy,
@@ -166,6 +171,16 @@ PORTFOLIO_COMMANDS: Final = Topic(
     ("gateway", "execution", "portfolio"),
     retention_ms=7 * DAY_MS,
 )
+PORTFOLIO_STATE: Final = Topic(
+    "portfolio.state.v1",
+    (PortfolioHolding, PortfolioBook, PortfolioRemembered, PortfolioSlot),
+    Key.ORIGINAL,
+    ("portfolio",),
+    compacted=True,
+)
+PORTFOLIO_ALLOCATIONS: Final = Topic(
+    "portfolio.allocations.v1", (PortfolioOptimized, CommandRejected), Key.PORTFOLIO, ("portfolio",)
+)
 PORTFOLIO_POSITIONS: Final = Topic(
     "portfolio.positions.v1", (Position,), Key.SYMBOL, ("portfolio",), compacted=True
 )
@@ -238,6 +253,8 @@ TOPICS: Final[Mapping[str, Topic]] = {
         ROUTER_SNAPSHOTS,
         ROUTER_STATE,
         PORTFOLIO_COMMANDS,
+        PORTFOLIO_STATE,
+        PORTFOLIO_ALLOCATIONS,
         PORTFOLIO_POSITIONS,
         PORTFOLIO_RISK,
         EXECUTION_COMMANDS,

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from libs.common.log import correlated
 from libs.common.topics import DEAD_LETTERS, EXECUTION_STATE, GATEWAY_IDEMPOTENCY, ROUTER_STATE, TOPICS
-from services.gateway import contract, docs, router_api
+from services.gateway import contract, docs, portfolio_api, router_api
 from services.gateway.answers import (
     DEFAULT_DEPTH,
     MAX_DEPTH,
@@ -79,7 +79,13 @@ def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextM
         lifespan=lifespan,
     )
     app.state.parts = parts
-    for routes in (router, venues_router, router_api.router, execution_router):  # one router per service
+    for routes in (
+        router,
+        venues_router,
+        router_api.router,
+        portfolio_api.router,
+        execution_router,
+    ):  # one router per service
         app.include_router(routes)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

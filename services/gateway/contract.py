@@ -24,6 +24,8 @@ from services.gateway.execution_answers import (
     SizingAnswer,
 )
 from services.gateway.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
+from services.gateway.portfolio_answers import PortfolioAnswer, PositionAnswer, RiskAnswer
+from services.gateway.portfolio_body import OptimizeBody
 from services.gateway.problems import (
     BOOK_NOT_SYNCED,
     INVALID,
@@ -47,7 +49,7 @@ from services.gateway.venues_answers import ScoreAnswer, VenueEntry
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-BODIES: Final = (SubscriptionBody, ScoreBody, SimulateBody, ExecuteBody, PaperOrderBody)
+BODIES: Final = (SubscriptionBody, ScoreBody, SimulateBody, ExecuteBody, PaperOrderBody, OptimizeBody)
 JSON: Final = "application/json"
 REF: Final = "#/components/schemas/{name}"
 DESCRIPTION: Final = """\
@@ -182,6 +184,9 @@ def components() -> dict[str, Any]:
         SizingAnswer,
         PaperOrderAnswer,
         AuditAnswer,
+        PortfolioAnswer,
+        PositionAnswer,
+        RiskAnswer,
     )
     found = schemas_of(answers, BODIES)
     found[BookAsOf.__name__]["examples"] = [PAST_EXAMPLE]

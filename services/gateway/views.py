@@ -10,6 +10,8 @@ from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     L2_SUBSCRIPTIONS,
+    PORTFOLIO_POSITIONS,
+    PORTFOLIO_RISK,
     ROUTER_SNAPSHOTS,
     VENUES_METRICS,
 )
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
         BookHealth,
         BookTop,
         IdempotentReply,
+        Position,
+        RiskBudget,
         RouterSnapshot,
         SizingSnapshot,
         Subscribed,
@@ -44,6 +48,8 @@ class GatewayViews:
         self.records = RecordView(keep_records)
         self.sizings: View[SizingSnapshot] = View(EXECUTION_SIZINGS)
         self.router_snapshots: View[RouterSnapshot] = View(ROUTER_SNAPSHOTS)
+        self.positions: View[Position] = View(PORTFOLIO_POSITIONS)
+        self.risks: View[RiskBudget] = View(PORTFOLIO_RISK)
         self.all = (
             self.subscriptions,
             self.tops,
@@ -53,6 +59,8 @@ class GatewayViews:
             self.records,
             self.sizings,
             self.router_snapshots,
+            self.positions,
+            self.risks,
         )
         self._silence_ns = round(l2_silence_s * NS_PER_S)
         self._ready = False

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.bench import end_to_end, gateway_get, hot_path, publisher, saturation, venues, view_fold
+from tests.bench import end_to_end, gateway_get, hot_path, portfolio, publisher, saturation, venues, view_fold
 from tests.bench.report import Report, machine_facts
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "gateway_get": gateway_get.run,
     "publisher": publisher.run,
     "view_fold": view_fold.run,
+    "portfolio": portfolio.run,
     "saturation": saturation.run,
     "venues": venues.run,
 }

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import sys
-import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -15,26 +14,23 @@ import pytest_asyncio
 import rfc8785
 
 from libs.common.audit_chain import GENESIS
-from libs.common.events import SymbolRisk
-from libs.common.kafka import Publisher, Reader
+from libs.common.kafka import Reader
 from libs.common.settings import ServiceSettings
 from libs.common.topics import (
     EXECUTION_COMMANDS,
     EXECUTION_PLANS,
     EXECUTION_STATE,
-    PORTFOLIO_RISK,
     TOPICS,
 )
 from tests import kafka_cluster
 from tests.e2e.system import System, until
-from tests.execution_market import a_risk_budget
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SERVICES = ("services.venues", "services.router", "services.execution")
+SERVICES = ("services.venues", "services.router", "services.portfolio", "services.execution")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -44,17 +40,8 @@ async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     async with System(kafka, folder, EXECUTION_HORIZON_S="2") as running:
         running.start(*SERVICES)
         await running.all_live(15)
-        await tell_risk(kafka)
+        await until("a risk budget", lambda: running.get("/api/portfolio/risk"))
         yield running
-
-
-async def tell_risk(kafka: str) -> None:
-    """Speak for the portfolio service, which is a process of its own: there is a budget."""
-    settings = ServiceSettings(kafka_bootstrap_servers=kafka)
-    risk = SymbolRisk(cvar=0.05, vol=0.02, weight=0.0, used=0.0)
-    budget = a_risk_budget(by_symbol=dict.fromkeys(("BTC-USDT", "ETH-USDT", "SOL-USDT"), risk))
-    async with Publisher(settings, compress=False) as publisher:
-        await publisher.send_and_wait(PORTFOLIO_RISK, b"default", budget, time.time_ns())
 
 
 async def post(system: System, path: str, body: object) -> tuple[int, Any]:

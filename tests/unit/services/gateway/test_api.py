@@ -294,6 +294,9 @@ async def test_the_document_of_the_api_names_every_route_and_resolves_every_refe
         "/api/audit/{execution_id}",
         "/api/venues/registry",
         "/api/venues/score",
+        "/api/portfolio/optimize",
+        "/api/portfolio/positions",
+        "/api/portfolio/risk",
     }
     references = set(_references(document))
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
