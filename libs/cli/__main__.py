@@ -19,6 +19,7 @@ from typer.exceptions import TyperException
 from libs.cli.book import show_book
 from libs.cli.checks import failed, line_of
 from libs.cli.errors import FAILED, USAGE, CommandError
+from libs.cli.executions import show_executions
 from libs.cli.frontier import frontier, plot
 from libs.cli.names import book_named, key_named, symbol_named, topic_named
 from libs.cli.portfolio import show_portfolio
@@ -38,6 +39,7 @@ Result = TypeVar("Result")
 INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
 PIPE_WIDTH: Final = 160  # of tables, where no terminal says
 RECORDER: Final = "services.l2.record"
+VERIFIER: Final = "services.execution.verify"
 
 app = typer.Typer(
     help="Verified order books on Kafka, seen from a terminal.",
@@ -117,6 +119,32 @@ def venues_command(
     console = _console()
     only = symbol_named(symbol) if symbol is not None else None
     _run(show_venues(_settings(), only, console, once=once or not console.is_terminal))
+
+
+@app.command("executions")
+def executions_command(
+    *,
+    symbol: Annotated[str | None, typer.Argument(help="Only this one, like BTC-USDT or BTCUSDT.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many, the newest.")] = 20,
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the table once; so it is without a terminal.")
+    ] = False,
+) -> None:
+    """Follow the newest executions live, with a progress bar each."""
+    console = _console()
+    only = symbol_named(symbol) if symbol is not None else None
+    _run(show_executions(_settings(), only, limit, console, once=once or not console.is_terminal))
+
+
+@app.command("verify")
+def verify_command(
+    *, execution_id: Annotated[str, typer.Argument(help="As plan-and-execute answered it.")]
+) -> None:
+    """Recompute an execution's audit chain, and make its decisions again from their logged inputs."""
+    if importlib.util.find_spec(VERIFIER) is None:
+        raise CommandError(f"the verifier is not installed ({VERIFIER}): run `make setup`")
+    # Decisions belong to execution, which libs may not import: the verifier takes this process over.
+    os.execv(sys.executable, [sys.executable, "-m", VERIFIER, execution_id])  # noqa: S606 -- no shell, own interpreter
 
 
 @app.command("record")

@@ -13,7 +13,7 @@ dictionary of the whole system.
 
 from __future__ import annotations
 
-from decimal import Decimal  # noqa: TC003 -- msgspec resolves annotations at run time
+from decimal import Decimal
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
@@ -631,6 +631,147 @@ class PortfolioSlot(Event, frozen=True, kw_only=True):
 # --- execution ---
 
 
+class ExecutionStatus(StrEnum):
+    """How far an execution is; the last four are final."""
+
+    PLANNING = "planning"  # policy, size, venue and plan are being found
+    WORKING = "working"  # children are sent
+    COMPLETED = "completed"  # filled, but for a rest under the venue's minimum
+    CANCELED = "canceled"  # as was wished
+    FAILED = "failed"  # ended with a rest, or before a plan; `reason` says why
+    SKIPPED = "skipped"  # nothing to do: flat signal, or size 0
+
+    @property
+    def final(self) -> bool:
+        """Nothing more is sent to a venue."""
+        return self not in (ExecutionStatus.PLANNING, ExecutionStatus.WORKING)
+
+
+class OrdStatus(StrEnum):
+    """FIX OrdStatus (39)."""
+
+    PENDING_NEW = "pending_new"  # on its way to the venue
+    NEW = "new"  # rests at the venue
+    PARTIALLY_FILLED = "partially_filled"  # and the rest rests
+    FILLED = "filled"
+    CANCELED = "canceled"  # `cum_qty` was filled before
+    REJECTED = "rejected"
+
+    @property
+    def open(self) -> bool:
+        """More may be filled."""
+        return self in (OrdStatus.PENDING_NEW, OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
+
+
+class ExecType(StrEnum):
+    """FIX ExecType (150): what happened last."""
+
+    PENDING_NEW = "pending_new"
+    NEW = "new"
+    TRADE = "trade"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+
+
+OrdType: TypeAlias = Literal["market", "limit"]
+TimeInForce: TypeAlias = Literal["ioc", "gtc"]
+
+
+class PlanAndExecute(Command, frozen=True, kw_only=True):
+    """Choose a policy, size its signal, find a venue, plan, execute on paper; its id names the execution."""
+
+    symbol: str
+    urgency: float = 0.5  # in [0, 1]; 1 is at once
+    context: dict[str, float | str] = {}  # for the router
+    scope: str = "default"  # of the router
+
+
+class SimulateExecution(Command, frozen=True, kw_only=True):
+    """Say how `size` would be executed and what that would cost; changes nothing."""
+
+    symbol: str
+    size: float  # base units
+    side: TakerSide = "buy"
+    urgency: float = 0.5
+
+
+class SubmitPaperOrder(Command, frozen=True, kw_only=True):
+    """Send one order to the paper broker; its id names the order."""
+
+    symbol: str
+    side: TakerSide
+    order_qty: Decimal  # base units
+    ord_type: OrdType = "market"
+    price: Decimal | None = None  # limit, quote units
+    time_in_force: TimeInForce = "ioc"  # gtc: limit orders only, the rest waits at the venue
+    venue: str | None = None  # None: the LIVE one with the best price, fee included
+
+
+class CancelExecution(Command, frozen=True, kw_only=True):
+    """End an execution, or a paper order on its own, now; what is filled stays."""
+
+    symbol: str
+    execution_id: str  # or the cl_ord_id of an order on its own
+
+
+class PaperOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A paper order as it stands; amounts in quote units. A cancel leaves `leaves_qty` 0, as FIX has it."""
+
+    cl_ord_id: str
+    execution_id: str | None  # None: an order on its own
+    venue: str
+    symbol: str
+    side: TakerSide
+    order_qty: Decimal  # base units
+    ord_type: OrdType
+    price: Decimal | None  # limit
+    time_in_force: TimeInForce
+    ord_status: OrdStatus
+    exec_type: ExecType
+    cum_qty: Decimal
+    leaves_qty: Decimal
+    cum_quote: Decimal  # what the fills cost or brought, fees apart; exact
+    fees: Decimal
+    avg_px: Decimal | None  # cum_quote / cum_qty; None without a fill
+    fills: int = 0
+    submitted_ts: int
+    arrives_ts: int  # when the venue has it
+    mid: float  # of the book it was submitted on
+    best_px: float  # of the side it takes, at submission
+    expected_px: float  # what is expected to be paid, quote units
+    epoch: int  # of that book
+    seq: int
+    text: str = ""  # why canceled or rejected
+
+
+class OrderSubmitted(Event, frozen=True, kw_only=True):
+    """An order is on its way to the paper broker."""
+
+    order: PaperOrder
+    ts: int
+
+
+class OrderAccepted(Event, frozen=True, kw_only=True):
+    """The paper broker has the order."""
+
+    order: PaperOrder
+    ts: int
+
+
+class OrderRejected(Event, frozen=True, kw_only=True):
+    """The paper broker refused the order; `text` of the order says why."""
+
+    order: PaperOrder
+    ts: int
+
+
+class OrderCanceled(Event, frozen=True, kw_only=True):
+    """What was left of the order is no more at the venue; `text` of the order says why."""
+
+    order: PaperOrder
+    ts: int
+
+
 class OrderFilled(Event, frozen=True, kw_only=True):
     """A (part of a) paper order was filled; FIX names, amounts in quote units."""
 
@@ -653,6 +794,232 @@ class OrderFilled(Event, frozen=True, kw_only=True):
     latency_ns: int  # simulated, from submission to fill
     epoch: int  # of the book
     seq: int
+    ts: int
+
+
+class PolicySignal(msgspec.Struct, frozen=True):
+    """What the chosen policy wants."""
+
+    value: float  # +1 fully long, 0 flat, in [-1, 1]
+    reason: str
+
+
+class SizingSnapshot(Event, frozen=True, kw_only=True):
+    """How a signal became a size, with every factor; fractions are of equity."""
+
+    execution_id: str
+    symbol: str
+    signal: float
+    uncertainty_width: float  # return units
+    s_max: float  # fraction
+    w_star: float  # return units
+    sigmoid: float
+    forecast_vol: float | None  # fraction per day
+    vol_target: float  # fraction per day
+    vol_scale: float | None
+    caps: dict[str, float]  # fractions, by name
+    binding: str | None  # the cap that cut the size
+    raw: float  # fraction, before the caps
+    size: float  # fraction, signed, after the caps
+    target: Decimal  # base units, signed
+    held: Decimal  # base units, with what is on its way
+    side: TakerSide | None  # of the order
+    qty: Decimal  # base units of the order
+    reason: str
+    equity: Decimal  # quote units
+    price: Decimal  # quote units
+    ts: int
+
+
+class PlannedSlice(msgspec.Struct, frozen=True, kw_only=True):
+    """One child order of a plan."""
+
+    at_ts: int
+    size: Decimal  # base units
+    limit: Decimal  # quote units, as seen from the book of the plan
+
+
+class PlanAlternative(msgspec.Struct, frozen=True, kw_only=True):
+    """A way to work the order, as it was judged."""
+
+    style: str
+    horizon_s: float
+    children: int
+    expected_bps: float | None  # fees apart
+    risk_bps: float | None  # standard deviation
+    objective_bps: float | None
+    why_not: str  # empty: possible
+
+
+class ExecutionPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How an order is worked."""
+
+    style: str
+    venue: str
+    side: TakerSide
+    size: Decimal  # base units
+    horizon_s: float
+    interval_s: float
+    participation: float | None  # of POV
+    slices: tuple[PlannedSlice, ...]
+    expected_bps: float  # spread and impact
+    risk_bps: float
+    mid: float  # of the book it was made on
+    epoch: int
+    seq: int
+    alternatives: tuple[PlanAlternative, ...]
+
+
+class PlanCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan is expected to cost."""
+
+    spread_bps: float  # half spread
+    impact_bps: float
+    fee_bps: float  # taker
+    total_bps: float
+    total: float  # quote units
+    impact_lower_bps: float  # 95 % interval
+    impact_upper_bps: float
+
+
+class RecordFill(msgspec.Struct, frozen=True, kw_only=True):
+    """One fill of a record; amounts in quote units."""
+
+    fill_id: str
+    order_id: str
+    venue: str
+    side: TakerSide
+    size: Decimal  # base units
+    price: Decimal
+    fee: Decimal
+    mid: float  # of the book its order was submitted on
+    best_px: float  # of the taken side, at submission
+    ts: int
+
+
+class ShortfallBps(msgspec.Struct, frozen=True, kw_only=True):
+    """Implementation shortfall, bps of the order's value at the decision; four parts and their sum."""
+
+    delay_bps: float
+    impact_bps: float
+    opportunity_bps: float
+    fees_bps: float
+    total_bps: float
+    detail: dict[str, float | str]  # parts of impact in bps; all amounts in quote units as text
+
+
+class RewardOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What the execution taught the router."""
+
+    reward: float | None  # return units, net of costs; None: nothing was taught
+    reason: str
+    mid: float | None = None  # at the horizon
+    counted: bool | None = None  # by the router; None: not answered
+
+
+class AuditHead(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the chain of an execution's audit entries stands."""
+
+    entries: int
+    head: str  # hash of the last
+
+
+class ExecutionRecord(Event, frozen=True, kw_only=True):
+    """An execution as it stands; filled + open + unscheduled is the size of its order at any time."""
+
+    execution_id: str
+    symbol: str
+    status: ExecutionStatus
+    reason: str = ""  # why it ended so
+    waiting: str = ""  # for what, while it waits
+    urgency: float
+    scope: str
+    decision_id: str  # of the policy
+    policy_id: str | None = None
+    propensity: float | None = None
+    score: float | None = None  # sampled, of the policy
+    signal: PolicySignal | None = None
+    sizing: SizingSnapshot | None = None
+    venue: str | None = None
+    venue_score: float | None = None
+    venue_reasons: tuple[str, ...] = ()
+    plan: ExecutionPlan | None = None
+    orders: tuple[PaperOrder, ...] = ()
+    fills: tuple[RecordFill, ...] = ()
+    filled: Decimal = Decimal(0)  # base units
+    open: Decimal = Decimal(0)
+    unscheduled: Decimal = Decimal(0)
+    avg_px: Decimal | None = None  # quote units
+    shortfall: ShortfallBps | None = None
+    reward: RewardOutcome | None = None
+    audit: AuditHead
+    created_ts: int
+    ts: int
+
+
+class ExecutionPlanned(Event, frozen=True, kw_only=True):
+    """The answer to PlanAndExecute: the plan is made, or the execution has ended without one."""
+
+    command_id: str
+    record: ExecutionRecord
+    ts: int
+
+
+class ExecutionSimulated(Event, frozen=True, kw_only=True):
+    """The answer to SimulateExecution."""
+
+    command_id: str
+    symbol: str
+    plan: ExecutionPlan
+    cost: PlanCost
+    venues: dict[str, str]  # why each venue was taken or not
+    ts: int
+
+
+class PaperOrderPlaced(Event, frozen=True, kw_only=True):
+    """The answer to SubmitPaperOrder, when the broker has it, and to the cancel of such an order."""
+
+    command_id: str
+    order: PaperOrder
+    fills: tuple[RecordFill, ...]
+    ts: int
+
+
+class ExecutionCanceled(Event, frozen=True, kw_only=True):
+    """The answer to CancelExecution."""
+
+    command_id: str
+    record: ExecutionRecord
+    ts: int
+
+
+class AuditEntry(Event, frozen=True, kw_only=True):
+    """A link of an execution's chain: ``hash = SHA-256(prev_hash + JCS({seq, ts, kind, payload}))``."""
+
+    execution_id: str
+    seq: int  # from 0
+    ts: int  # whole ms; hashed as ms
+    kind: str
+    payload: str  # a JSON object in canonical form (RFC 8785)
+    prev_hash: str  # hex; 64 zeros first
+    hash: str  # hex
+
+
+class VerifyExecution(Command, frozen=True, kw_only=True):
+    """Make the decisions of these audit entries again, from the inputs they logged."""
+
+    symbol: str
+    execution_id: str
+    entries: tuple[AuditEntry, ...]
+
+
+class ExecutionVerified(Event, frozen=True, kw_only=True):
+    """The answer to VerifyExecution."""
+
+    command_id: str
+    execution_id: str
+    decisions: int  # made again
+    differences: tuple[str, ...]  # in words; empty: all came out the same
     ts: int
 
 

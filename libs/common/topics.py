@@ -9,17 +9,30 @@ from typing import TYPE_CHECKING, Final
 from libs.common.events import (
     AddPolicy,
     AssessRisk,
+    AuditEntry,
     BookDelta,
     BookHealth,
     BookSnapshot,
     BookTop,
+    CancelExecution,
     Candle,
     ChoosePolicy,
     CommandRejected,
     Event,
+    ExecutionCanceled,
+    ExecutionPlanned,
+    ExecutionRecord,
+    ExecutionSimulated,
+    ExecutionVerified,
     IdempotentReply,
     OptimizePortfolio,
+    OrderAccepted,
+    OrderCanceled,
     OrderFilled,
+    OrderRejected,
+    OrderSubmitted,
+    PaperOrderPlaced,
+    PlanAndExecute,
     PoliciesChanged,
     PolicyChosen,
     PolicyRewarded,
@@ -38,10 +51,14 @@ from libs.common.events import (
     RouterSlot,
     RouterSnapshot,
     ScoreVenues,
+    SimulateExecution,
+    SizingSnapshot,
+    SubmitPaperOrder,
     Subscribed,
     Trade,
     VenueMetrics,
     VenueScored,
+    VerifyExecution,
 )
 
 if TYPE_CHECKING:
@@ -170,7 +187,43 @@ PORTFOLIO_POSITIONS: Final = Topic(
 PORTFOLIO_RISK: Final = Topic(
     "portfolio.risk.v1", (RiskBudget,), Key.PORTFOLIO, ("portfolio",), compacted=True
 )
+EXECUTION_COMMANDS: Final = Topic(
+    "execution.commands.v1",
+    (PlanAndExecute, SimulateExecution, SubmitPaperOrder, CancelExecution, VerifyExecution),
+    Key.SYMBOL,
+    ("gateway", "cli", "execution"),
+    retention_ms=7 * DAY_MS,
+)
+EXECUTION_PLANS: Final = Topic(
+    "execution.plans.v1",
+    (
+        ExecutionPlanned,
+        ExecutionSimulated,
+        ExecutionCanceled,
+        PaperOrderPlaced,
+        ExecutionVerified,
+        CommandRejected,
+    ),
+    Key.SYMBOL,
+    ("execution",),
+)
+EXECUTION_ORDERS: Final = Topic(
+    "execution.orders.v1",
+    (OrderSubmitted, OrderAccepted, OrderRejected, OrderCanceled),
+    Key.SYMBOL,
+    ("execution",),
+)
 EXECUTION_FILLS: Final = Topic("execution.fills.v1", (OrderFilled,), Key.SYMBOL, ("execution",))
+EXECUTION_RECORDS: Final = Topic(  # partitioned by the execution's id, so a key stays in one partition
+    "execution.records.v1", (ExecutionRecord,), Key.EXECUTION, ("execution",), compacted=True
+)
+EXECUTION_SIZINGS: Final = Topic(
+    "execution.sizings.v1", (SizingSnapshot,), Key.SYMBOL, ("execution",), compacted=True
+)
+EXECUTION_AUDIT: Final = Topic("execution.audit.v1", (AuditEntry,), Key.EXECUTION, ("execution",))
+EXECUTION_STATE: Final = Topic(  # its messages are the service's own
+    "execution.state.v1", (), Key.SYMBOL, ("execution",), compacted=True
+)
 GATEWAY_IDEMPOTENCY: Final = Topic(
     "gateway.idempotency.v1",
     (IdempotentReply,),
@@ -204,7 +257,14 @@ TOPICS: Final[Mapping[str, Topic]] = {
         PORTFOLIO_ALLOCATIONS,
         PORTFOLIO_POSITIONS,
         PORTFOLIO_RISK,
+        EXECUTION_COMMANDS,
+        EXECUTION_PLANS,
+        EXECUTION_ORDERS,
         EXECUTION_FILLS,
+        EXECUTION_RECORDS,
+        EXECUTION_SIZINGS,
+        EXECUTION_AUDIT,
+        EXECUTION_STATE,
         GATEWAY_IDEMPOTENCY,
         DEAD_LETTERS,
     )

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from libs.common.log import correlated
-from libs.common.topics import DEAD_LETTERS, GATEWAY_IDEMPOTENCY, ROUTER_STATE, TOPICS
+from libs.common.topics import DEAD_LETTERS, EXECUTION_STATE, GATEWAY_IDEMPOTENCY, ROUTER_STATE, TOPICS
 from services.gateway import contract, docs, portfolio_api, router_api
 from services.gateway.answers import (
     DEFAULT_DEPTH,
@@ -32,6 +32,7 @@ from services.gateway.bodies import (
 from services.gateway.books import book_id
 from services.gateway.commands import Command
 from services.gateway.edge import FAILURE_TOLD
+from services.gateway.execution_api import router as execution_router
 from services.gateway.problems import (
     INTERNAL,
     MEDIA_TYPE,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 STREAMED: Final = {
     name: topic
     for name, topic in TOPICS.items()
-    if topic not in (GATEWAY_IDEMPOTENCY, ROUTER_STATE, DEAD_LETTERS)
+    if topic not in (GATEWAY_IDEMPOTENCY, ROUTER_STATE, EXECUTION_STATE, DEAD_LETTERS)
 }
 MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
 VERSION: Final = "1"
@@ -78,7 +79,13 @@ def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextM
         lifespan=lifespan,
     )
     app.state.parts = parts
-    for routes in (router, venues_router, router_api.router, portfolio_api.router):  # one router per service
+    for routes in (
+        router,
+        venues_router,
+        router_api.router,
+        portfolio_api.router,
+        execution_router,
+    ):  # one router per service
         app.include_router(routes)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -16,6 +16,14 @@ from services.gateway.answers import (
 )
 from services.gateway.as_of import NOT_KNOWN_THEN, BookAsOf, PastDocument
 from services.gateway.bodies import Body, ScoreBody, SubscriptionBody
+from services.gateway.execution_answers import (
+    AuditAnswer,
+    ExecutionAnswer,
+    PaperOrderAnswer,
+    SimulationAnswer,
+    SizingAnswer,
+)
+from services.gateway.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
 from services.gateway.portfolio_answers import PortfolioAnswer, PositionAnswer, RiskAnswer
 from services.gateway.portfolio_body import OptimizeBody
 from services.gateway.problems import (
@@ -41,6 +49,7 @@ from services.gateway.venues_answers import ScoreAnswer, VenueEntry
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+BODIES: Final = (SubscriptionBody, ScoreBody, SimulateBody, ExecuteBody, PaperOrderBody, OptimizeBody)
 JSON: Final = "application/json"
 REF: Final = "#/components/schemas/{name}"
 DESCRIPTION: Final = """\
@@ -170,11 +179,16 @@ def components() -> dict[str, Any]:
         PastDocument,
         VenueEntry,
         ScoreAnswer,
+        ExecutionAnswer,
+        SimulationAnswer,
+        SizingAnswer,
+        PaperOrderAnswer,
+        AuditAnswer,
         PortfolioAnswer,
         PositionAnswer,
         RiskAnswer,
     )
-    found = schemas_of(answers, (SubscriptionBody, ScoreBody, OptimizeBody))
+    found = schemas_of(answers, BODIES)
     found[BookAsOf.__name__]["examples"] = [PAST_EXAMPLE]
     return found
 
