@@ -50,8 +50,12 @@ async def all_eligible(system: System) -> bool:
 async def test_the_registry_is_an_array_best_first_with_the_fields_of_the_contract(system: System) -> None:
     async def complete() -> Any:
         found = await system.get("/api/venues/registry") or []
-        ready = len(found) == 5 and all(len(each["symbols"]) == 3 and each["score"] for each in found)
-        return found if ready else None
+        books = [book for each in found for book in each["symbols"]]
+        measured = ("latencyP50Ms", "requestP50Ms", "spreadBps", "referenceCostBps")
+        ready = all(each["state"] == "LIVE" for each in found) and all(
+            book[name] is not None for book in books for name in measured
+        )
+        return found if len(books) == 15 and ready else None
 
     registry = await until("five venues with three symbols each", complete)
     assert {each["venue"] for each in registry} == VENUES
