@@ -20,6 +20,7 @@ from libs.cli.book import show_book
 from libs.cli.checks import failed, line_of
 from libs.cli.errors import FAILED, USAGE, CommandError
 from libs.cli.names import book_named, key_named, topic_named
+from libs.cli.router import plot, router_state, table_of
 from libs.cli.settings import CliSettings
 from libs.cli.starts import parse_start
 from libs.cli.tail import now_ms, tail
@@ -125,6 +126,20 @@ def record_command(
         arguments.append("--force")
     # Feeds belong to l2, which libs may not import: the recorder takes this process over, exit code too.
     os.execv(sys.executable, [sys.executable, "-m", RECORDER, *arguments])  # noqa: S606 -- no shell, own interpreter
+
+
+@app.command("router")
+def router_command(
+    *,
+    scope: Annotated[str, typer.Option(help="Whose router.")] = "default",
+    png: Annotated[Path | None, typer.Option("--plot", help="Draw it over time into this PNG.")] = None,
+) -> None:
+    """Show a scope's policies: posterior means and intervals, choice shares, regret proxy."""
+    snapshot, history = _run(router_state(_settings(), scope))
+    _console().print(table_of(snapshot, history))
+    if png is not None:
+        plot(history, scope, png)
+        _console().print(f"drawn: {png}")
 
 
 @app.command("doctor")
