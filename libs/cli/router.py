@@ -187,7 +187,8 @@ def plot(history: History, scope: str, path: Path) -> None:
         shares.plot(times, rolling, color=colour)
     reach = 1.5 * max(max(map(abs, choice.means.values())) for choice in history.chosen) or 1e-4
     means.set_ylim(-BPS * reach, BPS * reach)  # the first intervals are as wide as the prior, and go beyond
-    regret.xaxis.set_major_formatter(dates.ConciseDateFormatter(regret.xaxis.get_major_locator()))
+    formatter = dates.ConciseDateFormatter(regret.xaxis.get_major_locator())  # type: ignore[no-untyped-call]  # untyped there
+    regret.xaxis.set_major_formatter(formatter)
     means.set_title(f"router, scope {scope}: {len(times)} choices, {len(history.rewarded)} rewards")
     means.set_ylabel("posterior mean at the context, bps\n(bars: 90 % interval of the chosen)")
     means.legend(loc="upper left", ncols=3, fontsize="small")
