@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tests.bench import (
     bandit_regret,
     bandit_speed,
+    bandit_wheel,
     end_to_end,
     gateway_get,
     hot_path,
@@ -36,6 +37,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "venues": venues.run,
     "bandit_speed": bandit_speed.run,
     "bandit_regret": bandit_regret.run,
+    "bandit_wheel": bandit_wheel.run,
     "router_round_trip": router_round_trip.run,
 }
 
