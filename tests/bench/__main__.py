@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.bench import end_to_end, gateway_get, hot_path, publisher, saturation, view_fold
+from tests.bench import end_to_end, gateway_get, hot_path, publisher, saturation, schedules, view_fold
 from tests.bench.report import Report, machine_facts
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "end_to_end": end_to_end.run,
     "gateway_get": gateway_get.run,
     "publisher": publisher.run,
+    "schedules": schedules.run,
     "view_fold": view_fold.run,
     "saturation": saturation.run,
 }
