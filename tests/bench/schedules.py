@@ -182,7 +182,10 @@ def _time_plan(report: Report) -> None:
     x = generator.lognormal(-1.6, 1.0, 500).tolist()
     fills = [CostObservation(size, 6.0 * size, 6.0 * size) for size in x]
     flat = (1.0,) * BUCKETS
-    waiting, at_once = _inputs(0, flat), _inputs(0, flat, urgency=1.0)
+    waiting, at_once = _inputs(0, flat, urgency=0.05), _inputs(0, flat, urgency=1.0)
+    children = len(plan(waiting, generator).slices)
+    if children < 2 or len(plan(at_once, generator).slices) != 1:
+        raise ValueError("the inputs no longer give one plan of many children and one of one")
 
     def plan_waiting(_chunk: int) -> None:
         for _ in range(PLANS):
@@ -195,7 +198,11 @@ def _time_plan(report: Report) -> None:
     def refit(_chunk: int) -> None:
         fit(fills)
 
-    contenders = {"plan, one child": plan_at_once, "plan, children": plan_waiting, "fit of 500 fills": refit}
+    contenders = {
+        "plan, one child": plan_at_once,
+        f"plan, {children} children": plan_waiting,
+        "fit of 500 fills": refit,
+    }
     with on_cores(1):
         taken = in_turn(contenders, range(CHUNKS))
     for name in contenders:
