@@ -142,7 +142,7 @@ def plan(inputs: PlanInputs, generator: Generator) -> Plan:
         venue=inputs.venue,
         horizon_s=chosen.horizon_s,
         interval_s=chosen.horizon_s / chosen.children,
-        slices=_slices(inputs, chosen, least, generator),
+        slices=slices_of(inputs, chosen, least, generator),
         participation=inputs.participation if chosen.style is Style.POV else None,
         min_child=least,
         expected_bps=chosen.expected_bps or 0.0,
@@ -259,7 +259,7 @@ def _best(possible: list[Alternative], urgency: float) -> Alternative:
     return best
 
 
-def _slices(
+def slices_of(
     inputs: PlanInputs, chosen: Alternative, least: Decimal, generator: Generator
 ) -> tuple[Slice, ...]:
     """Return the children: weights jittered by 20 %, times by .3 Delta, none before now."""

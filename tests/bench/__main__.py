@@ -18,6 +18,7 @@ from tests.bench import (
     publisher,
     router_round_trip,
     saturation,
+    schedules,
     venues,
     view_fold,
 )
@@ -31,6 +32,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "end_to_end": end_to_end.run,
     "gateway_get": gateway_get.run,
     "publisher": publisher.run,
+    "schedules": schedules.run,
     "view_fold": view_fold.run,
     "portfolio": portfolio.run,
     "saturation": saturation.run,
