@@ -41,6 +41,7 @@ from libs.common.topics import (
     VENUES_SCORES,
 )
 from services.execution.handlers import handle
+from services.execution.holdings import Held
 from services.execution.market_data import MarketData
 from services.execution.paper_broker import SelfImpact
 from services.execution.saga import Asked, CostCurve, OwnOrder, Saga
@@ -66,7 +67,7 @@ def wiring(settings: ExecutionSettings, service: str = SERVICE) -> Wiring[Any]:
     return Wiring(
         service=service,
         inputs=(EXECUTION_COMMANDS, VENUES_SCORES, ROUTER_CHOICES),
-        state=replace(EXECUTION_STATE, events=(Saga, Asked, OwnOrder, SelfImpact, CostCurve)),
+        state=replace(EXECUTION_STATE, events=(Saga, Asked, OwnOrder, SelfImpact, CostCurve, Held)),
         outputs={
             ChoosePolicy: Output(ROUTER_COMMANDS, lambda command: command.scope.encode()),
             RewardPolicy: Output(ROUTER_COMMANDS, lambda command: command.scope.encode()),

@@ -15,7 +15,7 @@ from libs.common.events import (
     PaperOrder,
 )
 from libs.common.instruments import instrument_of, venue_of
-from services.execution import paper_broker
+from services.execution import holdings, paper_broker
 from services.execution.calibration import CostHistory, CostObservation, fit
 from services.execution.cost import PRIOR, impact_bps
 from services.execution.paper_broker import exact, terms_of
@@ -154,6 +154,7 @@ def _note_fill(turn: Turn, fill: OrderFilled, order: PaperOrder) -> None:
         parent=parent.fill(fill.cl_ord_id, fill.cum_qty),
         fills=(*turn.saga.fills, record_fill(fill, order)),
     )
+    holdings.note(turn.state, fill)
     turn.audit("fill", fill=fill)
     turn.say(fill)
 

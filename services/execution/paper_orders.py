@@ -25,7 +25,7 @@ from libs.common.events import (
 )
 from libs.common.handling import WakeAt
 from libs.common.instruments import venue_of
-from services.execution import paper_broker
+from services.execution import holdings, paper_broker
 from services.execution.market_data import Unusable, instruments_of
 from services.execution.paper_broker import exact, minimum_fault, terms_of
 from services.execution.record import record_fill
@@ -165,6 +165,8 @@ def _worked(state: State[Any], kept: OwnOrder, top: BookTop, now: int, *, arrivi
     worked = work(order, top, impact, terms, now)
     if worked.fills:
         state.put(key, worked.impact)
+    for fill in worked.fills:
+        holdings.note(state, fill)
     if worked.order != order:
         fills = (*kept.fills, *(record_fill(fill, order) for fill in worked.fills))
         _keep(state, OwnOrder(order=worked.order, fills=fills))

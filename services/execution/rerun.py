@@ -46,10 +46,10 @@ def rerun(entries: Iterable[AuditEntry]) -> Rerun:
         if again is None:
             continue
         decisions += 1
-        payload: Mapping[str, Any] = json.loads(entry.payload)
         try:
+            payload: Mapping[str, Any] = json.loads(entry.payload)
             found = jsonable(again(payload["inputs"], entry.execution_id))
-        except (ValueError, KeyError, msgspec.ValidationError) as error:
+        except (ValueError, KeyError, TypeError, ArithmeticError, msgspec.ValidationError) as error:
             differences.append(f"entry {entry.seq} ({entry.kind}) cannot be made again: {error}")
             continue
         if canonical({"output": found}) != canonical({"output": payload.get("output")}):

@@ -19,7 +19,7 @@ from libs.common.events import (
     ScoreVenues,
 )
 from libs.common.instruments import instrument_of, venue_of
-from services.execution import audit, children, ending, working
+from services.execution import audit, children, ending, holdings, working
 from services.execution.market_data import BOOK, NS_PER_MS, NS_PER_S, Unusable, instruments_of
 from services.execution.paper_broker import exact, minimum_fault
 from services.execution.parent_order import parent_of
@@ -112,7 +112,11 @@ def on_chosen(turn: Turn, chosen: PolicyChosen) -> None:
     turn.audit("signal", **audit.decision(seen, signal, book=_seen(top)))
     turn.update(signal=PolicySignal(signal.value, signal.reason))
     inputs = _sizing_inputs(turn, chosen, signal.value, top)
-    sizing = size(inputs)
+    try:
+        sizing = size(inputs)
+    except ValueError as error:  # the router's widths are no widths
+        ending.end(turn, Trigger.REFUSED, f"no size: {error}")
+        return
     snapshot = sizing_snapshot(turn.saga.execution_id, symbol, inputs, sizing, turn.now)
     turn.update(sizing=snapshot)
     turn.audit("sizing", **audit.decision(inputs, sizing, book=_seen(top)))
@@ -245,7 +249,6 @@ def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop
     assert top.features is not None  # noqa: S101 -- of a usable book
     instrument = instrument_of(top.venue, symbol)
     position = market.positions.items.get(symbol.encode())
-    held = Decimal(0) if position is None else position.quantity
     return SizingInputs(
         signal=signal,
         uncertainty_width=chosen.width,
@@ -262,7 +265,7 @@ def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop
         cash=Decimal(0) if budget is None else market.cash(budget),
         price=exact(top.features.mid),
         taker_bps=venue_of(top.venue).taker_bps,
-        held=held + working.in_flight(turn.state, symbol),
+        held=holdings.held(turn.state, symbol, position) + holdings.in_flight(turn.state, symbol),
         lot=instrument.lot,
         min_qty=instrument.min_qty,
         min_notional=instrument.min_notional,

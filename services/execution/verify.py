@@ -61,7 +61,10 @@ def report(execution_id: str, entries: Sequence[AuditEntry]) -> tuple[list[str],
 
 
 def _gist(entry: AuditEntry) -> str:
-    payload = json.loads(entry.payload)
+    try:
+        payload = json.loads(entry.payload)
+    except ValueError:
+        return "(no JSON)"
     return json.dumps(payload.get("output", payload))[:100]
 
 

@@ -7,7 +7,7 @@ tried again until the patience ends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from libs.common.events import OrderRejected
 from libs.common.instruments import instrument_of
@@ -17,13 +17,12 @@ from services.execution.ending import end
 from services.execution.market_data import NS_PER_S, Unusable
 from services.execution.paper_broker import exact, minimum_fault
 from services.execution.record import ZERO
-from services.execution.saga import Saga, Step, Trigger
+from services.execution.saga import Step, Trigger
 from services.execution.slicing import Slice, pov_child, reschedule
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from libs.common.handling import State
     from services.execution.parent_order import Parent
     from services.execution.planner import Plan
     from services.execution.turn import Turn
@@ -76,16 +75,6 @@ def on_arrival(turn: Turn, cl_ord_id: str) -> None:
     else:
         fill(turn, order, top)
     _after_child(turn)
-
-
-def in_flight(state: State[Any], symbol: str) -> Decimal:
-    """Return what this partition's executions of a symbol still mean to hold more, base units, signed."""
-    found = ZERO
-    for saga in state.values():
-        if isinstance(saga, Saga) and saga.symbol == symbol and not saga.ended and saga.sizing is not None:
-            quantity = saga.sizing.qty if saga.parent is None else saga.parent.quantity - saga.parent.filled
-            found += quantity if saga.sizing.side == "buy" else -quantity
-    return found
 
 
 def _after_child(turn: Turn) -> None:

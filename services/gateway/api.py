@@ -86,13 +86,8 @@ def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextM
         lifespan=lifespan,
     )
     app.state.parts = parts
-    for routes in (
-        router,
-        venues_router,
-        router_api.router,
-        portfolio_api.router,
-        execution_router,
-    ):  # one router per service
+    one_per_service = (router, venues_router, router_api.router, portfolio_api.router, execution_router)
+    for routes in one_per_service:
         app.include_router(routes)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -358,18 +358,16 @@ def paper_order_answer(placed: PaperOrderPlaced) -> PaperOrderAnswer:
 
 
 def audit_entry_answer(entry: AuditEntry) -> AuditEntryAnswer:
-    """Return a link as callers read it.
-
-    Raises
-    ------
-    msgspec.DecodeError
-        If its payload is no JSON object: then its hash is wrong too.
-    """
+    """Return a link as callers read it; a payload that is no JSON object, so was altered, comes as text."""
+    try:
+        payload = msgspec.json.decode(entry.payload, type=dict[str, Any])
+    except msgspec.DecodeError:
+        payload = {"altered": entry.payload}
     return AuditEntryAnswer(
         seq=entry.seq,
         ts=entry.ts // NS_PER_MS,
         kind=entry.kind,
-        payload=msgspec.json.decode(entry.payload, type=dict[str, Any]),
+        payload=payload,
         prev_hash=entry.prev_hash,
         hash=entry.hash,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from libs.common.audit_chain import broken_links
@@ -364,8 +363,8 @@ async def _verify(
     request: Request, execution_id: str, record: ExecutionRecord | None, entries: Sequence[AuditEntry]
 ) -> ExecutionVerified:
     questions = parts_of(request).questions
-    named = msgspec.json.decode(entries[0].payload).get("symbol")
-    symbol = record.symbol if record is not None else str(named)
+    # Any execution service can make the decisions again: the symbol only chooses which.
+    symbol = execution_id if record is None else record.symbol
     command_id = questions.new_id(f"GET {request.url.path}", None)
     wish = VerifyExecution(
         command_id=str(command_id), symbol=symbol, execution_id=execution_id, entries=tuple(entries)

@@ -38,6 +38,7 @@ from services.execution.app import wiring
 from services.execution.saga import STATUS, TRANSITIONS, Step, saga_key
 from services.execution.settings import ExecutionSettings
 from services.execution.turn import step_id
+from tests.execution_market import a_position
 from tests.execution_world import ExecutionWorld, S, an_id, assert_books_balance
 
 
@@ -347,6 +348,26 @@ def test_executions_on_their_way_count_as_held_for_the_next_size() -> None:
     assert sizings[first].qty > 0
     assert sizings[second].held == sizings[first].qty
     assert world.records[second].status is ExecutionStatus.SKIPPED, "the first takes it to the target"
+
+
+def test_what_was_just_bought_counts_as_held_before_the_portfolio_has_seen_it() -> None:
+    world = a_world()
+    first = world.execute("first")
+    world.finish()
+    second = world.execute("second")
+    world.answer()
+    assert world.records[second].status is ExecutionStatus.SKIPPED
+    sizings = {s.execution_id: s for s in world.all(SizingSnapshot)}
+    assert sizings[second].held == world.records[first].filled
+
+
+def test_the_portfolio_counts_where_it_has_seen_more_fills() -> None:
+    world = a_world()
+    position = a_position(Decimal("2.5"), fills=3)
+    world.fold(world.market.positions, b"BTC-USDT", position)
+    world.execute()
+    world.answer()
+    assert world.all(SizingSnapshot)[0].held == Decimal("2.5")
 
 
 def test_every_final_step_is_one_that_nothing_leaves_and_every_step_has_a_status() -> None:
