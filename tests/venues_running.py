@@ -83,6 +83,7 @@ class Market:
         self.answers: defaultdict[str, list[Record]] = defaultdict(list)
         self.metrics: View[VenueMetrics] = View(VENUES_METRICS)
         self.gaps = 0  # of every venue
+        self.lag_ms: float | None = 5.0  # of every top; None: only healths are told
         self.asked = 0
         self.seq = 0
 
@@ -126,11 +127,14 @@ class Market:
             self.seq += 1
             now = time.time_ns()
             for venue, half_spread in VENUES.items():
-                top = a_top(venue, half_spread=half_spread + self.seq % 5 / 10, now=now, seq=self.seq)
-                await self._publisher.send(L2_BOOK_TOPS, book_key(venue, top.symbol), top, now)
+                key = book_key(venue, "BTC-USDT")
+                if self.lag_ms is not None:
+                    moved = half_spread + self.seq % 5 / 10
+                    top = a_top(venue, half_spread=moved, now=now, seq=self.seq, lag_ms=self.lag_ms)
+                    await self._publisher.send(L2_BOOK_TOPS, key, top, now)
                 if self.seq % 10 == 1:
                     health = a_health(venue, now=now, since_ts=now - 60_000_000_000, gaps=self.gaps)
-                    await self._publisher.send(L2_BOOK_HEALTH, book_key(venue, top.symbol), health, now)
+                    await self._publisher.send(L2_BOOK_HEALTH, key, health, now)
             await asyncio.sleep(0.1)
 
     async def _hear(self) -> None:

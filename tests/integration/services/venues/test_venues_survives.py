@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -152,6 +153,32 @@ async def _ask_for_ever(market: Market, asked: list[str], symbols: Sequence[str]
         symbol = symbols[len(asked) % len(symbols)]
         asked.append(await market.ask(len(asked) + 1, symbol))
         await asyncio.sleep(0.04)
+
+
+async def test_the_windows_of_lags_come_back_after_a_kill(fresh_kafka: str, tmp_path: Path) -> None:
+    market = Market(fresh_kafka)
+    process = Process(fresh_kafka, tmp_path)
+    metrics = market.metrics.items
+    try:
+        async with market.open():
+            await until(
+                "the lag is measured",
+                lambda: BINANCE in metrics and metrics[BINANCE].clock_offset_ms == 5.0,
+                process,
+            )
+            market.lag_ms = 9.0
+            await until("greater lags too", lambda: metrics[BINANCE].latency_p99_ms == 4.0, process)
+            seq = market.seq
+            await until("all the first are committed", lambda: market.seq > seq + 20, process)
+            market.lag_ms = None
+            process.kill_and_restart()
+            killed = time.time_ns()
+            await until("it is back", lambda: metrics[BINANCE].ts > killed, process)
+            assert metrics[BINANCE].clock_offset_ms == 5.0
+            assert metrics[BINANCE].latency_p99_ms == 4.0
+    finally:
+        process.process.kill()
+        process.process.wait()
 
 
 async def test_metrics_are_published_about_once_a_second_and_book(fresh_kafka: str, tmp_path: Path) -> None:
