@@ -1,8 +1,8 @@
 """The wheel bandit of Riquelme, Tucker & Snoek 2018: five arms, a rare reward of 50 beyond the radius delta.
 
 Contexts are uniform on the unit disc; arm 1 earns 1.2, the others 1.0, and beyond delta the quadrant's arm
-earns 50; noise 0.01. Nothing of this is linear in the context: the wheel is the limit of every linear bandit, and
-the shipped one forgets besides. Regret is in percent of uniform play over 80,000 rounds, one seed.
+earns 50; noise 0.01. Nothing of this is linear in the context: the wheel is the limit of every linear bandit,
+and the shipped one forgets besides. Regret is in percent of uniform play over 80,000 rounds, one seed.
 """
 
 from __future__ import annotations
