@@ -7,7 +7,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.bench import end_to_end, gateway_get, hot_path, portfolio, publisher, saturation, venues, view_fold
+from tests.bench import (
+    end_to_end,
+    executions,
+    gateway_get,
+    hot_path,
+    portfolio,
+    publisher,
+    saturation,
+    venues,
+    view_fold,
+)
 from tests.bench.report import Report, machine_facts
 
 if TYPE_CHECKING:
@@ -22,6 +32,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "portfolio": portfolio.run,
     "saturation": saturation.run,
     "venues": venues.run,
+    "executions": executions.run,
 }
 
 
