@@ -142,7 +142,7 @@ def plan(inputs: PlanInputs, generator: Generator) -> Plan:
         venue=inputs.venue,
         horizon_s=chosen.horizon_s,
         interval_s=chosen.horizon_s / chosen.children,
-        slices=_slices(inputs, chosen, least, generator),
+        slices=slices_of(inputs, chosen, least, generator),
         participation=inputs.participation if chosen.style is Style.POV else None,
         min_child=least,
         expected_bps=chosen.expected_bps or 0.0,
@@ -213,21 +213,21 @@ def _alternatives(inputs: PlanInputs, least: Decimal) -> tuple[Alternative, ...]
 
 
 def _pov(inputs: PlanInputs, most: int) -> Alternative:
-    rate = inputs.volume.rate
-    if not rate:
+    pace = inputs.participation * (inputs.volume.rate or 0.0)  # base units per second
+    T = float(inputs.quantity) / pace if pace > 0 else math.inf
+    if math.isinf(T):
         return Alternative(
             style=Style.POV,
             horizon_s=0.0,
             children=0,
             why_not="the volume of the last hour is unknown or nil",
         )
-    T = float(inputs.quantity) / (inputs.participation * rate)
     return _waiting(inputs, Style.POV, T, most, 0.0)
 
 
 def _waiting(inputs: PlanInputs, style: Style, T: float, most: int, cv: float) -> Alternative:
     """Judge N children over T seconds, with ``E = spread / 2 + k (Q / (N D))^alpha phi(cv)``."""
-    N = min(int(T / INTERVAL_S), most)
+    N = min(int(min(T, inputs.deadline_s) / INTERVAL_S), most)
     why_not = ""
     if inputs.deadline_s < T:
         why_not = f"{T:.0f} s is past the deadline of {inputs.deadline_s:.0f} s"
@@ -259,7 +259,7 @@ def _best(possible: list[Alternative], urgency: float) -> Alternative:
     return best
 
 
-def _slices(
+def slices_of(
     inputs: PlanInputs, chosen: Alternative, least: Decimal, generator: Generator
 ) -> tuple[Slice, ...]:
     """Return the children: weights jittered by 20 %, times by .3 Delta, none before now."""

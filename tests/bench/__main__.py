@@ -15,6 +15,7 @@ from tests.bench import (
     portfolio,
     publisher,
     saturation,
+    schedules,
     venues,
     view_fold,
 )
@@ -28,6 +29,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "end_to_end": end_to_end.run,
     "gateway_get": gateway_get.run,
     "publisher": publisher.run,
+    "schedules": schedules.run,
     "view_fold": view_fold.run,
     "portfolio": portfolio.run,
     "saturation": saturation.run,
