@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.bench import (
+from tests.bench import (
     bandit_regret,
     bandit_speed,
     bandit_wheel,
     end_to_end,
+    executions,
+)
     gateway_get,
     hot_path,
     portfolio,
@@ -41,6 +44,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "bandit_regret": bandit_regret.run,
     "bandit_wheel": bandit_wheel.run,
     "router_round_trip": router_round_trip.run,
+    "executions": executions.run,
 }
 
 

@@ -81,6 +81,25 @@ async def test_executions_end_exactly_once_and_the_books_balance_under_sigkill(
     await _assert_exactly_once(settings, names)
 
 
+async def test_two_hundred_executions_at_once_all_finish(fresh_kafka: str, tmp_path: Path) -> None:
+    settings = settings_of(fresh_kafka)
+    service = ExecutionProcess(
+        fresh_kafka, tmp_path / "execution.log", EXECUTION_HORIZON_S="1", EXECUTION_STEP_TIMEOUT_S="60"
+    )
+    names = [str(uuid5(NAMESPACE_URL, f"crowd {n}")) for n in range(200)]
+    async with Peers(settings, "p_sma").running() as publisher:
+        service.start()
+        try:
+            for n, name in enumerate(names):
+                symbol = SYMBOLS[n % len(SYMBOLS)]
+                command = PlanAndExecute(command_id=name, symbol=symbol, urgency=1.0)
+                await publisher.send(EXECUTION_COMMANDS, symbol.encode(), command, time.time_ns())
+            await eventually(lambda: _all_taught(settings, names), timeout_s=120)
+        finally:
+            service.kill()
+    await _assert_exactly_once(settings, names)
+
+
 async def _send(publisher: Any, names: list[str], chance: random.Random) -> None:
     for n, name in enumerate(names):
         symbol = SYMBOLS[n % len(SYMBOLS)]
