@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.bench import (
-from tests.bench import (
     bandit_regret,
     bandit_speed,
     bandit_wheel,
     end_to_end,
     executions,
-)
     gateway_get,
     hot_path,
     portfolio,
