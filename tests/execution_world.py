@@ -25,6 +25,7 @@ from libs.common.handling import State, Tick, WakeAt
 from services.execution.app import wiring
 from services.execution.handlers import handle
 from services.execution.market_data import BOOK, MarketData
+from services.execution.saga import saga_key
 from services.execution.settings import ExecutionSettings
 from tests.execution_market import (
     EPOCH,
@@ -132,6 +133,10 @@ class ExecutionWorld:
         command = PlanAndExecute(command_id=an_id(name), symbol="BTC-USDT", **{"urgency": 1.0} | fields)
         self.deliver(command)
         return command.command_id
+
+    def remembers(self, execution_id: str) -> bool:
+        """Tell whether the service still knows that it carried this out."""
+        return saga_key(execution_id) in self.state
 
     def answer(self) -> None:
         """Let the peers answer the oldest command."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -13,14 +13,13 @@ from services.execution.market_data import NS_PER_S, Unusable
 from services.execution.paper_broker import exact
 from services.execution.record import ZERO
 from services.execution.reward import RewardInputs, reward
-from services.execution.saga import Saga, Trigger, saga_key
 from services.execution.shortfall import ShortfallFill, ShortfallInputs, shortfall
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from libs.common.handling import State
     from services.execution.parent_order import Parent
+    from services.execution.saga import Saga, Trigger
     from services.execution.turn import Turn
 
 REWARD: Final = "RewardPolicy"
@@ -104,13 +103,6 @@ def note_counted(turn: Turn, *, counted: bool) -> None:
     """Note whether the router learnt from it."""
     if turn.saga.reward is not None:
         turn.update(reward=replace(turn.saga.reward, counted=counted))
-
-
-def forget(state: State[Any], execution_id: str) -> None:
-    """Forget an execution that ended long ago; its record and audit stay on their topics."""
-    saga = state.get(saga_key(execution_id))
-    if isinstance(saga, Saga) and saga.ended:
-        state.remove(saga_key(execution_id))
 
 
 def _shortfall_inputs(saga: Saga, parent: Parent, arrival_px: Decimal) -> ShortfallInputs:

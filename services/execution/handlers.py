@@ -23,6 +23,7 @@ from libs.common.handling import Tick, WakeAt
 from services.execution import ending, paper_orders, router, working
 from services.execution.record import record_of
 from services.execution.refusals import refused
+from services.execution.remembered import Done, done_already, forget
 from services.execution.rerun import rerun
 from services.execution.saga import Asked, OwnOrder, Saga, asked_key, order_key, saga_key
 from services.execution.simulation import simulate
@@ -60,6 +61,8 @@ def handle(state: State[Any], message: Request | Answer | Tick, now: int, market
 
 def _plan_and_execute(state: State[Any], command: PlanAndExecute, market: MarketData, now: int) -> Effects:
     known = state.get(saga_key(command.command_id))
+    if isinstance(known, Done):
+        return [done_already(command, now)]
     if not isinstance(known, Saga):
         return router.begin(state, command, market, now)
     if not known.answered:
@@ -69,6 +72,8 @@ def _plan_and_execute(state: State[Any], command: PlanAndExecute, market: Market
 
 def _submit_order(state: State[Any], command: SubmitPaperOrder, market: MarketData, now: int) -> Effects:
     known = state.get(order_key(command.command_id))
+    if isinstance(known, Done):
+        return [done_already(command, now)]
     if not isinstance(known, OwnOrder):
         return paper_orders.submit(state, command, market, now)
     if known.order.exec_type == "pending_new":
@@ -123,13 +128,13 @@ def _answer(state: State[Any], answer: Answer, market: MarketData, now: int) -> 
 
 def _tick(state: State[Any], tick: Tick, market: MarketData, now: int) -> Effects:
     kind, identifier, purpose, *names = tick.key.decode().split("/")
+    if purpose == "forget":
+        key = order_key(identifier) if kind == "order" else saga_key(identifier)
+        return [*forget(state, key, tick.key, now)]
     if kind == "order":
         return _order_tick(state, identifier, purpose, market, now)
     saga = state.get(saga_key(identifier))
     if not isinstance(saga, Saga):
-        return []
-    if purpose == "forget":
-        ending.forget(state, identifier)
         return []
     turn = Turn(state, saga, market, now)
     if purpose == "timeout":
@@ -149,7 +154,4 @@ def _order_tick(state: State[Any], identifier: str, purpose: str, market: Market
         return []
     if purpose == "arrive":
         return paper_orders.on_arrival(state, kept, market, now)
-    if purpose == "check":
-        return paper_orders.on_check(state, kept, market, now)
-    paper_orders.forget(state, kept)
-    return []
+    return paper_orders.on_check(state, kept, market, now)

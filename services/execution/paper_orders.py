@@ -150,12 +150,6 @@ def cancel(
     ]
 
 
-def forget(state: State[Any], kept: OwnOrder) -> None:
-    """Forget an order that has been no more open for long."""
-    if not kept.order.ord_status.open:
-        state.remove(order_key(kept.order.cl_ord_id))
-
-
 def _worked(state: State[Any], kept: OwnOrder, top: BookTop, now: int, *, arriving: bool) -> list[Event]:
     order = kept.order
     terms = terms_of(venue_of(order.venue), instruments_of(order.symbol)[order.venue])

@@ -64,8 +64,8 @@ def test_conservation_holds_after_any_interleaving(actions: list[tuple[str, str,
     answered = []
     for seq, (action, name, number) in enumerate(actions, start=10):
         match action:
-            case "execute":
-                world.execute(name, urgency=number)
+            case "execute" if an_id(name) not in world.records or world.remembers(an_id(name)):
+                world.execute(name, urgency=number)  # an id is kept for 30 days after its execution
             case "cancel":
                 world.deliver(
                     CancelExecution(

@@ -35,6 +35,7 @@ from libs.common.events import (
 )
 from libs.common.topics import EXECUTION_STATE
 from services.execution.app import wiring
+from services.execution.remembered import IDS_KEPT_NS, Done
 from services.execution.saga import STATUS, TRANSITIONS, Step, saga_key
 from services.execution.settings import ExecutionSettings
 from services.execution.turn import step_id
@@ -283,13 +284,20 @@ def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
     assert len(world.all(OrderSubmitted, execution_id)) == 1
 
 
-def test_an_ended_execution_is_forgotten_after_its_time() -> None:
+def test_an_ended_execution_is_forgotten_after_its_time_but_never_carried_out_twice() -> None:
     world, execution_id = a_working_world()
     world.finish()
-    world.settings  # noqa: B018 -- named for the reader: execution_remember_s is 3600
-    world.advance(3_700.0)
-    assert saga_key(execution_id) not in world.state
+    world.advance(world.settings.execution_remember_s + 100.0)
+    assert isinstance(world.state[saga_key(execution_id)], Done)
     assert all(not key.startswith(b"asked/") for key in world.state)
+    told = len(world.all(ExecutionRecord))
+    world.execute()
+    refusal = world.all(CommandRejected)[-1]
+    assert (refusal.command_id, refusal.refusal) == (execution_id, Refusal.INVALID)
+    assert "Idempotency-Key" in refusal.detail
+    assert len(world.all(ExecutionRecord)) == told
+    world.advance(IDS_KEPT_NS / 1e9)
+    assert saga_key(execution_id) not in world.state
 
 
 @pytest.mark.parametrize(
