@@ -13,6 +13,7 @@ GATEWAY_PORT ?= 5000
 KAFKA_PORT ?= 19092
 SIMULATOR_PORT ?= 5100
 RUN_DIR ?= .run
+AUTOPILOT ?= 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check bench chaos lock clean
@@ -37,11 +38,12 @@ run: export SIMULATOR_PORT := $(SIMULATOR_PORT)
 run: export RUN_DIR := $(RUN_DIR)
 run: export KAFKA_BOOTSTRAP_SERVERS := 127.0.0.1:$(KAFKA_PORT)
 run: export SIMULATOR_URL := http://127.0.0.1:$(SIMULATOR_PORT)
+run: export AUTOPILOT := $(AUTOPILOT)
 run: export SIMULATED := $(if $(filter live,$(FEED)),false,true)
 run: export LOG_FORMAT := console
 run: export PYTHONUNBUFFERED := 1
 run: export TETHERED := $(PY) broker/tether.py SIGTERM - $(PY)
-run: setup $(JARS) ## the whole system until Ctrl-C; FEED=replay:PATH[,PATH2] or FEED=live for other input
+run: setup $(JARS) ## the whole system until Ctrl-C; FEED=replay:PATH[,PATH2] or FEED=live for other input; AUTOPILOT=1 trades on paper
 	@mkdir -p '$(RUN_DIR)'
 	@$(PY) -m libs.cli.preflight GATEWAY_PORT=$(GATEWAY_PORT) KAFKA_PORT=$(KAFKA_PORT) $(if $(filter live,$(FEED)),,SIMULATOR_PORT=$(SIMULATOR_PORT))
 	@$(if $(L2_BOOKS),,$(if $(filter replay:%,$(FEED)),books=$$($(PY) -m simulator --list-books) && export L2_BOOKS="$$books" &&)) \

@@ -8,7 +8,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 -- typer resolves annotations at run time
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 
 import typer
 from aiokafka.errors import KafkaError
@@ -16,15 +16,19 @@ from pydantic import ValidationError
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from libs.cli import router as router_view
 from libs.cli.book import show_book
 from libs.cli.checks import failed, line_of
 from libs.cli.errors import FAILED, USAGE, CommandError
-from libs.cli.names import book_named, key_named, topic_named
-from libs.cli.router import plot, router_state, table_of
+from libs.cli.executions import show_executions
+from libs.cli.frontier import frontier, plot
+from libs.cli.names import book_named, key_named, symbol_named, topic_named
+from libs.cli.portfolio import show_portfolio
 from libs.cli.settings import CliSettings
 from libs.cli.starts import parse_start
 from libs.cli.tail import now_ms, tail
 from libs.cli.topics import find_topics, table
+from libs.cli.venues import show_venues
 from libs.common.kafka import KafkaAwayError, TopicCreationError, TopicMismatchError, create_topics
 from libs.common.topics import TOPICS
 
@@ -36,6 +40,7 @@ Result = TypeVar("Result")
 INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
 PIPE_WIDTH: Final = 160  # of tables, where no terminal says
 RECORDER: Final = "services.l2.record"
+VERIFIER: Final = "services.execution.verify"
 
 app = typer.Typer(
     help="Verified order books on Kafka, seen from a terminal.",
@@ -103,6 +108,46 @@ def book_command(
     _run(show_book(_settings(), book_id, depth, console, once=once or not console.is_terminal))
 
 
+@app.command("venues")
+def venues_command(
+    *,
+    symbol: Annotated[str | None, typer.Argument(help="Only this one, like BTC-USDT or BTCUSDT.")] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the table once; so it is without a terminal.")
+    ] = False,
+) -> None:
+    """Show what is measured of each venue, live: cost, spread, depth, latency, reliability, rate limit."""
+    console = _console()
+    only = symbol_named(symbol) if symbol is not None else None
+    _run(show_venues(_settings(), only, console, once=once or not console.is_terminal))
+
+
+@app.command("executions")
+def executions_command(
+    *,
+    symbol: Annotated[str | None, typer.Argument(help="Only this one, like BTC-USDT or BTCUSDT.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many, the newest.")] = 20,
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the table once; so it is without a terminal.")
+    ] = False,
+) -> None:
+    """Follow the newest executions live, with a progress bar each."""
+    console = _console()
+    only = symbol_named(symbol) if symbol is not None else None
+    _run(show_executions(_settings(), only, limit, console, once=once or not console.is_terminal))
+
+
+@app.command("verify")
+def verify_command(
+    *, execution_id: Annotated[str, typer.Argument(help="As plan-and-execute answered it.")]
+) -> None:
+    """Recompute an execution's audit chain, and make its decisions again from their logged inputs."""
+    if importlib.util.find_spec(VERIFIER) is None:
+        raise CommandError(f"the verifier is not installed ({VERIFIER}): run `make setup`")
+    # Decisions belong to execution, which libs may not import: the verifier takes this process over.
+    os.execv(sys.executable, [sys.executable, "-m", VERIFIER, execution_id])  # noqa: S606 -- no shell, own interpreter
+
+
 @app.command("record")
 def record_command(
     *,
@@ -128,6 +173,31 @@ def record_command(
     os.execv(sys.executable, [sys.executable, "-m", RECORDER, *arguments])  # noqa: S606 -- no shell, own interpreter
 
 
+@app.command("portfolio")
+def portfolio_command() -> None:
+    """Show positions, and what they use of the CVaR budget."""
+    _run(show_portfolio(_settings(), _console()))
+
+
+@app.command("frontier")
+def frontier_command(
+    *,
+    picture: Annotated[Path, typer.Option("--plot", help="The picture, a PNG.")],
+    symbols: Annotated[str, typer.Option(help="Separated by commas.")] = "BTC-USDT,ETH-USDT,SOL-USDT",
+    cvar_budget: Annotated[float, typer.Option(min=0, help="Fraction per day.")] = 0.05,
+    max_vol: Annotated[float, typer.Option(min=0.0002, help="Last ceiling, fraction per day.")] = 0.05,
+    own_cvar: Annotated[
+        bool, typer.Option("--own-cvar", help="Budget the portfolio's own CVaR, not the sum of CVaRs.")
+    ] = False,
+) -> None:
+    """Draw the efficient frontier and its weights, by asking the portfolio over a range of ceilings."""
+    named = [symbol_named(text) for text in symbols.split(",")]
+    mode: Literal["sum_cvar", "portfolio_cvar"] = "portfolio_cvar" if own_cvar else "sum_cvar"
+    answers = _run(frontier(_settings(), named, cvar_budget, max_vol, mode))
+    plot(answers, picture)
+    _console().print(f"{picture}: {len(answers)} portfolios from {answers[-1].observations} days")
+
+
 @app.command("router")
 def router_command(
     *,
@@ -135,10 +205,10 @@ def router_command(
     png: Annotated[Path | None, typer.Option("--plot", help="Draw it over time into this PNG.")] = None,
 ) -> None:
     """Show a scope's policies: posterior means and intervals, choice shares, regret proxy."""
-    snapshot, history = _run(router_state(_settings(), scope))
-    _console().print(table_of(snapshot, history))
+    snapshot, history = _run(router_view.router_state(_settings(), scope))
+    _console().print(router_view.table_of(snapshot, history))
     if png is not None:
-        plot(history, scope, png)
+        router_view.plot(history, scope, png)
         _console().print(f"drawn: {png}")
 
 

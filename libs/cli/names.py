@@ -67,6 +67,20 @@ def book_named(venue: str, symbol: str) -> BookId:
         raise UsageError(str(error)) from error
 
 
+def symbol_named(text: str) -> str:
+    """Return a symbol in any of its spellings.
+
+    Raises
+    ------
+    UsageError
+        If the text is no symbol.
+    """
+    try:
+        return canonical_symbol(text)
+    except UnknownSymbolError as error:
+        raise UsageError(str(error)) from error
+
+
 def key_named(topic: Topic, text: str) -> bytes:
     """Return a message key from ``venue:symbol``; keys of topics that hold no books are taken as they are.
 

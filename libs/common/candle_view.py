@@ -52,5 +52,6 @@ class CandleView(View[Candle]):
         """
         place = (book_key(venue, symbol), interval)
         opens, series = self._opens.get(place, []), self._series.get(place, {})
-        found = (series[ts] for ts in opens[bisect_left(opens, since_ts) :])
-        return [candle for candle in found if candle.closed or not closed]
+        # A handler in a thread may read while the oldest candle is dropped: then it is not found here.
+        found = (series.get(ts) for ts in opens[bisect_left(opens, since_ts) :])
+        return [candle for candle in found if candle is not None and (candle.closed or not closed)]

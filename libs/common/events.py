@@ -13,7 +13,7 @@ dictionary of the whole system.
 
 from __future__ import annotations
 
-from decimal import Decimal  # noqa: TC003 -- msgspec resolves annotations at run time
+from decimal import Decimal
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
@@ -172,6 +172,9 @@ class BookHealth(Event, frozen=True, kw_only=True, gc=False):
     checksums_matched: int = 0  # messages whose checksum was the venue's
     quotes_matched: int = 0  # best quotes of the venue that equalled the book at the same venue id
     lag_ns: int = 0  # received minus venue time of the last message, clocks uncorrected
+    rate_remaining: float | None = None  # share of what l2 allows itself of the venue's REST limit, in [0, 1]
+    requests: int = 0  # REST requests to the venue that this process had answered
+    request_ns: int | None = None  # how long the last of them took, there and back
 
 
 class Trade(Event, frozen=True, kw_only=True, gc=False):
@@ -240,6 +243,7 @@ class VenueCandidate(msgspec.Struct, frozen=True, kw_only=True):
     mid: float | None = None  # quote units
     epoch: int | None = None
     seq: int | None = None
+    basis_bps: float | None = None  # gap of the mid to the median of the usable books; reported, not scored
 
 
 class VenueShare(msgspec.Struct, frozen=True, kw_only=True):
@@ -290,6 +294,10 @@ class VenueMetrics(Event, frozen=True, kw_only=True):
     rate_remaining: float  # share of the venue's rate limit left, in [0, 1]
     slippage_bps: float | None = None  # own fills against their expectation, decayed mean
     fills: int = 0
+    volatility: float | None = None  # of the mid, fraction per day; None below 5 one-minute returns
+    reference_cost_bps: float | None = None  # all-in, mean of buy and sell of `reference_notional`
+    reference_notional: float = 0.0  # quote units
+    reasons: tuple[str, ...] = ()  # why there is no reference cost, in words
     epoch: int
     seq: int
     ts: int
@@ -499,10 +507,55 @@ class OptimizePortfolio(Command, frozen=True, kw_only=True):
     confidence: float = 0.95
 
 
+class PortfolioOptimized(Event, frozen=True, kw_only=True):
+    """The answer to OptimizePortfolio, with all that is needed to compute its utility again.
+
+    The utility is ``mean'w - risk_aversion / 2 w'covariance w``. Limits are named as their fields:
+    ``cvar_budget``, ``vol_target``, and ``invested`` for the whole of the capital.
+    """
+
+    command_id: str
+    book: str
+    mode: Literal["sum_cvar", "portfolio_cvar"]
+    status: Literal["optimal", "all_cash", "tolerance_not_met", "insufficient_history"]
+    reason: str  # in words, why this status
+    symbols: tuple[str, ...]  # as asked for
+    dropped: tuple[str, ...] = ()  # weight 0 because too young, so that the others have history in common
+    weights: dict[str, float]
+    cash: float
+    vol: float  # of the weights under `covariance`, fraction per day
+    vol_historical: float  # sample standard deviation over the days
+    cvar_sum: float  # sum of weight times cvar_by_symbol, fraction per day
+    cvar_portfolio: float  # of the weights over the days, fraction per day
+    cvar_by_symbol: dict[str, float]  # of one unit of weight, >= 0; no entry without history
+    cvar_limits: dict[str, float]  # the same as the budget counts it: cautious below 120 days
+    expected_return: float  # fraction per day
+    utility: float  # fraction per day
+    gap: float  # proven: no weights within the limits have a utility greater by more
+    kelly: dict[str, float]  # advisory, each symbol on its own
+    binding: tuple[str, ...]  # limits with a positive shadow price
+    shadow_prices: dict[str, float]  # utility per unit of each limit
+    observations: int  # days of returns that all symbols have
+    needed: int  # days below which all is cash
+    first_day_ts: int | None  # start of the first and last of these days
+    last_day_ts: int | None
+    horizon_days: int = 1
+    confidence: float
+    cvar_budget: float  # as asked for
+    vol_target: float
+    lookback: int | None
+    mean: dict[str, float]  # shrunk, fraction per day
+    covariance: tuple[tuple[float, ...], ...]  # shrunk, in the order of `mean`
+    risk_aversion: float
+    venue: str  # whose candles
+    ts: int
+
+
 class AssessRisk(Command, frozen=True, kw_only=True):
     """Measure the risk of the positions of a book anew; answered by RiskBudget."""
 
     book: str = "default"
+    position: Position | None = None  # newer perhaps than what the book's partition has seen of it
 
 
 class Position(Event, frozen=True, kw_only=True):
@@ -529,6 +582,8 @@ class SymbolRisk(msgspec.Struct, frozen=True, kw_only=True):
     vol: float  # fraction per day
     weight: float  # position value / equity, signed
     used: float  # |weight| times cvar
+    observations: int = 0  # days of its history
+    assumed: bool = False  # too little history of something held: all of it may be lost in a day
 
 
 class RiskBudget(Event, frozen=True, kw_only=True):
@@ -542,10 +597,179 @@ class RiskBudget(Event, frozen=True, kw_only=True):
     by_symbol: dict[str, SymbolRisk]  # every symbol with enough history, held or not
     confidence: float
     observations: int  # days of history
+    venue: str = ""  # whose candles
     ts: int
 
 
+class PortfolioHolding(Event, frozen=True, kw_only=True):
+    """State, private: a position, and when it is marked next (None: no tick is pending)."""
+
+    position: Position
+    next_mark_ts: int | None = None
+
+
+class PortfolioBook(Event, frozen=True, kw_only=True):
+    """State, private: when a book is assessed next, and positions newer than the view of them was."""
+
+    next_assessment_ts: int | None
+    ahead: dict[str, Position] = {}
+
+
+class PortfolioRemembered(Event, frozen=True, kw_only=True):
+    """State, private: something done under an id that may come again; the answer, where there was one."""
+
+    answer: PortfolioOptimized | None
+
+
+class PortfolioSlot(Event, frozen=True, kw_only=True):
+    """State, private: an id's place in the order of forgetting; the newest also stands by itself."""
+
+    remembered: str
+    count: int  # ids remembered before it
+
+
 # --- execution ---
+
+
+class ExecutionStatus(StrEnum):
+    """How far an execution is; the last four are final."""
+
+    PLANNING = "planning"  # policy, size, venue and plan are being found
+    WORKING = "working"  # children are sent
+    COMPLETED = "completed"  # filled, but for a rest under the venue's minimum
+    CANCELED = "canceled"  # as was wished
+    FAILED = "failed"  # ended with a rest, or before a plan; `reason` says why
+    SKIPPED = "skipped"  # nothing to do: flat signal, or size 0
+
+    @property
+    def final(self) -> bool:
+        """Nothing more is sent to a venue."""
+        return self not in (ExecutionStatus.PLANNING, ExecutionStatus.WORKING)
+
+
+class OrdStatus(StrEnum):
+    """FIX OrdStatus (39)."""
+
+    PENDING_NEW = "pending_new"  # on its way to the venue
+    NEW = "new"  # rests at the venue
+    PARTIALLY_FILLED = "partially_filled"  # and the rest rests
+    FILLED = "filled"
+    CANCELED = "canceled"  # `cum_qty` was filled before
+    REJECTED = "rejected"
+
+    @property
+    def open(self) -> bool:
+        """More may be filled."""
+        return self in (OrdStatus.PENDING_NEW, OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
+
+
+class ExecType(StrEnum):
+    """FIX ExecType (150): what happened last."""
+
+    PENDING_NEW = "pending_new"
+    NEW = "new"
+    TRADE = "trade"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+
+
+OrdType: TypeAlias = Literal["market", "limit"]
+TimeInForce: TypeAlias = Literal["ioc", "gtc"]
+
+
+class PlanAndExecute(Command, frozen=True, kw_only=True):
+    """Choose a policy, size its signal, find a venue, plan, execute on paper; its id names the execution."""
+
+    symbol: str
+    urgency: float = 0.5  # in [0, 1]; 1 is at once
+    context: dict[str, float | str] = {}  # for the router
+    scope: str = "default"  # of the router
+
+
+class SimulateExecution(Command, frozen=True, kw_only=True):
+    """Say how `size` would be executed and what that would cost; changes nothing."""
+
+    symbol: str
+    size: float  # base units
+    side: TakerSide = "buy"
+    urgency: float = 0.5
+
+
+class SubmitPaperOrder(Command, frozen=True, kw_only=True):
+    """Send one order to the paper broker; its id names the order."""
+
+    symbol: str
+    side: TakerSide
+    order_qty: Decimal  # base units
+    ord_type: OrdType = "market"
+    price: Decimal | None = None  # limit, quote units
+    time_in_force: TimeInForce = "ioc"  # gtc: limit orders only, the rest waits at the venue
+    venue: str | None = None  # None: the LIVE one with the best price, fee included
+
+
+class CancelExecution(Command, frozen=True, kw_only=True):
+    """End an execution, or a paper order on its own, now; what is filled stays."""
+
+    symbol: str
+    execution_id: str  # or the cl_ord_id of an order on its own
+
+
+class PaperOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A paper order as it stands; amounts in quote units. A cancel leaves `leaves_qty` 0, as FIX has it."""
+
+    cl_ord_id: str
+    execution_id: str | None  # None: an order on its own
+    venue: str
+    symbol: str
+    side: TakerSide
+    order_qty: Decimal  # base units
+    ord_type: OrdType
+    price: Decimal | None  # limit
+    time_in_force: TimeInForce
+    ord_status: OrdStatus
+    exec_type: ExecType
+    cum_qty: Decimal
+    leaves_qty: Decimal
+    cum_quote: Decimal  # what the fills cost or brought, fees apart; exact
+    fees: Decimal
+    avg_px: Decimal | None  # cum_quote / cum_qty; None without a fill
+    fills: int = 0
+    submitted_ts: int
+    arrives_ts: int  # when the venue has it
+    mid: float  # of the book it was submitted on
+    best_px: float  # of the side it takes, at submission
+    expected_px: float  # what is expected to be paid, quote units
+    epoch: int  # of that book
+    seq: int
+    text: str = ""  # why canceled or rejected
+
+
+class OrderSubmitted(Event, frozen=True, kw_only=True):
+    """An order is on its way to the paper broker."""
+
+    order: PaperOrder
+    ts: int
+
+
+class OrderAccepted(Event, frozen=True, kw_only=True):
+    """The paper broker has the order."""
+
+    order: PaperOrder
+    ts: int
+
+
+class OrderRejected(Event, frozen=True, kw_only=True):
+    """The paper broker refused the order; `text` of the order says why."""
+
+    order: PaperOrder
+    ts: int
+
+
+class OrderCanceled(Event, frozen=True, kw_only=True):
+    """What was left of the order is no more at the venue; `text` of the order says why."""
+
+    order: PaperOrder
+    ts: int
 
 
 class OrderFilled(Event, frozen=True, kw_only=True):
@@ -570,6 +794,232 @@ class OrderFilled(Event, frozen=True, kw_only=True):
     latency_ns: int  # simulated, from submission to fill
     epoch: int  # of the book
     seq: int
+    ts: int
+
+
+class PolicySignal(msgspec.Struct, frozen=True):
+    """What the chosen policy wants."""
+
+    value: float  # +1 fully long, 0 flat, in [-1, 1]
+    reason: str
+
+
+class SizingSnapshot(Event, frozen=True, kw_only=True):
+    """How a signal became a size, with every factor; fractions are of equity."""
+
+    execution_id: str
+    symbol: str
+    signal: float
+    uncertainty_width: float  # return units
+    s_max: float  # fraction
+    w_star: float  # return units
+    sigmoid: float
+    forecast_vol: float | None  # fraction per day
+    vol_target: float  # fraction per day
+    vol_scale: float | None
+    caps: dict[str, float]  # fractions, by name
+    binding: str | None  # the cap that cut the size
+    raw: float  # fraction, before the caps
+    size: float  # fraction, signed, after the caps
+    target: Decimal  # base units, signed
+    held: Decimal  # base units, with what is on its way
+    side: TakerSide | None  # of the order
+    qty: Decimal  # base units of the order
+    reason: str
+    equity: Decimal  # quote units
+    price: Decimal  # quote units
+    ts: int
+
+
+class PlannedSlice(msgspec.Struct, frozen=True, kw_only=True):
+    """One child order of a plan."""
+
+    at_ts: int
+    size: Decimal  # base units
+    limit: Decimal  # quote units, as seen from the book of the plan
+
+
+class PlanAlternative(msgspec.Struct, frozen=True, kw_only=True):
+    """A way to work the order, as it was judged."""
+
+    style: str
+    horizon_s: float
+    children: int
+    expected_bps: float | None  # fees apart
+    risk_bps: float | None  # standard deviation
+    objective_bps: float | None
+    why_not: str  # empty: possible
+
+
+class ExecutionPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How an order is worked."""
+
+    style: str
+    venue: str
+    side: TakerSide
+    size: Decimal  # base units
+    horizon_s: float
+    interval_s: float
+    participation: float | None  # of POV
+    slices: tuple[PlannedSlice, ...]
+    expected_bps: float  # spread and impact
+    risk_bps: float
+    mid: float  # of the book it was made on
+    epoch: int
+    seq: int
+    alternatives: tuple[PlanAlternative, ...]
+
+
+class PlanCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan is expected to cost."""
+
+    spread_bps: float  # half spread
+    impact_bps: float
+    fee_bps: float  # taker
+    total_bps: float
+    total: float  # quote units
+    impact_lower_bps: float  # 95 % interval
+    impact_upper_bps: float
+
+
+class RecordFill(msgspec.Struct, frozen=True, kw_only=True):
+    """One fill of a record; amounts in quote units."""
+
+    fill_id: str
+    order_id: str
+    venue: str
+    side: TakerSide
+    size: Decimal  # base units
+    price: Decimal
+    fee: Decimal
+    mid: float  # of the book its order was submitted on
+    best_px: float  # of the taken side, at submission
+    ts: int
+
+
+class ShortfallBps(msgspec.Struct, frozen=True, kw_only=True):
+    """Implementation shortfall, bps of the order's value at the decision; four parts and their sum."""
+
+    delay_bps: float
+    impact_bps: float
+    opportunity_bps: float
+    fees_bps: float
+    total_bps: float
+    detail: dict[str, float | str]  # parts of impact in bps; all amounts in quote units as text
+
+
+class RewardOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What the execution taught the router."""
+
+    reward: float | None  # return units, net of costs; None: nothing was taught
+    reason: str
+    mid: float | None = None  # at the horizon
+    counted: bool | None = None  # by the router; None: not answered
+
+
+class AuditHead(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the chain of an execution's audit entries stands."""
+
+    entries: int
+    head: str  # hash of the last
+
+
+class ExecutionRecord(Event, frozen=True, kw_only=True):
+    """An execution as it stands; filled + open + unscheduled is the size of its order at any time."""
+
+    execution_id: str
+    symbol: str
+    status: ExecutionStatus
+    reason: str = ""  # why it ended so
+    waiting: str = ""  # for what, while it waits
+    urgency: float
+    scope: str
+    decision_id: str  # of the policy
+    policy_id: str | None = None
+    propensity: float | None = None
+    score: float | None = None  # sampled, of the policy
+    signal: PolicySignal | None = None
+    sizing: SizingSnapshot | None = None
+    venue: str | None = None
+    venue_score: float | None = None
+    venue_reasons: tuple[str, ...] = ()
+    plan: ExecutionPlan | None = None
+    orders: tuple[PaperOrder, ...] = ()
+    fills: tuple[RecordFill, ...] = ()
+    filled: Decimal = Decimal(0)  # base units
+    open: Decimal = Decimal(0)
+    unscheduled: Decimal = Decimal(0)
+    avg_px: Decimal | None = None  # quote units
+    shortfall: ShortfallBps | None = None
+    reward: RewardOutcome | None = None
+    audit: AuditHead
+    created_ts: int
+    ts: int
+
+
+class ExecutionPlanned(Event, frozen=True, kw_only=True):
+    """The answer to PlanAndExecute: the plan is made, or the execution has ended without one."""
+
+    command_id: str
+    record: ExecutionRecord
+    ts: int
+
+
+class ExecutionSimulated(Event, frozen=True, kw_only=True):
+    """The answer to SimulateExecution."""
+
+    command_id: str
+    symbol: str
+    plan: ExecutionPlan
+    cost: PlanCost
+    venues: dict[str, str]  # why each venue was taken or not
+    ts: int
+
+
+class PaperOrderPlaced(Event, frozen=True, kw_only=True):
+    """The answer to SubmitPaperOrder, when the broker has it, and to the cancel of such an order."""
+
+    command_id: str
+    order: PaperOrder
+    fills: tuple[RecordFill, ...]
+    ts: int
+
+
+class ExecutionCanceled(Event, frozen=True, kw_only=True):
+    """The answer to CancelExecution."""
+
+    command_id: str
+    record: ExecutionRecord
+    ts: int
+
+
+class AuditEntry(Event, frozen=True, kw_only=True):
+    """A link of an execution's chain: ``hash = SHA-256(prev_hash + JCS({seq, ts, kind, payload}))``."""
+
+    execution_id: str
+    seq: int  # from 0
+    ts: int  # whole ms; hashed as ms
+    kind: str
+    payload: str  # a JSON object in canonical form (RFC 8785)
+    prev_hash: str  # hex; 64 zeros first
+    hash: str  # hex
+
+
+class VerifyExecution(Command, frozen=True, kw_only=True):
+    """Make the decisions of these audit entries again, from the inputs they logged."""
+
+    symbol: str
+    execution_id: str
+    entries: tuple[AuditEntry, ...]
+
+
+class ExecutionVerified(Event, frozen=True, kw_only=True):
+    """The answer to VerifyExecution."""
+
+    command_id: str
+    execution_id: str
+    decisions: int  # made again
+    differences: tuple[str, ...]  # in words; empty: all came out the same
     ts: int
 
 

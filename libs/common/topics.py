@@ -9,20 +9,38 @@ from typing import TYPE_CHECKING, Final
 from libs.common.events import (
     AddPolicy,
     AssessRisk,
+    AuditEntry,
     BookDelta,
     BookHealth,
     BookSnapshot,
     BookTop,
+    CancelExecution,
     Candle,
     ChoosePolicy,
     CommandRejected,
     Event,
+    ExecutionCanceled,
+    ExecutionPlanned,
+    ExecutionRecord,
+    ExecutionSimulated,
+    ExecutionVerified,
     IdempotentReply,
     OptimizePortfolio,
+    OrderAccepted,
+    OrderCanceled,
     OrderFilled,
+    OrderRejected,
+    OrderSubmitted,
+    PaperOrderPlaced,
+    PlanAndExecute,
     PoliciesChanged,
     PolicyChosen,
     PolicyRewarded,
+    PortfolioBook,
+    PortfolioHolding,
+    PortfolioOptimized,
+    PortfolioRemembered,
+    PortfolioSlot,
     Position,
     RetirePolicy,
     RewardPolicy,
@@ -33,10 +51,14 @@ from libs.common.events import (
     RouterSlot,
     RouterSnapshot,
     ScoreVenues,
+    SimulateExecution,
+    SizingSnapshot,
+    SubmitPaperOrder,
     Subscribed,
     Trade,
     VenueMetrics,
     VenueScored,
+    VerifyExecution,
 )
 
 if TYPE_CHECKING:
@@ -149,13 +171,59 @@ PORTFOLIO_COMMANDS: Final = Topic(
     ("gateway", "execution", "portfolio"),
     retention_ms=7 * DAY_MS,
 )
+PORTFOLIO_STATE: Final = Topic(
+    "portfolio.state.v1",
+    (PortfolioHolding, PortfolioBook, PortfolioRemembered, PortfolioSlot),
+    Key.ORIGINAL,
+    ("portfolio",),
+    compacted=True,
+)
+PORTFOLIO_ALLOCATIONS: Final = Topic(
+    "portfolio.allocations.v1", (PortfolioOptimized, CommandRejected), Key.PORTFOLIO, ("portfolio",)
+)
 PORTFOLIO_POSITIONS: Final = Topic(
     "portfolio.positions.v1", (Position,), Key.SYMBOL, ("portfolio",), compacted=True
 )
 PORTFOLIO_RISK: Final = Topic(
     "portfolio.risk.v1", (RiskBudget,), Key.PORTFOLIO, ("portfolio",), compacted=True
 )
+EXECUTION_COMMANDS: Final = Topic(
+    "execution.commands.v1",
+    (PlanAndExecute, SimulateExecution, SubmitPaperOrder, CancelExecution, VerifyExecution),
+    Key.SYMBOL,
+    ("gateway", "cli", "execution"),
+    retention_ms=7 * DAY_MS,
+)
+EXECUTION_PLANS: Final = Topic(
+    "execution.plans.v1",
+    (
+        ExecutionPlanned,
+        ExecutionSimulated,
+        ExecutionCanceled,
+        PaperOrderPlaced,
+        ExecutionVerified,
+        CommandRejected,
+    ),
+    Key.SYMBOL,
+    ("execution",),
+)
+EXECUTION_ORDERS: Final = Topic(
+    "execution.orders.v1",
+    (OrderSubmitted, OrderAccepted, OrderRejected, OrderCanceled),
+    Key.SYMBOL,
+    ("execution",),
+)
 EXECUTION_FILLS: Final = Topic("execution.fills.v1", (OrderFilled,), Key.SYMBOL, ("execution",))
+EXECUTION_RECORDS: Final = Topic(  # partitioned by the execution's id, so a key stays in one partition
+    "execution.records.v1", (ExecutionRecord,), Key.EXECUTION, ("execution",), compacted=True
+)
+EXECUTION_SIZINGS: Final = Topic(
+    "execution.sizings.v1", (SizingSnapshot,), Key.SYMBOL, ("execution",), compacted=True
+)
+EXECUTION_AUDIT: Final = Topic("execution.audit.v1", (AuditEntry,), Key.EXECUTION, ("execution",))
+EXECUTION_STATE: Final = Topic(  # its messages are the service's own
+    "execution.state.v1", (), Key.SYMBOL, ("execution",), compacted=True
+)
 GATEWAY_IDEMPOTENCY: Final = Topic(
     "gateway.idempotency.v1",
     (IdempotentReply,),
@@ -185,9 +253,18 @@ TOPICS: Final[Mapping[str, Topic]] = {
         ROUTER_SNAPSHOTS,
         ROUTER_STATE,
         PORTFOLIO_COMMANDS,
+        PORTFOLIO_STATE,
+        PORTFOLIO_ALLOCATIONS,
         PORTFOLIO_POSITIONS,
         PORTFOLIO_RISK,
+        EXECUTION_COMMANDS,
+        EXECUTION_PLANS,
+        EXECUTION_ORDERS,
         EXECUTION_FILLS,
+        EXECUTION_RECORDS,
+        EXECUTION_SIZINGS,
+        EXECUTION_AUDIT,
+        EXECUTION_STATE,
         GATEWAY_IDEMPOTENCY,
         DEAD_LETTERS,
     )

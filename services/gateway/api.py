@@ -13,8 +13,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from libs.common.log import correlated
-from libs.common.topics import DEAD_LETTERS, GATEWAY_IDEMPOTENCY, ROUTER_STATE, TOPICS
-from services.gateway import contract, docs, router_api
+from libs.common.topics import (
+    DEAD_LETTERS,
+    EXECUTION_STATE,
+    GATEWAY_IDEMPOTENCY,
+    PORTFOLIO_STATE,
+    ROUTER_STATE,
+    TOPICS,
+)
+from services.gateway import contract, docs, portfolio_api, router_api
 from services.gateway.answers import (
     DEFAULT_DEPTH,
     MAX_DEPTH,
@@ -32,6 +39,7 @@ from services.gateway.bodies import (
 from services.gateway.books import book_id
 from services.gateway.commands import Command
 from services.gateway.edge import FAILURE_TOLD
+from services.gateway.execution_api import router as execution_router
 from services.gateway.problems import (
     INTERNAL,
     MEDIA_TYPE,
@@ -44,6 +52,7 @@ from services.gateway.problems import (
 )
 from services.gateway.routing import Parts, json_answer, json_body, parts_of, reply_answer
 from services.gateway.sse import start_of
+from services.gateway.venues_api import router as venues_router
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +64,7 @@ if TYPE_CHECKING:
 STREAMED: Final = {
     name: topic
     for name, topic in TOPICS.items()
-    if topic not in (GATEWAY_IDEMPOTENCY, ROUTER_STATE, DEAD_LETTERS)
+    if topic not in (GATEWAY_IDEMPOTENCY, ROUTER_STATE, PORTFOLIO_STATE, EXECUTION_STATE, DEAD_LETTERS)
 }
 MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
 VERSION: Final = "1"
@@ -77,7 +86,8 @@ def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextM
         lifespan=lifespan,
     )
     app.state.parts = parts
-    for routes in (router, router_api.router):  # one router per service
+    one_per_service = (router, venues_router, router_api.router, portfolio_api.router, execution_router)
+    for routes in one_per_service:
         app.include_router(routes)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

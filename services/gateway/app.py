@@ -16,6 +16,7 @@ from libs.common.topics import L2_BOOK_TOPS
 from services.gateway import asyncapi
 from services.gateway.answers import ReadyAnswer, ViewLag, encode
 from services.gateway.api import VERSION, create_api
+from services.gateway.audit_log import AuditLog
 from services.gateway.book_log import KafkaBookLog
 from services.gateway.books import Books
 from services.gateway.commands import Changes, Commands
@@ -153,6 +154,8 @@ class Gateway:
             self._past_books,
             self._commands,
             self._questions,
+            AuditLog(settings),
+            self._changes,
             self._hub,
             self._readiness,
             self._metrics,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import from_json
 
+from libs.common.instruments import MAX_SIZE
 from services.gateway.problems import (
     INVALID,
     NOT_JSON,
@@ -38,6 +39,14 @@ class SubscriptionBody(Body):
 
     venue: Annotated[str, StringConstraints(min_length=1, max_length=40)]
     symbol: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+
+
+class ScoreBody(Body):
+    """An order for which a venue is to be chosen."""
+
+    symbol: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+    size: Annotated[float, Field(gt=0, le=MAX_SIZE, description="base units")]
+    side: Literal["buy", "sell"] = "buy"
 
 
 BodyT = TypeVar("BodyT", bound=Body)

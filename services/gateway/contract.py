@@ -15,7 +15,17 @@ from services.gateway.answers import (
     SubscriptionAnswer,
 )
 from services.gateway.as_of import NOT_KNOWN_THEN, BookAsOf, PastDocument
-from services.gateway.bodies import Body, SubscriptionBody
+from services.gateway.bodies import Body, ScoreBody, SubscriptionBody
+from services.gateway.execution_answers import (
+    AuditAnswer,
+    ExecutionAnswer,
+    PaperOrderAnswer,
+    SimulationAnswer,
+    SizingAnswer,
+)
+from services.gateway.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
+from services.gateway.portfolio_answers import PortfolioAnswer, PositionAnswer, RiskAnswer
+from services.gateway.portfolio_body import OptimizeBody
 from services.gateway.problems import (
     BOOK_NOT_SYNCED,
     INVALID,
@@ -34,10 +44,12 @@ from services.gateway.problems import (
     ProblemDocument,
     ProblemType,
 )
+from services.gateway.venues_answers import ScoreAnswer, VenueEntry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+BODIES: Final = (SubscriptionBody, ScoreBody, SimulateBody, ExecuteBody, PaperOrderBody, OptimizeBody)
 JSON: Final = "application/json"
 REF: Final = "#/components/schemas/{name}"
 DESCRIPTION: Final = """\
@@ -165,8 +177,18 @@ def components() -> dict[str, Any]:
         HealthAnswer,
         ProblemDocument,
         PastDocument,
+        VenueEntry,
+        ScoreAnswer,
+        ExecutionAnswer,
+        SimulationAnswer,
+        SizingAnswer,
+        PaperOrderAnswer,
+        AuditAnswer,
+        PortfolioAnswer,
+        PositionAnswer,
+        RiskAnswer,
     )
-    found = schemas_of(answers, (SubscriptionBody,))
+    found = schemas_of(answers, BODIES)
     found[BookAsOf.__name__]["examples"] = [PAST_EXAMPLE]
     return found
 

@@ -14,7 +14,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from libs.common.cloudevents import CloudEvent
 from libs.common.events import CommandRejected, Refusal
 from libs.common.kafka import Undecodable
-from libs.common.topics import ROUTER_CHOICES, VENUES_SCORES
+from libs.common.topics import EXECUTION_PLANS, PORTFOLIO_ALLOCATIONS, ROUTER_CHOICES, VENUES_SCORES
 from services.gateway.commands import SOURCE
 from services.gateway.problems import (
     INVALID,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from services.gateway.settings import GatewaySettings
     from services.gateway.stream import OpenSource
 
-ANSWER_TOPICS: Final = (VENUES_SCORES, ROUTER_CHOICES)
+ANSWER_TOPICS: Final = (VENUES_SCORES, ROUTER_CHOICES, PORTFOLIO_ALLOCATIONS, EXECUTION_PLANS)
 RETRY_S: Final = 1  # when what a command needs may be there
 _PROBLEMS: Final = {
     Refusal.UNKNOWN: UNKNOWN_NAME,

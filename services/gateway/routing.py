@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     import msgspec
 
     from services.gateway.answers import ReadyAnswer
+    from services.gateway.audit_log import AuditLog
     from services.gateway.books import Books
-    from services.gateway.commands import Commands
+    from services.gateway.commands import Changes, Commands
     from services.gateway.past_books import PastBooks
     from services.gateway.questions import Questions
     from services.gateway.stream import Hub
@@ -45,6 +46,8 @@ class Parts:
     past_books: PastBooks
     commands: Commands
     questions: Questions
+    audit_log: AuditLog
+    changes: Changes
     hub: Hub
     readiness: Callable[[], ReadyAnswer]  # raises ProblemError while not ready
     metrics: Callable[[], tuple[bytes, str]]  # the exposition and its media type

@@ -2,33 +2,66 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from libs.common.topics import (
+    EXECUTION_SIZINGS,
     GATEWAY_IDEMPOTENCY,
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     L2_SUBSCRIPTIONS,
+    PORTFOLIO_POSITIONS,
+    PORTFOLIO_RISK,
     ROUTER_SNAPSHOTS,
+    VENUES_METRICS,
 )
 from libs.common.views import View
 from services.gateway.answers import NS_PER_S, Shown, shown_state
 from services.gateway.problems import not_ready
+from services.gateway.record_view import RecordView
 
 if TYPE_CHECKING:
-    from libs.common.events import BookHealth, BookTop, IdempotentReply, RouterSnapshot, Subscribed
+    from libs.common.events import (
+        BookHealth,
+        BookTop,
+        IdempotentReply,
+        Position,
+        RiskBudget,
+        RouterSnapshot,
+        SizingSnapshot,
+        Subscribed,
+        VenueMetrics,
+    )
+
+KEEP_RECORDS: Final = 10_000  # executions held in memory, the newest; some 5 kB each
 
 
 class GatewayViews:
-    """The newest message per key of the compacted topics."""
+    """The newest message per key of the compacted topics it answers from."""
 
-    def __init__(self, l2_silence_s: float) -> None:
+    def __init__(self, l2_silence_s: float, keep_records: int = KEEP_RECORDS) -> None:
         self.subscriptions: View[Subscribed] = View(L2_SUBSCRIPTIONS)
         self.tops: View[BookTop] = View(L2_BOOK_TOPS)
         self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self.replies: View[IdempotentReply] = View(GATEWAY_IDEMPOTENCY)
+        self.venues: View[VenueMetrics] = View(VENUES_METRICS)
+        self.records = RecordView(keep_records)
+        self.sizings: View[SizingSnapshot] = View(EXECUTION_SIZINGS)
         self.router_snapshots: View[RouterSnapshot] = View(ROUTER_SNAPSHOTS)
-        self.all = (self.subscriptions, self.tops, self.healths, self.replies, self.router_snapshots)
+        self.positions: View[Position] = View(PORTFOLIO_POSITIONS)
+        self.risks: View[RiskBudget] = View(PORTFOLIO_RISK)
+        self.all = (
+            self.subscriptions,
+            self.tops,
+            self.healths,
+            self.replies,
+            self.venues,
+            self.records,
+            self.sizings,
+            self.router_snapshots,
+            self.positions,
+            self.risks,
+        )
         self._silence_ns = round(l2_silence_s * NS_PER_S)
         self._ready = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -66,8 +67,11 @@ async def _keep_alive(socket: websockets.ClientConnection, order: OpenSocket) ->
 async def fetch(order: Fetch, report: Report, http: aiohttp.ClientSession) -> None:
     """GET and report the reply; no reply is reported with status 0 and the reason."""
     retry_after: float | None = None
+    took_ns: int | None = None
+    asked = time.monotonic_ns()
     try:
         async with http.get(order.url, timeout=aiohttp.ClientTimeout(total=REPLY_TIMEOUT_S)) as reply:
+            took_ns = time.monotonic_ns() - asked
             status = reply.status
             text = reply.headers.get("Retry-After", "")
             retry_after = float(text) if text.isdigit() else None
@@ -78,4 +82,4 @@ async def fetch(order: Fetch, report: Report, http: aiohttp.ClientSession) -> No
             status, body = 0, f"reply of more than {MAX_REPLY_BYTES} bytes".encode()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         status, body = 0, f"{type(error).__name__}: {error}".encode()
-    await report(ReplyReceived(order.key, order.request, order.purpose, status, body, retry_after))
+    await report(ReplyReceived(order.key, order.request, order.purpose, status, body, retry_after, took_ns))

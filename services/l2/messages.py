@@ -69,6 +69,7 @@ class ReplyReceived(Message, frozen=True, gc=False):
     status: int
     body: bytes
     retry_after_s: float | None = None
+    took_ns: int | None = None  # from asking to the first byte of the answer; None where none came
 
 
 class Tick(Message, frozen=True, gc=False):

@@ -31,13 +31,23 @@ class TokenBucket:
         """Take `cost` units and return 0, or take none and return the time (ns) at which to ask again."""
         if now < self._blocked_until:
             return self._blocked_until
-        rate = self.capacity / self.period_s
-        self._tokens = min(self.capacity, self._tokens + rate * max(0, now - self._at) / NS)
+        self._tokens = self._refilled(now)
         self._at = now
         if self._tokens >= cost:
             self._tokens -= cost
             return 0
-        return now + int((cost - self._tokens) / rate * NS) + 1
+        return now + int((cost - self._tokens) / self._rate * NS) + 1
+
+    def left(self, now: int) -> float:
+        """Return the share of the budget that is left, 0 while the venue has said to wait."""
+        return 0.0 if now < self._blocked_until else self._refilled(now) / self.capacity
+
+    @property
+    def _rate(self) -> float:
+        return self.capacity / self.period_s
+
+    def _refilled(self, now: int) -> float:
+        return min(self.capacity, self._tokens + self._rate * max(0, now - self._at) / NS)
 
     def block(self, until: int) -> None:
         """Refuse everything before `until`, because the venue said so."""
@@ -91,6 +101,8 @@ class VenueBudget:
     limits: Limits
     rest: TokenBucket
     sockets: TokenBucket
+    requests: int = 0  # REST requests that were answered
+    request_ns: int | None = None  # how long the last of them took
 
     @classmethod
     def of(cls, venue: str) -> VenueBudget:
@@ -101,3 +113,8 @@ class VenueBudget:
             TokenBucket(limits.rest_capacity, limits.rest_period_s),
             TokenBucket(limits.connections, limits.connections_period_s),
         )
+
+    def on_reply(self, took_ns: int) -> None:
+        """Note how long a request took that the venue answered."""
+        self.requests += 1
+        self.request_ns = took_ns

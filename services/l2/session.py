@@ -130,6 +130,8 @@ class BookSession:
 
     def on_reply(self, message: ReplyReceived, now: int) -> list[Output]:
         """Join a snapshot, take candles, or wait as the venue demands."""
+        if message.took_ns is not None:
+            self.budget.on_reply(message.took_ns)
         if message.status in (418, 429):
             pause = message.retry_after_s if message.retry_after_s is not None else 5.0
             self.budget.rest.block(now + int(pause * NS))
@@ -204,6 +206,9 @@ class BookSession:
             checksums_matched=counts.checksums_matched,
             quotes_matched=counts.quotes_matched,
             lag_ns=book.received_ts - book.venue_ts if book.venue_ts is not None else 0,
+            rate_remaining=self.budget.rest.left(now),
+            requests=self.budget.requests,
+            request_ns=self.budget.request_ns,
         )
 
     # What a frame says

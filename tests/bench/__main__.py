@@ -12,11 +12,15 @@ from tests.bench import (
     bandit_speed,
     bandit_wheel,
     end_to_end,
+    executions,
     gateway_get,
     hot_path,
+    portfolio,
     publisher,
     router_round_trip,
     saturation,
+    schedules,
+    venues,
     view_fold,
 )
 from tests.bench.report import Report, machine_facts
@@ -29,12 +33,16 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "end_to_end": end_to_end.run,
     "gateway_get": gateway_get.run,
     "publisher": publisher.run,
+    "schedules": schedules.run,
     "view_fold": view_fold.run,
+    "portfolio": portfolio.run,
     "saturation": saturation.run,
+    "venues": venues.run,
     "bandit_speed": bandit_speed.run,
     "bandit_regret": bandit_regret.run,
     "bandit_wheel": bandit_wheel.run,
     "router_round_trip": router_round_trip.run,
+    "executions": executions.run,
 }
 
 

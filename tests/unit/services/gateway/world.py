@@ -21,6 +21,7 @@ from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
 from services.gateway.answers import ReadyAnswer
 from services.gateway.api import create_api
 from services.gateway.as_of import Row
+from services.gateway.audit_log import AuditLog
 from services.gateway.book_log import Chunk
 from services.gateway.books import Books
 from services.gateway.commands import Changes, Commands
@@ -265,6 +266,8 @@ class World:
                 self.past_books,
                 self.commands,
                 self.questions,
+                AuditLog(self.settings),
+                self.changes,
                 self.hub,
                 self._readiness,
                 lambda: (b"", "text/plain"),

@@ -33,3 +33,15 @@ def test_every_feed_has_limits_that_grant_a_snapshot_and_a_page_of_candles() -> 
         assert budget.rest.take(budget.limits.snapshot_cost, 0) == 0
         assert budget.rest.take(budget.limits.candles_cost, 0) == 0
         assert budget.sockets.take(1, 0) == 0
+
+
+def test_what_is_left_of_a_budget_refills_with_time_and_is_nothing_while_blocked() -> None:
+    bucket = TokenBucket(capacity=10, period_s=5)
+    assert bucket.left(0) == 1.0
+    assert bucket.take(8, 0) == 0
+    assert bucket.left(0) == 0.2
+    assert bucket.left(NS) == 0.4
+    assert bucket.left(60 * NS) == 1.0
+    bucket.block(9 * NS)
+    assert bucket.left(8 * NS) == 0.0
+    assert bucket.left(9 * NS) == 1.0

@@ -1,0 +1,115 @@
+"""`bookrunner executions`: the newest executions as they progress, with a bar each."""
+
+from __future__ import annotations
+
+import time
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.errors import KafkaError
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from libs.cli.errors import CommandError
+from libs.cli.reader import not_reachable
+from libs.common.events import ExecutionRecord, ExecutionStatus
+from libs.common.kafka import MissingTopicError, follow
+from libs.common.topics import EXECUTION_RECORDS
+from libs.common.views import View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from libs.common.kafka import Undecodable
+    from libs.common.settings import ServiceSettings
+
+NS: Final = 1_000_000_000
+FRAME_S: Final = 0.25
+BAR_WIDTH: Final = 20
+LEFT: Final = ("execution", "symbol", "status", "policy", "style", "venue")
+RIGHT: Final = ("size", "progress", "avg price", "shortfall bps", "reward", "age s")
+_STYLES: Final = {
+    ExecutionStatus.PLANNING: "yellow",
+    ExecutionStatus.WORKING: "cyan",
+    ExecutionStatus.COMPLETED: "green",
+    ExecutionStatus.FAILED: "red",
+}
+
+
+async def show_executions(
+    settings: ServiceSettings, symbol: str | None, limit: int, console: Console, *, once: bool
+) -> None:
+    """Show the newest executions, for ever or once.
+
+    Raises
+    ------
+    CommandError
+        If Kafka does not answer.
+    """
+    view: View[ExecutionRecord] = View(EXECUTION_RECORDS)
+    try:
+        async with aclosing(follow(settings, (view,), on_undecodable=_refuse)) as batches:
+            async for _ in batches:
+                if view.ready:
+                    break
+            if once:
+                console.print(table(_newest(view, symbol, limit), time.time_ns()))
+                return
+            with Live(console=console, screen=True, auto_refresh=False) as live:
+                drawn = 0.0
+                async for _ in batches:
+                    if time.monotonic() - drawn >= FRAME_S:
+                        live.update(table(_newest(view, symbol, limit), time.time_ns()), refresh=True)
+                        drawn = time.monotonic()
+    except MissingTopicError as error:
+        raise CommandError(f"{error}: start the services with `make run`") from error
+    except (KafkaError, OSError) as error:
+        raise not_reachable(settings, error) from error
+
+
+def table(found: Iterable[ExecutionRecord], now: int) -> Table:
+    """Return executions as a table, in the order given."""
+    shown = Table(title="executions, newest first", title_justify="left")
+    for column in LEFT:
+        shown.add_column(column, no_wrap=True)
+    for column in RIGHT:
+        shown.add_column(column, justify="right", no_wrap=True)
+    shown.add_column("what")
+    for record in found:
+        shown.add_row(*_cells(record, now))
+    return shown
+
+
+def _cells(record: ExecutionRecord, now: int) -> list[Text | ProgressBar | str]:
+    plan = record.plan
+    size = plan.size if plan is not None else None
+    bar = ProgressBar(total=float(size or 1), completed=float(record.filled), width=BAR_WIDTH)
+    reward = None if record.reward is None else record.reward.reward
+    return [
+        record.execution_id[:8],
+        record.symbol,
+        Text(record.status, _STYLES.get(record.status, "")),
+        record.policy_id or "-",
+        "-" if plan is None else plan.style,
+        record.venue or "-",
+        "-" if size is None or plan is None else f"{plan.side} {size:f}",
+        bar,
+        "-" if record.avg_px is None else f"{record.avg_px:,.2f}",
+        "-" if record.shortfall is None else f"{record.shortfall.total_bps:,.2f}",
+        "-" if reward is None else f"{reward:+.5f}",
+        f"{(now - record.created_ts) / NS:,.0f}",
+        record.waiting or record.reason,
+    ]
+
+
+def _newest(view: View[ExecutionRecord], symbol: str | None, limit: int) -> list[ExecutionRecord]:
+    chosen = (record for record in view.items.values() if symbol in {None, record.symbol})
+    return sorted(chosen, key=lambda record: record.created_ts, reverse=True)[:limit]
+
+
+async def _refuse(undecodable: Undecodable) -> None:
+    raise CommandError(f"{undecodable.source} is no message: {undecodable.reason}")

@@ -1,0 +1,84 @@
+"""Plan and execute the symbols in turn, for ever: ``python -m services.execution.autopilot``.
+
+A shell that only sends commands; the executions, and what the router learns of them, are the services'. The
+n-th command of a symbol has an id of its start and n, so a repeated send is the same command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from pydantic import Field, field_validator
+
+from libs.common import log
+from libs.common.cloudevents import CloudEvent
+from libs.common.events import PlanAndExecute
+from libs.common.instruments import UnknownSymbolError, canonical_symbol
+from libs.common.kafka import Publisher, create_topics
+from libs.common.settings import ServiceSettings
+from libs.common.topics import EXECUTION_COMMANDS
+
+_log = logging.getLogger(__name__)
+
+
+class AutopilotSettings(ServiceSettings):
+    """Whether, what and how often."""
+
+    autopilot: int = Field(0, ge=0, le=1, description="1: execute the symbols in turn")
+    autopilot_symbols: str = Field("BTC-USDT,ETH-USDT,SOL-USDT", description="symbols, separated by commas")
+    autopilot_interval_s: float = Field(10.0, gt=0, description="time between two executions, seconds")
+    autopilot_urgency: float = Field(0.9, ge=0, le=1, description="urgency of each")
+
+    @field_validator("autopilot_symbols")
+    @classmethod
+    def _check_symbols(cls, value: str) -> str:
+        try:
+            return ",".join(canonical_symbol(text.strip()) for text in value.split(","))
+        except UnknownSymbolError as error:
+            raise ValueError(f"AUTOPILOT_SYMBOLS: {error}") from error
+
+
+def command_of(symbol: str, urgency: float, started_ts: int, n: int) -> PlanAndExecute:
+    """Return the n-th command since a start."""
+    command_id = uuid5(NAMESPACE_URL, f"autopilot/{symbol}/{started_ts}/{n}")
+    return PlanAndExecute(command_id=str(command_id), symbol=symbol, urgency=urgency)
+
+
+async def fly(settings: AutopilotSettings) -> None:
+    """Send command after command."""
+    await create_topics(settings)
+    symbols = settings.autopilot_symbols.split(",")
+    started_ts = time.time_ns()
+    async with Publisher(settings, compress=False) as publisher:
+        n = 0
+        while True:
+            symbol = symbols[n % len(symbols)]
+            command = command_of(symbol, settings.autopilot_urgency, started_ts, n)
+            now = time.time_ns()
+            event = CloudEvent(
+                UUID(command.command_id),
+                type(command).__name__,
+                "/services/execution/autopilot",
+                now,
+                command.command_id,
+                causation_id=None,
+            )
+            await publisher.send_and_wait(EXECUTION_COMMANDS, symbol.encode(), command, now, event.headers())
+            _log.info("autopilot", extra={"symbol": symbol, "execution_id": command.command_id})
+            n += 1
+            await asyncio.sleep(settings.autopilot_interval_s)
+
+
+def main() -> None:
+    """Run until stopped; at once the end, if it is switched off."""
+    settings = AutopilotSettings()
+    log.configure("autopilot", settings)
+    if settings.autopilot:
+        asyncio.run(fly(settings))
+
+
+if __name__ == "__main__":
+    main()

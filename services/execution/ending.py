@@ -1,0 +1,143 @@
+"""The end of an execution: its costs, and what its policy is taught; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
+
+from libs.common.events import CommandRejected, RewardOutcome, RewardPolicy
+from services.execution.audit import decision
+from services.execution.children import side_of
+from services.execution.market_data import NS_PER_S, Unusable
+from services.execution.paper_broker import exact
+from services.execution.record import ZERO
+from services.execution.reward import RewardInputs, reward
+from services.execution.saga import Saga, Trigger, saga_key
+from services.execution.shortfall import ShortfallFill, ShortfallInputs, shortfall
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from libs.common.handling import State
+    from services.execution.parent_order import Parent
+    from services.execution.turn import Turn
+
+REWARD: Final = "RewardPolicy"
+
+
+def end(turn: Turn, trigger: Trigger, reason: str) -> None:
+    """End the execution: its costs, and when its policy is rewarded."""
+    turn.move(trigger, reason)
+    turn.update(slices=(), terms={})
+    saga = turn.saga
+    if saga.parent is not None and saga.arrival_px is not None:
+        inputs = _shortfall_inputs(saga, saga.parent, saga.arrival_px)
+        found = shortfall(inputs)
+        turn.update(shortfall=found)
+        turn.audit("shortfall", **decision(inputs, found))
+    turn.audit("ended", step=str(saga.step), reason=reason)
+    if not saga.answered:
+        turn.answer()
+    flat = saga.signal is not None and saga.signal.value == 0.0
+    if saga.fills or flat:
+        horizon = saga.created_ts + round(turn.settings.execution_horizon_s * NS_PER_S)
+        turn.wake(max(turn.now, horizon), "horizon")
+    else:
+        turn.update(reward=RewardOutcome(reward=None, reason="nothing was traded"))
+    turn.wake(turn.now + round(_remembered_s(turn) * NS_PER_S), "forget")
+
+
+def on_horizon(turn: Turn) -> None:
+    """Tell the router what its policy earned."""
+    saga = turn.saga
+    if not saga.ended or saga.reward is not None or saga.signal is None or saga.policy is None:
+        return
+    venue = saga.venue or turn.settings.execution_reference_venue
+    top = (
+        turn.market.book(venue, saga.symbol, turn.now)
+        if saga.venue
+        else turn.market.reference_book(saga.symbol, turn.now)
+    )
+    if isinstance(top, Unusable):
+        patience = saga.created_ts + round(_reward_until_s(turn) * NS_PER_S)
+        if turn.now < patience:
+            turn.wake(turn.now + round(turn.settings.execution_retry_ms * 1e6), "horizon")
+        else:
+            turn.update(reward=RewardOutcome(reward=None, reason=f"no LIVE book: {top.reason}"))
+        return
+    assert top.features is not None  # noqa: S101 -- of a usable book
+    inputs = RewardInputs(
+        signal=saga.signal.value,
+        side=None if saga.sizing is None else saga.sizing.side,
+        decision_px=_decision_px(saga, exact(top.features.mid)),
+        horizon_px=exact(top.features.mid),
+        filled=sum((order.cum_qty for order in saga.orders), ZERO),
+        cum_quote=sum((order.cum_quote for order in saga.orders), ZERO),
+        fees=sum((order.fees for order in saga.orders), ZERO),
+    )
+    earned = reward(inputs)
+    turn.audit("reward", **decision(inputs, earned))
+    turn.update(
+        reward=RewardOutcome(reward=earned, reason="at the horizon", mid=top.features.mid, counted=None)
+    )
+    command = RewardPolicy(
+        command_id=turn.id_of(REWARD),
+        reply_key=saga.symbol,
+        scope=saga.scope,
+        policy_id=saga.policy.policy_id,
+        reward=earned,
+        context={**saga.context, "symbol": saga.symbol},
+        decision_id=saga.decision_id,
+    )
+    turn.ask(command, None)
+
+
+def on_reward_refused(turn: Turn, answer: CommandRejected) -> None:
+    """Note that the router did not learn."""
+    if turn.saga.reward is not None:
+        reason = f"the router refused it: {answer.detail}"
+        turn.update(reward=replace(turn.saga.reward, reason=reason, counted=False))
+
+
+def note_counted(turn: Turn, *, counted: bool) -> None:
+    """Note whether the router learnt from it."""
+    if turn.saga.reward is not None:
+        turn.update(reward=replace(turn.saga.reward, counted=counted))
+
+
+def forget(state: State[Any], execution_id: str) -> None:
+    """Forget an execution that ended long ago; its record and audit stay on their topics."""
+    saga = state.get(saga_key(execution_id))
+    if isinstance(saga, Saga) and saga.ended:
+        state.remove(saga_key(execution_id))
+
+
+def _shortfall_inputs(saga: Saga, parent: Parent, arrival_px: Decimal) -> ShortfallInputs:
+    assert saga.last_px is not None  # noqa: S101 -- a plan has a mid
+    return ShortfallInputs(
+        side=side_of(saga),
+        quantity=parent.quantity,
+        decision_px=_decision_px(saga, arrival_px),
+        arrival_px=arrival_px,
+        end_px=saga.last_px,
+        fills=tuple(
+            ShortfallFill(qty=f.size, px=f.price, mid_px=exact(f.mid), best_px=exact(f.best_px))
+            for f in saga.fills
+        ),
+        fees=sum((order.fees for order in saga.orders), ZERO),
+    )
+
+
+def _decision_px(saga: Saga, otherwise: Decimal) -> Decimal:
+    """Return the venue's mid at the decision; where its book was not LIVE then, the first one used."""
+    venue = saga.venue or next(iter(saga.mids), None)
+    return exact(saga.mids[venue]) if venue in saga.mids else otherwise
+
+
+def _reward_until_s(turn: Turn) -> float:
+    return turn.settings.execution_horizon_s + turn.settings.execution_patience_s
+
+
+def _remembered_s(turn: Turn) -> float:
+    return max(turn.settings.execution_remember_s, 2 * _reward_until_s(turn))

@@ -1,0 +1,134 @@
+"""What the service sees of the other services: books, metrics, candles, risk and positions; pure.
+
+A book is used only if its health says LIVE, speaks of the same epoch, and neither is too old. Everything that
+is used of it is recorded where it was used, with the book's epoch and seq.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from libs.common.candle_view import CandleView
+from libs.common.events import BookState, BookTop
+from libs.common.instruments import INSTRUMENTS, Instrument
+from libs.common.topics import (
+    L2_BOOK_HEALTH,
+    L2_BOOK_TOPS,
+    PORTFOLIO_POSITIONS,
+    PORTFOLIO_RISK,
+    VENUES_METRICS,
+    book_key,
+)
+from libs.common.views import View
+from services.execution.paper_broker import exact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from libs.common.events import BookHealth, Candle, Position, RiskBudget, TakerSide, VenueMetrics
+    from services.execution.settings import ExecutionSettings
+
+NS_PER_S: Final = 1_000_000_000
+NS_PER_MS: Final = 1_000_000
+BOOK: Final = b"default"  # the portfolio's book that all executions share
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A book that may not be used, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class MarketData:
+    """The views, and questions to them."""
+
+    settings: ExecutionSettings
+    tops: View[BookTop] = field(default_factory=lambda: View(L2_BOOK_TOPS))
+    healths: View[BookHealth] = field(default_factory=lambda: View(L2_BOOK_HEALTH))
+    metrics: View[VenueMetrics] = field(default_factory=lambda: View(VENUES_METRICS))
+    risk: View[RiskBudget] = field(default_factory=lambda: View(PORTFOLIO_RISK))
+    positions: View[Position] = field(default_factory=lambda: View(PORTFOLIO_POSITIONS))
+    candles: CandleView = field(default_factory=CandleView)
+
+    @property
+    def views(self) -> tuple[View[BookTop], ...]:
+        """All of them, for the wiring."""
+        return (self.tops, self.healths, self.metrics, self.risk, self.positions, self.candles)  # type: ignore[return-value]  # a View is invariant
+
+    def book(self, venue: str, symbol: str, now: int) -> BookTop | Unusable:
+        """Return the book, if it is LIVE, two-sided and fresh at `now`."""
+        key = book_key(venue, symbol)
+        top, health = self.tops.items.get(key), self.healths.items.get(key)
+        if health is None or top is None:
+            return Unusable(f"{venue} {symbol}: there is no book")
+        if health.state is not BookState.LIVE:
+            return Unusable(f"{venue} {symbol}: the book is {health.state}: {health.reason}")
+        silence_s = (now - health.ts) / NS_PER_S
+        if silence_s > self.settings.execution_book_silence_s:
+            return Unusable(f"{venue} {symbol}: the book's owner is silent")
+        if health.epoch != top.epoch:
+            return Unusable(f"{venue} {symbol}: the book was synchronised anew")
+        if (now - top.received_ts) / NS_PER_S > self.settings.execution_book_age_s:
+            return Unusable(f"{venue} {symbol}: the book has not changed for too long")
+        if top.features is None:
+            return Unusable(f"{venue} {symbol}: a side of the book is empty")
+        return top
+
+    def books(self, symbol: str, now: int) -> Mapping[str, BookTop | Unusable]:
+        """Return the symbol's book at each venue that lists it, by venue."""
+        return {venue: self.book(venue, symbol, now) for venue, of in INSTRUMENTS if of == symbol}
+
+    def reference_book(self, symbol: str, now: int) -> BookTop | Unusable:
+        """Return the reference venue's book if it is LIVE, else the first that is."""
+        books = self.books(symbol, now)
+        reference = self.settings.execution_reference_venue
+        order = sorted(books, key=lambda venue: (venue != reference, venue))
+        found = (books[venue] for venue in order)
+        return next((book for book in found if isinstance(book, BookTop)), books[order[0]])
+
+    def minutes(self, symbol: str, venue: str | None = None) -> list[Candle]:
+        """Return the closed 1m candles, oldest first; by default of the reference venue."""
+        return self.candles.series(venue or self.settings.execution_reference_venue, symbol, "1m")
+
+    def days(self, symbol: str) -> list[Candle]:
+        """Return the closed 1d candles of the reference venue, oldest first."""
+        return self.candles.series(self.settings.execution_reference_venue, symbol, "1d")
+
+    def volume_since(self, venue: str, symbol: str, since_ts: int) -> float:
+        """Return the volume told so far of the minutes that began at or after `since_ts`, base units."""
+        series = self.candles.series(venue, symbol, "1m", since_ts=since_ts, closed=False)
+        return sum(candle.volume for candle in series)
+
+    def depth(self, top: BookTop, side: TakerSide) -> float:
+        """Return the taken side's depth within 10 bps, base units: the venues' metric, else the book's."""
+        metrics = self.metrics.items.get(book_key(top.venue, top.symbol))
+        told = None if metrics is None else metrics.depth_ask if side == "buy" else metrics.depth_bid
+        if told is not None and told[1] > 0:
+            return told[1]
+        assert top.features is not None  # noqa: S101 -- of a usable book
+        shown = top.features.depth_ask if side == "buy" else top.features.depth_bid
+        levels = top.asks if side == "buy" else top.bids
+        return shown if shown > 0 else levels[0][1]
+
+    def latency_ns(self, venue: str, symbol: str) -> int:
+        """Return an order's simulated way to the venue, ns: its measured request time, else the setting."""
+        metrics = self.metrics.items.get(book_key(venue, symbol))
+        measured = None if metrics is None else metrics.request_p50_ms
+        return round((self.settings.execution_latency_ms if measured is None else measured) * NS_PER_MS)
+
+    def cash(self, budget: RiskBudget) -> Decimal:
+        """Return what of the equity is not in positions, quote units."""
+        held = sum(
+            (abs(p.quantity) * exact(p.mark) for p in self.positions.items.values() if p.mark is not None),
+            Decimal(0),
+        )
+        return max(Decimal(0), budget.equity - held)
+
+
+def instruments_of(symbol: str) -> Mapping[str, Instrument]:
+    """Return the instrument of a symbol at each venue that lists it."""
+    return {venue: instrument for (venue, of), instrument in INSTRUMENTS.items() if of == symbol}

@@ -1,0 +1,246 @@
+"""The paper broker: fills orders against a LIVE verified book, as a venue would; pure.
+
+Rules. A market order, and a limit order that crosses, takes the levels from the best on, as a taker, whole
+lots of each. What is left of an IOC order is canceled. The rest of a GTC limit order rests: whenever it is
+checked and the other side's best price is at its limit or through it, it is filled at its limit, as a maker,
+with no more than what stands there. (A touch of its own side fills nothing: its place in the queue is not
+known.) Self-impact: what an order has taken of a level is not offered to later orders until the feed changes
+the level's size, removes the level, or the book is synchronised anew.
+
+Amounts are exact: prices and sizes are the digits of the book, and nothing is rounded but `avg_px`.
+"""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal, localcontext
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from libs.common.events import (
+    Event,
+    ExecType,
+    OrderFilled,
+    OrdStatus,
+    PaperOrder,
+    TakerSide,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from libs.common.events import BookTop, Level
+    from libs.common.instruments import Instrument, Venue
+
+EXACT: Final = Context(prec=60)  # products of a price, a size and a fee stay exact
+BPS: Final = Decimal(10_000)
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of one level our orders have taken."""
+
+    side: TakerSide  # of the orders that took it
+    price: Decimal
+    shown: Decimal  # the level's size in the feed when it was taken
+    taken: Decimal
+
+
+class SelfImpact(Event, frozen=True, kw_only=True):
+    """What our orders have taken of a book of one epoch, as long as the feed still shows it; state."""
+
+    epoch: int
+    levels: tuple[Taken, ...] = ()
+
+
+class Worked(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an order at one check."""
+
+    order: PaperOrder
+    fills: tuple[OrderFilled, ...]
+    impact: SelfImpact
+
+
+def exact(number: float) -> Decimal:
+    """Return the digits of a number of the book."""
+    return Decimal(repr(number))
+
+
+def minimum_fault(instrument: Instrument, qty: Decimal, price: Decimal) -> str | None:
+    """Return what is wrong with an order's size, naming the venue's minimum; None if nothing is."""
+    where = f"{instrument.venue} {instrument.symbol}"
+    if qty % instrument.lot != 0:
+        return f"{qty:f} is no multiple of the lot {instrument.lot:f} of {where}"
+    if qty < instrument.min_qty:
+        return f"{qty:f} is under the minimum {instrument.min_qty:f} of {where}"
+    if qty * price < instrument.min_notional:
+        return (
+            f"{qty:f} is worth {qty * price:f}, under the minimum of {instrument.min_notional:f} "
+            f"quote units of {where}"
+        )
+    return None
+
+
+def offered(top: BookTop, side: TakerSide, impact: SelfImpact | None) -> Iterator[tuple[Decimal, Decimal]]:
+    """Yield (price, size) of what a taker of `side` is offered, best first, without what we took before."""
+    taken = {level.price: level for level in _standing(top, impact) if level.side == side}
+    for price, shown in _levels(top, side):
+        left = shown - taken[price].taken if price in taken else shown
+        if left > 0:
+            yield price, left
+
+
+def arrive(order: PaperOrder, top: BookTop, impact: SelfImpact | None, terms: Terms, now: int) -> Worked:
+    """Let an order reach the venue: it takes what crosses, then rests (GTC) or is canceled (IOC)."""
+    worked = _take(order, top, impact, terms, now, liquidity="taker")
+    order = worked.order
+    if order.leaves_qty == 0:
+        return worked
+    if order.time_in_force == "gtc":
+        status = OrdStatus.PARTIALLY_FILLED if order.cum_qty else OrdStatus.NEW
+        return replace(worked, order=replace(order, ord_status=status))
+    limit = "" if order.price is None else f" at {order.price:f} or better"
+    return replace(worked, order=cancel(order, f"the book offers no more{limit}"))
+
+
+def check(order: PaperOrder, top: BookTop, impact: SelfImpact | None, terms: Terms, now: int) -> Worked:
+    """Look whether the book has come to a resting order."""
+    return _take(order, top, impact, terms, now, liquidity="maker")
+
+
+def cancel(order: PaperOrder, text: str) -> PaperOrder:
+    """Take what is left of an open order off the venue; its fills stay."""
+    return replace(
+        order, ord_status=OrdStatus.CANCELED, exec_type=ExecType.CANCELED, leaves_qty=Decimal(0), text=text
+    )
+
+
+def reject(order: PaperOrder, text: str) -> PaperOrder:
+    """Refuse an order that was on its way."""
+    return replace(
+        order, ord_status=OrdStatus.REJECTED, exec_type=ExecType.REJECTED, leaves_qty=Decimal(0), text=text
+    )
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue demands and takes."""
+
+    lot: Decimal  # base units
+    taker_bps: Decimal
+    maker_bps: Decimal
+
+
+def terms_of(venue: Venue, instrument: Instrument) -> Terms:
+    """Return the terms of an instrument at a venue."""
+    return Terms(lot=instrument.lot, taker_bps=exact(venue.taker_bps), maker_bps=exact(venue.maker_bps))
+
+
+def _take(
+    order: PaperOrder,
+    top: BookTop,
+    impact: SelfImpact | None,
+    terms: Terms,
+    now: int,
+    *,
+    liquidity: Literal["taker", "maker"],
+) -> Worked:
+    fills: list[OrderFilled] = []
+    took: list[tuple[Decimal, Decimal]] = []
+    for price, size in offered(top, order.side, impact):
+        qty = min(order.leaves_qty, _whole_lots(size, terms.lot))
+        if order.leaves_qty == 0 or not _within(order, price):
+            break
+        if qty == 0:
+            continue
+        last_px = order.price if liquidity == "maker" and order.price is not None else price
+        order, fill = _filled(order, qty, last_px, liquidity, terms, top, now)
+        fills.append(fill)
+        took.append((price, qty))
+    return Worked(order=order, fills=tuple(fills), impact=_with(top, order.side, impact, took))
+
+
+def _filled(
+    order: PaperOrder,
+    qty: Decimal,
+    price: Decimal,
+    liquidity: Literal["taker", "maker"],
+    terms: Terms,
+    top: BookTop,
+    now: int,
+) -> tuple[PaperOrder, OrderFilled]:
+    fee_bps = terms.taker_bps if liquidity == "taker" else terms.maker_bps
+    with localcontext(EXACT):
+        fee = price * qty * fee_bps / BPS
+        cum_qty, cum_quote = order.cum_qty + qty, order.cum_quote + price * qty
+        fees = order.fees + fee
+    leaves_qty = order.leaves_qty - qty
+    after = replace(
+        order,
+        ord_status=OrdStatus.FILLED if leaves_qty == 0 else OrdStatus.PARTIALLY_FILLED,
+        exec_type=ExecType.TRADE,
+        cum_qty=cum_qty,
+        leaves_qty=leaves_qty,
+        cum_quote=cum_quote,
+        fees=fees,
+        avg_px=cum_quote / cum_qty,
+        fills=order.fills + 1,
+    )
+    assert top.features is not None  # noqa: S101 -- a usable book has both sides
+    fill = OrderFilled(
+        exec_id=f"{order.cl_ord_id}/{after.fills}",
+        cl_ord_id=order.cl_ord_id,
+        execution_id=order.execution_id,
+        venue=order.venue,
+        symbol=order.symbol,
+        side=order.side,
+        order_qty=order.order_qty,
+        last_qty=qty,
+        last_px=price,
+        cum_qty=cum_qty,
+        leaves_qty=leaves_qty,
+        avg_px=cum_quote / cum_qty,
+        fee=fee,
+        liquidity=liquidity,
+        mid=top.features.mid,
+        expected_px=order.expected_px,
+        latency_ns=now - order.submitted_ts,
+        epoch=top.epoch,
+        seq=top.seq,
+        ts=now,
+    )
+    return after, fill
+
+
+def _within(order: PaperOrder, price: Decimal) -> bool:
+    if order.price is None:
+        return True
+    return price <= order.price if order.side == "buy" else price >= order.price
+
+
+def _whole_lots(size: Decimal, lot: Decimal) -> Decimal:
+    return size - size % lot
+
+
+def _levels(top: BookTop, side: TakerSide) -> Iterator[tuple[Decimal, Decimal]]:
+    levels: tuple[Level, ...] = top.asks if side == "buy" else top.bids
+    return ((exact(price), exact(size)) for price, size in levels)
+
+
+def _standing(top: BookTop, impact: SelfImpact | None) -> list[Taken]:
+    """Return what is still taken: levels that the feed shows unchanged."""
+    if impact is None or impact.epoch != top.epoch or not impact.levels:
+        return []
+    shown = {side: dict(_levels(top, side)) for side in {level.side for level in impact.levels}}
+    return [level for level in impact.levels if shown[level.side].get(level.price) == level.shown]
+
+
+def _with(
+    top: BookTop, side: TakerSide, impact: SelfImpact | None, took: list[tuple[Decimal, Decimal]]
+) -> SelfImpact:
+    levels = {(level.side, level.price): level for level in _standing(top, impact)}
+    shown = dict(_levels(top, side)) if took else {}
+    for price, qty in took:
+        before = levels.get((side, price))
+        taken = qty if before is None else before.taken + qty
+        levels[side, price] = Taken(side=side, price=price, shown=shown[price], taken=taken)
+    return SelfImpact(epoch=top.epoch, levels=tuple(levels.values()))

@@ -1,0 +1,205 @@
+"""Orders on their own, sent to the same paper broker as those of executions; pure.
+
+An order's id is that of its command. It is answered when it has reached the venue; what rests (GTC) is looked
+at again and again until it is filled or canceled.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
+
+from libs.common.events import (
+    BookTop,
+    ExecType,
+    OrderAccepted,
+    OrderCanceled,
+    OrderRejected,
+    OrderSubmitted,
+    OrdStatus,
+    PaperOrder,
+    PaperOrderPlaced,
+    Refusal,
+)
+from libs.common.handling import WakeAt
+from libs.common.instruments import venue_of
+from services.execution import holdings, paper_broker
+from services.execution.market_data import Unusable, instruments_of
+from services.execution.paper_broker import exact, minimum_fault, terms_of
+from services.execution.record import record_fill
+from services.execution.refusals import refused
+from services.execution.saga import OwnOrder, impact_key, order_key
+
+if TYPE_CHECKING:
+    from libs.common.events import CancelExecution, Event, SubmitPaperOrder
+    from libs.common.handling import State
+    from services.execution.market_data import MarketData
+
+ZERO: Final = Decimal(0)
+
+
+def submit(
+    state: State[Any], command: SubmitPaperOrder, market: MarketData, now: int
+) -> list[Event | WakeAt]:
+    """Send an order on its way, or refuse it: unknown names, wrong fields, too small, no LIVE book."""
+    instruments = instruments_of(command.symbol)
+    if not instruments or (command.venue is not None and command.venue not in instruments):
+        where = command.venue or "No venue"
+        detail = f"{where} does not list {command.symbol}; listed at: {', '.join(instruments) or 'none'}."
+        return [refused(command, command.symbol, Refusal.UNKNOWN, detail, now)]
+    limited = command.ord_type == "limit"
+    if limited != (command.price is not None) or (command.time_in_force == "gtc" and not limited):
+        detail = "limit: a limit order needs one, over 0; a market order has none and is IOC"
+        return [refused(command, command.symbol, Refusal.INVALID, detail, now)]
+    top = _venue_book(command, market, now)
+    if isinstance(top, Unusable):
+        return [refused(command, command.symbol, Refusal.UNAVAILABLE, f"{top.reason}.", now)]
+    assert top.features is not None  # noqa: S101 -- of a usable book
+    instrument = instruments[top.venue]
+    best = top.asks[0][0] if command.side == "buy" else top.bids[0][0]
+    fault = minimum_fault(instrument, command.order_qty, command.price or exact(best))
+    if fault is None and command.price is not None and command.price % instrument.tick != 0:
+        fault = f"limit: {command.price:f} is no multiple of the tick {instrument.tick:f} of {top.venue}"
+    if fault is not None:
+        return [refused(command, command.symbol, Refusal.INVALID, f"size: {fault}", now)]
+    order = PaperOrder(
+        cl_ord_id=command.command_id,
+        execution_id=None,
+        venue=top.venue,
+        symbol=command.symbol,
+        side=command.side,
+        order_qty=command.order_qty,
+        ord_type=command.ord_type,
+        price=command.price,
+        time_in_force=command.time_in_force,
+        ord_status=OrdStatus.PENDING_NEW,
+        exec_type=ExecType.PENDING_NEW,
+        cum_qty=ZERO,
+        leaves_qty=command.order_qty,
+        cum_quote=ZERO,
+        fees=ZERO,
+        avg_px=None,
+        submitted_ts=now,
+        arrives_ts=now + market.latency_ns(top.venue, command.symbol),
+        mid=top.features.mid,
+        best_px=best,
+        expected_px=best,
+        epoch=top.epoch,
+        seq=top.seq,
+    )
+    state.put(order_key(order.cl_ord_id), OwnOrder(order=order))
+    return [OrderSubmitted(order=order, ts=now), _wake(order, order.arrives_ts, "arrive")]
+
+
+def placed(kept: OwnOrder, command_id: str, now: int) -> PaperOrderPlaced:
+    """Return the answer about an order as it stands."""
+    return PaperOrderPlaced(command_id=command_id, order=kept.order, fills=kept.fills, ts=now)
+
+
+def on_arrival(state: State[Any], kept: OwnOrder, market: MarketData, now: int) -> list[Event | WakeAt]:
+    """Let an order reach its venue, and answer."""
+    if kept.order.ord_status is not OrdStatus.PENDING_NEW:
+        return []
+    order = kept.order
+    top = market.book(order.venue, order.symbol, now)
+    if isinstance(top, Unusable):
+        gone = paper_broker.reject(order, f"the venue's book may not be used: {top.reason}")
+        after = _keep(state, OwnOrder(order=gone))
+        return [
+            OrderRejected(order=gone, ts=now),
+            placed(after, order.cl_ord_id, now),
+            *_later(after, market, now),
+        ]
+    accepted = replace(order, ord_status=OrdStatus.NEW, exec_type=ExecType.NEW)
+    found = _worked(state, kept, top, now, arriving=True)
+    after = state[order_key(order.cl_ord_id)]
+    return [
+        OrderAccepted(order=accepted, ts=now),
+        *found,
+        placed(after, order.cl_ord_id, now),
+        *_later(after, market, now),
+    ]
+
+
+def on_check(state: State[Any], kept: OwnOrder, market: MarketData, now: int) -> list[Event | WakeAt]:
+    """Look whether the book has come to a resting order; a book that is not LIVE fills nothing."""
+    if not kept.order.ord_status.open:
+        return []
+    top = market.book(kept.order.venue, kept.order.symbol, now)
+    found = _worked(state, kept, top, now, arriving=False) if isinstance(top, BookTop) else []
+    return [*found, *_later(state[order_key(kept.order.cl_ord_id)], market, now)]
+
+
+def cancel(
+    state: State[Any], kept: OwnOrder, command: CancelExecution, market: MarketData, now: int
+) -> list[Event | WakeAt]:
+    """Take what is left of an order off the venue; one that is no more open is told as it is."""
+    if not kept.order.ord_status.open:
+        return [placed(kept, command.command_id, now)]
+    arriving = kept.order.ord_status is OrdStatus.PENDING_NEW
+    gone = paper_broker.cancel(kept.order, "canceled on request")
+    after = _keep(state, OwnOrder(order=gone, fills=kept.fills))
+    answers = [placed(after, gone.cl_ord_id, now)] if arriving else []
+    return [
+        OrderCanceled(order=gone, ts=now),
+        *answers,
+        placed(after, command.command_id, now),
+        *_later(after, market, now),
+    ]
+
+
+def forget(state: State[Any], kept: OwnOrder) -> None:
+    """Forget an order that has been no more open for long."""
+    if not kept.order.ord_status.open:
+        state.remove(order_key(kept.order.cl_ord_id))
+
+
+def _worked(state: State[Any], kept: OwnOrder, top: BookTop, now: int, *, arriving: bool) -> list[Event]:
+    order = kept.order
+    terms = terms_of(venue_of(order.venue), instruments_of(order.symbol)[order.venue])
+    key = impact_key(order.venue, order.symbol)
+    impact = state.get(key)
+    work = paper_broker.arrive if arriving else paper_broker.check
+    worked = work(order, top, impact, terms, now)
+    if worked.fills:
+        state.put(key, worked.impact)
+    for fill in worked.fills:
+        holdings.note(state, fill)
+    if worked.order != order:
+        fills = (*kept.fills, *(record_fill(fill, order) for fill in worked.fills))
+        _keep(state, OwnOrder(order=worked.order, fills=fills))
+    gone = worked.order.ord_status is OrdStatus.CANCELED
+    return [*worked.fills, *([OrderCanceled(order=worked.order, ts=now)] if gone else [])]
+
+
+def _keep(state: State[Any], kept: OwnOrder) -> OwnOrder:
+    state.put(order_key(kept.order.cl_ord_id), kept)
+    return kept
+
+
+def _later(kept: OwnOrder, market: MarketData, now: int) -> list[WakeAt]:
+    if kept.order.ord_status.open:
+        return [_wake(kept.order, now + round(market.settings.execution_check_ms * 1e6), "check")]
+    return [_wake(kept.order, now + round(market.settings.execution_remember_s * 1e9), "forget")]
+
+
+def _wake(order: PaperOrder, ts: int, purpose: str) -> WakeAt:
+    return WakeAt(ts, f"order/{order.cl_ord_id}/{purpose}".encode())
+
+
+def _venue_book(command: SubmitPaperOrder, market: MarketData, now: int) -> BookTop | Unusable:
+    if command.venue is not None:
+        return market.book(command.venue, command.symbol, now)
+    books = market.books(command.symbol, now)
+    usable = [book for book in books.values() if isinstance(book, BookTop)]
+    if not usable:
+        return next(book for book in books.values() if isinstance(book, Unusable))
+    s = 1 if command.side == "buy" else -1
+
+    def paid(book: BookTop) -> tuple[float, str]:
+        best = book.asks[0][0] if command.side == "buy" else book.bids[0][0]
+        return s * best * (1 + s * venue_of(book.venue).taker_bps / 1e4), book.venue
+
+    return min(usable, key=paid)

@@ -1,0 +1,76 @@
+"""What a plan is made from: the views at one venue, the costs learnt there, and its own generator; pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal  # noqa: TC003 -- msgspec resolves annotations at run time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+from numpy.random import Generator, Philox
+
+from libs.common.cloudevents import caused_id
+from libs.common.events import TakerSide  # noqa: TC001 -- msgspec resolves annotations at run time
+from libs.common.instruments import instrument_of
+from services.execution.cost import PRIOR
+from services.execution.paper_broker import offered
+from services.execution.planner import PlanInputs
+from services.execution.profile import profile_of
+from services.execution.saga import CostCurve, curve_key, impact_key
+from services.execution.volatility import sigma_day
+
+if TYPE_CHECKING:
+    from libs.common.events import BookTop
+    from libs.common.handling import State
+    from services.execution.cost import CostFit
+    from services.execution.market_data import MarketData
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """A parent order to be planned."""
+
+    side: TakerSide
+    quantity: Decimal  # base units, whole lots
+    urgency: float
+    forecast_vol: float | None  # fraction per day; None: from the candles, else the setting
+
+
+def plan_generator(cause_id: str) -> Generator:
+    """Return the generator of the plan that an execution or command causes; its key is a uuid5 of its own."""
+    return Generator(Philox(key=caused_id(UUID(cause_id), "plan").int))
+
+
+def plan_inputs(state: State[Any], market: MarketData, top: BookTop, wish: Wish, now: int) -> PlanInputs:
+    """Return what a plan at the venue of this book depends on."""
+    assert top.features is not None  # noqa: S101 -- of a usable book
+    settings = market.settings
+    instrument = instrument_of(top.venue, top.symbol)
+    minutes = market.minutes(top.symbol, top.venue)
+    impact = state.get(impact_key(top.venue, top.symbol))
+    return PlanInputs(
+        venue=top.venue,
+        side=wish.side,
+        quantity=wish.quantity,
+        urgency=wish.urgency,
+        now=now,
+        levels=tuple((float(px), float(left)) for px, left in offered(top, wish.side, impact)),
+        mid=top.features.mid,
+        spread_bps=top.features.spread_bps,
+        depth=market.depth(top, wish.side),
+        sigma_day=wish.forecast_vol or sigma_day(minutes) or settings.execution_sigma_day,
+        cost=cost_fit(state, top.venue, top.symbol),
+        volume=profile_of(minutes, now),
+        tick=instrument.tick,
+        lot=instrument.lot,
+        min_qty=instrument.min_qty,
+        min_notional=instrument.min_notional,
+        deadline_s=settings.execution_deadline_s,
+        participation=settings.execution_participation,
+        protection_bps=settings.execution_protection_bps,
+    )
+
+
+def cost_fit(state: State[Any], venue: str, symbol: str) -> CostFit:
+    """Return what is known of the costs at a venue; without a fill the prior."""
+    curve = state.get(curve_key(venue, symbol))
+    return curve.fit if isinstance(curve, CostCurve) else PRIOR

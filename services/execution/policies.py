@@ -1,0 +1,185 @@
+"""The trading policies among which the router chooses; each a pure function of a market to a signal.
+
+===========  ========================================================  ==============================
+policy       value                                                     source
+===========  ========================================================  ==============================
+p_sma        tanh of the moving averages' distance in its standard     [1]_, scaled by volatility [2]_
+             deviations; 10 and 60 minutes
+p_breakout   +1 after a close above the highs of 20 days until one     Donchian's channel [3]_
+             below the lows of 10; -1 the other way round
+p_meanrev    minus half the z-score of the log price over 30 minutes   [4]_
+p_obi        the imbalance of the LIVE book's top five sizes           [5]_
+p_flat       0
+===========  ========================================================  ==============================
+
+References
+----------
+.. [1] Brock, Lakonishok & LeBaron (1992), Simple technical trading rules and the stochastic properties of
+   stock returns.
+.. [2] Moskowitz, Ooi & Pedersen (2012), Time series momentum.
+.. [3] Faith (2003), The original turtle trading rules, system 1.
+.. [4] Gatev, Goetzmann & Rouwenhorst (2006), Pairs trading; two standard deviations are a full position.
+.. [5] Gould & Bonart (2016), Queue imbalance as a one-tick-ahead price predictor in a limit order book.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import numpy as np
+
+from libs.common.events import Candle, Features  # noqa: TC001 -- msgspec resolves annotations at run time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+FAST: Final = 10  # minutes
+SLOW: Final = 60
+CHANNEL_IN: Final = 20  # days
+CHANNEL_OUT: Final = 10
+REVERSION: Final = 30  # minutes
+FULL_Z: Final = 2.0  # standard deviations for a full position
+HOLES: Final = 1.1  # n candles may span this many times n minutes
+_MINUTE_NS: Final = 60_000_000_000
+
+
+class UnknownPolicyError(ValueError):
+    """An id that names no policy."""
+
+
+class Market(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy sees of one symbol at the reference venue."""
+
+    minutes: tuple[Candle, ...]  # closed 1m candles, oldest first
+    days: tuple[Candle, ...]  # closed 1d candles, oldest first
+    features: Features | None  # of the LIVE book; None: there is none
+
+
+class Signal(msgspec.Struct, frozen=True):
+    """A target: +1 fully long, 0 flat, negative short (or none, where shorting is off)."""
+
+    value: float  # in [-1, 1]
+    reason: str
+
+
+def signal_of(policy_id: str, market: Market) -> Signal:
+    """Return what the policy wants of this market.
+
+    Raises
+    ------
+    UnknownPolicyError
+        If there is no such policy; the message lists those there are.
+    """
+    try:
+        policy = POLICIES[policy_id]
+    except KeyError:
+        raise UnknownPolicyError(f"{policy_id[:40]!r} is no policy; known: {', '.join(POLICIES)}") from None
+    return policy(market)
+
+
+def sma(market: Market) -> Signal:
+    """Follow the crossover of two moving averages of the log price, F of 10 and S of 60 minutes.
+
+    Notes
+    -----
+    ``tanh(z)``, ``z = (F - S) / (sigma sqrt(sum_j c_j^2))``: the distance over its standard deviation for a
+    random walk with minutes of volatility sigma. The return j minutes old enters F - S with the weight
+    ``c_j = max(0, S-1-j) / S - max(0, F-1-j) / F`` (lengths of the averages).
+    """
+    closes = _log_closes(market, SLOW)
+    if closes is None:
+        return Signal(0.0, _too_little(market, SLOW))
+    sigma = float(np.sqrt(np.mean(np.square(np.diff(closes)))))
+    if sigma == 0.0:
+        return Signal(0.0, f"the price has not moved in {SLOW} minutes")
+    lags = np.arange(SLOW)
+    weights = np.maximum(0, SLOW - 1 - lags) / SLOW - np.maximum(0, FAST - 1 - lags) / FAST
+    distance = float(np.mean(closes[-FAST:]) - np.mean(closes))
+    z = distance / (sigma * float(np.sqrt(weights @ weights)))
+    return Signal(float(np.tanh(z)), f"averages of {FAST} and {SLOW} minutes are {z:+.2f} sd apart")
+
+
+def breakout(market: Market) -> Signal:
+    """Hold the side on which the price last left its 20-day channel, until it crosses the 10-day one.
+
+    Notes
+    -----
+    The channels of a close are those of the days before it. The newest closed minute counts as the close of
+    the day that is not over.
+    """
+    days = market.days
+    if len(days) <= CHANNEL_IN:
+        return Signal(0.0, f"{len(days)} closed days, {CHANNEL_IN + 1} are needed")
+    highs, lows = [day.high for day in days], [day.low for day in days]
+    closes = [day.close for day in days] + [minute.close for minute in market.minutes[-1:]]
+    held, why = 0.0, f"no close outside the channel of {CHANNEL_IN} days"
+    for at in range(CHANNEL_IN, len(closes)):
+        close = closes[at]
+        outer, inner = slice(at - CHANNEL_IN, at), slice(at - CHANNEL_OUT, at)
+        if close > max(highs[outer]):
+            held, why = 1.0, f"{close:g} closed above the highs of {CHANNEL_IN} days"
+        elif close < min(lows[outer]):
+            held, why = -1.0, f"{close:g} closed below the lows of {CHANNEL_IN} days"
+        elif (held > 0 and close < min(lows[inner])) or (held < 0 and close > max(highs[inner])):
+            held, why = 0.0, f"{close:g} crossed the channel of {CHANNEL_OUT} days back"
+    return Signal(held, why)
+
+
+def mean_reversion(market: Market) -> Signal:
+    """Bet against the distance of the log price from its 30-minute mean.
+
+    Notes
+    -----
+    ``-clip(z / 2, -1, 1)``, ``z = (x - mean) / sd`` over the window, the newest minute included.
+    """
+    closes = _log_closes(market, REVERSION)
+    if closes is None:
+        return Signal(0.0, _too_little(market, REVERSION))
+    sd = float(np.std(closes, ddof=1))
+    if sd == 0.0:
+        return Signal(0.0, f"the price has not moved in {REVERSION} minutes")
+    z = float(closes[-1] - np.mean(closes)) / sd
+    return Signal(float(np.clip(-z / FULL_Z, -1.0, 1.0)), f"{z:+.2f} sd from the mean of {REVERSION} minutes")
+
+
+def order_book_imbalance(market: Market) -> Signal:
+    """Lean as the book leans: its imbalance is the value."""
+    if market.features is None:
+        return Signal(0.0, "there is no LIVE two-sided book")
+    obi = market.features.obi
+    return Signal(obi, f"order-book imbalance {obi:+.2f}")
+
+
+def flat(_market: Market) -> Signal:
+    """Hold nothing."""
+    return Signal(0.0, "this policy holds nothing")
+
+
+POLICIES: Final[Mapping[str, Callable[[Market], Signal]]] = {
+    "p_sma": sma,
+    "p_breakout": breakout,
+    "p_meanrev": mean_reversion,
+    "p_obi": order_book_imbalance,
+    "p_flat": flat,
+}
+
+
+def _log_closes(market: Market, n: int) -> NDArray[np.float64] | None:
+    window = market.minutes[-n:]
+    if len(window) < n or _span(window) > HOLES * n:
+        return None
+    return np.log([candle.close for candle in window])
+
+
+def _too_little(market: Market, n: int) -> str:
+    window = market.minutes[-n:]
+    if len(window) < n:
+        return f"{len(window)} closed minutes, {n} are needed"
+    return f"the last {n} closed minutes span {_span(window)} minutes: too many holes"
+
+
+def _span(window: tuple[Candle, ...]) -> int:
+    return 1 + (window[-1].open_ts - window[0].open_ts) // _MINUTE_NS

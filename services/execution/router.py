@@ -1,0 +1,295 @@
+"""The saga of an execution up to its plan: policy, signal, size, venue, plan; its table is in ``saga.py``.
+
+Each step is a command out and an event back. The id of a command is uuid5 of the execution's id and the
+step's name, so a step done again after a crash, before its transaction was committed, is the same one.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from libs.common.events import (
+    BookTop,
+    ChoosePolicy,
+    CommandRejected,
+    ExecutionCanceled,
+    PolicySignal,
+    Refusal,
+    ScoreVenues,
+)
+from libs.common.instruments import instrument_of, venue_of
+from services.execution import audit, children, ending, holdings, working
+from services.execution.market_data import BOOK, NS_PER_MS, NS_PER_S, Unusable, instruments_of
+from services.execution.paper_broker import exact, minimum_fault
+from services.execution.parent_order import parent_of
+from services.execution.planner import CannotPlanError, plan
+from services.execution.planning import Wish, plan_generator, plan_inputs
+from services.execution.policies import Market, UnknownPolicyError, signal_of
+from services.execution.record import record_of, sizing_snapshot
+from services.execution.refusals import refused
+from services.execution.saga import Saga, Step, Trigger
+from services.execution.sizing import SizingInputs, size
+from services.execution.turn import Turn, step_id
+
+if TYPE_CHECKING:
+    from libs.common.events import (
+        CancelExecution,
+        Event,
+        PlanAndExecute,
+        PolicyChosen,
+        PolicyRewarded,
+        RiskBudget,
+        TakerSide,
+        VenueScored,
+    )
+    from libs.common.handling import State, WakeAt
+    from services.execution.market_data import MarketData
+
+CHOOSE: Final = "ChoosePolicy"
+SCORE: Final = "ScoreVenues"
+
+
+def begin(state: State[Any], command: PlanAndExecute, market: MarketData, now: int) -> list[Event | WakeAt]:
+    """Start an execution, or refuse it: a symbol nobody lists, or no LIVE book of it."""
+    fault = _fault(command, market, now)
+    if fault is not None:
+        return [fault]
+    books = market.books(command.symbol, now)
+    mids = {
+        venue: top.features.mid for venue, top in books.items() if isinstance(top, BookTop) and top.features
+    }
+    execution_id = command.command_id
+    saga = Saga(
+        execution_id=execution_id,
+        symbol=command.symbol,
+        urgency=command.urgency,
+        scope=command.scope,
+        context=command.context,
+        decision_id=step_id(execution_id, CHOOSE),
+        mids=mids,
+        created_ts=now,
+    )
+    turn = Turn(state, saga, market, now)
+    turn.audit(
+        "requested",
+        symbol=command.symbol,
+        urgency=command.urgency,
+        scope=command.scope,
+        context=command.context,
+        mids=mids,
+    )
+    turn.ask(
+        ChoosePolicy(
+            command_id=saga.decision_id,
+            reply_key=command.symbol,
+            scope=command.scope,
+            context={**command.context, "symbol": command.symbol},
+        ),
+        turn.settings.execution_step_timeout_s,
+    )
+    return turn.finish()
+
+
+def on_chosen(turn: Turn, chosen: PolicyChosen) -> None:
+    """Turn the policy into a signal, the signal into a size, and ask for a venue."""
+    turn.stop_asking(chosen.command_id)
+    turn.update(policy=chosen)
+    turn.audit("policy_chosen", choice=chosen)
+    symbol = turn.saga.symbol
+    top = turn.market.reference_book(symbol, turn.now)
+    if isinstance(top, Unusable):
+        ending.end(turn, Trigger.REFUSED, f"no LIVE book to size on: {top.reason}")
+        return
+    market = _market(turn, top)
+    try:
+        signal = signal_of(chosen.policy_id, market)
+    except UnknownPolicyError as error:
+        ending.end(turn, Trigger.REFUSED, str(error))
+        return
+    logged = audit.logged_market(market, turn.settings.execution_reference_venue, symbol)
+    seen = {"policy_id": chosen.policy_id, "market": logged}
+    turn.audit("signal", **audit.decision(seen, signal, book=_seen(top)))
+    turn.update(signal=PolicySignal(signal.value, signal.reason))
+    inputs = _sizing_inputs(turn, chosen, signal.value, top)
+    try:
+        sizing = size(inputs)
+    except ValueError as error:  # the router's widths are no widths
+        ending.end(turn, Trigger.REFUSED, f"no size: {error}")
+        return
+    snapshot = sizing_snapshot(turn.saga.execution_id, symbol, inputs, sizing, turn.now)
+    turn.update(sizing=snapshot)
+    turn.audit("sizing", **audit.decision(inputs, sizing, book=_seen(top)))
+    turn.say(snapshot)
+    if sizing.side is None or sizing.qty == 0:
+        ending.end(turn, Trigger.NOTHING_TO_DO, f"{sizing.reason}: {signal.reason}")
+        return
+    turn.move(Trigger.SIZED)
+    command = ScoreVenues(
+        command_id=turn.id_of(SCORE),
+        reply_key=symbol,
+        symbol=symbol,
+        size=float(sizing.qty),
+        side=sizing.side,
+    )
+    turn.ask(command, turn.settings.execution_step_timeout_s)
+
+
+def on_scored(turn: Turn, scored: VenueScored) -> None:
+    """Plan at the best venue whose book is LIVE, and send the first child if it is due."""
+    turn.stop_asking(scored.command_id)
+    turn.audit("venue_scored", scored=scored)
+    saga = turn.saga
+    sizing = saga.sizing
+    if sizing is None or sizing.side is None:
+        raise AssertionError("venues are asked for a size and a side")
+    refused = []
+    for candidate in scored.candidates:
+        if not candidate.eligible:
+            continue
+        top = turn.market.book(candidate.venue, saga.symbol, turn.now)
+        if isinstance(top, Unusable):
+            refused.append(top.reason)
+            continue
+        turn.update(venue=candidate.venue, venue_score=candidate.score, venue_reasons=candidate.reasons)
+        _plan_at(turn, top, sizing.side, sizing.qty)
+        return
+    ending.end(turn, Trigger.REFUSED, "no usable venue: " + ("; ".join(refused) or "none is eligible"))
+
+
+def on_refused(turn: Turn, answer: CommandRejected) -> None:
+    """End what another service will not answer."""
+    turn.stop_asking(answer.command_id)
+    turn.audit("refused", answer=answer)
+    if turn.saga.ended:
+        ending.on_reward_refused(turn, answer)
+    else:
+        ending.end(turn, Trigger.REFUSED, f"{answer.command} was refused: {answer.detail}")
+
+
+def on_timeout(turn: Turn, step: str) -> None:
+    """End an execution that still waits at that step."""
+    if turn.saga.step != step:
+        return
+    asked = CHOOSE if turn.saga.step is Step.CHOOSING else SCORE
+    turn.stop_asking(turn.id_of(asked))
+    patience_s = turn.settings.execution_step_timeout_s
+    ending.end(turn, Trigger.TIMED_OUT, f"no answer to {asked} within {patience_s:g} s")
+
+
+def on_rewarded(turn: Turn, answer: PolicyRewarded) -> None:
+    """Note that the router has learnt."""
+    turn.stop_asking(answer.command_id)
+    turn.audit("rewarded", answer=answer)
+    ending.note_counted(turn, counted=answer.counted)
+
+
+def on_cancel(turn: Turn, command: CancelExecution) -> None:
+    """End an execution now; one that has ended is told as it ended."""
+    saga = turn.saga
+    if not saga.ended:
+        turn.audit("cancel_wished", command_id=command.command_id)
+        for step in (CHOOSE, SCORE):
+            turn.stop_asking(turn.id_of(step))
+        children.withdraw(turn, "the execution is canceled")
+        ending.end(turn, Trigger.CANCELED, "canceled on request")
+    record = record_of(turn.saga, turn.now)
+    turn.say(ExecutionCanceled(command_id=command.command_id, record=record, ts=turn.now))
+
+
+def _plan_at(turn: Turn, top: BookTop, side: TakerSide, wanted: Decimal) -> None:
+    saga = turn.saga
+    instrument = instrument_of(top.venue, top.symbol)
+    quantity = wanted - wanted % instrument.lot
+    assert top.features is not None  # noqa: S101 -- of a usable book
+    fault = minimum_fault(instrument, quantity, exact(top.features.mid))
+    if fault is not None:
+        ending.end(turn, Trigger.NOTHING_TO_DO, f"size 0: {fault}")
+        return
+    policy = saga.policy
+    vol = None if policy is None else policy.forecast_vol
+    wish = Wish(side=side, quantity=quantity, urgency=saga.urgency, forecast_vol=vol)
+    inputs = plan_inputs(turn.state, turn.market, top, wish, turn.now)
+    try:
+        made = plan(inputs, plan_generator(saga.execution_id))
+    except CannotPlanError as error:
+        ending.end(turn, Trigger.REFUSED, f"no plan: {error}")
+        return
+    turn.audit("plan", **audit.decision(inputs, made, book=_seen(top)))
+    turn.update(
+        plan=made,
+        plan_mid=top.features.mid,
+        plan_epoch=top.epoch,
+        plan_seq=top.seq,
+        planned_ts=turn.now,
+        volume_seen=turn.market.volume_since(top.venue, saga.symbol, turn.now - 60 * NS_PER_S),
+        slices=made.slices,
+        parent=parent_of(quantity),
+        last_px=exact(top.features.mid),
+    )
+    turn.move(Trigger.PLANNED)
+    turn.answer()
+    working.on_slice(turn)
+
+
+def _market(turn: Turn, top: BookTop) -> Market:
+    settings, symbol = turn.settings, turn.saga.symbol
+    return Market(
+        minutes=tuple(turn.market.minutes(symbol)[-settings.execution_minutes :]),
+        days=tuple(turn.market.days(symbol)[-settings.execution_days :]),
+        features=top.features,
+    )
+
+
+def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop) -> SizingInputs:
+    settings, market, symbol = turn.settings, turn.market, turn.saga.symbol
+    budget: RiskBudget | None = market.risk.items.get(BOOK)
+    own = None if budget is None else budget.by_symbol.get(symbol)
+    others = 0.0 if budget is None else budget.cvar_used - (own.used if own else 0.0)
+    assert top.features is not None  # noqa: S101 -- of a usable book
+    instrument = instrument_of(top.venue, symbol)
+    position = market.positions.items.get(symbol.encode())
+    return SizingInputs(
+        signal=signal,
+        uncertainty_width=chosen.width,
+        prior_width=chosen.prior_width,
+        w_star=settings.execution_w_star,
+        s_max=settings.execution_s_max,
+        forecast_vol=chosen.forecast_vol,
+        vol_target=settings.execution_vol_target,
+        cvar_budget=None if budget is None else budget.cvar_budget,
+        cvar_of_others=max(0.0, others),
+        cvar_of_one=None if own is None else own.cvar,
+        position_cap=settings.execution_position_cap,
+        equity=Decimal(0) if budget is None else budget.equity,
+        cash=Decimal(0) if budget is None else market.cash(budget),
+        price=exact(top.features.mid),
+        taker_bps=venue_of(top.venue).taker_bps,
+        held=holdings.held(turn.state, symbol, position) + holdings.in_flight(turn.state, symbol),
+        lot=instrument.lot,
+        min_qty=instrument.min_qty,
+        min_notional=instrument.min_notional,
+        allow_short=settings.execution_allow_short,
+    )
+
+
+def _fault(command: PlanAndExecute, market: MarketData, now: int) -> CommandRejected | None:
+    if not instruments_of(command.symbol):
+        detail = f"No venue lists {command.symbol}."
+        return refused(command, command.symbol, Refusal.UNKNOWN, detail, now)
+    if not 0.0 <= command.urgency <= 1.0:
+        return refused(command, command.symbol, Refusal.INVALID, "urgency must be from 0 to 1", now)
+    top = market.reference_book(command.symbol, now)
+    if isinstance(top, Unusable):
+        detail = f"No book of {command.symbol} is LIVE ({top.reason})."
+        return refused(command, command.symbol, Refusal.UNAVAILABLE, detail, now)
+    return None
+
+
+def _seen(top: BookTop) -> dict[str, object]:
+    return {
+        "venue": top.venue,
+        "epoch": top.epoch,
+        "seq": top.seq,
+        "receivedMs": top.received_ts // NS_PER_MS,
+    }

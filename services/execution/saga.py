@@ -1,0 +1,186 @@
+"""The state of one execution, and the state's other records: private to the service."""
+
+from __future__ import annotations
+
+from decimal import Decimal  # noqa: TC003 -- msgspec resolves annotations at run time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from libs.common.audit_chain import GENESIS
+from libs.common.events import (
+    Event,
+    ExecutionStatus,
+    PaperOrder,
+    PolicyChosen,
+    PolicySignal,
+    RecordFill,
+    RewardOutcome,
+    SizingSnapshot,
+)
+from services.execution.calibration import (
+    CostHistory,  # noqa: TC001 -- msgspec resolves annotations at run time
+)
+from services.execution.cost import CostFit  # noqa: TC001 -- as above
+from services.execution.parent_order import Parent  # noqa: TC001 -- as above
+from services.execution.planner import Plan  # noqa: TC001 -- as above
+from services.execution.shortfall import Shortfall  # noqa: TC001 -- as above
+from services.execution.slicing import Slice  # noqa: TC001 -- as above
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Step(StrEnum):
+    """Where an execution stands."""
+
+    CHOOSING = "choosing"  # the router was asked for a policy
+    SCORING = "scoring"  # the venues were asked for one
+    WORKING = "working"  # the plan is made
+    COMPLETED = "completed"
+    CANCELED = "canceled"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Trigger(StrEnum):
+    """What moves an execution on."""
+
+    SIZED = "sized"
+    NOTHING_TO_DO = "nothing_to_do"
+    PLANNED = "planned"
+    FILLED = "filled"
+    REFUSED = "refused"
+    TIMED_OUT = "timed_out"
+    CANCELED = "canceled"
+
+
+TRANSITIONS: Final[Mapping[tuple[Step, Trigger], Step]] = {
+    (Step.CHOOSING, Trigger.SIZED): Step.SCORING,
+    (Step.CHOOSING, Trigger.NOTHING_TO_DO): Step.SKIPPED,
+    (Step.CHOOSING, Trigger.REFUSED): Step.FAILED,
+    (Step.CHOOSING, Trigger.TIMED_OUT): Step.FAILED,
+    (Step.CHOOSING, Trigger.CANCELED): Step.CANCELED,
+    (Step.SCORING, Trigger.PLANNED): Step.WORKING,
+    (Step.SCORING, Trigger.NOTHING_TO_DO): Step.SKIPPED,
+    (Step.SCORING, Trigger.REFUSED): Step.FAILED,
+    (Step.SCORING, Trigger.TIMED_OUT): Step.FAILED,
+    (Step.SCORING, Trigger.CANCELED): Step.CANCELED,
+    (Step.WORKING, Trigger.FILLED): Step.COMPLETED,
+    (Step.WORKING, Trigger.TIMED_OUT): Step.FAILED,
+    (Step.WORKING, Trigger.CANCELED): Step.CANCELED,
+}
+
+STATUS: Final[Mapping[Step, ExecutionStatus]] = {
+    Step.CHOOSING: ExecutionStatus.PLANNING,
+    Step.SCORING: ExecutionStatus.PLANNING,
+    Step.WORKING: ExecutionStatus.WORKING,
+    Step.COMPLETED: ExecutionStatus.COMPLETED,
+    Step.CANCELED: ExecutionStatus.CANCELED,
+    Step.FAILED: ExecutionStatus.FAILED,
+    Step.SKIPPED: ExecutionStatus.SKIPPED,
+}
+
+
+class ChildTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a child was submitted on; what its fills are compared with."""
+
+    depth: float  # D, base units
+    spread_bps: float
+    predicted_bps: float  # beyond half the spread
+
+
+class Saga(Event, frozen=True, kw_only=True):
+    """One execution."""
+
+    execution_id: str
+    symbol: str
+    urgency: float
+    scope: str
+    context: dict[str, float | str]
+    decision_id: str
+    step: Step = Step.CHOOSING
+    reason: str = ""
+    waiting: str = ""
+    answered: bool = False  # PlanAndExecute was answered
+    mids: dict[str, float]  # by venue, at the decision
+    policy: PolicyChosen | None = None
+    signal: PolicySignal | None = None
+    sizing: SizingSnapshot | None = None
+    venue: str | None = None
+    venue_score: float | None = None
+    venue_reasons: tuple[str, ...] = ()
+    plan: Plan | None = None
+    plan_mid: float | None = None
+    plan_epoch: int = 0
+    plan_seq: int = 0
+    planned_ts: int = 0
+    slices: tuple[Slice, ...] = ()  # still to be sent
+    parent: Parent | None = None
+    orders: tuple[PaperOrder, ...] = ()
+    terms: dict[str, ChildTerms] = msgspec.field(default_factory=dict)  # by cl_ord_id, of open children
+    fills: tuple[RecordFill, ...] = ()
+    volume_seen: float = 0.0  # POV: of the minutes since the plan, when the last child was sent
+    arrival_px: Decimal | None = None  # mid at the first child
+    last_px: Decimal | None = None  # mid of the last book used
+    shortfall: Shortfall | None = None
+    reward: RewardOutcome | None = None
+    audit_entries: int = 0
+    audit_head: str = GENESIS
+    created_ts: int
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more is sent to a venue."""
+        return STATUS[self.step].final
+
+    @property
+    def open_orders(self) -> tuple[PaperOrder, ...]:
+        """Children at the venue, or on their way."""
+        return tuple(order for order in self.orders if order.ord_status.open)
+
+
+class Asked(Event, frozen=True, kw_only=True):
+    """A command that waits for its answer; under the key of its id."""
+
+    execution_id: str
+
+
+class OwnOrder(Event, frozen=True, kw_only=True):
+    """A paper order that belongs to no execution."""
+
+    order: PaperOrder
+    fills: tuple[RecordFill, ...] = ()
+
+
+class CostCurve(Event, frozen=True, kw_only=True):
+    """What the fills at one venue and symbol have taught about costs."""
+
+    history: CostHistory
+    fit: CostFit
+
+
+def saga_key(execution_id: str) -> bytes:
+    """Return the state's key of an execution."""
+    return b"saga/" + execution_id.encode()
+
+
+def asked_key(command_id: str) -> bytes:
+    """Return the state's key of a command on its way."""
+    return b"asked/" + command_id.encode()
+
+
+def order_key(cl_ord_id: str) -> bytes:
+    """Return the state's key of an order on its own."""
+    return b"order/" + cl_ord_id.encode()
+
+
+def impact_key(venue: str, symbol: str) -> bytes:
+    """Return the state's key of what we took from a book."""
+    return f"impact/{venue}:{symbol}".encode()
+
+
+def curve_key(venue: str, symbol: str) -> bytes:
+    """Return the state's key of a cost curve."""
+    return f"curve/{venue}:{symbol}".encode()

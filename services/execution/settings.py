@@ -1,0 +1,76 @@
+"""Settings of the execution service: its patience, its limits, and what it assumes of paper venues."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from libs.common.instruments import UnknownVenueError, venue_of
+
+
+class ExecutionSettings(BaseSettings):
+    """Read from environment variables named like the fields, in upper case."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    execution_reference_venue: str = Field(
+        "binance", description="venue whose candles and book the policies see"
+    )
+    execution_step_timeout_s: float = Field(
+        5.0, gt=0, description="how long an execution waits for the router or the venues, seconds"
+    )
+    execution_latency_ms: float = Field(
+        5.0, ge=0, description="simulated way of an order to a venue that has no measured request time, ms"
+    )
+    execution_retry_ms: float = Field(
+        250.0, gt=0, description="pause before a child that found no book, or a rest, is tried again, ms"
+    )
+    execution_patience_s: float = Field(
+        30.0, gt=0, description="how long after its last planned slice an execution goes on, seconds"
+    )
+    execution_check_ms: float = Field(
+        250.0, gt=0, description="time between two looks at a resting order, ms"
+    )
+    execution_horizon_s: float = Field(
+        60.0, gt=0, description="time from decision to the mid that rewards the policy, seconds"
+    )
+    execution_remember_s: float = Field(
+        3600.0, gt=0, description="how long an ended execution answers its command again, seconds"
+    )
+    execution_book_silence_s: float = Field(
+        5.0, gt=0, description="a book whose heartbeat is older is not used, seconds"
+    )
+    execution_book_age_s: float = Field(
+        30.0, gt=0, description="a book whose last change is older is not used, seconds"
+    )
+    execution_s_max: float = Field(
+        0.2, gt=0, le=1, description="largest position of one symbol, fraction of equity"
+    )
+    execution_w_star: float | None = Field(
+        None, gt=0, description="width at which the size is .269 s_max, return units; None: half the prior's"
+    )
+    execution_vol_target: float = Field(0.02, gt=0, description="volatility aimed at, fraction per day")
+    execution_position_cap: float = Field(
+        0.5, gt=0, le=1, description="cap of one position, fraction of equity"
+    )
+    execution_allow_short: bool = Field(default=False, description="whether a position may be negative")
+    execution_protection_bps: float = Field(
+        25.0, gt=0, description="limit of a child beyond the best price of the plan, bps"
+    )
+    execution_deadline_s: float = Field(3600.0, gt=0, description="longest plan, seconds")
+    execution_participation: float = Field(
+        0.1, gt=0, le=0.1, description="share of the volume that a POV plan takes"
+    )
+    execution_sigma_day: float = Field(
+        0.03, gt=0, description="volatility of a plan while neither router nor candles know one, fraction/day"
+    )
+    execution_minutes: int = Field(180, ge=1, le=2880, description="1m candles that a policy sees")
+    execution_days: int = Field(120, ge=1, le=1500, description="1d candles that a policy sees")
+
+    @field_validator("execution_reference_venue")
+    @classmethod
+    def _check_venue(cls, value: str) -> str:
+        try:
+            return venue_of(value).venue
+        except UnknownVenueError as error:
+            raise ValueError(str(error)) from error

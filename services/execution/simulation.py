@@ -1,0 +1,90 @@
+"""What an execution would look like and cost: a plan at the cheapest venue, and nothing else; pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from libs.common.events import BookTop, ExecutionSimulated, PlanCost, Refusal
+from libs.common.instruments import venue_of
+from services.execution.cost import impact_interval_bps
+from services.execution.market_data import instruments_of
+from services.execution.paper_broker import exact, minimum_fault
+from services.execution.planner import CannotPlanError, Plan, PlanInputs, plan
+from services.execution.planning import Wish, plan_generator, plan_inputs
+from services.execution.record import plan_of
+from services.execution.refusals import refused
+
+if TYPE_CHECKING:
+    from libs.common.events import Event, SimulateExecution
+    from libs.common.handling import State
+    from services.execution.market_data import MarketData
+
+
+def simulate(state: State[Any], command: SimulateExecution, market: MarketData, now: int) -> list[Event]:
+    """Answer with the plan of the venue where plan and taker fee together are cheapest; keeps nothing."""
+    instruments = instruments_of(command.symbol)
+    if not instruments:
+        detail = f"No venue lists {command.symbol}."
+        return [refused(command, command.symbol, Refusal.UNKNOWN, detail, now)]
+    if not (command.size > 0 and 0.0 <= command.urgency <= 1.0):
+        detail = "size must be over 0, urgency from 0 to 1"
+        return [refused(command, command.symbol, Refusal.INVALID, detail, now)]
+    books = market.books(command.symbol, now)
+    why: dict[str, str] = {}
+    too_small: list[str] = []
+    best: tuple[float, Plan, PlanInputs, BookTop] | None = None
+    for venue, top in books.items():
+        if not isinstance(top, BookTop) or top.features is None:
+            why[venue] = top.reason if not isinstance(top, BookTop) else "a side of the book is empty"
+            continue
+        instrument = instruments[venue]
+        size = exact(command.size)
+        quantity = size - size % instrument.lot
+        fault = minimum_fault(instrument, quantity, exact(top.features.mid))
+        if fault is not None:
+            why[venue] = fault
+            too_small.append(fault)
+            continue
+        wish = Wish(side=command.side, quantity=quantity, urgency=command.urgency, forecast_vol=None)
+        inputs = plan_inputs(state, market, top, wish, now)
+        try:
+            made = plan(inputs, plan_generator(command.command_id))
+        except CannotPlanError as error:
+            why[venue] = str(error)
+            continue
+        total_bps = made.expected_bps + venue_of(venue).taker_bps
+        why[venue] = f"{made.style}: {total_bps:.2f} bps, fee included"
+        if best is None or total_bps < best[0]:
+            best = (total_bps, made, inputs, top)
+    if best is None:
+        refusal = Refusal.INVALID if too_small else Refusal.UNAVAILABLE
+        detail = "; ".join(too_small or why.values())
+        return [refused(command, command.symbol, refusal, f"size: {detail}" if too_small else detail, now)]
+    _, made, inputs, top = best
+    return [
+        ExecutionSimulated(
+            command_id=command.command_id,
+            symbol=command.symbol,
+            plan=plan_of(made, inputs.mid, top.epoch, top.seq, inputs.quantity, command.side),
+            cost=_cost(made, inputs),
+            venues=why,
+            ts=now,
+        )
+    ]
+
+
+def _cost(made: Plan, inputs: PlanInputs) -> PlanCost:
+    spread_bps, fee_bps = inputs.spread_bps / 2, venue_of(inputs.venue).taker_bps
+    total_bps = made.expected_bps + fee_bps
+    child = max((piece.qty for piece in made.slices), default=Decimal(0))
+    interval = impact_interval_bps(inputs.cost, float(child) / inputs.depth)
+    return PlanCost(
+        spread_bps=spread_bps,
+        impact_bps=made.expected_bps - spread_bps,
+        fee_bps=fee_bps,
+        total_bps=total_bps,
+        total=total_bps * 1e-4 * float(inputs.quantity) * inputs.mid,
+        impact_lower_bps=interval.lower,
+        impact_upper_bps=interval.upper,
+    )

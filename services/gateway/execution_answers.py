@@ -1,0 +1,459 @@
+"""The JSON of executions: camel case, milliseconds; Decimals of orders and fills are text, else numbers."""
+
+from __future__ import annotations
+
+from decimal import Decimal  # noqa: TC003 -- msgspec resolves annotations at run time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from libs.common.events import ExecutionStatus, TakerSide  # noqa: TC001 -- as above
+from services.gateway.answers import NS_PER_MS
+
+if TYPE_CHECKING:
+    from libs.common.events import (
+        AuditEntry,
+        ExecutionPlan,
+        ExecutionRecord,
+        ExecutionSimulated,
+        PaperOrder,
+        PaperOrderPlaced,
+        RecordFill,
+        SizingSnapshot,
+    )
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Field names in camel case on the wire."""
+
+
+class SignalAnswer(_Answer, frozen=True, kw_only=True):
+    """What the policy wants."""
+
+    value: Annotated[float, Meta(description="+1 fully long, 0 flat, -1 to 1")]
+    reason: str
+
+
+class SizingAnswer(_Answer, frozen=True, kw_only=True):
+    """How a signal became a size."""
+
+    execution_id: str
+    symbol: str
+    signal: Annotated[float, Meta(description="-1 to 1")]
+    uncertainty_width: Annotated[float, Meta(description="90 % width of the expected reward, return units")]
+    s_max: Annotated[float, Meta(description="largest position, fraction of equity")]
+    w_star: Annotated[float, Meta(description="return units")]
+    sigmoid: Annotated[float, Meta(description="sigma(-width/wStar), 0 to 0.5")]
+    forecast_vol: Annotated[float | None, Meta(description="fraction per day")]
+    vol_target: Annotated[float, Meta(description="fraction per day")]
+    vol_scale: Annotated[float | None, Meta(description="volTarget / forecastVol, at most 2")]
+    cvar_cap: Annotated[
+        float | None, Meta(description="cap by the CVaR budget, fraction of equity; null: it cannot bind")
+    ]
+    caps: Annotated[dict[str, float], Meta(description="all caps, fraction of equity")]
+    binding: Annotated[str | None, Meta(description="the cap that cut the size")]
+    raw: Annotated[float, Meta(description="before the caps, fraction of equity")]
+    size: Annotated[float, Meta(description="signed target after the caps, fraction of equity")]
+    target: Annotated[float, Meta(description="signed target, base units")]
+    held: Annotated[float, Meta(description="held and on its way, base units")]
+    side: Annotated[TakerSide | None, Meta(description="of the order; null: none")]
+    quantity: Annotated[float, Meta(description="of the order, base units")]
+    reason: str
+    equity: Annotated[float, Meta(description="quote units")]
+    price: Annotated[float, Meta(description="quote units")]
+    ts: int
+
+
+class SliceAnswer(_Answer, frozen=True, kw_only=True):
+    """One child of a plan."""
+
+    at: Annotated[int, Meta(description="ms since 1970 UTC")]
+    size: Annotated[float, Meta(description="base units")]
+    limit: Annotated[float, Meta(description="quote units, from the book of the plan")]
+
+
+class AlternativeAnswer(_Answer, frozen=True, kw_only=True):
+    """A way to work the order, as it was judged."""
+
+    style: str
+    horizon_s: float
+    children: int
+    expected_bps: Annotated[float | None, Meta(description="spread and impact, fees apart")]
+    risk_bps: Annotated[float | None, Meta(description="standard deviation of waiting")]
+    objective_bps: Annotated[float | None, Meta(description="expected plus weighted risk; null: impossible")]
+    why_not: Annotated[str, Meta(description="empty: possible")]
+
+
+class PlanAnswer(_Answer, frozen=True, kw_only=True):
+    """How an order is worked."""
+
+    style: str
+    venue: str
+    side: TakerSide
+    size: Annotated[float, Meta(description="base units")]
+    horizon_s: float
+    interval_s: float
+    participation: Annotated[float | None, Meta(description="of POV: share of the volume")]
+    slices: tuple[SliceAnswer, ...]
+    expected_bps: float
+    risk_bps: float
+    mid: Annotated[float, Meta(description="of the book of the plan, quote units")]
+    epoch: int
+    seq: int
+
+
+class OrderAnswer(_Answer, frozen=True, kw_only=True):
+    """A paper order, in the words of FIX; amounts are text."""
+
+    order_id: str
+    execution_id: str | None
+    venue: str
+    symbol: str
+    side: TakerSide
+    size: Decimal
+    ord_type: str
+    limit: Decimal | None
+    time_in_force: str
+    ord_status: str
+    exec_type: str
+    cum_qty: Decimal
+    leaves_qty: Decimal
+    avg_px: Decimal | None
+    fees: Decimal
+    ts: int
+    text: str
+
+
+class FillAnswer(_Answer, frozen=True, kw_only=True):
+    """One fill; amounts are text."""
+
+    fill_id: str
+    order_id: str
+    venue: str
+    side: TakerSide
+    size: Decimal
+    price: Decimal
+    fee: Decimal
+    ts: int
+
+
+class ShortfallAnswer(_Answer, frozen=True, kw_only=True):
+    """Implementation shortfall, bps of the order's value at the decision; a cost is positive."""
+
+    delay_bps: float
+    impact_bps: float
+    opportunity_bps: float
+    fees_bps: float
+    total_bps: Annotated[float, Meta(description="the sum of the four")]
+    detail: Annotated[
+        dict[str, float | str],
+        Meta(description="timing, spread and walk sum to impact, bps; amounts in quote units as text"),
+    ]
+
+
+class RewardAnswer(_Answer, frozen=True, kw_only=True):
+    """What the policy was taught."""
+
+    reward: Annotated[float | None, Meta(description="return units, net of costs; null: nothing")]
+    reason: str
+    mid: float | None
+    counted: bool | None
+
+
+class AuditHeadAnswer(_Answer, frozen=True, kw_only=True):
+    """Where the audit chain stands."""
+
+    entries: int
+    head: str
+    href: str
+
+
+class ExecutionAnswer(_Answer, frozen=True, kw_only=True):
+    """An execution as it stands; filled + open + unscheduled is the size of its order."""
+
+    execution_id: str
+    symbol: str
+    status: ExecutionStatus
+    reason: str
+    waiting: Annotated[str, Meta(description="for what it waits now; empty: for nothing")]
+    urgency: float
+    policy_id: str | None
+    decision_id: str
+    propensity: float | None
+    policy_score: float | None
+    signal: SignalAnswer | None
+    sizing: SizingAnswer | None
+    venue: str | None
+    venue_score: float | None
+    venue_reasons: tuple[str, ...]
+    plan: PlanAnswer | None
+    alternatives: tuple[AlternativeAnswer, ...]
+    orders: tuple[OrderAnswer, ...]
+    fills: tuple[FillAnswer, ...]
+    filled: Annotated[float, Meta(description="base units")]
+    open: float
+    unscheduled: float
+    avg_px: float | None
+    shortfall: ShortfallAnswer | None
+    reward: RewardAnswer | None
+    audit: AuditHeadAnswer
+    created_ts: int
+    ts: int
+
+
+class CostAnswer(_Answer, frozen=True, kw_only=True):
+    """What a plan is expected to cost."""
+
+    spread_bps: Annotated[float, Meta(description="half the spread")]
+    impact_bps: float
+    fee_bps: Annotated[float, Meta(description="taker fee")]
+    total_bps: float
+    total: Annotated[float, Meta(description="quote units")]
+    impact_lower_bps: Annotated[float, Meta(description="95 % interval of the cost curve, one child")]
+    impact_upper_bps: float
+
+
+class SimulationAnswer(_Answer, frozen=True, kw_only=True):
+    """How an order would be worked."""
+
+    symbol: str
+    plan: PlanAnswer
+    cost: CostAnswer
+    alternatives: tuple[AlternativeAnswer, ...]
+    venues: Annotated[dict[str, str], Meta(description="what each venue would cost, or why it cannot")]
+    ts: int
+
+
+class PaperOrderAnswer(_Answer, frozen=True, kw_only=True):
+    """An order on its own, and its fills."""
+
+    order: OrderAnswer
+    fills: tuple[FillAnswer, ...]
+
+
+class AuditEntryAnswer(_Answer, frozen=True, kw_only=True):
+    """One link of the chain."""
+
+    seq: int
+    ts: Annotated[int, Meta(description="ms since 1970 UTC")]
+    kind: str
+    payload: dict[str, Any]
+    prev_hash: str
+    hash: Annotated[str, Meta(description="SHA-256(prevHash + JCS({seq, ts, kind, payload})), hex")]
+
+
+class AuditAnswer(_Answer, frozen=True, kw_only=True):
+    """The audit chain of an execution."""
+
+    execution_id: str
+    verified: Annotated[
+        bool, Meta(description="the chain is whole, and every decision made again came out the same")
+    ]
+    problems: tuple[str, ...]
+    decisions: Annotated[int, Meta(description="made again from their logged inputs")]
+    entries: tuple[AuditEntryAnswer, ...]
+
+
+def execution_answer(record: ExecutionRecord) -> ExecutionAnswer:
+    """Return a record as callers read it."""
+    return ExecutionAnswer(
+        execution_id=record.execution_id,
+        symbol=record.symbol,
+        status=record.status,
+        reason=record.reason,
+        waiting=record.waiting,
+        urgency=record.urgency,
+        policy_id=record.policy_id,
+        decision_id=record.decision_id,
+        propensity=record.propensity,
+        policy_score=record.score,
+        signal=None
+        if record.signal is None
+        else SignalAnswer(value=record.signal.value, reason=record.signal.reason),
+        sizing=None if record.sizing is None else sizing_answer(record.sizing),
+        venue=record.venue,
+        venue_score=record.venue_score,
+        venue_reasons=record.venue_reasons,
+        plan=None if record.plan is None else _plan(record.plan),
+        alternatives=() if record.plan is None else _alternatives(record.plan),
+        orders=tuple(map(_order, record.orders)),
+        fills=tuple(map(_fill, record.fills)),
+        filled=float(record.filled),
+        open=float(record.open),
+        unscheduled=float(record.unscheduled),
+        avg_px=None if record.avg_px is None else float(record.avg_px),
+        shortfall=_shortfall(record),
+        reward=None
+        if record.reward is None
+        else RewardAnswer(
+            reward=record.reward.reward,
+            reason=record.reward.reason,
+            mid=record.reward.mid,
+            counted=record.reward.counted,
+        ),
+        audit=AuditHeadAnswer(
+            entries=record.audit.entries,
+            head=record.audit.head,
+            href=f"/api/audit/{record.execution_id}",
+        ),
+        created_ts=record.created_ts // NS_PER_MS,
+        ts=record.ts // NS_PER_MS,
+    )
+
+
+def sizing_answer(sizing: SizingSnapshot) -> SizingAnswer:
+    """Return a sizing as callers read it."""
+    return SizingAnswer(
+        execution_id=sizing.execution_id,
+        symbol=sizing.symbol,
+        signal=sizing.signal,
+        uncertainty_width=sizing.uncertainty_width,
+        s_max=sizing.s_max,
+        w_star=sizing.w_star,
+        sigmoid=sizing.sigmoid,
+        forecast_vol=sizing.forecast_vol,
+        vol_target=sizing.vol_target,
+        vol_scale=sizing.vol_scale,
+        cvar_cap=sizing.caps.get("cvar"),
+        caps=sizing.caps,
+        binding=sizing.binding,
+        raw=sizing.raw,
+        size=sizing.size,
+        target=float(sizing.target),
+        held=float(sizing.held),
+        side=sizing.side,
+        quantity=float(sizing.qty),
+        reason=sizing.reason,
+        equity=float(sizing.equity),
+        price=float(sizing.price),
+        ts=sizing.ts // NS_PER_MS,
+    )
+
+
+def simulation_answer(simulated: ExecutionSimulated) -> SimulationAnswer:
+    """Return a simulation as callers read it."""
+    cost = simulated.cost
+    return SimulationAnswer(
+        symbol=simulated.symbol,
+        plan=_plan(simulated.plan),
+        cost=CostAnswer(
+            spread_bps=cost.spread_bps,
+            impact_bps=cost.impact_bps,
+            fee_bps=cost.fee_bps,
+            total_bps=cost.total_bps,
+            total=cost.total,
+            impact_lower_bps=cost.impact_lower_bps,
+            impact_upper_bps=cost.impact_upper_bps,
+        ),
+        alternatives=_alternatives(simulated.plan),
+        venues=simulated.venues,
+        ts=simulated.ts // NS_PER_MS,
+    )
+
+
+def paper_order_answer(placed: PaperOrderPlaced) -> PaperOrderAnswer:
+    """Return an order as callers read it."""
+    return PaperOrderAnswer(order=_order(placed.order), fills=tuple(map(_fill, placed.fills)))
+
+
+def audit_entry_answer(entry: AuditEntry) -> AuditEntryAnswer:
+    """Return a link as callers read it; a payload that is no JSON object, so was altered, comes as text."""
+    try:
+        payload = msgspec.json.decode(entry.payload, type=dict[str, Any])
+    except msgspec.DecodeError:
+        payload = {"altered": entry.payload}
+    return AuditEntryAnswer(
+        seq=entry.seq,
+        ts=entry.ts // NS_PER_MS,
+        kind=entry.kind,
+        payload=payload,
+        prev_hash=entry.prev_hash,
+        hash=entry.hash,
+    )
+
+
+def _plan(plan: ExecutionPlan) -> PlanAnswer:
+    return PlanAnswer(
+        style=plan.style,
+        venue=plan.venue,
+        side=plan.side,
+        size=float(plan.size),
+        horizon_s=plan.horizon_s,
+        interval_s=plan.interval_s,
+        participation=plan.participation,
+        slices=tuple(
+            SliceAnswer(at=s.at_ts // NS_PER_MS, size=float(s.size), limit=float(s.limit))
+            for s in plan.slices
+        ),
+        expected_bps=plan.expected_bps,
+        risk_bps=plan.risk_bps,
+        mid=plan.mid,
+        epoch=plan.epoch,
+        seq=plan.seq,
+    )
+
+
+def _alternatives(plan: ExecutionPlan) -> tuple[AlternativeAnswer, ...]:
+    return tuple(
+        AlternativeAnswer(
+            style=other.style,
+            horizon_s=other.horizon_s,
+            children=other.children,
+            expected_bps=other.expected_bps,
+            risk_bps=other.risk_bps,
+            objective_bps=other.objective_bps,
+            why_not=other.why_not,
+        )
+        for other in plan.alternatives
+    )
+
+
+def _order(order: PaperOrder) -> OrderAnswer:
+    return OrderAnswer(
+        order_id=order.cl_ord_id,
+        execution_id=order.execution_id,
+        venue=order.venue,
+        symbol=order.symbol,
+        side=order.side,
+        size=order.order_qty,
+        ord_type=order.ord_type,
+        limit=order.price,
+        time_in_force=order.time_in_force,
+        ord_status=order.ord_status,
+        exec_type=order.exec_type,
+        cum_qty=order.cum_qty,
+        leaves_qty=order.leaves_qty,
+        avg_px=order.avg_px,
+        fees=order.fees,
+        ts=order.submitted_ts // NS_PER_MS,
+        text=order.text,
+    )
+
+
+def _fill(fill: RecordFill) -> FillAnswer:
+    return FillAnswer(
+        fill_id=fill.fill_id,
+        order_id=fill.order_id,
+        venue=fill.venue,
+        side=fill.side,
+        size=fill.size,
+        price=fill.price,
+        fee=fill.fee,
+        ts=fill.ts // NS_PER_MS,
+    )
+
+
+def _shortfall(record: ExecutionRecord) -> ShortfallAnswer | None:
+    found = record.shortfall
+    if found is None:
+        return None
+    names = {"timing_bps": "timingBps", "spread_bps": "spreadBps", "walk_bps": "walkBps"}
+    return ShortfallAnswer(
+        delay_bps=found.delay_bps,
+        impact_bps=found.impact_bps,
+        opportunity_bps=found.opportunity_bps,
+        fees_bps=found.fees_bps,
+        total_bps=found.total_bps,
+        detail={names.get(name, name): value for name, value in found.detail.items()},
+    )

@@ -1,0 +1,382 @@
+"""The routes of executions, paper orders and their audit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from libs.common.audit_chain import broken_links
+from libs.common.events import (
+    CancelExecution,
+    ExecutionCanceled,
+    ExecutionPlanned,
+    ExecutionSimulated,
+    ExecutionVerified,
+    PaperOrderPlaced,
+    PlanAndExecute,
+    SimulateExecution,
+    SubmitPaperOrder,
+    VerifyExecution,
+)
+from libs.common.instruments import UnknownSymbolError, UnknownVenueError, canonical_symbol, venue_of
+from libs.common.topics import EXECUTION_COMMANDS
+from services.gateway import contract
+from services.gateway.answers import encode
+from services.gateway.execution_answers import (
+    AuditAnswer,
+    ExecutionAnswer,
+    PaperOrderAnswer,
+    SimulationAnswer,
+    SizingAnswer,
+    audit_entry_answer,
+    execution_answer,
+    paper_order_answer,
+    simulation_answer,
+    sizing_answer,
+)
+from services.gateway.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
+from services.gateway.problems import (
+    INVALID,
+    KEY_REUSED,
+    NO_ANSWER,
+    NOT_JSON,
+    NOT_READY,
+    TOO_LARGE,
+    TOO_MANY,
+    UNAVAILABLE,
+    UNKNOWN_NAME,
+    UNKNOWN_SYMBOL,
+    UNKNOWN_VENUE,
+    WRONG_MEDIA_TYPE,
+    ProblemError,
+)
+from services.gateway.routing import answer_post, json_answer, parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import BaseModel
+
+    from libs.common.events import AuditEntry, ExecutionRecord, TimeInForce
+    from services.gateway.commands import Command
+    from services.gateway.routing import Parts
+
+MAX_RECORDS: Final = 500
+POSTED: Final = (
+    NOT_JSON,
+    UNKNOWN_SYMBOL,
+    UNKNOWN_NAME,
+    KEY_REUSED,
+    TOO_LARGE,
+    WRONG_MEDIA_TYPE,
+    INVALID,
+    UNAVAILABLE,
+    NOT_READY,
+    TOO_MANY,
+    NO_ANSWER,
+)
+
+router = APIRouter()
+
+
+def _posts(said: str, answer: type, *others: Any) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401 -- problem types
+    return {
+        200: {
+            "description": said,
+            "content": {contract.JSON: {"schema": contract.reference(answer)}},
+        },
+        **contract.problems(*POSTED, *others),
+    }
+
+
+def _gets(said: str, schema: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {"description": said, "content": {contract.JSON: {"schema": schema}}},
+        **contract.problems(UNKNOWN_NAME, UNKNOWN_SYMBOL, INVALID, NOT_READY),
+    }
+
+
+def _asks(body: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    content = {contract.JSON: {"schema": contract.reference(body), "example": example}}
+    return {
+        "parameters": [contract.IDEMPOTENCY_HEADER],
+        "requestBody": {"required": True, "content": content},
+    }
+
+
+@router.post(
+    "/api/exec/simulate",
+    tags=["executions"],
+    summary="What would it cost?",
+    responses=_posts("The plan, its cost and the alternatives.", SimulationAnswer),
+    openapi_extra=_asks(SimulateBody, {"symbol": "BTCUSDT", "size": 0.02}),
+)
+async def simulate(request: Request) -> Response:
+    """Plan an order at the venue where plan and taker fee together are cheapest now; changes nothing."""
+
+    async def ask(body: SimulateBody, command: Command) -> SimulationAnswer:
+        symbol = symbol_of(body.symbol)
+        wish = SimulateExecution(
+            command_id=str(command.id), symbol=symbol, size=body.size, side=body.side, urgency=body.urgency
+        )
+        answer = await parts_of(request).questions.ask(
+            EXECUTION_COMMANDS, symbol.encode(), wish, command.correlation_id
+        )
+        assert isinstance(answer, ExecutionSimulated)  # noqa: S101 -- nothing else answers it, but a refusal
+        return simulation_answer(answer)
+
+    return await answer_post(request, SimulateBody, ask)
+
+
+@router.post(
+    "/api/exec/plan-and-execute",
+    tags=["executions"],
+    summary="Trade on paper",
+    responses=_posts("The execution, when its plan is made or it has ended.", ExecutionAnswer),
+    openapi_extra=_asks(ExecuteBody, {"symbol": "BTCUSDT"}),
+)
+async def plan_and_execute(
+    request: Request,
+    wait: Annotated[Literal["plan", "final"], Query(description="answer when it has ended")] = "plan",
+    timeout_s: Annotated[
+        float, Query(alias="timeoutS", gt=0, le=300, description="of wait=final; then it is told as it is")
+    ] = 30.0,
+) -> Response:
+    """Choose a policy, size its signal within the risk budget, find a venue, plan, and fill on paper.
+
+    `status` is `working`, or already `completed`, `canceled`, `failed` or `skipped`, with a `reason`.
+    """
+    parts = parts_of(request)
+
+    async def ask(body: ExecuteBody, command: Command) -> ExecutionAnswer:
+        symbol = symbol_of(body.symbol)
+        wish = PlanAndExecute(
+            command_id=str(command.id), symbol=symbol, urgency=body.urgency, context=body.context
+        )
+        answer = await parts.questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, command.correlation_id)
+        assert isinstance(answer, ExecutionPlanned)  # noqa: S101 -- nothing else answers it, but a refusal
+        if wait == "plan" or answer.record.status.final:
+            return execution_answer(answer.record)
+        return execution_answer(await _final(parts, answer.record, timeout_s))
+
+    return await answer_post(request, ExecuteBody, ask)
+
+
+@router.get(
+    "/api/exec/records",
+    tags=["executions"],
+    summary="The newest executions",
+    responses=_gets("The newest first.", {"type": "array", "items": contract.reference(ExecutionAnswer)}),
+)
+async def records(
+    request: Request,
+    symbol: Annotated[str | None, Query(max_length=40)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_RECORDS)] = 50,
+) -> Response:
+    """Return executions as they stand."""
+    views = parts_of(request).views
+    views.require_ready()
+    found = views.records.newest(None if symbol is None else symbol_of(symbol))
+    return json_answer(200, encode([execution_answer(record) for record, _ in zip(found, range(limit))]))  # noqa: B905 -- the shorter ends it
+
+
+@router.get(
+    "/api/exec/sizing/last",
+    tags=["executions"],
+    summary="The last sizing",
+    responses=_gets("The last size of the symbol, or of all.", contract.reference(SizingAnswer)),
+)
+async def last_sizing(
+    request: Request, symbol: Annotated[str | None, Query(max_length=40)] = None
+) -> Response:
+    """Return how the last signal became a size."""
+    views = parts_of(request).views
+    views.require_ready()
+    wanted = None if symbol is None else symbol_of(symbol)
+    found = [each for each in views.sizings.items.values() if wanted in (None, each.symbol)]
+    if not found:
+        raise ProblemError(UNKNOWN_NAME, f"Nothing was sized{f' of {wanted}' if wanted else ''} yet.")
+    return json_answer(200, encode(sizing_answer(max(found, key=lambda each: each.ts))))
+
+
+@router.get(
+    "/api/exec/{execution_id}",
+    tags=["executions"],
+    summary="One execution",
+    responses=_gets("As it stands.", contract.reference(ExecutionAnswer)),
+)
+async def execution(request: Request, execution_id: str) -> Response:
+    """Return an execution as it progresses."""
+    return json_answer(200, encode(execution_answer(_record(parts_of(request), execution_id))))
+
+
+@router.delete(
+    "/api/exec/{execution_id}",
+    tags=["executions"],
+    summary="Cancel an execution",
+    responses=_gets("As it ended.", contract.reference(ExecutionAnswer)),
+)
+async def cancel(request: Request, execution_id: str) -> Response:
+    """End an execution now; what is filled stays. One that has ended is told as it ended."""
+    parts = parts_of(request)
+    record = _record(parts, execution_id)
+    answer = await _cancel(request, record.symbol, execution_id)
+    assert isinstance(answer, ExecutionCanceled)  # noqa: S101 -- nothing else answers it, but a refusal
+    return json_answer(200, encode(execution_answer(answer.record)))
+
+
+@router.post(
+    "/api/paper/orders",
+    tags=["executions"],
+    summary="One paper order",
+    responses=_posts("The order when its venue has it, and its fills.", PaperOrderAnswer, UNKNOWN_VENUE),
+    openapi_extra=_asks(
+        PaperOrderBody, {"symbol": "BTCUSDT", "side": "buy", "size": "0.02", "ordType": "market"}
+    ),
+)
+async def paper_order(request: Request) -> Response:
+    """Fill an order against the venue's LIVE book, as executions do; a size under the minimum is 422."""
+
+    async def ask(body: PaperOrderBody, command: Command) -> PaperOrderAnswer:
+        symbol = symbol_of(body.symbol)
+        default: TimeInForce = "gtc" if body.ordType == "limit" else "ioc"
+        wish = SubmitPaperOrder(
+            command_id=str(command.id),
+            symbol=symbol,
+            side=body.side,
+            order_qty=body.size,
+            ord_type=body.ordType,
+            price=body.limit,
+            time_in_force=body.timeInForce or default,
+            venue=None if body.venue is None else _venue_of(body.venue),
+        )
+        answer = await parts_of(request).questions.ask(
+            EXECUTION_COMMANDS, symbol.encode(), wish, command.correlation_id
+        )
+        assert isinstance(answer, PaperOrderPlaced)  # noqa: S101 -- nothing else answers it, but a refusal
+        return paper_order_answer(answer)
+
+    return await answer_post(request, PaperOrderBody, ask)
+
+
+@router.delete(
+    "/api/paper/orders/{order_id}",
+    tags=["executions"],
+    summary="Cancel a paper order",
+    responses=_gets("As it ended.", contract.reference(PaperOrderAnswer)),
+)
+async def cancel_order(
+    request: Request, order_id: str, symbol: Annotated[str, Query(max_length=40)]
+) -> Response:
+    """Take what is left of a resting order off its venue."""
+    answer = await _cancel(request, symbol_of(symbol), order_id)
+    assert isinstance(answer, PaperOrderPlaced)  # noqa: S101 -- nothing else answers it, but a refusal
+    return json_answer(200, encode(paper_order_answer(answer)))
+
+
+@router.get(
+    "/api/audit/{execution_id}",
+    tags=["executions"],
+    summary="Verify an execution",
+    responses=_gets("Its chain, recomputed, and its decisions, made again.", contract.reference(AuditAnswer)),
+)
+async def audit(request: Request, execution_id: str) -> Response:
+    """Return the hash chain of an execution; `verified` says that nothing in it was altered.
+
+    Signal, sizing, plan, shortfall and reward are computed again from the inputs that the chain holds.
+    """
+    parts = parts_of(request)
+    parts.views.require_ready()
+    record = parts.views.records.items.get(execution_id.encode())
+    entries = await parts.audit_log.entries(execution_id, None if record is None else record.created_ts)
+    if not entries:
+        raise ProblemError(UNKNOWN_NAME, f"No execution {execution_id[:80]!r} is known.")
+    problems = [*broken_links(entries), *_behind(entries, record)]
+    verified = await _verify(request, execution_id, record, entries)
+    problems += verified.differences
+    answer = AuditAnswer(
+        execution_id=execution_id,
+        verified=not problems,
+        problems=tuple(problems),
+        decisions=verified.decisions,
+        entries=tuple(map(audit_entry_answer, entries)),
+    )
+    return json_answer(200, encode(answer))
+
+
+def symbol_of(text: str) -> str:
+    """Return the canonical symbol.
+
+    Raises
+    ------
+    ProblemError
+        404 if the text is none.
+    """
+    try:
+        return canonical_symbol(text)
+    except UnknownSymbolError as error:
+        raise ProblemError(UNKNOWN_SYMBOL, f"{error}.") from error
+
+
+def _venue_of(text: str) -> str:
+    try:
+        return venue_of(text.lower()).venue
+    except UnknownVenueError as error:
+        raise ProblemError(UNKNOWN_VENUE, f"{error}.") from error
+
+
+def _record(parts: Parts, execution_id: str) -> ExecutionRecord:
+    parts.views.require_ready()
+    record = parts.views.records.items.get(execution_id.encode())
+    if record is None:
+        detail = f"No execution {execution_id[:80]!r} is among the newest; GET /api/exec/records lists them."
+        raise ProblemError(UNKNOWN_NAME, detail)
+    return record
+
+
+async def _final(parts: Parts, record: ExecutionRecord, timeout_s: float) -> ExecutionRecord:
+    key = record.execution_id.encode()
+
+    def ended() -> bool:
+        found = parts.views.records.items.get(key)
+        return found is not None and found.status.final
+
+    try:
+        async with asyncio.timeout(timeout_s):
+            await parts.changes.until(ended)
+    except TimeoutError:
+        pass  # it is told as it is
+    return parts.views.records.items.get(key, record)
+
+
+async def _cancel(request: Request, symbol: str, name: str) -> object:
+    questions = parts_of(request).questions
+    command_id = questions.new_id(f"DELETE {request.url.path}", None)
+    wish = CancelExecution(command_id=str(command_id), symbol=symbol, execution_id=name)
+    correlation_id: str = request.scope["correlation_id"]
+    return await questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, correlation_id)
+
+
+async def _verify(
+    request: Request, execution_id: str, record: ExecutionRecord | None, entries: Sequence[AuditEntry]
+) -> ExecutionVerified:
+    questions = parts_of(request).questions
+    # Any execution service can make the decisions again: the symbol only chooses which.
+    symbol = execution_id if record is None else record.symbol
+    command_id = questions.new_id(f"GET {request.url.path}", None)
+    wish = VerifyExecution(
+        command_id=str(command_id), symbol=symbol, execution_id=execution_id, entries=tuple(entries)
+    )
+    correlation_id: str = request.scope["correlation_id"]
+    answer = await questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, correlation_id)
+    assert isinstance(answer, ExecutionVerified)  # noqa: S101 -- nothing else answers it
+    return answer
+
+
+def _behind(entries: Sequence[AuditEntry], record: ExecutionRecord | None) -> list[str]:
+    """Say if the chain does not hold the head that the record names; it may be ahead of the view."""
+    if record is None or any(entry.hash == record.audit.head for entry in entries):
+        return []
+    return [f"the chain does not hold the head {record.audit.head} that the record names"]

@@ -1,0 +1,77 @@
+"""What callers may send to the execution routes."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
+
+from services.gateway.bodies import Body
+
+MAX_CONTEXT: Final = 64  # keys
+MAX_AMOUNT: Final = 1e12
+
+SymbolText = Annotated[str, StringConstraints(min_length=1, max_length=40)]
+Urgency = Annotated[float, Field(ge=0.0, le=1.0, description="1 is at once")]
+
+
+def _amount(value: object) -> Decimal:
+    """Return the digits of a number or of a text."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("must be a number, or a number in text")  # noqa: TRY004 -- pydantic hears ValueError
+    try:
+        amount = Decimal(value if isinstance(value, str) else repr(value))
+    except InvalidOperation:
+        raise ValueError("must be a number, or a number in text") from None
+    if not amount.is_finite() or not 0 < amount <= Decimal(MAX_AMOUNT):
+        raise ValueError(f"must be over 0 and at most {MAX_AMOUNT:.0e}")
+    return amount
+
+
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_amount),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
+]
+
+
+class SimulateBody(Body):
+    """An order to be planned, not executed."""
+
+    symbol: SymbolText
+    size: Annotated[float, Field(gt=0.0, le=MAX_AMOUNT, description="base units")]
+    side: Literal["buy", "sell"] = "buy"
+    urgency: Urgency = 0.5
+
+
+class ExecuteBody(Body):
+    """A symbol to trade on paper, as the router's policy wants it."""
+
+    symbol: SymbolText
+    urgency: Urgency = 0.5
+    context: Annotated[
+        dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], float | str],
+        Field(
+            default_factory=dict,
+            max_length=MAX_CONTEXT,
+            description="for the router; what is missing is filled in",
+        ),
+    ]
+
+
+class PaperOrderBody(Body):
+    """An order for the paper broker."""
+
+    symbol: SymbolText
+    side: Literal["buy", "sell"]
+    size: Annotated[Amount, Field(description="base units, a number or text")]
+    ordType: Literal["market", "limit"] = "market"  # noqa: N815 -- the contract's name
+    limit: Annotated[Amount | None, Field(description="quote units; a limit order's")] = None
+    timeInForce: Annotated[  # noqa: N815 -- as above
+        Literal["ioc", "gtc"] | None, Field(description="default: gtc for limit, ioc for market orders")
+    ] = None
+    venue: Annotated[
+        Annotated[str, StringConstraints(min_length=1, max_length=40)] | None,
+        Field(description="default: the LIVE one with the best price, fee included"),
+    ] = None

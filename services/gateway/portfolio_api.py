@@ -1,0 +1,169 @@
+"""The routes of the portfolio: weights on demand, positions and risk from views."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+from fastapi import APIRouter, Query, Request, Response
+
+from libs.common.events import OptimizePortfolio, PortfolioOptimized
+from libs.common.instruments import UnknownSymbolError, canonical_symbol
+from libs.common.topics import PORTFOLIO_COMMANDS
+from services.gateway import contract
+from services.gateway.answers import encode
+from services.gateway.bodies import invalid
+from services.gateway.portfolio_answers import (
+    OPTIMIZE_EXAMPLE,
+    PortfolioAnswer,
+    PositionAnswer,
+    RiskAnswer,
+    portfolio_answer,
+    position_answer,
+    risk_answer,
+)
+from services.gateway.portfolio_body import OptimizeBody
+from services.gateway.problems import (
+    INVALID,
+    KEY_REUSED,
+    NO_ANSWER,
+    NOT_JSON,
+    NOT_READY,
+    TOO_LARGE,
+    TOO_MANY,
+    UNAVAILABLE,
+    UNKNOWN_NAME,
+    UNKNOWN_SYMBOL,
+    WRONG_MEDIA_TYPE,
+    FieldError,
+    ProblemError,
+)
+from services.gateway.routing import answer_post, json_answer, parts_of
+
+if TYPE_CHECKING:
+    from services.gateway.commands import Command
+
+BOOK: Final = "default"
+
+router = APIRouter(tags=["portfolio"])
+
+
+@router.post(
+    "/api/portfolio/optimize",
+    summary="Weights within a CVaR budget and a volatility ceiling",
+    responses={
+        200: contract.success(
+            "Weights that obey every limit, and how far from the best they can be; cash where that is all.",
+            contract.reference(PortfolioAnswer),
+            {"weights": {"BTCUSDT": 0.41, "ETHUSDT": 0.12}, "cash": 0.47, "status": "optimal"},
+        ),
+        **contract.problems(
+            NOT_JSON,
+            UNKNOWN_NAME,
+            UNKNOWN_SYMBOL,
+            KEY_REUSED,
+            TOO_LARGE,
+            WRONG_MEDIA_TYPE,
+            INVALID,
+            NOT_READY,
+            UNAVAILABLE,
+            TOO_MANY,
+            NO_ANSWER,
+        ),
+    },
+    openapi_extra={
+        "parameters": [contract.IDEMPOTENCY_HEADER],
+        "requestBody": {
+            "required": True,
+            "content": {
+                contract.JSON: {"schema": contract.reference(OptimizeBody), "example": OPTIMIZE_EXAMPLE}
+            },
+        },
+    },
+)
+async def optimize(request: Request) -> Response:
+    """Maximise mean-variance utility over daily returns of the reference venue.
+
+    Weights are at least 0 and sum to at most 1; the rest is cash. An answer exists for every budget and every
+    ceiling from 0 on.
+    """
+
+    async def ask(body: OptimizeBody, command: Command) -> PortfolioAnswer:
+        spelt = _spelt(body.symbols)
+        wish = OptimizePortfolio(
+            command_id=str(command.id),
+            book=BOOK,
+            symbols=tuple(spelt),
+            cvar_budget=body.cvarBudget,
+            vol_target=body.volTarget,
+            mode=body.mode,
+            lookback=body.lookback,
+            confidence=body.confidence,
+        )
+        questions = parts_of(request).questions
+        event = await questions.ask(PORTFOLIO_COMMANDS, BOOK.encode(), wish, command.correlation_id)
+        assert isinstance(event, PortfolioOptimized)  # noqa: S101 -- nothing else answers this command
+        return portfolio_answer(event, spelt)
+
+    return await answer_post(request, OptimizeBody, ask)
+
+
+@router.get(
+    "/api/portfolio/positions",
+    summary="Every position",
+    responses={
+        200: contract.success(
+            "By symbol.",
+            {"type": "array", "items": contract.reference(PositionAnswer)},
+            [{"symbol": "BTC-USDT", "quantity": "0.02", "avgPrice": "60000.1", "mark": 60010.5}],
+        ),
+        **contract.problems(NOT_READY),
+    },
+)
+async def positions(request: Request) -> Response:
+    """Return what is held of each symbol that was ever filled, valued at its last mark."""
+    views = parts_of(request).views
+    views.require_ready()
+    found = [position_answer(views.positions.items[key]) for key in sorted(views.positions.items)]
+    return json_answer(200, encode(found))
+
+
+@router.get(
+    "/api/portfolio/risk",
+    summary="What the positions use of the CVaR budget",
+    responses={
+        200: contract.success(
+            "The newest assessment of a book.",
+            contract.reference(RiskAnswer),
+            {"book": BOOK, "equity": "100000", "cvarBudget": 0.05, "cvarUsed": 0.012, "cvarLeft": 0.038},
+        ),
+        **contract.problems(UNKNOWN_NAME, INVALID, NOT_READY, UNAVAILABLE),
+    },
+)
+async def risk(
+    request: Request,
+    book: Annotated[str, Query(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="name of the book")] = BOOK,
+) -> Response:
+    """Return how much of the budget is used and left, with the CVaR of one unit of weight per symbol."""
+    views = parts_of(request).views
+    views.require_ready()
+    budget = views.risks.items.get(book.encode())
+    if budget is None and not views.risks.items:
+        raise ProblemError(UNAVAILABLE, "The portfolio has assessed no book yet.", retry_after_s=1)
+    if budget is None:
+        known = ", ".join(sorted(key.decode() for key in views.risks.items))
+        raise ProblemError(UNKNOWN_NAME, f"There is no book {book!r}; there is: {known}.")
+    return json_answer(200, encode(risk_answer(budget)))
+
+
+def _spelt(symbols: list[str]) -> dict[str, str]:
+    """Return the callers' spellings by canonical symbol."""
+    spelt: dict[str, str] = {}
+    for at, text in enumerate(symbols):
+        try:
+            symbol = canonical_symbol(text)
+        except UnknownSymbolError as error:
+            raise ProblemError(UNKNOWN_SYMBOL, f"{error}.") from error
+        if symbol in spelt:
+            raise invalid([FieldError(f"symbols.{at}", f"{text!r} is {spelt[symbol]!r} again; name it once")])
+        spelt[symbol] = text
+    return spelt

@@ -1,0 +1,36 @@
+"""What callers may ask of the portfolio."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, StringConstraints
+
+from services.gateway.bodies import Body
+
+MAX_SYMBOLS: Final = 100
+MAX_FRACTION: Final = 1e6  # of budgets, per day
+
+
+class OptimizeBody(Body):
+    """What a portfolio is asked for; fractions are per day."""
+
+    symbols: Annotated[
+        list[Annotated[str, StringConstraints(min_length=1, max_length=40)]],
+        Field(min_length=1, max_length=MAX_SYMBOLS, description="each once, in any spelling"),
+    ]
+    cvarBudget: Annotated[  # noqa: N815 -- the caller's spelling
+        float,
+        Field(ge=0, le=MAX_FRACTION, description="most expected loss on the worst days, fraction per day"),
+    ]
+    volTarget: Annotated[  # noqa: N815 -- the caller's spelling
+        float, Field(ge=0, le=MAX_FRACTION, description="volatility ceiling, fraction per day")
+    ]
+    mode: Annotated[
+        Literal["sum_cvar", "portfolio_cvar"],
+        Field(description="what the budget limits: the sum of weighted CVaRs, or the CVaR of the portfolio"),
+    ] = "sum_cvar"
+    lookback: (
+        Annotated[int, Field(ge=1, le=1500, description="days of history; null: all there are")] | None
+    ) = None
+    confidence: Annotated[float, Field(ge=0.5, le=0.999, description="of the CVaR")] = 0.95

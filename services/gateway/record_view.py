@@ -1,0 +1,32 @@
+"""The newest executions, by id and by symbol; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from libs.common.events import ExecutionRecord
+from libs.common.topics import EXECUTION_RECORDS
+from libs.common.views import View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class RecordView(View[ExecutionRecord]):
+    """A view of the executions that were written last, up to `keep`; older ones are on their topic only."""
+
+    def __init__(self, keep: int) -> None:
+        super().__init__(EXECUTION_RECORDS)
+        self._keep = keep
+
+    def fold(self, partition: int, offset: int, key: bytes, event: ExecutionRecord | None) -> None:
+        """Apply one record; see `View.fold`."""
+        self._items.pop(key, None)  # what is written goes to the end
+        super().fold(partition, offset, key, event)
+        if len(self._items) > self._keep:
+            del self._items[next(iter(self._items))]
+
+    def newest(self, symbol: str | None) -> Iterator[ExecutionRecord]:
+        """Yield the records of a symbol, or of all, the execution that began last first."""
+        wanted = (r for r in self._items.values() if symbol is None or r.symbol == symbol)
+        return iter(sorted(wanted, key=lambda record: record.created_ts, reverse=True))

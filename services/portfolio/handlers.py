@@ -1,0 +1,205 @@
+"""The portfolio's reactions: optimise on command, keep positions from fills, assess the book's risk; pure.
+
+Positions live in the partition of their symbol, the book's risk in the partition of the book's name. A fill
+changes its position and tells the book; while something is held, its position is marked and the book assessed
+once per period.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+from uuid import NAMESPACE_URL, uuid5
+
+from libs.common.events import (
+    AssessRisk,
+    CommandRejected,
+    OptimizePortfolio,
+    OrderFilled,
+    PortfolioBook,
+    PortfolioHolding,
+    Position,
+    Refusal,
+)
+from libs.common.handling import Tick, WakeAt
+from libs.common.topics import PORTFOLIO_POSITIONS
+from libs.common.views import View
+from services.portfolio import allocation
+from services.portfolio.marks import Mark
+from services.portfolio.positions import filled, flat, marked
+from services.portfolio.remembered import COMMANDS, KEEP_ANSWERS, KEEP_FILLS, recall, remember
+from services.portfolio.risk import assess
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libs.common.events import Event
+    from libs.common.handling import State
+    from services.portfolio.marks import Books
+    from services.portfolio.returns import History
+    from services.portfolio.rules import Rules
+
+Message: TypeAlias = OptimizePortfolio | AssessRisk | OrderFilled | Tick
+Returned: TypeAlias = "list[Event | WakeAt]"
+
+MARK: Final = b"mark/"  # a tick's key, with the symbol
+ASSESS: Final = b"assess/"  # a tick's key, with the book
+
+
+class Positions(View[Position]):
+    """All positions; handlers read it from a thread, so `keys` is replaced, never changed."""
+
+    def __init__(self) -> None:
+        super().__init__(PORTFOLIO_POSITIONS)
+        self.keys: tuple[bytes, ...] = ()
+
+    def fold(self, partition: int, offset: int, key: bytes, event: Position | None) -> None:
+        """Apply one record; see `View.fold`."""
+        super().fold(partition, offset, key, event)
+        if key not in self.keys:
+            self.keys = (*self.keys, key)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the handlers look at: settings, and views that others write."""
+
+    rules: Rules
+    history: History
+    books: Books
+    positions: Positions
+
+
+def handle(desk: Desk, state: State[Event], message: Message, now: int) -> Sequence[Event | WakeAt]:
+    """Return what follows from a message; changes `state`."""
+    match message:
+        case OptimizePortfolio():
+            return _optimize(desk, state, message, now)
+        case OrderFilled():
+            return _fill(desk, state, message, now)
+        case AssessRisk():
+            return _assess_on_command(desk, state, message, now)
+        case Tick(key=key) if key.startswith(MARK):
+            return _mark(desk, state, message, now)
+        case Tick():
+            return _assess_on_tick(desk, state, message, now)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _optimize(desk: Desk, state: State[Event], command: OptimizePortfolio, now: int) -> Returned:
+    before = recall(state, COMMANDS, command.command_id)
+    if before is not None and before.answer is not None:
+        return [before.answer]
+    answer = allocation.answer(command, desk.history, desk.rules, now)
+    if isinstance(answer, CommandRejected):
+        return [answer]  # nothing was done, so the same command may be tried again
+    remember(state, COMMANDS, command.command_id, KEEP_ANSWERS, answer)
+    return [answer]
+
+
+def _fill(desk: Desk, state: State[Event], fill: OrderFilled, now: int) -> Returned:
+    fills = f"fills/{fill.symbol}"
+    if recall(state, fills, fill.exec_id) is not None:
+        return []  # told again: it is in the position already
+    remember(state, fills, fill.exec_id, KEEP_FILLS)
+    holding = _holding(state, fill.symbol, now)
+    position = filled(holding.position, fill, now)
+    mark = desk.books.mark(fill.symbol, now)
+    if mark is None and (position.mark_ts is None or position.mark_ts < fill.ts):
+        mark = Mark(fill.mid, fill.ts)  # of the book it was filled on, LIVE then
+    if mark is not None:
+        position = marked(position, mark.price, mark.ts, now)
+    wishes = _keep(desk, state, position, holding.next_mark_ts, now)
+    told = AssessRisk(
+        command_id=str(uuid5(NAMESPACE_URL, f"bookrunner:AssessRisk/{fill.exec_id}")),
+        book=desk.rules.book,
+        position=position,
+    )
+    return [position, told, *wishes]
+
+
+def _mark(desk: Desk, state: State[Event], tick: Tick, now: int) -> Returned:
+    symbol = tick.key.removeprefix(MARK).decode()
+    holding = _holding(state, symbol, now)
+    if holding.next_mark_ts != tick.due_ts:
+        return []  # another tick has taken its place
+    mark = desk.books.mark(symbol, now)
+    position = holding.position
+    if mark is None or not position.quantity:  # the last mark stays, and its time shows its age
+        return list(_keep(desk, state, position, None, now))
+    position = marked(position, mark.price, mark.ts, now)
+    return [position, *_keep(desk, state, position, None, now)]
+
+
+def _holding(state: State[Event], symbol: str, now: int) -> PortfolioHolding:
+    found = state.get(f"position/{symbol}".encode())
+    return found if isinstance(found, PortfolioHolding) else PortfolioHolding(position=flat(symbol, now))
+
+
+def _keep(
+    desk: Desk, state: State[Event], position: Position, pending_ts: int | None, now: int
+) -> list[WakeAt]:
+    """Keep a position; while something is held, one tick is pending."""
+    wishes = []
+    if pending_ts is None and position.quantity:
+        pending_ts = now + desk.rules.period_ns
+        wishes.append(WakeAt(pending_ts, MARK + position.symbol.encode()))
+    state.put(
+        f"position/{position.symbol}".encode(), PortfolioHolding(position=position, next_mark_ts=pending_ts)
+    )
+    return wishes
+
+
+def _assess_on_command(desk: Desk, state: State[Event], command: AssessRisk, now: int) -> Returned:
+    if command.book != desk.rules.book:
+        return [
+            CommandRejected(
+                command_id=command.command_id,
+                command=type(command).__name__,
+                key=command.book,
+                refusal=Refusal.UNKNOWN,
+                detail=f"There is no book {command.book[:64]!r}; there is: {desk.rules.book}.",
+                ts=now,
+            )
+        ]
+    book = _book(state, desk)
+    ahead = dict(book.ahead)
+    if command.position is not None:
+        ahead[command.position.symbol] = command.position
+    return _assessed(desk, state, ahead, book.next_assessment_ts, now)
+
+
+def _assess_on_tick(desk: Desk, state: State[Event], tick: Tick, now: int) -> Returned:
+    book = _book(state, desk)
+    if book.next_assessment_ts != tick.due_ts:
+        return []
+    return _assessed(desk, state, book.ahead, None, now)
+
+
+def _assessed(
+    desk: Desk, state: State[Event], ahead: dict[str, Position], pending_ts: int | None, now: int
+) -> Returned:
+    """Assess, and wish for the next time if none is pending.
+
+    A position that a fill told of counts until the view has seen that fill, so the risk never lags behind.
+    """
+    items = desk.positions.items
+    seen = {p.symbol: p for p in (items.get(key) for key in desk.positions.keys) if p is not None}
+    ahead = {s: p for s, p in ahead.items() if s not in seen or seen[s].fills < p.fills}
+    budget = assess(seen | ahead, desk.history, desk.rules, now)
+    wishes = []
+    if pending_ts is None:
+        pending_ts = now + desk.rules.period_ns
+        wishes.append(WakeAt(pending_ts, ASSESS + desk.rules.book.encode()))
+    state.put(_book_key(desk), PortfolioBook(next_assessment_ts=pending_ts, ahead=ahead))
+    return [budget, *wishes]
+
+
+def _book(state: State[Event], desk: Desk) -> PortfolioBook:
+    found = state.get(_book_key(desk))
+    return found if isinstance(found, PortfolioBook) else PortfolioBook(next_assessment_ts=None)
+
+
+def _book_key(desk: Desk) -> bytes:
+    return f"book/{desk.rules.book}".encode()

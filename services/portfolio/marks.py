@@ -1,0 +1,44 @@
+"""What a symbol is worth now: the mid of a book that is proven LIVE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from libs.common.events import BookState
+from libs.common.instruments import INSTRUMENTS
+from libs.common.topics import book_key
+
+if TYPE_CHECKING:
+    from libs.common.events import BookHealth, BookTop
+    from libs.common.views import View
+
+
+class Mark(NamedTuple):
+    """A mid in quote units, and when it was received (ns UTC)."""
+
+    price: float
+    ts: int
+
+
+@dataclass(frozen=True)
+class Books:
+    """The views of the books; one is LIVE only while its owner says so often enough."""
+
+    tops: View[BookTop]
+    healths: View[BookHealth]
+    reference: str  # the venue whose mid counts first
+    silence_ns: int  # a heartbeat that is older is not believed
+
+    def mark(self, symbol: str, now: int) -> Mark | None:
+        """Return the mid of the reference venue, else of the first LIVE one that lists the symbol."""
+        others = (venue for venue, listed in INSTRUMENTS if listed == symbol and venue != self.reference)
+        for venue in (self.reference, *others):
+            key = book_key(venue, symbol)
+            top, health = self.tops.items.get(key), self.healths.items.get(key)
+            if top is None or health is None or top.features is None:
+                continue
+            live = health.state is BookState.LIVE and now - health.ts <= self.silence_ns
+            if live and top.epoch == health.epoch:
+                return Mark(top.features.mid, top.received_ts)
+        return None

@@ -1,0 +1,96 @@
+"""Simple daily returns from the candles of one venue.
+
+A return is taken between two consecutive UTC days that have both closed, never across a hole. Portfolios use
+the days that all their symbols have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from libs.common.candle_view import CandleView
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from libs.common.events import Candle
+    from services.portfolio.measures import Matrix, Vector
+
+DAY_NS: Final = 86_400_000_000_000
+KEEP_DAYS: Final = 1500  # the most history that counts
+
+
+class History(CandleView):
+    """The daily candles of the reference venue; those of other venues and minutes pass by.
+
+    Handlers read it from a thread while it is folded, so what they iterate is replaced, never changed.
+    """
+
+    def __init__(self, venue: str) -> None:
+        super().__init__({"1m": 0, "1d": KEEP_DAYS})
+        self.venue = venue
+        self.symbols: tuple[str, ...] = ()  # that have a daily candle, in order
+
+    def fold(self, partition: int, offset: int, key: bytes, event: Candle | None) -> None:
+        """Apply one record; see `View.fold`."""
+        super().fold(partition, offset, key, event)
+        if event is None or event.venue != self.venue or event.interval != "1d":
+            return
+        if event.symbol not in self.symbols:
+            self.symbols = tuple(sorted((*self.symbols, event.symbol)))
+
+    def returns(self, symbol: str) -> Returns:
+        """Return the simple returns of a symbol; none of one that is not known."""
+        candles = self.series(self.venue, symbol, "1d")
+        days = np.array([candle.open_ts // DAY_NS for candle in candles], dtype=np.int64)
+        return simple_returns(days, np.array([candle.close for candle in candles]))
+
+
+class Returns(NamedTuple):
+    """Returns of one symbol: over each day (days since 1970 UTC, ascending), fractions."""
+
+    days: NDArray[np.int64]
+    values: Vector
+
+
+@dataclass(frozen=True)
+class Scenarios:
+    """Returns of several symbols on the days that all have; `dropped` were too young to be among them."""
+
+    symbols: tuple[str, ...]
+    dropped: tuple[str, ...]
+    days: NDArray[np.int64]  # (T,)
+    R: Matrix  # (T, n)
+
+
+def simple_returns(days: NDArray[np.int64], closes: Vector) -> Returns:
+    """Return ``close / close of the day before - 1`` for each day that has a day before."""
+    consecutive = np.diff(days) == 1
+    return Returns(days[1:][consecutive], (closes[1:] / closes[:-1] - 1.0)[consecutive])
+
+
+def scenarios(
+    symbols: Sequence[str], series: Sequence[Returns], lookback: int | None, needed: int
+) -> Scenarios:
+    """Return the last `lookback` days in common.
+
+    While they are fewer than `needed`, the youngest symbol is dropped: the one that has the fewest days, the
+    last in `symbols` of several. One always stays.
+    """
+    kept = list(range(len(symbols)))
+    while True:
+        days = series[kept[0]].days
+        for i in kept[1:]:
+            days = np.intersect1d(days, series[i].days, assume_unique=True)
+        days = days if lookback is None else days[-lookback:]
+        if len(days) >= needed or len(kept) == 1:
+            break
+        kept.remove(min(kept, key=lambda i: (len(series[i].days), -i)))
+    columns = [series[i].values[np.searchsorted(series[i].days, days)] for i in kept]
+    dropped = tuple(symbols[i] for i in range(len(symbols)) if i not in kept)
+    return Scenarios(tuple(symbols[i] for i in kept), dropped, days, np.column_stack(columns))

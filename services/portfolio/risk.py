@@ -1,0 +1,76 @@
+"""How much of the CVaR budget the positions use.
+
+``used = sum_i |w_i| c_i`` with ``w_i = quantity mark / equity`` and c_i the CVaR of a day of one unit of
+weight, in the direction held (long where nothing is). CVaR is subadditive, so the book's own is no more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from libs.common.events import RiskBudget, SymbolRisk
+from services.portfolio.allocation import NEEDED_DAYS
+from services.portfolio.measures import cautious_cvar, volatility
+from services.portfolio.positions import exact, profit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from decimal import Decimal
+
+    from libs.common.events import Position
+    from services.portfolio.returns import History
+    from services.portfolio.rules import Rules
+
+TOTAL_LOSS: Final = 1.0  # what one unit of weight loses at most, where too little is known to say less
+
+
+def assess(positions: Mapping[str, Position], history: History, rules: Rules, now: int) -> RiskBudget:
+    """Return the budget of the book: every symbol with enough history, and every symbol held.
+
+    Parameters
+    ----------
+    positions
+        By symbol, each valued at its last mark.
+    """
+    equity = rules.initial_capital + sum((profit(p) for p in positions.values()), start=exact(0.0))
+    held = {symbol for symbol, position in positions.items() if position.quantity}
+    by_symbol = {}
+    for symbol in sorted(held.union(history.symbols)):
+        risk = _risk_of(symbol, _weight(positions.get(symbol), equity), history, rules.confidence)
+        if risk is not None:
+            by_symbol[symbol] = risk
+    used = sum(risk.used for risk in by_symbol.values())
+    return RiskBudget(
+        book=rules.book,
+        equity=equity,
+        cvar_budget=rules.cvar_budget,
+        cvar_used=used,
+        cvar_left=max(0.0, rules.cvar_budget - used),
+        by_symbol=by_symbol,
+        confidence=rules.confidence,
+        observations=min((risk.observations for risk in by_symbol.values()), default=0),
+        venue=rules.venue,
+        ts=now,
+    )
+
+
+def _risk_of(symbol: str, weight: float, history: History, beta: float) -> SymbolRisk | None:
+    R = history.returns(symbol).values[:, None]
+    if len(R) < NEEDED_DAYS:
+        if not weight:
+            return None
+        used = abs(weight) * TOTAL_LOSS
+        return SymbolRisk(
+            cvar=TOTAL_LOSS, vol=TOTAL_LOSS, weight=weight, used=used, observations=len(R), assumed=True
+        )
+    c = float(cautious_cvar(R if weight >= 0.0 else -R, beta)[0])
+    vol = float(volatility(R)[0])
+    return SymbolRisk(cvar=c, vol=vol, weight=weight, used=abs(weight) * c, observations=len(R))
+
+
+def _weight(position: Position | None, equity: Decimal) -> float:
+    if position is None or not position.quantity or position.mark is None:
+        return 0.0
+    if equity <= 0:
+        return float(exact(TOTAL_LOSS).copy_sign(position.quantity))  # nothing is left to hold it with
+    return float(position.quantity * exact(position.mark) / equity)

@@ -1,0 +1,25 @@
+"""What the core goes by: the settings, as numbers of its own units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Fractions are per day, money is in quote units."""
+
+    venue: str
+    book: str
+    cvar_budget: float
+    confidence: float
+    initial_capital: Decimal
+    risk_aversion: float
+    kelly_fraction: float
+    kelly_clip: float
+    period_ns: int
+    silence_ns: int

@@ -1,0 +1,68 @@
+"""Settings of the portfolio service."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from pydantic import Field, field_validator
+
+from libs.common.instruments import UnknownVenueError, venue_of
+from libs.common.processor import ProcessorSettings
+from services.portfolio.rules import Rules
+
+NS_PER_S: Final = 1_000_000_000
+
+
+class PortfolioSettings(ProcessorSettings):
+    """Where prices come from, how much may be lost, and how often that is looked at."""
+
+    portfolio_venue: str = Field("binance", description="reference venue: whose daily candles and mids count")
+    portfolio_book: str = Field(
+        "default", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="name of the book that all fills belong to"
+    )
+    portfolio_cvar_budget: float = Field(
+        0.05, ge=0, le=10, allow_inf_nan=False, description="CVaR budget of the book, fraction per day"
+    )
+    portfolio_confidence: float = Field(
+        0.95, ge=0.5, le=0.999, description="confidence level of the book's CVaR"
+    )
+    portfolio_capital: Decimal = Field(
+        Decimal(100_000), gt=0, allow_inf_nan=False, description="initial capital, quote units"
+    )
+    portfolio_risk_aversion: float = Field(
+        1.0, gt=0, le=1000, allow_inf_nan=False, description="gamma0 of mean-variance utility, 1 / fraction"
+    )
+    portfolio_kelly_fraction: float = Field(
+        0.25, gt=0, le=1, description="kappa: share of the full Kelly share that is advised"
+    )
+    portfolio_kelly_clip: float = Field(1.0, gt=0, le=1, description="most that Kelly-lite advises, 0-1")
+    portfolio_period_s: float = Field(
+        5.0, ge=0.1, le=3600, description="between two marks of a position and two assessments, seconds"
+    )
+    portfolio_silence_s: float = Field(
+        5.0, gt=0, description="a book whose heartbeat is older is not LIVE, seconds"
+    )
+
+    @field_validator("portfolio_venue")
+    @classmethod
+    def _check_venue(cls, value: str) -> str:
+        try:
+            return venue_of(value).venue
+        except UnknownVenueError as error:
+            raise ValueError(f"PORTFOLIO_VENUE: {error}") from error
+
+    def rules(self) -> Rules:
+        """Return what the core goes by."""
+        return Rules(
+            venue=self.portfolio_venue,
+            book=self.portfolio_book,
+            cvar_budget=self.portfolio_cvar_budget,
+            confidence=self.portfolio_confidence,
+            initial_capital=self.portfolio_capital,
+            risk_aversion=self.portfolio_risk_aversion,
+            kelly_fraction=self.portfolio_kelly_fraction,
+            kelly_clip=self.portfolio_kelly_clip,
+            period_ns=round(self.portfolio_period_s * NS_PER_S),
+            silence_ns=round(self.portfolio_silence_s * NS_PER_S),
+        )

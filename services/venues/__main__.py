@@ -1,0 +1,34 @@
+"""``python -m services.venues``: measure venues, and choose among them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import faust
+import uvloop
+
+from libs.common import log
+from services.venues.app import create_app, prepare
+from services.venues.settings import VenuesSettings
+
+
+def main() -> None:
+    """Run until stopped."""
+    settings = VenuesSettings()
+    log.configure("venues", settings)
+    for name in (
+        "faust",
+        "mode",
+        "services.venues.tables",
+    ):  # a table is one of Faust's services, and says so
+        logging.getLogger(name).setLevel(logging.WARNING)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # before Faust makes its loop
+    asyncio.run(prepare(settings))
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    worker = faust.Worker(create_app(settings), override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main()

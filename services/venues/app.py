@@ -1,0 +1,300 @@
+"""The venues shell: Faust feeds the core from four topics, two views hold the newest books beside it.
+
+A score command is answered in four steps: handle it, wait until the changelog has the answer, publish the
+answer, wait until Kafka has that. Killed in between, the process finds the command again, and if it had been
+answered, the same answer. Any failure ends the process before the message that caused it is acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import faust
+
+from libs.common import log, metrics
+from libs.common.cloudevents import CloudEvent, caused_id, identity, position_id
+from libs.common.codec import UndecodableMessageError, decode, encode
+from libs.common.dead_letters import dead_letter
+from libs.common.events import BookHealth, BookTop, Command, VenueMetrics
+from libs.common.kafka import create_topics, follow, partition_of
+from libs.common.metrics import Family
+from libs.common.topics import (
+    DEAD_LETTERS,
+    EXECUTION_FILLS,
+    L2_BOOK_HEALTH,
+    L2_BOOK_TOPS,
+    TOPICS,
+    VENUES_COMMANDS,
+    VENUES_METRICS,
+    VENUES_SCORES,
+    Topic,
+    book_key,
+)
+from libs.common.views import View
+from services.venues.answers import Answer, Answers
+from services.venues.faust_recovery import HoleGuard, mend_recovery
+from services.venues.handlers import Message, Place, State, Unknowns, handle
+from services.venues.registry import NS_PER_MS, NS_PER_S, Measurement
+from services.venues.smart_router import Policy
+from services.venues.tables import ANSWERS, MEASUREMENTS, PackedTable, WindowTable, changelogs
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Coroutine, Iterable
+    from uuid import UUID
+
+    from faust.types import TP, StreamT, TopicT
+
+    from libs.common.cloudevents import Headers
+    from libs.common.events import CommandRejected, Event, VenueScored
+    from libs.common.kafka import Undecodable
+    from services.venues.settings import VenuesSettings
+
+SOURCE: Final = "/services/venues"
+INPUTS: Final = (L2_BOOK_TOPS, L2_BOOK_HEALTH, EXECUTION_FILLS, VENUES_COMMANDS)
+SESSION_S: Final = 6.0  # the broker's minimum
+HEARTBEAT_S: Final = 1.0
+COMMIT_S: Final = 0.5
+STOP_S: Final = 10.0
+EXIT_FAILED: Final = 3
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(settings: VenuesSettings) -> faust.App:
+    """Return the Faust app of the service; its topics must exist when it starts."""
+    return _Service(settings).app
+
+
+async def prepare(settings: VenuesSettings) -> None:
+    """Create the topics of the registry and the changelogs: a missing topic makes Faust spin."""
+    await create_topics(settings, (*TOPICS.values(), *changelogs(settings.venues_group)))
+
+
+def policy_of(settings: VenuesSettings) -> Policy:
+    """Return the settings of the gates, in the core's units."""
+    return Policy(
+        max_age_ns=round(settings.venues_max_age_ms * NS_PER_MS),
+        silence_ns=round(settings.venues_silence_s * NS_PER_S),
+        off_market_bps=settings.venues_off_market_bps,
+        min_rate_remaining=settings.venues_min_rate_remaining,
+        max_failures=settings.venues_max_failures,
+    )
+
+
+class _Service:
+    def __init__(self, settings: VenuesSettings) -> None:
+        mend_recovery()
+        self._settings = settings
+        self.app = _faust_app(settings)
+        self._tops: View[BookTop] = View(L2_BOOK_TOPS)
+        self._healths: View[BookHealth] = View(L2_BOOK_HEALTH)
+        self._ready = asyncio.Event()
+        self._counts: Counter[str] = Counter()
+        partitions = settings.topic_partitions
+        self._answers_table = PackedTable(self.app, ANSWERS, Answer, partitions)
+        answers = Answers(self._answers_table)
+        self._answers_table.on_recovered(answers.forget_index)
+        self._state = State(
+            measurements=PackedTable(self.app, MEASUREMENTS, Measurement, partitions),
+            windows=WindowTable(self.app, partitions),
+            answers=answers,
+            tops=self._tops.items,
+            healths=self._healths.items,
+            policy=policy_of(settings),
+            unknowns=Unknowns(settings.venues_unknown_request_ms, settings.venues_unknown_volatility),
+            reference_notional=settings.venues_reference_notional,
+        )
+        self._guard = HoleGuard(self.app, settings, VENUES_COMMANDS)
+        outputs = (VENUES_METRICS, VENUES_SCORES, DEAD_LETTERS)
+        self._outputs = {topic: self._raw_topic(topic) for topic in outputs}
+        for topic in INPUTS:
+            self._read(topic)
+        self.app.task(self._follow_views)
+        self.app.task(self._serve_metrics)
+        self.app.on_partitions_assigned.connect(self._on_assigned)
+        self.app.on_before_shutdown.connect(_end_in_time)
+
+    def _raw_topic(self, topic: Topic) -> TopicT:
+        return self.app.topic(
+            topic.name,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            allow_empty=True,
+        )
+
+    def _read(self, topic: Topic) -> None:
+        async def agent(stream: StreamT[bytes]) -> None:
+            await _or_end(self._consume(topic, stream))
+
+        name = f"{SOURCE}{topic.name}"
+        self.app.agent(self._raw_topic(topic), name=name, concurrency=1)(agent)
+
+    async def _on_assigned(self, *told: object, **_signal: object) -> None:
+        assigned = cast("Collection[TP]", told[1])  # the first is the app
+        self._guard.keep_only({each.partition for each in assigned if each.topic == VENUES_COMMANDS.name})
+
+    async def _consume(self, topic: Topic, stream: StreamT[bytes]) -> None:
+        async for event in stream.events():
+            message = event.message
+            place = Place(message.partition, message.offset)
+            if topic is VENUES_COMMANDS:
+                await self._guard.check(place.partition, place.offset)
+            if event.value is None:
+                if topic is L2_BOOK_HEALTH:  # the book ended, and what was measured of it with it
+                    await self._send(VENUES_METRICS, event.key, None, place.partition, time.time_ns())
+                continue
+            await self._ready.wait()
+            headers = tuple(dict(message.headers or ()).items())
+            try:
+                told = cast("Message", decode(topic, event.value))
+            except UndecodableMessageError as error:
+                source = f"{topic.name}/{place.partition}/{place.offset}"
+                await self._keep_letter(event.key or b"", event.value, str(error), source, headers)
+                continue
+            self._counts[type(told).__name__] += 1
+            events = handle(self._state, told, place, time.time_ns())
+            if isinstance(told, Command):
+                await self._answers_table.persisted()
+                fallback = position_id(topic.name, place.partition, place.offset)
+                await self._answer(
+                    told, cast("list[VenueScored | CommandRejected]", events), headers, fallback
+                )
+            else:
+                await self._tell(events, place.partition)
+
+    async def _tell(self, events: list[Event], partition: int) -> None:
+        for event in events:
+            assert isinstance(event, VenueMetrics)  # noqa: S101 -- measurements cause nothing else
+            key = book_key(event.venue, event.symbol)
+            await self._send(VENUES_METRICS, key, encode(event), partition, event.ts)
+
+    async def _answer(
+        self,
+        command: Message,
+        answers: list[VenueScored | CommandRejected],
+        headers: Headers,
+        fallback: UUID,
+    ) -> None:
+        cause, correlation_id = identity(headers, fallback)
+        key = command.symbol.encode()
+        reply_key = getattr(command, "reply_key", None)
+        place = partition_of(
+            reply_key.encode() if reply_key is not None else key, self._settings.topic_partitions
+        )
+        for answer in answers:
+            kind = type(answer).__name__
+            told = CloudEvent(caused_id(cause, kind), kind, SOURCE, answer.ts, correlation_id, cause)
+            await self._send(VENUES_SCORES, key, encode(answer), place, answer.ts, told.headers())
+            facts = {"command_id": answer.command_id, "answer": kind, "symbol": command.symbol}
+            with log.correlated(correlation_id):
+                _log.info("scored", extra=facts | {"venue": getattr(answer, "venue", None)})
+
+    async def _send(
+        self, topic: Topic, key: bytes, value: bytes | None, partition: int, ts: int, headers: Headers = ()
+    ) -> None:
+        """Send a record and wait until Kafka has it."""
+        sending = await self._outputs[topic].send(
+            key=key, value=value, partition=partition, timestamp=ts / NS_PER_S, headers=list(headers)
+        )
+        await sending
+        self._counts[topic.name] += 1
+
+    async def _keep_letter(self, key: bytes, raw: bytes, reason: str, source: str, headers: Headers) -> None:
+        letter_key, value, told = dead_letter(key, raw, reason, source, headers)
+        partition = partition_of(letter_key, self._settings.topic_partitions)
+        await self._send(DEAD_LETTERS, letter_key, value, partition, time.time_ns(), told)
+
+    async def _reject(self, undecodable: Undecodable) -> None:
+        """Leave the dead letter to the stream that reads the same record."""
+        _log.warning("undecodable", extra={"at": undecodable.source, "reason": undecodable.reason})
+
+    async def _follow_views(self) -> None:
+        await _or_end(self._follow())
+
+    async def _follow(self) -> None:
+        views = (self._tops, self._healths)
+        async with aclosing(follow(self._settings, views, on_undecodable=self._reject)) as batches:
+            async for _ in batches:
+                if not self._ready.is_set() and all(view.ready for view in views):
+                    self._ready.set()
+                    gc.collect()
+                    gc.freeze()  # what lives for ever need not be looked at again
+                    _log.info("venues_ready", extra={"books": len(self._tops.items)})
+
+    async def _serve_metrics(self) -> None:
+        registry = metrics.create_registry(self._families)
+        settings = self._settings
+        async with metrics.serve(registry, host=settings.metrics_host, port=settings.metrics_port):
+            await asyncio.Event().wait()
+
+    def _families(self) -> Iterable[Family]:
+        counts = {(name,): count for name, count in sorted(self._counts.items())}
+        yield Family(
+            "bookrunner_venues_messages_total",
+            "Messages read by type, and written by topic",
+            "counter",
+            ("kind",),
+            counts,
+        )
+        yield Family(
+            "bookrunner_venues_offset_holes_total",
+            "Holes between commands that were looked into, and held markers only",
+            "counter",
+            (),
+            {(): self._guard.holes},
+        )
+
+
+def _faust_app(settings: VenuesSettings) -> faust.App:
+    folder = Path(tempfile.gettempdir()) / f"bookrunner-{settings.venues_group}"
+    return faust.App(
+        settings.venues_group,
+        broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
+        store="memory://",
+        datadir=str(folder),  # Faust makes it, and with tables in memory leaves it empty
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=settings.topic_partitions,
+        key_serializer="raw",
+        value_serializer="raw",
+        processing_guarantee="at_least_once",
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=f"{settings.venues_group}-{settings.group_instance_id}",
+        broker_session_timeout=SESSION_S,
+        broker_heartbeat_interval=HEARTBEAT_S,
+        broker_commit_interval=COMMIT_S,
+        stream_wait_empty=False,
+        producer_acks=-1,
+        producer_linger=0.0,
+    )
+
+
+async def _or_end(work: Coroutine[None, None, None]) -> None:
+    """End the process if `work` fails: what it was about to acknowledge must come again."""
+    try:
+        await work
+    except Exception:  # noqa: BLE001 -- whatever it is, the state is unknown now
+        _log.critical("venues_failed", exc_info=True)
+        logging.shutdown()
+        os._exit(EXIT_FAILED)
+
+
+def _end_in_time(*_sender: object, **_signal: object) -> None:
+    """Bound the stop, which hangs while Kafka is away; the log makes a hard end safe."""
+    watchdog = threading.Timer(STOP_S, os._exit, (1,))
+    watchdog.daemon = True
+    watchdog.start()

@@ -1,0 +1,126 @@
+"""Two guards that keep Faust 0.15.3 from skipping commands; a shell.
+
+**The recovery.** After a restart Faust un-pauses the streams and only then seeks them to the
+committed offsets, with the fetcher already running: what it takes in between is lost, or comes later and is
+refused as old (2 of 5 runs with kills ended wrong). `mend_recovery` stops the flow first, and waits until no
+fetch can be in flight (123 kills without a loss).
+
+**The hole guard.** The second line. Offsets of a topic are contiguous but for what retention deleted and the
+markers of transactions, which no reader sees. So between two records that Faust delivers there is nothing, or
+it has skipped something. `HoleGuard` looks into each hole with a reader of its own and, if a record lies in
+it, raises, before the record behind the hole is acknowledged; the process then ends and begins at the
+committed offset.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final, cast
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.tables.recovery import Recovery
+from faust.types import TP
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import faust
+    from faust.transport.consumer import Consumer
+
+    from libs.common.settings import ServiceSettings
+    from libs.common.topics import Topic
+
+MENDED_VERSION: Final = "0.15.3"
+FETCH_S: Final = 1.1  # a fetch in flight waits 1.0 s at most
+POLL_MS: Final = 100
+
+
+class UnknownFaustError(Exception):
+    """The mend fits one version of Faust only."""
+
+
+class SkippedRecordsError(Exception):
+    """Faust delivered a record though it had not delivered those before it."""
+
+
+def mend_recovery() -> None:
+    """Replace the end of Faust's recovery, for all apps of this process.
+
+    Raises
+    ------
+    UnknownFaustError
+        If another version is installed than the one this was tested with.
+    """
+    found = version("faust-streaming")
+    if found != MENDED_VERSION:
+        raise UnknownFaustError(
+            f"faust-streaming is {found}, but its recovery is mended for {MENDED_VERSION}"
+        )
+    Recovery.on_recovery_completed = _on_recovery_completed  # type: ignore[method-assign]  # the mend
+
+
+_completed = Recovery.on_recovery_completed
+
+
+async def _on_recovery_completed(self: Recovery, generation_id: int = 0) -> None:
+    self.app.consumer.stop_flow()
+    await self.sleep(FETCH_S)
+    await _completed(self, generation_id)
+
+
+class HoleGuard:
+    """Watches the offsets of one topic as Faust delivers them."""
+
+    def __init__(self, app: faust.App, settings: ServiceSettings, topic: Topic) -> None:
+        self._app = app
+        self._settings = settings
+        self._topic = topic
+        self._next: dict[int, int] = {}
+        self.holes = 0
+
+    def keep_only(self, partitions: Collection[int]) -> None:
+        """Forget the other partitions: another member goes on from there, and we may get them back."""
+        for partition in self._next.keys() - partitions:
+            del self._next[partition]
+
+    async def check(self, partition: int, offset: int) -> None:
+        """Take note of a delivered record, before it is handled.
+
+        Raises
+        ------
+        SkippedRecordsError
+            If a record lies between this and what was delivered, or committed, before.
+        """
+        due = self._next.get(partition)
+        if due is None:  # perform_seek has put the group's offset there; none: the beginning
+            committed = cast("Consumer", self._app.consumer)._committed_offset  # noqa: SLF001 -- it tells it nowhere else
+            due = committed.get(TP(self._topic.name, partition)) or 0
+        if offset > due:
+            self.holes += 1
+            skipped = await self._first_between(partition, due, offset)
+            if skipped is not None:
+                where = f"{self._topic.name}/{partition}"
+                raise SkippedRecordsError(f"{where}: {offset} came, but {skipped} was never delivered")
+        self._next[partition] = max(due, offset + 1)
+
+    async def _first_between(self, partition: int, first: int, end: int) -> int | None:
+        """Return the offset of a record in [first, end), None where there are only markers."""
+        place = TopicPartition(self._topic.name, partition)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+        )
+        await consumer.start()
+        try:
+            consumer.assign([place])
+            begin = (await consumer.beginning_offsets([place]))[place]
+            consumer.seek(place, max(first, begin))
+            while await consumer.position(place) < end:
+                for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+                    for record in records:
+                        return int(record.offset) if record.offset < end else None
+            return None
+        finally:
+            await consumer.stop()

@@ -1,0 +1,261 @@
+"""The venues service's table of contents: a message in, events out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+
+import msgspec
+
+from libs.common.events import (
+    BookHealth,
+    BookState,
+    BookTop,
+    CommandRejected,
+    Event,
+    Fault,
+    OrderFilled,
+    Refusal,
+    ScoreVenues,
+    VenueMetrics,
+    VenueScored,
+)
+from libs.common.instruments import INSTRUMENTS, MAX_SIZE, venue_of
+from libs.common.topics import book_key
+from services.venues.costs import Terms, mid_of, taken_side
+from services.venues.registry import (
+    Measurement,
+    fold_fill,
+    fold_health,
+    fold_top,
+    metrics_of,
+    order_delay_s,
+    pooled_volatility,
+    recent_lags,
+)
+from services.venues.smart_router import Offer, Policy, judge, least_size, median_mid, route
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping, Sequence
+
+    from libs.common.events import TakerSide
+    from services.venues.answers import Answers
+    from services.venues.registry import Windows
+
+PUBLISH_NS: Final = 900_000_000  # l2 repeats a health every second; those that waited come faster
+
+Message: TypeAlias = BookTop | BookHealth | OrderFilled | ScoreVenues
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message stood."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unknowns:
+    """What is assumed while nothing is measured."""
+
+    request_ms: float  # round trip of a request
+    volatility: float  # fraction per day
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is known; the measurements, windows and answers change in place and survive.
+
+    The newest tops and healths come from their compacted topics, not through the handler: they are inputs.
+    """
+
+    measurements: MutableMapping[bytes, Measurement]  # by venue:symbol
+    windows: Windows
+    answers: Answers
+    tops: Mapping[bytes, BookTop]
+    healths: Mapping[bytes, BookHealth]
+    policy: Policy
+    unknowns: Unknowns
+    reference_notional: float  # quote units
+    published: dict[bytes, int] = field(default_factory=dict)  # when metrics were last told, ns UTC
+
+
+def handle(state: State, message: Message, place: Place, now: int) -> list[Event]:
+    """Return what follows from `message` at `now` (ns UTC)."""
+    match message:
+        case BookTop():
+            return _on_top(state, message, place)
+        case BookHealth():
+            return _on_health(state, message, place, now)
+        case OrderFilled():
+            return _on_fill(state, message)
+        case ScoreVenues():
+            return [_answer(state, message, place, now)]
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _measurement(state: State, key: bytes) -> Measurement:
+    return state.measurements.get(key) or Measurement()
+
+
+def _on_top(state: State, top: BookTop, place: Place) -> list[Event]:
+    key = f"{top.venue}:{top.symbol}"
+    before = state.windows.at(key, top.received_ts)
+    after = fold_top(before, top, place.offset)
+    if after is not before:
+        state.windows.put(key, top.received_ts, after)
+    return []
+
+
+def _on_fill(state: State, fill: OrderFilled) -> list[Event]:
+    key = book_key(fill.venue, fill.symbol)
+    state.measurements[key] = fold_fill(_measurement(state, key), fill)
+    return []
+
+
+def _on_health(state: State, health: BookHealth, place: Place, now: int) -> list[Event]:
+    """Fold a health; the metrics follow a change of state at once, and else about once a second."""
+    key = book_key(health.venue, health.symbol)
+    top, policy = state.tops.get(key), state.policy
+    fresh = now - health.ts <= policy.silence_ns
+    mid = None
+    if fresh and health.state is BookState.LIVE and top is not None and top.bids and top.asks:
+        mid = mid_of(top) if now - top.received_ts <= policy.max_age_ns else None
+    before = _measurement(state, key)
+    after = fold_health(before, health, mid, place.offset)
+    if after is before:
+        return []
+    state.measurements[key] = after
+    due = after.state is not before.state or now - state.published.get(key, 0) >= PUBLISH_NS
+    if not (fresh and due):
+        return []
+    state.published[key] = now
+    return [_metrics(state, health.venue, health.symbol, now)]
+
+
+def _metrics(state: State, venue: str, symbol: str, now: int) -> VenueMetrics:
+    key = book_key(venue, symbol)
+    lags = recent_lags(state.windows, key.decode(), now)
+    found = metrics_of(venue, symbol, _measurement(state, key), lags, state.tops.get(key), now)
+    offers = offers_of(state, symbol, now)
+    own = next((offer for offer in offers if offer.venue == venue), None)
+    if own is None or own.top is None or not (own.top.bids and own.top.asks):
+        reasons: tuple[str, ...] = ("no book of two sides has been told yet",)
+        cost = None
+    else:
+        middle = median_mid(offers, state.policy, now)
+        size = state.reference_notional / mid_of(own.top)
+        judged = [judge(own, side, size, middle, state.policy, now) for side in ("buy", "sell")]
+        costs = [-each.score for each in judged if each.score is not None]
+        cost = fmean(costs) if len(costs) == len(judged) else None
+        reasons = next((each.reasons for each in judged if not each.eligible), ())
+    return msgspec.structs.replace(
+        found, reference_cost_bps=cost, reference_notional=state.reference_notional, reasons=reasons
+    )
+
+
+def offers_of(state: State, symbol: str, now: int) -> list[Offer]:
+    """Return every venue that has, or is to have, a book of the symbol, by venue id."""
+    suffix = b":" + symbol.encode()
+    keys = sorted(key for key in state.tops.keys() | state.healths.keys() if key.endswith(suffix))
+    measured = {key: _measurement(state, key) for key in keys}
+    sigma = pooled_volatility(measured.values(), state.unknowns.volatility)
+    return [_offer(state, key, symbol, measured[key], sigma, now) for key in keys]
+
+
+def _offer(state: State, key: bytes, symbol: str, measured: Measurement, sigma: float, now: int) -> Offer:
+    name = key.decode()
+    venue = name.removesuffix(f":{symbol}")
+    lags = recent_lags(state.windows, name, now)
+    terms = Terms(
+        taker_bps=venue_of(venue).taker_bps,
+        sigma_day=sigma,
+        delay_s=order_delay_s(measured, lags, state.unknowns.request_ms),
+        alpha=measured.alpha,
+        beta=measured.beta,
+        rate_remaining=measured.rate_remaining,
+    )
+    return Offer(
+        venue,
+        state.tops.get(key),
+        state.healths.get(key),
+        INSTRUMENTS.get((venue, symbol)),
+        terms,
+        measured.failures_in_a_row,
+    )
+
+
+def _answer(state: State, command: ScoreVenues, place: Place, now: int) -> VenueScored | CommandRejected:
+    """Answer a command once, and a repeated one with the answer it had."""
+    known = state.answers.to(command.command_id)
+    if known is not None:
+        return known
+    answer = _score(state, command, now)
+    state.answers.remember(place.partition, place.offset, answer)
+    return answer
+
+
+def _score(state: State, command: ScoreVenues, now: int) -> VenueScored | CommandRejected:
+    size = command.size
+    if not (math.isfinite(size) and 0 < size <= MAX_SIZE):
+        wrong = f"must be greater than 0 and at most {MAX_SIZE:g} base units"
+        return _rejected(command, Refusal.INVALID, f"size: {wrong}", now, Fault(field="size", message=wrong))
+    offers = offers_of(state, command.symbol, now)
+    if not (state.healths or state.tops):
+        return _rejected(command, Refusal.UNAVAILABLE, "no venue has told a book yet", now)
+    if not offers:
+        known = sorted({key.decode().partition(":")[2] for key in state.healths.keys() | state.tops.keys()})
+        detail = f"no venue has a book of {command.symbol[:40]!r}; there are books of: {', '.join(known)}"
+        return _rejected(command, Refusal.UNKNOWN, detail, now)
+    least = _least(offers, command.side)
+    if least is not None and size < least[0]:
+        wrong = f"must be at least {least[0]:.10g}, the least minimum of the venues ({least[1]}'s)"
+        return _rejected(command, Refusal.INVALID, f"size: {wrong}", now, Fault(field="size", message=wrong))
+    routing = route(offers, command.side, size, state.policy, now)
+    best = routing.best
+    if best is None or best.score is None:
+        reasons = "; ".join(f"{each.venue}: {', '.join(each.reasons)}" for each in routing.candidates)
+        return _rejected(command, Refusal.UNAVAILABLE, f"no venue is eligible: {reasons}", now)
+    return VenueScored(
+        command_id=command.command_id,
+        symbol=command.symbol,
+        side=command.side,
+        size=size,
+        venue=best.venue,
+        score=best.score,
+        reasons=best.reasons,
+        candidates=routing.candidates,
+        allocation=routing.allocation,
+        saving_bps=routing.saving_bps,
+        ts=now,
+    )
+
+
+def _least(offers: Sequence[Offer], side: TakerSide) -> tuple[float, str] | None:
+    """Return the least minimum over the venues whose table and price are known, and whose it is."""
+    return min(
+        (
+            (least_size(offer.instrument, taken_side(offer.top, side)[0][0]), offer.venue)
+            for offer in offers
+            if offer.instrument is not None and offer.top is not None and offer.top.bids and offer.top.asks
+        ),
+        default=None,
+    )
+
+
+def _rejected(
+    command: ScoreVenues, refusal: Refusal, detail: str, now: int, *faults: Fault
+) -> CommandRejected:
+    return CommandRejected(
+        command_id=command.command_id,
+        command=type(command).__name__,
+        key=command.symbol,
+        refusal=refusal,
+        detail=detail,
+        faults=faults,
+        ts=now,
+    )

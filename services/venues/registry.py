@@ -1,0 +1,310 @@
+"""VenueRegistry: what is measured of one symbol at one venue, folded message by message; pure.
+
+========== ================================================================= =======
+symbol     meaning                                                           unit
+========== ================================================================= =======
+a, b       Beta posterior of the venue being well: prior (20, 1) and counts  1
+T          3600, decay time of the counts                                    s
+r          log return of the mid over a minute                               1
+v          decayed mean of r^2                                               1 / min
+lag        received minus venue time; its least value is the clocks' offset  ms
+========== ================================================================= =======
+
+A trial of the Beta is 10 s: a success while LIVE, a failure while not, and a failure more for each gap,
+failed checksum and disconnect. Every fold carries the offset of its message, so a message delivered again
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from statistics import median
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+import numpy as np
+
+from libs.common.events import BookState, VenueMetrics
+from libs.common.instruments import venue_of
+from services.venues.costs import BPS, mid_of, sign_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from libs.common.events import BookHealth, BookTop, Level, OrderFilled
+
+NS_PER_S: Final = 1_000_000_000
+NS_PER_MS: Final = 1_000_000
+MINUTE_NS: Final = 60 * NS_PER_S
+MINUTES_PER_DAY: Final = 1440
+PRIOR_ALPHA: Final = 20.0
+PRIOR_BETA: Final = 1.0
+DECAY_S: Final = 3600.0
+TRIAL_S: Final = 10.0
+SETTLED_NS: Final = 10 * NS_PER_S  # LIVE for so long, failures in a row are forgotten
+REQUESTS_KEPT: Final = 32
+FILLS_KEPT: Final = 64  # ids of the newest, by which a repeated fill is known
+FILLS_MEMORY: Final = 50  # the newest fill weighs 1/50 at least
+RETURNS_MEMORY: Final = 60  # minutes
+LEAST_RETURNS: Final = 5
+WINDOW_S: Final = 60.0  # of the lags
+WINDOWS: Final = 5  # read together
+GRID_MS: Final = 0.5  # of the lags
+TOP_LEVELS: Final = 5
+BANDS_BPS: Final = (5.0, 10.0, 25.0)
+ORDER_QUANTILE: Final = 0.95
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is kept of one symbol at one venue, over restarts."""
+
+    health_offset: int = -1  # of the last message folded, in its topic
+    health_ts: int | None = None
+    state: BookState = BookState.SYNCING
+    owner: str = ""
+    told: tuple[int, int, int] = (0, 0, 0)  # gaps, checksum failures, disconnects of this owner
+    gaps: int = 0  # since first seen, over owners
+    checksum_failures: int = 0
+    disconnects: int = 0
+    well: float = 0.0  # decayed trials
+    ill: float = 0.0
+    failures_in_a_row: int = 0
+    rate_remaining: float = 1.0
+    requests: int = 0
+    request_ns: tuple[int, ...] = ()  # the newest
+    minute: int | None = None  # of `mid`, since 1970
+    mid: float | None = None
+    variance: float = 0.0  # v
+    returns: int = 0
+    fill_ids: tuple[str, ...] = ()
+    fills: int = 0
+    slippage_bps: float = 0.0
+
+    @property
+    def alpha(self) -> float:
+        """First parameter of the posterior."""
+        return PRIOR_ALPHA + self.well
+
+    @property
+    def beta(self) -> float:
+        """Second parameter of the posterior."""
+        return PRIOR_BETA + self.ill
+
+    @property
+    def volatility(self) -> float | None:
+        """Fraction per day; None below 5 returns."""
+        if self.returns < LEAST_RETURNS:
+            return None
+        return math.sqrt(self.variance * MINUTES_PER_DAY)
+
+
+class Lags(msgspec.Struct, frozen=True):
+    """How often each lag was seen within one window; in steps of 0.5 ms."""
+
+    offset: int = -1  # of the last top counted
+    counts: dict[int, int] = {}
+
+
+class Windows(Protocol):
+    """The lags of each book, in windows of `WINDOW_S`."""
+
+    def at(self, key: str, ts: int) -> Lags:
+        """Return what the window of `ts` (ns) holds; empty where it holds nothing."""
+
+    def put(self, key: str, ts: int, lags: Lags) -> None:
+        """Replace what the window of `ts` holds; `ts` is the time of the message being handled."""
+
+
+class MemoryWindows:
+    """`Windows` of a process alone: for tests and simulations."""
+
+    def __init__(self) -> None:
+        self._items: dict[tuple[str, int], Lags] = {}
+
+    def at(self, key: str, ts: int) -> Lags:
+        """See `Windows`."""
+        return self._items.get((key, _window_of(ts)), Lags())
+
+    def put(self, key: str, ts: int, lags: Lags) -> None:
+        """See `Windows`."""
+        self._items[key, _window_of(ts)] = lags
+
+
+def _window_of(ts: int) -> int:
+    return ts // round(WINDOW_S * NS_PER_S)
+
+
+# Folds
+
+
+def fold_top(lags: Lags, top: BookTop, offset: int) -> Lags:
+    """Count the lag of one top."""
+    if offset <= lags.offset or top.venue_ts is None:
+        return lags
+    step = round((top.received_ts - top.venue_ts) / NS_PER_MS / GRID_MS)
+    return Lags(offset, {**lags.counts, step: lags.counts.get(step, 0) + 1})
+
+
+def fold_health(before: Measurement, health: BookHealth, mid: float | None, offset: int) -> Measurement:
+    """Count what a health says; `mid` is that of its book if it is LIVE and fresh."""
+    if offset <= before.health_offset:
+        return before
+    told = (health.gaps, health.checksum_failures, health.disconnects)
+    known = before.told if health.owner == before.owner else (0, 0, 0)
+    new = tuple(now - then if now >= then else now for now, then in zip(told, known, strict=True))
+    failures = sum(new)
+    elapsed_s = 0.0
+    if before.health_ts is not None:
+        elapsed_s = min(TRIAL_S, max(0, health.ts - before.health_ts) / NS_PER_S)
+    fade = math.exp(-elapsed_s / DECAY_S)
+    was_live = before.state is BookState.LIVE
+    settled = health.state is BookState.LIVE and health.ts - health.since_ts >= SETTLED_NS
+    timed = health.request_ns is not None and (
+        health.requests != before.requests or health.owner != before.owner
+    )
+    requests = (*before.request_ns, health.request_ns) if timed and health.request_ns else before.request_ns
+    after = msgspec.structs.replace(
+        before,
+        health_offset=offset,
+        health_ts=health.ts,
+        state=health.state,
+        owner=health.owner,
+        told=told,
+        gaps=before.gaps + new[0],
+        checksum_failures=before.checksum_failures + new[1],
+        disconnects=before.disconnects + new[2],
+        well=before.well * fade + (elapsed_s / TRIAL_S if was_live else 0.0),
+        ill=before.ill * fade + (0.0 if was_live else elapsed_s / TRIAL_S) + failures,
+        failures_in_a_row=0 if settled and not failures else before.failures_in_a_row + failures,
+        rate_remaining=1.0 if health.rate_remaining is None else health.rate_remaining,
+        requests=health.requests,
+        request_ns=requests[-REQUESTS_KEPT:],
+    )
+    return after if mid is None else _fold_mid(after, mid, health.ts // MINUTE_NS)
+
+
+def _fold_mid(before: Measurement, mid: float, minute: int) -> Measurement:
+    """Take the first mid of each minute; a return over a minute without one is left out, not 0."""
+    if before.minute is not None and minute <= before.minute:
+        return before
+    if before.mid is None or before.minute != minute - 1:
+        return msgspec.structs.replace(before, minute=minute, mid=mid)
+    square = math.log(mid / before.mid) ** 2
+    returns = before.returns + 1
+    weight = 1 / min(returns, RETURNS_MEMORY)
+    variance = before.variance + weight * (square - before.variance)
+    return msgspec.structs.replace(before, minute=minute, mid=mid, variance=variance, returns=returns)
+
+
+def fold_fill(before: Measurement, fill: OrderFilled) -> Measurement:
+    """Count what a fill paid beyond its expectation; a fill told again changes nothing."""
+    if fill.exec_id in before.fill_ids:
+        return before
+    slippage = BPS * sign_of(fill.side) * (float(fill.last_px) - fill.expected_px) / fill.expected_px
+    fills = before.fills + 1
+    weight = 1 / min(fills, FILLS_MEMORY)
+    return msgspec.structs.replace(
+        before,
+        fills=fills,
+        fill_ids=(*before.fill_ids, fill.exec_id)[-FILLS_KEPT:],
+        slippage_bps=before.slippage_bps + weight * (slippage - before.slippage_bps),
+    )
+
+
+# Readings
+
+
+def recent_lags(windows: Windows, key: str, now: int) -> Counter[int]:
+    """Return the counts of the last `WINDOWS` windows."""
+    total: Counter[int] = Counter()
+    for back in range(WINDOWS):
+        total.update(windows.at(key, now - back * round(WINDOW_S * NS_PER_S)).counts)
+    return total
+
+
+def lag_quantile_ms(lags: Counter[int], q: float) -> float | None:
+    """Return the q-quantile (the least value with at least q of the counts) above the least lag."""
+    total = lags.total()
+    if not total:
+        return None
+    reached = 0
+    for step in sorted(lags):
+        reached += lags[step]
+        if reached >= q * total:
+            return (step - min(lags)) * GRID_MS
+    raise AssertionError("q is at most 1")
+
+
+def request_quantile_ms(measurement: Measurement, q: float) -> float | None:
+    """Return a quantile of the newest round trips, None before the first."""
+    if not measurement.request_ns:
+        return None
+    return float(np.quantile(measurement.request_ns, q)) / NS_PER_MS
+
+
+def order_delay_s(measurement: Measurement, lags: Counter[int], unknown_request_ms: float) -> float:
+    """Return what 95 % of orders stay below: the age of what is seen, and the trip there and back.
+
+    The least one-way trip counts as offset of the clocks, so the lag misses it; the round trip has it.
+    """
+    lag_ms = lag_quantile_ms(lags, ORDER_QUANTILE) or 0.0
+    request_ms = request_quantile_ms(measurement, ORDER_QUANTILE)
+    return (lag_ms + (unknown_request_ms if request_ms is None else request_ms)) / 1e3
+
+
+def pooled_volatility(measurements: Iterable[Measurement], unknown: float) -> float:
+    """Return the median volatility of a symbol over its venues, `unknown` where none has one yet."""
+    known = [each for m in measurements if (each := m.volatility) is not None]
+    return median(known) if known else unknown
+
+
+def depth_within(levels: Sequence[Level], mid: float) -> tuple[float, float, float]:
+    """Return the base units within 5, 10 and 25 bps of mid; at most what the top shows."""
+    narrow, middle, wide = (
+        math.fsum(size for price, size in levels if abs(price - mid) <= mid * band / BPS)
+        for band in BANDS_BPS
+    )
+    return narrow, middle, wide
+
+
+def metrics_of(
+    venue: str, symbol: str, measurement: Measurement, lags: Counter[int], top: BookTop | None, now: int
+) -> VenueMetrics:
+    """Return what is known, without the reference cost, which takes all venues."""
+    fees = venue_of(venue)
+    two_sided = top is not None and bool(top.bids and top.asks)
+    spread = depth = depth_bid = depth_ask = None
+    if top is not None and two_sided:
+        mid = mid_of(top)
+        spread = BPS * (top.asks[0][0] - top.bids[0][0]) / mid
+        depth = min(math.fsum(size for _, size in side[:TOP_LEVELS]) for side in (top.bids, top.asks))
+        depth_bid, depth_ask = depth_within(top.bids, mid), depth_within(top.asks, mid)
+    return VenueMetrics(
+        venue=venue,
+        symbol=symbol,
+        state=measurement.state,
+        latency_p50_ms=lag_quantile_ms(lags, 0.5),
+        latency_p99_ms=lag_quantile_ms(lags, 0.99),
+        request_p50_ms=request_quantile_ms(measurement, 0.5),
+        clock_offset_ms=min(lags) * GRID_MS if lags else None,
+        spread_bps=spread,
+        top_depth=depth,
+        depth_bid=depth_bid,
+        depth_ask=depth_ask,
+        taker_bps=fees.taker_bps,
+        maker_bps=fees.maker_bps,
+        reliability=measurement.alpha / (measurement.alpha + measurement.beta),
+        alpha=measurement.alpha,
+        beta=measurement.beta,
+        gaps=measurement.gaps,
+        checksum_failures=measurement.checksum_failures,
+        disconnects=measurement.disconnects,
+        rate_remaining=measurement.rate_remaining,
+        slippage_bps=measurement.slippage_bps if measurement.fills else None,
+        fills=measurement.fills,
+        volatility=measurement.volatility,
+        epoch=top.epoch if top else 0,
+        seq=top.seq if top else 0,
+        ts=now,
+    )

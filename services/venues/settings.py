@@ -1,0 +1,45 @@
+"""Settings of the venues service."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from libs.common.settings import ServiceSettings
+
+
+class VenuesSettings(ServiceSettings):
+    """The limits of the router's gates, what it assumes while nothing is measured, and the process."""
+
+    venues_group: str = Field(
+        "venues",
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="consumer group, and the prefix of the changelog topics",
+    )
+    group_instance_id: str = Field(
+        "0", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="unique and stable per replica of the service"
+    )
+    metrics_port: int = Field(0, ge=0, le=65_535, description="port of the Prometheus metrics; 0 serves none")
+    venues_max_age_ms: float = Field(
+        1500.0, gt=0, le=60_000, description="a book silent for longer is not scored, ms"
+    )
+    venues_silence_s: float = Field(
+        5.0, gt=0, le=600, description="without l2's heartbeat for so long a book is not scored, seconds"
+    )
+    venues_off_market_bps: float = Field(
+        10.0, gt=0, le=10_000, description="a mid further from the venues' median is not scored, bps"
+    )
+    venues_min_rate_remaining: float = Field(
+        0.05, ge=0, lt=1, description="least share of a venue's rate limit that must be left"
+    )
+    venues_max_failures: int = Field(
+        5, ge=1, le=1000, description="so many failures in a row of a book exclude it"
+    )
+    venues_unknown_request_ms: float = Field(
+        50.0, gt=0, le=60_000, description="round trip of a request while none was timed, ms"
+    )
+    venues_unknown_volatility: float = Field(
+        0.03, gt=0, le=10, description="volatility while no venue has five one-minute returns, per day"
+    )
+    venues_reference_notional: float = Field(
+        10_000.0, gt=0, le=1e9, description="order by whose cost the registry is sorted, quote units"
+    )

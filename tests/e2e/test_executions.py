@@ -1,0 +1,202 @@
+"""Executions through all services: HTTP and topics only."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sys
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+import rfc8785
+
+from libs.common.audit_chain import GENESIS
+from libs.common.kafka import Reader
+from libs.common.settings import ServiceSettings
+from libs.common.topics import (
+    EXECUTION_COMMANDS,
+    EXECUTION_PLANS,
+    EXECUTION_STATE,
+    TOPICS,
+)
+from tests import kafka_cluster
+from tests.e2e.system import System, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SERVICES = ("services.venues", "services.router", "services.portfolio", "services.execution")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    kafka_cluster.wipe(kafka)
+    folder = tmp_path_factory.mktemp("executions")
+    async with System(kafka, folder, EXECUTION_HORIZON_S="2") as running:
+        running.start(*SERVICES)
+        await running.all_live(15)
+        await until("a risk budget", lambda: running.get("/api/portfolio/risk"))
+        yield running
+
+
+async def post(system: System, path: str, body: object) -> tuple[int, Any]:
+    async with system.http.post(f"{system.gateway}{path}", json=body) as reply:
+        return reply.status, json.loads(await reply.read())
+
+
+async def test_a_paper_order_is_filled_on_the_live_book(system: System) -> None:
+    async def filled() -> Any:
+        body = {"symbol": "BTCUSDT", "side": "buy", "size": "0.01", "ordType": "market", "venue": "binance"}
+        status, answer = await post(system, "/api/paper/orders", body)
+        return answer if status == 200 else None
+
+    answer = await until("a filled paper order", filled)
+    order, fills = answer["order"], answer["fills"]
+    assert order["ordStatus"] == "filled"
+    assert Decimal(order["cumQty"]) == sum(Decimal(fill["size"]) for fill in fills) == Decimal("0.01")
+    assert all(isinstance(fill["price"], str) for fill in fills)
+
+
+async def test_simulate_answers_the_proof_command_and_changes_no_topic_of_anybody(system: System) -> None:
+    async def offsets() -> dict[str, int]:
+        settings = ServiceSettings(kafka_bootstrap_servers=system.kafka)
+        moving = {"l2", "venues"}  # market data flows on
+        topics = [topic for name, topic in TOPICS.items() if name.split(".")[0] not in moving]
+        topics += [TOPICS["venues.commands.v1"], TOPICS["venues.scores.v1"]]
+        async with Reader(settings, topics) as reader:
+            ends: dict[str, int] = {}
+            for partition, end in reader.ends.items():
+                ends[partition.topic] = ends.get(partition.topic, 0) + end
+            return ends
+
+    status, warm = await post(system, "/api/exec/simulate", {"symbol": "BTCUSDT", "size": 0.02})
+    assert status == 200, warm
+    before = await offsets()
+    status, answer = await post(system, "/api/exec/simulate", {"symbol": "BTCUSDT", "size": 0.02})
+    assert status == 200
+    after = await offsets()
+    changed = {name for name in after if after[name] != before[name]}
+    # The command, its answer, and the position of the input that the processor keeps with its state.
+    assert changed == {EXECUTION_COMMANDS.name, EXECUTION_PLANS.name, EXECUTION_STATE.name}
+    assert sum(piece["size"] for piece in answer["plan"]["slices"]) == pytest.approx(0.02)
+    assert answer["plan"]["style"]
+    assert answer["plan"]["venue"] in answer["venues"]
+    assert set(answer["plan"]["slices"][0]) == {"at", "size", "limit"}
+    cost = answer["cost"]
+    assert cost["totalBps"] == pytest.approx(cost["spreadBps"] + cost["impactBps"] + cost["feeBps"])
+    assert cost["total"] > 0
+    assert answer["alternatives"]
+
+
+async def test_plan_and_execute_answers_the_proof_command_and_its_record_follows_to_the_reward(
+    system: System,
+) -> None:
+    execution = await traded(system)
+    assert execution["executionId"]
+    assert execution["status"] in {"working", "completed"}
+    assert execution["policyId"] in execution["signal"]["reason"] or execution["policyId"]
+    assert execution["sizing"]["quantity"] > 0
+    path = f"/api/exec/{execution['executionId']}"
+
+    async def rewarded() -> Any:
+        record = await system.get(path)
+        return record if record and record["reward"] and record["reward"]["counted"] else None
+
+    record = await until("the router has learnt", rewarded)
+    assert record["status"] == "completed", record["reason"]
+    assert sum(Decimal(fill["size"]) for fill in record["fills"]) == pytest.approx(
+        Decimal(repr(record["plan"]["size"]))
+    )
+    assert set(record["fills"][0]) == {"fillId", "orderId", "venue", "side", "size", "price", "fee", "ts"}
+    shortfall = record["shortfall"]
+    parts = ("delayBps", "impactBps", "opportunityBps", "feesBps")
+    assert sum(shortfall[part] for part in parts) == pytest.approx(shortfall["totalBps"])
+    assert record["executionId"] in [r["executionId"] for r in await system.get("/api/exec/records?limit=5")]
+    assert await system.get("/api/exec/sizing/last?symbol=BTCUSDT")
+
+
+async def test_the_audit_is_verified_by_hash_and_decision_and_by_hand(system: System) -> None:
+    execution_id = (await traded(system))["executionId"]
+    audit = await system.get(f"/api/audit/{execution_id}")
+    assert audit["verified"] is True, audit["problems"]
+    assert audit["decisions"] >= 3
+    head = GENESIS
+    for entry in audit["entries"]:
+        body = {name: entry[name] for name in ("seq", "ts", "kind", "payload")}
+        assert entry["prevHash"] == head
+        head = hashlib.sha256(head.encode() + rfc8785.dumps(body)).hexdigest()
+        assert entry["hash"] == head
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "libs.cli",
+        "verify",
+        execution_id,
+        env=system.environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert b"verified: " in output
+
+
+async def test_two_symbols_wait_for_their_ends_and_a_cancel_is_told_as_it_ended(system: System) -> None:
+    answers = await asyncio.gather(
+        *(
+            post(system, "/api/exec/plan-and-execute?wait=final&timeoutS=30", {"symbol": s, "urgency": 1.0})
+            for s in ("ETHUSDT", "SOLUSDT")
+        )
+    )
+    for status, answer in answers:
+        assert status == 200, answer
+        assert answer["status"] in {"completed", "skipped"}, answer["reason"]
+        async with system.http.delete(f"{system.gateway}/api/exec/{answer['executionId']}") as reply:
+            assert reply.status == 200
+            assert json.loads(await reply.read())["status"] == answer["status"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "says"),
+    [
+        ("/api/exec/simulate", {"symbol": "BTCUSDT", "size": 1e-8}, 422, "minimum"),
+        ("/api/exec/simulate", {"symbol": "NOPEUSDT", "size": 1}, 404, "NOPE-USDT"),
+        ("/api/exec/simulate", {"symbol": "BTCUSDT", "size": -1}, 422, "size"),
+        ("/api/exec/plan-and-execute", {"symbol": "BTCUSDT", "urgency": 2}, 422, "urgency"),
+        ("/api/exec/plan-and-execute", {"symbol": "BTCUSDT", "nope": 2}, 422, "nope"),
+        (
+            "/api/paper/orders",
+            {"symbol": "BTCUSDT", "side": "buy", "size": "0.00001", "ordType": "market", "venue": "binance"},
+            422,
+            "minimum",
+        ),
+        ("/api/paper/orders", {"symbol": "BTCUSDT", "side": "buy", "size": "NaN"}, 422, "size"),
+        ("/api/paper/orders", {"symbol": "BTCUSDT", "side": "up", "size": 1}, 422, "side"),
+    ],
+)
+async def test_what_cannot_be_is_refused_and_says_what_would_be_right(
+    system: System, path: str, body: object, status: int, says: str
+) -> None:
+    found, answer = await post(system, path, body)
+    assert found == status, answer
+    assert says in answer["detail"]
+
+
+@pytest.mark.parametrize("path", ["/api/exec/nope", "/api/audit/nope"])
+async def test_an_unknown_execution_is_404(system: System, path: str) -> None:
+    async with system.http.get(f"{system.gateway}{path}") as reply:
+        assert reply.status == 404
+
+
+async def traded(system: System) -> Any:
+    """Execute until a policy wants to trade: some of them may be flat."""
+
+    async def worked() -> Any:
+        status, answer = await post(system, "/api/exec/plan-and-execute", {"symbol": "BTCUSDT"})
+        return answer if status == 200 and answer["status"] in {"working", "completed"} else None
+
+    return await until("an execution that trades", worked)

@@ -1,0 +1,250 @@
+"""The execution service without Kafka: its handler, its state, its ticks, and peers that answer at will."""
+
+from __future__ import annotations
+
+import heapq
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+from libs.common.codec import decode, encode
+from libs.common.events import (
+    AuditEntry,
+    BookState,
+    ChoosePolicy,
+    Event,
+    ExecutionPlanned,
+    ExecutionRecord,
+    OrderFilled,
+    PlanAndExecute,
+    PolicyRewarded,
+    RewardPolicy,
+    ScoreVenues,
+)
+from libs.common.handling import State, Tick, WakeAt
+from services.execution.app import wiring
+from services.execution.handlers import handle
+from services.execution.market_data import BOOK, MarketData
+from services.execution.settings import ExecutionSettings
+from tests.execution_market import (
+    EPOCH,
+    NOW,
+    a_book_health,
+    a_book_top,
+    a_candle,
+    a_policy_chosen,
+    a_risk_budget,
+    a_venue_scored,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from libs.common.events import BookTop, Level
+    from libs.common.views import View
+
+NAMESPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+S = 1_000_000_000
+MINUTE = 60 * S
+DAY = 86_400 * S
+VENUES = ("binance", "bybit")
+
+
+def an_id(name: str) -> str:
+    return str(uuid5(NAMESPACE, name))
+
+
+class ExecutionWorld:
+    """Messages go in by `deliver`, time by `advance`; everything sent is kept in `sent`."""
+
+    def __init__(self, policy_id: str = "p_sma", **settings: Any) -> None:
+        self.settings = ExecutionSettings(**settings)
+        self.market = MarketData(self.settings)
+        self.state: State[Any] = State()
+        self.now = NOW
+        self.policy_id = policy_id
+        self.sent: list[Event] = []
+        self.unanswered: list[Event] = []  # commands to peers
+        self._ticks: list[tuple[int, bytes]] = []
+        self._offsets = 0
+        self._log = wiring(self.settings).state
+
+    def fold(self, view: View[Any], key: bytes, event: Event) -> None:
+        view.fold(0, self._offsets, key, event)
+        self._offsets += 1
+
+    def rising(self) -> None:
+        """Let prices have risen for days and minutes, so that a trend is long."""
+        for n in range(120):
+            close = 60_000.0 * (1 - 0.004 * (120 - n)) * (1 + 0.01 * (-1) ** n)
+            self.fold(self.market.candles, b"binance:BTC-USDT", a_candle("1d", NOW - (120 - n) * DAY, close))
+        for n in range(240):
+            close = 60_000.0 * (1 - 0.00005 * (240 - n)) * (1 + 0.0002 * (-1) ** n)
+            for venue in VENUES:
+                candle = a_candle("1m", NOW - (240 - n) * MINUTE, close, venue=venue)
+                self.fold(self.market.candles, f"{venue}:BTC-USDT".encode(), candle)
+
+    def books(
+        self,
+        asks: Iterable[Level] | None = None,
+        state: BookState = BookState.LIVE,
+        seq: int = 7,
+        epoch: int = EPOCH,
+        venues: Iterable[str] = VENUES,
+    ) -> BookTop:
+        """Let the books of BTC-USDT be so, at both venues."""
+        changes: dict[str, Any] = {} if asks is None else {"asks": tuple(asks)}
+        for venue in venues:
+            key = f"{venue}:BTC-USDT".encode()
+            top = a_book_top(venue=venue, seq=seq, epoch=epoch, received_ts=self.now, **changes)
+            self.fold(self.market.tops, key, top)
+            health = a_book_health(venue=venue, state=state, ts=self.now, seq=seq, epoch=epoch)
+            self.fold(self.market.healths, key, health)
+        return top
+
+    def beat(self) -> None:
+        """Let the books' heartbeats be of now."""
+        for key, health in list(self.market.healths.items.items()):
+            self.fold(self.market.healths, key, a_book_health(**_fields(health) | {"ts": self.now}))
+        for key, top in list(self.market.tops.items.items()):
+            self.fold(self.market.tops, key, a_book_top(**_fields(top) | {"received_ts": self.now}))
+
+    def ready(self, **risk: Any) -> None:
+        """Let everything be there that an execution needs."""
+        self.rising()
+        self.books()
+        self.fold(self.market.risk, BOOK, a_risk_budget(**risk))
+
+    def deliver(self, message: Any) -> list[Event]:
+        """Handle one message; return what it sent."""
+        outputs = handle(self.state, message, self.now, self.market)
+        self.state.keep()
+        events = [output for output in outputs if isinstance(output, Event)]
+        for output in outputs:
+            if isinstance(output, WakeAt):
+                heapq.heappush(self._ticks, (output.ts, output.key))
+        self.sent += events
+        self.unanswered += [e for e in events if isinstance(e, ChoosePolicy | ScoreVenues | RewardPolicy)]
+        return events
+
+    def execute(self, name: str = "one", **fields: Any) -> str:
+        """Send a PlanAndExecute; return its id."""
+        command = PlanAndExecute(command_id=an_id(name), symbol="BTC-USDT", **{"urgency": 1.0} | fields)
+        self.deliver(command)
+        return command.command_id
+
+    def answer(self) -> None:
+        """Let the peers answer the oldest command."""
+        self.deliver(self.answer_to(self.unanswered.pop(0)))
+
+    def answer_to(self, command: Event) -> Event:
+        match command:
+            case ChoosePolicy(command_id=command_id):
+                return a_policy_chosen(command_id, self.policy_id)
+            case ScoreVenues(command_id=command_id, size=size, side=side):
+                return a_venue_scored(command_id, size, side)
+            case RewardPolicy(command_id=command_id):
+                return PolicyRewarded(
+                    command_id=command_id,
+                    scope=command.scope,
+                    policy_id=command.policy_id,
+                    reward=command.reward,
+                    decision_id=command.decision_id,
+                    counted=True,
+                    updates=1,
+                    mean_reward=command.reward,
+                    ts=self.now,
+                )
+        raise AssertionError(command)
+
+    def advance(self, seconds: float = 0.0) -> bool:
+        """Go on by so much, or to the next tick; return whether there was one."""
+        until = self.now + round(seconds * S)
+        if not seconds:
+            if not self._ticks:
+                return False
+            until = max(self.now, self._ticks[0][0])
+        self.now = until
+        due = False
+        while self._ticks and self._ticks[0][0] <= self.now:
+            due_ts, key = heapq.heappop(self._ticks)
+            due = True
+            self.deliver(Tick(due_ts=due_ts, key=key, causation_id=an_id("tick"), correlation_id="c"))
+        return due
+
+    def restart(self) -> None:
+        """Lose the process: the state comes back from its log, the ticks too."""
+        restored: State[Any] = State()
+        for key, value in self.state.items():
+            restored.restore(key, decode(self._log, encode(value)))
+        self.state = restored
+
+    def finish(self, patience: int = 2_000) -> None:
+        """Answer and tick until nothing is open any more."""
+        for _ in range(patience):
+            if self.unanswered:
+                self.answer()
+            elif self.open:
+                self.beat()
+                if not self.advance():
+                    break
+                self.beat()
+            else:
+                return
+        raise AssertionError(f"{self.open} did not end")
+
+    @property
+    def open(self) -> list[str]:
+        return [record.execution_id for record in self.records.values() if not record.status.final]
+
+    @property
+    def records(self) -> dict[str, ExecutionRecord]:
+        return {e.execution_id: e for e in self.sent if isinstance(e, ExecutionRecord)}
+
+    def all(self, kind: type[Any], execution_id: str | None = None) -> list[Any]:
+        found = [event for event in self.sent if isinstance(event, kind)]
+        if execution_id is None:
+            return found
+        return [event for event in found if _execution_of(event) == execution_id]
+
+    def audit(self, execution_id: str) -> list[AuditEntry]:
+        return self.all(AuditEntry, execution_id)
+
+
+def assert_books_balance(world: ExecutionWorld) -> None:
+    """Conservation, from what was sent alone: quantity of parents; cash against inventory and fees."""
+    fills: dict[str, list[OrderFilled]] = {}
+    for fill in world.all(OrderFilled):
+        fills.setdefault(str(fill.execution_id), []).append(fill)
+    for record in (event for event in world.sent if isinstance(event, ExecutionRecord)):
+        if record.plan is not None:
+            assert record.filled + record.open + record.unscheduled == record.plan.size
+        assert record.filled == sum((fill.size for fill in record.fills), Decimal(0))
+        assert record.filled == sum((order.cum_qty for order in record.orders), Decimal(0))
+    for execution_id, record in world.records.items():
+        mine = fills.get(execution_id, [])
+        assert [fill.exec_id for fill in mine] == [fill.fill_id for fill in record.fills]
+        assert len({fill.exec_id for fill in mine}) == len(mine)
+        cash = -sum((_signed(f) * f.last_px + f.fee for f in mine), Decimal(0))
+        inventory = sum((_signed(f) for f in mine), Decimal(0))
+        assert abs(inventory) == record.filled
+        sign = 1 if inventory >= 0 else -1
+        paid = sum((order.cum_quote for order in record.orders), Decimal(0))
+        fees = sum((order.fees for order in record.orders), Decimal(0))
+        assert cash == -sign * paid - fees
+        answers = [e for e in world.all(ExecutionPlanned) if e.command_id == execution_id]
+        if record.status.final:
+            assert answers, "it ended unanswered"
+
+
+def _signed(fill: OrderFilled) -> Decimal:
+    return fill.last_qty if fill.side == "buy" else -fill.last_qty
+
+
+def _execution_of(event: Any) -> str | None:
+    order = getattr(event, "order", event)
+    return getattr(order, "execution_id", None)
+
+
+def _fields(struct: Any) -> dict[str, Any]:
+    return {name: getattr(struct, name) for name in struct.__struct_fields__ if name != "features"}

@@ -1,0 +1,213 @@
+"""What the execution service meets on Kafka: live books, a risk budget, peers that answer its commands."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import time
+from contextlib import aclosing, asynccontextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from libs.common.events import (
+    ChoosePolicy,
+    PolicyRewarded,
+    RewardPolicy,
+    ScoreVenues,
+    SymbolRisk,
+    VenueCandidate,
+)
+from libs.common.instruments import instrument_of
+from libs.common.kafka import Publisher, create_topics, read
+from libs.common.settings import ServiceSettings
+from libs.common.topics import (
+    L2_BOOK_HEALTH,
+    L2_BOOK_TOPS,
+    L2_CANDLES,
+    PORTFOLIO_RISK,
+    ROUTER_CHOICES,
+    ROUTER_COMMANDS,
+    VENUES_COMMANDS,
+    VENUES_SCORES,
+    book_key,
+)
+from tests.execution_market import (
+    a_book_health,
+    a_book_top,
+    a_candle,
+    a_policy_chosen,
+    a_risk_budget,
+    a_venue_scored,
+)
+from tests.execution_world import DAY, MINUTE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from libs.common.kafka import Undecodable
+
+SYMBOLS: Final = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+VENUES: Final = ("binance", "bybit")
+PRICE: Final = 60_000.0
+PARTITIONS: Final = 4
+BEAT_S: Final = 0.1
+
+
+class Peers:
+    """l2, portfolio, router and venues as their topics show them."""
+
+    def __init__(self, settings: ServiceSettings, policy_id: str, *, delay_s: float = 0.0) -> None:
+        self.answered: list[str] = []  # command ids, as often as they came
+        self._settings = settings
+        self._policy_id = policy_id
+        self._delay_s = delay_s
+        self._chance = random.Random(7)
+        self._seq = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Publisher]:
+        """Be there: everything that an execution needs is told before anything else happens."""
+        await create_topics(self._settings)
+        async with Publisher(self._settings, compress=False) as publisher:
+            await self._history(publisher)
+            await self._beat(publisher)
+            tasks = [
+                asyncio.create_task(self._beats(publisher)),
+                asyncio.create_task(self._answers(publisher)),
+            ]
+            try:
+                yield publisher
+            finally:
+                for task in tasks:
+                    task.cancel()
+                ended = await asyncio.gather(*tasks, return_exceptions=True)
+                failures = [e for e in ended if isinstance(e, Exception)]
+                assert not failures, failures
+
+    async def _history(self, publisher: Publisher) -> None:
+        now = time.time_ns()
+        risk = SymbolRisk(cvar=0.05, vol=0.02, weight=0.0, used=0.0)
+        budget = a_risk_budget(by_symbol=dict.fromkeys(SYMBOLS, risk), equity=Decimal(100_000_000))
+        await publisher.send_and_wait(PORTFOLIO_RISK, b"default", budget, now)
+        for symbol in SYMBOLS:
+            key = book_key("binance", symbol)
+            for n in range(120, 0, -1):
+                close = PRICE * (1 - 0.004 * n) * (1 + 0.01 * (-1) ** n)
+                candle = a_candle("1d", now - n * DAY, close, symbol=symbol)
+                await publisher.send(L2_CANDLES, key, candle, now)
+                close = PRICE * (1 - 0.00005 * n) * (1 + 0.0002 * (-1) ** n)
+                candle = a_candle("1m", now - n * MINUTE, close, symbol=symbol)
+                await publisher.send(L2_CANDLES, key, candle, now)
+        await publisher.flush()
+
+    async def _beats(self, publisher: Publisher) -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            await self._beat(publisher)
+
+    async def _beat(self, publisher: Publisher) -> None:
+        now = time.time_ns()
+        self._seq += 1
+        for venue in VENUES:
+            for symbol in SYMBOLS:
+                key = book_key(venue, symbol)
+                size = 5.0 + self._chance.randrange(1000) / 100
+                sides = {
+                    "bids": tuple((PRICE - 0.5 * i, size + i) for i in range(10)),
+                    "asks": tuple((PRICE + 0.5 + 0.5 * i, size + i) for i in range(10)),
+                }
+                named = {"venue": venue, "symbol": symbol, "seq": self._seq}
+                top = a_book_top(**named, **sides, received_ts=now)
+                await publisher.send(L2_BOOK_TOPS, key, top, now)
+                await publisher.send(L2_BOOK_HEALTH, key, a_book_health(**named, ts=now), now)
+        await publisher.flush()
+
+    async def _answers(self, publisher: Publisher) -> None:
+        topics = (ROUTER_COMMANDS, VENUES_COMMANDS)
+        batches = read(self._settings, topics, on_undecodable=_refuse)
+        async with aclosing(batches):
+            async for batch in batches:
+                for record in batch:
+                    await self._answer(publisher, record.event)
+
+    async def _answer(self, publisher: Publisher, command: Any) -> None:
+        self.answered.append(command.command_id)
+        if self._delay_s:
+            await asyncio.sleep(self._chance.uniform(0, self._delay_s))
+        now = time.time_ns()
+        match command:
+            case ChoosePolicy():
+                answer: Any = a_policy_chosen(command.command_id, self._policy_id)
+                topic = ROUTER_CHOICES
+            case RewardPolicy():
+                topic = ROUTER_CHOICES
+                answer = PolicyRewarded(
+                    command_id=command.command_id,
+                    scope=command.scope,
+                    policy_id=command.policy_id,
+                    reward=command.reward,
+                    decision_id=command.decision_id,
+                    counted=True,
+                    updates=1,
+                    mean_reward=command.reward,
+                    ts=now,
+                )
+            case ScoreVenues():
+                topic = VENUES_SCORES
+                candidates = tuple(
+                    VenueCandidate(venue=venue, eligible=True, score=-10.0, reasons=("the fee",))
+                    for venue in VENUES
+                    if instrument_of(venue, command.symbol)
+                )
+                answer = a_venue_scored(
+                    command.command_id,
+                    command.size,
+                    command.side,
+                    symbol=command.symbol,
+                    candidates=candidates,
+                )
+            case _:
+                raise AssertionError(command)
+        # The partition is that of the reply key: the answer is sent under it.
+        await publisher.send(topic, command.reply_key.encode(), answer, now)
+
+
+class ExecutionProcess:
+    """The service as a process; `start` it again after a `kill`."""
+
+    def __init__(self, kafka: str, log: Path, **environment: str) -> None:
+        self.log = log
+        self._environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "TOPIC_PARTITIONS": str(PARTITIONS),
+            "GROUP_INSTANCE_ID": "0",
+            **environment,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "services.execution"], env=self._environment, stdout=log, stderr=log
+            )
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def restored(self) -> int:
+        return self.log.read_text().count('"event":"partition_restored"')
+
+
+def settings_of(kafka: str) -> ServiceSettings:
+    return ServiceSettings(kafka_bootstrap_servers=kafka, topic_partitions=PARTITIONS, kafka_wait_s=20.0)
+
+
+async def _refuse(undecodable: Undecodable) -> None:
+    raise AssertionError(undecodable)

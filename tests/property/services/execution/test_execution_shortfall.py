@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.execution.shortfall import ShortfallFill, ShortfallInputs, shortfall
+
+prices = st.decimals("0.01", "200000", places=2)
+quantities = st.decimals("0.00000001", "1000", places=8)
+fills = st.lists(
+    st.builds(ShortfallFill, qty=quantities, px=prices, mid_px=prices, best_px=prices), max_size=20
+)
+
+
+@st.composite
+def parents(draw: Any) -> ShortfallInputs:
+    filled = tuple(draw(fills))
+    rest = draw(st.decimals("0", "1000", places=8))
+    return ShortfallInputs(
+        side=draw(st.sampled_from(["buy", "sell"])),
+        quantity=sum((fill.qty for fill in filled), Decimal(0)) + rest + Decimal("0.00000001"),
+        decision_px=draw(prices),
+        arrival_px=draw(prices),
+        end_px=draw(prices),
+        fills=filled,
+        fees=draw(st.decimals("0", "1000", places=8)),
+    )
+
+
+@settings(max_examples=1000)
+@given(case=parents())
+def test_the_parts_sum_exactly_to_paper_less_real_profit(case: ShortfallInputs) -> None:
+    """The oracle trades: a paper account gets all at the decision's mid, a real one what was filled."""
+    found = shortfall(case)
+    with localcontext(prec=60):
+        s = 1 if case.side == "buy" else -1
+        paper = s * case.quantity * case.end_px - s * case.quantity * case.decision_px
+        cash, held = -case.fees, Decimal(0)
+        for fill in case.fills:
+            cash -= s * fill.qty * fill.px
+            held += s * fill.qty
+        real = cash + held * case.end_px
+        assert found.total == paper - real
+        assert found.delay + found.impact + found.opportunity + found.fees == found.total
+        assert found.detail.timing + found.detail.spread + found.detail.walk == found.impact
+        notional = case.quantity * case.decision_px
+        assert found.total_bps == float(found.total * 10_000 / notional)
+    parts = found.delay_bps + found.impact_bps + found.opportunity_bps + found.fees_bps
+    size = abs(found.delay_bps) + abs(found.impact_bps) + abs(found.opportunity_bps) + abs(found.fees_bps)
+    assert parts == pytest.approx(found.total_bps, abs=1e-9 + 1e-12 * size)
+
+
+def test_a_buyer_who_pays_above_arrival_bears_impact_and_one_who_waits_delay() -> None:
+    fill = ShortfallFill(qty=Decimal(1), px=Decimal(103), mid_px=Decimal(101), best_px=Decimal(102))
+    found = shortfall(
+        ShortfallInputs(
+            side="buy",
+            quantity=Decimal(2),
+            decision_px=Decimal(99),
+            arrival_px=Decimal(100),
+            end_px=Decimal(110),
+            fills=(fill,),
+            fees=Decimal("0.5"),
+        )
+    )
+    assert (found.delay, found.impact, found.opportunity, found.fees) == (
+        *map(Decimal, (2, 3, 10)),
+        Decimal("0.5"),
+    )
+    assert (found.detail.timing, found.detail.spread, found.detail.walk) == (Decimal(1),) * 3
+    assert found.total_bps == pytest.approx(15.5 / 198 * 1e4)
+
+
+def test_more_filled_than_ordered_is_refused() -> None:
+    fill = ShortfallFill(qty=Decimal(3), px=Decimal(1), mid_px=Decimal(1), best_px=Decimal(1))
+    one = Decimal(1)
+    case = ShortfallInputs(
+        side="buy", quantity=one, decision_px=one, arrival_px=one, end_px=one, fills=(fill,), fees=one
+    )
+    with pytest.raises(ValueError, match="filled 3 of 1"):
+        shortfall(case)

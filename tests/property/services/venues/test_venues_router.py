@@ -1,0 +1,274 @@
+"""What a venue choice must do whatever the market: metamorphic properties, and a naive twin of the costs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from libs.common.events import BookState
+from libs.common.instruments import Instrument
+from services.venues.costs import Terms, pressure_bps
+from services.venues.smart_router import Offer, Policy, route
+from tests.venue_market import NOW, a_health, a_top
+
+if TYPE_CHECKING:
+    from libs.common.events import TakerSide, VenueCandidate
+    from services.venues.smart_router import Routing
+
+POLICY = Policy(
+    max_age_ns=1_500_000_000,
+    silence_ns=5_000_000_000,
+    off_market_bps=10.0,
+    min_rate_remaining=0.05,
+    max_failures=5,
+)
+NAMES = ("binance", "bybit", "coinbase", "kraken", "okx")
+SIDES = st.sampled_from(("buy", "sell"))
+SIZES = st.integers(1, 200).map(lambda lots: lots / 100)
+
+
+def an_instrument(venue: str, lot: str = "0.001", least: str = "0.001", value: str = "1") -> Instrument:
+    numbers = (Decimal("0.01"), Decimal(lot), Decimal(least), Decimal(value))
+    return Instrument(venue, "BTC-USDT", *numbers)
+
+
+@st.composite
+def offers(draw: st.DrawFn, venue: str) -> Offer:
+    top = a_top(
+        venue,
+        mid=60_000 + draw(st.integers(-20, 20)),
+        half_spread=draw(st.floats(0.05, 20).map(lambda x: round(x, 2))),
+        size=draw(st.sampled_from((0.05, 0.1, 0.7))),
+        step=draw(st.sampled_from((0.5, 2.0, 9.0))),
+    )
+    terms = Terms(
+        taker_bps=draw(st.floats(0, 50)),
+        sigma_day=draw(st.floats(0.005, 0.1)),
+        delay_s=draw(st.floats(0.001, 2)),
+        alpha=draw(st.floats(20, 400)),
+        beta=draw(st.floats(1, 50)),
+        rate_remaining=draw(st.floats(0.06, 1)),
+    )
+    return Offer(venue, top, a_health(venue), an_instrument(venue), terms, failures=0)
+
+
+MARKETS = st.tuples(*(offers(venue) for venue in NAMES))
+CHANGED = st.integers(0, len(NAMES) - 1)
+
+
+def of(routing: Routing, venue: str) -> VenueCandidate:
+    return next(each for each in routing.candidates if each.venue == venue)
+
+
+def rank(routing: Routing, venue: str) -> int:
+    """Return the place among all candidates, 0 for the best."""
+    return [each.venue for each in routing.candidates].index(venue)
+
+
+def naive_cost(offer: Offer, side: TakerSide, size: float) -> float:
+    """Return the cost in bps by another derivation: what is paid against the mid, in lots of a thousandth."""
+    assert offer.top is not None
+    taken = offer.top.asks if side == "buy" else offer.top.bids
+    lots = [price for price, available in taken for _ in range(round(available * 1000))]
+    paid = math.fsum(lots[: round(size * 1000)]) / 1000
+    mid = (offer.top.bids[0][0] + offer.top.asks[0][0]) / 2
+    worse = (paid - mid * size) / (mid * size) * 1e4 * (1 if side == "buy" else -1)
+    half = (offer.top.asks[0][0] - offer.top.bids[0][0]) / 2 / mid * 1e4
+    terms = offer.terms
+    latency = 1e4 * terms.sigma_day * math.sqrt(terms.delay_s / 86_400) * 0.3989422804014327
+    used = 1 - terms.rate_remaining
+    pressure = max(0.0, (used - 0.5) / (1 - used))
+    return worse + terms.taker_bps + latency + terms.beta / (terms.alpha - 1) * (latency + half) + pressure
+
+
+@given(MARKETS, SIDES, SIZES)
+def test_the_score_is_minus_the_naive_cost_and_the_best_has_the_greatest(
+    market: tuple[Offer, ...], side: TakerSide, size: float
+) -> None:
+    routing = route(market, side, size, POLICY, NOW)
+    scores = [each.score for each in routing.candidates if each.score is not None]
+    assert scores == sorted(scores, reverse=True)
+    for offer in market:
+        candidate = of(routing, offer.venue)
+        if candidate.score is not None and candidate.cost_bps is not None:
+            assert math.isclose(candidate.score, -naive_cost(offer, side, size), abs_tol=1e-6)
+            assert candidate.score == -candidate.cost_bps.total
+
+
+@given(MARKETS, SIDES, SIZES, CHANGED, st.sampled_from(("fee", "delay", "failures", "rate")))
+def test_a_dearer_venue_never_ranks_higher(
+    market: tuple[Offer, ...], side: TakerSide, size: float, at: int, what: str
+) -> None:
+    terms = market[at].terms
+    dearer = {
+        "fee": replace(terms, taker_bps=terms.taker_bps + 5),
+        "delay": replace(terms, delay_s=terms.delay_s * 4),
+        "failures": replace(terms, beta=terms.beta + 20),
+        "rate": replace(terms, rate_remaining=terms.rate_remaining / 2),
+    }[what]
+    changed = [*market]
+    changed[at] = replace(market[at], terms=dearer)
+    before, after = (route(offers_, side, size, POLICY, NOW) for offers_ in (market, changed))
+    assert rank(after, NAMES[at]) >= rank(before, NAMES[at])
+    old, new = of(before, NAMES[at]).score, of(after, NAMES[at]).score
+    if old is not None and new is not None:
+        assert new <= old
+
+
+@given(MARKETS, SIDES, SIZES, CHANGED, st.floats(1.2, 5))
+def test_a_wider_spread_or_a_thinner_book_never_ranks_higher(
+    market: tuple[Offer, ...], side: TakerSide, size: float, at: int, factor: float
+) -> None:
+    top = market[at].top
+    assert top is not None
+    mid = (top.bids[0][0] + top.asks[0][0]) / 2
+    wider = msgspec.structs.replace(
+        top,
+        bids=tuple((mid - (mid - price) * factor, q) for price, q in top.bids),
+        asks=tuple((mid + (price - mid) * factor, q) for price, q in top.asks),
+    )
+    thinner = msgspec.structs.replace(
+        top,
+        bids=tuple((price, q / factor) for price, q in top.bids),
+        asks=tuple((price, q / factor) for price, q in top.asks),
+    )
+    before = route(market, side, size, POLICY, NOW)
+    for worse in (wider, thinner):
+        changed = [*market]
+        changed[at] = replace(market[at], top=worse)
+        after = of(route(changed, side, size, POLICY, NOW), NAMES[at])
+        old = of(before, NAMES[at]).score
+        if after.score is not None:
+            assert old is not None
+            assert after.score <= old + 1e-9
+
+
+@given(MARKETS, SIDES, SIZES, SIZES)
+def test_more_size_never_costs_less_per_unit(
+    market: tuple[Offer, ...], side: TakerSide, one: float, other: float
+) -> None:
+    small, large = sorted((one, other))
+    few, many = (route(market, side, size, POLICY, NOW) for size in (small, large))
+    for venue in NAMES:
+        a, b = of(few, venue).score, of(many, venue).score
+        if b is not None:
+            assert a is not None
+            assert b <= a + 1e-9
+
+
+def behind_a_gate(offer: Offer, gate: str) -> Offer:  # noqa: PLR0911 -- one return per gate
+    top, health = offer.top, offer.health
+    assert top is not None
+    assert health is not None
+    match gate:
+        case "gap":
+            return replace(offer, health=a_health(offer.venue, state=BookState.GAP))
+        case "stale":
+            return replace(offer, top=msgspec.structs.replace(top, received_ts=NOW - 1_500_000_001))
+        case "silent":
+            return replace(offer, health=a_health(offer.venue, now=NOW - 5_000_000_001))
+        case "crossed":
+            return replace(offer, top=msgspec.structs.replace(top, bids=((70_000.0, 1.0),)))
+        case "empty":
+            return replace(offer, top=msgspec.structs.replace(top, bids=()))
+        case "too thin":
+            return replace(offer, top=msgspec.structs.replace(top, bids=top.bids[:1], asks=top.asks[:1]))
+        case "earlier epoch":
+            return replace(offer, top=msgspec.structs.replace(top, epoch=0))
+        case "minimum":
+            return replace(offer, instrument=an_instrument(offer.venue, least="100"))
+        case "rate limit":
+            return replace(offer, terms=replace(offer.terms, rate_remaining=0.049))
+        case "failures":
+            return replace(offer, failures=5)
+        case "off market":
+            return replace(offer, top=a_top(offer.venue, mid=60_300.0))
+        case "table":
+            return replace(offer, instrument=None)
+    raise AssertionError(gate)
+
+
+WORDS = {
+    "gap": "GAP",
+    "stale": "stale",
+    "silent": "silent",
+    "crossed": "crossed",
+    "empty": "empty",
+    "too thin": "too thin",
+    "earlier epoch": "earlier epoch",
+    "minimum": "minimum",
+    "rate limit": "rate limit nearly spent",
+    "failures": "5 failures in a row",
+    "off market": "off market",
+    "table": "instruments",
+}
+
+
+@given(MARKETS, SIDES, CHANGED, st.sampled_from(sorted(WORDS)))
+def test_a_venue_behind_a_gate_is_never_chosen_and_says_why(
+    market: tuple[Offer, ...], side: TakerSide, at: int, gate: str
+) -> None:
+    changed = [*market]
+    changed[at] = behind_a_gate(market[at], gate)
+    routing = route(changed, side, 0.8, POLICY, NOW)
+    gated = of(routing, NAMES[at])
+    assert not gated.eligible
+    assert gated.score is None
+    assert WORDS[gate] in gated.reasons[0]
+    assert NAMES[at] not in {share.venue for share in routing.allocation}
+    assert routing.best is not None
+    assert routing.best.venue != NAMES[at]
+
+
+@given(MARKETS, SIDES, st.sampled_from(sorted(WORDS.keys() - {"off market"})))
+def test_the_choice_moves_from_the_best_venue_when_a_gate_closes(
+    market: tuple[Offer, ...], side: TakerSide, gate: str
+) -> None:
+    best = route(market, side, 0.8, POLICY, NOW).best
+    assume(best is not None)
+    assert best is not None
+    changed = [behind_a_gate(offer, gate) if offer.venue == best.venue else offer for offer in market]
+    after = route(changed, side, 0.8, POLICY, NOW).best
+    assert after is None or after.venue != best.venue
+
+
+@given(MARKETS, SIDES, SIZES)
+def test_the_allocation_sums_to_the_size_over_eligible_venues_and_saves_what_it_says(
+    market: tuple[Offer, ...], side: TakerSide, size: float
+) -> None:
+    routing = route(market, side, size, POLICY, NOW)
+    if routing.best is None:
+        assert routing.allocation == ()
+        return
+    assert math.isclose(math.fsum(share.size for share in routing.allocation), size, rel_tol=1e-12)
+    eligible = {each.venue: each for each in routing.candidates if each.eligible}
+    assert {share.venue for share in routing.allocation} <= eligible.keys()
+    by_venue = {offer.venue: offer for offer in market}
+    cost = 0.0
+    for share in routing.allocation:
+        offer = by_venue[share.venue]
+        cost += naive_cost(offer, side, share.size) * share.size
+    assert routing.best.score is not None
+    saving = -routing.best.score - cost / size
+    assert routing.saving_bps >= 0
+    assert math.isclose(saving, routing.saving_bps, abs_tol=1e-6)
+
+
+def test_of_equal_venues_the_first_by_name_is_chosen() -> None:
+    terms = Terms(10.0, 0.03, 0.05, 20.0, 1.0, 1.0)
+    market = [
+        Offer(name, a_top(name), a_health(name), an_instrument(name), terms, 0) for name in reversed(NAMES)
+    ]
+    routing = route(market, "buy", 0.1, POLICY, NOW)
+    assert [each.venue for each in routing.candidates] == [*NAMES]
+
+
+def test_pressure_on_a_rate_limit_is_free_up_to_half_of_it() -> None:
+    assert [pressure_bps(left) for left in (1.0, 0.5, 0.25, 0.1)] == [0.0, 0.0, 1.0, 4.000000000000001]
+    assert pressure_bps(0.0) == math.inf

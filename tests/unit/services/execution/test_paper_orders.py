@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from libs.common.events import (
+    BookState,
+    CancelExecution,
+    CommandRejected,
+    Event,
+    OrderAccepted,
+    OrderCanceled,
+    OrderFilled,
+    OrderRejected,
+    OrderSubmitted,
+    PaperOrderPlaced,
+    Refusal,
+    SubmitPaperOrder,
+)
+from tests.execution_market import EPOCH
+from tests.execution_world import ExecutionWorld, an_id
+
+
+def submit(world: ExecutionWorld, name: str = "order", **fields: Any) -> list[Event]:
+    known: dict[str, Any] = {
+        "symbol": "BTC-USDT",
+        "side": "buy",
+        "order_qty": Decimal("0.5"),
+        "venue": "binance",
+    }
+    return world.deliver(SubmitPaperOrder(command_id=an_id(name), **known | fields))
+
+
+def a_world() -> ExecutionWorld:
+    world = ExecutionWorld()
+    world.books()
+    return world
+
+
+def kinds(events: list[Event]) -> list[type[Event]]:
+    return [type(event) for event in events]
+
+
+def test_a_market_order_arrives_after_its_latency_and_is_answered_with_its_fills() -> None:
+    world = a_world()
+    assert kinds(submit(world)) == [OrderSubmitted]
+    sent_at = world.now
+    world.advance()
+    assert world.now - sent_at == 5_000_000
+    assert kinds(world.sent[1:]) == [OrderAccepted, OrderFilled, PaperOrderPlaced]
+    answer = world.all(PaperOrderPlaced)[0]
+    assert answer.command_id == an_id("order")
+    assert answer.order.ord_status == "filled"
+    fill = world.all(OrderFilled)[0]
+    assert (fill.last_px, fill.last_qty) == (Decimal("60000.5"), Decimal("0.5"))
+    assert fill.fee == Decimal("60000.5") * Decimal("0.5") / 1000  # 10 bps
+    assert fill.latency_ns == 5_000_000
+
+
+def test_what_an_order_took_is_not_there_for_the_next_until_the_feed_changes_the_level() -> None:
+    world = a_world()
+    submit(world, "first", order_qty=Decimal(2))
+    world.advance()
+    submit(world, "second", order_qty=Decimal(2))
+    world.advance()
+    assert [fill.last_px for fill in world.all(OrderFilled)] == [Decimal("60000.5"), Decimal("60001.0")]
+    world.books(asks=((60_000.5, 1.5), (60_001.0, 2.0), (60_002.0, 5.0)), seq=8)
+    submit(world, "third", order_qty=Decimal(2))
+    world.advance()
+    third = [f for f in world.all(OrderFilled) if f.cl_ord_id == an_id("third")]
+    assert [(f.last_px, f.last_qty) for f in third] == [
+        (Decimal("60000.5"), Decimal("1.5")),
+        (Decimal("60002.0"), Decimal("0.5")),
+    ]
+
+
+def test_a_new_epoch_of_the_book_offers_everything_again() -> None:
+    world = a_world()
+    submit(world, "first", order_qty=Decimal(2))
+    world.advance()
+    world.books(epoch=EPOCH + 1, seq=1)
+    submit(world, "second", order_qty=Decimal(2))
+    world.advance()
+    assert [fill.last_px for fill in world.all(OrderFilled)] == [Decimal("60000.5")] * 2
+
+
+def test_the_rest_of_an_ioc_order_is_canceled_and_of_a_gtc_order_rests_until_the_book_comes() -> None:
+    world = a_world()
+    limit: dict[str, Any] = {"ord_type": "limit", "price": Decimal("60000.50"), "order_qty": Decimal(3)}
+    submit(world, "ioc", **limit, time_in_force="ioc")
+    world.advance()
+    assert world.all(OrderCanceled)[0].order.cum_qty == 2
+    world.books(asks=((60_000.5, 1.0), (60_001.0, 2.0)), seq=8)
+    submit(world, "gtc", **limit, time_in_force="gtc")
+    world.advance()
+    assert world.all(PaperOrderPlaced)[-1].order.ord_status == "partially_filled"
+    world.books(asks=((60_001.0, 2.0),), seq=9)
+    world.advance()
+    assert len([f for f in world.all(OrderFilled) if f.cl_ord_id == an_id("gtc")]) == 1
+    world.books(asks=((59_999.0, 5.0),), seq=10)
+    world.advance()
+    last = world.all(OrderFilled)[-1]
+    assert (last.last_px, last.last_qty, last.liquidity) == (Decimal("60000.50"), Decimal(2), "maker")
+    assert last.leaves_qty == 0
+
+
+def test_a_resting_order_waits_while_the_book_is_not_live() -> None:
+    world = a_world()
+    gtc: dict[str, Any] = {"ord_type": "limit", "price": Decimal(59_000), "time_in_force": "gtc"}
+    submit(world, **gtc)
+    world.advance()
+    world.books(asks=((58_000.0, 5.0),), state=BookState.GAP)
+    world.advance()
+    assert not world.all(OrderFilled)
+    world.books(asks=((58_000.0, 5.0),))
+    world.advance()
+    assert len(world.all(OrderFilled)) == 1
+
+
+def test_an_order_that_meets_a_dead_book_at_its_arrival_is_rejected() -> None:
+    world = a_world()
+    submit(world)
+    world.books(state=BookState.STALE)
+    world.advance()
+    assert kinds(world.sent[1:]) == [OrderRejected, PaperOrderPlaced]
+    assert "STALE" in world.all(OrderRejected)[0].order.text
+
+
+def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
+    world = a_world()
+    submit(world)
+    assert submit(world) == []
+    world.advance()
+    assert kinds(submit(world)) == [PaperOrderPlaced]
+    assert len(world.all(OrderSubmitted)) == len(world.all(OrderFilled)) == 1
+    assert world.all(PaperOrderPlaced)[0] == world.all(PaperOrderPlaced)[1]
+
+
+def test_a_resting_order_is_canceled_on_request_and_its_fills_stay() -> None:
+    world = a_world()
+    submit(world, ord_type="limit", price=Decimal("60000.50"), order_qty=Decimal(3), time_in_force="gtc")
+    world.advance()
+    cancel = CancelExecution(command_id=an_id("cancel"), symbol="BTC-USDT", execution_id=an_id("order"))
+    events = world.deliver(cancel)
+    assert kinds(events) == [OrderCanceled, PaperOrderPlaced]
+    assert (events[0].order.cum_qty, events[0].order.leaves_qty) == (2, 0)  # type: ignore[attr-defined]  # the kinds are asserted
+    world.books(asks=((50_000.0, 9.0),))
+    world.advance()
+    assert len(world.all(OrderFilled)) == 1
+    assert world.deliver(cancel)[0].order.ord_status == "canceled"  # type: ignore[attr-defined]  # as above
+
+
+@pytest.mark.parametrize(
+    ("fields", "refusal", "says"),
+    [
+        ({"order_qty": Decimal("0.000001")}, Refusal.INVALID, "lot 0.00001"),
+        ({"order_qty": Decimal("0.00001")}, Refusal.INVALID, "minimum of 5 quote units"),
+        ({"order_qty": Decimal("0.00001"), "venue": "kraken"}, Refusal.UNAVAILABLE, "no book"),
+        ({"symbol": "NOPE-USDT"}, Refusal.UNKNOWN, "NOPE-USDT"),
+        ({"venue": "bitstamp"}, Refusal.UNKNOWN, "listed at"),
+        ({"ord_type": "limit"}, Refusal.INVALID, "limit"),
+        ({"price": Decimal(1)}, Refusal.INVALID, "limit"),
+        ({"time_in_force": "gtc"}, Refusal.INVALID, "IOC"),
+        ({"ord_type": "limit", "price": Decimal("60000.123")}, Refusal.INVALID, "tick"),
+    ],
+)
+def test_an_order_that_the_venue_would_refuse_is_refused_with_what_would_be_right(
+    fields: dict[str, Any], refusal: Refusal, says: str
+) -> None:
+    world = a_world()
+    (answer,) = submit(world, **fields)
+    assert isinstance(answer, CommandRejected)
+    assert answer.refusal is refusal
+    assert says in answer.detail
+
+
+def test_without_a_venue_the_cheapest_live_one_is_taken_fee_included() -> None:
+    world = a_world()
+    world.books(asks=((59_990.0, 1.0),), venues=("bybit",))
+    submit(world, venue=None)
+    assert world.all(OrderSubmitted)[0].order.venue == "bybit"
+    world.books(asks=((59_980.0, 1.0),), venues=("binance",), state=BookState.GAP)
+    submit(world, "again", venue=None)
+    assert world.all(OrderSubmitted)[1].order.venue == "bybit"

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from libs.common.codec import decode, encode
+from libs.common.events import (
+    AssessRisk,
+    BookState,
+    CommandRejected,
+    OptimizePortfolio,
+    PortfolioOptimized,
+    Position,
+    Refusal,
+    RiskBudget,
+)
+from libs.common.topics import PORTFOLIO_ALLOCATIONS
+from services.portfolio.certificate import utility
+from services.portfolio.measures import cautious_cvar, cvar
+from services.portfolio.remembered import KEEP_ANSWERS
+from services.portfolio.returns import DAY_NS
+from tests.fills import a_fill
+from tests.unit.services.portfolio.world import TODAY, World
+
+TWO = ("BTC-USDT", "ETH-USDT")
+
+
+def a_wish(number: int = 1, **changes: Any) -> OptimizePortfolio:
+    fields: dict[str, Any] = {
+        "command_id": str(UUID(int=number)),
+        "symbols": TWO,
+        "cvar_budget": 0.05,
+        "vol_target": 0.02,
+    }
+    return OptimizePortfolio(**fields | changes)
+
+
+def a_world(days: int = 400) -> World:
+    world = World()
+    for n, symbol in enumerate(TWO):
+        world.history(symbol, days, seed=n + 1)
+    return world
+
+
+def optimized(world: World, **changes: Any) -> PortfolioOptimized:
+    (answer,) = world.tell(a_wish(**changes))
+    assert isinstance(answer, PortfolioOptimized)
+    return answer
+
+
+def assessed(events: list[Any]) -> RiskBudget:
+    (budget,) = (event for event in events if isinstance(event, RiskBudget))
+    return budget
+
+
+@pytest.mark.parametrize("mode", ["sum_cvar", "portfolio_cvar"])
+def test_the_answer_can_be_computed_again_from_itself(mode: str) -> None:
+    answer = optimized(a_world(), mode=mode)
+    assert answer.status == "optimal"
+    assert answer.observations == 400
+    w = np.array([answer.weights[symbol] for symbol in answer.mean])
+    mu, Sigma = np.array(list(answer.mean.values())), np.array(answer.covariance)
+    assert answer.utility == pytest.approx(utility(mu, Sigma, w, answer.risk_aversion), abs=1e-15)
+    assert answer.vol == pytest.approx(float(np.sqrt(w @ Sigma @ w)))
+    assert answer.vol <= 0.02 + 1e-9
+    assert answer.cash == pytest.approx(1.0 - w.sum())
+    assert answer.cvar_portfolio <= answer.cvar_sum + 1e-12 <= 0.05 + 1e-9
+    assert answer.binding == tuple(name for name, price in answer.shadow_prices.items() if price > 1e-12)
+    assert decode(PORTFOLIO_ALLOCATIONS, encode(answer)) == answer
+
+
+def test_only_closed_days_of_the_reference_venue_count() -> None:
+    world = a_world(60)
+    world.history("BTC-USDT", 300, seed=9, venue="kraken")
+    answer = optimized(world)
+    assert answer.observations == 60
+    assert answer.venue == "binance"
+    assert answer.last_day_ts == (TODAY - 1) * DAY_NS
+
+
+def test_no_return_spans_a_missing_day_and_days_are_those_in_common() -> None:
+    world = World()
+    for day in range(TODAY - 100, TODAY):
+        if day != TODAY - 50:
+            world.candle("BTC-USDT", day, 100.0 + day % 7)
+        if day != TODAY - 20:
+            world.candle("ETH-USDT", day, 50.0 + day % 5)
+    assert len(world.desk.history.returns("BTC-USDT").days) == 97
+    assert optimized(world).observations == 95
+
+
+def test_too_little_history_is_cash_and_says_how_many_days_there_are_and_are_needed() -> None:
+    answer = optimized(a_world(12))
+    assert answer.status == "insufficient_history"
+    assert (answer.observations, answer.needed) == (12, 20)
+    assert answer.cash == 1.0
+    assert answer.weights == dict.fromkeys(TWO, 0.0)
+    assert "12 days" in answer.reason
+    assert optimized(a_world(), lookback=15, number=2).status == "insufficient_history"
+
+
+def test_the_youngest_symbol_is_dropped_by_name_where_the_others_have_enough() -> None:
+    world = a_world(300)
+    world.history("SOL-USDT", 5, seed=3)
+    answer = optimized(world, symbols=(*TWO, "SOL-USDT"))
+    assert answer.dropped == ("SOL-USDT",)
+    assert answer.weights["SOL-USDT"] == 0.0
+    assert answer.observations == 300
+
+
+def test_a_short_history_is_budgeted_with_more_caution_than_it_reports() -> None:
+    answer = optimized(a_world(40))
+    assert all(answer.cvar_limits[s] >= answer.cvar_by_symbol[s] for s in TWO)
+    assert any(answer.cvar_limits[s] > answer.cvar_by_symbol[s] for s in TWO)
+
+
+def test_an_unknown_symbol_is_refused_as_unknown() -> None:
+    (answer,) = a_world().tell(a_wish(symbols=("BTC-USDT", "NOPE-USDT")))
+    assert isinstance(answer, CommandRejected)
+    assert answer.refusal is Refusal.UNKNOWN
+    assert "NOPE-USDT" in answer.detail
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"symbols": ()}, "symbols"),
+        ({"symbols": ("BTC-USDT", "BTC-USDT")}, "symbols"),
+        ({"cvar_budget": -0.1}, "cvar_budget"),
+        ({"cvar_budget": float("nan")}, "cvar_budget"),
+        ({"vol_target": float("inf")}, "vol_target"),
+        ({"confidence": 1.0}, "confidence"),
+        ({"lookback": 0}, "lookback"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_name(changes: dict[str, Any], field: str) -> None:
+    (answer,) = a_world().tell(a_wish(**changes))
+    assert isinstance(answer, CommandRejected)
+    assert answer.refusal is Refusal.INVALID
+    assert [fault.field for fault in answer.faults] == [field]
+
+
+def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
+    world = a_world()
+    first = optimized(world)
+    world.candle("BTC-USDT", TODAY, 1.0)  # would change everything
+    assert optimized(world) == first
+    assert optimized(world, number=2) != first
+
+
+def test_the_oldest_answers_are_forgotten() -> None:
+    world = a_world(30)
+    for number in range(KEEP_ANSWERS + 5):
+        optimized(world, number=number)
+    kept = [key for key in world.state if key.startswith(b"done/")]
+    assert len(kept) == KEEP_ANSWERS
+    assert f"done/commands/{UUID(int=4)}".encode() not in world.state
+
+
+def test_a_fill_told_again_changes_nothing() -> None:
+    world = World()
+    first = world.tell(a_fill())
+    assert [type(event) for event in first] == [Position, AssessRisk]
+    before = dict(world.state)
+    assert world.tell(a_fill()) == []
+    assert dict(world.state) == before
+
+
+def test_a_position_is_marked_to_the_live_mid_while_it_is_held() -> None:
+    world = World()
+    world.book("BTC-USDT", 110.0)
+    (position, _) = world.tell(a_fill())
+    assert isinstance(position, Position)
+    assert position.unrealized_pnl == 10
+    world.now += 1
+    world.book("BTC-USDT", 120.0)
+    world.now = world.wishes[0].ts
+    world.book("BTC-USDT", 120.0)
+    (position,) = world.tick()
+    assert isinstance(position, Position)
+    assert position.unrealized_pnl == 20
+    assert len(world.wishes) == 1
+    world.tell(a_fill("e-2", side="sell"))
+    assert world.tick() == []
+    assert world.wishes == [], "flat: nothing to mark any more"
+
+
+def test_a_book_that_is_not_live_leaves_the_last_mark_with_its_time() -> None:
+    world = World()
+    world.book("BTC-USDT", 110.0)
+    seen = world.now
+    world.tell(a_fill())
+    world.now = world.wishes[0].ts
+    world.book("BTC-USDT", 10.0, BookState.GAP)
+    assert world.tick() == []
+    world.tell(a_fill("e-2", ts=1))
+    held: Any = world.state[b"position/BTC-USDT"]
+    assert (held.position.mark, held.position.mark_ts) == (110.0, seen)
+
+
+def test_without_any_book_the_mark_is_the_mid_the_fill_saw() -> None:
+    (position, _) = World().tell(a_fill(mid=101.5, ts=77))
+    assert isinstance(position, Position)
+    assert (position.mark, position.mark_ts) == (101.5, 77)
+
+
+def test_fills_between_two_marks_ask_for_one_tick_only() -> None:
+    world = World()
+    for n in range(5):
+        world.tell(a_fill(str(n)))
+    assert len(world.wishes) == 1
+
+
+def test_the_budget_exists_before_the_first_fill_for_every_symbol_with_history() -> None:
+    world = a_world(200)
+    world.history("SOL-USDT", 10)
+    budget = assessed(world.tell(AssessRisk(command_id=str(UUID(int=1)))))
+    assert set(budget.by_symbol) == set(TWO)
+    assert budget.equity == 100_000
+    assert budget.cvar_left == budget.cvar_budget == 0.05
+    R = world.desk.history.returns("BTC-USDT").values[:, None]
+    assert budget.by_symbol["BTC-USDT"].cvar == cautious_cvar(R, 0.95)[0]
+
+
+def test_the_risk_counts_a_fill_before_the_view_has_seen_its_position() -> None:
+    world = a_world(200)
+    (position, told) = world.tell(a_fill(last_qty=Decimal(100), fee=Decimal(0)))
+    budget = assessed(world.tell(told))
+    risk = budget.by_symbol["BTC-USDT"]
+    assert risk.weight == pytest.approx(0.1)
+    assert budget.cvar_used == pytest.approx(risk.weight * risk.cvar)
+    assert budget.cvar_left == pytest.approx(0.05 - budget.cvar_used)
+    world.see([position])
+    assert assessed(world.tell(AssessRisk(command_id=str(UUID(int=2))))).cvar_used == budget.cvar_used
+    kept: Any = world.state[b"book/default"]
+    assert kept.ahead == {}
+
+
+def test_a_short_position_is_measured_by_the_losses_of_a_short() -> None:
+    world = a_world(200)
+    (_, told) = world.tell(a_fill(side="sell", last_qty=Decimal(100)))
+    risk = assessed(world.tell(told)).by_symbol["BTC-USDT"]
+    R = world.desk.history.returns("BTC-USDT").values[:, None]
+    assert risk.weight < 0
+    assert risk.cvar == pytest.approx(cvar(-R, 0.95)[0])
+    assert risk.used == pytest.approx(-risk.weight * risk.cvar)
+
+
+def test_what_is_held_without_history_counts_as_a_total_loss() -> None:
+    (_, told) = (world := World()).tell(a_fill(last_qty=Decimal(10)))
+    budget = assessed(world.tell(told))
+    risk = budget.by_symbol["BTC-USDT"]
+    assert risk.assumed
+    assert budget.cvar_used == abs(risk.weight) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_the_book_is_assessed_again_every_period() -> None:
+    world = a_world(30)
+    world.tell(AssessRisk(command_id=str(UUID(int=1))))
+    world.tell(AssessRisk(command_id=str(UUID(int=2))))
+    assert len(world.wishes) == 1
+    due = world.wishes[0].ts
+    assert due == world.now + 5_000_000_000
+    assert assessed(world.tick()).ts == due
+    assert len(world.wishes) == 1
+
+
+def test_a_book_that_does_not_exist_is_refused() -> None:
+    (answer,) = World().tell(AssessRisk(command_id=str(UUID(int=1)), book="other"))
+    assert isinstance(answer, CommandRejected)
+    assert answer.refusal is Refusal.UNKNOWN

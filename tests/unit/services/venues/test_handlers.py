@@ -1,0 +1,204 @@
+"""The venues' handler: what it answers, refuses, remembers and publishes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from libs.common.events import (
+    BookHealth,
+    BookState,
+    BookTop,
+    CommandRejected,
+    Event,
+    Refusal,
+    ScoreVenues,
+    VenueMetrics,
+    VenueScored,
+)
+from libs.common.topics import book_key
+from services.venues.answers import SLOTS, Answer, Answers
+from services.venues.app import policy_of
+from services.venues.handlers import Place, State, Unknowns, handle
+from services.venues.registry import Measurement, MemoryWindows
+from services.venues.settings import VenuesSettings
+from tests.venue_market import NOW, NS_PER_S, a_health, a_score, a_top
+
+VENUES = ("binance", "bybit", "coinbase", "kraken", "okx")
+
+
+@dataclass
+class World:
+    """A handler with its memory; a restart keeps what the changelogs keep."""
+
+    measurements: dict[bytes, Measurement] = field(default_factory=dict)
+    windows: MemoryWindows = field(default_factory=MemoryWindows)
+    kept: dict[bytes, Answer] = field(default_factory=dict)
+    tops: dict[bytes, BookTop] = field(default_factory=dict)
+    healths: dict[bytes, BookHealth] = field(default_factory=dict)
+    offset: int = -1
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self.state = State(
+            measurements=self.measurements,
+            windows=self.windows,
+            answers=Answers(self.kept),
+            tops=self.tops,
+            healths=self.healths,
+            policy=policy_of(VenuesSettings()),
+            unknowns=Unknowns(50.0, 0.03),
+            reference_notional=10_000.0,
+        )
+
+    def tell(self, message: BookTop | BookHealth | ScoreVenues, now: int = NOW) -> list[Event]:
+        self.offset += 1
+        if isinstance(message, BookTop):
+            self.tops[book_key(message.venue, message.symbol)] = message
+        elif isinstance(message, BookHealth):
+            self.healths[book_key(message.venue, message.symbol)] = message
+        return handle(self.state, message, Place(0, self.offset), now)
+
+    def score(self, message: ScoreVenues, now: int = NOW) -> VenueScored:
+        answer = self.tell(message, now)[0]
+        assert isinstance(answer, VenueScored), answer
+        return answer
+
+    def refusal(self, message: ScoreVenues, now: int = NOW) -> CommandRejected:
+        answer = self.tell(message, now)[0]
+        assert isinstance(answer, CommandRejected), answer
+        return answer
+
+
+def a_world(now: int = NOW) -> World:
+    world = World()
+    for venue in VENUES:
+        world.tell(a_top(venue, now=now), now)
+        world.tell(a_health(venue, now=now), now)
+    return world
+
+
+def test_the_cheapest_venue_is_chosen_and_every_venue_judged() -> None:
+    answer = a_world().score(a_score())
+    assert answer.venue == "binance"  # 10 bps, like bybit and okx, and first by name
+    assert {each.venue for each in answer.candidates} == set(VENUES)
+    assert answer.reasons[0] == "taker fee 10 bps"
+    assert answer.candidates[0].seq == 1
+
+
+@pytest.mark.parametrize("what", ["spread", "thin", "gap", "stale", "rate limit", "failures"])
+def test_the_choice_moves_when_the_best_venue_worsens_and_returns_when_it_is_well_again(what: str) -> None:
+    world = a_world()
+    assert world.score(a_score(1)).venue == "binance"
+    later = NOW + NS_PER_S
+    for venue in VENUES[1:]:
+        world.tell(a_top(venue, now=later), later)
+        world.tell(a_health(venue, now=later), later)
+    if what == "spread":
+        world.tell(a_top(half_spread=9.0, now=later), later)
+    elif what == "thin":
+        world.tell(a_top(size=0.002, step=3.0, now=later), later)
+    elif what == "gap":
+        world.tell(a_health(state=BookState.GAP, now=later, gaps=1), later)
+    elif what == "rate limit":
+        world.tell(a_health(rate_remaining=0.0, now=later), later)
+    elif what == "failures":
+        world.tell(a_health(gaps=5, now=later), later)
+    if what in {"stale", "spread", "thin"}:
+        world.tell(a_health(now=later), later)
+    else:
+        world.tell(a_top(now=later), later)
+    asked = later if what != "stale" else later + NS_PER_S  # its last book is 2 s old then, the others' 1 s
+    moved = world.score(a_score(2), asked)
+    assert moved.venue == "bybit"
+    well = later + 15 * NS_PER_S
+    gaps = {"gap": 1, "failures": 5}.get(what, 0)
+    for venue in VENUES:
+        world.tell(a_top(venue, now=well), well)
+        world.tell(a_health(venue, now=well, since_ts=later, gaps=gaps if venue == "binance" else 0), well)
+    back = world.score(a_score(3), well)
+    scores = {each.venue: each.score for each in back.candidates if each.score is not None}
+    if gaps:  # they are remembered, and cost a little
+        assert -0.5 < scores["binance"] - scores["bybit"] < 0
+    else:
+        assert back.venue == "binance"
+
+
+def test_a_repeated_command_is_answered_again_with_the_same_answer_also_after_a_restart() -> None:
+    world = a_world()
+    first = world.score(a_score())
+    world.tell(a_top("okx", half_spread=0.01, now=NOW + 1), NOW + 1)
+    assert world.score(a_score(), NOW + 2) == first
+    world.restart()
+    assert world.score(a_score(), NOW + 3) == first
+
+
+def test_the_newest_answers_are_remembered_and_the_store_is_bounded() -> None:
+    world = a_world()
+    world.offset = -1  # of the commands' topic
+    for number in range(SLOTS + 100):
+        world.tell(a_score(number))
+    assert len(world.kept) == SLOTS
+    answers = Answers(world.kept)
+    assert answers.to(a_score(99).command_id) is None
+    assert answers.to(a_score(100).command_id) is not None
+
+
+@pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf"), 1e10])
+def test_a_size_that_is_none_is_invalid(size: float) -> None:
+    refused = a_world().refusal(a_score(size=size))
+    assert refused.refusal is Refusal.INVALID
+    assert refused.faults[0].field == "size"
+
+
+def test_an_unknown_symbol_is_refused_with_those_there_are() -> None:
+    refused = a_world().refusal(a_score(symbol="DOGE-USDT"))
+    assert refused.refusal is Refusal.UNKNOWN
+    assert "BTC-USDT" in refused.detail
+
+
+def test_before_any_book_is_told_nothing_is_unknown_yet() -> None:
+    assert World().refusal(a_score()).refusal is Refusal.UNAVAILABLE
+
+
+def test_a_size_under_every_minimum_names_the_least() -> None:
+    refused = a_world().refusal(a_score(size=1e-6))
+    assert refused.refusal is Refusal.INVALID
+    assert "at least 1e-05" in refused.faults[0].message
+    assert "okx" in refused.faults[0].message
+
+
+def test_without_an_eligible_venue_each_is_named_with_its_reason() -> None:
+    world = a_world()
+    refused = world.refusal(a_score(), NOW + 2 * NS_PER_S)
+    assert refused.refusal is Refusal.UNAVAILABLE
+    for venue in VENUES:
+        assert f"{venue}: stale" in refused.detail
+
+
+def test_metrics_follow_a_change_of_state_at_once_and_else_about_once_a_second() -> None:
+    world = a_world()
+    told = []
+    for at in range(1, 31):
+        now = NOW + at * NS_PER_S // 10
+        world.tell(a_top(now=now), now)
+        state = BookState.LIVE if at < 25 else BookState.GAP
+        told += [(at, each) for each in world.tell(a_health(state=state, now=now), now)]
+    assert [at for at, _ in told] == [9, 18, 25]
+    metrics = told[0][1]
+    assert isinstance(metrics, VenueMetrics)
+    assert metrics.reference_cost_bps is not None
+    assert 10 < metrics.reference_cost_bps < 11
+    last = told[-1][1]
+    assert isinstance(last, VenueMetrics)
+    assert last.reference_cost_bps is None
+    assert "GAP" in last.reasons[0]
+
+
+def test_an_old_health_is_folded_and_not_published() -> None:
+    world = World()
+    assert world.tell(a_health(gaps=3), NOW + 60 * NS_PER_S) == []
+    assert world.measurements[book_key("binance", "BTC-USDT")].gaps == 3

@@ -1,0 +1,174 @@
+"""The folds of the registry, against plain sums and hand-made figures."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from statistics import median
+
+import pytest
+
+from libs.common.codec import encode
+from libs.common.events import BookState
+from services.venues.registry import (
+    Lags,
+    Measurement,
+    MemoryWindows,
+    depth_within,
+    fold_fill,
+    fold_health,
+    fold_top,
+    lag_quantile_ms,
+    metrics_of,
+    order_delay_s,
+    pooled_volatility,
+    recent_lags,
+    request_quantile_ms,
+)
+from tests.venue_market import NOW, NS_PER_S, a_fill, a_health, a_top
+
+HOUR_NS = 3600 * NS_PER_S
+
+
+def after_seconds(seconds: int, *, state: BookState = BookState.LIVE) -> Measurement:
+    found = Measurement()
+    for at in range(seconds + 1):
+        health = a_health(state=state, now=NOW + at * NS_PER_S, since_ts=NOW)
+        found = fold_health(found, health, None, at)
+    return found
+
+
+def test_a_new_venue_has_the_prior() -> None:
+    fresh = fold_health(Measurement(), a_health(), None, 0)
+    assert (fresh.alpha, fresh.beta) == (20.0, 1.0)
+
+
+def test_seconds_of_being_live_are_tenths_of_a_success_that_fade_within_the_hour() -> None:
+    found = after_seconds(600)
+    faded = math.fsum(0.1 * math.exp(-(600 - at) / 3600) for at in range(1, 601))
+    assert found.alpha == pytest.approx(20 + faded, rel=1e-12)
+    assert found.beta == 1.0
+
+
+def test_seconds_of_not_being_live_are_tenths_of_a_failure() -> None:
+    found = after_seconds(100, state=BookState.STALE)
+    faded = math.fsum(0.1 * math.exp(-(100 - at) / 3600) for at in range(1, 101))
+    assert found.beta == pytest.approx(1 + faded, rel=1e-12)
+    assert found.alpha == 20.0
+
+
+def test_a_gap_is_a_failure_and_a_health_told_again_changes_nothing() -> None:
+    before = fold_health(Measurement(), a_health(), None, 7)
+    after = fold_health(before, a_health(gaps=1), None, 8)
+    assert after.beta - before.beta == pytest.approx(1.0)
+    assert (after.gaps, after.failures_in_a_row) == (1, 1)
+    assert fold_health(after, a_health(gaps=1), None, 8) is after
+
+
+def test_counts_go_on_over_a_new_owner_whose_counts_begin_at_nought() -> None:
+    first = fold_health(Measurement(), a_health(gaps=5, owner="one"), None, 0)
+    second = fold_health(first, a_health(gaps=2, owner="two"), None, 1)
+    third = fold_health(second, a_health(gaps=3, owner="two"), None, 2)
+    assert [each.gaps for each in (first, second, third)] == [5, 7, 8]
+
+
+def test_failures_in_a_row_end_when_the_book_has_been_live_for_ten_seconds() -> None:
+    failing = Measurement()
+    for at in range(5):
+        failing = fold_health(failing, a_health(disconnects=at + 1), None, at)
+    assert failing.failures_in_a_row == 5
+    soon = a_health(now=NOW + 9 * NS_PER_S, since_ts=NOW, disconnects=5)
+    late = a_health(now=NOW + 10 * NS_PER_S, since_ts=NOW, disconnects=5)
+    assert fold_health(failing, soon, None, 5).failures_in_a_row == 5
+    assert fold_health(failing, late, None, 5).failures_in_a_row == 0
+
+
+def test_each_round_trip_counts_once_and_the_newest_are_kept() -> None:
+    found = Measurement()
+    for at in range(100):
+        health = a_health(requests=at // 2, request_ns=at // 2 * 1_000_000)
+        found = fold_health(found, health, None, at)
+    assert found.request_ns == tuple(number * 1_000_000 for number in range(18, 50))
+    assert request_quantile_ms(found, 0.5) == median(range(18, 50))
+
+
+def test_lags_are_corrected_by_the_least_of_them_and_read_over_five_windows() -> None:
+    windows = MemoryWindows()
+    key = "binance:BTC-USDT"
+    told = []
+    for number in range(600):
+        now = NOW + number * NS_PER_S
+        lag_ms = -3000.0 + number % 50 * 2  # the venue's clock is 3 s ahead
+        told.append((now, lag_ms))
+        windows.put(key, now, fold_top(windows.at(key, now), a_top(now=now, lag_ms=lag_ms), number))
+    now = told[-1][0]
+    lags = recent_lags(windows, key, now)
+    begun = (now // (60 * NS_PER_S) - 4) * 60 * NS_PER_S
+    recent = sorted(lag + 3000 for at, lag in told if at >= begun)
+    assert lags.total() == len(recent)
+    for q in (0.5, 0.95, 0.99):
+        assert lag_quantile_ms(lags, q) == recent[math.ceil(q * len(recent)) - 1]
+    metrics = metrics_of("binance", "BTC-USDT", Measurement(), lags, a_top(), now)
+    assert metrics.clock_offset_ms == -3000.0
+
+
+def test_a_top_told_again_or_without_a_venue_time_is_not_counted() -> None:
+    once = fold_top(Lags(), a_top(), 3)
+    assert fold_top(once, a_top(), 3) is once
+    assert once.counts == {10: 1}
+
+
+def test_no_lag_has_no_quantile() -> None:
+    assert lag_quantile_ms(Counter(), 0.5) is None
+
+
+def test_an_order_takes_the_lag_and_the_round_trip_or_what_is_assumed() -> None:
+    lags = Counter({0: 90, 20: 10})
+    assert order_delay_s(Measurement(), lags, 50.0) == pytest.approx(0.06)
+    timed = Measurement(request_ns=(20_000_000,))
+    assert order_delay_s(timed, lags, 50.0) == pytest.approx(0.03)
+
+
+def test_volatility_is_that_of_the_minutes_and_skips_holes() -> None:
+    mids = [60_000 * math.exp(0.001 * (-1) ** at) for at in range(12)]
+    found, offset = Measurement(), 0
+    for minute, mid in enumerate(mids):
+        if minute == 6:
+            continue
+        for second in (0, 30):
+            health = a_health(now=NOW + (60 * minute + second) * NS_PER_S)
+            offset += 1
+            found = fold_health(found, health, mid + second, offset)
+    assert found.returns == 9  # 11 without the two beside the hole
+    assert found.volatility == pytest.approx(0.002 * math.sqrt(1440), rel=1e-9)
+
+
+def test_volatility_is_absent_below_five_returns_and_pooled_over_venues_by_the_median() -> None:
+    few = Measurement(returns=4, variance=1.0)
+    known = [Measurement(returns=5, variance=(x / 10) ** 2 / 1440) for x in (1, 2, 9)]
+    assert few.volatility is None
+    assert pooled_volatility([few], 0.03) == 0.03
+    assert pooled_volatility([few, *known], 0.03) == pytest.approx(0.2)
+
+
+def test_a_fill_is_counted_once_with_the_sign_of_its_side() -> None:
+    bought = fold_fill(Measurement(), a_fill())
+    assert bought.slippage_bps == pytest.approx(1.0)
+    assert fold_fill(bought, a_fill()) is bought
+    both = fold_fill(bought, a_fill(2, side="sell"))
+    assert both.fills == 2
+    assert both.slippage_bps == pytest.approx(0.0)
+
+
+def test_depths_are_sums_within_their_bands() -> None:
+    side = ((60_030.0, 1.0), (60_060.0, 2.0), (60_150.0, 4.0), (60_151.0, 8.0))
+    assert depth_within(side, 60_000.0) == (1.0, 3.0, 7.0)
+
+
+def test_metrics_carry_every_figure_and_survive_the_wire() -> None:
+    metrics = metrics_of("kraken", "BTC-USDT", after_seconds(60), Counter({4: 3}), a_top("kraken"), NOW)
+    assert (metrics.taker_bps, metrics.maker_bps) == (40.0, 25.0)
+    assert metrics.spread_bps == pytest.approx(1 / 6)
+    assert metrics.top_depth == pytest.approx(2.5)
+    assert metrics.reliability == metrics.alpha / (metrics.alpha + metrics.beta)
+    assert encode(metrics)
