@@ -41,7 +41,7 @@ def note(state: State[Any], fill: OrderFilled) -> None:
 
 def held(state: State[Any], symbol: str, position: Position | None) -> Decimal:
     """Return what is held of a symbol, base units, signed."""
-    own = state.get(held_key(symbol), Held())
+    own: Held = state.get(held_key(symbol), Held())
     if position is None or own.fills >= position.fills:
         return own.quantity
     return position.quantity

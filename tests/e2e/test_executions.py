@@ -192,6 +192,20 @@ async def test_an_unknown_execution_is_404(system: System, path: str) -> None:
         assert reply.status == 404
 
 
+async def test_the_autopilot_executes_symbol_after_symbol_and_stops_when_asked(system: System) -> None:
+    system.environment |= {"AUTOPILOT": "1", "AUTOPILOT_INTERVAL_S": "0.2"}
+    before = {record["executionId"] for record in await system.get("/api/exec/records?limit=500")}
+    system.start("services.execution.autopilot")
+
+    async def three_symbols() -> bool:
+        records = await system.get("/api/exec/records?limit=500")
+        new = {record["symbol"] for record in records if record["executionId"] not in before}
+        return len(new) == 3
+
+    await until("executions of three symbols", three_symbols)
+    assert system.stop("services.execution.autopilot") == 0
+
+
 async def traded(system: System) -> Any:
     """Execute until a policy wants to trade: some of them may be flat."""
 
