@@ -7,6 +7,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
 from numpy.random import Generator, Philox
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # carries no type marker
 
 from libs.common.events import (
     AddPolicy,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from services.router.thompson import Floats
 
 E = TypeVar("E", bound="Event")
+
+threadpool_limits(1, "blas")  # as the service has it: several threads give other last bits
 
 NOW = 1_790_000_000_000_000_000
 POLICIES = ("p_sma", "p_breakout", "p_flat")

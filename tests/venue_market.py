@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from uuid import NAMESPACE_URL, uuid5
 
-from libs.common.events import BookHealth, BookState, BookTop, Level, ScoreVenues, TakerSide
+from libs.common.events import BookHealth, BookState, BookTop, Level, OrderFilled, ScoreVenues, TakerSide
 
 NS_PER_S = 1_000_000_000
 NOW = 1_770_000_000 * NS_PER_S
@@ -71,6 +72,30 @@ def a_health(  # noqa: PLR0913 -- as above
         rate_remaining=rate_remaining,
         requests=requests,
         request_ns=request_ns,
+    )
+
+
+def a_fill(number: int = 1, *, price: str = "60006", side: TakerSide = "buy") -> OrderFilled:
+    return OrderFilled(
+        exec_id=f"fill {number}",
+        cl_ord_id="order",
+        execution_id=None,
+        venue="binance",
+        symbol="BTC-USDT",
+        side=side,
+        order_qty=Decimal(1),
+        last_qty=Decimal(1),
+        last_px=Decimal(price),
+        cum_qty=Decimal(1),
+        leaves_qty=Decimal(0),
+        avg_px=Decimal(price),
+        fee=Decimal(0),
+        mid=60_000.0,
+        expected_px=60_000.0,
+        latency_ns=0,
+        epoch=1,
+        seq=1,
+        ts=NOW,
     )
 
 

@@ -18,6 +18,7 @@ from libs.common.cloudevents import CloudEvent
 from libs.common.kafka import Publisher, Record, Undecodable, create_topics, follow, read
 from libs.common.settings import ServiceSettings
 from libs.common.topics import (
+    EXECUTION_FILLS,
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     TOPICS,
@@ -27,7 +28,7 @@ from libs.common.topics import (
     book_key,
 )
 from libs.common.views import View
-from tests.venue_market import a_health, a_score, a_top
+from tests.venue_market import a_fill, a_health, a_score, a_top
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -45,19 +46,23 @@ def settings_of(kafka: str) -> ServiceSettings:
 
 
 class Process:
-    """``python -m services.venues``, which may be killed and started again."""
+    """The venues service, which may be killed and started again."""
 
-    def __init__(self, kafka: str, folder: Path) -> None:
+    def __init__(
+        self, kafka: str, folder: Path, module: str = "services.venues", instance: str = "0"
+    ) -> None:
+        self._module = module
         self._environment = os.environ | {
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "TOPIC_PARTITIONS": str(PARTITIONS),
+            "GROUP_INSTANCE_ID": instance,
         }
-        self.log = folder / "venues.log"
+        self.log = folder / f"venues-{instance}.log"
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "services.venues"]
+            command = [sys.executable, "-m", self._module]
             return subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
 
     def kill_and_restart(self) -> None:
@@ -78,6 +83,7 @@ class Market:
         self.answers: defaultdict[str, list[Record]] = defaultdict(list)
         self.metrics: View[VenueMetrics] = View(VENUES_METRICS)
         self.gaps = 0  # of every venue
+        self.lag_ms: float | None = 5.0  # of every top; None: only healths are told
         self.asked = 0
         self.seq = 0
 
@@ -98,8 +104,8 @@ class Market:
                 if failures:
                     raise ExceptionGroup("the market failed", failures)
 
-    async def ask(self, number: int, symbol: str = "BTC-USDT", size: float = 0.1) -> str:
-        command = a_score(number, symbol=symbol, size=size)
+    async def ask(self, number: int, symbol: str = "BTC-USDT", reply_key: str | None = None) -> str:
+        command = a_score(number, symbol=symbol, reply_key=reply_key)
         told = CloudEvent(
             UUID(command.command_id), "ScoreVenues", "/tests", time.time_ns(), "conversation", None
         )
@@ -108,16 +114,27 @@ class Market:
         )
         return command.command_id
 
+    async def fill(self) -> None:
+        fill = a_fill()
+        await self._publisher.send_and_wait(EXECUTION_FILLS, fill.symbol.encode(), fill, fill.ts)
+
+    async def ask_nonsense(self) -> None:
+        nonsense = a_fill()  # a message, but none of this topic
+        await self._publisher.send_and_wait(VENUES_COMMANDS, b"BTC-USDT", nonsense, time.time_ns())
+
     async def _publish(self) -> None:
         while True:
             self.seq += 1
             now = time.time_ns()
             for venue, half_spread in VENUES.items():
-                top = a_top(venue, half_spread=half_spread + self.seq % 5 / 10, now=now, seq=self.seq)
-                await self._publisher.send(L2_BOOK_TOPS, book_key(venue, top.symbol), top, now)
+                key = book_key(venue, "BTC-USDT")
+                if self.lag_ms is not None:
+                    moved = half_spread + self.seq % 5 / 10
+                    top = a_top(venue, half_spread=moved, now=now, seq=self.seq, lag_ms=self.lag_ms)
+                    await self._publisher.send(L2_BOOK_TOPS, key, top, now)
                 if self.seq % 10 == 1:
                     health = a_health(venue, now=now, since_ts=now - 60_000_000_000, gaps=self.gaps)
-                    await self._publisher.send(L2_BOOK_HEALTH, book_key(venue, top.symbol), health, now)
+                    await self._publisher.send(L2_BOOK_HEALTH, key, health, now)
             await asyncio.sleep(0.1)
 
     async def _hear(self) -> None:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from libs.cli import router as router_view
 from libs.cli.book import show_book
 from libs.cli.checks import failed, line_of
 from libs.cli.errors import FAILED, USAGE, CommandError
@@ -195,6 +196,20 @@ def frontier_command(
     answers = _run(frontier(_settings(), named, cvar_budget, max_vol, mode))
     plot(answers, picture)
     _console().print(f"{picture}: {len(answers)} portfolios from {answers[-1].observations} days")
+
+
+@app.command("router")
+def router_command(
+    *,
+    scope: Annotated[str, typer.Option(help="Whose router.")] = "default",
+    png: Annotated[Path | None, typer.Option("--plot", help="Draw it over time into this PNG.")] = None,
+) -> None:
+    """Show a scope's policies: posterior means and intervals, choice shares, regret proxy."""
+    snapshot, history = _run(router_view.router_state(_settings(), scope))
+    _console().print(router_view.table_of(snapshot, history))
+    if png is not None:
+        router_view.plot(history, scope, png)
+        _console().print(f"drawn: {png}")
 
 
 @app.command("doctor")

@@ -611,21 +611,21 @@ class PortfolioHolding(Event, frozen=True, kw_only=True):
 class PortfolioBook(Event, frozen=True, kw_only=True):
     """State, private: when a book is assessed next, and positions newer than the view of them was."""
 
-    next_assessment_ts: int | None = None
+    next_assessment_ts: int | None
     ahead: dict[str, Position] = {}
 
 
 class PortfolioRemembered(Event, frozen=True, kw_only=True):
     """State, private: something done under an id that may come again; the answer, where there was one."""
 
-    answer: PortfolioOptimized | None = None
+    answer: PortfolioOptimized | None
 
 
 class PortfolioSlot(Event, frozen=True, kw_only=True):
-    """State, private: the id at one place of the order of forgetting, or how many places were taken."""
+    """State, private: an id's place in the order of forgetting; the newest also stands by itself."""
 
-    remembered: str = ""
-    count: int = 0
+    remembered: str
+    count: int  # ids remembered before it
 
 
 # --- execution ---

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Longest first, so that BTCUSDT is not read as BTCUSD + T.
 QUOTES: Final = ("FDUSD", "USDT", "USDC", "USD", "EUR", "GBP", "CHF", "JPY", "BTC", "ETH", "BNB")
+MAX_SIZE: Final = 1e9  # base units of one order; more is a mistake of units
 _ASSET: Final = re.compile(r"[A-Z0-9]{1,12}")
 
 

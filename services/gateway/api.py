@@ -13,7 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from libs.common.log import correlated
-from libs.common.topics import DEAD_LETTERS, EXECUTION_STATE, GATEWAY_IDEMPOTENCY, ROUTER_STATE, TOPICS
+from libs.common.topics import (
+    DEAD_LETTERS,
+    EXECUTION_STATE,
+    GATEWAY_IDEMPOTENCY,
+    PORTFOLIO_STATE,
+    ROUTER_STATE,
+    TOPICS,
+)
 from services.gateway import contract, docs, portfolio_api, router_api
 from services.gateway.answers import (
     DEFAULT_DEPTH,
@@ -57,7 +64,7 @@ if TYPE_CHECKING:
 STREAMED: Final = {
     name: topic
     for name, topic in TOPICS.items()
-    if topic not in (GATEWAY_IDEMPOTENCY, ROUTER_STATE, EXECUTION_STATE, DEAD_LETTERS)
+    if topic not in (GATEWAY_IDEMPOTENCY, ROUTER_STATE, PORTFOLIO_STATE, EXECUTION_STATE, DEAD_LETTERS)
 }
 MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
 VERSION: Final = "1"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import from_json
 
+from libs.common.instruments import MAX_SIZE
 from services.gateway.problems import (
     INVALID,
     NOT_JSON,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_BODY: Final = 64 * 1024  # bytes
-MAX_SIZE: Final = 1e9  # base units; more is a mistake of units
 MAX_FIELD_ERRORS: Final = 20
 _MEDIA_TYPE: Final = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")

@@ -198,7 +198,7 @@ def _assessed(
 
 def _book(state: State[Event], desk: Desk) -> PortfolioBook:
     found = state.get(_book_key(desk))
-    return found if isinstance(found, PortfolioBook) else PortfolioBook()
+    return found if isinstance(found, PortfolioBook) else PortfolioBook(next_assessment_ts=None)
 
 
 def _book_key(desk: Desk) -> bytes:

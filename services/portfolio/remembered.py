@@ -29,15 +29,16 @@ def remember(
     state: State[Event], kind: str, identifier: str, keep: int, answer: PortfolioOptimized | None = None
 ) -> None:
     """Keep an id that is new, and forget the one that came `keep` before it; changes `state`."""
-    counter = f"count/{kind}".encode()
-    counted = state.get(counter)
-    count = counted.count if isinstance(counted, PortfolioSlot) else 0
+    newest = f"newest/{kind}".encode()
+    counted = state.get(newest)
+    count = counted.count + 1 if isinstance(counted, PortfolioSlot) else 0
     place = f"slot/{kind}/{count % keep}".encode()
     oldest = state.get(place)
     if isinstance(oldest, PortfolioSlot):
         state.remove(_key(kind, oldest.remembered))
-    state.put(place, PortfolioSlot(remembered=identifier))
-    state.put(counter, PortfolioSlot(count=count + 1))
+    slot = PortfolioSlot(remembered=identifier, count=count)
+    state.put(place, slot)
+    state.put(newest, slot)
     state.put(_key(kind, identifier), PortfolioRemembered(answer=answer))
 
 

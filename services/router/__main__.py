@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# Several threads sum in another order and give other last bits; and the matrices are small.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 from libs.common import processor
 from services.router.app import wiring
 from services.router.settings import RouterSettings

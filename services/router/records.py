@@ -104,11 +104,11 @@ def posterior_fields(bank: Bank, k: int) -> dict[str, bytes | float | int]:
         "shift": _bytes(bank.h[k]),
         "covariance": _bytes(bank.P[k]),
         "mean": _bytes(bank.m[k]),
-        "shape": float(bank.a[k]),
-        "rate": float(bank.B[k]),
-        "updates": int(bank.updates[k]),
-        "cusum": float(bank.C[k]),
-        "resets": int(bank.resets[k]),
+        "shape": bank.a[k],
+        "rate": bank.B[k],
+        "updates": bank.updates[k],
+        "cusum": bank.C[k],
+        "resets": bank.resets[k],
     }
 
 

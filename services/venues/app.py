@@ -8,6 +8,7 @@ answered, the same answer. Any failure ends the process before the message that 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import tempfile
@@ -48,10 +49,10 @@ from services.venues.smart_router import Policy
 from services.venues.tables import ANSWERS, MEASUREMENTS, PackedTable, WindowTable, changelogs
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Collection, Coroutine, Iterable
     from uuid import UUID
 
-    from faust.types import StreamT, TopicT
+    from faust.types import TP, StreamT, TopicT
 
     from libs.common.cloudevents import Headers
     from libs.common.events import CommandRejected, Event, VenueScored
@@ -101,11 +102,12 @@ class _Service:
         self._counts: Counter[str] = Counter()
         partitions = settings.topic_partitions
         self._answers_table = PackedTable(self.app, ANSWERS, Answer, partitions)
-        self._answers = Answers(self._answers_table)
+        answers = Answers(self._answers_table)
+        self._answers_table.on_recovered(answers.forget_index)
         self._state = State(
             measurements=PackedTable(self.app, MEASUREMENTS, Measurement, partitions),
             windows=WindowTable(self.app, partitions),
-            answers=self._answers,
+            answers=answers,
             tops=self._tops.items,
             healths=self._healths.items,
             policy=policy_of(settings),
@@ -139,9 +141,9 @@ class _Service:
         name = f"{SOURCE}{topic.name}"
         self.app.agent(self._raw_topic(topic), name=name, concurrency=1)(agent)
 
-    async def _on_assigned(self, *_assigned: object, **_signal: object) -> None:
-        self._guard.forget()
-        self._answers.forget_index()
+    async def _on_assigned(self, *told: object, **_signal: object) -> None:
+        assigned = cast("Collection[TP]", told[1])  # the first is the app
+        self._guard.keep_only({each.partition for each in assigned if each.topic == VENUES_COMMANDS.name})
 
     async def _consume(self, topic: Topic, stream: StreamT[bytes]) -> None:
         async for event in stream.events():
@@ -150,7 +152,9 @@ class _Service:
             if topic is VENUES_COMMANDS:
                 await self._guard.check(place.partition, place.offset)
             if event.value is None:
-                continue  # a tombstone: the views see it too
+                if topic is L2_BOOK_HEALTH:  # the book ended, and what was measured of it with it
+                    await self._send(VENUES_METRICS, event.key, None, place.partition, time.time_ns())
+                continue
             await self._ready.wait()
             headers = tuple(dict(message.headers or ()).items())
             try:
@@ -198,7 +202,7 @@ class _Service:
                 _log.info("scored", extra=facts | {"venue": getattr(answer, "venue", None)})
 
     async def _send(
-        self, topic: Topic, key: bytes, value: bytes, partition: int | None, ts: int, headers: Headers = ()
+        self, topic: Topic, key: bytes, value: bytes | None, partition: int, ts: int, headers: Headers = ()
     ) -> None:
         """Send a record and wait until Kafka has it."""
         sending = await self._outputs[topic].send(
@@ -225,6 +229,8 @@ class _Service:
             async for _ in batches:
                 if not self._ready.is_set() and all(view.ready for view in views):
                     self._ready.set()
+                    gc.collect()
+                    gc.freeze()  # what lives for ever need not be looked at again
                     _log.info("venues_ready", extra={"books": len(self._tops.items)})
 
     async def _serve_metrics(self) -> None:

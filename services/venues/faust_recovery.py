@@ -22,6 +22,8 @@ from faust.tables.recovery import Recovery
 from faust.types import TP
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import faust
     from faust.transport.consumer import Consumer
 
@@ -76,9 +78,10 @@ class HoleGuard:
         self._next: dict[int, int] = {}
         self.holes = 0
 
-    def forget(self) -> None:
-        """Begin anew at the committed offsets, since another member may have gone on from ours."""
-        self._next.clear()
+    def keep_only(self, partitions: Collection[int]) -> None:
+        """Forget the other partitions: another member goes on from there, and we may get them back."""
+        for partition in self._next.keys() - partitions:
+            del self._next[partition]
 
     async def check(self, partition: int, offset: int) -> None:
         """Take note of a delivered record, before it is handled.

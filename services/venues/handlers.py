@@ -22,7 +22,7 @@ from libs.common.events import (
     VenueMetrics,
     VenueScored,
 )
-from libs.common.instruments import INSTRUMENTS, venue_of
+from libs.common.instruments import INSTRUMENTS, MAX_SIZE, venue_of
 from libs.common.topics import book_key
 from services.venues.costs import Terms, mid_of, taken_side
 from services.venues.registry import (
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from services.venues.registry import Windows
 
 PUBLISH_NS: Final = 900_000_000  # l2 repeats a health every second; those that waited come faster
-MAX_SIZE: Final = 1e9  # base units; more is a mistake of units
 
 Message: TypeAlias = BookTop | BookHealth | OrderFilled | ScoreVenues
 
@@ -88,31 +87,34 @@ def handle(state: State, message: Message, place: Place, now: int) -> list[Event
     """Return what follows from `message` at `now` (ns UTC)."""
     match message:
         case BookTop():
-            key = f"{message.venue}:{message.symbol}"
-            before = state.windows.at(key, message.received_ts)
-            after = fold_top(before, message, place.offset)
-            if after is not before:
-                state.windows.put(key, message.received_ts, after)
-            return []
+            return _on_top(state, message, place)
         case BookHealth():
             return _on_health(state, message, place, now)
         case OrderFilled():
-            key_ = book_key(message.venue, message.symbol)
-            state.measurements[key_] = fold_fill(_measurement(state, key_), message)
-            return []
+            return _on_fill(state, message)
         case ScoreVenues():
-            known = state.answers.to(message.command_id)
-            if known is not None:
-                return [known]
-            answer = _score(state, message, now)
-            state.answers.remember(place.partition, place.offset, answer)
-            return [answer]
+            return [_answer(state, message, place, now)]
         case _ as unreachable:
             assert_never(unreachable)
 
 
 def _measurement(state: State, key: bytes) -> Measurement:
     return state.measurements.get(key) or Measurement()
+
+
+def _on_top(state: State, top: BookTop, place: Place) -> list[Event]:
+    key = f"{top.venue}:{top.symbol}"
+    before = state.windows.at(key, top.received_ts)
+    after = fold_top(before, top, place.offset)
+    if after is not before:
+        state.windows.put(key, top.received_ts, after)
+    return []
+
+
+def _on_fill(state: State, fill: OrderFilled) -> list[Event]:
+    key = book_key(fill.venue, fill.symbol)
+    state.measurements[key] = fold_fill(_measurement(state, key), fill)
+    return []
 
 
 def _on_health(state: State, health: BookHealth, place: Place, now: int) -> list[Event]:
@@ -187,12 +189,24 @@ def _offer(state: State, key: bytes, symbol: str, measured: Measurement, sigma: 
     )
 
 
+def _answer(state: State, command: ScoreVenues, place: Place, now: int) -> VenueScored | CommandRejected:
+    """Answer a command once, and a repeated one with the answer it had."""
+    known = state.answers.to(command.command_id)
+    if known is not None:
+        return known
+    answer = _score(state, command, now)
+    state.answers.remember(place.partition, place.offset, answer)
+    return answer
+
+
 def _score(state: State, command: ScoreVenues, now: int) -> VenueScored | CommandRejected:
     size = command.size
     if not (math.isfinite(size) and 0 < size <= MAX_SIZE):
         wrong = f"must be greater than 0 and at most {MAX_SIZE:g} base units"
         return _rejected(command, Refusal.INVALID, f"size: {wrong}", now, Fault(field="size", message=wrong))
     offers = offers_of(state, command.symbol, now)
+    if not (state.healths or state.tops):
+        return _rejected(command, Refusal.UNAVAILABLE, "no venue has told a book yet", now)
     if not offers:
         known = sorted({key.decode().partition(":")[2] for key in state.healths.keys() | state.tops.keys()})
         detail = f"no venue has a book of {command.symbol[:40]!r}; there are books of: {', '.join(known)}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
@@ -230,7 +231,8 @@ def _allocate(
 
     What is left of `size` below one such lot stands with the largest share, so that the shares sum to it.
     """
-    lot = max(float(offer.instrument.lot) for offer, _ in eligible if offer.instrument is not None)
+    coarsest = max(offer.instrument.lot for offer, _ in eligible if offer.instrument is not None)
+    lot = float(coarsest)
     lots = whole_lots(size / lot)
     ladders = [_ladder(offer, candidate, side, size, lot) for offer, candidate in eligible]
     best = eligible[0][0].venue
@@ -239,9 +241,12 @@ def _allocate(
     if not lots or not alone or found is None or min(alone) - found.cost <= SAME_COST * lots:
         return (VenueShare(venue=best, size=size),), 0.0
     shares = sorted(found.lots.items(), key=lambda item: (-item[1], item[0]))
-    rest = [VenueShare(venue=venue, size=count * lot) for venue, count in shares[1:]]
-    largest = VenueShare(venue=shares[0][0], size=size - math.fsum(share.size for share in rest))
-    return (largest, *rest), (min(alone) - found.cost) / lots
+    sizes = [count * coarsest for _, count in shares]  # exact, for people to read
+    sizes[0] = Decimal(repr(size)) - sum(sizes[1:], Decimal())
+    allocation = tuple(
+        VenueShare(venue=venue, size=float(part)) for (venue, _), part in zip(shares, sizes, strict=True)
+    )
+    return allocation, (min(alone) - found.cost) / lots
 
 
 def _ladder(offer: Offer, candidate: VenueCandidate, side: TakerSide, size: float, lot: float) -> Ladder:

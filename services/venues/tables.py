@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import faust
@@ -86,6 +86,14 @@ class PackedTable(MutableMapping[bytes, T], Generic[T]):
 
     def __len__(self) -> int:
         return len(self._table)
+
+    def on_recovered(self, call: Callable[[], None]) -> None:
+        """Call when the table has been filled from its changelog, after each rebalance."""
+
+        async def recovered() -> None:
+            call()
+
+        self._table.on_recover(recovered)
 
     async def persisted(self) -> None:
         """Wait until the changelog has acknowledged the last write."""

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.bench import (
+    bandit_regret,
+    bandit_speed,
+    bandit_wheel,
     end_to_end,
     executions,
     gateway_get,
     hot_path,
     portfolio,
     publisher,
+    router_round_trip,
     saturation,
     schedules,
     venues,
@@ -34,6 +38,10 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "portfolio": portfolio.run,
     "saturation": saturation.run,
     "venues": venues.run,
+    "bandit_speed": bandit_speed.run,
+    "bandit_regret": bandit_regret.run,
+    "bandit_wheel": bandit_wheel.run,
+    "router_round_trip": router_round_trip.run,
     "executions": executions.run,
 }
 

@@ -182,7 +182,7 @@ def _given(kind: str, attribute: str, value: Any) -> Any:
     kinds = import_module("skfolio.moments")
     parent = getattr(kinds, kind)
 
-    class Given(parent):  # type: ignore[misc]  # the parent is known at run time only
+    class Given(parent):  # type: ignore[misc, valid-type]  # the parent is known at run time only
         def __init__(self) -> None:
             pass
 

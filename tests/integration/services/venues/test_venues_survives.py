@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
 from libs.common.events import VenueScored
-from libs.common.topics import VENUES_METRICS, book_key
-from tests.venues_running import VENUES, Market, Process, until
+from libs.common.kafka import partition_of, read
+from libs.common.topics import DEAD_LETTERS, VENUES_METRICS, book_key
+from tests.venues_running import PARTITIONS, VENUES, Market, Process, refuse, until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 KILLS = 6
+SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "ADA-USDT")  # partitions 2 and others; no book but BTC's
 LIFE_S = 4.0  # start to recovered takes about 3 s
 BINANCE = book_key("binance", "BTC-USDT")
 
 
+@pytest.mark.parametrize("module", ["services.venues", "tests.venues_slow_seek"])
 async def test_every_command_is_answered_alike_over_kills_and_the_registry_keeps_its_history(
-    fresh_kafka: str, tmp_path: Path
+    fresh_kafka: str, tmp_path: Path, module: str
 ) -> None:
     market = Market(fresh_kafka)
-    process = Process(fresh_kafka, tmp_path)
+    process = Process(fresh_kafka, tmp_path, module)
     try:
         async with market.open():
             first = await market.ask(0)
@@ -74,10 +80,105 @@ async def test_every_command_is_answered_alike_over_kills_and_the_registry_keeps
         process.process.wait()
 
 
-async def _ask_for_ever(market: Market, asked: list[str]) -> None:
+async def test_a_second_process_shares_the_work_and_its_death_loses_no_command(
+    fresh_kafka: str, tmp_path: Path
+) -> None:
+    market = Market(fresh_kafka)
+    first = Process(fresh_kafka, tmp_path)
+    second: Process | None = None
+    try:
+        async with market.open():
+            opening = await market.ask(0)
+            await until("the first answer", lambda: opening in market.answers, first)
+            asked: list[str] = []
+            asking = asyncio.create_task(_ask_for_ever(market, asked, SYMBOLS))
+            second = Process(fresh_kafka, tmp_path, instance="1")
+            await until("the second one answers too", lambda: '"scored"' in second.log.read_text(), second)
+            second.process.kill()
+            second.process.wait()
+            dead = len(asked)
+            await until("later commands are answered", lambda: dead < _answered(asked, market), first)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            await until("every command is answered", lambda: set(asked) <= market.answers.keys(), first)
+            assert all(len({record.value for record in each}) == 1 for each in market.answers.values())
+    finally:
+        for process in (first, second):
+            if process is not None:
+                process.process.kill()
+                process.process.wait()
+
+
+async def test_answers_go_where_they_are_wanted_and_nonsense_to_the_dead_letters(
+    fresh_kafka: str, tmp_path: Path
+) -> None:
+    market = Market(fresh_kafka)
+    process = Process(fresh_kafka, tmp_path)
+    try:
+        async with market.open():
+            await market.ask_nonsense()
+            plain = await market.ask(1)
+            elsewhere = await market.ask(2, reply_key="saga-7")
+            await until("both are answered", lambda: {plain, elsewhere} <= market.answers.keys(), process)
+            assert market.answers[plain][0].partition == partition_of(b"BTC-USDT", PARTITIONS)
+            assert market.answers[elsewhere][0].partition == partition_of(b"saga-7", PARTITIONS)
+            assert partition_of(b"saga-7", PARTITIONS) != partition_of(b"BTC-USDT", PARTITIONS)
+            assert {market.answers[each][0].key for each in (plain, elsewhere)} == {b"BTC-USDT"}
+            letters = [
+                record
+                async for batch in read(
+                    market.settings, [DEAD_LETTERS], on_undecodable=refuse, stop_at_end=True
+                )
+                for record in batch
+            ]
+            assert [dict(letter.headers)["source"][:20] for letter in letters] == [b"venues.commands.v1/2"]
+            await market.fill()
+            metrics = market.metrics.items
+            await until(
+                "the fill is counted", lambda: BINANCE in metrics and metrics[BINANCE].fills == 1, process
+            )
+            assert metrics[BINANCE].slippage_bps == pytest.approx(1.0)
+        assert process.stop() == 0, process.log.read_text()[-3000:]
+    finally:
+        process.process.kill()
+        process.process.wait()
+
+
+def _answered(asked: list[str], market: Market) -> int:
+    return sum(command in market.answers for command in asked)
+
+
+async def _ask_for_ever(market: Market, asked: list[str], symbols: Sequence[str] = ("BTC-USDT",)) -> None:
     while True:
-        asked.append(await market.ask(len(asked) + 1))
+        symbol = symbols[len(asked) % len(symbols)]
+        asked.append(await market.ask(len(asked) + 1, symbol))
         await asyncio.sleep(0.04)
+
+
+async def test_the_windows_of_lags_come_back_after_a_kill(fresh_kafka: str, tmp_path: Path) -> None:
+    market = Market(fresh_kafka)
+    process = Process(fresh_kafka, tmp_path)
+    metrics = market.metrics.items
+    try:
+        async with market.open():
+            await until(
+                "the lag is measured",
+                lambda: BINANCE in metrics and metrics[BINANCE].clock_offset_ms == 5.0,
+                process,
+            )
+            market.lag_ms = 9.0
+            await until("greater lags too", lambda: metrics[BINANCE].latency_p99_ms == 4.0, process)
+            seq = market.seq
+            await until("all the first are committed", lambda: market.seq > seq + 20, process)
+            market.lag_ms = None
+            process.kill_and_restart()
+            killed = time.time_ns()
+            await until("it is back", lambda: metrics[BINANCE].ts > killed, process)
+            assert metrics[BINANCE].clock_offset_ms == 5.0
+            assert metrics[BINANCE].latency_p99_ms == 4.0
+    finally:
+        process.process.kill()
+        process.process.wait()
 
 
 async def test_metrics_are_published_about_once_a_second_and_book(fresh_kafka: str, tmp_path: Path) -> None:

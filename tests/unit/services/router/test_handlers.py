@@ -94,7 +94,8 @@ def test_rewards_out_of_order_give_the_same_posterior_without_discount() -> None
     for world, order in zip(worlds, (range(8), reversed(range(8))), strict=True):
         for n in order:
             world.reward(reward(f"r{n}", decisions[n], 0.001 * n, decision=n))
-    assert worlds[0].snapshot and worlds[1].snapshot
+    assert worlds[0].snapshot is not None
+    assert worlds[1].snapshot is not None
     for one, two in zip(worlds[0].snapshot.policies, worlds[1].snapshot.policies, strict=True):
         assert one.updates == two.updates
         assert one.estimate == pytest.approx(two.estimate, abs=1e-12)

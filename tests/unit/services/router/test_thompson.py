@@ -52,7 +52,7 @@ def test_the_noise_is_the_textbook_normal_inverse_gamma() -> None:
         m = np.linalg.solve(A, X.T @ y)
         assert bank.a[k] == len(y) / 2
         assert bank.B[k] == pytest.approx((y @ y - m @ A @ m) / 2, abs=1e-9)
-    pooled = bank.B.sum() / bank.a.sum()
+    pooled = sum(bank.B) / sum(bank.a)
     assert bank.project(x[0]).s[1] ** 2 == pytest.approx((3 * pooled + bank.B[1]) / (3 + bank.a[1]))
 
 
@@ -158,14 +158,14 @@ def test_a_steady_market_rings_no_alarm_and_a_changed_one_resets_only_what_chang
         x = random.normal(size=3)
         alarms += bank.learn(t % 2, x, float(x @ theta + 0.1 * random.normal())).alarm
     assert alarms == 0
-    updates, kept = bank.updates.sum(), bank.P[1].copy()
+    updates, kept = sum(bank.updates), bank.P[1].copy()
     for _ in range(100):
         x = random.normal(size=3)
         learnt = bank.learn(0, x, float(-x @ theta + 0.1 * random.normal()))
         if learnt.alarm:
             break
     assert learnt.alarm
-    assert bank.updates.sum() - updates <= 20
+    assert sum(bank.updates) - updates <= 20
     if learnt.changed == (0,):
         np.testing.assert_array_equal(bank.P[1], kept)
     assert bank.P[0].trace() > 2  # back to the prior's three, less one observation

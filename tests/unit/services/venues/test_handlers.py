@@ -160,6 +160,10 @@ def test_an_unknown_symbol_is_refused_with_those_there_are() -> None:
     assert "BTC-USDT" in refused.detail
 
 
+def test_before_any_book_is_told_nothing_is_unknown_yet() -> None:
+    assert World().refusal(a_score()).refusal is Refusal.UNAVAILABLE
+
+
 def test_a_size_under_every_minimum_names_the_least() -> None:
     refused = a_world().refusal(a_score(size=1e-6))
     assert refused.refusal is Refusal.INVALID

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from libs.common.codec import decode, encode
+from libs.common.context_fields import FIELDS, REGIMES
+from libs.common.events import CommandRejected, PolicyChosen, PolicyRewarded, RouterSnapshot
+from libs.common.topics import ROUTER_STATE
+from tests.router_world import POLICIES, World, add, choose, retire, reward
+
+NAMES = (*POLICIES, "p_new", "p_other")
+CONTEXTS = st.fixed_dictionaries(
+    {},
+    optional={"regime": st.sampled_from(REGIMES)}
+    | {field.name: st.floats(field.low, field.high) for field in FIELDS},
+)
+REWARDS = st.floats(-1000, 1000)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("choose"), CONTEXTS),
+        st.tuples(st.just("reward"), st.sampled_from(NAMES), REWARDS, CONTEXTS),
+        st.tuples(st.just("decision"), REWARDS),
+        st.tuples(st.sampled_from(("add", "retire")), st.sampled_from(NAMES)),
+        st.tuples(st.just("again")),
+    ),
+    max_size=40,
+)
+
+
+@given(steps=STEPS)
+@settings(max_examples=60, deadline=None)
+def test_no_sequence_of_commands_breaks_what_the_router_promises(steps: list[tuple[object, ...]]) -> None:
+    """Probabilities sum to one, nothing is infinite, refusals and repeats change nothing, state is exact."""
+    world = World(remember_most=10)
+    chosen: PolicyChosen | None = None
+    last = None
+    counted = 0
+    for n, step in enumerate(steps):
+        match step:
+            case ("choose", context):
+                command = choose(n, context)  # type: ignore[arg-type]  # drawn as such
+            case ("reward", name, r, context):
+                command = reward(n, name, r, context=context or {"regime": "bull"})  # type: ignore[arg-type, assignment]
+            case ("decision", r) if chosen is not None:
+                command = reward(n, chosen.policy_id, r)  # type: ignore[arg-type, assignment]
+            case ("add", name):
+                command = add(n, name)  # type: ignore[arg-type, assignment]
+            case ("retire", name):
+                command = retire(n, name)  # type: ignore[arg-type, assignment]
+            case _ if last is not None:
+                command = last
+            case _:
+                continue
+        before = dict(world.state)
+        answer, *shown = world.router.handle(world.state, command, world.now + n)
+        world.state.keep()
+        if command is last or isinstance(answer, CommandRejected):
+            assert dict(world.state) == before
+            continue
+        last = command
+        if isinstance(answer, PolicyChosen):
+            chosen = answer
+            assert math.isclose(sum(answer.propensities.values()), 1)
+            assert min(answer.propensities.values()) > 0
+            assert all(map(math.isfinite, answer.scores.values()))
+            assert 0 < answer.width <= answer.prior_width * (1 + 1e-9)
+        counted += isinstance(answer, PolicyRewarded)
+        for snapshot in shown:
+            assert isinstance(snapshot, RouterSnapshot)
+            assert snapshot.pending <= 10
+            for policy in snapshot.policies:
+                assert policy.low <= policy.estimate <= policy.high
+    records = world.state.values()
+    assert sum(getattr(record, "updates", 0) for record in records) == counted
+    for record in records:
+        assert decode(ROUTER_STATE, encode(record)) == record

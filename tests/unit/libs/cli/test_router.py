@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from libs.cli.errors import CommandError
+from libs.cli.router import History, history_of, plot, table_of
+from tests.router_world import World, choose, reward
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from libs.common.events import Event
+
+
+def _story(world: World, rounds: int = 60) -> list[Event]:
+    said: list[Event] = []
+    for n in range(rounds):
+        chosen = world.choose(choose(n))
+        r = 0.004 if chosen.policy_id == "p_sma" else -0.002
+        said += [chosen, world.reward(reward(f"r{n}", chosen.policy_id, r, decision=n))]
+    return said
+
+
+def test_a_repeated_answer_counts_once_and_other_scopes_not_at_all() -> None:
+    world = World()
+    said = _story(world, 5)
+    other = world.choose(choose("x", scope="other"))
+    history = history_of([*said, *said, other, None], "s")
+    assert len(history.chosen) == len(history.rewarded) == 5
+
+
+def test_the_regret_proxy_is_the_gap_to_the_best_posterior_mean_summed() -> None:
+    history = history_of(_story(World()), "s")
+    gaps = [max(c.means.values()) - c.means[c.policy_id] for c in history.chosen]
+    assert history.regret_proxy[-1] == pytest.approx(sum(gaps))
+    assert history.regret_proxy == sorted(history.regret_proxy)
+
+
+def test_the_table_shows_every_policy_best_first_in_bps() -> None:
+    world = World()
+    history = history_of(_story(world), "s")
+    assert world.snapshot is not None
+    console = Console(width=200, record=True)
+    console.print(table_of(world.snapshot, history))
+    text = console.export_text()
+    assert text.index("p_sma") < min(text.index("p_flat"), text.index("p_breakout"))
+    assert "40.00" in text  # the mean reward of p_sma
+    assert "60 choices" in text
+
+
+def test_the_picture_is_a_png(tmp_path: Path) -> None:
+    path = tmp_path / "router.png"
+    plot(history_of(_story(World()), "s"), "s", path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_choices_there_is_nothing_to_draw_and_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="nothing was chosen"):
+        plot(History(), "s", tmp_path / "router.png")
+
+
+def test_a_file_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="cannot be written"):
+        plot(history_of(_story(World(), 3), "s"), "s", tmp_path / "absent" / "router.png")

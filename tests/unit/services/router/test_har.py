@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.random import Generator, Philox
+from scipy.optimize import minimize
+
+from services.router.har import AHEAD, BETA0, HORIZONS, MINUTE_NS, forecast
+
+DAY = 1440
+
+
+def _walk(minutes: int, per_day: float = 0.03, seed: int = 1, drift: float = 0.0) -> np.ndarray:
+    steps = Generator(Philox(key=seed)).normal(drift / DAY, per_day / np.sqrt(DAY), minutes)
+    return np.asarray(100 * np.exp(np.cumsum(steps)))
+
+
+def _of(closes: np.ndarray, keep: np.ndarray | None = None) -> object:
+    kept = np.arange(len(closes)) if keep is None else keep
+    return forecast([int(n) * MINUTE_NS for n in kept], closes[kept].tolist())
+
+
+def test_a_steady_volatility_is_forecast_as_it_is() -> None:
+    """Two days of minutes at 3 % a day; the error of such a sample is some 5 %, 0.01 is six of them."""
+    said = forecast([n * MINUTE_NS for n in range(2 * DAY)], _walk(2 * DAY).tolist())
+    assert said is not None
+    assert said.sigma == pytest.approx(0.03, abs=0.01)
+
+
+def test_the_variance_of_a_window_is_the_mean_over_the_five_offset_grids() -> None:
+    """Within the first hour there is no target, so beta is the prior and the forecast is checked by hand."""
+    closes = _walk(64)
+    said = forecast([n * MINUTE_NS for n in range(64)], closes.tolist())
+    logs = np.log(closes)
+
+    def rate(minutes: int) -> float:
+        window = logs[-(minutes + 1) :]
+        grids = [window[offset::5] for offset in range(5)]
+        total = sum(float(np.square(np.diff(grid)).sum()) for grid in grids)
+        returns = sum(len(grid) - 1 for grid in grids)
+        return total / returns * 288
+
+    recent = float(np.square(logs[-1] - logs[-6])) * 288
+    whole = float(np.mean(np.square(logs[5:] - logs[:-5]))) * 288
+    assert said is not None
+    np.testing.assert_array_equal(said.beta, BETA0)
+    assert said.sigma**2 == pytest.approx(0.1 * recent + 0.4 * rate(60) + 0.5 * whole)
+
+
+def test_the_weights_are_the_minimum_of_the_ridge_they_stand_for() -> None:
+    closes = _walk(2 * DAY, seed=3)
+    said = forecast([n * MINUTE_NS for n in range(len(closes))], closes.tolist())
+    logs = np.log(closes)
+    G, h = np.zeros((4, 4)), np.zeros(4)
+    for end in range(len(logs) % 5 or 5, len(logs) + 1, 5):  # each step, slowly, as the definition says
+        f = np.array([_rate(logs, max(0, end - horizon), end) for horizon in HORIZONS])
+        for j in (2, 1, 0):
+            f[j] = f[j + 1] if np.isnan(f[j]) else f[j]
+        y = _rate(logs, end, end + AHEAD) if end + AHEAD <= len(logs) else np.nan
+        G, h = 0.999 * G, 0.999 * h
+        g = BETA0 @ f
+        if not np.isnan(g) and not np.isnan(y) and g > 0:
+            z = f / g
+            G, h = G + np.outer(z, z), h + z * min(y / g, 25)
+    M, b = G + 50 * np.eye(4), h + 50 * BETA0
+    best = minimize(
+        lambda beta: 0.5 * beta @ M @ beta - b @ beta,
+        BETA0,
+        jac=lambda beta: M @ beta - b,
+        bounds=[(0, None)] * 4,
+        options={"ftol": 1e-15, "gtol": 1e-10},
+    )
+    assert said is not None
+    np.testing.assert_allclose(said.beta, best.x, atol=1e-6)
+
+
+def _rate(logs: np.ndarray, begin: int, end: int) -> float:
+    squares = [(logs[n] - logs[n - 5]) ** 2 for n in range(begin + 5 - (begin > 0), end) if n >= 5]
+    return float(np.mean(squares)) * 288 if squares else float("nan")
+
+
+def test_the_future_is_not_looked_at() -> None:
+    """What comes later changes no forecast made before: the same prefix, the same number."""
+    closes = _walk(1000, seed=5)
+    wild = closes.copy()
+    wild[800:] *= np.exp(np.cumsum(Generator(Philox(key=9)).normal(0, 0.02, 200)))
+    ts = [n * MINUTE_NS for n in range(800)]
+    one, two = forecast(ts, closes[:800].tolist()), forecast(ts, wild[:800].tolist())
+    assert one is not None
+    assert two is not None
+    assert one.sigma == two.sigma
+
+
+def test_holes_are_skipped_and_are_not_zero_returns() -> None:
+    """A third of the minutes gone: the forecast keeps its size, where zeros would take two fifths of it."""
+    closes = _walk(2 * DAY, seed=2)
+    keep = np.flatnonzero(Generator(Philox(key=8)).random(2 * DAY) > 0.33)
+    whole, holed = _of(closes), _of(closes, keep)
+    assert whole.sigma == pytest.approx(holed.sigma, rel=0.15)  # type: ignore[attr-defined]  # a Forecast
+
+
+@pytest.mark.parametrize("minutes", [0, 1, 4])
+def test_below_five_bars_there_is_no_forecast(minutes: int) -> None:
+    assert forecast([n * MINUTE_NS for n in range(minutes)], [100.0] * minutes) is None
+
+
+def test_prices_that_never_moved_forecast_nothing() -> None:
+    assert forecast([n * MINUTE_NS for n in range(100)], [100.0] * 100) is None
+
+
+def test_the_regime_is_the_days_trend_unless_the_last_hour_is_wild() -> None:
+    def regime(closes: np.ndarray) -> str | None:
+        said = forecast([n * MINUTE_NS for n in range(len(closes))], closes.tolist())
+        assert said is not None
+        return said.regime
+
+    assert regime(_walk(DAY, 0.01, drift=0.05)) == "bull"
+    assert regime(_walk(DAY, 0.01, drift=-0.05)) == "bear"
+    wild = _walk(DAY, 0.01)
+    wild[-60:] *= np.exp(np.cumsum(Generator(Philox(key=2)).normal(0, 0.004, 60)))
+    assert regime(wild) == "volatile"
+    assert regime(_walk(300)) is None
+    ebb = 100 * np.exp(0.002 * np.sin(np.arange(DAY) / 40 * np.pi))
+    assert regime(ebb) == "sideways"
