@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
+from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import Field, field_validator
@@ -20,6 +22,9 @@ from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from libs.common.kafka import Publisher, create_topics
 from libs.common.settings import ServiceSettings
 from libs.common.topics import EXECUTION_COMMANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +82,16 @@ def main() -> None:
     settings = AutopilotSettings()
     log.configure("autopilot", settings)
     if settings.autopilot:
-        asyncio.run(fly(settings))
+        asyncio.run(_until_stopped(fly(settings)))
+
+
+async def _until_stopped(work: Coroutine[None, None, None]) -> None:
+    flying = asyncio.create_task(work)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, flying.cancel)
+    await asyncio.wait({flying})
+    if not flying.cancelled():
+        flying.result()  # raises what it raised
 
 
 if __name__ == "__main__":

@@ -378,6 +378,36 @@ def test_the_portfolio_counts_where_it_has_seen_more_fills() -> None:
     assert world.all(SizingSnapshot)[0].held == Decimal("2.5")
 
 
+def test_the_portfolio_counts_as_soon_as_it_has_seen_one_fill_more_than_we_have() -> None:
+    world = a_world()
+    first = world.execute("first")
+    world.finish()
+    fills = len(world.records[first].fills)
+    for seen, expected in ((fills, world.records[first].filled), (fills + 1, Decimal("9.5"))):
+        world.fold(world.market.positions, b"BTC-USDT", a_position(Decimal("9.5"), fills=seen))
+        name = world.execute(f"seen {seen}")
+        world.answer()
+        sizings = {s.execution_id: s for s in world.all(SizingSnapshot)}
+        assert sizings[name].held == expected
+
+
+def test_a_slice_that_falls_due_while_a_child_is_on_its_way_waits_for_it() -> None:
+    world = ExecutionWorld(execution_latency_ms=60_000.0)
+    world.ready(equity=Decimal(10_000_000_000))
+    world.books(asks=tuple((60_000.5 + 0.5 * i, 0.5) for i in range(50)))
+    execution_id = world.execute(urgency=0.3)
+    world.answer()
+    world.answer()
+    plan = world.records[execution_id].plan
+    assert plan is not None
+    assert len(plan.slices) > 2
+    while not world.all(OrderAccepted) and not world.all(OrderRejected):
+        assert len(world.records[execution_id].orders) <= 1
+        world.advance()
+        world.beat()
+    assert_books_balance(world)
+
+
 def test_every_final_step_is_one_that_nothing_leaves_and_every_step_has_a_status() -> None:
     assert set(STATUS) == set(Step)
     left = {step for step, _ in TRANSITIONS}
