@@ -30,11 +30,11 @@ class RouterSettings(ProcessorSettings):
     router_remember_most: int = Field(
         10_000, ge=1, le=1_000_000, description="decisions and answers remembered per scope"
     )
-    router_exploration_scale: float = Field(0.5, gt=0, le=10, description="c: width of the posterior draws")
+    router_exploration_scale: float = Field(0.3, gt=0, le=10, description="c: width of the posterior draws")
     router_gamma: float = Field(
         0.99, gt=0, le=1, description="discount per reward of its policy; 1 forgets nothing"
     )
-    router_epsilon: float = Field(0.002, ge=0, le=1, description="share of choices made uniformly")
+    router_epsilon: float = Field(0.001, ge=0, le=1, description="share of choices made uniformly")
     router_prior_precision: float = Field(
         1.0, gt=0, description="lambda: precision of the prior, in noise units"
     )

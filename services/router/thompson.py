@@ -59,9 +59,9 @@ class Tuning:
     lam: float = 1.0
     a0: float = 3.0
     s0: float = 0.01  # noise scale assumed before `POOL_AFTER` rewards, return units
-    c: float = 0.5
+    c: float = 0.3
     gamma: float = 0.99
-    epsilon: float = 0.002
+    epsilon: float = 0.001
     rho: float = 0.0  # what a drift alarm leaves of A and h
     alarm: float = 40.0  # C above which it is an alarm
 

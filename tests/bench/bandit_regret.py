@@ -82,10 +82,11 @@ class Mabwiser:
         self._mab.partial_fit([k], [r], [x.tolist()])
 
 
-SHIPPED: Final = "router, as shipped (c .5, gamma .99, eps .002)"
+SHIPPED: Final = "router, as shipped (c .3, gamma .99, eps .001)"
 MABWISER: Final = "mabwiser LinTS"
 CONTENDERS: Final[Mapping[str, Callable[[int, int, int], Player]]] = {
     SHIPPED: lambda k, d, seed: Ours(k, d, seed, Tuning(s0=0.5)),
+    "router, c .5, eps .002": lambda k, d, s: Ours(k, d, s, Tuning(s0=0.5, c=0.5, epsilon=0.002)),
     "router, c .3, eps 0, gamma .995": lambda k, d, s: Ours(
         k, d, s, Tuning(s0=0.5, c=0.3, epsilon=0, gamma=0.995)
     ),
