@@ -44,7 +44,7 @@ from services.execution.handlers import handle
 from services.execution.holdings import Held
 from services.execution.market_data import MarketData
 from services.execution.paper_broker import SelfImpact
-from services.execution.saga import Asked, CostCurve, OwnOrder, Saga
+from services.execution.saga import Asked, CostCurve, Forgotten, OwnOrder, Saga
 
 if TYPE_CHECKING:
     from libs.common.events import Event
@@ -67,7 +67,9 @@ def wiring(settings: ExecutionSettings, service: str = SERVICE) -> Wiring[Any]:
     return Wiring(
         service=service,
         inputs=(EXECUTION_COMMANDS, VENUES_SCORES, ROUTER_CHOICES),
-        state=replace(EXECUTION_STATE, events=(Saga, Asked, OwnOrder, SelfImpact, CostCurve, Held)),
+        state=replace(
+            EXECUTION_STATE, events=(Saga, Forgotten, Asked, OwnOrder, SelfImpact, CostCurve, Held)
+        ),
         outputs={
             ChoosePolicy: Output(ROUTER_COMMANDS, lambda command: command.scope.encode()),
             RewardPolicy: Output(ROUTER_COMMANDS, lambda command: command.scope.encode()),

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
-from libs.common.events import CommandRejected, RewardOutcome, RewardPolicy
+from libs.common.events import CommandRejected, Event, RewardOutcome, RewardPolicy
+from libs.common.handling import WakeAt
 from services.execution.audit import decision
 from services.execution.children import side_of
 from services.execution.market_data import NS_PER_S, Unusable
 from services.execution.paper_broker import exact
 from services.execution.record import ZERO
 from services.execution.reward import RewardInputs, reward
-from services.execution.saga import Saga, Trigger, saga_key
+from services.execution.saga import MARKED_NS, Forgotten, Saga, Trigger, saga_key
 from services.execution.shortfall import ShortfallFill, ShortfallInputs, shortfall
 
 if TYPE_CHECKING:
@@ -106,11 +107,19 @@ def note_counted(turn: Turn, *, counted: bool) -> None:
         turn.update(reward=replace(turn.saga.reward, counted=counted))
 
 
-def forget(state: State[Any], execution_id: str) -> None:
-    """Forget an execution that ended long ago; its record and audit stay on their topics."""
-    saga = state.get(saga_key(execution_id))
-    if isinstance(saga, Saga) and saga.ended:
-        state.remove(saga_key(execution_id))
+def forget(state: State[Any], execution_id: str, now: int) -> list[Event | WakeAt]:
+    """Keep of an execution that ended long ago only that it was, then not even that.
+
+    Its record and audit stay on their topics.
+    """
+    key = saga_key(execution_id)
+    known = state.get(key)
+    if isinstance(known, Saga) and known.ended:
+        state.put(key, Forgotten())
+        return [WakeAt(now + MARKED_NS, f"saga/{execution_id}/forget".encode())]
+    if isinstance(known, Forgotten):
+        state.remove(key)
+    return []
 
 
 def _shortfall_inputs(saga: Saga, parent: Parent, arrival_px: Decimal) -> ShortfallInputs:

@@ -24,7 +24,7 @@ from services.execution import ending, paper_orders, router, working
 from services.execution.record import record_of
 from services.execution.refusals import refused
 from services.execution.rerun import rerun
-from services.execution.saga import Asked, OwnOrder, Saga, asked_key, order_key, saga_key
+from services.execution.saga import Asked, Forgotten, OwnOrder, Saga, asked_key, order_key, saga_key
 from services.execution.simulation import simulate
 from services.execution.turn import Turn
 
@@ -60,6 +60,9 @@ def handle(state: State[Any], message: Request | Answer | Tick, now: int, market
 
 def _plan_and_execute(state: State[Any], command: PlanAndExecute, market: MarketData, now: int) -> Effects:
     known = state.get(saga_key(command.command_id))
+    if isinstance(known, Forgotten):
+        detail = f"Execution {command.command_id} ended long ago; its record tells how."
+        return [refused(command, command.symbol, Refusal.INVALID, detail, now)]
     if not isinstance(known, Saga):
         return router.begin(state, command, market, now)
     if not known.answered:
@@ -125,11 +128,10 @@ def _tick(state: State[Any], tick: Tick, market: MarketData, now: int) -> Effect
     kind, identifier, purpose, *names = tick.key.decode().split("/")
     if kind == "order":
         return _order_tick(state, identifier, purpose, market, now)
+    if purpose == "forget":
+        return ending.forget(state, identifier, now)
     saga = state.get(saga_key(identifier))
     if not isinstance(saga, Saga):
-        return []
-    if purpose == "forget":
-        ending.forget(state, identifier)
         return []
     turn = Turn(state, saga, market, now)
     if purpose == "timeout":

@@ -30,7 +30,7 @@ from services.execution.market_data import Unusable, instruments_of
 from services.execution.paper_broker import exact, minimum_fault, terms_of
 from services.execution.record import record_fill
 from services.execution.refusals import refused
-from services.execution.saga import OwnOrder, impact_key, order_key
+from services.execution.saga import MARKED_NS, OwnOrder, impact_key, order_key
 
 if TYPE_CHECKING:
     from libs.common.events import CancelExecution, Event, SubmitPaperOrder
@@ -182,7 +182,7 @@ def _keep(state: State[Any], kept: OwnOrder) -> OwnOrder:
 def _later(kept: OwnOrder, market: MarketData, now: int) -> list[WakeAt]:
     if kept.order.ord_status.open:
         return [_wake(kept.order, now + round(market.settings.execution_check_ms * 1e6), "check")]
-    return [_wake(kept.order, now + round(market.settings.execution_remember_s * 1e9), "forget")]
+    return [_wake(kept.order, now + MARKED_NS, "forget")]
 
 
 def _wake(order: PaperOrder, ts: int, purpose: str) -> WakeAt:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# An hour more than the gateway keeps an Idempotency-Key, under which a command may come once more.
+MARKED_NS: Final = 25 * 3600 * 1_000_000_000
+
+
 class Step(StrEnum):
     """Where an execution stands."""
 
@@ -139,6 +143,10 @@ class Saga(Event, frozen=True, kw_only=True):
     def open_orders(self) -> tuple[PaperOrder, ...]:
         """Children at the venue, or on their way."""
         return tuple(order for order in self.orders if order.ord_status.open)
+
+
+class Forgotten(Event, frozen=True, kw_only=True):
+    """An execution that ended so long ago that only its id is still known."""
 
 
 class Asked(Event, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from libs.common.events import (
     Refusal,
 )
 from services.execution.rerun import rerun
+from services.execution.saga import saga_key
 from tests.execution_world import ExecutionWorld, an_id, assert_books_balance
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def test_conservation_holds_after_any_interleaving(actions: list[tuple[str, str,
     answered = []
     for seq, (action, name, number) in enumerate(actions, start=10):
         match action:
+            case "execute" if an_id(name) in world.records and saga_key(an_id(name)) not in world.state:
+                pass  # forgotten a day after its end, as the rule says
             case "execute":
                 world.execute(name, urgency=number)
             case "cancel":

@@ -35,7 +35,7 @@ from libs.common.events import (
 )
 from libs.common.topics import EXECUTION_STATE
 from services.execution.app import wiring
-from services.execution.saga import STATUS, TRANSITIONS, Step, saga_key
+from services.execution.saga import STATUS, TRANSITIONS, Forgotten, Step, saga_key
 from services.execution.settings import ExecutionSettings
 from services.execution.turn import step_id
 from tests.execution_market import a_position
@@ -286,8 +286,13 @@ def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
 def test_an_ended_execution_is_forgotten_after_its_time() -> None:
     world, execution_id = a_working_world()
     world.finish()
-    world.settings  # noqa: B018 -- named for the reader: execution_remember_s is 3600
     world.advance(3_700.0)
+    assert isinstance(world.state[saga_key(execution_id)], Forgotten)
+    world.execute()
+    refusal = world.sent[-1]
+    assert isinstance(refusal, CommandRejected)
+    assert "ended long ago" in refusal.detail
+    world.advance(25 * 3600.0)
     assert saga_key(execution_id) not in world.state
     assert all(not key.startswith(b"asked/") for key in world.state)
 
