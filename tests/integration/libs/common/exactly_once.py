@@ -78,7 +78,7 @@ async def all_done(settings: ServiceSettings, count: int) -> bool:
 async def assert_exactly_once(settings: ServiceSettings, count: int) -> None:
     """Compare outputs, alarms and state with a replay of the first `count` commands."""
     inputs = [r.event for r in await log_of(settings, COMMANDS, DOUBLINGS)]
-    assert len(inputs) == count, "the test itself lost or repeated a command"
+    assert len(inputs) == count, f"the test itself lost or repeated a command: {len(inputs)} of {count}"
     outputs = await log_of(settings, COUNTS)
     causes = Counter(dict(record.headers)["ce_causationid"] for record in outputs)
     assert max(causes.values()) == 1, "a command was handled twice"
