@@ -30,26 +30,22 @@ from services.gateway.execution_answers import (
     PaperOrderAnswer,
     SimulationAnswer,
     SizingAnswer,
+)
+from services.gateway.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
+from services.gateway.execution_shown import (
     audit_entry_answer,
     execution_answer,
     paper_order_answer,
     simulation_answer,
     sizing_answer,
 )
-from services.gateway.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
 from services.gateway.problems import (
+    ASKING,
     INVALID,
-    KEY_REUSED,
-    NO_ANSWER,
-    NOT_JSON,
     NOT_READY,
-    TOO_LARGE,
-    TOO_MANY,
-    UNAVAILABLE,
     UNKNOWN_NAME,
     UNKNOWN_SYMBOL,
     UNKNOWN_VENUE,
-    WRONG_MEDIA_TYPE,
     ProblemError,
 )
 from services.gateway.routing import answer_post, json_answer, parts_of
@@ -65,17 +61,8 @@ if TYPE_CHECKING:
 
 MAX_RECORDS: Final = 500
 POSTED: Final = (
-    NOT_JSON,
     UNKNOWN_SYMBOL,
-    UNKNOWN_NAME,
-    KEY_REUSED,
-    TOO_LARGE,
-    WRONG_MEDIA_TYPE,
-    INVALID,
-    UNAVAILABLE,
-    NOT_READY,
-    TOO_MANY,
-    NO_ANSWER,
+    *ASKING,
 )
 
 router = APIRouter()

@@ -23,17 +23,12 @@ from services.gateway.portfolio_answers import (
 )
 from services.gateway.portfolio_body import OptimizeBody
 from services.gateway.problems import (
+    ASKING,
     INVALID,
-    KEY_REUSED,
-    NO_ANSWER,
-    NOT_JSON,
     NOT_READY,
-    TOO_LARGE,
-    TOO_MANY,
     UNAVAILABLE,
     UNKNOWN_NAME,
     UNKNOWN_SYMBOL,
-    WRONG_MEDIA_TYPE,
     FieldError,
     ProblemError,
 )
@@ -57,17 +52,8 @@ router = APIRouter(tags=["portfolio"])
             {"weights": {"BTCUSDT": 0.41, "ETHUSDT": 0.12}, "cash": 0.47, "status": "optimal"},
         ),
         **contract.problems(
-            NOT_JSON,
-            UNKNOWN_NAME,
             UNKNOWN_SYMBOL,
-            KEY_REUSED,
-            TOO_LARGE,
-            WRONG_MEDIA_TYPE,
-            INVALID,
-            NOT_READY,
-            UNAVAILABLE,
-            TOO_MANY,
-            NO_ANSWER,
+            *ASKING,
         ),
     },
     openapi_extra={

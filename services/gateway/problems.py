@@ -106,6 +106,20 @@ NO_ANSWER: Final = ProblemType(
     "The command may still be carried out. Retry under the same Idempotency-Key, or look at the state.",
 )
 
+# What a POST that asks a service may answer with, besides what its own refusals say.
+ASKING: Final = (
+    NOT_JSON,
+    UNKNOWN_NAME,
+    KEY_REUSED,
+    TOO_LARGE,
+    WRONG_MEDIA_TYPE,
+    INVALID,
+    UNAVAILABLE,
+    NOT_READY,
+    TOO_MANY,
+    NO_ANSWER,
+)
+
 PROBLEM_TYPES: Final = tuple(value for value in list(globals().values()) if isinstance(value, ProblemType))
 
 

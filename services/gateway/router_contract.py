@@ -6,15 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from services.gateway.contract import IDEMPOTENCY_HEADER, problems, reference, success
 from services.gateway.problems import (
+    ASKING,
     INVALID,
-    KEY_REUSED,
-    NO_ANSWER,
-    NOT_JSON,
     NOT_READY,
-    TOO_LARGE,
-    TOO_MANY,
-    UNKNOWN_NAME,
-    WRONG_MEDIA_TYPE,
 )
 from services.gateway.router_answers import ChoiceAnswer, PoliciesAnswer, RewardAnswer, SnapshotAnswer
 from services.gateway.routing import JSON
@@ -44,29 +38,18 @@ SNAPSHOT_EXAMPLE: Final = {
     "policies": [{"policyId": "p_sma", "updates": 12, "meanReward": 0.0017}],
 }
 
-_ASKED: Final = (
-    NOT_JSON,
-    UNKNOWN_NAME,
-    KEY_REUSED,
-    TOO_LARGE,
-    WRONG_MEDIA_TYPE,
-    INVALID,
-    NOT_READY,
-    TOO_MANY,
-    NO_ANSWER,
-)
 Answers = dict[int | str, dict[str, Any]]
 CHOOSE_ANSWERS: Final[Answers] = {
     200: success("The choice.", reference(ChoiceAnswer), CHOICE_EXAMPLE),
-    **problems(*_ASKED),
+    **problems(*ASKING),
 }
 UPDATE_ANSWERS: Final[Answers] = {
     200: success("It is learnt, or was already.", reference(RewardAnswer), REWARD_EXAMPLE),
-    **problems(*_ASKED),
+    **problems(*ASKING),
 }
 POLICY_ANSWERS: Final[Answers] = {
     200: success("The policies now.", reference(PoliciesAnswer), POLICIES_EXAMPLE),
-    **problems(*_ASKED),
+    **problems(*ASKING),
 }
 SNAPSHOT_ANSWERS: Final[Answers] = {
     200: success("The scope as it is.", reference(SnapshotAnswer), SNAPSHOT_EXAMPLE),

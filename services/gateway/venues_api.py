@@ -13,17 +13,10 @@ from services.gateway import contract
 from services.gateway.answers import encode
 from services.gateway.bodies import ScoreBody
 from services.gateway.problems import (
+    ASKING,
     INVALID,
-    KEY_REUSED,
-    NO_ANSWER,
-    NOT_JSON,
     NOT_READY,
-    TOO_LARGE,
-    TOO_MANY,
-    UNAVAILABLE,
-    UNKNOWN_NAME,
     UNKNOWN_SYMBOL,
-    WRONG_MEDIA_TYPE,
     ProblemError,
 )
 from services.gateway.routing import answer_post, json_answer, parts_of
@@ -140,17 +133,8 @@ async def registry(
     responses={
         200: contract.success("The best venue and split.", contract.reference(ScoreAnswer), SCORE_EXAMPLE),
         **contract.problems(
-            NOT_JSON,
             UNKNOWN_SYMBOL,
-            UNKNOWN_NAME,
-            KEY_REUSED,
-            TOO_LARGE,
-            WRONG_MEDIA_TYPE,
-            INVALID,
-            UNAVAILABLE,
-            NOT_READY,
-            TOO_MANY,
-            NO_ANSWER,
+            *ASKING,
         ),
     },
     openapi_extra=SCORE_REQUEST,
