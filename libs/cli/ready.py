@@ -51,8 +51,8 @@ def check(host: str, port: int, expected: Iterable[str]) -> None:
         If something is still waited for.
     """
     try:
-        _get(host, port, "/readyz")
-        books = json.loads(_get(host, port, "/api/l2"))
+        get(host, port, "/readyz")
+        books = json.loads(get(host, port, "/api/l2"))
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NotReadyError(f"the gateway on {host}:{port} ({error})") from error
     waiting = unfinished(books, expected)
@@ -60,7 +60,15 @@ def check(host: str, port: int, expected: Iterable[str]) -> None:
         raise NotReadyError(", ".join(waiting))
 
 
-def _get(host: str, port: int, path: str) -> bytes:
+def get(host: str, port: int, path: str) -> bytes:
+    """
+    Return the body of a 200.
+
+    Raises
+    ------
+    OSError, HTTPException, ValueError
+        If nobody answers, not in HTTP, or with another status.
+    """
     connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_TIMEOUT_S)
     try:
         connection.request("GET", path)
