@@ -131,7 +131,7 @@ async def test_a_fenced_owner_ends_its_process_and_writes_nothing(fresh_kafka: s
         async with Publisher(settings) as publisher:
             await publisher.send_and_wait(COMMANDS, b"k0", Add(key="k0", amount=1), 1)
         assert await asyncio.to_thread(worker.process.wait, 10.0) == EXIT_FAILED
-        # aiokafka tells the fence itself, or, where a send finds it told already, that no transaction is open.
+        # aiokafka tells the fence itself or, where a send comes after that, that no transaction is open.
         assert re.search("ProducerFenced|IllegalOperation: .*not in transaction", worker.log.read_text())
         assert not await log_of(settings, COUNTS)
         worker.start()
