@@ -63,8 +63,8 @@ async def test_acknowledged_records_survive_a_kill_and_every_later_start(own_bro
     await create(own_broker.bootstrap_servers, TOPIC)
     await produce(own_broker.bootstrap_servers, b"before")
     await produce(own_broker.bootstrap_servers, b"in a transaction", transactional_id="t-0")
-    # Read committed, so the commit marker is written: where a kill and a stop soon after it meet before that,
-    # Kafka 4.3 skips the marker ("Couldn't find leader endpoint ... can be skipped"), and readers wait for ever.
+    # Read committed, so the marker is written: where a kill and a stop soon after it come before that, Kafka
+    # 4.3 skips it ("Couldn't find leader endpoint ... can be skipped"), and readers wait for ever.
     assert await values_in(own_broker.bootstrap_servers, 2) == [b"before", b"in a transaction"]
     own_broker.kill()
     own_broker.start()
