@@ -5,6 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 JARS := $(VENV)/.jars
+COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 # Of `make run`; give others to run a second checkout beside this one.
 FEED ?= simulator
@@ -70,7 +71,8 @@ chaos: setup ## three minutes of faults against the whole system, each book held
 
 lock: setup ## resolve the locked versions anew: Python's and Kafka's
 	$(PY) -m pip install --disable-pip-version-check --quiet uv
-	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
+	$(VENV)/bin/uv pip compile $(COMPILE) --extra native --extra plots --extra dev --output-file requirements.lock pyproject.toml
+	$(VENV)/bin/uv pip compile $(COMPILE) --constraint requirements.lock --output-file requirements-image.lock pyproject.toml
 	$(PY) -m broker.lock
 
 clean: ## remove .venv, caches and the data of make run
