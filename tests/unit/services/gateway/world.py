@@ -354,7 +354,9 @@ class World:
         yield
 
 
-def scope_of(method: str, path: str, query: str, headers: Mapping[str, str], peer: str) -> dict[str, Any]:
+def scope_of(
+    method: str, path: str, query: str, headers: Mapping[str, str], peer: str = "127.0.0.1"
+) -> dict[str, Any]:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
