@@ -17,7 +17,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check --no-deps . \
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/bookrunner /opt/bookrunner
-COPY docker/run docker/healthy /opt/bookrunner/bin/
+COPY container/run container/healthy /opt/bookrunner/bin/
 ENV PATH=/opt/bookrunner/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     OPENBLAS_NUM_THREADS=1

@@ -160,8 +160,11 @@ def _container() -> Iterator[str]:
         "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
         "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
         "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+        "KAFKA_HEAP_OPTS": f"-Xmx512m -XX:+UseSerialGC {_QUICK_JAVA}",
     }
-    container = DockerContainer(IMAGE).with_bind_ports(port, port)
+    container = DockerContainer(IMAGE)
+    # with_bind_ports would open the port on every interface.
+    container.ports[str(port)] = ("127.0.0.1", port)  # type: ignore[assignment]  # docker-py takes both
     for name, value in environment.items():
         container.with_env(name, value)
     with container:
