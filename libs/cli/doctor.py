@@ -35,6 +35,7 @@ from libs.cli.checks import (
 )
 from libs.cli.errors import CommandError
 from libs.cli.topics import differences, find_topics
+from libs.common.kafka_security import TlsFileError, tls
 from libs.common.topics import TOPICS
 
 if TYPE_CHECKING:
@@ -165,6 +166,10 @@ def _available_memory() -> int:
 def _kafka_answers(settings: CliSettings) -> str | None:
     """Return None if a Kafka answers, else what is there instead; empty for nothing."""
     taken = ""
+    try:
+        tls(settings)
+    except TlsFileError as error:
+        return str(error)
     how = readiness.access(
         settings.kafka_security_protocol, settings.kafka_ssl_certfile, settings.kafka_ssl_keyfile
     )

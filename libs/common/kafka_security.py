@@ -76,7 +76,7 @@ def tls(settings: ServiceSettings) -> ssl.SSLContext | None:
     return _context(settings.kafka_ssl_cafile, settings.kafka_ssl_certfile, settings.kafka_ssl_keyfile)
 
 
-@lru_cache(maxsize=8)  # 15 ms each, and the gateway asks every second whether Kafka is there
+@lru_cache(maxsize=8)  # tens of ms each, and the gateway asks every second whether Kafka is there
 def _context(cafile: Path | None, certfile: Path | None, keyfile: Path | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=cafile)  # checks the certificate and the host's name

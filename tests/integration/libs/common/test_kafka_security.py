@@ -199,6 +199,13 @@ async def test_the_command_reads_and_a_wrong_password_is_one_clear_line(environm
     assert refused.out == ""
     assert refused.err.count("\n") == 1
     assert "does not accept 'bookrunner' by SCRAM-SHA-512: set KAFKA_SASL_USERNAME" in refused.err
+    rubbish = environment.folder / "rubbish.pem"
+    rubbish.write_text("rubbish")
+    unreadable = await run("topics", KAFKA_SSL_CAFILE=str(rubbish))
+    assert (unreadable.code, unreadable.err.count("\n")) == (1, 1)
+    assert "must hold certificates in PEM" in unreadable.err
+    looked = await run("doctor", KAFKA_SSL_CAFILE=str(rubbish))
+    assert "must hold certificates in PEM" in looked.out
     contradictory = await run("topics", KAFKA_SECURITY_PROTOCOL="PLAINTEXT")
     assert contradictory.code == 1
     assert "take SASL_SSL" in contradictory.err

@@ -3,7 +3,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,22 +18,9 @@ from libs.common.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-SETTINGS_MODULES = (
-    "broker.settings",
-    "libs.cli.settings",
-    "libs.common.processor",
-    "libs.common.settings",
-    "services.execution.autopilot",
-    "services.execution.settings",
-    "services.gateway.settings",
-    "services.l2.settings",
-    "services.portfolio.settings",
-    "services.router.settings",
-    "services.venues.settings",
-    "simulator.settings",
-)
+ROOT = Path(__file__).parents[4]
+PACKAGES = ("broker", "libs", "services", "simulator")
 SECRET = "hunter2-hunter2"  # noqa: S105 -- what must not be found anywhere
 SASL = {
     "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
@@ -48,13 +37,14 @@ def given(monkeypatch: pytest.MonkeyPatch, **environment: str) -> ServiceSetting
 
 
 def all_settings() -> Iterator[type[BaseSettings]]:
-    for name in SETTINGS_MODULES:
-        import_module(name)
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        if re.search(r"^class \w+\(\w*Settings\):", path.read_text(), re.MULTILINE):
+            import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
     waiting: list[type[BaseSettings]] = [BaseSettings]
     while waiting:
         for kind in waiting.pop().__subclasses__():
             waiting.append(kind)
-            if kind.__module__.split(".")[0] in {"broker", "libs", "services", "simulator"}:
+            if kind.__module__.split(".")[0] in PACKAGES:
                 yield kind
 
 
