@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from libs.common.kafka import MissingTopicError, Publisher, Reader, create_topics, follow, partition_counts
 from libs.common.metrics import CONTENT_TYPE, Family, create_registry, exposition
+from libs.common.settings import TLS
 from libs.common.topics import L2_BOOK_TOPS
 from services.gateway import asyncapi
 from services.gateway.answers import ReadyAnswer, ViewLag, encode
@@ -164,7 +165,15 @@ class Gateway:
             self._readiness,
             self._metrics,
             time.time_ns,
-            encode(asyncapi.document(VERSION, settings.kafka_bootstrap_servers, settings.topic_partitions)),
+            encode(
+                asyncapi.document(
+                    VERSION,
+                    settings.kafka_bootstrap_servers,
+                    settings.topic_partitions,
+                    encrypted=settings.kafka_security_protocol in TLS,
+                    mechanism=settings.kafka_sasl_mechanism,
+                )
+            ),
         )
         api = create_api(parts, self._lifespan, token_required=settings.gateway_token is not None)
         self._guard = WriteGuard(settings, self.refusals, time.monotonic_ns)

@@ -174,6 +174,12 @@ async def test_the_gateway_is_ready_and_keeps_the_password_to_itself(
     async with GatewayProcess(environment.sasl_ssl, tmp_path / "gateway.log") as gateway:
         status, ready = await gateway.get("/readyz")
         assert (status, ready["status"]) == (200, "ready")
+        _, asyncapi = await gateway.get("/asyncapi.json")
+        assert asyncapi["servers"]["kafka-1"] == {
+            "host": environment.sasl_ssl,
+            "protocol": "kafka-secure",
+            "security": [{"type": "scramSha512"}],
+        }
         for path in ("/metrics", "/asyncapi.json", "/openapi.json"):
             async with gateway.http.get(path) as answer:
                 assert PASSWORD not in await answer.text()

@@ -10,7 +10,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.token_bucket import NS
 from services.gateway.write_guard import address_of
 from tests.unit.services.gateway.test_api import assert_problem
-from tests.unit.services.gateway.world import World
+from tests.unit.services.gateway.world import World, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,6 +111,12 @@ async def test_more_changes_than_the_burst_are_429_until_a_token_has_come_back()
     assert (await world.post(WISH)).status == 429
     world.now += 1
     assert (await world.post(WISH)).status == 200
+
+
+async def test_by_default_a_thousand_choices_and_two_hundred_executions_at_once_pass() -> None:
+    guard = World().guard
+    scope = scope_of("POST", "/api/router/choose", "", {})
+    assert [guard.refusal(scope) for _ in range(1_200)] == [None] * 1_200
 
 
 async def test_all_together_have_a_limit_of_their_own() -> None:
