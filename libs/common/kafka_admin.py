@@ -140,7 +140,9 @@ async def _create(admin: AIOKafkaAdminClient, new: list[Topic], partitions: int,
         if code:
             refusal = for_code(code)
             if refusal is InvalidReplicationFactorError:
-                raise BrokersMissingError(f"TOPIC_REPLICATION is {replication}, more than there are brokers up")
+                raise BrokersMissingError(
+                    f"TOPIC_REPLICATION is {replication}, more than there are brokers up"
+                )
             if refusal.retriable:
                 raise refusal(name)
             raise TopicCreationError(f"{name}: {refusal.__name__} {rest[0] if rest else ''}".strip())
