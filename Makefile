@@ -18,7 +18,7 @@ RUN_DIR ?= .run
 AUTOPILOT ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench chaos audit lock clean
+.PHONY: help setup run test e2e check bench chaos audit lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ $(JARS): $(STAMP) broker/jars.lock
 
 test: setup ## every test; starts a Kafka of its own
 	$(PY) -m pytest
+
+e2e: setup ## the containers of docker compose, as a user meets them; needs a Docker engine
+	$(PY) -m pytest tests/compose
 
 check: setup ## lint, format, types, import contracts
 	$(PY) -m ruff check

@@ -27,14 +27,14 @@ ANSWER_S: Final = 20.0
 class Stack:
     """Brings the containers up, speaks to them from the host as a user would, and takes them down."""
 
-    def __init__(self, files: tuple[str, ...], image: str) -> None:
+    def __init__(self, files: tuple[str, ...], image: str, project: str = "") -> None:
         self.gateway_port, self.kafka_port, *others = (free_port() for _ in range(4))
         self.url = f"http://localhost:{self.gateway_port}"
         self.kafka = f"localhost:{self.kafka_port}"
-        self.project = f"bookrunner-test-{self.gateway_port}"
+        self.project = project or f"bookrunner-test-{self.gateway_port}"
         self._files = [argument for file in files for argument in ("--file", file)]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
-        self._environment = kept | {
+        self.environment = kept | {
             "BOOKRUNNER_IMAGE": image,
             "COMPOSE_PROJECT_NAME": self.project,
             "GATEWAY_PORT": str(self.gateway_port),
@@ -122,7 +122,7 @@ class Stack:
             subprocess.run,
             command,
             cwd=ROOT,
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=COMMAND_S,
