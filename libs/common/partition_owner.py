@@ -164,7 +164,7 @@ class PartitionOwner(Generic[S]):
 
     async def _commit(self, producer: AIOKafkaProducer, effects: Effects) -> None:
         """Write the effects in one transaction; then raise the handler's failure, if there was one."""
-        if effects.outgoing:  # with every offset goes a position
+        if effects.outgoing or effects.offsets:
             await producer.begin_transaction()
             sends = [
                 await producer.send(

@@ -59,7 +59,11 @@ def decision(inputs: object, output: object, **others: object) -> Mapping[str, A
 def _lines(candles: Sequence[Candle]) -> str:
     # in the order of COLUMNS; spelt out, as a loop over names takes three times as long
     return "\n".join(
-        [f"{c.open_ts},{c.open!r},{c.high!r},{c.low!r},{c.close!r},{c.volume!r},{c.trades!r}" for c in candles]
+        [
+            f"{candle.open_ts},{candle.open!r},{candle.high!r},{candle.low!r},{candle.close!r},{candle.volume!r},"
+            f"{candle.trades}"
+            for candle in candles
+        ]
     )
 
 

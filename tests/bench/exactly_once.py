@@ -1,6 +1,6 @@
-"""One hop of the exactly-once shell: a command through a service, and its records at a reader, in turn with
-a bare echo and with a plain aiokafka transaction, each in a process of its own (`one_hop`).
+"""One hop of the exactly-once shell: a command through a service, and its records at a reader.
 
+In turn with a bare echo and with a plain aiokafka transaction, each in a process of its own (`one_hop`).
 One command at a time: written and acknowledged, then waited for until a reader of committed records has the
 last of its records. The processor writes two records more than the others: its state and its position.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AsyncExitStack, ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -43,7 +43,8 @@ def run(report: Report) -> None:
 
 async def _measure(report: Report, servers: str, folder: Path, records: int, partitions: int) -> None:
     settings = ServiceSettings(kafka_bootstrap_servers=servers, topic_partitions=PARTITIONS)
-    await create_topics(settings, [made for kind in KINDS for made in wiring(kind, records, partitions).topics])
+    topics = [made for kind in KINDS for made in wiring(kind, records, partitions).topics]
+    await create_topics(settings, topics)
     environment = {"KAFKA_BOOTSTRAP_SERVERS": servers, "TOPIC_PARTITIONS": str(PARTITIONS)}
     taken: dict[str, list[list[int]]] = {kind: [] for kind in KINDS}
     with ExitStack() as processes:
@@ -94,7 +95,7 @@ class _Hop:
         self._producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all")
         self._consumer = AIOKafkaConsumer(bootstrap_servers=servers, isolation_level="read_committed")
 
-    async def __aenter__(self) -> _Hop:
+    async def __aenter__(self) -> Self:
         await self._producer.start()
         await self._consumer.start()
         name = topic(self.kind, "told").name

@@ -1,4 +1,4 @@
-"""``python -m tests.bench.one_hop KIND RECORDS PARTITIONS``: turns a command into records; see `exactly_once`.
+"""``python -m tests.bench.one_hop KIND RECORDS PARTITIONS``: makes records of a command; see `exactly_once`.
 
 ``processor`` is a service on `libs.common.processor`; ``transaction`` the textbook loop of aiokafka that
 keeps no state; ``echo`` has no transaction.
