@@ -2,8 +2,8 @@
 
 Per partition number that the group gives this process, a `PartitionOwner` fences the former owner, restores
 the state from the service's compacted state topic, and processes: the records from its position on are
-handled, and events, state, position and the group's offsets are committed in one transaction. Ticks that are
-due have a transaction of their own.
+handled, and events, state and position are committed in one transaction. Ticks that are due have a
+transaction of their own. The group's offsets, which only watchers of its lag read, follow within a second.
 
 Any `KafkaError`, being fenced included, ends the process: state, outputs and position then come back
 together. A handler that raises stops its partition, after a commit of what came before; the others go on.
