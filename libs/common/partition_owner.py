@@ -61,9 +61,9 @@ class PartitionOwner(Generic[S]):
         self._inputs = {TopicPartition(topic.name, number): topic for topic in wiring.inputs}
         self._partition = Partition(wiring, number, self._place)
         self._producer: AIOKafkaProducer | None = None
-        self._in_transaction = asyncio.Lock()
         self._unreported: dict[str, int] = {}  # positions that the group's offsets do not show yet
         self._report_at = 0.0  # when they are due, on the loop's clock
+        self._in_transaction = asyncio.Lock()
         self._now = 0
 
     async def own(self, batch_records: int) -> None:
