@@ -74,7 +74,7 @@ class Outgoing:
 
 @dataclass(slots=True)
 class Effects:
-    """What one transaction writes, and the input offsets it commits; `failure` came after all that."""
+    """What one transaction writes, and the input offsets it reaches; `failure` came after all that."""
 
     now: int  # ns UTC, the time of all it writes
     outgoing: list[Outgoing] = field(default_factory=list)

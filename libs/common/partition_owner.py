@@ -17,7 +17,7 @@ from libs.common.partition import Incoming, Partition
 from libs.common.topics import TOPICS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aiokafka.structs import ConsumerRecord
 
@@ -32,6 +32,7 @@ TRANSACTION_TIMEOUT_MS: Final = 15_000  # how long a dead owner without successo
 STOP_S: Final = 5.0
 RETRY_S: Final = 0.1
 IDLE_MS: Final = 1_000  # a fetch without records; records and the next tick end it at once
+REPORT_S: Final = 1.0  # how old the group's offsets get; in each transaction they were 2 of its 5 requests
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ class PartitionOwner(Generic[S]):
         self._inputs = {TopicPartition(topic.name, number): topic for topic in wiring.inputs}
         self._partition = Partition(wiring, number, self._place)
         self._producer: AIOKafkaProducer | None = None
+        self._unreported: dict[str, int] = {}  # positions that the group's offsets do not show yet
+        self._report_at = 0.0  # when they are due, on the loop's clock
         self._in_transaction = asyncio.Lock()
         self._now = 0
 
@@ -97,6 +100,9 @@ class PartitionOwner(Generic[S]):
             if batches:
                 async with self._in_transaction:
                     await self._commit(producer, await self._applied(batches))
+            elif self._unreported and wait_ms == IDLE_MS:
+                async with self._in_transaction:
+                    await self._report_alone(producer)
 
     async def release(self, task: asyncio.Task[None]) -> None:
         """Let the running transaction end, then stop `task`, which runs `own`, and the producer."""
@@ -107,6 +113,8 @@ class PartitionOwner(Generic[S]):
         self.restored = False
         if self._producer is not None:
             async with asyncio.timeout(STOP_S):
+                if self._unreported and (task.cancelled() or task.exception() is None):
+                    await self._report_alone(self._producer)
                 await self._producer.stop()
 
     async def _start_producer(self) -> AIOKafkaProducer:
@@ -144,6 +152,7 @@ class PartitionOwner(Generic[S]):
                 _log.error("input_expired", extra=expired)
                 self.counts["expired"] += beginning - offset
             self._consumer.seek(partition, max(offset, beginning))
+        self._reached({name: offset for name, offset in offsets.items() if offset != committed[name]})
         facts = {"partition": self.number, "keys": len(self._partition.state), "offsets": dict(offsets)}
         _log.info("partition_restored", extra=facts)
 
@@ -171,11 +180,9 @@ class PartitionOwner(Generic[S]):
             ]
             # The acknowledgements before the offsets: both at once collide in the broker and cost 100 ms.
             await asyncio.gather(*sends)
-            if effects.offsets:
-                await producer.send_offsets_to_transaction(
-                    {TopicPartition(name, self.number): offset for name, offset in effects.offsets.items()},
-                    self._wiring.service,
-                )
+            self._reached(effects.offsets)
+            if self._unreported and asyncio.get_running_loop().time() >= self._report_at:
+                await self._report(producer)
             await producer.commit_transaction()
             self.counts["transactions"] += 1
         self.counts["handled"] += effects.handled
@@ -183,6 +190,27 @@ class PartitionOwner(Generic[S]):
         self.counts["dead_letters"] += effects.dead_letters
         if effects.failure is not None:
             raise effects.failure
+
+    def _reached(self, offsets: Mapping[str, int]) -> None:
+        """Let the group's offsets follow the position in the state's log, soon."""
+        if offsets and not self._unreported:
+            self._report_at = asyncio.get_running_loop().time() + REPORT_S
+        self._unreported |= offsets
+
+    async def _report(self, producer: AIOKafkaProducer) -> None:
+        """Commit the group's offsets, for those who watch its lag, in the open transaction.
+
+        So they are fenced like all else; a commit by the group's member is not, and could come late.
+        """
+        offsets = {TopicPartition(name, self.number): offset for name, offset in self._unreported.items()}
+        await producer.send_offsets_to_transaction(offsets, self._wiring.service)
+        self._unreported.clear()
+
+    async def _report_alone(self, producer: AIOKafkaProducer) -> None:
+        # Not right after another transaction: offsets first that meet CONCURRENT_TRANSACTIONS wait 100 ms.
+        await producer.begin_transaction()
+        await self._report(producer)
+        await producer.commit_transaction()
 
     def _place(self, key: bytes) -> int:
         return partition_of(key, self._settings.topic_partitions)

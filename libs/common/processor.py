@@ -2,8 +2,8 @@
 
 Per partition number that the group gives this process, a `PartitionOwner` fences the former owner, restores
 the state from the service's compacted state topic, and processes: the records from its position on are
-handled, and events, state, position and the group's offsets are committed in one transaction. Ticks that are
-due have a transaction of their own.
+handled, and events, state and position are committed in one transaction. Ticks that are due have a
+transaction of their own. The group's offsets, which only watchers of its lag read, follow within a second.
 
 Any `KafkaError`, being fenced included, ends the process: state, outputs and position then come back
 together. A handler that raises stops its partition, after a commit of what came before; the others go on.
@@ -52,6 +52,9 @@ TRANSACTION_GAP_S: Final = 0.001
 SESSION_MS: Final = 6_000  # the broker's minimum; a dead member without successor is replaced after it
 REBALANCE_MS: Final = 60_000  # a revoked partition may first finish a long computation
 HEARTBEAT_MS: Final = 1_000
+# aiokafka leaves a partition whose records wait for its owner longer than 100 ms out of the next fetch, and
+# then asks for none of it until that fetch ends: at the default of 500 ms such records came that much late.
+FETCH_WAIT_MS: Final = 100
 STOP_S: Final = 10.0
 EXIT_FAILED: Final = 3
 
@@ -138,6 +141,7 @@ class Processor(Generic[S]):
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             session_timeout_ms=SESSION_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
             rebalance_timeout_ms=REBALANCE_MS,

@@ -57,7 +57,14 @@ def decision(inputs: object, output: object, **others: object) -> Mapping[str, A
 
 
 def _lines(candles: Sequence[Candle]) -> str:
-    return "\n".join(",".join(repr(getattr(candle, name)) for name in COLUMNS) for candle in candles)
+    # in the order of COLUMNS; spelt out, as a loop over names takes three times as long
+    return "\n".join(
+        [
+            f"{candle.open_ts},{candle.open!r},{candle.high!r},{candle.low!r},{candle.close!r},{candle.volume!r},"
+            f"{candle.trades}"
+            for candle in candles
+        ]
+    )
 
 
 def _candles(logged: LoggedMarket, interval: str, text: str) -> tuple[Candle, ...]:

@@ -12,6 +12,7 @@ from tests.bench import (
     bandit_speed,
     bandit_wheel,
     end_to_end,
+    exactly_once,
     executions,
     gateway_get,
     hot_path,
@@ -45,6 +46,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "bandit_wheel": bandit_wheel.run,
     "router_round_trip": router_round_trip.run,
     "executions": executions.run,
+    "exactly_once": exactly_once.run,
 }
 
 

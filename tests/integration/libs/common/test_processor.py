@@ -27,7 +27,7 @@ from tests.integration.libs.common.counting import (
     wiring,
 )
 from tests.integration.libs.common.exactly_once import log_of
-from tests.integration.libs.common.workers import PARTITIONS, eventually, settings_of
+from tests.integration.libs.common.workers import PARTITIONS, eventually, reported, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -174,6 +174,43 @@ async def test_a_threaded_handler_keeps_the_order(
     async with running(replace(counting, threaded=True), settings):
         await eventually(partial(has_counted, settings, 300))
     assert [c.total for c in await counted(settings)] == [n * (n + 1) // 2 for n in range(300)]
+
+
+async def test_the_groups_offsets_follow_also_when_no_more_commands_come(
+    settings: ProcessorSettings, counting: Wiring[Total]
+) -> None:
+    async def told() -> bool:
+        return await reported(settings, counting.service) == 2
+
+    await create_topics(settings, counting.topics)
+    async with running(counting, settings):
+        await tell(settings, Add(key="k", amount=1), Add(key=other_partition_than("k"), amount=2))
+        await eventually(told)
+
+
+async def test_a_busy_partition_tells_the_group_between_its_commands(
+    settings: ProcessorSettings, counting: Wiring[Total]
+) -> None:
+    async def told() -> bool:
+        await tell(settings, Add(key="k", amount=1))  # more often than a second of silence
+        return await reported(settings, counting.service) > 0
+
+    await create_topics(settings, counting.topics)
+    async with running(counting, settings):
+        await eventually(told)
+
+
+async def test_a_stopped_service_has_told_the_group_of_all_it_did(
+    settings: ProcessorSettings, counting: Wiring[Total]
+) -> None:
+    async def told() -> bool:  # the marker of its last transaction is written after its answer
+        return await reported(settings, counting.service) == 1
+
+    await create_topics(settings, counting.topics)
+    async with running(counting, settings):
+        await tell(settings, Add(key="k", amount=1))
+        await eventually(partial(has_counted, settings, 1))
+    await eventually(told)
 
 
 async def test_stopping_while_kafka_is_away_does_not_wait_for_it(counting: Wiring[Total]) -> None:

@@ -15,7 +15,7 @@ from libs.common.kafka import Publisher, create_topics, partition_of
 from libs.common.processor import EXIT_FAILED
 from tests.integration.libs.common.counting import ALARMS, COMMANDS, COUNTS, Add, Woken, wiring
 from tests.integration.libs.common.exactly_once import all_done, assert_exactly_once, log_of, produce
-from tests.integration.libs.common.workers import PARTITIONS, eventually, settings_of, workers
+from tests.integration.libs.common.workers import PARTITIONS, eventually, reported, settings_of, workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,27 @@ async def test_every_command_takes_effect_exactly_once_under_sigkill(
         await producing
         await eventually(lambda: all_done(settings, count), timeout_s=60)
     await assert_exactly_once(settings, count)
+
+
+async def test_a_restart_goes_on_from_the_states_position_and_lets_the_group_know(
+    fresh_kafka: str, tmp_path: Path
+) -> None:
+    async def told() -> bool:
+        return await reported(settings, tmp_path.name) == count
+
+    settings = settings_of(fresh_kafka)
+    await create_topics(settings, wiring(tmp_path.name).topics)
+    with workers(fresh_kafka, tmp_path, 1) as (worker,):
+        count = 0
+        while await reported(settings, tmp_path.name) == count:  # until a kill comes before the report
+            async with Publisher(settings) as publisher:
+                await publisher.send_and_wait(COMMANDS, b"k0", Add(key="k0", amount=count), 1)
+            count += 1
+            await eventually(partial(_done_at_least, settings, count))
+            worker.kill()
+            worker.start()
+        await eventually(told)
+    assert len(await log_of(settings, COUNTS)) == count
 
 
 async def test_a_frozen_owner_is_replaced_and_cannot_write_when_it_wakes(

@@ -10,6 +10,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+
 from libs.common.processor import ProcessorSettings
 
 if TYPE_CHECKING:
@@ -87,6 +90,19 @@ def settings_of(kafka: str, **changes: object) -> ProcessorSettings:
     """Return settings for this Kafka, with the partitions of the tests."""
     known = {"kafka_bootstrap_servers": kafka, "topic_partitions": PARTITIONS, "kafka_wait_s": 20.0}
     return ProcessorSettings.model_validate(known | changes)
+
+
+async def reported(settings: ProcessorSettings, group: str) -> int:
+    """Return how many commands the group's offsets say were handled (their topics have no markers)."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(group)
+    except GroupCoordinatorNotAvailableError:  # of a new broker, before the first group
+        return 0
+    finally:
+        await admin.close()
+    return sum(place.offset for place in found.values())
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = 30.0) -> None:

@@ -4,11 +4,13 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import assume, given
+import pytest
+import rfc8785
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 
-from libs.common.audit_chain import GENESIS, broken_links, link
+from libs.common.audit_chain import GENESIS, broken_links, canonical, link
 
 if TYPE_CHECKING:
     from libs.common.events import AuditEntry
@@ -26,6 +28,28 @@ JSON = st.recursive(
     max_leaves=8,
 )
 PAYLOADS = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=6), JSON, max_size=4)
+
+
+DOUBLES = st.floats(allow_nan=False, allow_infinity=False) | st.builds(
+    lambda digits, exponent: float(f"{digits}e{exponent}"),
+    st.integers(-(10**17), 10**17),
+    st.integers(-40, 25),
+)
+
+
+@given(PAYLOADS, st.lists(DOUBLES, max_size=8))
+@example({"\U00010000": 1, "\uffff": 2, '\x7f\x1f\n\u2028\\"/': [-0.0, ()]}, [1e16, 1e-4, 9.999e-5, 5e-324])
+def test_the_canonical_form_is_that_of_an_independent_implementation(
+    payload: dict[str, Any], doubles: list[float]
+) -> None:
+    whole = payload | {"doubles": doubles, "more": {"of them": tuple(doubles)}}
+    assert canonical(whole).encode() == rfc8785.dumps(whole)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 2**53, -(2**53), b"", {1}])
+def test_what_json_cannot_hold_exactly_is_refused(value: Any) -> None:
+    with pytest.raises(rfc8785.CanonicalizationError):
+        canonical({"a": [value]})
 
 
 def a_chain(payloads: list[dict[str, Any]]) -> list[AuditEntry]:
