@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 BROKERS = ("kafka", "kafka-2", "kafka-3")
-FAILOVER_S = 60.0
+BACK_S = 150.0  # seconds of an idle machine, minutes of one that does more beside it
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -32,15 +32,15 @@ async def stack(image: str) -> AsyncIterator[Stack]:
 
 async def test_every_route_answers_while_one_broker_is_dead(stack: Stack) -> None:
     for broker in BROKERS:
-        await until("every replica in sync", lambda: in_sync(stack), FAILOVER_S)
+        await until("every replica in sync", lambda: in_sync(stack), BACK_S)
         (container,) = await stack.containers(broker)
-        views = asyncio.create_task(reads_never_fail(stack))
-        await stack.docker("kill", container)
-        for method, path, body in LASTING:
-            await stack.answered(method, path, body, FAILOVER_S)
-        await stack.all_live(FAILOVER_S)
-        views.cancel()
-        assert (await asyncio.gather(views, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+        async with asyncio.TaskGroup() as tasks:
+            views = tasks.create_task(reads_never_fail(stack))
+            await stack.docker("kill", container)
+            for method, path, body in LASTING:
+                await stack.answered(method, path, body, BACK_S)
+            await stack.all_live(BACK_S)
+            views.cancel()
         await stack.docker("start", container)
 
 
