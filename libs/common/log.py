@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, tzinfo
@@ -27,6 +28,8 @@ Facts: TypeAlias = dict[str, Any]
 
 RATE_LIMITED: Final = ("aiokafka",)  # writes several lines per 100 ms while a broker is away
 RATE_LIMIT_S: Final = 5.0
+
+written: Final[Counter[str]] = Counter()  # lines of this process, by level, for its metrics
 
 correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 
@@ -96,6 +99,7 @@ class _ChainFormatter(logging.Formatter):
         self._render = render
 
     def format(self, record: logging.LogRecord) -> str:
+        written[record.levelname] += 1
         traceback = self.formatException(record.exc_info) if record.exc_info else None
         fixed = {
             "ts": record.created,
