@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 # Seconds: a transaction of few records takes 3 ms (docs/performance.md), an optimisation up to seconds.
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
 
+_COUNTS: Final = {
+    "transactions": "Transactions committed",
+    "handled": "Messages and ticks handled",
+    "stale": "Records dropped because they were handled before",
+    "dead_letters": "Messages that could not be decoded, kept in dead-letters.v1",
+    "expired": "Messages that retention took before they were read",
+}
+
 _log = logging.getLogger(__name__)
 
 
@@ -70,9 +78,6 @@ class Meter:
         self._monitor = monitor
         self._events = Counter({event.__name__: 0 for event in wiring.outputs})
         self._refusals = Counter({refusal.value: 0 for refusal in Refusal})
-        self._counts = Counter(
-            dict.fromkeys(("transactions", "handled", "stale", "dead_letters", "expired"), 0)
-        )
         self.transaction_s = Histogram(SECONDS)
         self.handling_s = Histogram(SECONDS)
         self.restore_s = Histogram(SECONDS)
@@ -101,8 +106,8 @@ class Meter:
         lags
             Offsets not handled yet, by topic.
         """
-        for name, count in {**self._counts, **counts}.items():
-            yield self._family(f"{name}_total", f"{name} since the start", "counter", {(): count})
+        for name, text in _COUNTS.items():
+            yield self._family(f"{name}_total", text, "counter", {(): counts.get(name, 0)})
         yield self._family("events_total", "Events committed, by type", "counter", self._events, "event")
         yield self._family(
             "refusals_total", "Commands refused, by reason", "counter", self._refusals, "refusal"
