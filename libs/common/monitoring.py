@@ -92,7 +92,7 @@ class Meter:
             lines = self._monitor.saw(step)
             with log.correlated(step.correlation_id):
                 for line in lines:
-                    _log.info(line.event, extra=dict(line.facts))
+                    log.tell(_log, line.event, line.facts, effects.now)
 
     def families(
         self, counts: Mapping[str, int], lags: Mapping[str, int], states: Collection[State[Any]]

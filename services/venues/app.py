@@ -204,7 +204,7 @@ class _Service:
             await self._send(VENUES_SCORES, key, encode(answer), place, answer.ts, told.headers())
             facts = {"command_id": answer.command_id, "answer": kind, "symbol": command.symbol}
             with log.correlated(correlation_id):
-                _log.info("scored", extra=facts | {"venue": getattr(answer, "venue", None)})
+                log.tell(_log, "scored", facts | {"venue": getattr(answer, "venue", None)}, answer.ts)
 
     async def _send(
         self, topic: Topic, key: bytes, value: bytes | None, partition: int, ts: int, headers: Headers = ()
