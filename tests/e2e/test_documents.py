@@ -1,6 +1,6 @@
 """The documents' commands and snippets, executed against a `make run` of their own.
 
-A block ```` ```sh ```` is run as it stands, in the order of its page, in one shell a page. Words behind ``sh``
+A block ```` ```sh ```` is run as it stands, in the order of its page, in one shell a page. Words after ``sh``
 say what else becomes of a block:
 
 - ``until-stopped``: each line is a process that runs until a signal; it must get to work, and end with 0;
@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -211,6 +212,10 @@ def test_a_python_snippet_prints_what_it_subscribes_to(system: System, block: Bl
     assert all(re.search(r"-USDT \d+ Book(Delta|Snapshot) ", line) for line in lines), lines
 
 
+def _at_work(log: Path) -> bool:
+    return re.search("l2_started|partition_restored", log.read_text()) is not None
+
+
 def test_further_processes_join_and_leave(system: System) -> None:
     commands = [line for block in blocks("sh", "until-stopped") for line in block.text.splitlines()]
     assert commands
@@ -224,11 +229,7 @@ def test_further_processes_join_and_leave(system: System) -> None:
                 stderr=out,
             )
         try:
-            wait_for(
-                f"{command} works",
-                lambda log=log: re.search("l2_started|partition_restored", log.read_text()),
-                120,
-            )
+            wait_for(f"{command} works", partial(_at_work, log), 120)
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0, log.read_text()[-2000:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 import pytest_asyncio
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+
+Counts: TypeAlias = dict[str, dict[str, str]]
+"""Names that must rise, and the labels of the series meant."""
 
 STATEFUL = ("router", "portfolio", "execution")
 BOOKS = ("binance:BTC-USDT", "binance:ETH-USDT", "kraken:BTC-USDT", "okx:BTC-USDT")
@@ -106,9 +109,7 @@ def above(
     return holds
 
 
-async def moves(
-    system: System, process: str, counts: dict[str, dict[str, str]], act: Callable[[], Awaitable[Any]]
-) -> None:
+async def moves(system: System, process: str, counts: Counts, act: Callable[[], Awaitable[Any]]) -> None:
     """Check that each of these counters rises by what `act` does."""
     before = await scraped(system, process)
     await act()
@@ -123,7 +124,8 @@ async def test_every_process_is_found_and_exposes_exactly_what_the_documents_pro
     assert execution["status"] == "completed"
     body = {"symbols": ["BTCUSDT", "ETHUSDT"], "cvarBudget": 0.05, "volTarget": 0.02}
     assert (await post(system, "/api/portfolio/optimize", body))[0] == 200
-    metrics, labels = {}, {}
+    metrics: dict[str, str] = {}
+    labels: dict[str, set[frozenset[str]]] = {}
     for name in PROCESSES:
         found = await scraped(system, name)
         for metric, kind in found.metrics.items():
@@ -228,7 +230,7 @@ async def test_an_order_raises_fills_and_positions_and_a_score_its_venue(system:
     used = "bookrunner_portfolio_cvar_used_ratio"
     await until("risk", above(system, "portfolio", used, before.total(used)), PATIENCE_S)
     assert (await scraped(system, "portfolio")).total("bookrunner_portfolio_positions") >= 1
-    venues = {"bookrunner_venues_chosen_total": {}, "bookrunner_venues_answer_seconds_count": {}}
+    venues: Counts = {"bookrunner_venues_chosen_total": {}, "bookrunner_venues_answer_seconds_count": {}}
     await moves(system, "venues", venues, scored)
     assert (await scraped(system, "venues")).total("bookrunner_venues_restore_seconds") > 0
 
@@ -251,7 +253,10 @@ async def test_a_past_book_and_a_lost_process_show_in_times_of_rebuilding(system
         now = (await system.get("/api/l2/binance/BTCUSDT"))["ts"]
         assert await system.get(f"/api/l2/binance/BTCUSDT?at={now - 500}")
 
-    counts = {"bookrunner_gateway_rebuild_seconds_count": {}, "bookrunner_gateway_rebuild_records_total": {}}
+    counts: Counts = {
+        "bookrunner_gateway_rebuild_seconds_count": {},
+        "bookrunner_gateway_rebuild_records_total": {},
+    }
     await moves(system, "gateway", counts, past)
     system.kill("services.router")
     system.start("services.router")
