@@ -144,8 +144,9 @@ async def test_labels_are_bounded_whatever_users_name(system: System, execution:
     for n in range(60):
         scope, policy = f"scope-{n}", f"p_{execution['executionId'][:8]}_{n}"
         await post(system, "/api/router/choose", {"context": {}, "scope": scope})
-        await post(system, "/api/router/policies", {"policyId": policy, "scope": "many"})
-        body = {"policyId": policy, "reward": 0.0, "context": {}, "scope": "many"}
+        many = {"policyId": policy, "scope": f"many-{n // 20}"}  # a scope has a limit of its own
+        await post(system, "/api/router/policies", many)
+        body = many | {"reward": 0.0, "context": {}}
         await post(system, "/api/router/update", body)
     for name in PROCESSES:
         found = await scraped(system, name)
