@@ -45,6 +45,10 @@ _FIXED: dict[str, object] = {
 }
 
 
+# Of a single node, wherever it listens and keeps its data.
+SINGLE_NODE: dict[str, object] = _FIXED | _SINGLE_REPLICA | _SMALL_INTERNAL_TOPICS | _QUICK_RECOVERY
+
+
 def server_properties(*, host: str, port: int, controller_port: int, log_dir: Path) -> str:
     """
     Render the whole file.
@@ -58,10 +62,7 @@ def server_properties(*, host: str, port: int, controller_port: int, log_dir: Pa
         raise ValueError(f"clients and controller cannot share port {port}")
     address = f"[{host}]" if ":" in host else host
     properties = {
-        **_FIXED,
-        **_SINGLE_REPLICA,
-        **_SMALL_INTERNAL_TOPICS,
-        **_QUICK_RECOVERY,
+        **SINGLE_NODE,
         "listeners": f"PLAINTEXT://{address}:{port},CONTROLLER://{address}:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://{address}:{port}",
         "controller.quorum.voters": f"{NODE_ID}@{address}:{controller_port}",

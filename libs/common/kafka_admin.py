@@ -9,7 +9,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    InvalidReplicationFactorError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from libs.common.topics import TOPICS
 
@@ -28,6 +34,12 @@ _log = logging.getLogger(__name__)
 
 class KafkaAwayError(Exception):
     """Kafka did not answer in time."""
+
+
+class BrokersMissingError(KafkaError):  # type: ignore[misc]  # aiokafka carries no types
+    """Fewer brokers are up than a topic wants replicas, as while a cluster starts."""
+
+    retriable = True
 
 
 class TopicMismatchError(Exception):
@@ -127,6 +139,10 @@ async def _create(admin: AIOKafkaAdminClient, new: list[Topic], partitions: int,
             continue  # another service was faster
         if code:
             refusal = for_code(code)
+            if refusal is InvalidReplicationFactorError:
+                raise BrokersMissingError(
+                    f"TOPIC_REPLICATION is {replication}, more than there are brokers up"
+                )
             if refusal.retriable:
                 raise refusal(name)
             raise TopicCreationError(f"{name}: {refusal.__name__} {rest[0] if rest else ''}".strip())
