@@ -86,8 +86,12 @@ def test_the_dashboard_lets_one_choose_data_source_and_service_and_repeats_no_id
 
 def test_prometheus_scrapes_every_service_once() -> None:
     jobs = read_yaml("prometheus.yml")["scrape_configs"]
-    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in jobs}
-    assert targets == {name: [f"{name}:{5000 if name == 'gateway' else 9464}"] for name in SERVICES}
+    targets = {job["job_name"]: job["dns_sd_configs"] for job in jobs}
+    ports = {name: 5000 if name == "gateway" else 9464 for name in SERVICES}
+    assert targets == {name: [{"names": [name], "type": "A", "port": ports[name]}] for name in SERVICES}
+    compose = msgspec.yaml.decode((DOCS.parent / "docker-compose.yml").read_text())
+    assert set(SERVICES) <= set(compose["services"])
+    assert compose["x-settings"]["METRICS_PORT"] == 9464
     for name in ("prometheus.yml", "prometheus-run.yml"):
         assert read_yaml(name)["rule_files"] == ["alerts.yml"]
 
