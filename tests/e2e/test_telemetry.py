@@ -86,8 +86,15 @@ def all_live(system: System) -> Callable[[], Awaitable[bool]]:
 
 
 async def post(system: System, path: str, body: object) -> tuple[int, Any]:
-    async with system.http.post(f"{system.gateway}{path}", json=body) as reply:
-        return reply.status, json.loads(await reply.read())
+    """Ask, and again while the answer is that nothing is there or came in time."""
+
+    async def answered() -> tuple[int, Any] | None:
+        async with system.http.post(f"{system.gateway}{path}", json=body) as reply:
+            found = json.loads(await reply.read())
+            return None if reply.status in {503, 504} else (reply.status, found)
+
+    answer: tuple[int, Any] = await until(f"an answer to {path}", answered, PATIENCE_S)
+    return answer
 
 
 async def scraped(system: System, name: str) -> Scrape:
