@@ -6,7 +6,7 @@ from libs.common.events import PoliciesChanged
 from services.execution.app import wiring
 from services.execution.handlers import Answer, Request
 from services.execution.settings import ExecutionSettings
-from tests.execution_world import NOW, ExecutionWorld, an_id
+from tests.execution_world import ExecutionWorld, an_id
 
 
 def test_a_policy_that_is_added_or_retired_stops_no_execution() -> None:
@@ -15,7 +15,7 @@ def test_a_policy_that_is_added_or_retired_stops_no_execution() -> None:
     world.ready()
     execution_id = world.execute()
     changed = PoliciesChanged(
-        command_id=an_id("add"), scope="s", policy_id="p_new", policies=("p_new",), changed=True, ts=NOW
+        command_id=an_id("add"), scope="s", policy_id="p_new", policies=("p_new",), changed=True, ts=world.now
     )
     assert world.deliver(changed) == []
     world.finish()
