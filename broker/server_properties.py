@@ -6,6 +6,7 @@ References
 https://kafka.apache.org/43/configuration/broker-configs/ (Apache Kafka 4.3)
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 NODE_ID = 1
@@ -49,9 +50,11 @@ _FIXED: dict[str, object] = {
 SINGLE_NODE: dict[str, object] = _FIXED | _SINGLE_REPLICA | _SMALL_INTERNAL_TOPICS | _QUICK_RECOVERY
 
 
-def server_properties(*, host: str, port: int, controller_port: int, log_dir: Path) -> str:
+def server_properties(
+    *, host: str, port: int, controller_port: int, log_dir: Path, extra: Mapping[str, str]
+) -> str:
     """
-    Render the whole file.
+    Render the whole file; what `extra` says wins.
 
     Raises
     ------
@@ -67,6 +70,7 @@ def server_properties(*, host: str, port: int, controller_port: int, log_dir: Pa
         "advertised.listeners": f"PLAINTEXT://{address}:{port}",
         "controller.quorum.voters": f"{NODE_ID}@{address}:{controller_port}",
         "log.dirs": _escaped(str(log_dir)),
+        **{name: _escaped(value) for name, value in extra.items()},
     }
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 

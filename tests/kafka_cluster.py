@@ -16,13 +16,14 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
+from pydantic import SecretStr
 
 from broker import readiness
 from broker.native import NativeBroker
@@ -56,10 +57,17 @@ def cluster() -> Iterator[str]:
             yield broker.bootstrap_servers
 
 
-def native_broker(folder: Path, port: int = 0) -> NativeBroker:
+def native_broker(
+    folder: Path, port: int = 0, controller_port: int = 0, properties: Mapping[str, SecretStr] | None = None
+) -> NativeBroker:
     """Build a broker that is not started; it can be killed and restarted on the same address and data."""
     settings = BrokerSettings(
-        host="127.0.0.1", port=port, controller_port=0, data_dir=folder / "kafka", java_options=_QUICK_JAVA
+        host="127.0.0.1",
+        port=port,
+        controller_port=controller_port,
+        data_dir=folder / "kafka",
+        java_options=_QUICK_JAVA,
+        extra_properties=dict(properties or {}),
     )
     return NativeBroker(settings)
 

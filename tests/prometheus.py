@@ -16,7 +16,12 @@ DOCS: Final = Path(__file__).parents[1] / "docs"
 # A number of these has a unit in its name; any other counts the things that its name says.
 BASE_UNITS: Final = {"seconds", "bytes", "ratio", "quote"}
 COUNTED: Final = {
-    *("bookrunner_execution_running", "bookrunner_gateway_commands_waiting", "bookrunner_gateway_rebuilds"),
+    *(
+        "bookrunner_execution_running",
+        "bookrunner_gateway_commands_waiting",
+        "bookrunner_gateway_rebuilds",
+        "bookrunner_gateway_write_addresses",
+    ),
     *("bookrunner_gateway_streams", "bookrunner_gateway_view_keys", "bookrunner_gateway_view_lag_messages"),
     *("bookrunner_gateway_view_ready", "bookrunner_l2_book_state", "bookrunner_l2_queued_outputs"),
     *("bookrunner_portfolio_history_days", "bookrunner_portfolio_positions", "bookrunner_venues_eligible"),

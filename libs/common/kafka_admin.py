@@ -17,6 +17,7 @@ from aiokafka.errors import (
     for_code,
 )
 
+from libs.common.kafka_security import client_arguments, refusal
 from libs.common.topics import TOPICS
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ async def create_topics(settings: ServiceSettings, topics: Iterable[Topic] = tup
     ------
     KafkaAwayError
         If Kafka does not answer within ``kafka_wait_s``.
+    KafkaAccessError
+        If it is there and turns us away, at once.
     TopicMismatchError
         If a topic exists with another number of partitions than ``topic_partitions``.
     TopicCreationError
@@ -88,7 +91,7 @@ async def partition_counts(settings: ServiceSettings, topics: Iterable[Topic]) -
     Raises
     ------
     KafkaError
-        If Kafka does not answer.
+        If Kafka does not answer; its kind `KafkaAccessError`, if it turns us away.
     MissingTopicError
         If one of the topics does not exist.
     """
@@ -156,11 +159,14 @@ async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, list[Any]]:
 
 @asynccontextmanager
 async def _admin(settings: ServiceSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=REQUEST_TIMEOUT_MS
-    )
+    admin = AIOKafkaAdminClient(**client_arguments(settings), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
-        await admin.start()
+        try:
+            await admin.start()
+        except KafkaConnectionError as error:
+            if (refused := await refusal(settings)) is not None:
+                raise refused from error
+            raise
         yield admin
     finally:
         await admin.close()
@@ -180,7 +186,8 @@ class _Waiting:
         if now - self._began >= patience:
             raise KafkaAwayError(
                 f"Kafka at {where} was not ready in {patience:g} s ({missing}); start it with "
-                "`python -m broker`, or set KAFKA_BOOTSTRAP_SERVERS"
+                "`python -m broker`, or set KAFKA_BOOTSTRAP_SERVERS (and KAFKA_SECURITY_PROTOCOL, which is "
+                f"{self._settings.kafka_security_protocol})"
             )
         if now - self._said >= PROGRESS_S:
             self._said = now

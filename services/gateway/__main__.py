@@ -16,7 +16,7 @@ import uvloop
 from libs.common import log
 from libs.common.metrics import announced
 from services.gateway.app import create_app
-from services.gateway.http_protocol import BoundedHttpProtocol
+from services.gateway.http_protocol import KEEP_ALIVE_S, BoundedHttpProtocol
 from services.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _log = logging.getLogger("services.gateway")
 class Server(uvicorn.Server):
     """uvicorn, which closes streams before it waits for their connections, and exits 0 when told to stop."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, trusted_proxies: str) -> None:
         super().__init__(
             uvicorn.Config(
                 gateway,
@@ -42,6 +42,9 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=bool(trusted_proxies),
+                forwarded_allow_ips=trusted_proxies,
+                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=STOP_S,
             )
         )
@@ -66,7 +69,7 @@ class Server(uvicorn.Server):
 async def serve(settings: GatewaySettings, listener: socket.socket) -> int:
     """Serve on `listener`, and return the process's exit code."""
     gateway = create_app(settings)
-    server = Server(gateway)
+    server = Server(gateway, settings.gateway_trusted_proxies)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     host, port = listener.getsockname()[:2]
     with announced(settings, "gateway", f"{host}:{port}"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from libs.common.kafka import MissingTopicError, Publisher, Reader, create_topics, follow, partition_counts
 from libs.common.metrics import CONTENT_TYPE, create_registry, exposition
+from libs.common.settings import TLS
 from libs.common.topics import L2_BOOK_TOPS
 from services.gateway import asyncapi
 from services.gateway.answers import ReadyAnswer, ViewLag, encode
@@ -21,7 +23,7 @@ from services.gateway.book_log import KafkaBookLog
 from services.gateway.books import Books
 from services.gateway.commands import Changes, Commands
 from services.gateway.edge import Edge
-from services.gateway.monitoring import families
+from services.gateway.monitoring import families, turned_away
 from services.gateway.past_books import PastBooks
 from services.gateway.problems import not_ready
 from services.gateway.questions import Questions
@@ -29,6 +31,7 @@ from services.gateway.routing import Parts
 from services.gateway.stream import Hub
 from services.gateway.traffic import Traffic
 from services.gateway.views import GatewayViews
+from services.gateway.write_guard import WriteGuard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -138,6 +141,8 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.refusals: Counter[str] = Counter()  # by reason
+        self.request_timeout_s = settings.request_timeout_s
         self._settings = settings
         self._views = GatewayViews(settings.l2_silence_s)
         self._changes = Changes()
@@ -162,10 +167,27 @@ class Gateway:
             self._readiness,
             self._metrics,
             time.time_ns,
-            encode(asyncapi.document(VERSION, settings.kafka_bootstrap_servers, settings.topic_partitions)),
+            encode(
+                asyncapi.document(
+                    VERSION,
+                    settings.kafka_bootstrap_servers,
+                    settings.topic_partitions,
+                    encrypted=settings.kafka_security_protocol in TLS,
+                    mechanism=settings.kafka_sasl_mechanism,
+                )
+            ),
         )
-        api = create_api(parts, self._lifespan)
-        self._edge = Edge(api, self._books, traffic, clock=time.time_ns, stopwatch=time.perf_counter)
+        api = create_api(parts, self._lifespan, token_required=settings.gateway_token is not None)
+        self._guard = WriteGuard(settings, self.refusals, time.monotonic_ns)
+        self._edge = Edge(
+            api,
+            self._books,
+            traffic,
+            self._guard,
+            refusals=self.refusals,
+            clock=time.time_ns,
+            stopwatch=time.perf_counter,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or the server's lifespan."""
@@ -241,7 +263,8 @@ class Gateway:
         return exposition(self._registry), CONTENT_TYPE
 
     def _families(self) -> Iterable[Family]:
-        return families(self._views, self._books, self._past_books, self._questions, self._hub)
+        yield from families(self._views, self._books, self._past_books, self._questions, self._hub)
+        yield from turned_away(self.refusals, self._guard.addresses)
 
 
 async def _failure_of(future: asyncio.Future[None]) -> None:

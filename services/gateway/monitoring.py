@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from libs.common.metrics import Family
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from services.gateway.books import Books
     from services.gateway.past_books import PastBooks
@@ -49,4 +49,22 @@ def families(
         "histogram",
         ("command", "outcome"),
         questions.seconds,
+    )
+
+
+def turned_away(refusals: Mapping[str, int], addresses: int) -> Iterable[Family]:
+    """Return what the guards in front of the routes count."""
+    yield Family(
+        "bookrunner_gateway_refused_total",
+        "Requests refused before a route saw all of them",
+        "counter",
+        ("reason",),
+        {(reason,): count for reason, count in sorted(refusals.items())},
+    )
+    yield Family(
+        "bookrunner_gateway_write_addresses",
+        "Addresses whose rate of writes is remembered",
+        "gauge",
+        (),
+        {(): addresses},
     )

@@ -131,6 +131,8 @@ async def test_every_process_is_found_and_exposes_exactly_what_the_documents_pro
     assert execution["status"] == "completed"
     body = {"symbols": ["BTCUSDT", "ETHUSDT"], "cvarBudget": 0.05, "volTarget": 0.02}
     assert (await post(system, "/api/portfolio/optimize", body))[0] == 200
+    async with system.http.get(f"{system.gateway}/api/l2?{'x' * 9_000}") as reply:
+        assert reply.status == 414
     metrics: dict[str, str] = {}
     labels: dict[str, set[frozenset[str]]] = {}
     for name in PROCESSES:
