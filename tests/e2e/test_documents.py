@@ -7,6 +7,7 @@ say what else becomes of a block:
 - ``stopped`` and ``restored``: run while the system is stopped, and after it was started again;
 - ``exit-status``: a check that may find something, which its status says;
 - ``starts``: the whole system or its tests; `test_make_run` runs the first, and nothing here could;
+- ``elsewhere``: needs a system with a token or another Kafka; tests of security set those up;
 - ``compose``: needs a Docker engine, and is run by a test of its own.
 """
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
-KINDS: Final = {"", "until-stopped", "stopped", "restored", "exit-status", "starts", "compose"}
+KINDS: Final = {"", "until-stopped", "stopped", "restored", "exit-status", "starts", "compose", "elsewhere"}
 _BLOCK: Final = re.compile(r"^```(\w*) ?([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND: Final = re.compile(r"^(?:curl|make|bookrunner|\.venv/|docker|tar|rm|grep|python)\b", re.MULTILINE)
 # curl that fails on a refusal, waits where the machine is slow, and counts the JSON it brings.
@@ -160,6 +161,7 @@ def test_every_block_says_what_it_is_and_few_are_not_run() -> None:
     for block in blocks("sh", "starts"):
         assert all(line.startswith("make ") for line in block.text.splitlines()), block
     assert len(blocks("sh", "starts")) <= 4
+    assert {block.page for block in blocks("sh", "elsewhere")} <= {"docs/security.md"}
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in blocks("sh", "")}))
