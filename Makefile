@@ -16,6 +16,7 @@ KAFKA_PORT ?= 19092
 SIMULATOR_PORT ?= 5100
 RUN_DIR ?= .run
 AUTOPILOT ?= 0
+LOG_FORMAT ?= console
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test e2e check bench chaos audit lock clean
@@ -42,11 +43,13 @@ run: export KAFKA_BOOTSTRAP_SERVERS := 127.0.0.1:$(KAFKA_PORT)
 run: export SIMULATOR_URL := http://127.0.0.1:$(SIMULATOR_PORT)
 run: export AUTOPILOT := $(AUTOPILOT)
 run: export SIMULATED := $(if $(filter live,$(FEED)),false,true)
-run: export LOG_FORMAT := console
+run: export LOG_FORMAT := $(LOG_FORMAT)
+run: export METRICS_PORT := 0
+run: export METRICS_TARGETS_DIR := $(RUN_DIR)/metrics
 run: export PYTHONUNBUFFERED := 1
 run: export TETHERED := $(PY) broker/tether.py SIGTERM - $(PY)
 run: setup $(JARS) ## the whole system until Ctrl-C; FEED=replay:PATH[,PATH2] or FEED=live for other input; AUTOPILOT=1 trades on paper
-	@mkdir -p '$(RUN_DIR)'
+	@mkdir -p '$(RUN_DIR)' && rm -rf '$(RUN_DIR)/metrics'
 	@$(PY) -m libs.cli.preflight GATEWAY_PORT=$(GATEWAY_PORT) KAFKA_PORT=$(KAFKA_PORT) $(if $(filter live,$(FEED)),,SIMULATOR_PORT=$(SIMULATOR_PORT))
 	@$(if $(L2_BOOKS),,$(if $(filter replay:%,$(FEED)),books=$$($(PY) -m simulator --list-books) && export L2_BOOKS="$$books" &&)) \
 	  exec $(PY) broker/tether.py SIGTERM - $(PY) -m libs.cli.supervision --configuration supervisord.conf --user "$$(id -u)"

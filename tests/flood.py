@@ -71,7 +71,7 @@ class Flooded(System):
 
     def __init__(self, kafka: str, folder: Path, **environment: str) -> None:
         self.metrics = f"http://127.0.0.1:{(port := free_port())}/metrics"
-        settings = {"L2_METRICS_PORT": str(port), "L2_HISTORY_DAYS": "0", "L2_HISTORY_MINUTES": "0"}
+        settings = {"METRICS_PORT": str(port), "L2_HISTORY_DAYS": "0", "L2_HISTORY_MINUTES": "0"}
         books = ",".join(f"{v}:{s}-USDT" for v in ("binance", "kraken") for s in ("BTC", "ETH", "SOL"))
         settings |= {"L2_BOOKS": books, "FEED": "simulator", "LOG_LEVEL": "INFO"}
         super().__init__(kafka, folder, **settings, **environment)

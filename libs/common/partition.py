@@ -72,6 +72,15 @@ class Outgoing:
     headers: Headers = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One message handled, and what it caused."""
+
+    message: Event
+    events: Sequence[Event]
+    correlation_id: str
+
+
 @dataclass(slots=True)
 class Effects:
     """What one transaction writes, and the input offsets it reaches; `failure` came after all that."""
@@ -79,6 +88,7 @@ class Effects:
     now: int  # ns UTC, the time of all it writes
     outgoing: list[Outgoing] = field(default_factory=list)
     offsets: dict[str, int] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
     handled: int = 0
     stale: int = 0
     dead_letters: int = 0
@@ -222,6 +232,7 @@ class Partition(Generic[S]):
             if isinstance(wish, WakeAt):
                 self._wish(effects, wish, cause)
         effects.handled += 1
+        effects.steps.append(Step(cause.message, events, cause.correlation_id))
         return True
 
     def _routed(self, event: Event, cause: _Cause, now: int, n: int) -> Outgoing:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import ConsumerRecord
 
-    from libs.common.handling import Wiring
+    from libs.common.handling import State, Wiring
+    from libs.common.monitoring import Meter
     from libs.common.partition import Effects
     from libs.common.settings import ServiceSettings
     from libs.common.topics import Topic
@@ -51,6 +53,7 @@ class PartitionOwner(Generic[S]):
         number: int,
         consumer: AIOKafkaConsumer,
         clock: Callable[[], int],
+        meter: Meter,
     ) -> None:
         self.number = number
         self.restored = False
@@ -59,13 +62,25 @@ class PartitionOwner(Generic[S]):
         self._settings = settings
         self._consumer = consumer
         self._clock = clock
+        self._meter = meter
         self._inputs = {TopicPartition(topic.name, number): topic for topic in wiring.inputs}
         self._partition = Partition(wiring, number, self._place)
         self._producer: AIOKafkaProducer | None = None
         self._unreported: dict[str, int] = {}  # positions that the group's offsets do not show yet
         self._report_at = 0.0  # when they are due, on the loop's clock
         self._in_transaction = asyncio.Lock()
+        self._read: dict[TopicPartition, int] = {}  # the offset up to which there is nothing more to read
         self._now = 0
+
+    @property
+    def state(self) -> State[S]:
+        """The partition's state, as it is handled now."""
+        return self._partition.state
+
+    def lags(self) -> dict[str, int]:
+        """Return how many offsets of each input are not handled yet, as of the last fetch."""
+        ends = {partition: self._consumer.last_stable_offset(partition) or 0 for partition in self._inputs}
+        return {p.topic: max(0, end - self._read.get(p, end)) for p, end in ends.items()}
 
     async def own(self, batch_records: int) -> None:
         """Fence, restore and process for ever, up to `batch_records` a transaction.
@@ -80,12 +95,14 @@ class PartitionOwner(Generic[S]):
             If the state topic does not fit the group or this service.
         """
         # 1. Fence the former owner: when this returns, its transaction is committed or aborted for good.
+        began_s = perf_counter()
         producer = await self._start_producer()
         # 2. Only now are its last state and offsets final.
         await self._restore()
         # 3. Go on where it stopped.
         await self._seek()
         self.restored = True
+        self._meter.restore_s.observe(perf_counter() - began_s)
         while True:
             now = self._read_clock()
             due = self._partition.next_wake
@@ -97,6 +114,7 @@ class PartitionOwner(Generic[S]):
             batches = await self._consumer.getmany(
                 *self._inputs, timeout_ms=wait_ms, max_records=batch_records
             )
+            self._note(batches)
             if batches:
                 async with self._in_transaction:
                     await self._commit(producer, await self._applied(batches))
@@ -158,14 +176,26 @@ class PartitionOwner(Generic[S]):
 
     async def _applied(self, batches: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]) -> Effects:
         incoming = [[_incoming(self._inputs[p], raw) for raw in raws] for p, raws in batches.items()]
-        now = self._read_clock()
+        now, began_s = self._read_clock(), perf_counter()
         if self._wiring.threaded:
-            return await asyncio.to_thread(self._partition.apply, incoming, now)
-        return self._partition.apply(incoming, now)
+            effects = await asyncio.to_thread(self._partition.apply, incoming, now)
+        else:
+            effects = self._partition.apply(incoming, now)
+        self._meter.handling_s.observe(perf_counter() - began_s)
+        return effects
+
+    def _note(self, batches: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]) -> None:
+        """Note how far the inputs are read; a fetch that brings nothing has seen all, markers too."""
+        for partition in self._inputs:
+            if batches.get(partition):
+                self._read[partition] = batches[partition][-1].offset + 1
+            elif not batches:
+                self._read[partition] = self._consumer.last_stable_offset(partition) or 0
 
     async def _commit(self, producer: AIOKafkaProducer, effects: Effects) -> None:
         """Write the effects in one transaction; then raise the handler's failure, if there was one."""
         if effects.outgoing or effects.offsets:
+            began_s = perf_counter()
             await producer.begin_transaction()
             sends = [
                 await producer.send(
@@ -185,9 +215,11 @@ class PartitionOwner(Generic[S]):
                 await self._report(producer)
             await producer.commit_transaction()
             self.counts["transactions"] += 1
+            self._meter.transaction_s.observe(perf_counter() - began_s)
         self.counts["handled"] += effects.handled
         self.counts["stale"] += effects.stale
         self.counts["dead_letters"] += effects.dead_letters
+        self._meter.committed(effects)
         if effects.failure is not None:
             raise effects.failure
 

@@ -20,7 +20,7 @@ import signal
 import time
 from collections import Counter
 from contextlib import AsyncExitStack, aclosing
-from typing import TYPE_CHECKING, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 import aiokafka.producer.sender
 import uvloop
@@ -33,6 +33,7 @@ from libs.common.events import Event
 from libs.common.kafka import Publisher, create_topics, follow
 from libs.common.kafka_security import client_arguments
 from libs.common.metrics import Family
+from libs.common.monitoring import Meter, Unmonitored
 from libs.common.partition import HandlerError
 from libs.common.partition_owner import PartitionOwner
 from libs.common.settings import ServiceSettings
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from libs.common.handling import Wiring
+    from libs.common.monitoring import Monitor
 
 S = TypeVar("S", bound=Event)
 _OnRebalance: TypeAlias = "Callable[[Iterable[TopicPartition]], Coroutine[None, None, None]]"
@@ -68,7 +70,6 @@ class ProcessorSettings(ServiceSettings):
         "0", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="unique and stable per replica of the service"
     )
     batch_records: int = Field(100, ge=1, le=10_000, description="most records of one transaction")
-    metrics_port: int = Field(0, ge=0, le=65_535, description="port of the Prometheus metrics; 0 serves none")
 
 
 class CoPartitionError(Exception):
@@ -82,14 +83,21 @@ class Processor(Generic[S]):
     ----------
     clock
         The wall clock in ns UTC, read once per transaction and handed to the handler as ``now``.
+    monitor
+        Hears what was committed.
     """
 
     def __init__(
-        self, wiring: Wiring[S], settings: ProcessorSettings, clock: Callable[[], int] = time.time_ns
+        self,
+        wiring: Wiring[S],
+        settings: ProcessorSettings,
+        clock: Callable[[], int] = time.time_ns,
+        monitor: Monitor | None = None,
     ) -> None:
         self._wiring = wiring
         self._settings = settings
         self._clock = clock
+        self._meter = Meter(wiring, monitor or Unmonitored())
         self._owners: dict[int, tuple[PartitionOwner[S], asyncio.Task[None]]] = {}
         self._stopping = asyncio.Event()
         self._counts: Counter[str] = Counter()  # of owners that are gone
@@ -185,7 +193,9 @@ class Processor(Generic[S]):
             if len(names) < len(self._wiring.inputs):
                 self._start(_raise(CoPartitionError(f"partition {number} came with {sorted(names)} only")))
                 return
-            owner = PartitionOwner(self._wiring, self._settings, number, self._consumer, self._clock)
+            owner = PartitionOwner(
+                self._wiring, self._settings, number, self._consumer, self._clock, self._meter
+            )
             self._owners[number] = (owner, self._start(self._work(owner)))
 
     async def _release_all(self, _revoked: Iterable[TopicPartition] = ()) -> None:
@@ -228,17 +238,18 @@ class Processor(Generic[S]):
 
     def families(self) -> Iterable[Family]:
         """Return the metrics."""
-        prefix = "bookrunner_processor"
-        for name, count in sorted(self.counts.items()):
-            yield self._family(f"{prefix}_{name}_total", f"{name} since the start", "counter", count)
-        yield self._family(f"{prefix}_partitions_owned", "partitions worked on", "gauge", len(self.owned))
+        owners = [owner for owner, _ in self._owners.values() if owner.restored]
+        lags: Counter[str] = Counter({topic.name: 0 for topic in self._wiring.inputs})
+        for owner in owners:
+            lags.update(owner.lags())
+        yield from self._meter.families(self.counts, lags, [owner.state for owner in owners])
         stopped = len(self.stopped_partitions)
-        yield self._family(
-            f"{prefix}_partitions_stopped", "partitions whose handler raised", "gauge", stopped
-        )
+        yield self._gauge("partitions_owned", "Partitions worked on", len(self.owned))
+        yield self._gauge("partitions_stopped", "Partitions whose handler raised", stopped)
 
-    def _family(self, name: str, meaning: str, kind: Literal["counter", "gauge"], value: int) -> Family:
-        return Family(name, meaning, kind, ("service",), {(self._wiring.service,): value})
+    def _gauge(self, what: str, meaning: str, value: int) -> Family:
+        labels = {(self._wiring.service,): value}
+        return Family(f"bookrunner_processor_{what}", meaning, "gauge", ("service",), labels)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
@@ -257,20 +268,22 @@ async def _raise(error: Exception) -> None:
     raise error
 
 
-def run(wiring: Wiring[S], settings: ProcessorSettings) -> None:
+def run(wiring: Wiring[S], settings: ProcessorSettings, monitor: Monitor | None = None) -> None:
     """Run a service as a process of its own: logs, metrics, signals, and a hard end when it fails."""
     log.configure(wiring.service, settings)
+    replica = settings.group_instance_id
+    instance = wiring.service if replica == "0" else f"{wiring.service}-{replica}"
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(Processor(wiring, settings), settings))
+        runner.run(_serve(Processor(wiring, settings, monitor=monitor), settings, instance))
 
 
-async def _serve(processor: Processor[S], settings: ProcessorSettings) -> None:
+async def _serve(processor: Processor[S], settings: ProcessorSettings, instance: str) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _stop, processor, loop)
     try:
         registry = metrics.create_registry(processor.families)
-        async with metrics.serve(registry, host=settings.metrics_host, port=settings.metrics_port):
+        async with metrics.serve(registry, settings, instance):
             await processor.run()
     except Exception:  # noqa: BLE001 -- any failure ends the process, whose state is unknown
         _log.critical("processor_failed", exc_info=True)

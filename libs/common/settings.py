@@ -44,6 +44,15 @@ class ServiceSettings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level written")
     metrics_host: str = Field("127.0.0.1", description="address on which Prometheus metrics are served")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="port of the Prometheus metrics; 0: a free one if METRICS_TARGETS_DIR is set, else none",
+    )
+    metrics_targets_dir: str = Field(
+        "", description="folder for a file that tells Prometheus where this process serves its metrics"
+    )
 
     @model_validator(mode="after")
     def _agree_on_kafka(self) -> Self:

@@ -11,6 +11,7 @@ from libs.common.events import (
     ExecutionPlanned,
     ExecutionVerified,
     PlanAndExecute,
+    PoliciesChanged,
     PolicyChosen,
     PolicyRewarded,
     Refusal,
@@ -38,7 +39,9 @@ Answer: TypeAlias = PolicyChosen | PolicyRewarded | VenueScored | CommandRejecte
 Effects: TypeAlias = list[Event | WakeAt]
 
 
-def handle(state: State[Any], message: Request | Answer | Tick, now: int, market: MarketData) -> Effects:
+def handle(
+    state: State[Any], message: Request | Answer | PoliciesChanged | Tick, now: int, market: MarketData
+) -> Effects:
     """Return what follows from `message` at `now` (ns UTC), given what the views show."""
     match message:
         case PlanAndExecute():
@@ -53,6 +56,8 @@ def handle(state: State[Any], message: Request | Answer | Tick, now: int, market
             return [_verify(message, now)]
         case PolicyChosen() | PolicyRewarded() | VenueScored() | CommandRejected():
             return _answer(state, message, market, now)
+        case PoliciesChanged():
+            return []  # stands on the topic of the router's answers, and answers nothing that was asked here
         case Tick():
             return _tick(state, message, market, now)
         case _ as unreachable:

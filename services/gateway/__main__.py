@@ -14,6 +14,7 @@ import uvicorn
 import uvloop
 
 from libs.common import log
+from libs.common.metrics import announced
 from services.gateway.app import create_app
 from services.gateway.http_protocol import KEEP_ALIVE_S, BoundedHttpProtocol
 from services.gateway.settings import GatewaySettings
@@ -70,7 +71,9 @@ async def serve(settings: GatewaySettings, listener: socket.socket) -> int:
     gateway = create_app(settings)
     server = Server(gateway, settings.gateway_trusted_proxies)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    await asyncio.wait({serving, gateway.failed}, return_when=asyncio.FIRST_COMPLETED)
+    host, port = listener.getsockname()[:2]
+    with announced(settings, "gateway", f"{host}:{port}"):
+        await asyncio.wait({serving, gateway.failed}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     await serving
     if gateway.failed.done():

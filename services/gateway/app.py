@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from aiokafka.errors import KafkaError
 
 from libs.common.kafka import MissingTopicError, Publisher, Reader, create_topics, follow, partition_counts
-from libs.common.metrics import CONTENT_TYPE, Family, create_registry, exposition
+from libs.common.metrics import CONTENT_TYPE, create_registry, exposition
 from libs.common.settings import TLS
 from libs.common.topics import L2_BOOK_TOPS
 from services.gateway import asyncapi
@@ -23,6 +23,7 @@ from services.gateway.book_log import KafkaBookLog
 from services.gateway.books import Books
 from services.gateway.commands import Changes, Commands
 from services.gateway.edge import Edge
+from services.gateway.monitoring import families, turned_away
 from services.gateway.past_books import PastBooks
 from services.gateway.problems import not_ready
 from services.gateway.questions import Questions
@@ -33,7 +34,7 @@ from services.gateway.views import GatewayViews
 from services.gateway.write_guard import WriteGuard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
     from typing import Never
 
     from fastapi import FastAPI
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from libs.common.cloudevents import Headers
     from libs.common.events import Event
+    from libs.common.metrics import Family
     from libs.common.topics import Topic
     from services.gateway.settings import GatewaySettings
     from services.gateway.sse import Start
@@ -260,72 +262,9 @@ class Gateway:
     def _metrics(self) -> tuple[bytes, str]:
         return exposition(self._registry), CONTENT_TYPE
 
-    def _families(self) -> Iterator[Family]:
-        views = {(view.topic.name,): view for view in self._views.all}
-        yield Family(
-            "bookrunner_gateway_view_lag_messages",
-            "Messages a view is behind its log",
-            "gauge",
-            ("topic",),
-            {name: view.lag() for name, view in views.items()},
-        )
-        yield Family(
-            "bookrunner_gateway_view_keys",
-            "Keys in a view",
-            "gauge",
-            ("topic",),
-            {name: len(view.items) for name, view in views.items()},
-        )
-        yield Family(
-            "bookrunner_gateway_pages_encoded_total",
-            "Book answers encoded; all others came from memory",
-            "counter",
-            (),
-            {(): self._books.encoded},
-        )
-        yield Family(
-            "bookrunner_gateway_rebuilds",
-            "Past books being rebuilt",
-            "gauge",
-            (),
-            {(): self._past_books.rebuilding},
-        )
-        yield Family(
-            "bookrunner_gateway_rebuild_records_total",
-            "Records read to rebuild past books",
-            "counter",
-            (),
-            {(): self._past_books.records},
-        )
-        yield Family(
-            "bookrunner_gateway_commands_waiting",
-            "Commands without an answer yet",
-            "gauge",
-            (),
-            {(): self._questions.waiting},
-        )
-        yield Family(
-            "bookrunner_gateway_refused_total",
-            "Requests refused before a route saw all of them",
-            "counter",
-            ("reason",),
-            {(reason,): count for reason, count in sorted(self.refusals.items())},
-        )
-        yield Family(
-            "bookrunner_gateway_write_addresses",
-            "Addresses whose rate of writes is remembered",
-            "gauge",
-            (),
-            {(): self._guard.addresses},
-        )
-        yield Family("bookrunner_gateway_streams", "Open streams", "gauge", (), {(): self._hub.open_streams})
-        yield Family(
-            "bookrunner_gateway_stream_dropped_total",
-            "Messages that a slow client of a stream did not get",
-            "counter",
-            (),
-            {(): self._hub.dropped},
-        )
+    def _families(self) -> Iterable[Family]:
+        yield from families(self._views, self._books, self._past_books, self._questions, self._hub)
+        yield from turned_away(self.refusals, self._guard.addresses)
 
 
 async def _failure_of(future: asyncio.Future[None]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
+from libs.common import log
 from libs.common.audit_chain import broken_links
 from libs.common.events import (
     CancelExecution,
@@ -64,6 +66,8 @@ POSTED: Final = (
     UNKNOWN_SYMBOL,
     *ASKING,
 )
+
+_log = logging.getLogger(__name__)
 
 router = APIRouter()
 
@@ -142,7 +146,11 @@ async def plan_and_execute(
         wish = PlanAndExecute(
             command_id=str(command.id), symbol=symbol, urgency=body.urgency, context=body.context
         )
-        answer = await parts.questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, command.correlation_id)
+        # The conversation is named after the execution, so that one id finds it in every log and topic.
+        conversation = wish.command_id
+        with log.correlated(conversation):
+            _log.info("execution_asked", extra={"symbol": symbol, "request_id": command.correlation_id})
+        answer = await parts.questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, conversation)
         assert isinstance(answer, ExecutionPlanned)  # noqa: S101 -- nothing else answers it, but a refusal
         if wait == "plan" or answer.record.status.final:
             return execution_answer(answer.record)
@@ -209,7 +217,7 @@ async def cancel(request: Request, execution_id: str) -> Response:
     """End an execution now; what is filled stays. One that has ended is told as it ended."""
     parts = parts_of(request)
     record = _record(parts, execution_id)
-    answer = await _cancel(request, record.symbol, execution_id)
+    answer = await _cancel(request, record.symbol, execution_id, conversation=execution_id)
     assert isinstance(answer, ExecutionCanceled)  # noqa: S101 -- nothing else answers it, but a refusal
     return json_answer(200, encode(execution_answer(answer.record)))
 
@@ -258,7 +266,7 @@ async def cancel_order(
     request: Request, order_id: str, symbol: Annotated[str, Query(max_length=40)]
 ) -> Response:
     """Take what is left of a resting order off its venue."""
-    answer = await _cancel(request, symbol_of(symbol), order_id)
+    answer = await _cancel(request, symbol_of(symbol), order_id, conversation=request.scope["correlation_id"])
     assert isinstance(answer, PaperOrderPlaced)  # noqa: S101 -- nothing else answers it, but a refusal
     return json_answer(200, encode(paper_order_answer(answer)))
 
@@ -338,12 +346,11 @@ async def _final(parts: Parts, record: ExecutionRecord, timeout_s: float) -> Exe
     return parts.views.records.items.get(key, record)
 
 
-async def _cancel(request: Request, symbol: str, name: str) -> object:
+async def _cancel(request: Request, symbol: str, name: str, conversation: str) -> object:
     questions = parts_of(request).questions
     command_id = questions.new_id(f"DELETE {request.url.path}", None)
     wish = CancelExecution(command_id=str(command_id), symbol=symbol, execution_id=name)
-    correlation_id: str = request.scope["correlation_id"]
-    return await questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, correlation_id)
+    return await questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, conversation)
 
 
 async def _verify(

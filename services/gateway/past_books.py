@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from aiokafka.errors import KafkaError
 
 from libs.common.events import BookSnapshot, BookState
+from libs.common.metrics import Histogram
+from libs.common.monitoring import SECONDS
 from services.gateway.answers import NS_PER_MS, NS_PER_S, encode
 from services.gateway.as_of import (
     NotKnownThenError,
@@ -114,6 +116,7 @@ class PastBooks:
         self._silence_ns = round(settings.l2_silence_s * NS_PER_S)
         self.rebuilding = 0
         self.records = 0  # read since the start
+        self.seconds = Histogram(SECONDS)
 
     async def body(self, book: BookId, depth: int, at_ms: int) -> bytes:
         """Return the top `depth` levels of a book as it was at `at_ms` (ms since 1970 UTC).
@@ -131,6 +134,7 @@ class PastBooks:
                 TOO_MANY, f"{limit} books are being rebuilt, the most allowed.", retry_after_s=1
             )
         self.rebuilding += 1
+        began = self._clock()
         try:
             async with asyncio.timeout(seconds), self._open_log(book.key) as log:
                 return await self._rebuilt(log, book, depth, at_ms)
@@ -141,6 +145,7 @@ class PastBooks:
             raise not_ready(f"Kafka does not answer: {type(error).__name__}.") from error
         finally:
             self.rebuilding -= 1
+            self.seconds.observe((self._clock() - began) / NS_PER_S)
 
     async def _rebuilt(self, log: BookLog, book: BookId, depth: int, at_ms: int) -> bytes:
         settings = self._settings

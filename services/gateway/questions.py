@@ -7,14 +7,19 @@ answer is known by the `command_id` it repeats.
 from __future__ import annotations
 
 import asyncio
+import logging
 from itertools import count
 from typing import TYPE_CHECKING, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from libs.common import log
 from libs.common.cloudevents import CloudEvent
 from libs.common.events import CommandRejected, Refusal
 from libs.common.kafka import Undecodable
+from libs.common.metrics import Histogram
+from libs.common.monitoring import SECONDS
 from libs.common.topics import EXECUTION_PLANS, PORTFOLIO_ALLOCATIONS, ROUTER_CHOICES, VENUES_SCORES
+from services.gateway.answers import NS_PER_S
 from services.gateway.commands import SOURCE
 from services.gateway.problems import (
     INVALID,
@@ -46,6 +51,8 @@ _PROBLEMS: Final = {
     Refusal.UNAVAILABLE: UNAVAILABLE,
 }
 
+_log = logging.getLogger(__name__)
+
 
 class Questions:
     """Commands on their way, and those who wait for their answers.
@@ -68,6 +75,7 @@ class Questions:
         self._count = count(1)
         self._waiting: dict[str, asyncio.Future[Event]] = {}
         self._listening = False
+        self.seconds: dict[tuple[str, str], Histogram] = {}  # by command and outcome
 
     @property
     def waiting(self) -> int:
@@ -103,18 +111,22 @@ class Questions:
             raise ProblemError(TOO_MANY, detail, retry_after_s=RETRY_S)
         answer = asyncio.get_running_loop().create_future()
         self._waiting[command.command_id] = answer
+        began = self._clock()
         patience_s = self._settings.command_timeout_s if timeout_s is None else timeout_s
         try:
             async with asyncio.timeout(patience_s):
                 await self._send(topic, key, command, correlation_id)
                 event: Event = await answer
         except TimeoutError as error:
+            self._tell("timeout", command, correlation_id, began)
             detail = f"No answer to {type(command).__name__} on {topic.name} came within {patience_s:g} s."
             raise ProblemError(NO_ANSWER, detail, command_id=command.command_id) from error
         finally:
             del self._waiting[command.command_id]
         if isinstance(event, CommandRejected):
+            self._tell("refused", command, correlation_id, began)
             raise _refused(event)
+        self._tell("answered", command, correlation_id, began)
         return event
 
     async def listen(self, on_undecodable: OnUndecodable) -> Never:
@@ -130,6 +142,13 @@ class Questions:
                             self._hear(record.event)
             finally:
                 self._listening = False
+
+    def _tell(self, outcome: str, command: Command, correlation_id: str, began: int) -> None:
+        kind, seconds = type(command).__name__, (self._clock() - began) / NS_PER_S
+        self.seconds.setdefault((kind, outcome), Histogram(SECONDS)).observe(seconds)
+        facts = {"command": kind, "command_id": command.command_id, "seconds": seconds}
+        with log.correlated(correlation_id):
+            _log.info(f"command_{outcome}", extra=facts)
 
     async def _send(self, topic: Topic, key: bytes, command: Command, correlation_id: str) -> None:
         now = self._clock()

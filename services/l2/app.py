@@ -47,7 +47,7 @@ from services.l2.messages import (
     SocketClosed,
     Tick,
 )
-from services.l2.monitoring import families
+from services.l2.monitoring import Flow, Recoveries, families
 from services.l2.ownership import SESSION_MS, Ownership
 from services.l2.session import Policy
 
@@ -85,6 +85,7 @@ class App:
         self.settings = settings
         self.state = State(FEEDS, settings.bases, policy_of(settings))
         self.frames = 0
+        self._recoveries = Recoveries()
         self._alive = time.monotonic()
         self._sockets: dict[str, asyncio.Task[None]] = {}
         self._requests: set[asyncio.Task[None]] = set()
@@ -97,8 +98,8 @@ class App:
             publisher = StreamPublisher(self.settings, tuple(set(TOPIC_OF.values())), MAX_QUEUED)
             self._publisher = await stack.enter_async_context(publisher)
             registry = create_registry(self._families)
-            metrics = serve(registry, host=self.settings.metrics_host, port=self.settings.l2_metrics_port)
-            await stack.enter_async_context(metrics)
+            instance = self.settings.l2_instance or f"l2-{os.getpid()}"
+            await stack.enter_async_context(serve(registry, self.settings, instance))
             self._http = await stack.enter_async_context(aiohttp.ClientSession())
             self._ownership = Ownership(self.settings, self._publisher, self.report)
             stop = asyncio.Event()
@@ -142,6 +143,7 @@ class App:
                 ts = event.received_ts
             case BookHealth():
                 self._log_change(event)
+                self._recoveries.saw(event, now)
                 ts = event.ts
             case BookSnapshot() | Candle():
                 ts = now  # said now, whatever the age of what it shows
@@ -193,8 +195,9 @@ class App:
         await self._ownership.run()
 
     def _families(self) -> Iterable[Family]:
-        lag_ns = self._publisher.lag_ns(time.time_ns())
-        return families(self.state, self.frames, self._publisher.waiting, lag_ns)
+        now, publisher = time.time_ns(), self._publisher
+        flow = Flow(self.frames, publisher.waiting, publisher.acked, publisher.lag_ns(now))
+        return families(self.state, flow, self._recoveries, now)
 
     async def _reconcile(self) -> None:
         """Bring the subscriptions made by settings to what the settings say now; requests stay."""

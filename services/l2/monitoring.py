@@ -2,35 +2,75 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libs.common.events import BookState
-from libs.common.metrics import Family
+from libs.common.metrics import Family, Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from libs.common.events import BookHealth
     from services.l2.handlers import State
     from services.l2.maintainer import BookMaintainer
 
 BOOK = ("venue", "symbol")
+# Seconds; a snapshot comes within half a second, a lost connection backs off for up to 30.
+RECOVERIES = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0)
 
 
-def families(state: State, frames: int, queued: int, lag_ns: int) -> Iterable[Family]:
-    """Return every metric of this process; `lag_ns` is the age of the oldest output that Kafka has not."""
+class Recoveries:
+    """How long books are not LIVE."""
+
+    def __init__(self) -> None:
+        self.seconds = Histogram(RECOVERIES)
+        self._left: dict[tuple[str, str], int] = {}  # ns UTC
+
+    def saw(self, health: BookHealth, now: int) -> None:
+        """Note a book's state: the time away ends when it is LIVE."""
+        book = (health.venue, health.symbol)
+        if health.state is not BookState.LIVE:
+            self._left.setdefault(book, now)
+        elif (left := self._left.pop(book, None)) is not None:
+            self.seconds.observe((now - left) / 1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What passes through the shell."""
+
+    frames: int
+    queued: int
+    published: int  # records that Kafka has acknowledged
+    lag_ns: int  # age of the oldest output that Kafka has not
+
+
+def families(state: State, flow: Flow, recoveries: Recoveries, now: int) -> Iterable[Family]:
+    """Return every metric of this process at `now` (ns UTC)."""
     books = [session.maintainer for session in state.sessions.values()]
 
     def per_book(value: Callable[[BookMaintainer], float]) -> Mapping[tuple[str, ...], float]:
         return {(book.venue, book.symbol): value(book) for book in books}
 
-    yield Family("bookrunner_l2_frames_total", "Frames received", "counter", (), {(): frames})
-    yield Family("bookrunner_l2_queued_outputs", "Outputs waiting for Kafka", "gauge", (), {(): queued})
+    yield Family("bookrunner_l2_frames_total", "Frames received", "counter", (), {(): flow.frames})
+    yield Family("bookrunner_l2_queued_outputs", "Outputs waiting for Kafka", "gauge", (), {(): flow.queued})
+    yield Family(
+        "bookrunner_l2_published_total", "Records that Kafka has", "counter", (), {(): flow.published}
+    )
+    yield Family(
+        "bookrunner_l2_recovery_seconds",
+        "From leaving LIVE, or the subscription, until a book is LIVE",
+        "histogram",
+        (),
+        {(): recoveries.seconds},
+    )
     yield Family(
         "bookrunner_l2_publish_lag_seconds",
         "From the socket until now, of the oldest output that Kafka has not acknowledged",
         "gauge",
         (),
-        {(): lag_ns / 1e9},
+        {(): flow.lag_ns / 1e9},
     )
     yield Family(
         "bookrunner_l2_book_state",
@@ -45,6 +85,20 @@ def families(state: State, frames: int, queued: int, lag_ns: int) -> Iterable[Fa
         "gauge",
         BOOK,
         per_book(lambda b: (b.received_ts - b.venue_ts) / 1e9 if b.venue_ts is not None else 0.0),
+    )
+    yield Family(
+        "bookrunner_l2_book_silence_seconds",
+        "Since the last message of a book was received",
+        "gauge",
+        BOOK,
+        per_book(lambda b: max(0, now - b.received_ts) / 1e9),
+    )
+    yield Family(
+        "bookrunner_l2_epoch_timestamp_seconds",
+        "When a book's epoch began, unix time; 0 before the first",
+        "gauge",
+        BOOK,
+        per_book(lambda b: b.epoch / 1e3),
     )
     for name, text in (
         ("messages", "Book messages accepted"),

@@ -48,7 +48,6 @@ class L2Settings(ServiceSettings):
         description="stable and unique name of this process, for quick restarts; empty: a member of no name",
     )
     l2_books: str = Field(DEFAULT_BOOKS, description="venue:symbol[,venue:symbol], subscribed at every start")
-    l2_metrics_port: int = Field(0, ge=0, le=65535, description="port of Prometheus metrics; 0 is off")
     l2_keyframe_s: float = Field(10.0, gt=0, description="seconds between keyframes of a book")
     l2_top_interval_ms: int = Field(100, ge=1, description="least time between two tops of a book, ms")
     l2_heartbeat_s: float = Field(1.0, gt=0, description="seconds between repeated healths of a book")

@@ -32,6 +32,7 @@ from libs.common.topics import (
 from libs.common.views import View
 from services.portfolio.handlers import Desk, Positions, handle
 from services.portfolio.marks import Books
+from services.portfolio.monitoring import PortfolioMonitor
 from services.portfolio.returns import History
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def create_wiring(rules: Rules) -> Wiring[Event]:
 def run(settings: PortfolioSettings) -> None:
     """Run the service as a process of its own; see `libs.common.processor.run`."""
     asyncio.run(ask_for_risk(settings, time.time_ns()))
-    run_processor(create_wiring(settings.rules()), settings)
+    run_processor(create_wiring(settings.rules()), settings, PortfolioMonitor())
 
 
 async def ask_for_risk(settings: PortfolioSettings, now: int) -> None:

@@ -9,8 +9,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from libs.common import processor
 from services.router.app import wiring
+from services.router.monitoring import RouterMonitor
 from services.router.settings import RouterSettings
 
 if __name__ == "__main__":
     settings = RouterSettings()
-    processor.run(wiring(settings), settings)
+    processor.run(wiring(settings), settings, RouterMonitor())

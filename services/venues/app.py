@@ -14,7 +14,6 @@ import os
 import tempfile
 import threading
 import time
-from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -28,7 +27,6 @@ from libs.common.dead_letters import dead_letter
 from libs.common.events import BookHealth, BookTop, Command, VenueMetrics
 from libs.common.kafka import create_topics, follow, partition_of
 from libs.common.kafka_security import tls
-from libs.common.metrics import Family
 from libs.common.settings import SASL
 from libs.common.topics import (
     DEAD_LETTERS,
@@ -46,6 +44,7 @@ from libs.common.views import View
 from services.venues.answers import Answer, Answers
 from services.venues.faust_recovery import HoleGuard, mend_recovery
 from services.venues.handlers import Message, Place, State, Unknowns, handle
+from services.venues.monitoring import VenuesMonitor
 from services.venues.registry import NS_PER_MS, NS_PER_S, Measurement
 from services.venues.smart_router import Policy
 from services.venues.tables import ANSWERS, MEASUREMENTS, PackedTable, WindowTable, changelogs
@@ -101,7 +100,8 @@ class _Service:
         self._tops: View[BookTop] = View(L2_BOOK_TOPS)
         self._healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self._ready = asyncio.Event()
-        self._counts: Counter[str] = Counter()
+        self._monitor = VenuesMonitor()
+        self._began_s = time.monotonic()
         partitions = settings.topic_partitions
         self._answers_table = PackedTable(self.app, ANSWERS, Answer, partitions)
         answers = Answers(self._answers_table)
@@ -155,6 +155,7 @@ class _Service:
                 await self._guard.check(place.partition, place.offset)
             if event.value is None:
                 if topic is L2_BOOK_HEALTH:  # the book ended, and what was measured of it with it
+                    self._monitor.forget(*_book_of(event.key))
                     await self._send(VENUES_METRICS, event.key, None, place.partition, time.time_ns())
                 continue
             await self._ready.wait()
@@ -165,20 +166,24 @@ class _Service:
                 source = f"{topic.name}/{place.partition}/{place.offset}"
                 await self._keep_letter(event.key or b"", event.value, str(error), source, headers)
                 continue
-            self._counts[type(told).__name__] += 1
-            events = handle(self._state, told, place, time.time_ns())
+            now = time.time_ns()
+            self._monitor.read(told, topic.name, now / NS_PER_S - message.timestamp)
+            events = handle(self._state, told, place, now)
             if isinstance(told, Command):
                 await self._answers_table.persisted()
                 fallback = position_id(topic.name, place.partition, place.offset)
                 await self._answer(
                     told, cast("list[VenueScored | CommandRejected]", events), headers, fallback
                 )
+                for answer in cast("list[VenueScored | CommandRejected]", events):
+                    self._monitor.answered(answer, time.time_ns() / NS_PER_S - message.timestamp)
             else:
                 await self._tell(events, place.partition)
 
     async def _tell(self, events: list[Event], partition: int) -> None:
         for event in events:
             assert isinstance(event, VenueMetrics)  # noqa: S101 -- measurements cause nothing else
+            self._monitor.measured(event)
             key = book_key(event.venue, event.symbol)
             await self._send(VENUES_METRICS, key, encode(event), partition, event.ts)
 
@@ -201,7 +206,7 @@ class _Service:
             await self._send(VENUES_SCORES, key, encode(answer), place, answer.ts, told.headers())
             facts = {"command_id": answer.command_id, "answer": kind, "symbol": command.symbol}
             with log.correlated(correlation_id):
-                _log.info("scored", extra=facts | {"venue": getattr(answer, "venue", None)})
+                log.tell(_log, "scored", facts | {"venue": getattr(answer, "venue", None)}, answer.ts)
 
     async def _send(
         self, topic: Topic, key: bytes, value: bytes | None, partition: int, ts: int, headers: Headers = ()
@@ -211,7 +216,7 @@ class _Service:
             key=key, value=value, partition=partition, timestamp=ts / NS_PER_S, headers=list(headers)
         )
         await sending
-        self._counts[topic.name] += 1
+        self._monitor.wrote(topic.name)
 
     async def _keep_letter(self, key: bytes, raw: bytes, reason: str, source: str, headers: Headers) -> None:
         letter_key, value, told = dead_letter(key, raw, reason, source, headers)
@@ -231,32 +236,26 @@ class _Service:
             async for _ in batches:
                 if not self._ready.is_set() and all(view.ready for view in views):
                     self._ready.set()
+                    self._monitor.ready_s = time.monotonic() - self._began_s
                     gc.collect()
                     gc.freeze()  # what lives for ever need not be looked at again
                     _log.info("venues_ready", extra={"books": len(self._tops.items)})
 
     async def _serve_metrics(self) -> None:
+        replica = self._settings.group_instance_id
         registry = metrics.create_registry(self._families)
-        settings = self._settings
-        async with metrics.serve(registry, host=settings.metrics_host, port=settings.metrics_port):
+        instance = "venues" if replica == "0" else f"venues-{replica}"
+        async with metrics.serve(registry, self._settings, instance):
             await asyncio.Event().wait()
 
-    def _families(self) -> Iterable[Family]:
-        counts = {(name,): count for name, count in sorted(self._counts.items())}
-        yield Family(
-            "bookrunner_venues_messages_total",
-            "Messages read by type, and written by topic",
-            "counter",
-            ("kind",),
-            counts,
-        )
-        yield Family(
-            "bookrunner_venues_offset_holes_total",
-            "Holes between commands that were looked into, and held markers only",
-            "counter",
-            (),
-            {(): self._guard.holes},
-        )
+    def _families(self) -> Iterable[metrics.Family]:
+        self._monitor.holes = self._guard.holes
+        return self._monitor.families()
+
+
+def _book_of(key: bytes) -> tuple[str, str]:
+    venue, _, symbol = key.decode().partition(":")
+    return venue, symbol
 
 
 def _faust_app(settings: VenuesSettings) -> faust.App:

@@ -18,7 +18,6 @@ class VenuesSettings(ServiceSettings):
     group_instance_id: str = Field(
         "0", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="unique and stable per replica of the service"
     )
-    metrics_port: int = Field(0, ge=0, le=65_535, description="port of the Prometheus metrics; 0 serves none")
     venues_max_age_ms: float = Field(
         1500.0, gt=0, le=60_000, description="a book silent for longer is not scored, ms"
     )

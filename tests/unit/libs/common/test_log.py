@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from libs.common import log
 from libs.common.log import RateLimit, correlated, create_handler, merged, render_console, render_json
 
 NOON = 1_700_049_784.123  # 2023-11-15 12:03:04.123 UTC
@@ -109,6 +110,24 @@ def test_a_traceback_follows_its_console_line_indented() -> None:
     lines = written(a_record(exc_info=a_failure()), log_format="console").splitlines()
     assert lines[1].startswith("    Traceback")
     assert lines[-1] == "    KeyError: 'book'"
+
+
+def test_a_line_about_the_past_bears_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    logger = logging.getLogger("services.past")
+    monkeypatch.setattr(logger, "handlers", [log.create_handler("router", "json", stream)])
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.setLevel(logging.INFO)
+    log.tell(logger, "policy_chosen", {"policy": "p_sma"}, 1_700_000_000_250_000_000)
+    line = json.loads(stream.getvalue())
+    assert (line["ts"], line["event"], line["policy"]) == (
+        "2023-11-14T22:13:20.250Z",
+        "policy_chosen",
+        "p_sma",
+    )
+    logger.setLevel(logging.WARNING)
+    log.tell(logger, "policy_chosen", {}, 0)
+    assert stream.getvalue().count("\n") == 1
 
 
 def test_the_console_shows_correlation_ids() -> None:

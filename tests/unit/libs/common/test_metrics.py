@@ -1,24 +1,41 @@
 from __future__ import annotations
 
+import io
+import json
+import logging
 import socket
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from libs.common import log
 from libs.common.metrics import (
     MAX_SERIES,
+    OTHER,
     Family,
+    Histogram,
+    Names,
     UnboundedLabelsError,
     create_registry,
     exposition,
     serve,
 )
+from libs.common.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def a_gauge(**samples: float) -> Family:
     values = {(venue,): value for venue, value in samples.items()}
     return Family("bookrunner_l2_lag_seconds", "Age of the last message.", "gauge", ("venue",), values)
+
+
+def settings_of(port: int = 0, host: str = "127.0.0.1", targets: str = "") -> ServiceSettings:
+    values = {"metrics_port": port, "metrics_host": host, "metrics_targets_dir": targets}
+    return ServiceSettings.model_validate(values)
 
 
 def free_port() -> int:
@@ -72,12 +89,38 @@ def test_a_label_without_bound_is_refused() -> None:
         a_gauge(**{str(n): 0.0 for n in range(MAX_SERIES + 1)})
 
 
+def test_a_histogram_counts_cumulatively_up_to_each_bound() -> None:
+    seconds = Histogram((0.1, 1.0))
+    for value in (0.05, 0.1, 0.5, 7.0):
+        seconds.observe(value)
+    name = "bookrunner_l2_recovery_seconds"
+    found = scraped(exposition(create_registry(lambda: [Family(name, "", "histogram", (), {(): seconds})])))
+    counts = [found[f"{name}_bucket", frozenset({("le", bound)})] for bound in ("0.1", "1.0", "+Inf")]
+    assert counts == [2, 3, 4]
+    assert found[f"{name}_sum", frozenset()] == pytest.approx(7.65)
+    assert found[f"{name}_count", frozenset()] == 4
+
+
+def test_names_beyond_the_bound_share_one_series() -> None:
+    names = Names(most=2)
+    assert [names.of(name) for name in ("a", "b", "c", "a", "d")] == ["a", "b", OTHER, "a", OTHER]
+
+
+def test_lines_of_the_log_are_counted_by_level() -> None:
+    handler = log.create_handler("test", "json", io.StringIO())
+    registry = create_registry()
+    key = ("bookrunner_log_lines_total", frozenset({("level", "ERROR")}))
+    before = scraped(exposition(registry))[key]
+    handler.emit(logging.makeLogRecord({"levelname": "ERROR", "msg": "broken"}))
+    assert scraped(exposition(registry))[key] == before + 1
+
+
 async def test_metrics_are_served_while_the_context_lasts() -> None:
     port = free_port()
     address = f"http://127.0.0.1:{port}/metrics"
     registry = create_registry(lambda: [a_gauge(binance=0.25)])
     async with aiohttp.ClientSession() as session:
-        async with serve(registry, host="127.0.0.1", port=port), session.get(address) as answer:
+        async with serve(registry, settings_of(port=port), "l2"), session.get(address) as answer:
             assert answer.headers["Content-Type"].startswith("text/plain; version=")
             found = scraped(await answer.read())
         assert found["bookrunner_l2_lag_seconds", frozenset({("venue", "binance")})] == 0.25
@@ -85,9 +128,26 @@ async def test_metrics_are_served_while_the_context_lasts() -> None:
             await session.get(address)
 
 
-async def test_port_0_serves_nothing() -> None:
-    async with serve(create_registry(), host="256.256.256.256", port=0):
+async def test_without_port_and_folder_nothing_is_served() -> None:
+    async with serve(create_registry(), settings_of(host="256.256.256.256"), "l2"):
         pass
+
+
+async def test_processes_without_a_port_take_free_ones_and_say_them_to_prometheus(tmp_path: Path) -> None:
+    folder = tmp_path / "metrics"
+    settings = settings_of(targets=str(folder))
+    registry = create_registry(lambda: [a_gauge(binance=0.25)])
+    async with aiohttp.ClientSession() as session:
+        async with serve(registry, settings, "l2"), serve(registry, settings, "l2-b"):
+            told = {file.name: json.loads(file.read_text()) for file in folder.iterdir()}
+            assert sorted(told) == ["l2-b.json", "l2.json"]
+            addresses = [group["targets"][0] for groups in told.values() for group in groups]
+            assert len(set(addresses)) == 2
+            assert [group["labels"] for groups in told.values() for group in groups] == [{"job": "l2"}] * 2
+            for address in addresses:
+                async with session.get(f"http://{address}/metrics") as answer:
+                    assert b"bookrunner_l2_lag_seconds" in await answer.read()
+        assert not list(folder.iterdir())
 
 
 async def test_a_taken_port_is_an_error() -> None:
@@ -95,5 +155,5 @@ async def test_a_taken_port_is_an_error() -> None:
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(OSError, match="address already in use"),
     ):
-        async with serve(create_registry(), host="127.0.0.1", port=taken.getsockname()[1]):
+        async with serve(create_registry(), settings_of(port=taken.getsockname()[1]), "l2"):
             pass

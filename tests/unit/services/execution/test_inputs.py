@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from typing import get_args
+
+from libs.common.events import PoliciesChanged
+from services.execution.app import wiring
+from services.execution.handlers import Answer, Request
+from services.execution.settings import ExecutionSettings
+from tests.execution_world import ExecutionWorld, an_id
+
+
+def test_a_policy_that_is_added_or_retired_stops_no_execution() -> None:
+    """The router's answer to it stands on the topic that execution reads, in one of its partitions."""
+    world = ExecutionWorld()
+    world.ready()
+    execution_id = world.execute()
+    changed = PoliciesChanged(
+        command_id=an_id("add"), scope="s", policy_id="p_new", policies=("p_new",), changed=True, ts=world.now
+    )
+    assert world.deliver(changed) == []
+    world.finish()
+    assert world.records[execution_id].status == "completed"
+
+
+def test_every_message_of_the_inputs_has_a_case() -> None:
+    read = {event for topic in wiring(ExecutionSettings()).inputs for event in topic.events}
+    assert read == {*get_args(Request), *get_args(Answer), PoliciesChanged}
