@@ -9,7 +9,6 @@ bindings 0.5.0.
 from __future__ import annotations
 
 import inspect
-import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +16,7 @@ import msgspec
 
 from libs.common import events
 from libs.common.topics import TOPICS
+from services.gateway import field_docs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,7 +29,6 @@ BINDING: Final = "0.5.0"
 SCHEMA: Final = "#/components/schemas/{name}"
 RAW_MESSAGE: Final = "Undecodable"
 DESCRIPTION: Final = (events.__doc__ or "").partition("One section per service")[0].strip()
-_FIELD: Final = re.compile(r"^    (\w+): .*?  # (.+)$", re.MULTILINE)
 
 
 def document(version: str, servers: str, partitions: int) -> dict[str, Any]:
@@ -58,24 +57,18 @@ def document(version: str, servers: str, partitions: int) -> dict[str, Any]:
 
 @cache
 def schemas() -> Mapping[str, Any]:
-    """Return the JSON Schema of each message and of what it contains; a field's comment describes it."""
+    """Return the JSON Schema of each message and of what it contains, each field described."""
     kinds = [kind for topic in TOPICS.values() for kind in topic.events]
     _, found = msgspec.json.schema_components(kinds, ref_template=SCHEMA)
-    for name, schema in found.items():
-        said = _comments(getattr(events, name, None))
-        for field, property_schema in schema.get("properties", {}).items():
+    for schema in found.values():
+        for property_schema in schema.get("properties", {}).values():
             if (
                 property_schema.get("contentEncoding") == "base64"
             ):  # as JSON would need it; MessagePack does not
                 property_schema.clear()
                 property_schema["format"] = "binary"
-            if field in said:
-                property_schema["description"] = said[field]
+    field_docs.describe(found, field_docs.TOPIC_MOMENT)
     return found
-
-
-def _comments(kind: type | None) -> Mapping[str, str]:
-    return {} if kind is None else dict(_FIELD.findall(inspect.getsource(kind)))
 
 
 def _channel(topic: Topic, partitions: int) -> dict[str, Any]:
