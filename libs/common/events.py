@@ -539,8 +539,8 @@ class PortfolioOptimized(Event, frozen=True, kw_only=True):
     shadow_prices: dict[str, float]  # utility per unit of each limit
     observations: int  # days of returns that all symbols have
     needed: int  # days below which all is cash
-    first_day_ts: int | None  # start of the first and last of these days
-    last_day_ts: int | None
+    first_day_ts: int | None  # start of the first of these days
+    last_day_ts: int | None  # start of the last of them
     horizon_days: int = 1  # of returns, volatilities and CVaR
     confidence: float  # of the CVaR
     cvar_budget: float  # as asked for
@@ -568,7 +568,7 @@ class Position(Event, frozen=True, kw_only=True):
     basis: Decimal  # average cost times quantity
     avg_price: Decimal | None  # None while flat
     mark: float | None  # mid of a LIVE book, else the last known
-    mark_ts: int | None
+    mark_ts: int | None  # when the mark was known
     realized_pnl: Decimal  # fees apart
     unrealized_pnl: Decimal  # of what is held, at the mark
     fees: Decimal  # of all fills
@@ -607,13 +607,13 @@ class PortfolioHolding(Event, frozen=True, kw_only=True):
     """State, private: a position, and when it is marked next (None: no tick is pending)."""
 
     position: Position  # as it is
-    next_mark_ts: int | None = None
+    next_mark_ts: int | None = None  # ns since 1970 UTC
 
 
 class PortfolioBook(Event, frozen=True, kw_only=True):
     """State, private: when a book is assessed next, and positions newer than the view of them was."""
 
-    next_assessment_ts: int | None
+    next_assessment_ts: int | None  # ns since 1970 UTC; None: none is pending
     ahead: dict[str, Position] = {}  # by symbol
 
 
@@ -836,7 +836,7 @@ class SizingSnapshot(Event, frozen=True, kw_only=True):
 class PlannedSlice(msgspec.Struct, frozen=True, kw_only=True):
     """One child order of a plan."""
 
-    at_ts: int
+    at_ts: int  # when it is sent
     size: Decimal  # base units
     limit: Decimal  # quote units, as seen from the book of the plan
 
