@@ -18,20 +18,13 @@ from msgspec import Meta
 from libs.common.events import BookDelta, BookSnapshot, BookState
 from libs.common.order_book import OrderBook, SequenceGapError
 from services.gateway.answers import NS_PER_MS, BookAnswer
-from services.gateway.problems import ProblemDocument, ProblemError, ProblemType
+from services.gateway.problems import NOT_KNOWN_THEN, ProblemDocument, ProblemError
 
 if TYPE_CHECKING:
     from libs.common.events import BookHealth
     from services.gateway.books import BookId
 
 BookEvent: TypeAlias = BookSnapshot | BookDelta
-
-NOT_KNOWN_THEN = ProblemType(
-    "not-known-then",
-    404,
-    "The book is not known for that moment",
-    "Ask for a moment within `retained`, or at `nearby.before` or `nearby.after`.",
-)
 
 
 class Row(NamedTuple):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from libs.common import events
-from libs.common.topics import TOPICS
+from libs.common.topics import DEAD_LETTERS, TOPICS
 from services.gateway import field_docs
 
 if TYPE_CHECKING:
@@ -28,6 +28,20 @@ RAW: Final = "application/octet-stream"
 BINDING: Final = "0.5.0"
 SCHEMA: Final = "#/components/schemas/{name}"
 RAW_MESSAGE: Final = "Undecodable"
+PRIVATE_MESSAGE: Final = "PrivateState"
+CLOUD_EVENT: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "description": "CloudEvents 1.0.2 attributes in binary mode, of commands and what they cause",
+    "properties": {
+        "ce_specversion": {"type": "string", "const": "1.0", "description": "of CloudEvents"},
+        "ce_id": {"type": "string", "format": "uuid", "description": "of this message"},
+        "ce_type": {"type": "string", "description": "the message's name"},
+        "ce_source": {"type": "string", "description": "who wrote it, like /services/router"},
+        "ce_time": {"type": "string", "format": "date-time", "description": "when, UTC"},
+        "ce_correlationid": {"type": "string", "description": "of the whole conversation"},
+        "ce_causationid": {"type": "string", "format": "uuid", "description": "of its cause"},
+    },
+}
 DESCRIPTION: Final = (events.__doc__ or "").partition("One section per service")[0].strip()
 
 
@@ -72,7 +86,8 @@ def schemas() -> Mapping[str, Any]:
 
 
 def _channel(topic: Topic, partitions: int) -> dict[str, Any]:
-    names = [kind.__name__ for kind in topic.events] or [RAW_MESSAGE]
+    raw = RAW_MESSAGE if topic is DEAD_LETTERS else PRIVATE_MESSAGE
+    names = [kind.__name__ for kind in topic.events] or [raw]
     config = topic.config(partitions)
     kept = {
         "cleanup.policy": config["cleanup.policy"].split(","),
@@ -110,6 +125,7 @@ def _messages(topics: Iterable[Topic]) -> dict[str, Any]:
                 "name": kind.__name__,
                 "summary": inspect.getdoc(kind),
                 "contentType": MESSAGEPACK,
+                "headers": CLOUD_EVENT,
                 "payload": {"$ref": SCHEMA.format(name=kind.__name__)},
                 "bindings": {"kafka": {"key": key, "bindingVersion": BINDING}},
             }
@@ -117,6 +133,20 @@ def _messages(topics: Iterable[Topic]) -> dict[str, Any]:
         "name": RAW_MESSAGE,
         "summary": "Bytes that are no message of their topic; headers say where they came from and why.",
         "contentType": RAW,
+        "headers": {
+            "type": "object",
+            "properties": {
+                "reason": {"type": "string", "description": "why it is no message of its topic"},
+                "source": {"type": "string", "description": "the topic or socket that it came from"},
+            },
+            "required": ["reason", "source"],
+        },
         "payload": {"type": "string", "format": "binary"},
+    }
+    found[PRIVATE_MESSAGE] = {
+        "name": PRIVATE_MESSAGE,
+        "summary": "State that only its service reads, in a form that may change with it.",
+        "contentType": MESSAGEPACK,
+        "payload": {"type": "object"},
     }
     return found

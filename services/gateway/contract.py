@@ -15,7 +15,7 @@ from services.gateway.answers import (
     ReadyAnswer,
     SubscriptionAnswer,
 )
-from services.gateway.as_of import NOT_KNOWN_THEN, BookAsOf, PastDocument
+from services.gateway.as_of import BookAsOf, PastDocument
 from services.gateway.bodies import Body, ScoreBody, SubscriptionBody
 from services.gateway.execution_answers import (
     AuditAnswer,
@@ -37,6 +37,7 @@ from services.gateway.problems import (
     NO_ANSWER,
     NOT_HTTP,
     NOT_JSON,
+    NOT_KNOWN_THEN,
     NOT_READY,
     NOT_SUBSCRIBED,
     TOO_LARGE,
@@ -95,11 +96,7 @@ PAST_EXAMPLE: Final = {
     "at": 1767225600140,
 }
 NOT_KNOWN_EXAMPLE: Final = {
-    "type": NOT_KNOWN_THEN.uri,
-    "title": NOT_KNOWN_THEN.title,
-    "status": NOT_KNOWN_THEN.status,
-    "detail": "1767000000000 is before all that is kept of binance BTC-USDT; "
-    "it is kept from 1767204003211 to 1767225600131.",
+    **example_of(NOT_KNOWN_THEN),
     "retained": {"from": 1767204003211, "to": 1767225600131},
 }
 SUMMARY_EXAMPLE: Final = {

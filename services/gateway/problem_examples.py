@@ -31,6 +31,10 @@ _SAID: Final[Mapping[ProblemType, _Said]] = {
         "okx SOL-USDT is not subscribed. "
         'POST {"venue": "okx", "symbol": "SOL-USDT"} to /api/l2/subscriptions first.'
     ),
+    p.NOT_KNOWN_THEN: _Said(
+        "1767000000000 is before all that is kept of binance BTC-USDT; "
+        "it is kept from 1767204003211 to 1767225600131."
+    ),
     p.UNKNOWN_TOPIC: _Said("'l2.trade.v1' is not streamed; these are: l2.book-tops.v1, l2.trades.v1."),
     p.UNKNOWN_NAME: _Said(
         "No execution '6f1b0a52-0000-5000-8000-000000000000' is among the newest; "

@@ -53,6 +53,12 @@ NOT_SUBSCRIBED: Final = ProblemType(
     "No such book",
     'POST {"venue": …, "symbol": …} to /api/l2/subscriptions; GET /api/l2 lists the books there are.',
 )
+NOT_KNOWN_THEN: Final = ProblemType(
+    "not-known-then",
+    404,
+    "The book is not known for that moment",
+    "Ask for a moment within `retained`, or at `nearby.before` or `nearby.after`.",
+)
 UNKNOWN_TOPIC: Final = ProblemType(
     "unknown-topic", 404, "No such topic", "Use one of the topics in the detail."
 )
