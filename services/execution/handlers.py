@@ -11,6 +11,7 @@ from libs.common.events import (
     ExecutionPlanned,
     ExecutionVerified,
     PlanAndExecute,
+    PoliciesChanged,
     PolicyChosen,
     PolicyRewarded,
     Refusal,
@@ -35,10 +36,13 @@ if TYPE_CHECKING:
 
 Request: TypeAlias = PlanAndExecute | SimulateExecution | SubmitPaperOrder | CancelExecution | VerifyExecution
 Answer: TypeAlias = PolicyChosen | PolicyRewarded | VenueScored | CommandRejected
+OfOthers: TypeAlias = PoliciesChanged  # comes with the answers, and no execution asks for it
 Effects: TypeAlias = list[Event | WakeAt]
 
 
-def handle(state: State[Any], message: Request | Answer | Tick, now: int, market: MarketData) -> Effects:
+def handle(
+    state: State[Any], message: Request | Answer | OfOthers | Tick, now: int, market: MarketData
+) -> Effects:
     """Return what follows from `message` at `now` (ns UTC), given what the views show."""
     match message:
         case PlanAndExecute():
@@ -53,6 +57,8 @@ def handle(state: State[Any], message: Request | Answer | Tick, now: int, market
             return [_verify(message, now)]
         case PolicyChosen() | PolicyRewarded() | VenueScored() | CommandRejected():
             return _answer(state, message, market, now)
+        case PoliciesChanged():
+            return []
         case Tick():
             return _tick(state, message, market, now)
         case _ as unreachable:
