@@ -81,6 +81,8 @@ def schemas() -> Mapping[str, Any]:
             ):  # as JSON would need it; MessagePack does not
                 property_schema.clear()
                 property_schema["format"] = "binary"
+            if "discriminator" in property_schema:  # an object in OpenAPI, its name here
+                property_schema["discriminator"] = property_schema["discriminator"]["propertyName"]
     field_docs.describe(found, field_docs.TOPIC_MOMENT)
     return found
 

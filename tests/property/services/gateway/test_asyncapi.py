@@ -67,3 +67,17 @@ def references(value: Any) -> list[str]:
     if isinstance(value, list):
         return [found for part in value for found in references(part)]
     return []
+
+
+def test_a_discriminator_is_the_name_of_a_field_as_asyncapi_has_it() -> None:
+    said = [value for key, value in items(DOCUMENT) if key == "discriminator"]
+    assert said
+    assert set(said) == {"type"}
+
+
+def items(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [*value.items(), *(found for part in value.values() for found in items(part))]
+    if isinstance(value, list):
+        return [found for part in value for found in items(part)]
+    return []
