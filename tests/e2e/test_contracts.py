@@ -13,6 +13,8 @@ import asyncio
 import json
 import os
 import re
+from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -79,6 +81,7 @@ ON_DEMAND = (
     "execution.audit.v1",
     "gateway.idempotency.v1",
 )
+MOST_OF_A_KIND = 200  # messages, evenly over the log: a book delta takes the validator milliseconds
 RUBBISH = b"\xc1 is no MessagePack"  # msgpack: 0xc1 is never used
 DEAD = "dead-letters.v1"
 _PAIR = rb"[A-Z0-9]{1,12}-[A-Z0-9]{1,12}"
@@ -276,23 +279,27 @@ async def test_whatever_stands_on_the_topics_is_what_the_asyncapi_document_says(
         return {} if [name for name in TOPICS if not found[name]] else found
 
     found: dict[str, list[Message]] = await until("a message on every topic", everywhere, PATIENCE_S)
-    for messages in found.values():
-        messages[:] = [message for message in messages if message.raw != RUBBISH or message.channel == DEAD]
-    wrong = {
-        fault for messages in found.values() for message in messages for fault in document.faults(message)
-    }
+    messages = [each for channel in found.values() for each in channel if not is_ours(each)]
+    of_kind: defaultdict[tuple[str, str], list[Message]] = defaultdict(list)
+    for message in messages:
+        of_kind[message.channel, document.name_of(message)].append(message)
+    checked = [message for same in of_kind.values() for message in same[:: 1 + len(same) // MOST_OF_A_KIND]]
+    wrong = {fault for message in checked for fault in document.faults(message)}
     assert not wrong, sorted(wrong)[:20]
-    seen = {document.name_of(message) for messages in found.values() for message in messages}
     known = {name for channel in document.channels.values() for name in channel["messages"]}
-    assert known - seen <= UNPROVOKED.keys(), known - seen
+    assert known - {name for _, name in of_kind} <= UNPROVOKED.keys()
     odd = {
         (message.channel, message.key)
-        for messages in found.values()
         for message in messages
         if not message.channel.endswith(".state.v1")  # private
         if (shape := KEYS.get(TOPICS[message.channel].key)) and not shape.fullmatch(message.key or b"")
     }
     assert not odd, "every key names what it should, whatever was asked"
+
+
+def is_ours(message: Message) -> bool:
+    """Tell the rubbish that `drive` writes, which the service moves to the dead letters."""
+    return message.raw == RUBBISH and message.channel != DEAD
 
 
 async def drive(system: System) -> None:
@@ -303,13 +310,15 @@ async def drive(system: System) -> None:
         async with system.http.request(method, url, json=body, headers=headers) as answer:
             return answer.status, await answer.json(content_type=None)
 
-    async def done(method: str, path: str, body: object = None, **headers: str) -> Any:
-        async def good() -> Any:
+    async def told(statuses: set[int], method: str, path: str, body: object = None, **headers: str) -> Any:
+        async def so() -> Any:
             status, answer = await asked(method, path, body, **headers)
-            assert status < 500 or status in {503, 504}, answer
-            return answer if status < 300 else None
+            assert status in statuses | {503, 504}, answer
+            return answer if status in statuses else None
 
-        return await until(f"{method} {path}", good, PATIENCE_S)
+        return await until(f"{method} {path}", so, PATIENCE_S)
+
+    done = partial(told, {200, 201})
 
     book = {"venue": "okx", "symbol": "SOLUSDT"}
     await asked("DELETE", "/api/l2/subscriptions/okx/SOLUSDT")
@@ -329,7 +338,7 @@ async def drive(system: System) -> None:
         ("/api/venues/score", {"symbol": "BTCUSDT", "size": 1e-12}),
         ("/api/exec/simulate", {"symbol": "BTCUSDT", "size": 1e-12}),
     ):
-        assert (await asked("POST", path, body))[0] in {404, 422}
+        await told({404, 422}, "POST", path, body)
     market = {"symbol": "BTCUSDT", "side": "buy", "size": "0.02", "ordType": "market", "venue": "binance"}
     await done("POST", "/api/paper/orders", market)
     resting = await done("POST", "/api/paper/orders", market | {"ordType": "limit", "limit": "1000"})
@@ -337,8 +346,8 @@ async def drive(system: System) -> None:
 
     async def traded() -> Any:
         wish = {"symbol": "ETHUSDT", "urgency": 1.0}
-        _, answer = await asked("POST", "/api/exec/plan-and-execute?wait=final&timeoutS=10", wish)
-        return answer if answer.get("fills") else None
+        answer = await done("POST", "/api/exec/plan-and-execute?wait=final&timeoutS=10", wish)
+        return answer if answer["fills"] else None
 
     execution = await until("an execution that trades", traded, PATIENCE_S)
     await done("DELETE", f"/api/exec/{execution['executionId']}")
