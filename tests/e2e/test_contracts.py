@@ -147,6 +147,7 @@ def test_the_document_served_is_the_one_that_is_tested(system: System, session: 
     assert session.get(f"{system.gateway}/openapi.json", timeout=ANSWER_S).json() == DOCUMENT
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_what_the_gateway_refuses_reaches_no_topic_that_somebody_writes_on_demand(
     system: System,
 ) -> None:
@@ -269,6 +270,7 @@ def refusals() -> Iterator[tuple[str, str, bytes, dict[str, str], set[int]]]:
         yield method, path, b"", {}, {status}
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_whatever_stands_on_the_topics_is_what_the_asyncapi_document_says(system: System) -> None:
     document = Document(await system.get("/asyncapi.json"))
     assert document.channels.keys() == TOPICS.keys()
