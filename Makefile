@@ -5,6 +5,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 JARS := $(VENV)/.jars
+AUDIT := $(VENV)/.audit
+COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 # Of `make run`; give others to run a second checkout beside this one.
 FEED ?= simulator
@@ -16,7 +18,7 @@ RUN_DIR ?= .run
 AUTOPILOT ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench chaos lock clean
+.PHONY: help setup run test e2e check bench chaos audit lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +58,9 @@ $(JARS): $(STAMP) broker/jars.lock
 test: setup ## every test; starts a Kafka of its own
 	$(PY) -m pytest
 
+e2e: setup ## the containers of docker compose, as a user meets them; needs a Docker engine
+	$(PY) -m pytest tests/compose
+
 check: setup ## lint, format, types, import contracts
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
@@ -68,9 +73,15 @@ bench: setup ## the benchmarks, with their assumptions
 chaos: setup ## three minutes of faults against the whole system, each book held against the exchange's; SECONDS= SEED=
 	$(PY) -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
+audit: setup ## known vulnerabilities of what is locked, by the database at osv.dev
+	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install --disable-pip-version-check --quiet pip-audit; }
+	@$(AUDIT)/bin/python -c 'import requests; requests.get("https://api.osv.dev", timeout=10)' 2>/dev/null || { echo 'https://api.osv.dev cannot be reached from here: nothing was audited' >&2; exit 2; }
+	$(AUDIT)/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes --progress-spinner off --requirement requirements.lock
+
 lock: setup ## resolve the locked versions anew: Python's and Kafka's
 	$(PY) -m pip install --disable-pip-version-check --quiet uv
-	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
+	$(VENV)/bin/uv pip compile $(COMPILE) --extra native --extra plots --extra dev --output-file requirements.lock pyproject.toml
+	$(VENV)/bin/uv pip compile $(COMPILE) --constraint requirements.lock --output-file requirements-image.lock pyproject.toml
 	$(PY) -m broker.lock
 
 clean: ## remove .venv, caches and the data of make run

@@ -7,6 +7,7 @@ from types import FrameType
 from typing import NoReturn
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from broker.errors import BrokerError
 from broker.jars import classpath
@@ -52,6 +53,9 @@ def main(arguments: list[str]) -> int:
         for problem in error.errors():
             name = f"KAFKA_{problem['loc'][0]}".upper()
             _say(f"the setting {name} is wrong: {problem['msg']}, not {problem['input']!r}")
+        return _FAILED
+    except SettingsError as error:
+        _say(f"a setting is no JSON object of texts: {error}")
         return _FAILED
     except BrokerError as error:
         _say(f"kafka cannot run: {error}")

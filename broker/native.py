@@ -147,7 +147,10 @@ class NativeBroker:
             port=self._port,
             controller_port=self._controller_port,
             log_dir=self._folder.log_dir,
+            extra={name: value.get_secret_value() for name, value in self.settings.extra_properties.items()},
         )
+        self._folder.properties.touch()
+        self._folder.properties.chmod(0o600)  # it may hold passwords
         self._folder.properties.write_text(text, encoding="ascii")
 
     def _format_storage(self, java: list[str]) -> None:

@@ -6,6 +6,7 @@ References
 https://kafka.apache.org/43/configuration/broker-configs/ (Apache Kafka 4.3)
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 NODE_ID = 1
@@ -45,9 +46,15 @@ _FIXED: dict[str, object] = {
 }
 
 
-def server_properties(*, host: str, port: int, controller_port: int, log_dir: Path) -> str:
+# Of a single node, wherever it listens and keeps its data.
+SINGLE_NODE: dict[str, object] = _FIXED | _SINGLE_REPLICA | _SMALL_INTERNAL_TOPICS | _QUICK_RECOVERY
+
+
+def server_properties(
+    *, host: str, port: int, controller_port: int, log_dir: Path, extra: Mapping[str, str]
+) -> str:
     """
-    Render the whole file.
+    Render the whole file; what `extra` says wins.
 
     Raises
     ------
@@ -58,14 +65,12 @@ def server_properties(*, host: str, port: int, controller_port: int, log_dir: Pa
         raise ValueError(f"clients and controller cannot share port {port}")
     address = f"[{host}]" if ":" in host else host
     properties = {
-        **_FIXED,
-        **_SINGLE_REPLICA,
-        **_SMALL_INTERNAL_TOPICS,
-        **_QUICK_RECOVERY,
+        **SINGLE_NODE,
         "listeners": f"PLAINTEXT://{address}:{port},CONTROLLER://{address}:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://{address}:{port}",
         "controller.quorum.voters": f"{NODE_ID}@{address}:{controller_port}",
         "log.dirs": _escaped(str(log_dir)),
+        **{name: _escaped(value) for name, value in extra.items()},
     }
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, AliasChoices, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -44,6 +44,10 @@ class BrokerSettings(BaseSettings):
     )
     heap_mb: int = Field(512, ge=128, le=65536, description="Java heap, MiB.")
     java_options: str = Field("", description="Further options of Java, separated by spaces.")
+    extra_properties: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="Further server.properties, as a JSON object; they win over the native broker's own.",
+    )
     start_timeout_s: float = Field(120.0, gt=0, description="Longest wait for the first answer, seconds.")
     stop_timeout_s: float = Field(20.0, gt=0, description="Longest clean shutdown before a kill, seconds.")
 

@@ -16,16 +16,18 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
+from pydantic import SecretStr
 
 from broker import readiness
 from broker.native import NativeBroker
+from broker.server_properties import NODE_ID, SINGLE_NODE
 from broker.settings import BrokerSettings
 
 IMAGE: Final = "apache/kafka:4.3.0"
@@ -33,6 +35,8 @@ CONTAINER_START_S: Final = 60.0
 
 # Less than half the CPU of a start goes to the optimising compiler; a test's broker never earns it back.
 _QUICK_JAVA: Final = "-XX:TieredStopAtLevel=1"
+
+_OWNER_LABEL: Final = "bookrunner.tests.pid"
 
 
 @contextmanager
@@ -53,10 +57,17 @@ def cluster() -> Iterator[str]:
             yield broker.bootstrap_servers
 
 
-def native_broker(folder: Path, port: int = 0) -> NativeBroker:
+def native_broker(
+    folder: Path, port: int = 0, controller_port: int = 0, properties: Mapping[str, SecretStr] | None = None
+) -> NativeBroker:
     """Build a broker that is not started; it can be killed and restarted on the same address and data."""
     settings = BrokerSettings(
-        host="127.0.0.1", port=port, controller_port=0, data_dir=folder / "kafka", java_options=_QUICK_JAVA
+        host="127.0.0.1",
+        port=port,
+        controller_port=controller_port,
+        data_dir=folder / "kafka",
+        java_options=_QUICK_JAVA,
+        extra_properties=dict(properties or {}),
     )
     return NativeBroker(settings)
 
@@ -130,32 +141,41 @@ def _has_image() -> bool:
         engine.close()
 
 
+def _remove_orphans() -> None:
+    """Remove the containers of test runs that were killed before they could."""
+    import docker  # noqa: PLC0415 - 0.5 s, only with an engine
+
+    engine = docker.from_env()
+    try:
+        for container in engine.containers.list(filters={"label": _OWNER_LABEL}):
+            owner = Path("/proc", container.labels[_OWNER_LABEL])
+            if owner.parent.is_dir() and not owner.exists():
+                container.remove(force=True)
+    finally:
+        engine.close()
+
+
 @contextmanager
 def _container() -> Iterator[str]:
     from testcontainers.core.config import testcontainers_config  # noqa: PLC0415 - 0.5 s, only with an engine
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - as above
 
-    testcontainers_config.ryuk_disabled = True  # one more image to pull; the container is removed below
+    testcontainers_config.ryuk_disabled = True  # one more image to pull; `_remove_orphans` does its work
+    _remove_orphans()
     with socket.create_server(("127.0.0.1", 0)) as drawn:
         port = int(drawn.getsockname()[1])
     # The advertised port must be known before the start, so it is drawn here and equal on both sides.
-    environment = {
-        "KAFKA_NODE_ID": "1",
-        "KAFKA_PROCESS_ROLES": "broker,controller",
-        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
-        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-        "KAFKA_LISTENERS": f"PLAINTEXT://0.0.0.0:{port},CONTROLLER://localhost:9093",
-        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port}",
-        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
-        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
-        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
-        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
-        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+    properties = SINGLE_NODE | {
+        "listeners": f"PLAINTEXT://0.0.0.0:{port},CONTROLLER://localhost:9093",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "controller.quorum.voters": f"{NODE_ID}@localhost:9093",
     }
-    container = DockerContainer(IMAGE).with_bind_ports(port, port)
-    for name, value in environment.items():
-        container.with_env(name, value)
+    container = DockerContainer(IMAGE).with_env("KAFKA_HEAP_OPTS", f"-Xmx512m -XX:+UseSerialGC {_QUICK_JAVA}")
+    for name, value in properties.items():
+        container.with_env(f"KAFKA_{name.upper().replace('.', '_')}", str(value))
+    # with_bind_ports would open the port on every interface.
+    container.ports[str(port)] = ("127.0.0.1", port)  # type: ignore[assignment]  # docker-py takes both
+    container.with_kwargs(labels={_OWNER_LABEL: str(os.getpid())})
     with container:
         deadline = time.monotonic() + CONTAINER_START_S
         if not readiness.wait_until_answering("127.0.0.1", port, lambda: time.monotonic() > deadline):

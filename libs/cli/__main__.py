@@ -30,6 +30,7 @@ from libs.cli.tail import now_ms, tail
 from libs.cli.topics import find_topics, table
 from libs.cli.venues import show_venues
 from libs.common.kafka import KafkaAwayError, TopicCreationError, TopicMismatchError, create_topics
+from libs.common.kafka_security import KafkaAccessError, TlsFileError
 from libs.common.topics import TOPICS
 
 if TYPE_CHECKING:
@@ -265,7 +266,9 @@ def _settings() -> CliSettings:
     try:
         return CliSettings()
     except ValidationError as error:
-        wrong = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        wrong = "; ".join(
+            ": ".join([*(str(n).upper() for n in e["loc"][:1]), e["msg"]]) for e in error.errors()
+        )
         raise CommandError(f"a setting is wrong: {wrong}") from error
 
 
@@ -275,6 +278,8 @@ def _run(work: Coroutine[object, object, Result]) -> Result:
     except BrokenPipeError:  # typer would make it a failure, but the pipe's reader just has enough
         _let_go_of_stdout()
         raise typer.Exit(0) from None
+    except (KafkaAccessError, TlsFileError) as error:
+        raise CommandError(str(error)) from error
     except KafkaError as error:  # Kafka went away meanwhile, or will not answer this
         raise CommandError(f"Kafka refused or went away: {type(error).__name__}: {error}") from error
 

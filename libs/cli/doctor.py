@@ -35,6 +35,7 @@ from libs.cli.checks import (
 )
 from libs.cli.errors import CommandError
 from libs.cli.topics import differences, find_topics
+from libs.common.kafka_security import TlsFileError, tls
 from libs.common.topics import TOPICS
 
 if TYPE_CHECKING:
@@ -165,13 +166,21 @@ def _available_memory() -> int:
 def _kafka_answers(settings: CliSettings) -> str | None:
     """Return None if a Kafka answers, else what is there instead; empty for nothing."""
     taken = ""
+    try:
+        tls(settings)
+    except TlsFileError as error:
+        return str(error)
+    how = readiness.access(
+        settings.kafka_security_protocol, settings.kafka_ssl_certfile, settings.kafka_ssl_keyfile
+    )
     for server in settings.kafka_bootstrap_servers.split(","):
         address = urlsplit(f"//{server.strip()}")
         host, port = address.hostname or "127.0.0.1", address.port or 9092
-        if readiness.answers(host, port, ANSWER_S):
+        if readiness.answers(host, port, ANSWER_S, how):
             return None
         if _listening(host, port):
-            taken = f"something listens on {host}:{port} and does not speak Kafka"
+            protocol = settings.kafka_security_protocol
+            taken = f"something listens on {host}:{port} and does not speak Kafka by {protocol}"
     return taken
 
 

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from libs.cli.errors import CommandError
 from libs.cli.starts import At, Beginning, End, Offset
 from libs.common.kafka import MissingTopicError, partition_counts, partition_of
+from libs.common.kafka_security import client_arguments, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -46,7 +47,7 @@ async def connected(
     Raises
     ------
     CommandError
-        If Kafka does not answer.
+        If Kafka does not answer, or turns us away.
     """
     # A terminal command says in its own words what a Kafka that is away means.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -59,6 +60,8 @@ async def connected(
             )  # aiokafka cannot stop a client whose tasks have not taken their first step
     except (KafkaError, OSError, TimeoutError) as error:
         await closed()
+        if (refused := await refusal(settings)) is not None:
+            raise CommandError(str(refused)) from error
         raise not_reachable(settings, error) from error
     try:
         yield
@@ -78,7 +81,7 @@ class TopicReader:
     async def open(cls, settings: ServiceSettings) -> AsyncIterator[TopicReader]:
         """Connect; see `connected`."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
+            **client_arguments(settings),
             client_id="bookrunner-cli",
             enable_auto_commit=False,
             isolation_level="read_committed",

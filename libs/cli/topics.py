@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from libs.cli.reader import TopicReader, connected
+from libs.common.kafka_security import client_arguments
 from libs.common.topics import DAY_MS, FOREVER, HOUR_MS, TOPICS
 
 if TYPE_CHECKING:
@@ -41,9 +42,7 @@ async def find_topics(settings: ServiceSettings) -> tuple[Mapping[str, Found], S
     CommandError
         If Kafka does not answer.
     """
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap_servers, client_id="bookrunner-cli"
-    )
+    admin = AIOKafkaAdminClient(**client_arguments(settings), client_id="bookrunner-cli")
     async with connected(admin, settings):
         counts = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
         present = [topic for topic in TOPICS.values() if topic.name in counts]

@@ -21,6 +21,7 @@ from libs.common.kafka_admin import (
     partition_counts,
 )
 from libs.common.kafka_reader import Reader, Record, Undecodable, follow, read
+from libs.common.kafka_security import client_arguments
 from libs.common.topics import DEAD_LETTERS, TOPICS, Topic
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Publisher:
     async def __aenter__(self) -> Self:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            **client_arguments(self._settings),
             enable_idempotence=True,
             acks="all",
             linger_ms=0,

@@ -9,8 +9,15 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    InvalidReplicationFactorError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
+from libs.common.kafka_security import client_arguments, refusal
 from libs.common.topics import TOPICS
 
 if TYPE_CHECKING:
@@ -28,6 +35,12 @@ _log = logging.getLogger(__name__)
 
 class KafkaAwayError(Exception):
     """Kafka did not answer in time."""
+
+
+class BrokersMissingError(KafkaError):  # type: ignore[misc]  # aiokafka carries no types
+    """Fewer brokers are up than a topic wants replicas, as while a cluster starts."""
+
+    retriable = True
 
 
 class TopicMismatchError(Exception):
@@ -49,6 +62,8 @@ async def create_topics(settings: ServiceSettings, topics: Iterable[Topic] = tup
     ------
     KafkaAwayError
         If Kafka does not answer within ``kafka_wait_s``.
+    KafkaAccessError
+        If it is there and turns us away, at once.
     TopicMismatchError
         If a topic exists with another number of partitions than ``topic_partitions``.
     TopicCreationError
@@ -76,7 +91,7 @@ async def partition_counts(settings: ServiceSettings, topics: Iterable[Topic]) -
     Raises
     ------
     KafkaError
-        If Kafka does not answer.
+        If Kafka does not answer; its kind `KafkaAccessError`, if it turns us away.
     MissingTopicError
         If one of the topics does not exist.
     """
@@ -127,6 +142,10 @@ async def _create(admin: AIOKafkaAdminClient, new: list[Topic], partitions: int,
             continue  # another service was faster
         if code:
             refusal = for_code(code)
+            if refusal is InvalidReplicationFactorError:
+                raise BrokersMissingError(
+                    f"TOPIC_REPLICATION is {replication}, more than there are brokers up"
+                )
             if refusal.retriable:
                 raise refusal(name)
             raise TopicCreationError(f"{name}: {refusal.__name__} {rest[0] if rest else ''}".strip())
@@ -140,11 +159,14 @@ async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, list[Any]]:
 
 @asynccontextmanager
 async def _admin(settings: ServiceSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=REQUEST_TIMEOUT_MS
-    )
+    admin = AIOKafkaAdminClient(**client_arguments(settings), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
-        await admin.start()
+        try:
+            await admin.start()
+        except KafkaConnectionError as error:
+            if (refused := await refusal(settings)) is not None:
+                raise refused from error
+            raise
         yield admin
     finally:
         await admin.close()
@@ -164,7 +186,8 @@ class _Waiting:
         if now - self._began >= patience:
             raise KafkaAwayError(
                 f"Kafka at {where} was not ready in {patience:g} s ({missing}); start it with "
-                "`python -m broker`, or set KAFKA_BOOTSTRAP_SERVERS"
+                "`python -m broker`, or set KAFKA_BOOTSTRAP_SERVERS (and KAFKA_SECURITY_PROTOCOL, which is "
+                f"{self._settings.kafka_security_protocol})"
             )
         if now - self._said >= PROGRESS_S:
             self._said = now

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from libs.common.codec import UndecodableMessageError, decode
 from libs.common.kafka_admin import partition_counts
+from libs.common.kafka_security import client_arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Sequence
@@ -110,7 +111,7 @@ class Reader:
             if self._only is None or partition in self._only
         ]
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            **client_arguments(self._settings),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",  # raise when retention overtakes the reader; skip nothing

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from libs.common.events import Event
 from libs.common.kafka import BATCH_BYTES, Reader, partition_of
+from libs.common.kafka_security import client_arguments
 from libs.common.partition import Incoming, Partition
 from libs.common.topics import TOPICS
 
@@ -110,7 +111,7 @@ class PartitionOwner(Generic[S]):
 
     async def _start_producer(self) -> AIOKafkaProducer:
         producer = self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            **client_arguments(self._settings),
             transactional_id=f"{self._wiring.service}-{self.number}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             linger_ms=0,

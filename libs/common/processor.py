@@ -31,6 +31,7 @@ from pydantic import Field
 from libs.common import log, metrics
 from libs.common.events import Event
 from libs.common.kafka import Publisher, create_topics, follow
+from libs.common.kafka_security import client_arguments
 from libs.common.metrics import Family
 from libs.common.partition import HandlerError
 from libs.common.partition_owner import PartitionOwner
@@ -130,7 +131,7 @@ class Processor(Generic[S]):
 
     async def _process(self) -> None:
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            **client_arguments(self._settings),
             group_id=self._wiring.service,
             group_instance_id=f"{self._wiring.service}-{self._settings.group_instance_id}",
             partition_assignment_strategy=(RangePartitionAssignor,),  # gives equal numbers of all inputs

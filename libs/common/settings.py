@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping  # noqa: TC003 -- this module's annotations are read at run time
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SASL: tuple[str, ...] = ("SASL_PLAINTEXT", "SASL_SSL")
+TLS: tuple[str, ...] = ("SSL", "SASL_SSL")
 
 
 class ServiceSettings(BaseSettings):
-    """Read from environment variables named like the fields, in upper case."""
+    """Read from environment variables named like the fields, in upper case.
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    An error names the field and what would be right, never the value: it may be a secret.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     kafka_bootstrap_servers: str = Field("127.0.0.1:19092", description="host:port[,host:port] of Kafka")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how Kafka is spoken to: SSL encrypts, SASL says who is speaking"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="how the password is proven; PLAIN sends it, so take SASL_SSL with it"
+    )
+    kafka_sasl_username: str | None = Field(None, min_length=1, description="who we are to Kafka")
+    kafka_sasl_password: SecretStr | None = Field(None, min_length=1, description="and its password")
+    kafka_ssl_cafile: FilePath | None = Field(
+        None, description="PEM of whom we trust to vouch for Kafka; without it, whom the system trusts"
+    )
+    kafka_ssl_certfile: FilePath | None = Field(
+        None, description="PEM of our own certificate, where Kafka asks for one; its chain may follow it"
+    )
+    kafka_ssl_keyfile: FilePath | None = Field(None, description="PEM of its key, without a passphrase")
     kafka_wait_s: float = Field(60.0, gt=0, description="how long to wait for Kafka at the start, seconds")
     topic_partitions: int = Field(8, ge=1, le=1024, description="partitions of each topic at its creation")
     topic_replication: int = Field(1, ge=1, le=7, description="replicas of each topic at its creation")
@@ -22,3 +44,42 @@ class ServiceSettings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level written")
     metrics_host: str = Field("127.0.0.1", description="address on which Prometheus metrics are served")
+
+    @model_validator(mode="after")
+    def _agree_on_kafka(self) -> Self:
+        protocol = self.kafka_security_protocol
+        sasl = {
+            "KAFKA_SASL_MECHANISM": self.kafka_sasl_mechanism,
+            "KAFKA_SASL_USERNAME": self.kafka_sasl_username,
+            "KAFKA_SASL_PASSWORD": self.kafka_sasl_password,
+        }
+        files = {
+            "KAFKA_SSL_CAFILE": self.kafka_ssl_cafile,
+            "KAFKA_SSL_CERTFILE": self.kafka_ssl_certfile,
+            "KAFKA_SSL_KEYFILE": self.kafka_ssl_keyfile,
+        }
+        if protocol in SASL and (missing := _names(sasl, given=False)):
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL={protocol} needs {missing} too: set them, or take "
+                f"{'SSL' if protocol in TLS else 'PLAINTEXT'}"
+            )
+        if protocol not in SASL and (needless := _names(sasl, given=True)):
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL={protocol} does not say who is speaking, but {needless} is set: "
+                "take SASL_SSL (SASL_PLAINTEXT without TLS), or unset it"
+            )
+        if protocol not in TLS and (needless := _names(files, given=True)):
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL={protocol} does not encrypt, but {needless} is set: "
+                f"take {'SASL_SSL' if protocol in SASL else 'SSL'}, or unset it"
+            )
+        if (self.kafka_ssl_certfile is None) != (self.kafka_ssl_keyfile is None):
+            raise ValueError(
+                "KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE belong together: set both, or neither where Kafka "
+                "asks for no certificate of its clients"
+            )
+        return self
+
+
+def _names(settings: Mapping[str, object], *, given: bool) -> str:
+    return ", ".join(name for name, value in settings.items() if (value is not None) == given)

@@ -15,7 +15,7 @@ import uvloop
 
 from libs.common import log
 from services.gateway.app import create_app
-from services.gateway.http_protocol import BoundedHttpProtocol
+from services.gateway.http_protocol import KEEP_ALIVE_S, BoundedHttpProtocol
 from services.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _log = logging.getLogger("services.gateway")
 class Server(uvicorn.Server):
     """uvicorn, which closes streams before it waits for their connections, and exits 0 when told to stop."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, trusted_proxies: str) -> None:
         super().__init__(
             uvicorn.Config(
                 gateway,
@@ -41,6 +41,9 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=bool(trusted_proxies),
+                forwarded_allow_ips=trusted_proxies,
+                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=STOP_S,
             )
         )
@@ -65,7 +68,7 @@ class Server(uvicorn.Server):
 async def serve(settings: GatewaySettings, listener: socket.socket) -> int:
     """Serve on `listener`, and return the process's exit code."""
     gateway = create_app(settings)
-    server = Server(gateway)
+    server = Server(gateway, settings.gateway_trusted_proxies)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     await asyncio.wait({serving, gateway.failed}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True

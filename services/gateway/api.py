@@ -43,6 +43,7 @@ from services.gateway.books import book_id
 from services.gateway.commands import Command
 from services.gateway.edge import FAILURE_TOLD
 from services.gateway.execution_api import router as execution_router
+from services.gateway.guard_contract import describe_guards
 from services.gateway.problems import (
     INTERNAL,
     MEDIA_TYPE,
@@ -80,7 +81,12 @@ _log = logging.getLogger(__name__)
 router = APIRouter()
 
 
-def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+def create_api(
+    parts: Parts,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    *,
+    token_required: bool,
+) -> FastAPI:
     """Return the FastAPI app with all routes; problems are its only other answers."""
     app = FastAPI(
         title="Bookrunner",
@@ -99,7 +105,7 @@ def create_api(parts: Parts, lifespan: Callable[[FastAPI], AbstractAsyncContextM
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _failed)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    app.openapi = lambda: _openapi(app, token_required=token_required)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
 
 
@@ -335,7 +341,7 @@ async def _left(request: Request, _error: Exception) -> Response:
     return await _problem(request, ProblemError(NOT_JSON, "The connection closed before the body's end."))
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, *, token_required: bool) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
@@ -344,6 +350,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             contract.components(), router_api.components()
         )
         _tell_nulls(document)
+        describe_guards(document, token_required=token_required)
         app.openapi_schema = document
     return app.openapi_schema
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from libs.common.kafka import MissingTopicError, Publisher, Reader, create_topics, follow, partition_counts
 from libs.common.metrics import CONTENT_TYPE, Family, create_registry, exposition
+from libs.common.settings import TLS
 from libs.common.topics import L2_BOOK_TOPS
 from services.gateway import asyncapi
 from services.gateway.answers import ReadyAnswer, ViewLag, encode
@@ -28,6 +30,7 @@ from services.gateway.routing import Parts
 from services.gateway.stream import Hub
 from services.gateway.traffic import Traffic
 from services.gateway.views import GatewayViews
+from services.gateway.write_guard import WriteGuard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -136,6 +139,8 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.refusals: Counter[str] = Counter()  # by reason
+        self.request_timeout_s = settings.request_timeout_s
         self._settings = settings
         self._views = GatewayViews(settings.l2_silence_s)
         self._changes = Changes()
@@ -160,10 +165,27 @@ class Gateway:
             self._readiness,
             self._metrics,
             time.time_ns,
-            encode(asyncapi.document(VERSION, settings.kafka_bootstrap_servers, settings.topic_partitions)),
+            encode(
+                asyncapi.document(
+                    VERSION,
+                    settings.kafka_bootstrap_servers,
+                    settings.topic_partitions,
+                    encrypted=settings.kafka_security_protocol in TLS,
+                    mechanism=settings.kafka_sasl_mechanism,
+                )
+            ),
         )
-        api = create_api(parts, self._lifespan)
-        self._edge = Edge(api, self._books, traffic, clock=time.time_ns, stopwatch=time.perf_counter)
+        api = create_api(parts, self._lifespan, token_required=settings.gateway_token is not None)
+        self._guard = WriteGuard(settings, self.refusals, time.monotonic_ns)
+        self._edge = Edge(
+            api,
+            self._books,
+            traffic,
+            self._guard,
+            refusals=self.refusals,
+            clock=time.time_ns,
+            stopwatch=time.perf_counter,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or the server's lifespan."""
@@ -281,6 +303,20 @@ class Gateway:
             "gauge",
             (),
             {(): self._questions.waiting},
+        )
+        yield Family(
+            "bookrunner_gateway_refused_total",
+            "Requests refused before a route saw all of them",
+            "counter",
+            ("reason",),
+            {(reason,): count for reason, count in sorted(self.refusals.items())},
+        )
+        yield Family(
+            "bookrunner_gateway_write_addresses",
+            "Addresses whose rate of writes is remembered",
+            "gauge",
+            (),
+            {(): self._guard.addresses},
         )
         yield Family("bookrunner_gateway_streams", "Open streams", "gauge", (), {(): self._hub.open_streams})
         yield Family(

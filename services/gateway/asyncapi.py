@@ -27,6 +27,8 @@ MESSAGEPACK: Final = "application/vnd.msgpack"
 RAW: Final = "application/octet-stream"
 BINDING: Final = "0.5.0"
 SCHEMA: Final = "#/components/schemas/{name}"
+# AsyncAPI 3.0, Security Scheme Object.
+SECURITY_TYPES: Final = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512"}
 RAW_MESSAGE: Final = "Undecodable"
 PRIVATE_MESSAGE: Final = "PrivateState"
 CLOUD_EVENT: Final[Mapping[str, Any]] = {
@@ -45,7 +47,9 @@ CLOUD_EVENT: Final[Mapping[str, Any]] = {
 DESCRIPTION: Final = (events.__doc__ or "").partition("One section per service")[0].strip()
 
 
-def document(version: str, servers: str, partitions: int) -> dict[str, Any]:
+def document(
+    version: str, servers: str, partitions: int, *, encrypted: bool = False, mechanism: str | None = None
+) -> dict[str, Any]:
     """Return the AsyncAPI document of the whole system.
 
     Parameters
@@ -54,13 +58,19 @@ def document(version: str, servers: str, partitions: int) -> dict[str, Any]:
         ``host:port`` of Kafka, several separated by commas.
     partitions
         Of each topic at its creation.
+    encrypted
+        Whether Kafka is spoken to through TLS.
+    mechanism
+        Of SASL, None where Kafka asks for no password.
     """
+    protocol = "kafka-secure" if encrypted else "kafka"
+    security = {} if mechanism is None else {"security": [{"type": SECURITY_TYPES[mechanism]}]}
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Bookrunner", "version": version, "description": DESCRIPTION},
         "defaultContentType": MESSAGEPACK,
         "servers": {
-            f"kafka-{n}": {"host": host, "protocol": "kafka"}
+            f"kafka-{n}": {"host": host, "protocol": protocol, **security}
             for n, host in enumerate(servers.split(","), start=1)
         },
         "channels": {name: _channel(topic, partitions) for name, topic in TOPICS.items()},

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from libs.common.codec import UndecodableMessageError, decode
 from libs.common.events import BookDelta, BookSnapshot
 from libs.common.kafka import partition_of
+from libs.common.kafka_security import client_arguments
 from libs.common.topics import L2_BOOK_DELTAS
 from services.gateway.as_of import Row
 
@@ -64,7 +65,7 @@ class KafkaBookLog:
         partition = partition_of(self._key, self._settings.topic_partitions)
         self._partition = TopicPartition(L2_BOOK_DELTAS.name, partition)
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            **client_arguments(self._settings),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",  # raise when retention overtakes the reader; skip nothing

@@ -9,17 +9,20 @@ import re
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from services.gateway.bodies import MAX_BODY, too_large
 from services.gateway.books import PREFIX
-from services.gateway.problems import HEADERS_TOO_LARGE, MEDIA_TYPE, URI_TOO_LONG, ProblemError
+from services.gateway.problems import HEADERS_TOO_LARGE, MEDIA_TYPE, TOO_LARGE, URI_TOO_LONG, ProblemError
 from services.gateway.traffic import UNROUTED
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from services.gateway.books import Books
     from services.gateway.traffic import Traffic
+    from services.gateway.write_guard import WriteGuard
 
 FAILURE_TOLD: Final = "bookrunner.failure_told"  # key of the scope
 BOOK_ROUTE: Final = "/api/l2/{venue}/{symbol}"
@@ -33,6 +36,8 @@ class Edge:
 
     Parameters
     ----------
+    refusals
+        Counts refusals by reason.
     clock
         int ns UTC.
     stopwatch
@@ -44,7 +49,9 @@ class Edge:
         inner: ASGIApp,
         books: Books,
         traffic: Traffic,
+        guard: WriteGuard,
         *,
+        refusals: Counter[str],
         clock: Callable[[], int],
         stopwatch: Callable[[], float],
     ) -> None:
@@ -52,6 +59,8 @@ class Edge:
         self._books = books
         self._traffic = traffic
         self._hot = traffic.of("GET", BOOK_ROUTE, 200)
+        self._guard = guard
+        self._refusals = refusals
         self._clock = clock
         self._stopwatch = stopwatch
         self._prefix = b"gw-%x-" % (clock() // 1_000_000)  # no two runs share one
@@ -84,10 +93,12 @@ class Edge:
                 route = getattr(scope.get("route"), "path_format", UNROUTED)
                 answers = self._traffic.of(scope["method"], route, message["status"])
                 answers.observe(self._stopwatch() - started)
+                if message["status"] == TOO_LARGE.status:  # by its head, or found while it was read
+                    self._refusals[TOO_LARGE.slug] += 1
             await send(message)
 
         scope["correlation_id"] = correlation_id.decode()
-        refused = _refused(scope)
+        refused = self._refused(scope)
         if refused is not None:
             await send_problem(refused, stamped)
             return
@@ -97,6 +108,15 @@ class Edge:
             if not scope.get(FAILURE_TOLD):  # else logged and answered; Starlette raises it once more
                 raise
 
+    def _refused(self, scope: Scope) -> ProblemError | None:
+        if len(scope["path"]) + len(scope["query_string"]) > MAX_TARGET:
+            self._refusals[URI_TOO_LONG.slug] += 1
+            return ProblemError(URI_TOO_LONG, f"The path and query are over {MAX_TARGET} bytes.")
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
+            self._refusals[HEADERS_TOO_LARGE.slug] += 1
+            return ProblemError(HEADERS_TOO_LARGE, f"The headers are over {MAX_HEADERS} bytes.")
+        return self._guard.refusal(scope) or _announced_too_large(scope)
+
     def _correlation_id(self, scope: Scope) -> bytes:
         for name, value in scope["headers"]:
             if name == b"x-correlation-id" and _CORRELATION_ID.fullmatch(value):
@@ -104,11 +124,10 @@ class Edge:
         return self._prefix + b"%x" % next(self._count)
 
 
-def _refused(scope: Scope) -> ProblemError | None:
-    if len(scope["path"]) + len(scope["query_string"]) > MAX_TARGET:
-        return ProblemError(URI_TOO_LONG, f"The path and query are over {MAX_TARGET} bytes.")
-    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
-        return ProblemError(HEADERS_TOO_LARGE, f"The headers are over {MAX_HEADERS} bytes.")
+def _announced_too_large(scope: Scope) -> ProblemError | None:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > MAX_BODY:
+            return too_large()
     return None
 
 

@@ -40,6 +40,9 @@ _SAID: Final[Mapping[ProblemType, _Said]] = {
         "No execution '6f1b0a52-0000-5000-8000-000000000000' is among the newest; "
         "GET /api/exec/records lists them."
     ),
+    p.UNAUTHORIZED: _Said("The token is wrong: send Authorization: Bearer TOKEN."),
+    p.TOO_SLOW: _Said("The request was not complete within 10 s."),
+    p.TOO_FAST: _Said("This address asks too often; wait for the seconds in Retry-After."),
     p.METHOD_NOT_ALLOWED: _Said("/api/l2 cannot be asked by PATCH."),
     p.KEY_REUSED: _Said("The Idempotency-Key 'order-17' came with another request."),
     p.TOO_LARGE: _Said("The body is over 65536 bytes."),

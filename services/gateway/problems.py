@@ -40,6 +40,12 @@ NOT_JSON: Final = ProblemType(
 NOT_HTTP: Final = ProblemType(
     "not-http", 400, "The request is not HTTP", "Send HTTP/1.1 (RFC 9112) with percent-encoded addresses."
 )
+UNAUTHORIZED: Final = ProblemType(
+    "unauthorized",
+    401,
+    "No valid token",
+    "Send `Authorization: Bearer TOKEN`; ask the operator for the token.",
+)
 UNKNOWN_ROUTE: Final = ProblemType("unknown-route", 404, "No such route", "The routes are listed in /docs.")
 UNKNOWN_VENUE: Final = ProblemType(
     "unknown-venue", 404, "No such venue", "Use one of the venue ids in the detail."
@@ -68,6 +74,12 @@ UNKNOWN_NAME: Final = ProblemType(
 METHOD_NOT_ALLOWED: Final = ProblemType(
     "method-not-allowed", 405, "This route has no such method", "The header Allow lists those it has."
 )
+TOO_SLOW: Final = ProblemType(
+    "too-slow",
+    408,
+    "The request took too long to come",
+    "Send head and body in one go; the detail says in what time.",
+)
 KEY_REUSED: Final = ProblemType(
     "idempotency-key-reused",
     409,
@@ -84,6 +96,9 @@ INVALID: Final = ProblemType(
 )
 HEADERS_TOO_LARGE: Final = ProblemType(
     "headers-too-large", 431, "The headers are too large", "Send at most 32 KiB of headers."
+)
+TOO_FAST: Final = ProblemType(
+    "too-fast", 429, "There are too many requests", "Retry after the seconds in Retry-After."
 )
 INTERNAL: Final = ProblemType(
     "internal", 500, "The gateway failed", "The log has the reason under the X-Correlation-Id of this answer."
@@ -149,6 +164,8 @@ class ProblemError(Exception):
         Whole seconds after which a retry makes sense.
     command_id
         Of a command that was sent and not answered.
+    challenge
+        What a 401 asks for: RFC 9110 section 11.6.1.
     """
 
     def __init__(
@@ -159,6 +176,7 @@ class ProblemError(Exception):
         errors: tuple[FieldError, ...] = (),
         retry_after_s: int | None = None,
         command_id: str | None = None,
+        challenge: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.problem = problem
@@ -166,6 +184,7 @@ class ProblemError(Exception):
         self.errors = errors
         self.retry_after_s = retry_after_s
         self.command_id = command_id
+        self.challenge = challenge
 
     @property
     def status(self) -> int:
@@ -175,7 +194,8 @@ class ProblemError(Exception):
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers that go with the document."""
-        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        named = {"Retry-After": self.retry_after_s, "WWW-Authenticate": self.challenge}
+        return {name: str(value) for name, value in named.items() if value is not None}
 
     def body(self) -> bytes:
         """Return the document as JSON."""

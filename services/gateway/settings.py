@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
+from ipaddress import ip_network
+from typing import Final
+
+from pydantic import Field, SecretStr, field_validator
 
 from libs.common.settings import ServiceSettings
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # b64token of RFC 6750 section 2.1
 
 
 class GatewaySettings(ServiceSettings):
@@ -12,6 +18,30 @@ class GatewaySettings(ServiceSettings):
 
     gateway_host: str = Field("127.0.0.1", description="address to listen on; loopback unless told otherwise")
     gateway_port: int = Field(5000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    gateway_token: SecretStr | None = Field(
+        None, description="if set, changes need `Authorization: Bearer` and this; without it everybody may"
+    )
+    gateway_trusted_proxies: str = Field(
+        "",
+        description="addresses or networks, separated by commas, whose X-Forwarded-For is believed; none "
+        "unless told otherwise",
+    )
+    request_timeout_s: float = Field(
+        10.0, gt=0, description="how long head and body of a request may take to come before 408, seconds"
+    )
+    write_rate_per_s: int = Field(2_000, ge=1, description="changes one address may ask for, 1/s; then 429")
+    write_burst: int = Field(5_000, ge=1, description="changes one address may ask for at once")
+    write_total_rate_per_s: int = Field(
+        4_000, ge=1, description="changes all addresses together may ask for, 1/s; then 429"
+    )
+    write_total_burst: int = Field(
+        10_000, ge=1, description="changes all addresses together may ask for at once"
+    )
+    write_max_addresses: int = Field(
+        10_000,
+        ge=1,
+        description="addresses remembered; one more, and the one that asked longest ago is forgotten",
+    )
     l2_silence_s: float = Field(
         5.0,
         gt=0,
@@ -64,3 +94,25 @@ class GatewaySettings(ServiceSettings):
     stream_write_timeout_s: float = Field(
         30.0, gt=0, description="a client that takes no byte for this long is closed, seconds"
     )
+
+    @field_validator("gateway_token")
+    @classmethod
+    def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError(
+                "GATEWAY_TOKEN must be letters, digits and -._~+/ with = at its end only, as `openssl rand "
+                "-base64 32` prints, and not empty: unset it if everybody may change things"
+            )
+        return value
+
+    @field_validator("gateway_trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, value: str) -> str:
+        for text in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                ip_network(text)
+            except ValueError as error:
+                raise ValueError(
+                    f"GATEWAY_TRUSTED_PROXIES must be addresses or networks like 10.0.0.0/8: {error}"
+                ) from error
+        return value

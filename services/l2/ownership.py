@@ -17,6 +17,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from libs.common.events import BookHealth, Subscribed
 from libs.common.kafka import Reader, Undecodable
 from libs.common.kafka_reader import decoded
+from libs.common.kafka_security import client_arguments
 from libs.common.topics import L2_BOOK_HEALTH, L2_SUBSCRIPTIONS
 from services.l2.messages import BookReleased, BookUnwanted, BookWanted
 
@@ -62,7 +63,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             If Kafka refuses this member, for instance because another one uses its ``L2_INSTANCE``.
         """
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            **client_arguments(self._settings),
             group_id=self._settings.l2_group,
             group_instance_id=self._settings.l2_instance or None,
             session_timeout_ms=SESSION_MS,

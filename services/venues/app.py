@@ -27,7 +27,9 @@ from libs.common.codec import UndecodableMessageError, decode, encode
 from libs.common.dead_letters import dead_letter
 from libs.common.events import BookHealth, BookTop, Command, VenueMetrics
 from libs.common.kafka import create_topics, follow, partition_of
+from libs.common.kafka_security import tls
 from libs.common.metrics import Family
+from libs.common.settings import SASL
 from libs.common.topics import (
     DEAD_LETTERS,
     EXECUTION_FILLS,
@@ -262,6 +264,7 @@ def _faust_app(settings: VenuesSettings) -> faust.App:
     return faust.App(
         settings.venues_group,
         broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings),
         store="memory://",
         datadir=str(folder),  # Faust makes it, and with tables in memory leaves it empty
         autodiscover=False,
@@ -281,6 +284,20 @@ def _faust_app(settings: VenuesSettings) -> faust.App:
         producer_acks=-1,
         producer_linger=0.0,
     )
+
+
+def _credentials(settings: VenuesSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """Return as Faust takes it what `client_arguments` gives to all other clients."""
+    context = tls(settings)
+    if settings.kafka_security_protocol in SASL:
+        assert settings.kafka_sasl_password is not None  # noqa: S101 -- the settings have looked
+        return faust.SASLCredentials(
+            mechanism=settings.kafka_sasl_mechanism,
+            username=settings.kafka_sasl_username,
+            password=settings.kafka_sasl_password.get_secret_value(),
+            ssl_context=context,
+        )
+    return None if context is None else faust.SSLCredentials(context)
 
 
 async def _or_end(work: Coroutine[None, None, None]) -> None:

@@ -21,6 +21,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.tables.recovery import Recovery
 from faust.types import TP
 
+from libs.common.kafka_security import client_arguments
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -107,7 +109,7 @@ class HoleGuard:
         """Return the offset of a record in [first, end), None where there are only markers."""
         place = TopicPartition(self._topic.name, partition)
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            **client_arguments(self._settings),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",

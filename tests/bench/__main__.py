@@ -22,6 +22,7 @@ from tests.bench import (
     schedules,
     venues,
     view_fold,
+    write_guard,
 )
 from tests.bench.report import Report, machine_facts
 
@@ -32,6 +33,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "hot_path": hot_path.run,
     "end_to_end": end_to_end.run,
     "gateway_get": gateway_get.run,
+    "write_guard": write_guard.run,
     "publisher": publisher.run,
     "schedules": schedules.run,
     "view_fold": view_fold.run,

@@ -322,6 +322,8 @@ async def drive(system: System) -> None:
 
     done = partial(told, {200, 201})
 
+    for symbol in ("BTCUSDT", "ETHUSDT"):  # what was asked before may have ended them
+        await done("POST", "/api/l2/subscriptions", {"venue": "binance", "symbol": symbol})
     book = {"venue": "okx", "symbol": "SOLUSDT"}
     await asked("DELETE", "/api/l2/subscriptions/okx/SOLUSDT")
     await done("POST", "/api/l2/subscriptions", book, **{"Idempotency-Key": "contracts"})

@@ -11,6 +11,7 @@ def rendered(**changes: object) -> dict[str, str]:
         "port": 19092,
         "controller_port": 19093,
         "log_dir": Path("/data/logs"),
+        "extra": {},
     }
     text = server_properties(**(arguments | changes))  # type: ignore[arg-type]  # changes are a test's own
     return dict(line.split("=", 1) for line in text.splitlines())
@@ -51,3 +52,9 @@ def test_any_data_folder_survives_the_property_syntax(folder: str) -> None:
 def test_equal_ports_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot share port 19092"):
         rendered(controller_port=19092)
+
+
+def test_further_properties_win_and_are_read_as_they_were_given() -> None:
+    properties = rendered(extra={"node.id": "3", "sasl.jaas.config": 'a "b\\c" ö;'})
+    assert properties["node.id"] == "3"
+    assert as_java_reads(properties["sasl.jaas.config"]) == 'a "b\\c" ö;'

@@ -112,6 +112,12 @@ async def test_a_topic_that_kafka_refuses_is_a_clear_error(settings: ServiceSett
         await create_topics(settings, [replace(L2_SUBSCRIPTIONS, name="no/such")])
 
 
+async def test_more_replicas_than_brokers_are_waited_for_and_then_a_clear_error(fresh_kafka: str) -> None:
+    settings = settings_of(fresh_kafka, kafka_wait_s=0.5).model_copy(update={"topic_replication": 3})
+    with pytest.raises(KafkaAwayError, match=r"TOPIC_REPLICATION is 3, more than there are brokers up"):
+        await create_topics(settings, [L2_SUBSCRIPTIONS])
+
+
 async def test_no_kafka_is_a_clear_error_after_the_wait() -> None:
     settings = settings_of("127.0.0.1:9", kafka_wait_s=0.5)
     with pytest.raises(

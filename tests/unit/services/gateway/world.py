@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +34,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.stream import Hub
 from services.gateway.traffic import Traffic
 from services.gateway.views import GatewayViews
+from services.gateway.write_guard import WriteGuard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -275,8 +277,19 @@ class World:
                 b"{}",
             ),
             self._lifespan,
+            token_required=self.settings.gateway_token is not None,
         )
-        self.app = Edge(self.api, self.books, self.traffic, clock=self._clock, stopwatch=lambda: 0.0)
+        self.refusals: Counter[str] = Counter()
+        self.guard = WriteGuard(self.settings, self.refusals, self._clock)
+        self.app = Edge(
+            self.api,
+            self.books,
+            self.traffic,
+            self.guard,
+            refusals=self.refusals,
+            clock=self._clock,
+            stopwatch=lambda: 0.0,
+        )
 
     def fold(self, topic: Topic, key: bytes, event: Event | None) -> None:
         view: Any = next(view for view in self.views.all if view.topic is topic)
@@ -297,8 +310,9 @@ class World:
         method: str = "GET",
         body: bytes | Iterable[bytes] = b"",
         headers: Mapping[str, str] | None = None,
+        peer: str = "127.0.0.1",
     ) -> Answer:
-        """Send one request through the whole app."""
+        """Send one request through the whole app; `unread` says how many of its chunks it did not ask for."""
         path, _, query = target.partition("?")
         chunks = [body] if isinstance(body, bytes) else list(body)
         incoming: list[Message] = [
@@ -313,15 +327,16 @@ class World:
         async def send(message: Message) -> None:
             outgoing.append(message)
 
-        await self.app(scope_of(method, path, query, headers or {}), receive, send)
+        await self.app(scope_of(method, path, query, headers or {}, peer), receive, send)
+        self.unread = len(incoming)
         start = outgoing[0]
         names = {name.decode(): value.decode() for name, value in start["headers"]}
         return Answer(start["status"], names, b"".join(m.get("body", b"") for m in outgoing[1:]))
 
-    async def post(self, body: Any, **headers: str) -> Answer:
+    async def post(self, body: Any, peer: str = "127.0.0.1", **headers: str) -> Answer:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
-        return await self.ask("/api/l2/subscriptions", "POST", raw, sent)
+        return await self.ask("/api/l2/subscriptions", "POST", raw, sent, peer)
 
     def _clock(self) -> int:
         return self.now
@@ -339,7 +354,9 @@ class World:
         yield
 
 
-def scope_of(method: str, path: str, query: str, headers: Mapping[str, str]) -> dict[str, Any]:
+def scope_of(
+    method: str, path: str, query: str, headers: Mapping[str, str], peer: str = "127.0.0.1"
+) -> dict[str, Any]:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -351,7 +368,7 @@ def scope_of(method: str, path: str, query: str, headers: Mapping[str, str]) -> 
         "query_string": query.encode("utf-8", "replace"),
         "root_path": "",
         "headers": [(k.lower().encode(), v.encode("latin-1", "replace")) for k, v in headers.items()],
-        "client": ("127.0.0.1", 1),
+        "client": (peer, 1),
         "server": ("127.0.0.1", 5000),
         "state": {},
     }

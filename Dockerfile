@@ -1,0 +1,26 @@
+# One image; the command names the process: services.l2, services.gateway, simulator, …
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /build
+RUN python -m venv /opt/bookrunner
+ENV PATH=/opt/bookrunner/bin:$PATH
+COPY requirements-image.lock .
+RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements-image.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY broker broker
+COPY libs libs
+COPY services services
+COPY simulator simulator
+# The packages' own tests and pip itself serve nobody in a container.
+RUN pip install --no-cache-dir --disable-pip-version-check --no-deps . \
+ && find /opt/bookrunner -type d -name tests -prune -exec rm -rf {} + \
+ && pip uninstall --yes --quiet pip
+
+FROM python:3.11-slim-bookworm
+COPY --from=build /opt/bookrunner /opt/bookrunner
+COPY container/run container/healthy /opt/bookrunner/bin/
+ENV PATH=/opt/bookrunner/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    OPENBLAS_NUM_THREADS=1
+WORKDIR /tmp
+USER 65532:65532
+ENTRYPOINT ["run"]

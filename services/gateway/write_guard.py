@@ -1,0 +1,102 @@
+"""Who may change something, and how often: asked before a request goes any further.
+
+In this order: the address has a token left in its bucket; the request shows the gateway's token, where one is
+set; all addresses together have one left. So guesses at the token are slowed down like everything else, and
+whoever has no token takes nothing from those who have it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING, Final
+
+from services.gateway.problems import TOO_FAST, UNAUTHORIZED, ProblemError
+from services.gateway.token_bucket import NS, AddressBuckets, Rate, TokenBucket
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable
+
+    from starlette.types import Scope
+
+    from services.gateway.settings import GatewaySettings
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 section 9.2.1: they change nothing
+CHALLENGE: Final = 'Bearer realm="bookrunner"'  # RFC 6750 section 3
+INVALID_TOKEN: Final = CHALLENGE + ', error="invalid_token"'  # RFC 6750 section 3.1
+SEND_THIS: Final = (
+    "send `Authorization: Bearer TOKEN` with the GATEWAY_TOKEN that this gateway was started with"
+)
+
+
+class WriteGuard:
+    """Refuses what is not allowed, or not yet.
+
+    Parameters
+    ----------
+    refusals
+        Counts refusals by reason.
+    clock
+        ns that do not go back.
+    """
+
+    def __init__(self, settings: GatewaySettings, refusals: Counter[str], clock: Callable[[], int]) -> None:
+        secret = settings.gateway_token
+        self._token = None if secret is None else secret.get_secret_value().encode()
+        now = clock()
+        self._addresses = AddressBuckets(
+            Rate(settings.write_rate_per_s, settings.write_burst), settings.write_max_addresses
+        )
+        self._all = TokenBucket(Rate(settings.write_total_rate_per_s, settings.write_total_burst), now)
+        self._refusals = refusals
+        self._clock = clock
+
+    @property
+    def addresses(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._addresses)
+
+    def refusal(self, scope: Scope) -> ProblemError | None:
+        """Return why a request is not let through, None if it is."""
+        if scope["method"] in SAFE:
+            return None
+        now = self._clock()
+        address = address_of(scope["client"])
+        if wait_ns := self._addresses.take(address, now):
+            return self._too_fast("too-fast-address", f"There are too many requests from {address}.", wait_ns)
+        if self._token is not None and (problem := self._unauthorized(scope, self._token)) is not None:
+            self._refusals[UNAUTHORIZED.slug] += 1
+            return problem
+        if wait_ns := self._all.take(now):
+            return self._too_fast("too-fast-total", "There are too many requests from everybody.", wait_ns)
+        return None
+
+    def _too_fast(self, reason: str, detail: str, wait_ns: int) -> ProblemError:
+        self._refusals[reason] += 1
+        return ProblemError(TOO_FAST, detail, retry_after_s=-(-wait_ns // NS))
+
+    @staticmethod
+    def _unauthorized(scope: Scope, token: bytes) -> ProblemError | None:
+        sent = [value for name, value in scope["headers"] if name == b"authorization"]
+        if not sent:
+            return ProblemError(UNAUTHORIZED, f"Changes need a token: {SEND_THIS}.", challenge=CHALLENGE)
+        scheme, _, shown = sent[0].partition(b" ")  # the scheme is in any case: RFC 9110 section 11.1
+        if len(sent) > 1 or scheme.lower() != b"bearer":
+            return ProblemError(UNAUTHORIZED, f"That is no Bearer token: {SEND_THIS}.", challenge=CHALLENGE)
+        if not hmac.compare_digest(shown.strip(b" "), token):
+            return ProblemError(UNAUTHORIZED, f"The token is wrong: {SEND_THIS}.", challenge=INVALID_TOKEN)
+        return None
+
+
+def address_of(client: tuple[str, int] | None) -> str:
+    """Return whom a request counts for: an IPv4 address, or the /64 of which one host has all of IPv6's."""
+    if client is None:
+        return "unknown"
+    host = client[0]
+    if ":" not in host:
+        return host
+    address = IPv6Address(host)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{IPv6Address(int(address) >> 64 << 64)}/64"

@@ -1,0 +1,102 @@
+"""Every route of the gateway, asked as a user would, in an order in which each has something to answer."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.e2e.system import until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.compose.stack import Stack
+
+    Ask = Callable[..., Awaitable[Any]]
+
+CONTEXT: Final = {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}
+OPTIMIZE: Final = {"symbols": ["BTCUSDT", "ETHUSDT"], "cvarBudget": 0.05, "volTarget": 0.02}
+# What a running system must answer at any time; the README's commands.
+LASTING: Final[tuple[tuple[str, str, object], ...]] = (
+    ("GET", "/api/l2/binance/BTCUSDT", None),
+    ("GET", "/api/venues/registry", None),
+    ("GET", "/api/router/snapshot", None),
+    ("GET", "/api/portfolio/risk", None),
+    ("GET", "/api/exec/records", None),
+    ("POST", "/api/router/choose", {"context": CONTEXT}),
+    ("POST", "/api/router/update", {"policyId": "p_sma", "reward": 0.004, "context": {"regime": "bull"}}),
+    ("POST", "/api/venues/score", {"symbol": "BTCUSDT", "size": 0.02}),
+    ("POST", "/api/exec/simulate", {"symbol": "BTCUSDT", "size": 0.02}),
+    ("POST", "/api/exec/plan-and-execute", {"symbol": "BTCUSDT"}),
+    ("POST", "/api/portfolio/optimize", OPTIMIZE),
+)
+
+
+async def use_every_route(stack: Stack) -> set[str]:
+    """Ask each one until it answers with success; return which were asked, as the document names them."""
+    used: set[str] = set()
+
+    async def ask(method: str, route: str, body: object = None, query: str = "", **of_path: str) -> Any:
+        used.add(f"{method} {route}")
+        return await stack.answered(method, route.format(**of_path) + query, body)
+
+    for route in ("/healthz", "/readyz", "/metrics", "/asyncapi.json"):
+        await ask("GET", route)
+    await _books(ask)
+    await ask("GET", "/api/venues/registry", query="?symbol=BTCUSDT")
+    await ask("POST", "/api/venues/score", {"symbol": "BTCUSDT", "size": 0.02})
+    await _router(ask)
+    await ask("POST", "/api/portfolio/optimize", OPTIMIZE)
+    await ask("GET", "/api/portfolio/positions")
+    await ask("GET", "/api/portfolio/risk")
+    await _execution(ask)
+    await _stream(stack)
+    used.add("GET /api/stream")
+    return used
+
+
+async def _books(ask: Ask) -> None:
+    await ask("GET", "/api/l2")
+    book = {"venue": "kraken", "symbol": "BTC-USDT"}
+    shown = await ask("GET", "/api/l2/{venue}/{symbol}", query="?depth=5", **book)
+    assert shown["bids"][0][0] < shown["asks"][0][0]
+    await ask("GET", "/api/l2/{venue}/{symbol}", query=f"?at={time.time_ns() // 1_000_000 - 2_000}", **book)
+    other = {"venue": "okx", "symbol": "SOL-USDT"}
+    await ask("DELETE", "/api/l2/subscriptions/{venue}/{symbol}", **other)
+    await ask("POST", "/api/l2/subscriptions", other)
+    await ask("GET", "/api/l2/{venue}/{symbol}", **other)
+
+
+async def _router(ask: Ask) -> None:
+    chosen = await ask("POST", "/api/router/choose", {"context": CONTEXT})
+    reward = {"policyId": chosen["policyId"], "reward": 0.004, "context": CONTEXT}
+    await ask("POST", "/api/router/update", reward | {"decisionId": chosen["decisionId"]})
+    await ask("POST", "/api/router/policies", {"policyId": "p_container"})
+    await ask("GET", "/api/router/snapshot")
+    await ask("DELETE", "/api/router/policies/{policy_id}", policy_id="p_container")
+
+
+async def _execution(ask: Ask) -> None:
+    await ask("POST", "/api/exec/simulate", {"symbol": "BTCUSDT", "size": 0.02})
+
+    async def traded() -> Any:
+        execution = await ask("POST", "/api/exec/plan-and-execute", {"symbol": "BTCUSDT"})
+        return execution if execution["status"] in {"working", "completed"} else None
+
+    execution = (await until("an execution that trades", traded))["executionId"]
+    await ask("GET", "/api/exec/{execution_id}", execution_id=execution)
+    await ask("GET", "/api/exec/records")
+    await ask("GET", "/api/exec/sizing/last")
+    assert (await ask("GET", "/api/audit/{execution_id}", execution_id=execution))["verified"]
+    await ask("DELETE", "/api/exec/{execution_id}", execution_id=execution)
+    order = {"symbol": "BTCUSDT", "side": "buy", "size": "0.01", "ordType": "limit", "limit": "30000"}
+    placed = (await ask("POST", "/api/paper/orders", order))["order"]
+    await ask("DELETE", "/api/paper/orders/{order_id}", query="?symbol=BTCUSDT", order_id=placed["orderId"])
+
+
+async def _stream(stack: Stack) -> None:
+    async with stack.http.get(f"{stack.url}/api/stream", params={"topics": "l2.book-tops.v1"}) as reply:
+        assert reply.status == 200
+        async for line in reply.content:
+            if line.startswith(b"data:"):
+                return

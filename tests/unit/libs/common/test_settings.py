@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+from broker.settings import BrokerSettings
+from libs.common import log
+from libs.common.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[4]
+PACKAGES = ("broker", "libs", "services", "simulator")
+SECRET = "hunter2-hunter2"  # noqa: S105 -- what must not be found anywhere
+SASL = {
+    "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA_SASL_MECHANISM": "PLAIN",
+    "KAFKA_SASL_USERNAME": "me",
+    "KAFKA_SASL_PASSWORD": SECRET,
+}
+
+
+def given(monkeypatch: pytest.MonkeyPatch, **environment: str) -> ServiceSettings:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return ServiceSettings()
+
+
+def all_settings() -> Iterator[type[BaseSettings]]:
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        if re.search(r"^class \w+\(\w*Settings\):", path.read_text(), re.MULTILINE):
+            import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    waiting: list[type[BaseSettings]] = [BaseSettings]
+    while waiting:
+        for kind in waiting.pop().__subclasses__():
+            waiting.append(kind)
+            if kind.__module__.split(".")[0] in PACKAGES:
+                yield kind
+
+
+def test_every_address_that_is_listened_on_is_loopback_unless_told_otherwise() -> None:
+    found = {
+        f"{kind.__name__}.{name}": field.default
+        for kind in all_settings()
+        for name, field in kind.model_fields.items()
+        if name == "host" or name.endswith("_host")
+    }
+    assert {"GatewaySettings.gateway_host", "BrokerSettings.host", "SimulatorSettings.simulator_host"} <= set(
+        found
+    )
+    assert set(found.values()) == {"127.0.0.1"}, found
+
+
+def test_every_setting_that_sounds_like_a_secret_is_kept_as_one_and_has_no_default() -> None:
+    found = [
+        (kind.__name__, name, field)
+        for kind in all_settings()
+        for name, field in kind.model_fields.items()
+        if any(word in name for word in ("password", "token", "secret", "api_key"))
+    ]
+    assert {name for _, name, _ in found} == {"kafka_sasl_password", "gateway_token"}
+    for kind, name, field in found:
+        assert "SecretStr" in repr(field.annotation), (kind, name)
+        assert field.default is None, (kind, name)
+
+
+def test_no_settings_show_a_secret_when_shown_logged_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (SASL | {"GATEWAY_TOKEN": SECRET}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KAFKA_EXTRA_PROPERTIES", json.dumps({"sasl.jaas.config": SECRET}))
+    holding = 0
+    for kind in all_settings():
+        settings = kind()
+        written = io.StringIO()
+        record = logging.makeLogRecord({"msg": "started", "settings": settings, "levelname": "INFO"})
+        log.create_handler("test", "json", written).emit(record)
+        shown = (repr(settings), str(settings), settings.model_dump_json(), written.getvalue())
+        assert not any(SECRET in text for text in shown), kind
+        holding += "**********" in shown[0]
+    assert holding >= 8  # each service, the command and the broker
+
+    monkeypatch.setenv("KAFKA_WAIT_S", "-1")
+    for kind in all_settings():
+        if issubclass(kind, ServiceSettings):
+            with pytest.raises(ValidationError) as refused:
+                kind()
+            assert SECRET not in str(refused.value)
+            assert "kafka_wait_s" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "right"),
+    [
+        ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, "'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'"),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"},
+            "needs KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD too: set them, or take SSL",
+        ),
+        (
+            SASL | {"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"},
+            "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD is set: take SASL_SSL",
+        ),
+        ({"KAFKA_SASL_USERNAME": "me"}, "KAFKA_SASL_USERNAME is set: take SASL_SSL"),
+        (SASL | {"KAFKA_SASL_PASSWORD": ""}, "at least 1"),
+        (SASL | {"KAFKA_SASL_MECHANISM": "GSSAPI"}, "'PLAIN', 'SCRAM-SHA-256' or 'SCRAM-SHA-512'"),
+        ({"KAFKA_SSL_CAFILE": "FILE"}, "does not encrypt, but KAFKA_SSL_CAFILE is set: take SSL"),
+        (
+            SASL | {"KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_SSL_CAFILE": "FILE"},
+            "KAFKA_SSL_CAFILE is set: take SASL_SSL",
+        ),
+        ({"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CERTFILE": "FILE"}, "belong together"),
+        ({"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CAFILE": "/no/such"}, "does not point to a file"),
+    ],
+)
+def test_settings_of_kafka_that_contradict_each_other_are_refused_with_what_would_be_right(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], right: str
+) -> None:
+    file = tmp_path / "some.pem"
+    file.write_text("")
+    named = {name: str(file) if value == "FILE" else value for name, value in environment.items()}
+    with pytest.raises(ValidationError) as refused:
+        given(monkeypatch, **named)
+    assert right in str(refused.value)
+    assert SECRET not in str(refused.value)
+
+
+def test_without_settings_kafka_is_spoken_to_in_the_clear() -> None:
+    assert ServiceSettings().kafka_security_protocol == "PLAINTEXT"
+
+
+def test_settings_that_agree_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = given(monkeypatch, **SASL)
+    assert settings.kafka_sasl_password is not None
+    assert settings.kafka_sasl_password.get_secret_value() == SECRET
+
+
+def test_further_properties_of_the_broker_are_read_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_EXTRA_PROPERTIES", '{"num.io.threads": "2"}')
+    assert BrokerSettings().extra_properties["num.io.threads"].get_secret_value() == "2"
