@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+UNDECODABLE = "Undecodable"
+PRIVATE = "PrivateState"
+
+
 class Message(NamedTuple):
     """A record that is no tombstone."""
 
@@ -39,17 +43,19 @@ class Document:
         if name not in names:
             yield f"{message.channel}: {name} is none of {', '.join(names)}"
             return
-        if (said := message.headers.get("ce_type", name)) != name:
+        if name != PRIVATE and (said := message.headers.get("ce_type", name)) != name:
             yield f"{message.channel}: {name} has ce_type {said}"
         for part, value in (("headers", message.headers), ("payload", payload)):
             for error in self.validator_of(name, part).iter_errors(value):
                 yield f"{message.channel} {name} {part}: {error.message[:300]} at {error.json_path}"
 
     def name_of(self, message: Message) -> str:
-        """Return the message's name: its tag, or the only one of a channel whose messages have none."""
-        names = list(self.channels[message.channel]["messages"])
-        untagged = len(names) == 1 and names[0] in {"Undecodable", "PrivateState"}
-        return names[0] if untagged else str(self._payload(message).get("type"))
+        """Return the message's name: its tag, if the channel has no name for what it does not tell."""
+        names = self.channels[message.channel]["messages"]
+        if UNDECODABLE in names:
+            return UNDECODABLE
+        tag = str(self._payload(message).get("type"))
+        return PRIVATE if PRIVATE in names and tag not in names else tag
 
     def _payload(self, message: Message) -> Any:
         (first, *_) = self.channels[message.channel]["messages"]
