@@ -158,7 +158,7 @@ def _messages(topics: Iterable[Topic]) -> dict[str, Any]:
     }
     found[PRIVATE_MESSAGE] = {
         "name": PRIVATE_MESSAGE,
-        "summary": "What else a service keeps for itself, such as its place in its inputs; its form may change.",
+        "summary": "What else a service keeps, such as its place in its inputs; its form may change.",
         "contentType": MESSAGEPACK,
         "payload": {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]},
     }
