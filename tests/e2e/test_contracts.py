@@ -89,7 +89,7 @@ _UUID = rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _NAME = rb"[A-Za-z0-9._-]{1,64}"
 KEYS = {
     Key.BOOK: re.compile(rb"[a-z0-9-]+:" + _PAIR),
-    Key.SYMBOL: re.compile(_PAIR),
+    Key.SYMBOL: re.compile(_PAIR + rb"|" + _UUID),  # an id: the verification of an execution
     Key.SCOPE: re.compile(_NAME),
     Key.PORTFOLIO: re.compile(_NAME),
     Key.EXECUTION: re.compile(_UUID),
