@@ -58,9 +58,9 @@ class CommandRejected(Event, frozen=True, kw_only=True):
     command_id: str
     command: str  # its type
     key: str  # that of the command
-    refusal: Refusal
+    refusal: Refusal  # of which kind
     detail: str  # for people
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Fault, ...] = ()  # the fields that are wrong, where it is they
     ts: int
 
 
@@ -103,7 +103,7 @@ class BookSnapshot(Event, frozen=True, kw_only=True, gc=False):
     asks: tuple[Level, ...]  # ascending
     venue_ts: int | None
     received_ts: int
-    reason: Literal["resync", "keyframe"]
+    reason: Literal["resync", "keyframe"]  # resync: the book began anew; keyframe: repeated for late readers
     owner: str = ""  # the l2 process that keeps the book
 
 
@@ -195,14 +195,14 @@ class Candle(Event, frozen=True, kw_only=True, gc=False):
 
     venue: str
     symbol: str
-    interval: Interval
+    interval: Interval  # its length
     open_ts: int  # start of the interval
-    open: float
-    high: float
-    low: float
-    close: float
+    open: float  # of its first trade, quote units
+    high: float  # quote units
+    low: float  # quote units
+    close: float  # of its last trade, quote units
     volume: float  # base units
-    trades: int
+    trades: int  # how many
     closed: bool  # no further trade can change it
 
 
@@ -223,7 +223,7 @@ class CostBps(msgspec.Struct, frozen=True, kw_only=True):
     spread: float  # half spread
     impact: float  # of walking the book beyond the best price
     fee: float  # taker
-    latency: float
+    latency: float  # of the price moving while the order is on its way
     reliability: float  # includes pressure on the rate limit
 
     @property
@@ -236,9 +236,9 @@ class VenueCandidate(msgspec.Struct, frozen=True, kw_only=True):
     """One venue as it was judged; the book it was judged on can be found again by `epoch` and `seq`."""
 
     venue: str
-    eligible: bool
+    eligible: bool  # whether the order may go there now
     score: float | None = None  # minus the total cost in bps, higher is better; None where not eligible
-    cost_bps: CostBps | None = None
+    cost_bps: CostBps | None = None  # the parts of its cost
     reasons: tuple[str, ...]  # in words: what speaks against it, or why it is not eligible
     mid: float | None = None  # quote units
     epoch: int | None = None
@@ -261,8 +261,8 @@ class VenueScored(Event, frozen=True, kw_only=True):
     side: TakerSide
     size: float  # base units
     venue: str  # the best
-    score: float  # its
-    reasons: tuple[str, ...]
+    score: float  # its: minus the expected all-in cost, bps
+    reasons: tuple[str, ...]  # what speaks against the best, in words
     candidates: tuple[VenueCandidate, ...]  # best first, then those not eligible
     allocation: tuple[VenueShare, ...]  # sums to `size`
     saving_bps: float  # of the allocation against the single best venue, fees included; at least 0
@@ -276,24 +276,24 @@ class VenueMetrics(Event, frozen=True, kw_only=True):
     symbol: str
     state: BookState
     latency_p50_ms: float | None  # venue timestamp to receipt, corrected for the clocks' offset
-    latency_p99_ms: float | None
+    latency_p99_ms: float | None  # the same, 99th percentile
     request_p50_ms: float | None = None  # round trip of a request
     clock_offset_ms: float | None = None  # the least received minus venue time seen: what is corrected
-    spread_bps: float | None
+    spread_bps: float | None  # best ask minus best bid, bps of mid
     top_depth: float | None  # base units within the best 5 levels, the smaller side
     depth_bid: tuple[float, float, float] | None = None  # base units within 5, 10, 25 bps of mid
-    depth_ask: tuple[float, float, float] | None = None
-    taker_bps: float
-    maker_bps: float
+    depth_ask: tuple[float, float, float] | None = None  # the same above mid
+    taker_bps: float  # taker fee
+    maker_bps: float  # maker fee
     reliability: float  # posterior mean of being LIVE and well, in (0, 1)
     alpha: float  # of the Beta posterior
-    beta: float
+    beta: float  # of the Beta posterior
     gaps: int = 0  # since first seen, over restarts of l2
-    checksum_failures: int = 0
-    disconnects: int = 0
+    checksum_failures: int = 0  # since first seen
+    disconnects: int = 0  # since first seen
     rate_remaining: float  # share of the venue's rate limit left, in [0, 1]
     slippage_bps: float | None = None  # own fills against their expectation, decayed mean
-    fills: int = 0
+    fills: int = 0  # own, so far
     volatility: float | None = None  # of the mid, fraction per day; None below 5 one-minute returns
     reference_cost_bps: float | None = None  # all-in, mean of buy and sell of `reference_notional`
     reference_notional: float = 0.0  # quote units
@@ -325,14 +325,14 @@ class PolicyChosen(Event, frozen=True, kw_only=True):
     explored: bool  # drawn by the uniform part of the mixture
     scores: dict[str, float]  # sampled, by policy
     means: dict[str, float]  # posterior means of the expected reward at this context
-    propensities: dict[str, float]
+    propensities: dict[str, float]  # by policy; they sum to 1
     width: float  # 90 % credible width of the chosen policy's expected reward, return units
     prior_width: float  # the same before any reward, at this context
     forecast_vol: float | None  # sigmaHAR used, fraction per day; None where unknown
     features: dict[str, float]  # the vector by feature name, as the model sees it
     inputs: dict[str, float | str]  # values used, before transformation, live ones included
     filled: tuple[str, ...] = ()  # inputs that were filled from live topics
-    missing: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()  # inputs without a value
     ignored: tuple[str, ...] = ()  # unknown keys of the context
     layout: int  # version of the feature layout
     versions: dict[str, int]  # posterior version (updates so far) by policy
@@ -343,8 +343,8 @@ class RewardPolicy(Command, frozen=True, kw_only=True):
     """Teach the router what a policy earned, in return units net of costs."""
 
     scope: str = "default"
-    policy_id: str
-    reward: float
+    policy_id: str  # that earned it
+    reward: float  # return units, net of costs
     context: dict[str, float | str] = {}  # used where the decision is not known
     decision_id: str | None = None  # the command_id of the ChoosePolicy
 
@@ -354,13 +354,13 @@ class PolicyRewarded(Event, frozen=True, kw_only=True):
 
     command_id: str
     scope: str
-    policy_id: str
-    reward: float
+    policy_id: str  # that earned it
+    reward: float  # as sent, return units
     decision_id: str | None
     counted: bool  # False: this decision had been rewarded before
     updates: int  # of the policy, after this
     mean_reward: float  # of the policy, after this
-    drift_alarm: bool = False
+    drift_alarm: bool = False  # rewards left what the model expects; what it knew was reset
     ts: int
 
 
@@ -383,7 +383,7 @@ class PoliciesChanged(Event, frozen=True, kw_only=True):
 
     command_id: str
     scope: str
-    policy_id: str
+    policy_id: str  # added or retired
     policies: tuple[str, ...]  # that may be chosen, after this
     changed: bool  # False: it was so already
     ts: int
@@ -392,9 +392,9 @@ class PoliciesChanged(Event, frozen=True, kw_only=True):
 class OffPolicyEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """What always choosing one policy would have earned, by one estimator, return units."""
 
-    value: float
+    value: float  # return units
     low: float | None = None  # 95 % interval; None below 30 rewarded decisions
-    high: float | None = None
+    high: float | None = None  # its upper end
 
 
 class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -405,8 +405,8 @@ class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
     mean_reward: float | None  # of all its rewards; None before the first
     estimate: float  # posterior mean of the expected reward at the last choice's context
     low: float  # its 90 % credible interval
-    high: float
-    choices: int
+    high: float  # its upper end
+    choices: int  # of this policy, so far
     share: float  # of all choices of the scope
     cusum: float  # of its drift alarm
     resets: int  # by drift alarms
@@ -414,7 +414,7 @@ class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
     ess: float  # effective sample size of its importance weights
     ips: OffPolicyEstimate | None = None  # None before the first such decision
     snips: OffPolicyEstimate | None = None  # None while the policy was not chosen
-    dr: OffPolicyEstimate | None = None
+    dr: OffPolicyEstimate | None = None  # doubly robust
 
 
 class RouterSnapshot(Event, frozen=True, kw_only=True):
@@ -422,24 +422,24 @@ class RouterSnapshot(Event, frozen=True, kw_only=True):
 
     scope: str
     last_choice: str | None  # policy
-    decision_id: str | None
+    decision_id: str | None  # UUID of the last choice; None before the first
     decided_ts: int | None
-    sampled_scores: dict[str, float]
-    features: dict[str, float]
-    inputs: dict[str, float | str]
-    filled: tuple[str, ...]
-    missing: tuple[str, ...]
+    sampled_scores: dict[str, float]  # of the last choice, by policy, return units
+    features: dict[str, float]  # the vector of the last choice, by name, as the model sees it
+    inputs: dict[str, float | str]  # values the last choice used, before transformation
+    filled: tuple[str, ...]  # inputs of it that were filled from live topics
+    missing: tuple[str, ...]  # inputs of it without a value
     policies: tuple[PolicySummary, ...]  # that may be chosen
-    retired: tuple[str, ...]
-    choices: int
-    updates: int
+    retired: tuple[str, ...]  # that may be chosen no more
+    choices: int  # of the scope, so far
+    updates: int  # rewards counted, of the scope, so far
     noise: float  # pooled scale of rewards around their means, return units
-    pooled_cusum: float
-    drift_alarms: int
+    pooled_cusum: float  # of the drift alarm over all policies
+    drift_alarms: int  # so far
     ignored_keys: int  # unknown keys of contexts, so far
     pending: int  # decisions and answers remembered
     stubs: tuple[str, ...]  # inputs that a stub provides
-    layout: int
+    layout: int  # version of the feature vector
     ts: int
 
 
@@ -447,19 +447,19 @@ class RouterScopeState(Event, frozen=True, kw_only=True):
     """State, private: what the policies of a scope share."""
 
     layout: int
-    policies: tuple[str, ...]
-    retired: tuple[str, ...] = ()
+    policies: tuple[str, ...]  # that may be chosen
+    retired: tuple[str, ...] = ()  # that may be chosen no more
     means: tuple[float, ...]  # running statistics of the inputs, in the order of the layout
-    variances: tuple[float, ...]
-    counts: tuple[int, ...]
+    variances: tuple[float, ...]  # of the inputs, as above
+    counts: tuple[int, ...]  # of the inputs, as above
     choices: int = 0
-    pooled_cusum: float = 0.0
-    drift_alarms: int = 0
-    ignored_keys: int = 0
+    pooled_cusum: float = 0.0  # of the drift alarm over all policies
+    drift_alarms: int = 0  # so far
+    ignored_keys: int = 0  # unknown keys of contexts, so far
     evaluation: dict[str, tuple[float, ...]] = {}  # sums of the off-policy estimators, by policy
-    last: PolicyChosen | None = None
+    last: PolicyChosen | None = None  # choice
     first_slot: int = 0  # of what is remembered, oldest
-    next_slot: int = 0
+    next_slot: int = 0  # of what is remembered next
 
 
 class RouterPolicyState(Event, frozen=True, kw_only=True):
@@ -472,23 +472,23 @@ class RouterPolicyState(Event, frozen=True, kw_only=True):
     shape: float  # a, of the noise
     rate: float  # B, of the noise
     updates: int = 0
-    reward_sum: float = 0.0
-    choices: int = 0
-    cusum: float = 0.0
+    reward_sum: float = 0.0  # return units
+    choices: int = 0  # of this policy, so far
+    cusum: float = 0.0  # of its drift alarm
     resets: int = 0
 
 
 class RouterAnswer(Event, frozen=True, kw_only=True):
     """State, private: an answer remembered, so that its command is answered again and not done again."""
 
-    answer: PolicyChosen | PolicyRewarded | PoliciesChanged
+    answer: PolicyChosen | PolicyRewarded | PoliciesChanged  # as it was given
     rewarded: bool = False  # of a decision: its reward was counted
 
 
 class RouterSlot(Event, frozen=True, kw_only=True):
     """State, private: the place of a remembered answer in the order of forgetting."""
 
-    command_id: str
+    command_id: str  # of the remembered command
     ts: int
 
 
@@ -498,13 +498,13 @@ class RouterSlot(Event, frozen=True, kw_only=True):
 class OptimizePortfolio(Command, frozen=True, kw_only=True):
     """Find weights under a CVaR budget and a volatility ceiling."""
 
-    book: str = "default"
+    book: str = "default"  # name of the book; it chooses the partition
     symbols: tuple[str, ...]  # canonical
     cvar_budget: float  # fraction per day
     vol_target: float  # fraction per day
     mode: Literal["sum_cvar", "portfolio_cvar"] = "sum_cvar"
     lookback: int | None = None  # days; None: all there are
-    confidence: float = 0.95
+    confidence: float = 0.95  # of the CVaR
 
 
 class PortfolioOptimized(Event, frozen=True, kw_only=True):
@@ -517,12 +517,14 @@ class PortfolioOptimized(Event, frozen=True, kw_only=True):
     command_id: str
     book: str
     mode: Literal["sum_cvar", "portfolio_cvar"]
-    status: Literal["optimal", "all_cash", "tolerance_not_met", "insufficient_history"]
+    status: Literal[
+        "optimal", "all_cash", "tolerance_not_met", "insufficient_history"
+    ]  # whether the weights are the best there are, or why not
     reason: str  # in words, why this status
     symbols: tuple[str, ...]  # as asked for
     dropped: tuple[str, ...] = ()  # weight 0 because too young, so that the others have history in common
-    weights: dict[str, float]
-    cash: float
+    weights: dict[str, float]  # shares of capital, by symbol
+    cash: float  # 1 less the weights
     vol: float  # of the weights under `covariance`, fraction per day
     vol_historical: float  # sample standard deviation over the days
     cvar_sum: float  # sum of weight times cvar_by_symbol, fraction per day
@@ -537,16 +539,16 @@ class PortfolioOptimized(Event, frozen=True, kw_only=True):
     shadow_prices: dict[str, float]  # utility per unit of each limit
     observations: int  # days of returns that all symbols have
     needed: int  # days below which all is cash
-    first_day_ts: int | None  # start of the first and last of these days
-    last_day_ts: int | None
-    horizon_days: int = 1
-    confidence: float
+    first_day_ts: int | None  # start of the first of these days
+    last_day_ts: int | None  # start of the last of them
+    horizon_days: int = 1  # of returns, volatilities and CVaR
+    confidence: float  # of the CVaR
     cvar_budget: float  # as asked for
-    vol_target: float
-    lookback: int | None
+    vol_target: float  # as asked for
+    lookback: int | None  # days, as asked for; None: all there are
     mean: dict[str, float]  # shrunk, fraction per day
     covariance: tuple[tuple[float, ...], ...]  # shrunk, in the order of `mean`
-    risk_aversion: float
+    risk_aversion: float  # of the utility, per unit of variance
     venue: str  # whose candles
     ts: int
 
@@ -566,12 +568,12 @@ class Position(Event, frozen=True, kw_only=True):
     basis: Decimal  # average cost times quantity
     avg_price: Decimal | None  # None while flat
     mark: float | None  # mid of a LIVE book, else the last known
-    mark_ts: int | None
+    mark_ts: int | None  # when the mark was known
     realized_pnl: Decimal  # fees apart
-    unrealized_pnl: Decimal
-    fees: Decimal
+    unrealized_pnl: Decimal  # of what is held, at the mark
+    fees: Decimal  # of all fills
     cash: Decimal  # paid (-) and received (+), fees included
-    fills: int
+    fills: int  # so far
     ts: int
 
 
@@ -595,7 +597,7 @@ class RiskBudget(Event, frozen=True, kw_only=True):
     cvar_used: float
     cvar_left: float  # >= 0
     by_symbol: dict[str, SymbolRisk]  # every symbol with enough history, held or not
-    confidence: float
+    confidence: float  # of the CVaR
     observations: int  # days of history
     venue: str = ""  # whose candles
     ts: int
@@ -604,27 +606,27 @@ class RiskBudget(Event, frozen=True, kw_only=True):
 class PortfolioHolding(Event, frozen=True, kw_only=True):
     """State, private: a position, and when it is marked next (None: no tick is pending)."""
 
-    position: Position
-    next_mark_ts: int | None = None
+    position: Position  # as it is
+    next_mark_ts: int | None = None  # ns since 1970 UTC
 
 
 class PortfolioBook(Event, frozen=True, kw_only=True):
     """State, private: when a book is assessed next, and positions newer than the view of them was."""
 
-    next_assessment_ts: int | None
-    ahead: dict[str, Position] = {}
+    next_assessment_ts: int | None  # ns since 1970 UTC; None: none is pending
+    ahead: dict[str, Position] = {}  # by symbol
 
 
 class PortfolioRemembered(Event, frozen=True, kw_only=True):
     """State, private: something done under an id that may come again; the answer, where there was one."""
 
-    answer: PortfolioOptimized | None
+    answer: PortfolioOptimized | None  # None: there was none to give
 
 
 class PortfolioSlot(Event, frozen=True, kw_only=True):
     """State, private: an id's place in the order of forgetting; the newest also stands by itself."""
 
-    remembered: str
+    remembered: str  # the id
     count: int  # ids remembered before it
 
 
@@ -731,44 +733,44 @@ class PaperOrder(msgspec.Struct, frozen=True, kw_only=True):
     cum_qty: Decimal
     leaves_qty: Decimal
     cum_quote: Decimal  # what the fills cost or brought, fees apart; exact
-    fees: Decimal
+    fees: Decimal  # of its fills
     avg_px: Decimal | None  # cum_quote / cum_qty; None without a fill
-    fills: int = 0
+    fills: int = 0  # so far
     submitted_ts: int
     arrives_ts: int  # when the venue has it
     mid: float  # of the book it was submitted on
     best_px: float  # of the side it takes, at submission
     expected_px: float  # what is expected to be paid, quote units
     epoch: int  # of that book
-    seq: int
+    seq: int  # of that book
     text: str = ""  # why canceled or rejected
 
 
 class OrderSubmitted(Event, frozen=True, kw_only=True):
     """An order is on its way to the paper broker."""
 
-    order: PaperOrder
+    order: PaperOrder  # as it stands
     ts: int
 
 
 class OrderAccepted(Event, frozen=True, kw_only=True):
     """The paper broker has the order."""
 
-    order: PaperOrder
+    order: PaperOrder  # as it stands
     ts: int
 
 
 class OrderRejected(Event, frozen=True, kw_only=True):
     """The paper broker refused the order; `text` of the order says why."""
 
-    order: PaperOrder
+    order: PaperOrder  # as it stands
     ts: int
 
 
 class OrderCanceled(Event, frozen=True, kw_only=True):
     """What was left of the order is no more at the venue; `text` of the order says why."""
 
-    order: PaperOrder
+    order: PaperOrder  # as it stands
     ts: int
 
 
@@ -783,12 +785,12 @@ class OrderFilled(Event, frozen=True, kw_only=True):
     side: TakerSide
     order_qty: Decimal
     last_qty: Decimal  # base units
-    last_px: Decimal
+    last_px: Decimal  # of this fill
     cum_qty: Decimal
     leaves_qty: Decimal
     avg_px: Decimal
-    fee: Decimal
-    liquidity: Literal["taker", "maker"] = "taker"
+    fee: Decimal  # of this fill
+    liquidity: Literal["taker", "maker"] = "taker"  # taker: took it; maker: rested and was taken
     mid: float  # of the book it was filled on
     expected_px: float  # what the plan expected to pay, quote units
     latency_ns: int  # simulated, from submission to fill
@@ -801,7 +803,7 @@ class PolicySignal(msgspec.Struct, frozen=True):
     """What the chosen policy wants."""
 
     value: float  # +1 fully long, 0 flat, in [-1, 1]
-    reason: str
+    reason: str  # in words
 
 
 class SizingSnapshot(Event, frozen=True, kw_only=True):
@@ -809,14 +811,14 @@ class SizingSnapshot(Event, frozen=True, kw_only=True):
 
     execution_id: str
     symbol: str
-    signal: float
+    signal: float  # what the policy wants, -1 to 1
     uncertainty_width: float  # return units
     s_max: float  # fraction
     w_star: float  # return units
-    sigmoid: float
+    sigmoid: float  # sigma(-width / w_star), 0 to 0.5
     forecast_vol: float | None  # fraction per day
     vol_target: float  # fraction per day
-    vol_scale: float | None
+    vol_scale: float | None  # vol_target / forecast_vol, bounded
     caps: dict[str, float]  # fractions, by name
     binding: str | None  # the cap that cut the size
     raw: float  # fraction, before the caps
@@ -834,7 +836,7 @@ class SizingSnapshot(Event, frozen=True, kw_only=True):
 class PlannedSlice(msgspec.Struct, frozen=True, kw_only=True):
     """One child order of a plan."""
 
-    at_ts: int
+    at_ts: int  # when it is sent
     size: Decimal  # base units
     limit: Decimal  # quote units, as seen from the book of the plan
 
@@ -844,10 +846,10 @@ class PlanAlternative(msgspec.Struct, frozen=True, kw_only=True):
 
     style: str
     horizon_s: float
-    children: int
+    children: int  # orders that it would send
     expected_bps: float | None  # fees apart
     risk_bps: float | None  # standard deviation
-    objective_bps: float | None
+    objective_bps: float | None  # expected plus weighted risk; None: impossible
     why_not: str  # empty: possible
 
 
@@ -862,7 +864,7 @@ class ExecutionPlan(msgspec.Struct, frozen=True, kw_only=True):
     interval_s: float
     participation: float | None  # of POV
     slices: tuple[PlannedSlice, ...]
-    expected_bps: float  # spread and impact
+    expected_bps: float  # spread and impact, bps of `mid`
     risk_bps: float
     mid: float  # of the book it was made on
     epoch: int
@@ -874,19 +876,19 @@ class PlanCost(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan is expected to cost."""
 
     spread_bps: float  # half spread
-    impact_bps: float
+    impact_bps: float  # of walking the books
     fee_bps: float  # taker
-    total_bps: float
+    total_bps: float  # spread, impact and fee
     total: float  # quote units
     impact_lower_bps: float  # 95 % interval
-    impact_upper_bps: float
+    impact_upper_bps: float  # its upper end
 
 
 class RecordFill(msgspec.Struct, frozen=True, kw_only=True):
     """One fill of a record; amounts in quote units."""
 
-    fill_id: str
-    order_id: str
+    fill_id: str  # FIX ExecID
+    order_id: str  # FIX ClOrdID of its order
     venue: str
     side: TakerSide
     size: Decimal  # base units
@@ -894,17 +896,17 @@ class RecordFill(msgspec.Struct, frozen=True, kw_only=True):
     fee: Decimal
     mid: float  # of the book its order was submitted on
     best_px: float  # of the taken side, at submission
-    ts: int
+    ts: int  # when it was filled
 
 
 class ShortfallBps(msgspec.Struct, frozen=True, kw_only=True):
     """Implementation shortfall, bps of the order's value at the decision; four parts and their sum."""
 
-    delay_bps: float
-    impact_bps: float
-    opportunity_bps: float
-    fees_bps: float
-    total_bps: float
+    delay_bps: float  # from the decision to the first child
+    impact_bps: float  # of the fills against the mid at the first child
+    opportunity_bps: float  # of what was not filled
+    fees_bps: float  # of the fills
+    total_bps: float  # the sum of the four; a cost is positive
     detail: dict[str, float | str]  # parts of impact in bps; all amounts in quote units as text
 
 
@@ -920,7 +922,7 @@ class RewardOutcome(msgspec.Struct, frozen=True, kw_only=True):
 class AuditHead(msgspec.Struct, frozen=True, kw_only=True):
     """Where the chain of an execution's audit entries stands."""
 
-    entries: int
+    entries: int  # how many
     head: str  # hash of the last
 
 
@@ -929,29 +931,29 @@ class ExecutionRecord(Event, frozen=True, kw_only=True):
 
     execution_id: str
     symbol: str
-    status: ExecutionStatus
+    status: ExecutionStatus  # how far it is
     reason: str = ""  # why it ended so
     waiting: str = ""  # for what, while it waits
     urgency: float
-    scope: str
+    scope: str  # of the router
     decision_id: str  # of the policy
-    policy_id: str | None = None
-    propensity: float | None = None
+    policy_id: str | None = None  # chosen; None before that
+    propensity: float | None = None  # with which it was chosen, 0 to 1
     score: float | None = None  # sampled, of the policy
     signal: PolicySignal | None = None
     sizing: SizingSnapshot | None = None
-    venue: str | None = None
+    venue: str | None = None  # chosen; None before that
     venue_score: float | None = None
     venue_reasons: tuple[str, ...] = ()
     plan: ExecutionPlan | None = None
     orders: tuple[PaperOrder, ...] = ()
-    fills: tuple[RecordFill, ...] = ()
+    fills: tuple[RecordFill, ...] = ()  # of its orders, oldest first
     filled: Decimal = Decimal(0)  # base units
     open: Decimal = Decimal(0)
     unscheduled: Decimal = Decimal(0)
     avg_px: Decimal | None = None  # quote units
     shortfall: ShortfallBps | None = None
-    reward: RewardOutcome | None = None
+    reward: RewardOutcome | None = None  # what it taught; None before that
     audit: AuditHead
     created_ts: int
     ts: int
@@ -971,7 +973,7 @@ class ExecutionSimulated(Event, frozen=True, kw_only=True):
     command_id: str
     symbol: str
     plan: ExecutionPlan
-    cost: PlanCost
+    cost: PlanCost  # of the plan
     venues: dict[str, str]  # why each venue was taken or not
     ts: int
 
@@ -980,8 +982,8 @@ class PaperOrderPlaced(Event, frozen=True, kw_only=True):
     """The answer to SubmitPaperOrder, when the broker has it, and to the cancel of such an order."""
 
     command_id: str
-    order: PaperOrder
-    fills: tuple[RecordFill, ...]
+    order: PaperOrder  # as it stands
+    fills: tuple[RecordFill, ...]  # of the order, oldest first
     ts: int
 
 
@@ -996,10 +998,10 @@ class ExecutionCanceled(Event, frozen=True, kw_only=True):
 class AuditEntry(Event, frozen=True, kw_only=True):
     """A link of an execution's chain: ``hash = SHA-256(prev_hash + JCS({seq, ts, kind, payload}))``."""
 
-    execution_id: str
+    execution_id: str  # whose chain it is
     seq: int  # from 0
     ts: int  # whole ms; hashed as ms
-    kind: str
+    kind: str  # what happened
     payload: str  # a JSON object in canonical form (RFC 8785)
     prev_hash: str  # hex; 64 zeros first
     hash: str  # hex
@@ -1009,15 +1011,15 @@ class VerifyExecution(Command, frozen=True, kw_only=True):
     """Make the decisions of these audit entries again, from the inputs they logged."""
 
     symbol: str
-    execution_id: str
-    entries: tuple[AuditEntry, ...]
+    execution_id: str  # whose chain it is
+    entries: tuple[AuditEntry, ...]  # the chain, in order
 
 
 class ExecutionVerified(Event, frozen=True, kw_only=True):
     """The answer to VerifyExecution."""
 
     command_id: str
-    execution_id: str
+    execution_id: str  # whose chain it is
     decisions: int  # made again
     differences: tuple[str, ...]  # in words; empty: all came out the same
     ts: int
@@ -1030,6 +1032,6 @@ class IdempotentReply(Event, frozen=True, kw_only=True):
     """What a POST under this Idempotency-Key was answered; a retry is answered again, not done again."""
 
     request_hash: str  # SHA-256 of method, path and body, hex
-    status: int
+    status: int  # of HTTP
     body: bytes  # JSON
     ts: int

@@ -93,23 +93,23 @@ class SubscriptionAnswer(_Answer, frozen=True, kw_only=True):
 class ViewLag(_Answer, frozen=True, kw_only=True):
     """How far one materialised topic is behind its log."""
 
-    topic: str
+    topic: Annotated[str, Meta(description="name of the topic")]
     ready: Annotated[bool, Meta(description="caught up with the log as it was at the start")]
     lag: Annotated[int | None, Meta(description="messages behind the log's end; null before Kafka answered")]
-    keys: int
+    keys: Annotated[int, Meta(description="that it holds")]
 
 
 class ReadyAnswer(_Answer, frozen=True, kw_only=True):
     """Ready to answer from state that has caught up."""
 
-    status: str
-    views: tuple[ViewLag, ...]
+    status: Annotated[str, Meta(description="`ready`")]
+    views: Annotated[tuple[ViewLag, ...], Meta(description="each materialised topic")]
 
 
 class HealthAnswer(_Answer, frozen=True, kw_only=True):
     """The process is alive."""
 
-    status: str
+    status: Annotated[str, Meta(description="`alive`")]
 
 
 class Shown(NamedTuple):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -29,6 +30,8 @@ from services.gateway.answers import (
     encode,
 )
 from services.gateway.bodies import (
+    SYMBOL_SAID,
+    VENUE_SAID,
     SubscriptionBody,
     field_errors,
     idempotency_key,
@@ -71,6 +74,9 @@ MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
 VERSION: Final = "1"
 SUBSCRIPTIONS: Final = "/api/l2/subscriptions"
 
+VenuePath = Annotated[str, Path(description=VENUE_SAID, examples=["binance"])]
+SymbolPath = Annotated[str, Path(description=SYMBOL_SAID, examples=["BTCUSDT"])]
+
 _log = logging.getLogger(__name__)
 router = APIRouter()
 
@@ -92,8 +98,7 @@ def create_api(
         lifespan=lifespan,
     )
     app.state.parts = parts
-    one_per_service = (router, venues_router, router_api.router, portfolio_api.router, execution_router)
-    for routes in one_per_service:
+    for routes in _one_per_service():
         app.include_router(routes)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -124,8 +129,8 @@ async def list_books(request: Request) -> Response:
 )
 async def get_book(
     request: Request,
-    venue: str,
-    symbol: str,
+    venue: VenuePath,
+    symbol: SymbolPath,
     depth: Annotated[int, Query(ge=1, le=MAX_DEPTH, description="levels a side")] = DEFAULT_DEPTH,
     at: Annotated[
         int | None,
@@ -184,7 +189,7 @@ async def subscribe(request: Request) -> Response:
     summary="Stop a book",
     responses=contract.UNSUBSCRIBE_ANSWERS,
 )
-async def unsubscribe(request: Request, venue: str, symbol: str) -> Response:
+async def unsubscribe(request: Request, venue: VenuePath, symbol: SymbolPath) -> Response:
     """End a book, and answer when the l2 service has dropped it."""
     command = Command.of(f"DELETE {SUBSCRIPTIONS}", None, request.scope["correlation_id"])
     return reply_answer(await parts_of(request).commands.unsubscribe(book_id(venue, symbol), command))
@@ -194,6 +199,7 @@ async def unsubscribe(request: Request, venue: str, symbol: str) -> Response:
     "/api/stream",
     tags=["stream"],
     summary="Topic messages as they come",
+    response_class=StreamingResponse,
     responses=contract.STREAM_ANSWERS,
 )
 async def stream(
@@ -250,14 +256,25 @@ async def readyz(request: Request) -> Response:
     return json_answer(200, encode(parts_of(request).readiness()))
 
 
-@router.get("/metrics", tags=["operations"], summary="Prometheus metrics")
+@router.get(
+    "/metrics",
+    tags=["operations"],
+    summary="Prometheus metrics",
+    response_class=PlainTextResponse,
+    responses=contract.METRICS_ANSWERS,
+)
 async def metrics(request: Request) -> Response:
     """Return counts, latencies and lags in the Prometheus text format."""
     body, media_type = parts_of(request).metrics()
     return Response(body, headers={"content-type": media_type})
 
 
-@router.get("/asyncapi.json", tags=["operations"], summary="Every topic and message, as AsyncAPI 3")
+@router.get(
+    "/asyncapi.json",
+    tags=["operations"],
+    summary="Every topic and message, as AsyncAPI 3",
+    responses=contract.ASYNCAPI_ANSWERS,
+)
 async def asyncapi_document(request: Request) -> Response:
     """Return the document that subscribers of the topics read; its schemas are JSON Schema."""
     return json_answer(200, parts_of(request).asyncapi)
@@ -329,10 +346,32 @@ def _openapi(app: FastAPI, *, token_required: bool) -> dict[str, Any]:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        document.setdefault("components", {})["schemas"] = {
-            **contract.components(),
-            **router_api.components(),
-        }
+        document.setdefault("components", {})["schemas"] = _united(
+            contract.components(), router_api.components()
+        )
+        _tell_nulls(document)
         describe_guards(document, token_required=token_required)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _one_per_service() -> tuple[APIRouter, ...]:
+    return router, venues_router, router_api.router, portfolio_api.router, execution_router
+
+
+def _tell_nulls(document: dict[str, Any]) -> None:
+    """Say again what the routes say of their answers: FastAPI leaves every null of an example out."""
+    for route in (each for routes in _one_per_service() for each in routes.routes):
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            for method in route.methods or ():
+                answers = document["paths"][route.path_format][method.lower()]["responses"]
+                for status, said in route.responses.items():
+                    answers[str(status)] = said
+
+
+def _united(schemas: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """Return all schemas; two types of one name would pass for each other."""
+    for name in schemas.keys() & others.keys():
+        if schemas[name] != others[name]:
+            raise ValueError(f"two types of the OpenAPI document are called {name}: rename one")
+    return schemas | others

@@ -18,20 +18,13 @@ from msgspec import Meta
 from libs.common.events import BookDelta, BookSnapshot, BookState
 from libs.common.order_book import OrderBook, SequenceGapError
 from services.gateway.answers import NS_PER_MS, BookAnswer
-from services.gateway.problems import ProblemDocument, ProblemError, ProblemType
+from services.gateway.problems import NOT_KNOWN_THEN, ProblemDocument, ProblemError
 
 if TYPE_CHECKING:
     from libs.common.events import BookHealth
     from services.gateway.books import BookId
 
 BookEvent: TypeAlias = BookSnapshot | BookDelta
-
-NOT_KNOWN_THEN = ProblemType(
-    "not-known-then",
-    404,
-    "The book is not known for that moment",
-    "Ask for a moment within `retained`, or at `nearby.before` or `nearby.after`.",
-)
 
 
 class Row(NamedTuple):
@@ -50,22 +43,24 @@ class BookAsOf(BookAnswer, frozen=True, kw_only=True):
 class Retained(msgspec.Struct, frozen=True, kw_only=True):
     """The oldest and the newest moment of a book that Kafka still has; it may have been lost in between."""
 
-    from_: Annotated[int, Meta(description="its oldest keyframe, ms")] = msgspec.field(name="from")
-    to: Annotated[int, Meta(description="its newest record, or now while it is LIVE, ms")]
+    from_: Annotated[int, Meta(description="its oldest keyframe, ms since 1970 UTC")] = msgspec.field(
+        name="from"
+    )
+    to: Annotated[int, Meta(description="its newest record, or now while it is LIVE, ms since 1970 UTC")]
 
 
 class Nearby(msgspec.Struct, frozen=True, kw_only=True):
     """The moments around the one asked for at which the book is known; null: none was found."""
 
-    before: Annotated[int | None, Meta(description="the last one before, ms")]
-    after: Annotated[int | None, Meta(description="the first one after, ms")]
+    before: Annotated[int | None, Meta(description="the last one before, ms since 1970 UTC")]
+    after: Annotated[int | None, Meta(description="the first one after, ms since 1970 UTC")]
 
 
 class PastDocument(ProblemDocument, frozen=True, kw_only=True):
     """The problem of a moment for which a book is not known."""
 
-    retained: Retained | None = None
-    nearby: Nearby | None = None
+    retained: Annotated[Retained | None, Meta(description="what is kept of the book")] = None
+    nearby: Annotated[Nearby | None, Meta(description="when the book is known; null: not looked for")] = None
 
 
 class NotKnownThenError(ProblemError):

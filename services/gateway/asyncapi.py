@@ -9,14 +9,14 @@ bindings 0.5.0.
 from __future__ import annotations
 
 import inspect
-import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from libs.common import events
-from libs.common.topics import TOPICS
+from libs.common.topics import DEAD_LETTERS, EXECUTION_STATE, PORTFOLIO_STATE, ROUTER_STATE, TOPICS
+from services.gateway import field_docs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,8 +30,22 @@ SCHEMA: Final = "#/components/schemas/{name}"
 # AsyncAPI 3.0, Security Scheme Object.
 SECURITY_TYPES: Final = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512"}
 RAW_MESSAGE: Final = "Undecodable"
+PRIVATE_MESSAGE: Final = "PrivateState"
+STATES: Final = (ROUTER_STATE, PORTFOLIO_STATE, EXECUTION_STATE)
+CLOUD_EVENT: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "description": "CloudEvents 1.0.2 attributes in binary mode, of commands and what they cause",
+    "properties": {
+        "ce_specversion": {"type": "string", "const": "1.0", "description": "of CloudEvents"},
+        "ce_id": {"type": "string", "format": "uuid", "description": "of this message"},
+        "ce_type": {"type": "string", "description": "the message's name"},
+        "ce_source": {"type": "string", "description": "who wrote it, like /services/router"},
+        "ce_time": {"type": "string", "format": "date-time", "description": "when, UTC"},
+        "ce_correlationid": {"type": "string", "description": "of the whole conversation"},
+        "ce_causationid": {"type": "string", "format": "uuid", "description": "of its cause"},
+    },
+}
 DESCRIPTION: Final = (events.__doc__ or "").partition("One section per service")[0].strip()
-_FIELD: Final = re.compile(r"^    (\w+): .*?  # (.+)$", re.MULTILINE)
 
 
 def document(
@@ -68,28 +82,25 @@ def document(
 
 @cache
 def schemas() -> Mapping[str, Any]:
-    """Return the JSON Schema of each message and of what it contains; a field's comment describes it."""
+    """Return the JSON Schema of each message and of what it contains, each field described."""
     kinds = [kind for topic in TOPICS.values() for kind in topic.events]
     _, found = msgspec.json.schema_components(kinds, ref_template=SCHEMA)
-    for name, schema in found.items():
-        said = _comments(getattr(events, name, None))
-        for field, property_schema in schema.get("properties", {}).items():
+    for schema in found.values():
+        for property_schema in schema.get("properties", {}).values():
             if (
                 property_schema.get("contentEncoding") == "base64"
             ):  # as JSON would need it; MessagePack does not
                 property_schema.clear()
                 property_schema["format"] = "binary"
-            if field in said:
-                property_schema["description"] = said[field]
+            if "discriminator" in property_schema:  # an object in OpenAPI, its name here
+                property_schema["discriminator"] = property_schema["discriminator"]["propertyName"]
+    field_docs.describe(found, field_docs.TOPIC_MOMENT)
     return found
 
 
-def _comments(kind: type | None) -> Mapping[str, str]:
-    return {} if kind is None else dict(_FIELD.findall(inspect.getsource(kind)))
-
-
 def _channel(topic: Topic, partitions: int) -> dict[str, Any]:
-    names = [kind.__name__ for kind in topic.events] or [RAW_MESSAGE]
+    names = [kind.__name__ for kind in topic.events]
+    names += [RAW_MESSAGE] if topic is DEAD_LETTERS else [PRIVATE_MESSAGE] if topic in STATES else []
     config = topic.config(partitions)
     kept = {
         "cleanup.policy": config["cleanup.policy"].split(","),
@@ -127,6 +138,7 @@ def _messages(topics: Iterable[Topic]) -> dict[str, Any]:
                 "name": kind.__name__,
                 "summary": inspect.getdoc(kind),
                 "contentType": MESSAGEPACK,
+                "headers": CLOUD_EVENT,
                 "payload": {"$ref": SCHEMA.format(name=kind.__name__)},
                 "bindings": {"kafka": {"key": key, "bindingVersion": BINDING}},
             }
@@ -134,6 +146,20 @@ def _messages(topics: Iterable[Topic]) -> dict[str, Any]:
         "name": RAW_MESSAGE,
         "summary": "Bytes that are no message of their topic; headers say where they came from and why.",
         "contentType": RAW,
+        "headers": {
+            "type": "object",
+            "properties": {
+                "reason": {"type": "string", "description": "why it is no message of its topic"},
+                "source": {"type": "string", "description": "the topic or socket that it came from"},
+            },
+            "required": ["reason", "source"],
+        },
         "payload": {"type": "string", "format": "binary"},
+    }
+    found[PRIVATE_MESSAGE] = {
+        "name": PRIVATE_MESSAGE,
+        "summary": "What else a service keeps, such as its place in its inputs; its form may change.",
+        "contentType": MESSAGEPACK,
+        "payload": {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]},
     }
     return found

@@ -34,19 +34,27 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+SYMBOL_SAID: Final = "BASE-QUOTE, as BTC-USDT, BTCUSDT, BTC/USDT or BTC_USDT, in any case"
+VENUE_SAID: Final = "id of the exchange, like binance; GET /api/venues/registry lists them"
+
+SymbolText = Annotated[str, StringConstraints(min_length=1, max_length=40), Field(description=SYMBOL_SAID)]
+VenueText = Annotated[str, StringConstraints(min_length=1, max_length=40), Field(description=VENUE_SAID)]
+Side = Annotated[Literal["buy", "sell"], Field(description="buy takes asks, sell takes bids")]
+
+
 class SubscriptionBody(Body):
     """A wish for a book."""
 
-    venue: Annotated[str, StringConstraints(min_length=1, max_length=40)]
-    symbol: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+    venue: VenueText
+    symbol: SymbolText
 
 
 class ScoreBody(Body):
     """An order for which a venue is to be chosen."""
 
-    symbol: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+    symbol: SymbolText
     size: Annotated[float, Field(gt=0, le=MAX_SIZE, description="base units")]
-    side: Literal["buy", "sell"] = "buy"
+    side: Side = "buy"
 
 
 BodyT = TypeVar("BodyT", bound=Body)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from pydantic.json_schema import models_json_schema
 
+from services.gateway import field_docs
 from services.gateway.answers import (
     BookAnswer,
     BookSummary,
@@ -14,7 +15,7 @@ from services.gateway.answers import (
     ReadyAnswer,
     SubscriptionAnswer,
 )
-from services.gateway.as_of import NOT_KNOWN_THEN, BookAsOf, PastDocument
+from services.gateway.as_of import BookAsOf, PastDocument
 from services.gateway.bodies import Body, ScoreBody, SubscriptionBody
 from services.gateway.execution_answers import (
     AuditAnswer,
@@ -26,13 +27,17 @@ from services.gateway.execution_answers import (
 from services.gateway.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
 from services.gateway.portfolio_answers import PortfolioAnswer, PositionAnswer, RiskAnswer
 from services.gateway.portfolio_body import OptimizeBody
+from services.gateway.problem_examples import example_of
 from services.gateway.problems import (
     BOOK_NOT_SYNCED,
+    HEADERS_TOO_LARGE,
     INVALID,
     KEY_REUSED,
     MEDIA_TYPE,
     NO_ANSWER,
+    NOT_HTTP,
     NOT_JSON,
+    NOT_KNOWN_THEN,
     NOT_READY,
     NOT_SUBSCRIBED,
     TOO_LARGE,
@@ -40,6 +45,7 @@ from services.gateway.problems import (
     UNKNOWN_SYMBOL,
     UNKNOWN_TOPIC,
     UNKNOWN_VENUE,
+    URI_TOO_LONG,
     WRONG_MEDIA_TYPE,
     ProblemDocument,
     ProblemType,
@@ -90,11 +96,7 @@ PAST_EXAMPLE: Final = {
     "at": 1767225600140,
 }
 NOT_KNOWN_EXAMPLE: Final = {
-    "type": NOT_KNOWN_THEN.uri,
-    "title": NOT_KNOWN_THEN.title,
-    "status": NOT_KNOWN_THEN.status,
-    "detail": "1767000000000 is before all that is kept of binance BTC-USDT; "
-    "it is kept from 1767204003211 to 1767225600131.",
+    **example_of(NOT_KNOWN_THEN),
     "retained": {"from": 1767204003211, "to": 1767225600131},
 }
 SUMMARY_EXAMPLE: Final = {
@@ -119,6 +121,7 @@ STREAM_EXAMPLE: Final = (
     '"side":"buy","venueTs":1767225600123,"receivedTs":1767225600131}\n\n'
 )
 
+EVERYWHERE: Final = (NOT_HTTP, URI_TOO_LONG, HEADERS_TOO_LARGE)  # whatever the route
 IDEMPOTENCY_HEADER: Final[dict[str, Any]] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -126,6 +129,18 @@ IDEMPOTENCY_HEADER: Final[dict[str, Any]] = {
     "description": "1-255 visible ASCII characters. A repeated request gets the first reply again, marked "
     "`Idempotency-Replayed: true`, for 24 hours and over restarts; only successes are kept.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
+
+METRICS_EXAMPLE: Final = """\
+# HELP bookrunner_gateway_view_lag_messages Messages a view is behind its log
+# TYPE bookrunner_gateway_view_lag_messages gauge
+bookrunner_gateway_view_lag_messages{topic="l2.book-tops.v1"} 0.0
+"""
+ASYNCAPI_EXAMPLE: Final[dict[str, Any]] = {
+    "asyncapi": "3.0.0",
+    "info": {"title": "Bookrunner", "version": "1"},
+    "channels": {"l2.trades.v1": {"address": "l2.trades.v1"}},
 }
 
 
@@ -144,13 +159,7 @@ def success(
 def problems(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
     """Return what OpenAPI says of the problems a route may answer with, by status."""
     said: dict[int | str, dict[str, Any]] = {}
-    for problem in types:
-        example = {
-            "type": problem.uri,
-            "title": problem.title,
-            "status": problem.status,
-            "detail": problem.remedy,
-        }
+    for problem in (*types, *EVERYWHERE):
         answer = said.setdefault(
             problem.status,
             {
@@ -160,7 +169,7 @@ def problems(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
         )
         if problem.title not in answer["description"]:
             answer["description"] += f"; or: {problem.title}"
-        answer["content"][MEDIA_TYPE]["examples"][problem.slug] = {"value": example}
+        answer["content"][MEDIA_TYPE]["examples"][problem.slug] = {"value": example_of(problem)}
         if problem.status == 503:  # noqa: PLR2004 -- RFC 9110 section 15.6.4, where Retry-After belongs
             answer["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     return said
@@ -199,7 +208,9 @@ def schemas_of(answers: Sequence[type[msgspec.Struct]], bodies: Sequence[type[Bo
     _, accepted = models_json_schema(
         [(body, "validation") for body in bodies], ref_template=REF.replace("{name}", "{model}")
     )
-    return {**encoded, **accepted["$defs"]}
+    found = {**encoded, **accepted["$defs"]}
+    field_docs.describe(found, field_docs.HTTP_MOMENT)
+    return found
 
 
 def _book_answers() -> dict[int | str, dict[str, Any]]:
@@ -267,7 +278,8 @@ STREAM_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     **problems(UNKNOWN_TOPIC, UNKNOWN_VENUE, UNKNOWN_SYMBOL, INVALID, NOT_READY, TOO_MANY),
 }
 HEALTHZ_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    200: success("Yes.", reference(HealthAnswer), {"status": "alive"})
+    200: success("Yes.", reference(HealthAnswer), {"status": "alive"}),
+    **problems(),
 }
 READYZ_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: success(
@@ -276,6 +288,14 @@ READYZ_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         {"status": "ready", "views": [{"topic": "l2.book-tops.v1", "ready": True, "lag": 0, "keys": 6}]},
     ),
     **problems(NOT_READY),
+}
+METRICS_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: success("The Prometheus text format.", {"type": "string"}, METRICS_EXAMPLE, media_type="text/plain"),
+    **problems(),
+}
+ASYNCAPI_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: success("An AsyncAPI 3.0 document.", {"type": "object"}, ASYNCAPI_EXAMPLE),
+    **problems(),
 }
 SUBSCRIBE_REQUEST: Final[dict[str, Any]] = {
     "parameters": [IDEMPOTENCY_HEADER],

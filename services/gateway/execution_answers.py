@@ -19,7 +19,7 @@ class SignalAnswer(_Answer, frozen=True, kw_only=True):
     """What the policy wants."""
 
     value: Annotated[float, Meta(description="+1 fully long, 0 flat, -1 to 1")]
-    reason: str
+    reason: Annotated[str, Meta(description="why, in words")]
 
 
 class SizingAnswer(_Answer, frozen=True, kw_only=True):
@@ -66,9 +66,13 @@ class AlternativeAnswer(_Answer, frozen=True, kw_only=True):
     style: str
     horizon_s: float
     children: int
-    expected_bps: Annotated[float | None, Meta(description="spread and impact, fees apart")]
-    risk_bps: Annotated[float | None, Meta(description="standard deviation of waiting")]
-    objective_bps: Annotated[float | None, Meta(description="expected plus weighted risk; null: impossible")]
+    expected_bps: Annotated[float | None, Meta(description="spread and impact, fees apart, bps of mid")]
+    risk_bps: Annotated[
+        float | None, Meta(description="standard deviation of what waiting costs, bps of mid")
+    ]
+    objective_bps: Annotated[
+        float | None, Meta(description="expected plus weighted risk, bps of mid; null: impossible")
+    ]
     why_not: Annotated[str, Meta(description="empty: possible")]
 
 
@@ -93,14 +97,14 @@ class PlanAnswer(_Answer, frozen=True, kw_only=True):
 class OrderAnswer(_Answer, frozen=True, kw_only=True):
     """A paper order, in the words of FIX; amounts are text."""
 
-    order_id: str
+    order_id: Annotated[str, Meta(description="UUID of the order (FIX ClOrdID)")]
     execution_id: str | None
     venue: str
     symbol: str
     side: TakerSide
-    size: Decimal
+    size: Annotated[Decimal, Meta(description="base units (FIX OrderQty)")]
     ord_type: str
-    limit: Decimal | None
+    limit: Annotated[Decimal | None, Meta(description="quote units (FIX Price); null: a market order")]
     time_in_force: str
     ord_status: str
     exec_type: str
@@ -108,8 +112,8 @@ class OrderAnswer(_Answer, frozen=True, kw_only=True):
     leaves_qty: Decimal
     avg_px: Decimal | None
     fees: Decimal
-    ts: int
-    text: str
+    ts: Annotated[int, Meta(description="when it was submitted, ms since 1970 UTC")]
+    text: Annotated[str, Meta(description="why canceled or rejected; empty: neither")]
 
 
 class FillAnswer(_Answer, frozen=True, kw_only=True):
@@ -128,24 +132,24 @@ class FillAnswer(_Answer, frozen=True, kw_only=True):
 class ShortfallAnswer(_Answer, frozen=True, kw_only=True):
     """Implementation shortfall, bps of the order's value at the decision; a cost is positive."""
 
-    delay_bps: float
-    impact_bps: float
-    opportunity_bps: float
-    fees_bps: float
-    total_bps: Annotated[float, Meta(description="the sum of the four")]
+    delay_bps: Annotated[float, Meta(description="the mid's way from the decision to the first child, bps")]
+    impact_bps: Annotated[float, Meta(description="the fills against the mid at the first child, bps")]
+    opportunity_bps: Annotated[float, Meta(description="the mid's way for what was not filled, bps")]
+    fees_bps: Annotated[float, Meta(description="fees of the fills, bps")]
+    total_bps: Annotated[float, Meta(description="the sum of the four, bps")]
     detail: Annotated[
         dict[str, float | str],
         Meta(description="timing, spread and walk sum to impact, bps; amounts in quote units as text"),
     ]
 
 
-class RewardAnswer(_Answer, frozen=True, kw_only=True):
+class TaughtAnswer(_Answer, frozen=True, kw_only=True):
     """What the policy was taught."""
 
     reward: Annotated[float | None, Meta(description="return units, net of costs; null: nothing")]
     reason: str
-    mid: float | None
-    counted: bool | None
+    mid: Annotated[float | None, Meta(description="of the venue at the horizon, quote units")]
+    counted: Annotated[bool | None, Meta(description="by the router; null: not answered")]
 
 
 class AuditHeadAnswer(_Answer, frozen=True, kw_only=True):
@@ -153,7 +157,7 @@ class AuditHeadAnswer(_Answer, frozen=True, kw_only=True):
 
     entries: int
     head: str
-    href: str
+    href: Annotated[str, Meta(description="where to have it verified")]
 
 
 class ExecutionAnswer(_Answer, frozen=True, kw_only=True):
@@ -168,7 +172,9 @@ class ExecutionAnswer(_Answer, frozen=True, kw_only=True):
     policy_id: str | None
     decision_id: str
     propensity: float | None
-    policy_score: float | None
+    policy_score: Annotated[
+        float | None, Meta(description="sampled reward of the policy, return units; null before it is chosen")
+    ]
     signal: SignalAnswer | None
     sizing: SizingAnswer | None
     venue: str | None
@@ -177,28 +183,32 @@ class ExecutionAnswer(_Answer, frozen=True, kw_only=True):
     plan: PlanAnswer | None
     alternatives: tuple[AlternativeAnswer, ...]
     orders: tuple[OrderAnswer, ...]
-    fills: tuple[FillAnswer, ...]
+    fills: Annotated[tuple[FillAnswer, ...], Meta(description="of its orders, oldest first")]
     filled: Annotated[float, Meta(description="base units")]
     open: float
     unscheduled: float
-    avg_px: float | None
+    avg_px: Annotated[
+        float | None, Meta(description="average price of the fills, quote units; null without one")
+    ]
     shortfall: ShortfallAnswer | None
-    reward: RewardAnswer | None
+    reward: Annotated[TaughtAnswer | None, Meta(description="what the policy was taught; null before that")]
     audit: AuditHeadAnswer
     created_ts: int
-    ts: int
+    ts: Annotated[int, Meta(description="when it changed last, ms since 1970 UTC")]
 
 
 class CostAnswer(_Answer, frozen=True, kw_only=True):
     """What a plan is expected to cost."""
 
-    spread_bps: Annotated[float, Meta(description="half the spread")]
-    impact_bps: float
-    fee_bps: Annotated[float, Meta(description="taker fee")]
-    total_bps: float
+    spread_bps: Annotated[float, Meta(description="half the spread, bps of mid")]
+    impact_bps: Annotated[float, Meta(description="of walking the book, bps of mid")]
+    fee_bps: Annotated[float, Meta(description="taker fee, bps")]
+    total_bps: Annotated[float, Meta(description="spread, impact and fee, bps of mid")]
     total: Annotated[float, Meta(description="quote units")]
-    impact_lower_bps: Annotated[float, Meta(description="95 % interval of the cost curve, one child")]
-    impact_upper_bps: float
+    impact_lower_bps: Annotated[
+        float, Meta(description="lower end of the 95 % interval of the cost curve, one child, bps")
+    ]
+    impact_upper_bps: Annotated[float, Meta(description="its upper end, bps")]
 
 
 class SimulationAnswer(_Answer, frozen=True, kw_only=True):
@@ -222,11 +232,14 @@ class PaperOrderAnswer(_Answer, frozen=True, kw_only=True):
 class AuditEntryAnswer(_Answer, frozen=True, kw_only=True):
     """One link of the chain."""
 
-    seq: int
-    ts: Annotated[int, Meta(description="ms since 1970 UTC")]
-    kind: str
-    payload: dict[str, Any]
-    prev_hash: str
+    seq: Annotated[int, Meta(description="place in the chain, from 0")]
+    ts: Annotated[int, Meta(description="when it happened, ms since 1970 UTC")]
+    kind: Annotated[str, Meta(description="what happened")]
+    payload: Annotated[
+        dict[str, Any],
+        Meta(description="what was decided, and all it was made of; names, ns and Decimals as on Kafka"),
+    ]
+    prev_hash: Annotated[str, Meta(description="hash of the entry before, hex; 64 zeros first")]
     hash: Annotated[str, Meta(description="SHA-256(prevHash + JCS({seq, ts, kind, payload})), hex")]
 
 
@@ -237,6 +250,8 @@ class AuditAnswer(_Answer, frozen=True, kw_only=True):
     verified: Annotated[
         bool, Meta(description="the chain is whole, and every decision made again came out the same")
     ]
-    problems: tuple[str, ...]
+    problems: Annotated[
+        tuple[str, ...], Meta(description="what is altered or came out differently, in words; empty: nothing")
+    ]
     decisions: Annotated[int, Meta(description="made again from their logged inputs")]
-    entries: tuple[AuditEntryAnswer, ...]
+    entries: Annotated[tuple[AuditEntryAnswer, ...], Meta(description="the chain, in order")]

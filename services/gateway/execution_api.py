@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from libs.common import log
 from libs.common.audit_chain import broken_links
@@ -24,14 +24,14 @@ from libs.common.events import (
 )
 from libs.common.instruments import UnknownSymbolError, UnknownVenueError, canonical_symbol, venue_of
 from libs.common.topics import EXECUTION_COMMANDS
-from services.gateway import contract
+from services.gateway import execution_contract as contract
 from services.gateway.answers import encode
+from services.gateway.bodies import SYMBOL_SAID
 from services.gateway.execution_answers import (
     AuditAnswer,
     ExecutionAnswer,
     PaperOrderAnswer,
     SimulationAnswer,
-    SizingAnswer,
 )
 from services.gateway.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
 from services.gateway.execution_shown import (
@@ -42,9 +42,6 @@ from services.gateway.execution_shown import (
     sizing_answer,
 )
 from services.gateway.problems import (
-    ASKING,
-    INVALID,
-    NOT_READY,
     UNKNOWN_NAME,
     UNKNOWN_SYMBOL,
     UNKNOWN_VENUE,
@@ -55,54 +52,27 @@ from services.gateway.routing import answer_post, json_answer, parts_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pydantic import BaseModel
-
     from libs.common.events import AuditEntry, ExecutionRecord, TimeInForce
     from services.gateway.commands import Command
     from services.gateway.routing import Parts
 
 MAX_RECORDS: Final = 500
-POSTED: Final = (
-    UNKNOWN_SYMBOL,
-    *ASKING,
-)
+
+UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+ExecutionId = Annotated[str, Path(description="UUID of the execution, as the answer to its POST said")]
+SymbolQuery = Annotated[str | None, Query(max_length=40, description=f"only of this one: {SYMBOL_SAID}")]
 
 _log = logging.getLogger(__name__)
 
 router = APIRouter()
 
 
-def _posts(said: str, answer: type, *others: Any) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401 -- problem types
-    return {
-        200: {
-            "description": said,
-            "content": {contract.JSON: {"schema": contract.reference(answer)}},
-        },
-        **contract.problems(*POSTED, *others),
-    }
-
-
-def _gets(said: str, schema: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    return {
-        200: {"description": said, "content": {contract.JSON: {"schema": schema}}},
-        **contract.problems(UNKNOWN_NAME, UNKNOWN_SYMBOL, INVALID, NOT_READY),
-    }
-
-
-def _asks(body: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
-    content = {contract.JSON: {"schema": contract.reference(body), "example": example}}
-    return {
-        "parameters": [contract.IDEMPOTENCY_HEADER],
-        "requestBody": {"required": True, "content": content},
-    }
-
-
 @router.post(
     "/api/exec/simulate",
     tags=["executions"],
     summary="What would it cost?",
-    responses=_posts("The plan, its cost and the alternatives.", SimulationAnswer),
-    openapi_extra=_asks(SimulateBody, {"symbol": "BTCUSDT", "size": 0.02}),
+    responses=contract.SIMULATE_ANSWERS,
+    openapi_extra=contract.SIMULATE_REQUEST,
 )
 async def simulate(request: Request) -> Response:
     """Plan an order at the venue where plan and taker fee together are cheapest now; changes nothing."""
@@ -125,8 +95,8 @@ async def simulate(request: Request) -> Response:
     "/api/exec/plan-and-execute",
     tags=["executions"],
     summary="Trade on paper",
-    responses=_posts("The execution, when its plan is made or it has ended.", ExecutionAnswer),
-    openapi_extra=_asks(ExecuteBody, {"symbol": "BTCUSDT"}),
+    responses=contract.EXECUTE_ANSWERS,
+    openapi_extra=contract.EXECUTE_REQUEST,
 )
 async def plan_and_execute(
     request: Request,
@@ -163,12 +133,12 @@ async def plan_and_execute(
     "/api/exec/records",
     tags=["executions"],
     summary="The newest executions",
-    responses=_gets("The newest first.", {"type": "array", "items": contract.reference(ExecutionAnswer)}),
+    responses=contract.RECORDS_ANSWERS,
 )
 async def records(
     request: Request,
-    symbol: Annotated[str | None, Query(max_length=40)] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_RECORDS)] = 50,
+    symbol: SymbolQuery = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_RECORDS, description="how many at most")] = 50,
 ) -> Response:
     """Return executions as they stand."""
     views = parts_of(request).views
@@ -181,11 +151,9 @@ async def records(
     "/api/exec/sizing/last",
     tags=["executions"],
     summary="The last sizing",
-    responses=_gets("The last size of the symbol, or of all.", contract.reference(SizingAnswer)),
+    responses=contract.SIZING_ANSWERS,
 )
-async def last_sizing(
-    request: Request, symbol: Annotated[str | None, Query(max_length=40)] = None
-) -> Response:
+async def last_sizing(request: Request, symbol: SymbolQuery = None) -> Response:
     """Return how the last signal became a size."""
     views = parts_of(request).views
     views.require_ready()
@@ -200,9 +168,9 @@ async def last_sizing(
     "/api/exec/{execution_id}",
     tags=["executions"],
     summary="One execution",
-    responses=_gets("As it stands.", contract.reference(ExecutionAnswer)),
+    responses=contract.EXECUTION_ANSWERS,
 )
-async def execution(request: Request, execution_id: str) -> Response:
+async def execution(request: Request, execution_id: ExecutionId) -> Response:
     """Return an execution as it progresses."""
     return json_answer(200, encode(execution_answer(_record(parts_of(request), execution_id))))
 
@@ -211,9 +179,9 @@ async def execution(request: Request, execution_id: str) -> Response:
     "/api/exec/{execution_id}",
     tags=["executions"],
     summary="Cancel an execution",
-    responses=_gets("As it ended.", contract.reference(ExecutionAnswer)),
+    responses=contract.CANCEL_ANSWERS,
 )
-async def cancel(request: Request, execution_id: str) -> Response:
+async def cancel(request: Request, execution_id: ExecutionId) -> Response:
     """End an execution now; what is filled stays. One that has ended is told as it ended."""
     parts = parts_of(request)
     record = _record(parts, execution_id)
@@ -226,10 +194,8 @@ async def cancel(request: Request, execution_id: str) -> Response:
     "/api/paper/orders",
     tags=["executions"],
     summary="One paper order",
-    responses=_posts("The order when its venue has it, and its fills.", PaperOrderAnswer, UNKNOWN_VENUE),
-    openapi_extra=_asks(
-        PaperOrderBody, {"symbol": "BTCUSDT", "side": "buy", "size": "0.02", "ordType": "market"}
-    ),
+    responses=contract.ORDER_ANSWERS,
+    openapi_extra=contract.ORDER_REQUEST,
 )
 async def paper_order(request: Request) -> Response:
     """Fill an order against the venue's LIVE book, as executions do; a size under the minimum is 422."""
@@ -260,10 +226,14 @@ async def paper_order(request: Request) -> Response:
     "/api/paper/orders/{order_id}",
     tags=["executions"],
     summary="Cancel a paper order",
-    responses=_gets("As it ended.", contract.reference(PaperOrderAnswer)),
+    responses=contract.CANCEL_ORDER_ANSWERS,
 )
 async def cancel_order(
-    request: Request, order_id: str, symbol: Annotated[str, Query(max_length=40)]
+    request: Request,
+    order_id: Annotated[
+        str, Path(pattern=UUID, description="UUID of the order, as the answer to its POST said")
+    ],
+    symbol: Annotated[str, Query(max_length=40, description=f"of the order: {SYMBOL_SAID}")],
 ) -> Response:
     """Take what is left of a resting order off its venue."""
     answer = await _cancel(request, symbol_of(symbol), order_id, conversation=request.scope["correlation_id"])
@@ -275,9 +245,9 @@ async def cancel_order(
     "/api/audit/{execution_id}",
     tags=["executions"],
     summary="Verify an execution",
-    responses=_gets("Its chain, recomputed, and its decisions, made again.", contract.reference(AuditAnswer)),
+    responses=contract.AUDIT_ANSWERS,
 )
-async def audit(request: Request, execution_id: str) -> Response:
+async def audit(request: Request, execution_id: ExecutionId) -> Response:
     """Return the hash chain of an execution; `verified` says that nothing in it was altered.
 
     Signal, sizing, plan, shortfall and reward are computed again from the inputs that the chain holds.

@@ -7,12 +7,11 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
-from services.gateway.bodies import Body
+from services.gateway.bodies import Body, Side, SymbolText, VenueText
 
 MAX_CONTEXT: Final = 64  # keys
 MAX_AMOUNT: Final = 1e12
 
-SymbolText = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 Urgency = Annotated[float, Field(ge=0.0, le=1.0, description="1 is at once")]
 
 
@@ -41,7 +40,7 @@ class SimulateBody(Body):
 
     symbol: SymbolText
     size: Annotated[float, Field(gt=0.0, le=MAX_AMOUNT, description="base units")]
-    side: Literal["buy", "sell"] = "buy"
+    side: Side = "buy"
     urgency: Urgency = 0.5
 
 
@@ -64,14 +63,16 @@ class PaperOrderBody(Body):
     """An order for the paper broker."""
 
     symbol: SymbolText
-    side: Literal["buy", "sell"]
+    side: Side
     size: Annotated[Amount, Field(description="base units, a number or text")]
-    ordType: Literal["market", "limit"] = "market"  # noqa: N815 -- the contract's name
+    ordType: Annotated[  # noqa: N815 -- the contract's name
+        Literal["market", "limit"], Field(description="market: at any price; limit: at `limit` or better")
+    ] = "market"
     limit: Annotated[Amount | None, Field(description="quote units; a limit order's")] = None
     timeInForce: Annotated[  # noqa: N815 -- as above
         Literal["ioc", "gtc"] | None, Field(description="default: gtc for limit, ioc for market orders")
     ] = None
     venue: Annotated[
-        Annotated[str, StringConstraints(min_length=1, max_length=40)] | None,
+        VenueText | None,
         Field(description="default: the LIVE one with the best price, fee included"),
     ] = None

@@ -17,12 +17,12 @@ from services.gateway.execution_answers import (
     OrderAnswer,
     PaperOrderAnswer,
     PlanAnswer,
-    RewardAnswer,
     ShortfallAnswer,
     SignalAnswer,
     SimulationAnswer,
     SizingAnswer,
     SliceAnswer,
+    TaughtAnswer,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def execution_answer(record: ExecutionRecord) -> ExecutionAnswer:
         shortfall=_shortfall(record),
         reward=None
         if record.reward is None
-        else RewardAnswer(
+        else TaughtAnswer(
             reward=record.reward.reward,
             reason=record.reward.reason,
             mid=record.reward.mid,

@@ -128,9 +128,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         )
         self._disarm()
         self._refused = True
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.close()  # nothing can be said in the middle of another answer
-            return
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started:
+                self.transport.close()  # nothing can be said in the middle of another answer
+                return
+            cycle.disconnected = True  # a body that breaks off: what its route still answers goes nowhere
+            cycle.message_event.set()
         self.transport.write(head.encode() + body)
         self.transport.write_eof()
         self._timer = self.loop.call_later(LINGER_S, self.transport.close)

@@ -42,7 +42,7 @@ class PortfolioAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     cash: Annotated[float, Meta(description="1 less the weights")]
     vol: Annotated[float, Meta(description="sqrt(w' covariance w), fraction per day")]
     vol_historical: Annotated[float, Meta(description="sample deviation over the days, fraction per day")]
-    cvar: CvarAnswer
+    cvar: Annotated[CvarAnswer, Meta(description="expected loss on the worst days, fraction per day")]
     expected_return: Annotated[float, Meta(description="mean'w, fraction per day")]
     kelly: Annotated[
         dict[str, float], Meta(description="advisory: clip(0.25 mean / variance, 0, 1), each on its own")
@@ -73,7 +73,7 @@ class PortfolioAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     ]
     risk_aversion: float
     venue: Annotated[str, Meta(description="whose daily candles")]
-    command_id: str
+    command_id: Annotated[str, Meta(description="UUID of the OptimizePortfolio that was asked")]
     ts: Annotated[int, Meta(description="ms since 1970 UTC")]
 
 
@@ -82,13 +82,13 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     symbol: str
     quantity: Annotated[str, Meta(description="base units, signed")]
-    avg_price: Annotated[str | None, Meta(description="null while flat")]
-    mark: Annotated[float | None, Meta(description="mid of a LIVE book, else the last known")]
+    avg_price: Annotated[str | None, Meta(description="average cost, quote units; null while flat")]
+    mark: Annotated[float | None, Meta(description="mid of a LIVE book, else the last known, quote units")]
     mark_ts: Annotated[int | None, Meta(description="when the mark was known, ms since 1970 UTC")]
-    realized_pnl: Annotated[str, Meta(description="fees apart")]
+    realized_pnl: Annotated[str, Meta(description="fees apart, quote units")]
     unrealized_pnl: str
     fees: str
-    cash: Annotated[str, Meta(description="paid (-) and received (+), fees included")]
+    cash: Annotated[str, Meta(description="paid (-) and received (+), fees included, quote units")]
     fills: int
     ts: Annotated[int, Meta(description="ms since 1970 UTC")]
 

@@ -12,6 +12,7 @@ from libs.common.topics import PORTFOLIO_COMMANDS
 from services.gateway import contract
 from services.gateway.answers import encode
 from services.gateway.bodies import invalid
+from services.gateway.decision_examples import PORTFOLIO, POSITION, RISK
 from services.gateway.portfolio_answers import (
     OPTIMIZE_EXAMPLE,
     PortfolioAnswer,
@@ -49,7 +50,7 @@ router = APIRouter(tags=["portfolio"])
         200: contract.success(
             "Weights that obey every limit, and how far from the best they can be; cash where that is all.",
             contract.reference(PortfolioAnswer),
-            {"weights": {"BTCUSDT": 0.41, "ETHUSDT": 0.12}, "cash": 0.47, "status": "optimal"},
+            PORTFOLIO,
         ),
         **contract.problems(
             UNKNOWN_SYMBOL,
@@ -100,7 +101,7 @@ async def optimize(request: Request) -> Response:
         200: contract.success(
             "By symbol.",
             {"type": "array", "items": contract.reference(PositionAnswer)},
-            [{"symbol": "BTC-USDT", "quantity": "0.02", "avgPrice": "60000.1", "mark": 60010.5}],
+            [POSITION],
         ),
         **contract.problems(NOT_READY),
     },
@@ -120,7 +121,7 @@ async def positions(request: Request) -> Response:
         200: contract.success(
             "The newest assessment of a book.",
             contract.reference(RiskAnswer),
-            {"book": BOOK, "equity": "100000", "cvarBudget": 0.05, "cvarUsed": 0.012, "cvarLeft": 0.038},
+            RISK,
         ),
         **contract.problems(UNKNOWN_NAME, INVALID, NOT_READY, UNAVAILABLE),
     },

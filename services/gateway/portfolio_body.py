@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from services.gateway.bodies import Body
+from services.gateway.bodies import Body, SymbolText
 
 MAX_SYMBOLS: Final = 100
 MAX_FRACTION: Final = 1e6  # of budgets, per day
@@ -16,7 +16,7 @@ class OptimizeBody(Body):
     """What a portfolio is asked for; fractions are per day."""
 
     symbols: Annotated[
-        list[Annotated[str, StringConstraints(min_length=1, max_length=40)]],
+        list[SymbolText],
         Field(min_length=1, max_length=MAX_SYMBOLS, description="each once, in any spelling"),
     ]
     cvarBudget: Annotated[  # noqa: N815 -- the caller's spelling
@@ -30,7 +30,7 @@ class OptimizeBody(Body):
         Literal["sum_cvar", "portfolio_cvar"],
         Field(description="what the budget limits: the sum of weighted CVaRs, or the CVaR of the portfolio"),
     ] = "sum_cvar"
-    lookback: (
-        Annotated[int, Field(ge=1, le=1500, description="days of history; null: all there are")] | None
-    ) = None
+    lookback: Annotated[
+        Annotated[int, Field(ge=1, le=1500)] | None, Field(description="days of history; null: all there are")
+    ] = None
     confidence: Annotated[float, Field(ge=0.5, le=0.999, description="of the CVaR")] = 0.95

@@ -8,9 +8,10 @@ RFC 9457, Problem Details for HTTP APIs, https://www.rfc-editor.org/rfc/rfc9457 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,12 @@ NOT_SUBSCRIBED: Final = ProblemType(
     404,
     "No such book",
     'POST {"venue": …, "symbol": …} to /api/l2/subscriptions; GET /api/l2 lists the books there are.',
+)
+NOT_KNOWN_THEN: Final = ProblemType(
+    "not-known-then",
+    404,
+    "The book is not known for that moment",
+    "Ask for a moment within `retained`, or at `nearby.before` or `nearby.after`.",
 )
 UNKNOWN_TOPIC: Final = ProblemType(
     "unknown-topic", 404, "No such topic", "Use one of the topics in the detail."
@@ -121,39 +128,31 @@ NO_ANSWER: Final = ProblemType(
     "The command may still be carried out. Retry under the same Idempotency-Key, or look at the state.",
 )
 
-# What a POST that asks a service may answer with, besides what its own refusals say.
-ASKING: Final = (
-    NOT_JSON,
-    UNKNOWN_NAME,
-    KEY_REUSED,
-    TOO_LARGE,
-    WRONG_MEDIA_TYPE,
-    INVALID,
-    UNAVAILABLE,
-    NOT_READY,
-    TOO_MANY,
-    NO_ANSWER,
-)
+# What a request that asks a service may answer with, besides what its own refusals say; and a POST.
+ASKING_WITHOUT_BODY: Final = (UNKNOWN_NAME, INVALID, UNAVAILABLE, NOT_READY, TOO_MANY, NO_ANSWER)
+ASKING: Final = (NOT_JSON, KEY_REUSED, TOO_LARGE, WRONG_MEDIA_TYPE, *ASKING_WITHOUT_BODY)
 
 PROBLEM_TYPES: Final = tuple(value for value in list(globals().values()) if isinstance(value, ProblemType))
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """What is wrong with one field; `field` is its path, empty for the whole body."""
+    """What is wrong with one field."""
 
-    field: str
-    message: str
+    field: Annotated[str, Meta(description="its path, parts joined by dots; empty: the whole body")]
+    message: Annotated[str, Meta(description="what is wrong, and what would be right")]
 
 
 class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The body of every answer that is no success."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: tuple[FieldError, ...] = ()
-    command_id: str | None = None
+    type: Annotated[str, Meta(description="address of the place in the documentation that explains it")]
+    title: Annotated[str, Meta(description="the kind of problem, in words; the same for the same `type`")]
+    status: Annotated[int, Meta(description="the HTTP status")]
+    detail: Annotated[str, Meta(description="what is wrong with this request, and what would be right")]
+    errors: Annotated[tuple[FieldError, ...], Meta(description="field by field, where it is fields")] = ()
+    command_id: Annotated[
+        str | None, Meta(description="UUID of a command that was sent and not answered in time")
+    ] = None
 
 
 class ProblemError(Exception):

@@ -93,7 +93,7 @@ class EstimateAnswer(_Answer, frozen=True, kw_only=True):
 class ProviderAnswer(_Answer, frozen=True, kw_only=True):
     """A source of an input that no topic carries."""
 
-    name: str
+    name: Annotated[str, Meta(description="of the input")]
     stub: Annotated[bool, Meta(description="true: its numbers mean nothing")]
 
 
@@ -143,7 +143,7 @@ class SnapshotAnswer(_Answer, frozen=True, kw_only=True):
     drift: Annotated[dict[str, float], Meta(description="`pooledCusum`, and `alarms` so far")] = {}
     ignored_keys: Annotated[int, Meta(description="unknown keys that came on Kafka, so far")] = 0
     pending: Annotated[int, Meta(description="decisions and answers remembered")] = 0
-    providers: tuple[ProviderAnswer, ...] = ()
+    providers: Annotated[tuple[ProviderAnswer, ...], Meta(description="of inputs no topic carries")] = ()
     layout: Annotated[int | None, Meta(description="version of the feature layout")] = None
     ts: Annotated[int | None, Meta(description="ms since 1970 UTC; null: the scope was never used")] = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 from libs.common.context_fields import (
@@ -51,7 +51,11 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound="Event")
 
 PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
-Scope = Annotated[str, Field(pattern=PATTERN)]
+PolicyId = Annotated[str, Field(alias="policyId", pattern=PATTERN, description="name of the policy")]
+Scope = Annotated[
+    str,
+    Field(pattern=PATTERN, description="whose router: its policies learn together, apart from other scopes'"),
+]
 ContextBody = Annotated[
     dict[str, float | str],
     Field(max_length=64, json_schema_extra=contract.context_schema(FIELDS, REGIMES)),
@@ -70,17 +74,28 @@ class ChooseBody(Body):
 class UpdateBody(Body):
     """What a policy earned."""
 
-    policy_id: Annotated[str, Field(alias="policyId", pattern=PATTERN)]
-    reward: Annotated[float, Field(ge=-REWARD_LIMIT, le=REWARD_LIMIT)]
+    policy_id: PolicyId
+    reward: Annotated[
+        float,
+        Field(ge=-REWARD_LIMIT, le=REWARD_LIMIT, description="return units (0.01 is 1 %), net of costs"),
+    ]
     context: ContextBody = Field(default_factory=dict)
-    decision_id: Annotated[str | None, Field(alias="decisionId", min_length=1, max_length=64)] = None
+    decision_id: Annotated[
+        str | None,
+        Field(
+            alias="decisionId",
+            min_length=1,
+            max_length=64,
+            description="of the choice that earned it, as the choice said; null: `context` is learnt from",
+        ),
+    ] = None
     scope: Scope = "default"
 
 
 class PolicyBody(Body):
     """A policy to be chosen, too."""
 
-    policy_id: Annotated[str, Field(alias="policyId", pattern=PATTERN)]
+    policy_id: PolicyId
     scope: Scope = "default"
 
 
@@ -156,11 +171,11 @@ async def add_policy(request: Request) -> Response:
     "/api/router/policies/{policy_id}",
     tags=["router"],
     summary="Retire a policy",
-    responses=contract.POLICY_ANSWERS,
+    responses=contract.RETIRE_ANSWERS,
 )
 async def retire_policy(
     request: Request,
-    policy_id: str,
+    policy_id: Annotated[str, Path(pattern=PATTERN, description="name of the policy")],
     scope: Annotated[str, Query(pattern=PATTERN, description="whose policy")] = "default",
 ) -> Response:
     """Choose a policy no more; its late rewards still count, and the others keep what they learnt."""

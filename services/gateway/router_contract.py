@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from services.gateway.contract import IDEMPOTENCY_HEADER, problems, reference, success
+from services.gateway.decision_examples import CHOICE, POLICY_ADDED, POLICY_RETIRED, REWARD, SNAPSHOT
 from services.gateway.problems import (
     ASKING,
+    ASKING_WITHOUT_BODY,
     INVALID,
     NOT_READY,
 )
@@ -21,38 +23,25 @@ if TYPE_CHECKING:
 CHOOSE_EXAMPLE: Final = {"context": {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}}
 UPDATE_EXAMPLE: Final = {"policyId": "p_sma", "reward": 0.004, "context": {"regime": "bull"}}
 POLICY_EXAMPLE: Final = {"policyId": "p_carry"}
-CHOICE_EXAMPLE: Final = {
-    "policyId": "p_sma",
-    "score": 0.0031,
-    "explorationBonus": 0.0007,
-    "decisionId": "0f9c1b1e-7a39-5c0e-9f4b-0d1f3a0c7a11",
-    "propensity": 0.41,
-    "scores": {"p_sma": 0.0031, "p_flat": -0.0002},
-}
-REWARD_EXAMPLE: Final = {"policyId": "p_sma", "updates": 12, "meanReward": 0.0017, "counted": True}
-POLICIES_EXAMPLE: Final = {"policyId": "p_carry", "policies": ["p_sma", "p_carry"], "changed": True}
-SNAPSHOT_EXAMPLE: Final = {
-    "lastChoice": "p_sma",
-    "sampledScores": {"p_sma": 0.0031, "p_flat": -0.0002},
-    "features": {"bias": 1.0, "regime.bull": 1.0},
-    "policies": [{"policyId": "p_sma", "updates": 12, "meanReward": 0.0017}],
-}
-
 Answers = dict[int | str, dict[str, Any]]
 CHOOSE_ANSWERS: Final[Answers] = {
-    200: success("The choice.", reference(ChoiceAnswer), CHOICE_EXAMPLE),
+    200: success("The choice.", reference(ChoiceAnswer), CHOICE),
     **problems(*ASKING),
 }
 UPDATE_ANSWERS: Final[Answers] = {
-    200: success("It is learnt, or was already.", reference(RewardAnswer), REWARD_EXAMPLE),
+    200: success("It is learnt, or was already.", reference(RewardAnswer), REWARD),
     **problems(*ASKING),
 }
 POLICY_ANSWERS: Final[Answers] = {
-    200: success("The policies now.", reference(PoliciesAnswer), POLICIES_EXAMPLE),
+    200: success("The policies now.", reference(PoliciesAnswer), POLICY_ADDED),
     **problems(*ASKING),
 }
+RETIRE_ANSWERS: Final[Answers] = {
+    200: success("The policies now.", reference(PoliciesAnswer), POLICY_RETIRED),
+    **problems(*ASKING_WITHOUT_BODY),
+}
 SNAPSHOT_ANSWERS: Final[Answers] = {
-    200: success("The scope as it is.", reference(SnapshotAnswer), SNAPSHOT_EXAMPLE),
+    200: success("The scope as it is.", reference(SnapshotAnswer), SNAPSHOT),
     **problems(INVALID, NOT_READY),
 }
 
@@ -75,8 +64,10 @@ def context_schema(fields: Sequence[ContextField], regimes: Sequence[str]) -> di
         for field in fields
     }
     symbol = {"type": "string", "description": "like BTC-USDT: fills what is missing with live values"}
+    regime = {"type": "string", "enum": list(regimes), "description": "of the market, as you see it"}
     return {
         "type": "object",
-        "properties": {"regime": {"type": "string", "enum": list(regimes)}, "symbol": symbol, **numbers},
+        "description": "what is known of the market, by name; anything may be left out",
+        "properties": {"regime": regime, "symbol": symbol, **numbers},
         "additionalProperties": False,
     }

@@ -26,8 +26,8 @@ Bands = Annotated[
 class Fees(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Of the venue's lowest tier."""
 
-    taker_bps: float
-    maker_bps: float
+    taker_bps: Annotated[float, Meta(description="for taking, bps")]
+    maker_bps: Annotated[float, Meta(description="for resting, bps")]
 
 
 class SymbolMetrics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -40,7 +40,8 @@ class SymbolMetrics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     latency_p99_ms: Milliseconds
     request_p50_ms: Annotated[Milliseconds, Meta(description="round trip of a REST request")]
     clock_offset_ms: Annotated[
-        Milliseconds, Meta(description="the least received minus venue time: what latencies are corrected by")
+        Milliseconds,
+        Meta(description="the least received minus venue time: corrects latencies, ms"),
     ]
     spread_bps: float | None
     top_depth: Annotated[
@@ -54,15 +55,17 @@ class SymbolMetrics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     disconnects: int
     rate_remaining: Annotated[float, Meta(description="share of the venue's rate limit left, 0 to 1")]
     volatility: Annotated[float | None, Meta(description="of the mid, fraction per day")]
-    slippage_bps: Annotated[float | None, Meta(description="own fills against their expectation")]
+    slippage_bps: Annotated[
+        float | None, Meta(description="own fills against their expectation, bps; null: none")
+    ]
     fills: int
     reference_cost_bps: Annotated[
         float | None,
-        Meta(description="all-in cost of the reference order, mean of buy and sell; null: not eligible"),
+        Meta(description="all-in cost of the reference order, mean of buy and sell, bps; null: not eligible"),
     ]
     reference_notional: Annotated[float, Meta(description="the reference order, quote units")]
     reasons: Annotated[tuple[str, ...], Meta(description="why there is no reference cost")]
-    age_ms: Annotated[float, Meta(description="since this was measured")]
+    age_ms: Annotated[float, Meta(description="since this was measured, ms")]
 
 
 class VenueEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,16 +78,16 @@ class VenueEntry(msgspec.Struct, frozen=True, kw_only=True):
     score: Annotated[float | None, Meta(description="minus the reference cost, bps; null: not eligible")]
     latency: Annotated[float | None, Meta(description="p50 of venue time to receipt, clocks corrected, ms")]
     latency_p99: Annotated[float | None, Meta(description="its p99, ms")] = msgspec.field(name="latencyP99")
-    spread_bps: float | None
+    spread_bps: Annotated[float | None, Meta(description="best ask minus best bid, bps of mid")]
     top_depth: Annotated[
         float | None, Meta(description="base units on the best 5 levels of the thinner side")
     ] = msgspec.field(name="topDepth")
-    fee_bps: Annotated[float, Meta(description="taker fee")] = msgspec.field(name="feeBps")
-    fees: Fees
+    fee_bps: Annotated[float, Meta(description="taker fee, bps")] = msgspec.field(name="feeBps")
+    fees: Annotated[Fees, Meta(description="both, bps")]
     reliability: float
     rate_remaining: float = msgspec.field(name="rateRemaining")
     state: BookState
-    symbols: tuple[SymbolMetrics, ...]
+    symbols: Annotated[tuple[SymbolMetrics, ...], Meta(description="all its books, by symbol")]
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -96,7 +99,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     cost_bps: Annotated[CostBps | None, Meta(description="its parts, bps of the venue's own mid")]
     reasons: Annotated[tuple[str, ...], Meta(description="what it costs, or why it is not eligible")]
     mid: float | None
-    basis_bps: Annotated[float | None, Meta(description="gap of its mid to the venues' median; not scored")]
+    basis_bps: Annotated[float | None, Meta(description="gap of its mid to the venues' median, bps")]
     epoch: int | None
     seq: int | None
 
@@ -109,11 +112,11 @@ class ScoreAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reasons: tuple[str, ...]
     candidates: Annotated[tuple[Candidate, ...], Meta(description="best first, then those not eligible")]
     allocation: Annotated[tuple[VenueShare, ...], Meta(description="base units; sums to the size")]
-    saving_bps: Annotated[float, Meta(description="of the allocation against the best single venue")]
+    saving_bps: Annotated[float, Meta(description="of the allocation against the best venue alone, bps")]
     symbol: str
     side: str
     size: float
-    command_id: str
+    command_id: Annotated[str, Meta(description="UUID of the ScoreVenues that was asked")]
     ts: Annotated[int, Meta(description="ms since 1970 UTC")]
 
 

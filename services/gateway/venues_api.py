@@ -21,6 +21,7 @@ from services.gateway.problems import (
 )
 from services.gateway.routing import answer_post, json_answer, parts_of
 from services.gateway.venues_answers import ScoreAnswer, VenueEntry, registry_answer, score_answer
+from services.gateway.venues_examples import REGISTERED, SCORED
 
 if TYPE_CHECKING:
     from services.gateway.commands import Command
@@ -29,47 +30,6 @@ SCORE: Final = "/api/venues/score"
 
 router = APIRouter()
 
-
-REGISTRY_EXAMPLE: Final = {
-    "venue": "binance",
-    "symbol": "BTC-USDT",
-    "score": -10.3,
-    "latency": 3.5,
-    "latencyP99": 11.0,
-    "spread_bps": 0.02,
-    "topDepth": 4.2,
-    "feeBps": 10.0,
-    "fees": {"takerBps": 10.0, "makerBps": 10.0},
-    "reliability": 0.997,
-    "rateRemaining": 0.92,
-    "state": "LIVE",
-    "symbols": [],
-}
-SCORE_EXAMPLE: Final = {
-    "venue": "binance",
-    "score": -10.42,
-    "reasons": ["taker fee 10 bps", "walks 3 levels: 0.31 bps"],
-    "candidates": [
-        {
-            "venue": "binance",
-            "score": -10.42,
-            "eligible": True,
-            "costBps": {"spread": 0.01, "impact": 0.31, "fee": 10.0, "latency": 0.09, "reliability": 0.01},
-            "reasons": ["taker fee 10 bps", "walks 3 levels: 0.31 bps"],
-            "mid": 60000.15,
-            "basisBps": 0.2,
-            "epoch": 1767225541000,
-            "seq": 48211,
-        }
-    ],
-    "allocation": [{"venue": "binance", "size": 0.02}],
-    "savingBps": 0.0,
-    "symbol": "BTC-USDT",
-    "side": "buy",
-    "size": 0.02,
-    "commandId": "7b1f7e5e-6a0e-5d2f-9d4d-8f0f6f3c1a11",
-    "ts": 1767225600131,
-}
 SCORE_REQUEST: Final[dict[str, Any]] = {
     "parameters": [contract.IDEMPOTENCY_HEADER],
     "requestBody": {
@@ -92,7 +52,7 @@ SCORE_REQUEST: Final[dict[str, Any]] = {
         200: contract.success(
             "By the all-in cost of a reference order, then by venue id; what is not eligible comes last.",
             {"type": "array", "items": contract.reference(VenueEntry)},
-            [REGISTRY_EXAMPLE],
+            [REGISTERED],
         ),
         **contract.problems(UNKNOWN_SYMBOL, INVALID, NOT_READY),
     },
@@ -131,7 +91,7 @@ async def registry(
     tags=["venues"],
     summary="Choose a venue for an order",
     responses={
-        200: contract.success("The best venue and split.", contract.reference(ScoreAnswer), SCORE_EXAMPLE),
+        200: contract.success("The best venue and split.", contract.reference(ScoreAnswer), SCORED),
         **contract.problems(
             UNKNOWN_SYMBOL,
             *ASKING,

@@ -47,10 +47,17 @@ def test_every_topic_is_a_channel_and_every_reference_leads_somewhere() -> None:
             found = found[part]
 
 
-def test_every_field_of_a_decision_or_measurement_is_described_where_its_name_does_not_say_all() -> None:
+def test_every_field_of_every_message_is_described() -> None:
     schemas = DOCUMENT["components"]["schemas"]
-    assert schemas["BookDelta"]["properties"]["seq"]["description"] == "ours: +1 per message within an epoch"
     assert {kind.__name__ for _, kind in PAIRS} <= schemas.keys()
+    silent = [
+        f"{name}.{field}"
+        for name, schema in schemas.items()
+        for field, about in schema.get("properties", {}).items()
+        if not about.get("description")
+    ]
+    assert silent == []
+    assert schemas["BookDelta"]["properties"]["seq"]["description"] == "ours: +1 per message within an epoch"
 
 
 def references(value: Any) -> list[str]:
@@ -59,4 +66,18 @@ def references(value: Any) -> list[str]:
         return own + [found for part in value.values() for found in references(part)]
     if isinstance(value, list):
         return [found for part in value for found in references(part)]
+    return []
+
+
+def test_a_discriminator_is_the_name_of_a_field_as_asyncapi_has_it() -> None:
+    said = [value for key, value in items(DOCUMENT) if key == "discriminator"]
+    assert said
+    assert set(said) == {"type"}
+
+
+def items(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [*value.items(), *(found for part in value.values() for found in items(part))]
+    if isinstance(value, list):
+        return [found for part in value for found in items(part)]
     return []

@@ -6,6 +6,8 @@ import json
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from libs.common.audit_chain import broken_links
@@ -15,6 +17,7 @@ from libs.common.events import (
     CancelExecution,
     ChoosePolicy,
     CommandRejected,
+    Event,
     ExecutionCanceled,
     ExecutionPlanned,
     ExecutionRecord,
@@ -33,7 +36,7 @@ from libs.common.events import (
     SizingSnapshot,
     VerifyExecution,
 )
-from libs.common.topics import EXECUTION_STATE
+from libs.common.topics import EXECUTION_STATE, ROUTER_CHOICES, VENUES_SCORES
 from services.execution.app import wiring
 from services.execution.remembered import IDS_KEPT_NS, Done
 from services.execution.saga import STATUS, TRANSITIONS, Step, saga_key
@@ -41,6 +44,7 @@ from services.execution.settings import ExecutionSettings
 from services.execution.turn import step_id
 from tests.execution_market import a_position
 from tests.execution_world import ExecutionWorld, S, an_id, assert_books_balance
+from tests.messages import values_of
 
 
 def a_world(policy_id: str = "p_sma") -> ExecutionWorld:
@@ -198,6 +202,17 @@ def test_answers_to_others_change_nothing() -> None:
     world.execute()
     stranger = replace(world.answer_to(world.unanswered[0]), command_id=an_id("stranger"))
     assert world.deliver(stranger) == []
+
+
+@pytest.mark.parametrize("kind", [*ROUTER_CHOICES.events, *VENUES_SCORES.events])
+@settings(max_examples=5)
+@given(data=st.data())
+def test_every_message_on_the_topics_of_answers_may_be_meant_for_others(
+    kind: type[Event], data: st.DataObject
+) -> None:
+    world = a_world()
+    world.execute()
+    assert world.deliver(data.draw(values_of(kind))) == []
 
 
 def test_a_book_that_is_not_live_is_waited_for_and_that_is_said() -> None:

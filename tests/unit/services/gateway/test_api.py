@@ -302,7 +302,7 @@ async def test_the_document_of_the_api_names_every_route_and_resolves_every_refe
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert references <= known
     book = document["paths"]["/api/l2/{venue}/{symbol}"]["get"]["responses"]
-    assert set(book) == {"200", "404", "422", "503"}
+    assert set(book) == {"200", "400", "404", "414", "422", "431", "503"}
 
 
 async def test_the_documentation_page_needs_no_script_and_explains_every_problem() -> None:

@@ -1,0 +1,89 @@
+"""What OpenAPI says about the routes of executions, paper orders and their audit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from services.gateway.contract import IDEMPOTENCY_HEADER, problems, reference, success
+from services.gateway.execution_answers import (
+    AuditAnswer,
+    ExecutionAnswer,
+    PaperOrderAnswer,
+    SimulationAnswer,
+    SizingAnswer,
+)
+from services.gateway.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
+from services.gateway.execution_examples import (
+    AUDIT,
+    EXECUTION,
+    PAPER_ORDER,
+    PAPER_ORDER_CANCELED,
+    SIMULATION,
+    SIZING,
+)
+from services.gateway.problems import (
+    ASKING,
+    ASKING_WITHOUT_BODY,
+    INVALID,
+    NOT_READY,
+    UNKNOWN_NAME,
+    UNKNOWN_SYMBOL,
+    UNKNOWN_VENUE,
+)
+from services.gateway.routing import JSON
+
+if TYPE_CHECKING:
+    from services.gateway.bodies import Body
+
+Answers = dict[int | str, dict[str, Any]]
+
+SIMULATE_ANSWERS: Final[Answers] = {
+    200: success("The plan, its cost and the alternatives.", reference(SimulationAnswer), SIMULATION),
+    **problems(UNKNOWN_SYMBOL, *ASKING),
+}
+EXECUTE_ANSWERS: Final[Answers] = {
+    200: success(
+        "The execution, when its plan is made or it has ended.", reference(ExecutionAnswer), EXECUTION
+    ),
+    **problems(UNKNOWN_SYMBOL, *ASKING),
+}
+RECORDS_ANSWERS: Final[Answers] = {
+    200: success("The newest first.", {"type": "array", "items": reference(ExecutionAnswer)}, [EXECUTION]),
+    **problems(UNKNOWN_SYMBOL, INVALID, NOT_READY),
+}
+SIZING_ANSWERS: Final[Answers] = {
+    200: success("The last size of the symbol, or of all.", reference(SizingAnswer), SIZING),
+    **problems(UNKNOWN_NAME, UNKNOWN_SYMBOL, INVALID, NOT_READY),
+}
+EXECUTION_ANSWERS: Final[Answers] = {
+    200: success("As it stands.", reference(ExecutionAnswer), EXECUTION),
+    **problems(UNKNOWN_NAME, INVALID, NOT_READY),
+}
+CANCEL_ANSWERS: Final[Answers] = {
+    200: success("As it ended.", reference(ExecutionAnswer), EXECUTION),
+    **problems(*ASKING_WITHOUT_BODY),
+}
+ORDER_ANSWERS: Final[Answers] = {
+    200: success("The order when its venue has it, and its fills.", reference(PaperOrderAnswer), PAPER_ORDER),
+    **problems(UNKNOWN_SYMBOL, UNKNOWN_VENUE, *ASKING),
+}
+CANCEL_ORDER_ANSWERS: Final[Answers] = {
+    200: success("As it ended.", reference(PaperOrderAnswer), PAPER_ORDER_CANCELED),
+    **problems(UNKNOWN_SYMBOL, *ASKING_WITHOUT_BODY),
+}
+AUDIT_ANSWERS: Final[Answers] = {
+    200: success("Its chain, recomputed, and its decisions, made again.", reference(AuditAnswer), AUDIT),
+    **problems(*ASKING_WITHOUT_BODY),
+}
+
+
+def _request(body: type[Body], example: dict[str, Any]) -> dict[str, Any]:
+    content = {JSON: {"schema": reference(body), "example": example}}
+    return {"parameters": [IDEMPOTENCY_HEADER], "requestBody": {"required": True, "content": content}}
+
+
+SIMULATE_REQUEST: Final = _request(SimulateBody, {"symbol": "BTCUSDT", "size": 0.02})
+EXECUTE_REQUEST: Final = _request(ExecuteBody, {"symbol": "BTCUSDT"})
+ORDER_REQUEST: Final = _request(
+    PaperOrderBody, {"symbol": "BTCUSDT", "side": "buy", "size": "0.02", "ordType": "market"}
+)

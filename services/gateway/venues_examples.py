@@ -1,0 +1,110 @@
+"""What the venues' routes answered to a running system, numbers shortened and lists cut."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+REGISTERED: Final[dict[str, Any]] = {
+    "venue": "binance",
+    "symbol": "BTC-USDT",
+    "score": -10.6597,
+    "latency": 4.5,
+    "latencyP99": 176.5,
+    "spread_bps": 0.515075,
+    "topDepth": 1.18285,
+    "feeBps": 10.0,
+    "fees": {"takerBps": 10.0, "makerBps": 10.0},
+    "reliability": 0.842415,
+    "rateRemaining": 1.0,
+    "state": "LIVE",
+    "symbols": [
+        {
+            "symbol": "BTC-USDT",
+            "state": "LIVE",
+            "reason": "consistent",
+            "latencyP50Ms": 4.5,
+            "latencyP99Ms": 176.5,
+            "requestP50Ms": 155.985,
+            "clockOffsetMs": 3.0,
+            "spreadBps": 0.515075,
+            "topDepth": 1.18285,
+            "depthBid": [13.2109, 13.2109, 13.2109],
+            "depthAsk": [15.4745, 15.4745, 15.4745],
+            "reliability": 0.842415,
+            "gaps": 0,
+            "checksumFailures": 0,
+            "disconnects": 4,
+            "rateRemaining": 1.0,
+            "volatility": None,
+            "slippageBps": 0.192831,
+            "fills": 1,
+            "referenceCostBps": 10.6597,
+            "referenceNotional": 10000.0,
+            "reasons": [],
+            "ageMs": 467.44,
+        }
+    ],
+}
+SCORED: Final[dict[str, Any]] = {
+    "venue": "binance",
+    "score": -10.5814,
+    "reasons": [
+        "taker fee 10 bps",
+        "452 ms of delay: 0.27 bps",
+        "half spread 0.21 bps",
+        "well 84.2% of the time: 0.09 bps",
+    ],
+    "candidates": [
+        {
+            "venue": "binance",
+            "score": -10.5814,
+            "eligible": True,
+            "costBps": {
+                "spread": 0.213425,
+                "impact": 0.0,
+                "fee": 10.0,
+                "latency": 0.273595,
+                "reliability": 0.0943866,
+            },
+            "reasons": [
+                "taker fee 10 bps",
+                "452 ms of delay: 0.27 bps",
+                "half spread 0.21 bps",
+                "well 84.2% of the time: 0.09 bps",
+            ],
+            "mid": 48729.17,
+            "basisBps": 0.0,
+            "epoch": 1795632279608,
+            "seq": 887,
+        },
+        {
+            "venue": "bybit",
+            "score": -10.7685,
+            "eligible": True,
+            "costBps": {
+                "spread": 0.307824,
+                "impact": 0.0,
+                "fee": 10.0,
+                "latency": 0.338864,
+                "reliability": 0.121851,
+            },
+            "reasons": [
+                "taker fee 10 bps",
+                "693 ms of delay: 0.34 bps",
+                "half spread 0.31 bps",
+                "well 84.6% of the time: 0.12 bps",
+            ],
+            "mid": 48729.2,
+            "basisBps": 0.00615648,
+            "epoch": 1795632278321,
+            "seq": 2129,
+        },
+    ],
+    "allocation": [{"venue": "binance", "size": 0.02}],
+    "savingBps": 0.0,
+    "symbol": "BTC-USDT",
+    "side": "buy",
+    "size": 0.02,
+    "commandId": "8160b548-176b-5006-80a1-071ae5dfdef6",
+    "ts": 1795632368875,
+}
