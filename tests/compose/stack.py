@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 ONE_BROKER: Final = ("docker-compose.yml",)
 THREE_BROKERS: Final = ("docker-compose.yml", "docker-compose.cluster.yml")
-START_S: Final = 240.0  # two cores start eight containers, and a machine may do more beside it
+START_S: Final = 120.0  # two cores start eight containers, and a machine may do more beside it
 COMMAND_S: Final = 170
 ANSWER_S: Final = 20.0
 
