@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from libs.common.codec import UndecodableMessageError, decode
 from libs.common.kafka_admin import partition_counts
-from libs.common.kafka_security import client_arguments
+from libs.common.kafka_security import client_arguments, stop_consumer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Sequence
@@ -126,14 +126,14 @@ class Reader:
             for partition, offset in (await self._starts()).items():
                 self._consumer.seek(partition, offset)
         except BaseException:
-            await self._consumer.stop()
+            await stop_consumer(self._consumer)
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._consumer.stop()
+        await stop_consumer(self._consumer)
 
     async def poll(self) -> list[Record | Undecodable]:
         """Return what has come, in the order of each partition; empty if nothing does for 100 ms.

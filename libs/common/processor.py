@@ -31,7 +31,7 @@ from pydantic import Field
 from libs.common import log, metrics
 from libs.common.events import Event
 from libs.common.kafka import Publisher, create_topics, follow
-from libs.common.kafka_security import client_arguments
+from libs.common.kafka_security import client_arguments, stop_consumer
 from libs.common.metrics import Family
 from libs.common.monitoring import Meter, Unmonitored
 from libs.common.partition import HandlerError
@@ -161,7 +161,7 @@ class Processor(Generic[S]):
         await self._stopping.wait()
         await self._end_background()
         await self._release_all()
-        await self._consumer.stop()
+        await stop_consumer(self._consumer)
 
     async def _end_background(self) -> None:
         for task in self._background:

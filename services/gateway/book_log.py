@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from libs.common.codec import UndecodableMessageError, decode
 from libs.common.events import BookDelta, BookSnapshot
 from libs.common.kafka import partition_of
-from libs.common.kafka_security import client_arguments
+from libs.common.kafka_security import client_arguments, stop_consumer
 from libs.common.topics import L2_BOOK_DELTAS
 from services.gateway.as_of import Row
 
@@ -78,14 +78,14 @@ class KafkaBookLog:
             self.begin = (await self._consumer.beginning_offsets([self._partition]))[self._partition]
             self.end = (await self._consumer.end_offsets([self._partition]))[self._partition]
         except BaseException:
-            await self._consumer.stop()
+            await stop_consumer(self._consumer)
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._consumer.stop()
+        await stop_consumer(self._consumer)
 
     async def offset_at(self, timestamp_ms: int) -> int:
         """Return the first offset with this timestamp or a later one, else `end`."""

@@ -17,7 +17,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from libs.common.events import BookHealth, Subscribed
 from libs.common.kafka import Reader, Undecodable
 from libs.common.kafka_reader import decoded
-from libs.common.kafka_security import client_arguments
+from libs.common.kafka_security import client_arguments, stop_consumer
 from libs.common.topics import L2_BOOK_HEALTH, L2_SUBSCRIPTIONS
 from services.l2.messages import BookReleased, BookUnwanted, BookWanted
 
@@ -82,7 +82,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
                         for record in records:
                             await self._heed(partition.partition, decoded(L2_SUBSCRIPTIONS, record))
         finally:
-            await self._consumer.stop()
+            await stop_consumer(self._consumer)
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Keep the books: what leaves for another owner is known only after the new assignment."""
