@@ -125,6 +125,7 @@ class _Service:
         self.app.task(self._serve_metrics)
         self.app.on_partitions_assigned.connect(self._on_assigned)
         self.app.on_before_shutdown.connect(_end_in_time)
+        self.app.on_before_shutdown.connect(self._on_before_shutdown)
 
     def _raw_topic(self, topic: Topic) -> TopicT:
         return self.app.topic(
@@ -146,6 +147,9 @@ class _Service:
     async def _on_assigned(self, *told: object, **_signal: object) -> None:
         assigned = cast("Collection[TP]", told[1])  # the first is the app
         self._guard.keep_only({each.partition for each in assigned if each.topic == VENUES_COMMANDS.name})
+
+    async def _on_before_shutdown(self, *_told: object, **_signal: object) -> None:
+        await self._guard.close()
 
     async def _consume(self, topic: Topic, stream: StreamT[bytes]) -> None:
         async for event in stream.events():

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.tables.recovery import Recovery
 from faust.types import TP
 
-from libs.common.kafka_security import client_arguments
+from libs.common.kafka_security import client_arguments, stop_consumer
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MENDED_VERSION: Final = "0.15.3"
 FETCH_S: Final = 1.1  # a fetch in flight waits 1.0 s at most
 POLL_MS: Final = 100
+FETCH_WAIT_MS: Final = 10  # how long a fetch that nobody waits for any more holds up the next look
 
 
 class UnknownFaustError(Exception):
@@ -78,6 +79,7 @@ class HoleGuard:
         self._settings = settings
         self._topic = topic
         self._next: dict[int, int] = {}
+        self._reader: AIOKafkaConsumer | None = None  # stands by: to start one takes longer than to score
         self.holes = 0
 
     def keep_only(self, partitions: Collection[int]) -> None:
@@ -94,9 +96,8 @@ class HoleGuard:
             If a record lies between this and what was delivered, or committed, before.
         """
         due = self._next.get(partition)
-        if due is None:  # perform_seek has put the group's offset there; none: the beginning
-            committed = cast("Consumer", self._app.consumer)._committed_offset  # noqa: SLF001 -- it tells it nowhere else
-            due = committed.get(TP(self._topic.name, partition)) or 0
+        if due is None:
+            due = await self._committed(partition)
         if offset > due:
             self.holes += 1
             skipped = await self._first_between(partition, due, offset)
@@ -105,24 +106,43 @@ class HoleGuard:
                 raise SkippedRecordsError(f"{where}: {offset} came, but {skipped} was never delivered")
         self._next[partition] = max(due, offset + 1)
 
+    async def close(self) -> None:
+        """End the reader."""
+        if self._reader is not None:
+            await stop_consumer(self._reader)
+            self._reader = None
+
+    async def _committed(self, partition: int) -> int:
+        """Return where Faust began: the group's offset, or the first that retention has left."""
+        committed = cast("Consumer", self._app.consumer)._committed_offset  # noqa: SLF001 -- it tells it nowhere else
+        place = TopicPartition(self._topic.name, partition)
+        beginning: int = (await (await self._started()).beginning_offsets([place]))[place]
+        return max(committed.get(TP(*place)) or 0, beginning)
+
     async def _first_between(self, partition: int, first: int, end: int) -> int | None:
         """Return the offset of a record in [first, end), None where there are only markers."""
         place = TopicPartition(self._topic.name, partition)
-        consumer = AIOKafkaConsumer(
-            **client_arguments(self._settings),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-        )
-        await consumer.start()
+        reader = await self._started()
+        reader.assign([place])
+        reader.seek(place, first)
         try:
-            consumer.assign([place])
-            begin = (await consumer.beginning_offsets([place]))[place]
-            consumer.seek(place, max(first, begin))
-            while await consumer.position(place) < end:
-                for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+            while await reader.position(place) < end:
+                for records in (await reader.getmany(place, timeout_ms=POLL_MS)).values():
                     for record in records:
                         return int(record.offset) if record.offset < end else None
             return None
         finally:
-            await consumer.stop()
+            reader.pause(place)  # it is to fetch nothing until the next hole
+
+    async def _started(self) -> AIOKafkaConsumer:
+        if self._reader is None:
+            reader = AIOKafkaConsumer(
+                **client_arguments(self._settings),
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                fetch_max_wait_ms=FETCH_WAIT_MS,
+            )
+            await reader.start()
+            self._reader = reader
+        return self._reader

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from faust.types import TP
 
 from libs.common.kafka import create_topics
@@ -14,13 +16,21 @@ from libs.common.topics import VENUES_COMMANDS
 from services.venues.faust_recovery import HoleGuard, SkippedRecordsError
 from tests.venues_running import settings_of
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
 TOPIC = VENUES_COMMANDS.name
 
 
-def a_guard(kafka: str, committed: int | None = None) -> HoleGuard:
+@asynccontextmanager
+async def a_guard(kafka: str, committed: int | None = None) -> AsyncIterator[HoleGuard]:
     place = {TP(TOPIC, 0): committed} if committed is not None else {}
     app: Any = SimpleNamespace(consumer=SimpleNamespace(_committed_offset=place))  # all it asks of Faust
-    return HoleGuard(app, settings_of(kafka), VENUES_COMMANDS)
+    guard = HoleGuard(app, settings_of(kafka), VENUES_COMMANDS)
+    try:
+        yield guard
+    finally:
+        await guard.close()
 
 
 async def a_log(kafka: str) -> None:
@@ -42,36 +52,54 @@ async def a_log(kafka: str) -> None:
 
 async def test_holes_of_markers_pass_and_are_counted(fresh_kafka: str) -> None:
     await a_log(fresh_kafka)
-    guard = a_guard(fresh_kafka)
-    for offset in (0, 1, 3, 4, 6):
-        await guard.check(0, offset)
-    assert guard.holes == 2
+    async with a_guard(fresh_kafka) as guard:
+        for offset in (0, 1, 3, 4, 6):
+            await guard.check(0, offset)
+        assert guard.holes == 2
 
 
 async def test_a_record_that_was_never_delivered_is_found(fresh_kafka: str) -> None:
     await a_log(fresh_kafka)
-    guard = a_guard(fresh_kafka)
-    await guard.check(0, 0)
-    with pytest.raises(SkippedRecordsError, match="6 came, but 1 was never delivered"):
-        await guard.check(0, 6)
+    async with a_guard(fresh_kafka) as guard:
+        await guard.check(0, 0)
+        with pytest.raises(SkippedRecordsError, match="6 came, but 1 was never delivered"):
+            await guard.check(0, 6)
 
 
 async def test_the_first_record_is_held_against_the_committed_offset(fresh_kafka: str) -> None:
     await a_log(fresh_kafka)
-    with pytest.raises(SkippedRecordsError, match="3 was never delivered"):
-        await a_guard(fresh_kafka, committed=3).check(0, 4)
-    await a_guard(fresh_kafka, committed=5).check(0, 6)
+    async with a_guard(fresh_kafka, committed=3) as guard:
+        with pytest.raises(SkippedRecordsError, match="3 was never delivered"):
+            await guard.check(0, 4)
+    async with a_guard(fresh_kafka, committed=5) as guard:
+        await guard.check(0, 6)
+
+
+async def test_what_retention_has_taken_was_not_skipped(fresh_kafka: str) -> None:
+    await a_log(fresh_kafka)
+    admin = AIOKafkaAdminClient(bootstrap_servers=fresh_kafka)
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(TOPIC, 0): RecordsToDelete(before_offset=4)})
+    finally:
+        await admin.close()
+    async with a_guard(fresh_kafka, committed=1) as guard:
+        await guard.check(0, 4)
+        assert guard.holes == 0
+    async with a_guard(fresh_kafka, committed=1) as guard:
+        with pytest.raises(SkippedRecordsError, match="4 was never delivered"):
+            await guard.check(0, 6)
 
 
 async def test_a_record_delivered_again_passes_and_hides_nothing(fresh_kafka: str) -> None:
     await a_log(fresh_kafka)
-    guard = a_guard(fresh_kafka, committed=3)
-    await guard.check(0, 3)
-    await guard.check(0, 1)
-    with pytest.raises(SkippedRecordsError, match="4 was never delivered"):
-        await guard.check(0, 6)
-    guard.keep_only({0, 1})
-    with pytest.raises(SkippedRecordsError, match="4 was never delivered"):
-        await guard.check(0, 6)
-    guard.keep_only({1})
-    await guard.check(0, 3)  # as committed
+    async with a_guard(fresh_kafka, committed=3) as guard:
+        await guard.check(0, 3)
+        await guard.check(0, 1)
+        with pytest.raises(SkippedRecordsError, match="4 was never delivered"):
+            await guard.check(0, 6)
+        guard.keep_only({0, 1})
+        with pytest.raises(SkippedRecordsError, match="4 was never delivered"):
+            await guard.check(0, 6)
+        guard.keep_only({1})
+        await guard.check(0, 3)  # as committed
