@@ -15,13 +15,13 @@ from libs.common.events import BookState, BookTop
 from libs.common.instruments import INSTRUMENTS, Instrument
 from libs.common.topics import (
     L2_BOOK_HEALTH,
-    L2_BOOK_TOPS,
     PORTFOLIO_POSITIONS,
     PORTFOLIO_RISK,
     VENUES_METRICS,
     book_key,
 )
 from libs.common.views import View
+from services.execution.book_view import BookView
 from services.execution.paper_broker import exact
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class MarketData:
     """The views, and questions to them."""
 
     settings: ExecutionSettings
-    tops: View[BookTop] = field(default_factory=lambda: View(L2_BOOK_TOPS))
+    tops: BookView = field(default_factory=BookView)
     healths: View[BookHealth] = field(default_factory=lambda: View(L2_BOOK_HEALTH))
     metrics: View[VenueMetrics] = field(default_factory=lambda: View(VENUES_METRICS))
     risk: View[RiskBudget] = field(default_factory=lambda: View(PORTFOLIO_RISK))
@@ -104,15 +104,12 @@ class MarketData:
         return sum(candle.volume for candle in series)
 
     def depth(self, top: BookTop, side: TakerSide) -> float:
-        """Return the taken side's depth within 10 bps, base units: the venues' metric, else the book's."""
-        metrics = self.metrics.items.get(book_key(top.venue, top.symbol))
-        told = None if metrics is None else metrics.depth_ask if side == "buy" else metrics.depth_bid
-        if told is not None and told[1] > 0:
-            return told[1]
-        assert top.features is not None  # noqa: S101 -- of a usable book
-        shown = top.features.depth_ask if side == "buy" else top.features.depth_bid
+        """Return D: the 60 s median of the taken side's depth within 10 bps, base units.
+
+        Where the spread is so wide that nothing stands there, the size of the best level.
+        """
         levels = top.asks if side == "buy" else top.bids
-        return shown if shown > 0 else levels[0][1]
+        return self.tops.median_depth(top.venue, top.symbol, side) or levels[0][1]
 
     def latency_ns(self, venue: str, symbol: str) -> int:
         """Return an order's simulated way to the venue, ns: its measured request time, else the setting."""

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from typing import get_args
 
 from libs.common.events import PoliciesChanged
 from services.execution.app import wiring
 from services.execution.handlers import Answer, Request
 from services.execution.settings import ExecutionSettings
-from tests.execution_world import ExecutionWorld, an_id
+from tests.execution_world import ExecutionWorld, S, an_id
 
 
 def test_a_policy_that_is_added_or_retired_stops_no_execution() -> None:
@@ -25,3 +26,18 @@ def test_a_policy_that_is_added_or_retired_stops_no_execution() -> None:
 def test_every_message_of_the_inputs_has_a_case() -> None:
     read = {event for topic in wiring(ExecutionSettings()).inputs for event in topic.events}
     assert read == {*get_args(Request), *get_args(Answer), PoliciesChanged}
+
+
+def test_a_plan_and_its_children_are_sized_by_the_median_depth_and_not_by_a_wall_of_this_moment() -> None:
+    world = ExecutionWorld()
+    world.ready()
+    for size in (3.0, 3.0, 3.0, 500.0):
+        world.now += 2 * S
+        top = world.books(asks=[(60_000.5 + 0.5 * n, size) for n in range(50)])
+    assert top.features is not None
+    assert top.features.depth_ask == 50 * 500.0
+    execution_id = world.execute()
+    world.answer()
+    world.answer()
+    planned = next(each for each in world.audit(execution_id) if each.kind == "plan")
+    assert json.loads(planned.payload)["inputs"]["depth"] == 50 * 3.0

@@ -1,0 +1,58 @@
+"""The newest top of each book, and the depth it had over the last minute; pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from libs.common.events import BookTop
+from libs.common.topics import L2_BOOK_TOPS, book_key
+from libs.common.views import View
+
+if TYPE_CHECKING:
+    from libs.common.events import TakerSide
+
+WINDOW_NS: Final = 60_000_000_000
+APART_NS: Final = 1_000_000_000  # so that a burst of tops counts as the second it lasted
+
+
+class Seen(NamedTuple):
+    """The depth within 10 bps of the mid at one moment."""
+
+    ts: int  # ns
+    bid: float  # base units
+    ask: float
+
+
+class BookView(View[BookTop]):
+    """A view that also samples each book's depth, once a second at most while it changes.
+
+    The topic is compacted: after a restart the window begins with the newest top alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(L2_BOOK_TOPS)
+        self._seen: dict[bytes, deque[Seen]] = {}
+
+    def fold(self, partition: int, offset: int, key: bytes, event: BookTop | None) -> None:
+        """Apply one record; see `View.fold`."""
+        super().fold(partition, offset, key, event)
+        if event is None:
+            self._seen.pop(key, None)
+            return
+        if event.features is None:
+            return
+        ts = event.received_ts
+        seen = self._seen.setdefault(key, deque())
+        if not seen or ts - seen[-1].ts >= APART_NS:
+            seen.append(Seen(ts, event.features.depth_bid, event.features.depth_ask))
+            while seen[0].ts <= ts - WINDOW_NS:
+                seen.popleft()
+
+    def median_depth(self, venue: str, symbol: str, side: TakerSide) -> float | None:
+        """Return the median depth of the side that `side` takes, base units; None of an unknown book."""
+        seen = self._seen.get(book_key(venue, symbol))
+        if not seen:
+            return None
+        return median(each.ask if side == "buy" else each.bid for each in seen)
