@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from libs.common.views import View
 
 POLL_MS: Final = 100  # an idle poll; records end it at once
+SURVEY_S: Final = 0.1  # how old positions past markers, and the logs' ends, get while records come and come
 MIB: Final = 1024 * 1024
 
 Start: TypeAlias = Literal["beginning", "end"] | int | Mapping[TopicPartition, int]
@@ -224,17 +226,22 @@ async def follow(
     `read` raises, and OffsetRegressionError when the log was recreated under the view.
     """
     by_name = {view.topic.name: view for view in views}
+    clock = asyncio.get_running_loop().time
     async with Reader(settings, [view.topic for view in views]) as reader:
         for name, view in by_name.items():
             view.begin({p.partition: end for p, end in reader.ends.items() if p.topic == name})
+        surveyed_s = clock()
         while True:
             records = await _sorted_out(await reader.poll(), on_undecodable)
             for record in records:
                 by_name[record.topic.name].fold(record.partition, record.offset, record.key, record.event)
-            for partition in reader.assignment:
-                view = by_name[partition.topic]
-                view.advance(partition.partition, await reader.position(partition))
-                view.extend(partition.partition, reader.newest_end(partition))
+            behind = not all(view.ready for view in views)
+            if behind or not records or clock() - surveyed_s >= SURVEY_S:
+                for partition in reader.assignment:
+                    view = by_name[partition.topic]
+                    view.advance(partition.partition, await reader.position(partition))
+                    view.extend(partition.partition, reader.newest_end(partition))
+                surveyed_s = clock()
             yield records
 
 

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.errors import KafkaError
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from libs.common.events import Event
     from libs.common.metrics import Family
     from libs.common.topics import Topic
+    from libs.common.views import View
     from services.gateway.settings import GatewaySettings
     from services.gateway.sse import Start
 
@@ -214,20 +215,21 @@ class Gateway:
             tasks.create_task(_failure_of(self._link.refused))
             tasks.create_task(_failure_of(self._hub.failed))
             tasks.create_task(self._link.probe())
-            tasks.create_task(self._follow(publisher))
+            tasks.create_task(self._follow(self._views.of_markets, publisher))
+            tasks.create_task(self._follow(self._views.of_decisions, publisher))
             tasks.create_task(self._questions.listen(publisher.reject))
             tasks.create_task(self._sweep())
 
-    async def _follow(self, publisher: Publisher) -> None:
+    async def _follow(self, views: Sequence[View[Any]], publisher: Publisher) -> None:
         told = False
-        batches = follow(self._settings, self._views.all, on_undecodable=publisher.reject)
+        batches = follow(self._settings, views, on_undecodable=publisher.reject)
         async with aclosing(batches):
             async for batch in batches:
                 if batch:
                     self._changes.announce()
-                if not told and self._views.ready:
+                if not told and all(view.ready for view in views):
                     told = True
-                    keys = {view.topic.name: len(view.items) for view in self._views.all}
+                    keys = {view.topic.name: len(view.items) for view in views}
                     _log.info("views_ready", extra=keys)
 
     async def _sweep(self) -> Never:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.topics import (
     EXECUTION_SIZINGS,
@@ -50,18 +50,18 @@ class GatewayViews:
         self.router_snapshots: View[RouterSnapshot] = View(ROUTER_SNAPSHOTS)
         self.positions: View[Position] = View(PORTFOLIO_POSITIONS)
         self.risks: View[RiskBudget] = View(PORTFOLIO_RISK)
-        self.all = (
+        # Two readers: a fetch names all partitions of its reader, and markets speak a hundred times a second.
+        self.of_markets: tuple[View[Any], ...] = (self.tops, self.healths, self.venues)
+        self.of_decisions: tuple[View[Any], ...] = (
             self.subscriptions,
-            self.tops,
-            self.healths,
             self.replies,
-            self.venues,
             self.records,
             self.sizings,
             self.router_snapshots,
             self.positions,
             self.risks,
         )
+        self.all = self.of_markets + self.of_decisions
         self._silence_ns = round(l2_silence_s * NS_PER_S)
         self._ready = False
 

@@ -21,7 +21,6 @@ from libs.common.events import (
     ExecutionCanceled,
     ExecutionPlanned,
     ExecutionRecord,
-    ExecutionSimulated,
     ExecutionStatus,
     ExecutionVerified,
     OrderAccepted,
@@ -32,17 +31,14 @@ from libs.common.events import (
     Refusal,
     RewardPolicy,
     ScoreVenues,
-    SimulateExecution,
     SizingSnapshot,
     VerifyExecution,
 )
 from libs.common.topics import EXECUTION_STATE, ROUTER_CHOICES, VENUES_SCORES
 from services.execution.app import wiring
-from services.execution.remembered import IDS_KEPT_NS, Done
-from services.execution.saga import STATUS, TRANSITIONS, Step, saga_key
+from services.execution.saga import STATUS, TRANSITIONS, Step
 from services.execution.settings import ExecutionSettings
 from services.execution.turn import step_id
-from tests.execution_market import a_position
 from tests.execution_world import ExecutionWorld, S, an_id, assert_books_balance
 from tests.messages import values_of
 
@@ -287,123 +283,6 @@ def test_a_cancel_works_at_any_moment_and_is_answered_once_more(answers: int) ->
     assert not world.all(OrderAccepted)
     assert world.records[execution_id].status is ExecutionStatus.CANCELED
     assert_books_balance(world)
-
-
-def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
-    world, execution_id = a_working_world()
-    sent = len(world.sent)
-    world.execute()
-    (again,) = world.sent[sent:]
-    assert isinstance(again, ExecutionPlanned)
-    assert again.record == world.all(ExecutionPlanned)[0].record
-    assert len(world.all(OrderSubmitted, execution_id)) == 1
-
-
-def test_an_ended_execution_is_forgotten_after_its_time_but_never_carried_out_twice() -> None:
-    world, execution_id = a_working_world()
-    world.finish()
-    world.advance(world.settings.execution_remember_s + 100.0)
-    assert isinstance(world.state[saga_key(execution_id)], Done)
-    assert all(not key.startswith(b"asked/") for key in world.state)
-    told = len(world.all(ExecutionRecord))
-    world.execute()
-    refusal = world.all(CommandRejected)[-1]
-    assert (refusal.command_id, refusal.refusal) == (execution_id, Refusal.INVALID)
-    assert "Idempotency-Key" in refusal.detail
-    assert len(world.all(ExecutionRecord)) == told
-    world.advance(IDS_KEPT_NS / 1e9)
-    assert saga_key(execution_id) not in world.state
-
-
-@pytest.mark.parametrize(
-    ("fields", "refusal"),
-    [({"symbol": "NOPE-USDT"}, Refusal.UNKNOWN), ({"urgency": 2.0}, Refusal.INVALID)],
-)
-def test_a_wish_that_cannot_be_is_refused(fields: dict[str, object], refusal: Refusal) -> None:
-    world = a_world()
-    from libs.common.events import PlanAndExecute  # noqa: PLC0415 -- beside its only use
-
-    known: dict[str, object] = {"symbol": "BTC-USDT"}
-    (answer,) = world.deliver(PlanAndExecute(command_id=an_id("x"), **known | fields))  # type: ignore[arg-type]  # mixed fields
-    assert isinstance(answer, CommandRejected)
-    assert answer.refusal is refusal
-    assert not world.state
-
-
-def test_without_a_live_book_an_execution_is_refused_as_unavailable() -> None:
-    world = a_world()
-    world.books(state=BookState.DISCONNECTED)
-    world.execute()
-    answer = world.sent[-1]
-    assert isinstance(answer, CommandRejected)
-    assert answer.refusal is Refusal.UNAVAILABLE
-
-
-def test_simulate_answers_with_a_plan_and_its_cost_and_changes_nothing() -> None:
-    world = a_world()
-    before = dict(world.state)
-    (answer,) = world.deliver(SimulateExecution(command_id=an_id("s"), symbol="BTC-USDT", size=0.02))
-    assert isinstance(answer, ExecutionSimulated)
-    assert dict(world.state) == before
-    assert sum(piece.size for piece in answer.plan.slices) == Decimal("0.02")
-    cost = answer.cost
-    assert cost.total_bps == pytest.approx(cost.spread_bps + cost.impact_bps + cost.fee_bps)
-    assert cost.total == pytest.approx(cost.total_bps * 1e-4 * 0.02 * answer.plan.mid)
-    assert answer.plan.alternatives
-
-
-def test_simulate_below_every_minimum_is_invalid_and_names_one() -> None:
-    world = a_world()
-    (answer,) = world.deliver(SimulateExecution(command_id=an_id("s"), symbol="BTC-USDT", size=0.00001))
-    assert isinstance(answer, CommandRejected)
-    assert answer.refusal is Refusal.INVALID
-    assert "minimum" in answer.detail
-
-
-def test_executions_on_their_way_count_as_held_for_the_next_size() -> None:
-    world = a_world()
-    first = world.execute("first")
-    world.answer()
-    second = world.execute("second")
-    world.unanswered.reverse()
-    world.answer()
-    sizings = {s.execution_id: s for s in world.all(SizingSnapshot)}
-    assert sizings[first].qty > 0
-    assert sizings[second].held == sizings[first].qty
-    assert world.records[second].status is ExecutionStatus.SKIPPED, "the first takes it to the target"
-
-
-def test_what_was_just_bought_counts_as_held_before_the_portfolio_has_seen_it() -> None:
-    world = a_world()
-    first = world.execute("first")
-    world.finish()
-    second = world.execute("second")
-    world.answer()
-    assert world.records[second].status is ExecutionStatus.SKIPPED
-    sizings = {s.execution_id: s for s in world.all(SizingSnapshot)}
-    assert sizings[second].held == world.records[first].filled
-
-
-def test_the_portfolio_counts_where_it_has_seen_more_fills() -> None:
-    world = a_world()
-    position = a_position(Decimal("2.5"), fills=3)
-    world.fold(world.market.positions, b"BTC-USDT", position)
-    world.execute()
-    world.answer()
-    assert world.all(SizingSnapshot)[0].held == Decimal("2.5")
-
-
-def test_the_portfolio_counts_as_soon_as_it_has_seen_one_fill_more_than_we_have() -> None:
-    world = a_world()
-    first = world.execute("first")
-    world.finish()
-    fills = len(world.records[first].fills)
-    for seen, expected in ((fills, world.records[first].filled), (fills + 1, Decimal("9.5"))):
-        world.fold(world.market.positions, b"BTC-USDT", a_position(Decimal("9.5"), fills=seen))
-        name = world.execute(f"seen {seen}")
-        world.answer()
-        sizings = {s.execution_id: s for s in world.all(SizingSnapshot)}
-        assert sizings[name].held == expected
 
 
 def test_a_slice_that_falls_due_while_a_child_is_on_its_way_waits_for_it() -> None:
