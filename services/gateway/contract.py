@@ -149,6 +149,12 @@ def reference(kind: type) -> dict[str, Any]:
     return {"$ref": REF.format(name=kind.__name__)}
 
 
+def command_request(body: type, example: Mapping[str, object]) -> dict[str, Any]:
+    """Return what OpenAPI says of a command with this body."""
+    content = {JSON: {"schema": reference(body), "example": dict(example)}}
+    return {"parameters": [IDEMPOTENCY_HEADER], "requestBody": {"required": True, "content": content}}
+
+
 def success(
     description: str, schema: Mapping[str, Any], example: object, media_type: str = JSON
 ) -> dict[str, Any]:
@@ -297,15 +303,4 @@ ASYNCAPI_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: success("An AsyncAPI 3.0 document.", {"type": "object"}, ASYNCAPI_EXAMPLE),
     **problems(),
 }
-SUBSCRIBE_REQUEST: Final[dict[str, Any]] = {
-    "parameters": [IDEMPOTENCY_HEADER],
-    "requestBody": {
-        "required": True,
-        "content": {
-            JSON: {
-                "schema": reference(SubscriptionBody),
-                "example": {"venue": "binance", "symbol": "BTCUSDT"},
-            }
-        },
-    },
-}
+SUBSCRIBE_REQUEST: Final = command_request(SubscriptionBody, {"venue": "binance", "symbol": "BTCUSDT"})

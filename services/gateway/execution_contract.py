@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from services.gateway.contract import IDEMPOTENCY_HEADER, problems, reference, success
+from services.gateway.contract import command_request, problems, reference, success
 from services.gateway.execution_answers import (
     AuditAnswer,
     ExecutionAnswer,
@@ -30,10 +30,6 @@ from services.gateway.problems import (
     UNKNOWN_SYMBOL,
     UNKNOWN_VENUE,
 )
-from services.gateway.routing import JSON
-
-if TYPE_CHECKING:
-    from services.gateway.bodies import Body
 
 Answers = dict[int | str, dict[str, Any]]
 
@@ -76,14 +72,8 @@ AUDIT_ANSWERS: Final[Answers] = {
     **problems(*ASKING_WITHOUT_BODY),
 }
 
-
-def _request(body: type[Body], example: dict[str, Any]) -> dict[str, Any]:
-    content = {JSON: {"schema": reference(body), "example": example}}
-    return {"parameters": [IDEMPOTENCY_HEADER], "requestBody": {"required": True, "content": content}}
-
-
-SIMULATE_REQUEST: Final = _request(SimulateBody, {"symbol": "BTCUSDT", "size": 0.02})
-EXECUTE_REQUEST: Final = _request(ExecuteBody, {"symbol": "BTCUSDT"})
-ORDER_REQUEST: Final = _request(
+SIMULATE_REQUEST: Final = command_request(SimulateBody, {"symbol": "BTCUSDT", "size": 0.02})
+EXECUTE_REQUEST: Final = command_request(ExecuteBody, {"symbol": "BTCUSDT"})
+ORDER_REQUEST: Final = command_request(
     PaperOrderBody, {"symbol": "BTCUSDT", "side": "buy", "size": "0.02", "ordType": "market"}
 )

@@ -57,15 +57,7 @@ router = APIRouter(tags=["portfolio"])
             *ASKING,
         ),
     },
-    openapi_extra={
-        "parameters": [contract.IDEMPOTENCY_HEADER],
-        "requestBody": {
-            "required": True,
-            "content": {
-                contract.JSON: {"schema": contract.reference(OptimizeBody), "example": OPTIMIZE_EXAMPLE}
-            },
-        },
-    },
+    openapi_extra=contract.command_request(OptimizeBody, OPTIMIZE_EXAMPLE),
 )
 async def optimize(request: Request) -> Response:
     """Maximise mean-variance utility over daily returns of the reference venue.

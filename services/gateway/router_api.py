@@ -29,7 +29,7 @@ from services.gateway import router_contract as contract
 from services.gateway.answers import encode
 from services.gateway.bodies import Body, invalid
 from services.gateway.commands import Command
-from services.gateway.contract import schemas_of
+from services.gateway.contract import command_request, schemas_of
 from services.gateway.problems import FieldError
 from services.gateway.router_answers import (
     ChoiceAnswer,
@@ -104,7 +104,7 @@ class PolicyBody(Body):
     tags=["router"],
     summary="Choose a policy",
     responses=contract.CHOOSE_ANSWERS,
-    openapi_extra=contract.request(ChooseBody, contract.CHOOSE_EXAMPLE),
+    openapi_extra=command_request(ChooseBody, contract.CHOOSE_EXAMPLE),
 )
 async def choose(request: Request) -> Response:
     """Draw one of the scope's policies by Thompson sampling for this context, and remember the decision.
@@ -126,7 +126,7 @@ async def choose(request: Request) -> Response:
     tags=["router"],
     summary="Teach what a policy earned",
     responses=contract.UPDATE_ANSWERS,
-    openapi_extra=contract.request(UpdateBody, contract.UPDATE_EXAMPLE),
+    openapi_extra=command_request(UpdateBody, contract.UPDATE_EXAMPLE),
 )
 async def update(request: Request) -> Response:
     """Learn a reward, return units net of costs.
@@ -155,7 +155,7 @@ async def update(request: Request) -> Response:
     tags=["router"],
     summary="Add a policy",
     responses=contract.POLICY_ANSWERS,
-    openapi_extra=contract.request(PolicyBody, contract.POLICY_EXAMPLE),
+    openapi_extra=command_request(PolicyBody, contract.POLICY_EXAMPLE),
 )
 async def add_policy(request: Request) -> Response:
     """Let a scope choose one more policy; a retired one comes back with what it had learnt."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from services.gateway.contract import IDEMPOTENCY_HEADER, problems, reference, success
+from services.gateway.contract import problems, reference, success
 from services.gateway.decision_examples import CHOICE, POLICY_ADDED, POLICY_RETIRED, REWARD, SNAPSHOT
 from services.gateway.problems import (
     ASKING,
@@ -13,10 +13,9 @@ from services.gateway.problems import (
     NOT_READY,
 )
 from services.gateway.router_answers import ChoiceAnswer, PoliciesAnswer, RewardAnswer, SnapshotAnswer
-from services.gateway.routing import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from libs.common.context_fields import ContextField
 
@@ -44,12 +43,6 @@ SNAPSHOT_ANSWERS: Final[Answers] = {
     200: success("The scope as it is.", reference(SnapshotAnswer), SNAPSHOT),
     **problems(INVALID, NOT_READY),
 }
-
-
-def request(body: type, example: Mapping[str, object]) -> dict[str, Any]:
-    """Return what OpenAPI says of a request with this body."""
-    content = {JSON: {"schema": reference(body), "example": dict(example)}}
-    return {"parameters": [IDEMPOTENCY_HEADER], "requestBody": {"required": True, "content": content}}
 
 
 def context_schema(fields: Sequence[ContextField], regimes: Sequence[str]) -> dict[str, Any]:

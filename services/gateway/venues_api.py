@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -30,18 +30,7 @@ SCORE: Final = "/api/venues/score"
 
 router = APIRouter()
 
-SCORE_REQUEST: Final[dict[str, Any]] = {
-    "parameters": [contract.IDEMPOTENCY_HEADER],
-    "requestBody": {
-        "required": True,
-        "content": {
-            contract.JSON: {
-                "schema": contract.reference(ScoreBody),
-                "example": {"symbol": "BTCUSDT", "size": 0.02},
-            }
-        },
-    },
-}
+SCORE_REQUEST: Final = contract.command_request(ScoreBody, {"symbol": "BTCUSDT", "size": 0.02})
 
 
 @router.get(
