@@ -9,13 +9,16 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     InvalidReplicationFactorError,
     KafkaConnectionError,
     KafkaError,
+    NodeNotReadyError,
     TopicAlreadyExistsError,
     for_code,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
 from libs.common.kafka_security import client_arguments, refusal
 from libs.common.topics import TOPICS
@@ -56,7 +59,7 @@ class MissingTopicError(Exception):
 
 
 async def create_topics(settings: ServiceSettings, topics: Iterable[Topic] = tuple(TOPICS.values())) -> None:
-    """Wait for Kafka, create the topics it lacks, and wait until every partition has a leader.
+    """Wait for Kafka, create the topics it lacks, and wait until all brokers know a leader of each partition.
 
     Raises
     ------
@@ -73,9 +76,9 @@ async def create_topics(settings: ServiceSettings, topics: Iterable[Topic] = tup
     waiting = _Waiting(settings)
     while True:
         try:
-            if await _created(settings, wanted):
+            if await _created(settings, wanted) and await _known_to_all(settings, wanted):
                 return
-            missing = "a leader of every partition"
+            missing = "a leader of every partition, as each broker tells it"
         except KafkaError as error:
             if not (error.retriable or isinstance(error, KafkaConnectionError)):
                 raise
@@ -113,6 +116,27 @@ async def _created(settings: ServiceSettings, wanted: Mapping[str, Topic]) -> bo
         if new:
             await _create(admin, new, count, settings.topic_replication)
             found = await _partitions(admin)
+    return _led(found, wanted, count)
+
+
+async def _known_to_all(settings: ServiceSettings, wanted: Iterable[str]) -> bool:
+    """Return whether each broker that can be reached knows of them: clients ask any, and some give up."""
+    client = AIOKafkaClient(**client_arguments(settings), request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        await client.bootstrap()
+        for broker in client.cluster.brokers():
+            try:
+                answer = await client.send(broker.nodeId, MetadataRequest())
+            except (NodeNotReadyError, KafkaConnectionError):  # it has died, and answers nobody
+                continue
+            if not _led(_by_name(answer.to_object()["topics"]), wanted, settings.topic_partitions):
+                return False
+    finally:
+        await client.close()
+    return True
+
+
+def _led(found: Mapping[str, list[Any]], wanted: Iterable[str], count: int) -> bool:
     return all(
         len(found.get(name, [])) == count and all(partition["leader"] >= 0 for partition in found[name])
         for name in wanted
@@ -154,7 +178,11 @@ async def _create(admin: AIOKafkaAdminClient, new: list[Topic], partitions: int,
 
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, list[Any]]:
     # Asks for all: a request by name would create topics on a broker that does so by itself.
-    return {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
+    return _by_name(await admin.describe_topics())
+
+
+def _by_name(topics: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {topic["topic"]: topic["partitions"] for topic in topics}
 
 
 @asynccontextmanager

@@ -30,6 +30,12 @@ async def stack(image: str) -> AsyncIterator[Stack]:
         yield up
 
 
+async def test_no_service_ends_while_the_brokers_get_to_know_each_other(stack: Stack) -> None:
+    for container in await stack.containers():
+        known = await stack.inspect(container)
+        assert known["RestartCount"] == 0, f"{known['Name']} ended while it started"
+
+
 async def test_every_route_answers_while_one_broker_is_dead(stack: Stack) -> None:
     for broker in BROKERS:
         await until("every replica in sync", lambda: in_sync(stack), BACK_S)

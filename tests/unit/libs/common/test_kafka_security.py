@@ -90,7 +90,7 @@ def test_every_client_of_kafka_is_made_from_these_arguments() -> None:
                 node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
             ):
                 name = call.func.id if isinstance(call.func, ast.Name) else ""
-                if name in {"AIOKafkaProducer", "AIOKafkaConsumer", "AIOKafkaAdminClient"}:
+                if name in {"AIOKafkaProducer", "AIOKafkaConsumer", "AIOKafkaAdminClient", "AIOKafkaClient"}:
                     clients += 1
                     spread = [ast.unparse(word.value) for word in call.keywords if word.arg is None]
                     if not any(text.startswith("client_arguments(") for text in spread):
