@@ -216,6 +216,12 @@ class ExecutionWorld:
         return self.all(AuditEntry, execution_id)
 
 
+def a_ready_world(policy_id: str = "p_sma") -> ExecutionWorld:
+    world = ExecutionWorld(policy_id)
+    world.ready()
+    return world
+
+
 def assert_books_balance(world: ExecutionWorld) -> None:
     """Conservation, from what was sent alone: quantity of parents; cash against inventory and fees."""
     fills: dict[str, list[OrderFilled]] = {}

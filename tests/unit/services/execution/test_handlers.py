@@ -39,18 +39,12 @@ from services.execution.app import wiring
 from services.execution.saga import STATUS, TRANSITIONS, Step
 from services.execution.settings import ExecutionSettings
 from services.execution.turn import step_id
-from tests.execution_world import ExecutionWorld, S, an_id, assert_books_balance
+from tests.execution_world import ExecutionWorld, S, a_ready_world, an_id, assert_books_balance
 from tests.messages import values_of
 
 
-def a_world(policy_id: str = "p_sma") -> ExecutionWorld:
-    world = ExecutionWorld(policy_id)
-    world.ready()
-    return world
-
-
 def a_working_world() -> tuple[ExecutionWorld, str]:
-    world = a_world()
+    world = a_ready_world()
     execution_id = world.execute()
     world.answer()
     world.answer()
@@ -59,7 +53,7 @@ def a_working_world() -> tuple[ExecutionWorld, str]:
 
 
 def test_an_execution_goes_from_policy_to_reward_and_its_books_balance() -> None:
-    world = a_world()
+    world = a_ready_world()
     execution_id = world.execute()
     (choose,) = world.unanswered
     assert isinstance(choose, ChoosePolicy)
@@ -105,7 +99,7 @@ def test_an_execution_goes_from_policy_to_reward_and_its_books_balance() -> None
 
 
 def test_the_decisions_come_out_the_same_when_made_again_and_a_flipped_byte_is_found() -> None:
-    world = a_world()
+    world = a_ready_world()
     execution_id = world.execute()
     world.finish()
     entries = tuple(world.audit(execution_id))
@@ -128,7 +122,7 @@ def test_the_decisions_come_out_the_same_when_made_again_and_a_flipped_byte_is_f
 
 
 def test_a_flat_signal_is_skipped_and_earns_the_policy_nothing() -> None:
-    world = a_world("p_flat")
+    world = a_ready_world("p_flat")
     execution_id = world.execute()
     world.answer()
     record = world.records[execution_id]
@@ -157,7 +151,7 @@ def test_without_a_known_risk_nothing_is_sized() -> None:
 
 @pytest.mark.parametrize("answers", [0, 1])
 def test_a_step_without_an_answer_fails_the_execution_in_time(answers: int) -> None:
-    world = a_world()
+    world = a_ready_world()
     execution_id = world.execute()
     for _ in range(answers):
         world.answer()
@@ -175,7 +169,7 @@ def test_a_step_without_an_answer_fails_the_execution_in_time(answers: int) -> N
 
 
 def test_a_refusal_of_a_peer_fails_the_execution_with_its_words() -> None:
-    world = a_world()
+    world = a_ready_world()
     execution_id = world.execute()
     asked = world.unanswered.pop()
     assert isinstance(asked, ChoosePolicy)
@@ -194,7 +188,7 @@ def test_a_refusal_of_a_peer_fails_the_execution_with_its_words() -> None:
 
 
 def test_answers_to_others_change_nothing() -> None:
-    world = a_world()
+    world = a_ready_world()
     world.execute()
     stranger = replace(world.answer_to(world.unanswered[0]), command_id=an_id("stranger"))
     assert world.deliver(stranger) == []
@@ -206,13 +200,13 @@ def test_answers_to_others_change_nothing() -> None:
 def test_every_message_on_the_topics_of_answers_may_be_meant_for_others(
     kind: type[Event], data: st.DataObject
 ) -> None:
-    world = a_world()
+    world = a_ready_world()
     world.execute()
     assert world.deliver(data.draw(values_of(kind))) == []
 
 
 def test_a_book_that_is_not_live_is_waited_for_and_that_is_said() -> None:
-    world = a_world()
+    world = a_ready_world()
     execution_id = world.execute()
     world.answer()
     world.answer()
@@ -248,7 +242,7 @@ def test_patience_with_a_dead_book_ends_as_failed() -> None:
 
 
 def test_what_a_thin_book_leaves_is_tried_again_and_a_rest_ends_as_failed_with_its_fills() -> None:
-    world = a_world()
+    world = a_ready_world()
     execution_id = world.execute()
     world.answer()
     world.answer()
@@ -267,7 +261,7 @@ def test_what_a_thin_book_leaves_is_tried_again_and_a_rest_ends_as_failed_with_i
 
 @pytest.mark.parametrize("answers", [0, 1, 2])
 def test_a_cancel_works_at_any_moment_and_is_answered_once_more(answers: int) -> None:
-    world = a_world()
+    world = a_ready_world()
     execution_id = world.execute()
     for _ in range(answers):
         world.answer()
@@ -309,7 +303,7 @@ def test_every_final_step_is_one_that_nothing_leaves_and_every_step_has_a_status
 
 
 def test_the_state_survives_its_log_at_every_step() -> None:
-    world = a_world()
+    world = a_ready_world()
     execution_id = world.execute()
     for _ in range(2):
         world.restart()

@@ -6,17 +6,11 @@ from decimal import Decimal
 
 from libs.common.events import ExecutionStatus, SizingSnapshot
 from tests.execution_market import a_position
-from tests.execution_world import ExecutionWorld
-
-
-def a_world() -> ExecutionWorld:
-    world = ExecutionWorld()
-    world.ready()
-    return world
+from tests.execution_world import a_ready_world
 
 
 def test_executions_on_their_way_count_as_held_for_the_next_size() -> None:
-    world = a_world()
+    world = a_ready_world()
     first = world.execute("first")
     world.answer()
     second = world.execute("second")
@@ -29,7 +23,7 @@ def test_executions_on_their_way_count_as_held_for_the_next_size() -> None:
 
 
 def test_what_was_just_bought_counts_as_held_before_the_portfolio_has_seen_it() -> None:
-    world = a_world()
+    world = a_ready_world()
     first = world.execute("first")
     world.finish()
     second = world.execute("second")
@@ -40,7 +34,7 @@ def test_what_was_just_bought_counts_as_held_before_the_portfolio_has_seen_it() 
 
 
 def test_the_portfolio_counts_where_it_has_seen_more_fills() -> None:
-    world = a_world()
+    world = a_ready_world()
     position = a_position(Decimal("2.5"), fills=3)
     world.fold(world.market.positions, b"BTC-USDT", position)
     world.execute()
@@ -49,7 +43,7 @@ def test_the_portfolio_counts_where_it_has_seen_more_fills() -> None:
 
 
 def test_the_portfolio_counts_as_soon_as_it_has_seen_one_fill_more_than_we_have() -> None:
-    world = a_world()
+    world = a_ready_world()
     first = world.execute("first")
     world.finish()
     fills = len(world.records[first].fills)

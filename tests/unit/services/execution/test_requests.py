@@ -19,17 +19,11 @@ from libs.common.events import (
 )
 from services.execution.remembered import IDS_KEPT_NS, Done
 from services.execution.saga import saga_key
-from tests.execution_world import ExecutionWorld, an_id
-
-
-def a_world() -> ExecutionWorld:
-    world = ExecutionWorld()
-    world.ready()
-    return world
+from tests.execution_world import a_ready_world, an_id
 
 
 def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
-    world = a_world()
+    world = a_ready_world()
     execution_id = world.execute()
     world.answer()
     world.answer()
@@ -42,7 +36,7 @@ def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
 
 
 def test_an_ended_execution_is_forgotten_after_its_time_but_never_carried_out_twice() -> None:
-    world = a_world()
+    world = a_ready_world()
     execution_id = world.execute()
     world.answer()
     world.answer()
@@ -65,7 +59,7 @@ def test_an_ended_execution_is_forgotten_after_its_time_but_never_carried_out_tw
     [({"symbol": "NOPE-USDT"}, Refusal.UNKNOWN), ({"urgency": 2.0}, Refusal.INVALID)],
 )
 def test_a_wish_that_cannot_be_is_refused(fields: dict[str, object], refusal: Refusal) -> None:
-    world = a_world()
+    world = a_ready_world()
     known: dict[str, object] = {"symbol": "BTC-USDT"}
     (answer,) = world.deliver(PlanAndExecute(command_id=an_id("x"), **known | fields))  # type: ignore[arg-type]  # mixed fields
     assert isinstance(answer, CommandRejected)
@@ -74,7 +68,7 @@ def test_a_wish_that_cannot_be_is_refused(fields: dict[str, object], refusal: Re
 
 
 def test_without_a_live_book_an_execution_is_refused_as_unavailable() -> None:
-    world = a_world()
+    world = a_ready_world()
     world.books(state=BookState.DISCONNECTED)
     world.execute()
     answer = world.sent[-1]
@@ -83,7 +77,7 @@ def test_without_a_live_book_an_execution_is_refused_as_unavailable() -> None:
 
 
 def test_simulate_answers_with_a_plan_and_its_cost_and_changes_nothing() -> None:
-    world = a_world()
+    world = a_ready_world()
     before = dict(world.state)
     (answer,) = world.deliver(SimulateExecution(command_id=an_id("s"), symbol="BTC-USDT", size=0.02))
     assert isinstance(answer, ExecutionSimulated)
@@ -96,7 +90,7 @@ def test_simulate_answers_with_a_plan_and_its_cost_and_changes_nothing() -> None
 
 
 def test_simulate_below_every_minimum_is_invalid_and_names_one() -> None:
-    world = a_world()
+    world = a_ready_world()
     (answer,) = world.deliver(SimulateExecution(command_id=an_id("s"), symbol="BTC-USDT", size=0.00001))
     assert isinstance(answer, CommandRejected)
     assert answer.refusal is Refusal.INVALID
