@@ -190,8 +190,8 @@ def _offer(state: State, key: bytes, symbol: str, measured: Measurement, sigma: 
 
 
 def _answer(state: State, command: ScoreVenues, place: Place, now: int) -> VenueScored | CommandRejected:
-    """Answer a command once, and a repeated one with the answer it had."""
-    known = state.answers.to(command.command_id)
+    """Score a command once; a repeated one gets the score it had. One that was refused may try again."""
+    known = state.answers.to(command.command_id, place.offset)
     if known is not None:
         return known
     answer = _score(state, command, now)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import subprocess
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -14,7 +15,7 @@ import aiohttp
 from tests.e2e.system import free_port, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
 ROOT: Final = Path(__file__).parents[2]
 ONE_BROKER: Final = ("docker-compose.yml",)
@@ -22,6 +23,7 @@ THREE_BROKERS: Final = ("docker-compose.yml", "docker-compose.cluster.yml")
 START_S: Final = 120.0  # two cores start eight containers, and a machine may do more beside it
 COMMAND_S: Final = 170
 ANSWER_S: Final = 20.0
+HTTP_NOT_FOUND: Final = 404
 
 
 class Stack:
@@ -32,6 +34,7 @@ class Stack:
         self.url = f"http://localhost:{self.gateway_port}"
         self.kafka = f"localhost:{self.kafka_port}"
         self.project = project or f"bookrunner-test-{self.gateway_port}"
+        self._asked = count(1)
         self._files = [argument for file in files for argument in ("--file", file)]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
         self.environment = kept | {
@@ -79,25 +82,34 @@ class Stack:
         """Return the newest lines of each container."""
         return await self.compose("logs", "--no-color", "--tail", "30", *filter(None, [service]))
 
-    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    async def ask(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
         """Return status and JSON; status 0 while nobody answers."""
         try:
-            async with self.http.request(method, f"{self.url}{path}", json=body) as reply:
+            async with self.http.request(method, f"{self.url}{path}", json=body, headers=headers) as reply:
                 raw = await reply.read()
                 return reply.status, json.loads(raw) if "json" in reply.content_type else raw
         except (aiohttp.ClientError, TimeoutError) as error:
             return 0, repr(error)
 
     async def answered(self, method: str, path: str, body: object = None, patience_s: float = START_S) -> Any:
-        """Ask until the answer is a success, and return it; anything but a passing absence fails at once."""
+        """Ask until the answer is a success, and return it; anything but a passing absence fails at once.
+
+        Who asks again after no answer may have been heard the first time: so a command keeps its key, and
+        what is not there any more was deleted.
+        """
         last: tuple[int, Any] = (0, None)
+        headers = {"idempotency-key": f"asked-{next(self._asked)}"} if method == "POST" else None
+        unheard = False
 
         async def holds() -> bool:
-            nonlocal last
-            last = await self.ask(method, path, body)
-            success = 200 <= last[0] < 300
+            nonlocal last, unheard
+            last = await self.ask(method, path, body, headers)
+            success = 200 <= last[0] < 300 or (method == "DELETE" and unheard and last[0] == HTTP_NOT_FOUND)
             passing = {0, 404, 503, 504} if method == "GET" else {0, 503, 504}
             assert success or last[0] in passing, f"{method} {path}: {last}"
+            unheard = True
             return success
 
         try:

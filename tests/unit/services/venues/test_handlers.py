@@ -143,8 +143,24 @@ def test_the_newest_answers_are_remembered_and_the_store_is_bounded() -> None:
         world.tell(a_score(number))
     assert len(world.kept) == SLOTS
     answers = Answers(world.kept)
-    assert answers.to(a_score(99).command_id) is None
-    assert answers.to(a_score(100).command_id) is not None
+    assert answers.to(a_score(99).command_id, SLOTS + 100) is None
+    assert answers.to(a_score(100).command_id, SLOTS + 100) is not None
+
+
+def test_a_refused_command_may_try_again_and_its_score_is_kept_from_then_on() -> None:
+    world = World()
+    refused = world.refusal(a_score())
+    at = Place(0, world.offset)
+    for venue in VENUES:
+        world.tell(a_top(venue))
+        world.tell(a_health(venue))
+    assert handle(world.state, a_score(), at, NOW) == [refused], "the same record, told again after a crash"
+    scored = world.score(a_score())
+    world.tell(a_top("okx", half_spread=0.01, now=NOW + 1), NOW + 1)
+    assert world.score(a_score(), NOW + 2) == scored
+    world.kept = dict(reversed(world.kept.items()))  # a store promises no order
+    world.restart()
+    assert world.score(a_score(), NOW + 3) == scored
 
 
 @pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf"), 1e10])
