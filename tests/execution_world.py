@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 from libs.common.codec import decode, encode
 from libs.common.events import (
+    BOOK,
     AuditEntry,
     BookState,
     ChoosePolicy,
@@ -24,7 +25,7 @@ from libs.common.events import (
 from libs.common.handling import State, Tick, WakeAt
 from services.execution.app import wiring
 from services.execution.handlers import handle
-from services.execution.market_data import BOOK, MarketData
+from services.execution.market_data import MarketData
 from services.execution.saga import saga_key
 from services.execution.settings import ExecutionSettings
 from tests.execution_market import (
@@ -114,7 +115,7 @@ class ExecutionWorld:
         """Let everything be there that an execution needs."""
         self.rising()
         self.books()
-        self.fold(self.market.risk, BOOK, a_risk_budget(**risk))
+        self.fold(self.market.risk, BOOK.encode(), a_risk_budget(**risk))
 
     def deliver(self, message: Any) -> list[Event]:
         """Handle one message; return what it sent."""
@@ -176,6 +177,11 @@ class ExecutionWorld:
             due = True
             self.deliver(Tick(due_ts=due_ts, key=key, causation_id=an_id("tick"), correlation_id="c"))
         return due
+
+    @property
+    def next_due(self) -> int:
+        """When the next tick is due."""
+        return self._ticks[0][0]
 
     def restart(self) -> None:
         """Lose the process: the state comes back from its log, the ticks too."""

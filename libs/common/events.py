@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -494,16 +494,18 @@ class RouterSlot(Event, frozen=True, kw_only=True):
 
 # --- portfolio ---
 
+BOOK: Final = "default"  # the one book: every fill belongs to it, and every execution is sized by its risk
+
 
 class OptimizePortfolio(Command, frozen=True, kw_only=True):
     """Find weights under a CVaR budget and a volatility ceiling."""
 
-    book: str = "default"  # name of the book; it chooses the partition
+    book: str = BOOK  # name of the book; it chooses the partition
     symbols: tuple[str, ...]  # canonical
     cvar_budget: float  # fraction per day
     vol_target: float  # fraction per day
     mode: Literal["sum_cvar", "portfolio_cvar"] = "sum_cvar"
-    lookback: int | None = None  # days; None: all there are
+    lookback: int | None = None  # days, 20 at least; None: all there are
     confidence: float = 0.95  # of the CVaR
 
 
@@ -556,7 +558,7 @@ class PortfolioOptimized(Event, frozen=True, kw_only=True):
 class AssessRisk(Command, frozen=True, kw_only=True):
     """Measure the risk of the positions of a book anew; answered by RiskBudget."""
 
-    book: str = "default"
+    book: str = BOOK
     position: Position | None = None  # newer perhaps than what the book's partition has seen of it
 
 

@@ -41,7 +41,8 @@ def end(turn: Turn, trigger: Trigger, reason: str) -> None:
     flat = saga.signal is not None and saga.signal.value == 0.0
     if saga.fills or flat:
         horizon = saga.created_ts + round(turn.settings.execution_horizon_s * NS_PER_S)
-        turn.wake(max(turn.now, horizon), "horizon")
+        turn.update(horizon_ts=max(turn.now, horizon))
+        turn.wake(turn.saga.horizon_ts, "horizon")
     else:
         turn.update(reward=RewardOutcome(reward=None, reason="nothing was traded"))
     turn.wake(turn.now + round(_remembered_s(turn) * NS_PER_S), "forget")
@@ -59,8 +60,7 @@ def on_horizon(turn: Turn) -> None:
         else turn.market.reference_book(saga.symbol, turn.now)
     )
     if isinstance(top, Unusable):
-        patience = saga.created_ts + round(_reward_until_s(turn) * NS_PER_S)
-        if turn.now < patience:
+        if turn.now < saga.horizon_ts + round(turn.settings.execution_patience_s * NS_PER_S):
             turn.wake(turn.now + round(turn.settings.execution_retry_ms * 1e6), "horizon")
         else:
             turn.update(reward=RewardOutcome(reward=None, reason=f"no LIVE book: {top.reason}"))
@@ -69,7 +69,7 @@ def on_horizon(turn: Turn) -> None:
     inputs = RewardInputs(
         signal=saga.signal.value,
         side=None if saga.sizing is None else saga.sizing.side,
-        decision_px=_decision_px(saga, exact(top.features.mid)),
+        decision_px=_decision_px(saga, saga.arrival_px or exact(top.features.mid)),
         horizon_px=exact(top.features.mid),
         filled=sum((order.cum_qty for order in saga.orders), ZERO),
         cum_quote=sum((order.cum_quote for order in saga.orders), ZERO),
@@ -127,9 +127,6 @@ def _decision_px(saga: Saga, otherwise: Decimal) -> Decimal:
     return exact(saga.mids[venue]) if venue in saga.mids else otherwise
 
 
-def _reward_until_s(turn: Turn) -> float:
-    return turn.settings.execution_horizon_s + turn.settings.execution_patience_s
-
-
 def _remembered_s(turn: Turn) -> float:
-    return max(turn.settings.execution_remember_s, 2 * _reward_until_s(turn))
+    reward_until_s = turn.settings.execution_horizon_s + turn.settings.execution_patience_s
+    return max(turn.settings.execution_remember_s, 2 * reward_until_s)

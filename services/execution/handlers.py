@@ -10,6 +10,7 @@ from libs.common.events import (
     Event,
     ExecutionPlanned,
     ExecutionVerified,
+    OrdStatus,
     PlanAndExecute,
     PoliciesChanged,
     PolicyChosen,
@@ -28,7 +29,7 @@ from services.execution.remembered import Done, done_already, forget
 from services.execution.rerun import rerun
 from services.execution.saga import Asked, OwnOrder, Saga, asked_key, order_key, saga_key
 from services.execution.simulation import simulate
-from services.execution.turn import Turn
+from services.execution.turn import Turn, step_id
 
 if TYPE_CHECKING:
     from libs.common.handling import State
@@ -81,7 +82,7 @@ def _submit_order(state: State[Any], command: SubmitPaperOrder, market: MarketDa
         return [done_already(command, now)]
     if not isinstance(known, OwnOrder):
         return paper_orders.submit(state, command, market, now)
-    if known.order.exec_type == "pending_new":
+    if known.order.ord_status is OrdStatus.PENDING_NEW:
         return []  # its answer is on its way
     return [paper_orders.placed(known, command.command_id, now)]
 
@@ -116,7 +117,11 @@ def _answer(state: State[Any], answer: Answer, market: MarketData, now: int) -> 
     asked = state.get(asked_key(answer.command_id))
     if not isinstance(asked, Asked):
         return []  # somebody else's, or no more awaited
-    turn = Turn(state, state[saga_key(asked.execution_id)], market, now)
+    saga = state.get(saga_key(asked.execution_id))
+    if not isinstance(saga, Saga):
+        state.remove(asked_key(answer.command_id))
+        return []  # it came after its execution was forgotten
+    turn = Turn(state, saga, market, now)
     match answer:
         case PolicyChosen():
             router.on_chosen(turn, answer)
@@ -134,8 +139,10 @@ def _answer(state: State[Any], answer: Answer, market: MarketData, now: int) -> 
 def _tick(state: State[Any], tick: Tick, market: MarketData, now: int) -> Effects:
     kind, identifier, purpose, *names = tick.key.decode().split("/")
     if purpose == "forget":
-        key = order_key(identifier) if kind == "order" else saga_key(identifier)
-        return [*forget(state, key, tick.key, now)]
+        if kind == "order":
+            return [*forget(state, order_key(identifier), tick.key, now)]
+        state.remove(asked_key(step_id(identifier, ending.REWARD)))
+        return [*forget(state, saga_key(identifier), tick.key, now)]
     if kind == "order":
         return _order_tick(state, identifier, purpose, market, now)
     saga = state.get(saga_key(identifier))

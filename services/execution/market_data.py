@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 NS_PER_S: Final = 1_000_000_000
 NS_PER_MS: Final = 1_000_000
-BOOK: Final = b"default"  # the portfolio's book that all executions share
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,9 @@ def arrive(order: PaperOrder, top: BookTop, impact: SelfImpact | None, terms: Te
     if order.leaves_qty == 0:
         return worked
     if order.time_in_force == "gtc":
-        status = OrdStatus.PARTIALLY_FILLED if order.cum_qty else OrdStatus.NEW
-        return replace(worked, order=replace(order, ord_status=status))
+        if order.cum_qty:
+            return replace(worked, order=replace(order, ord_status=OrdStatus.PARTIALLY_FILLED))
+        return replace(worked, order=replace(order, ord_status=OrdStatus.NEW, exec_type=ExecType.NEW))
     limit = "" if order.price is None else f" at {order.price:f} or better"
     return replace(worked, order=cancel(order, f"the book offers no more{limit}"))
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 HORIZONS_S: Final = (60.0, 300.0, 900.0, 3600.0)
 VWAP_FROM_S: Final = 900.0
-INTERVAL_S: Final = 15.0  # least time between children
+INTERVAL_S: Final = 15.0  # least Delta, the time between children before jitter
 RHO_MAX: Final = 0.1
 RISK_AVERSION: Final = 0.3  # of lambda_u
 JITTER_WEIGHT: Final = 0.2
@@ -232,7 +232,7 @@ def _waiting(inputs: PlanInputs, style: Style, T: float, most: int, cv: float) -
     if inputs.deadline_s < T:
         why_not = f"{T:.0f} s is past the deadline of {inputs.deadline_s:.0f} s"
     elif N <= 1:
-        why_not = f"no two children of the venue's minimum, {INTERVAL_S:.0f} s apart, fit in {T:.0f} s"
+        why_not = f"no two children of the venue's minimum, at {INTERVAL_S:.0f} s each, fit in {T:.0f} s"
     elif not inputs.depth > 0:
         why_not = "the depth within 10 bps is unknown or nil"
     if why_not:

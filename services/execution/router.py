@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import (
+    BOOK,
     BookTop,
     ChoosePolicy,
     CommandRejected,
@@ -20,7 +21,7 @@ from libs.common.events import (
 )
 from libs.common.instruments import instrument_of, venue_of
 from services.execution import audit, children, ending, holdings, working
-from services.execution.market_data import BOOK, NS_PER_MS, NS_PER_S, Unusable, instruments_of
+from services.execution.market_data import NS_PER_MS, NS_PER_S, Unusable, instruments_of
 from services.execution.paper_broker import exact, minimum_fault
 from services.execution.parent_order import parent_of
 from services.execution.planner import CannotPlanError, plan
@@ -243,12 +244,17 @@ def _market(turn: Turn, top: BookTop) -> Market:
 
 def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop) -> SizingInputs:
     settings, market, symbol = turn.settings, turn.market, turn.saga.symbol
-    budget: RiskBudget | None = market.risk.items.get(BOOK)
+    budget: RiskBudget | None = market.risk.items.get(BOOK.encode())
     own = None if budget is None else budget.by_symbol.get(symbol)
     others = 0.0 if budget is None else budget.cvar_used - (own.used if own else 0.0)
     assert top.features is not None  # noqa: S101 -- of a usable book
     instrument = instrument_of(top.venue, symbol)
     position = market.positions.items.get(symbol.encode())
+    held = holdings.held(turn.state, symbol, position) + holdings.in_flight(turn.state, symbol)
+    price, taker_bps = exact(top.features.mid), venue_of(top.venue).taker_bps
+    # The budget's cash knows the portfolio's position only, and not what is bought beyond it.
+    bought = max(Decimal(0), held - (Decimal(0) if position is None else position.quantity))
+    owed = bought * price * (1 + exact(taker_bps) / 10_000)
     return SizingInputs(
         signal=signal,
         uncertainty_width=chosen.width,
@@ -262,10 +268,10 @@ def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop
         cvar_of_one=None if own is None else own.cvar,
         position_cap=settings.execution_position_cap,
         equity=Decimal(0) if budget is None else budget.equity,
-        cash=Decimal(0) if budget is None else market.cash(budget),
-        price=exact(top.features.mid),
-        taker_bps=venue_of(top.venue).taker_bps,
-        held=holdings.held(turn.state, symbol, position) + holdings.in_flight(turn.state, symbol),
+        cash=Decimal(0) if budget is None else max(Decimal(0), market.cash(budget) - owed),
+        price=price,
+        taker_bps=taker_bps,
+        held=held,
         lot=instrument.lot,
         min_qty=instrument.min_qty,
         min_notional=instrument.min_notional,

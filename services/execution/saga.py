@@ -129,6 +129,7 @@ class Saga(Event, frozen=True, kw_only=True):
     audit_entries: int = 0
     audit_head: str = GENESIS
     created_ts: int
+    horizon_ts: int = 0  # when its policy is rewarded, at the earliest; known at the end
 
     @property
     def ended(self) -> bool:

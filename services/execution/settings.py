@@ -32,7 +32,9 @@ class ExecutionSettings(BaseSettings):
         250.0, gt=0, description="time between two looks at a resting order, ms"
     )
     execution_horizon_s: float = Field(
-        60.0, gt=0, description="time from decision to the mid that rewards the policy, seconds"
+        60.0,
+        gt=0,
+        description="from the decision to the mid that rewards its policy (the end, if later), seconds",
     )
     execution_remember_s: float = Field(
         3600.0, gt=0, description="how long an ended execution answers its command again, seconds"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from libs.common.events import OptimizePortfolio, PortfolioOptimized
+from libs.common.events import BOOK, OptimizePortfolio, PortfolioOptimized
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from libs.common.topics import PORTFOLIO_COMMANDS
 from services.gateway import contract
@@ -37,8 +37,6 @@ from services.gateway.routing import answer_post, json_answer, parts_of
 
 if TYPE_CHECKING:
     from services.gateway.commands import Command
-
-BOOK: Final = "default"
 
 router = APIRouter(tags=["portfolio"])
 

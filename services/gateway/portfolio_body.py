@@ -9,6 +9,7 @@ from pydantic import Field
 from services.gateway.bodies import Body, SymbolText
 
 MAX_SYMBOLS: Final = 100
+NEEDED_DAYS: Final = 20
 MAX_FRACTION: Final = 1e6  # of budgets, per day
 
 
@@ -31,6 +32,7 @@ class OptimizeBody(Body):
         Field(description="what the budget limits: the sum of weighted CVaRs, or the CVaR of the portfolio"),
     ] = "sum_cvar"
     lookback: Annotated[
-        Annotated[int, Field(ge=1, le=1500)] | None, Field(description="days of history; null: all there are")
+        Annotated[int, Field(ge=NEEDED_DAYS, le=1500)] | None,
+        Field(description="days of history; null: all there are"),
     ] = None
     confidence: Annotated[float, Field(ge=0.5, le=0.999, description="of the CVaR")] = 0.95

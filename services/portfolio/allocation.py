@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from services.portfolio.returns import History, Scenarios
     from services.portfolio.rules import Rules
 
-NEEDED_DAYS: Final = 20  # fewer say too little of anything: all is cash
+NEEDED_DAYS: Final = 20  # fewer say too little of anything: asked for, refused; found, all is cash
 MAX_SYMBOLS: Final = 100  # so that an answer with its covariance stays below 100 KB
 MAX_FRACTION: Final = 1e6  # of budgets, per day
 LEAST_PRICE: Final = 1e-12  # of a limit that binds; below is rounding
@@ -78,8 +78,9 @@ def _faults(command: OptimizePortfolio) -> tuple[Fault, ...]:
             faults.append(Fault(field=field, message=message))
     if not 0.5 <= command.confidence <= 0.999:  # noqa: PLR2004 -- said in the message
         faults.append(Fault(field="confidence", message=f"{command.confidence} is not from 0.5 to 0.999"))
-    if command.lookback is not None and command.lookback < 1:
-        faults.append(Fault(field="lookback", message=f"{command.lookback} is no number of days from 1 on"))
+    if command.lookback is not None and command.lookback < NEEDED_DAYS:
+        message = f"{command.lookback} days are too few; {NEEDED_DAYS} or more are right"
+        faults.append(Fault(field="lookback", message=message))
     return tuple(faults)
 
 

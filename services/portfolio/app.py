@@ -10,6 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from libs.common.cloudevents import CloudEvent
 from libs.common.events import (
+    BOOK,
     AssessRisk,
     CommandRejected,
     PortfolioOptimized,
@@ -79,7 +80,7 @@ async def ask_for_risk(settings: PortfolioSettings, now: int) -> None:
     """Ask this service to assess its book, so that there is a budget before the first fill."""
     await create_topics(settings)
     identifier = uuid5(NAMESPACE_URL, f"bookrunner:portfolio/start/{settings.group_instance_id}/{now}")
-    command = AssessRisk(command_id=str(identifier), book=settings.portfolio_book)
+    command = AssessRisk(command_id=str(identifier), book=BOOK)
     event = CloudEvent(identifier, "AssessRisk", SOURCE, now, str(identifier), causation_id=None)
     async with Publisher(settings, compress=False) as publisher:
         await publisher.send_and_wait(

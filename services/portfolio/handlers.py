@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 from uuid import NAMESPACE_URL, uuid5
 
 from libs.common.events import (
+    BOOK,
     AssessRisk,
     CommandRejected,
     OptimizePortfolio,
@@ -44,6 +45,7 @@ Returned: TypeAlias = "list[Event | WakeAt]"
 
 MARK: Final = b"mark/"  # a tick's key, with the symbol
 ASSESS: Final = b"assess/"  # a tick's key, with the book
+BOOK_KEY: Final = b"book/" + BOOK.encode()  # of the state
 
 
 class Positions(View[Position]):
@@ -113,7 +115,7 @@ def _fill(desk: Desk, state: State[Event], fill: OrderFilled, now: int) -> Retur
     wishes = _keep(desk, state, position, holding.next_mark_ts, now)
     told = AssessRisk(
         command_id=str(uuid5(NAMESPACE_URL, f"bookrunner:AssessRisk/{fill.exec_id}")),
-        book=desk.rules.book,
+        book=BOOK,
         position=position,
     )
     return [position, told, *wishes]
@@ -152,18 +154,18 @@ def _keep(
 
 
 def _assess_on_command(desk: Desk, state: State[Event], command: AssessRisk, now: int) -> Returned:
-    if command.book != desk.rules.book:
+    if command.book != BOOK:
         return [
             CommandRejected(
                 command_id=command.command_id,
                 command=type(command).__name__,
                 key=command.book,
                 refusal=Refusal.UNKNOWN,
-                detail=f"There is no book {command.book[:64]!r}; there is: {desk.rules.book}.",
+                detail=f"There is no book {command.book[:64]!r}; there is: {BOOK}.",
                 ts=now,
             )
         ]
-    book = _book(state, desk)
+    book = _book(state)
     ahead = dict(book.ahead)
     if command.position is not None:
         ahead[command.position.symbol] = command.position
@@ -171,7 +173,7 @@ def _assess_on_command(desk: Desk, state: State[Event], command: AssessRisk, now
 
 
 def _assess_on_tick(desk: Desk, state: State[Event], tick: Tick, now: int) -> Returned:
-    book = _book(state, desk)
+    book = _book(state)
     if book.next_assessment_ts != tick.due_ts:
         return []
     return _assessed(desk, state, book.ahead, None, now)
@@ -191,15 +193,11 @@ def _assessed(
     wishes = []
     if pending_ts is None:
         pending_ts = now + desk.rules.period_ns
-        wishes.append(WakeAt(pending_ts, ASSESS + desk.rules.book.encode()))
-    state.put(_book_key(desk), PortfolioBook(next_assessment_ts=pending_ts, ahead=ahead))
+        wishes.append(WakeAt(pending_ts, ASSESS + BOOK.encode()))
+    state.put(BOOK_KEY, PortfolioBook(next_assessment_ts=pending_ts, ahead=ahead))
     return [budget, *wishes]
 
 
-def _book(state: State[Event], desk: Desk) -> PortfolioBook:
-    found = state.get(_book_key(desk))
+def _book(state: State[Event]) -> PortfolioBook:
+    found = state.get(BOOK_KEY)
     return found if isinstance(found, PortfolioBook) else PortfolioBook(next_assessment_ts=None)
-
-
-def _book_key(desk: Desk) -> bytes:
-    return f"book/{desk.rules.book}".encode()

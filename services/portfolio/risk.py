@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from libs.common.events import RiskBudget, SymbolRisk
+from libs.common.events import BOOK, RiskBudget, SymbolRisk
 from services.portfolio.allocation import NEEDED_DAYS
 from services.portfolio.measures import cautious_cvar, volatility
 from services.portfolio.positions import exact, profit
@@ -41,7 +41,7 @@ def assess(positions: Mapping[str, Position], history: History, rules: Rules, no
             by_symbol[symbol] = risk
     used = sum(risk.used for risk in by_symbol.values())
     return RiskBudget(
-        book=rules.book,
+        book=BOOK,
         equity=equity,
         cvar_budget=rules.cvar_budget,
         cvar_used=used,

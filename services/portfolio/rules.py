@@ -14,7 +14,6 @@ class Rules:
     """Fractions are per day, money is in quote units."""
 
     venue: str
-    book: str
     cvar_budget: float
     confidence: float
     initial_capital: Decimal

@@ -18,9 +18,6 @@ class PortfolioSettings(ProcessorSettings):
     """Where prices come from, how much may be lost, and how often that is looked at."""
 
     portfolio_venue: str = Field("binance", description="reference venue: whose daily candles and mids count")
-    portfolio_book: str = Field(
-        "default", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="name of the book that all fills belong to"
-    )
     portfolio_cvar_budget: float = Field(
         0.05, ge=0, le=10, allow_inf_nan=False, description="CVaR budget of the book, fraction per day"
     )
@@ -56,7 +53,6 @@ class PortfolioSettings(ProcessorSettings):
         """Return what the core goes by."""
         return Rules(
             venue=self.portfolio_venue,
-            book=self.portfolio_book,
             cvar_budget=self.portfolio_cvar_budget,
             confidence=self.portfolio_confidence,
             initial_capital=self.portfolio_capital,

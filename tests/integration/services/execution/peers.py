@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import (
+    BOOK,
     ChoosePolicy,
     PolicyRewarded,
     RewardPolicy,
@@ -92,7 +93,7 @@ class Peers:
         now = time.time_ns()
         risk = SymbolRisk(cvar=0.05, vol=0.02, weight=0.0, used=0.0)
         budget = a_risk_budget(by_symbol=dict.fromkeys(SYMBOLS, risk), equity=Decimal(100_000_000))
-        await publisher.send_and_wait(PORTFOLIO_RISK, b"default", budget, now)
+        await publisher.send_and_wait(PORTFOLIO_RISK, BOOK.encode(), budget, now)
         for symbol in SYMBOLS:
             key = book_key("binance", symbol)
             for n in range(120, 0, -1):

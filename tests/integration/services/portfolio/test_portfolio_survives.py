@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from numpy.random import Generator, Philox
 
-from libs.common.events import OrderFilled, Position, RiskBudget
+from libs.common.events import BOOK, OrderFilled, Position, RiskBudget
 from libs.common.kafka import Publisher, create_topics, read
 from libs.common.settings import ServiceSettings
 from libs.common.topics import EXECUTION_FILLS, PORTFOLIO_POSITIONS, PORTFOLIO_RISK
@@ -139,7 +139,7 @@ async def test_positions_after_kills_equal_a_replay_of_the_log(fresh_kafka: str,
         async def risk_follows() -> bool:
             held = (await newest(settings, PORTFOLIO_POSITIONS)).values()
             earned = [p.realized_pnl + p.unrealized_pnl - p.fees for p in held if isinstance(p, Position)]
-            budget = (await newest(settings, PORTFOLIO_RISK)).get(b"default")
+            budget = (await newest(settings, PORTFOLIO_RISK)).get(BOOK.encode())
             return isinstance(budget, RiskBudget) and budget.equity == 100_000 + sum(earned)
 
         await eventually(risk_follows, timeout_s=20)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from libs.common.events import ExecutionStatus, SizingSnapshot
+import pytest
+
+from libs.common.events import BOOK, ExecutionStatus, OrderFilled, SizingSnapshot
 from tests.execution_market import a_position
-from tests.execution_world import a_ready_world
+from tests.execution_world import ExecutionWorld, a_ready_world
 
 
 def test_executions_on_their_way_count_as_held_for_the_next_size() -> None:
@@ -53,3 +55,27 @@ def test_the_portfolio_counts_as_soon_as_it_has_seen_one_fill_more_than_we_have(
         world.answer()
         sizings = {s.execution_id: s for s in world.all(SizingSnapshot)}
         assert sizings[name].held == expected
+
+
+def test_what_is_on_its_way_or_not_yet_told_by_the_portfolio_is_not_spent_again() -> None:
+    world = ExecutionWorld(execution_s_max=1.0)
+    world.ready()
+    equity = world.market.risk.items[BOOK.encode()].equity
+    rest = a_position(Decimal(45), symbol="ETH-USDT", mark=float(equity) * 0.9 / 45)  # leaves a tenth in cash
+    world.fold(world.market.positions, b"ETH-USDT", rest)
+    cash = world.market.cash(world.market.risk.items[BOOK.encode()])
+    assert cash == pytest.approx(equity / 10)
+    first = world.execute("first")
+    world.answer()
+    second = world.execute("second")
+    world.unanswered.reverse()
+    world.answer()
+    sizings = {s.execution_id: s for s in world.all(SizingSnapshot)}
+    assert sizings[first].binding == "cash"
+    assert world.records[second].status is ExecutionStatus.SKIPPED, "the first spends all the cash"
+    world.finish()
+    third = world.execute("third")
+    world.answer()
+    assert world.records[third].status is ExecutionStatus.SKIPPED
+    spent = sum((fill.last_px * fill.last_qty + fill.fee for fill in world.all(OrderFilled)), Decimal(0))
+    assert 0 < spent <= cash * Decimal("1.001"), "the walk of the book apart"

@@ -138,6 +138,28 @@ def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
     assert world.all(PaperOrderPlaced)[0] == world.all(PaperOrderPlaced)[1]
 
 
+@pytest.mark.parametrize("quantity", [Decimal("0.5"), Decimal(3)])
+@pytest.mark.parametrize("price", [Decimal(59_000), Decimal("60000.50")])
+def test_a_repeated_command_of_a_resting_order_is_answered_as_it_stands(
+    price: Decimal, quantity: Decimal
+) -> None:
+    world = a_world()
+    fields: dict[str, Any] = {
+        "ord_type": "limit",
+        "price": price,
+        "order_qty": quantity,
+        "time_in_force": "gtc",
+    }
+    submit(world, **fields)
+    assert submit(world, **fields) == []
+    world.advance()
+    (first,) = world.all(PaperOrderPlaced)
+    assert first.order.exec_type == ("trade" if price > 60_000 else "new")
+    (again,) = submit(world, **fields)
+    assert isinstance(again, PaperOrderPlaced)
+    assert again.order == first.order
+
+
 def test_a_resting_order_is_canceled_on_request_and_its_fills_stay() -> None:
     world = a_world()
     submit(world, ord_type="limit", price=Decimal("60000.50"), order_qty=Decimal(3), time_in_force="gtc")

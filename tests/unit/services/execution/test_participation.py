@@ -7,8 +7,7 @@ from itertools import count
 
 import pytest
 
-from libs.common.events import ExecutionStatus, OrderSubmitted
-from services.execution.market_data import BOOK
+from libs.common.events import BOOK, ExecutionStatus, OrderSubmitted
 from tests.execution_market import NOW, a_candle, a_risk_budget
 from tests.execution_world import MINUTE, ExecutionWorld, S, assert_books_balance
 
@@ -26,7 +25,7 @@ class Tape:
         for n in range(-240, 0):
             self._tell(n, 0.02 if n % 20 < 15 else 2.4, closed=True)
         self.world.books(asks=THIN)
-        self.world.fold(self.world.market.risk, BOOK, a_risk_budget())
+        self.world.fold(self.world.market.risk, BOOK.encode(), a_risk_budget())
         self.volume = 0.0  # told since the plan
         self._minute, self._of_minute = 0, 0.0
         self._seqs = count(8)
