@@ -116,7 +116,7 @@ class Market:
 
     async def fill(self) -> None:
         fill = a_fill()
-        await self._publisher.send_and_wait(EXECUTION_FILLS, fill.symbol.encode(), fill, fill.ts)
+        await self._publisher.send_and_wait(EXECUTION_FILLS, fill.symbol.encode(), fill, time.time_ns())
 
     async def ask_nonsense(self) -> None:
         nonsense = a_fill()  # a message, but none of this topic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -82,7 +83,7 @@ async def test_optimize_positions_and_risk_through_the_gateway(fresh_kafka: str,
 
         settings = ServiceSettings(kafka_bootstrap_servers=fresh_kafka)
         async with Publisher(settings, compress=False) as publisher:
-            await publisher.send_and_wait(EXECUTION_FILLS, b"BTC-USDT", a_fill(), 1)
+            await publisher.send_and_wait(EXECUTION_FILLS, b"BTC-USDT", a_fill(), time.time_ns())
 
         async def marked() -> Any:
             found = await system.get("/api/portfolio/positions")

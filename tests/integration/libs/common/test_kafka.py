@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from libs.common.topics import Topic
 
 KEY = b"binance:BTC-USDT"
-TS = 1_700_000_000_123_456_789  # Kafka refuses times more than an hour ahead
+TS = time.time_ns()
 
 
 def a_subscription(n: int = 0) -> Subscribed:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from libs.common.topics import Topic
 
 KEYS = tuple(f"binance:{base}-USDT".encode() for base in ("BTC", "ETH", "SOL", "XRP"))
-TS = 1_700_000_000_123_456_789
+TS = time.time_ns()
 
 
 def a_subscription(n: int = 0) -> Subscribed:

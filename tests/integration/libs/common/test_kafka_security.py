@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -50,7 +51,7 @@ async def test_what_is_published_is_read_by_every_mechanism(secure: SecureKafka,
     await create_topics(settings)
     event = Subscribed(venue=mechanism, symbol="s", requested_ts=1)
     async with Publisher(settings) as publisher:
-        await publisher.send_and_wait(L2_SUBSCRIPTIONS, b"k", event, 1)
+        await publisher.send_and_wait(L2_SUBSCRIPTIONS, b"k", event, time.time_ns())
     assert event in [record.event for record in await log_of(settings, L2_SUBSCRIPTIONS)]
 
 
@@ -69,7 +70,7 @@ async def test_a_certificate_of_ones_own_lets_in_where_it_is_asked_for(secure: S
     await create_topics(settings)
     async with Publisher(settings) as publisher:
         await publisher.send_and_wait(
-            L2_SUBSCRIPTIONS, b"k", Subscribed(venue="v", symbol="s", requested_ts=1), 1
+            L2_SUBSCRIPTIONS, b"k", Subscribed(venue="v", symbol="s", requested_ts=1), time.time_ns()
         )
 
 
@@ -126,11 +127,11 @@ async def test_a_worker_reads_restores_and_commits_in_transactions(
     with workers(environment.sasl_ssl, tmp_path, 1) as (worker,):
         async with Publisher(settings, compress=False) as publisher:
             for _ in range(5):
-                await publisher.send_and_wait(COMMANDS, b"k", Add(key="k", amount=1), 1)
+                await publisher.send_and_wait(COMMANDS, b"k", Add(key="k", amount=1), time.time_ns())
             await eventually(lambda: totals(5))
             worker.kill()
             worker.start()  # and finds its state
-            await publisher.send_and_wait(COMMANDS, b"k", Add(key="k", amount=1), 1)
+            await publisher.send_and_wait(COMMANDS, b"k", Add(key="k", amount=1), time.time_ns())
             await eventually(lambda: totals(6), 60.0)
 
 
@@ -191,7 +192,7 @@ async def test_the_command_reads_and_a_wrong_password_is_one_clear_line(environm
     await create_topics(settings)
     async with Publisher(settings) as publisher:
         event = Subscribed(venue="tailed", symbol="s", requested_ts=1)
-        await publisher.send_and_wait(L2_SUBSCRIPTIONS, b"tailed:s", event, 1)
+        await publisher.send_and_wait(L2_SUBSCRIPTIONS, b"tailed:s", event, time.time_ns())
     listed = await run("topics")
     assert listed.code == 0, listed.err
     assert "missing" not in listed.out

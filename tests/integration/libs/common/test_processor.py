@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -61,7 +62,7 @@ async def running(of: Wiring[Total], settings: ProcessorSettings) -> AsyncIterat
 async def tell(settings: ProcessorSettings, *commands: Add | Explode, **changes: Any) -> None:
     async with Publisher(settings, compress=False) as publisher:
         for command in commands:
-            await publisher.send(COMMANDS, command.key.encode(), command, 1, **changes)
+            await publisher.send(COMMANDS, command.key.encode(), command, time.time_ns(), **changes)
 
 
 async def counted(settings: ProcessorSettings) -> list[Counted]:
@@ -90,8 +91,8 @@ async def test_bytes_that_are_no_message_become_dead_letters_and_do_not_stop_a_p
     junk = replace(COMMANDS, events=(Subscribed,))
     async with running(counting, settings), Publisher(settings) as publisher:
         event = Subscribed(venue="v", symbol="s", requested_ts=1)
-        await publisher.send(junk, b"k", event, 1)
-        await publisher.send(COMMANDS, b"k", Add(key="k", amount=2), 1)
+        await publisher.send(junk, b"k", event, time.time_ns())
+        await publisher.send(COMMANDS, b"k", Add(key="k", amount=2), time.time_ns())
         await eventually(partial(has_counted, settings, 1))
     (letter,) = await log_of(settings, DEAD_LETTERS)
     assert letter.key == b"k"
@@ -160,7 +161,7 @@ async def test_views_have_caught_up_before_the_first_message_is_handled(
     async with Publisher(settings) as publisher:
         for n in range(2_000):
             event = Subscribed(venue="v", symbol=str(n), requested_ts=n)
-            await publisher.send(L2_SUBSCRIPTIONS, b"v:%d" % n, event, 1)
+            await publisher.send(L2_SUBSCRIPTIONS, b"v:%d" % n, event, time.time_ns())
     async with running(looking_around, settings):
         await eventually(partial(has_counted, settings, 1))
     assert seen == [2_000]

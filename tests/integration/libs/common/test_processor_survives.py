@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 import signal
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ async def test_a_restart_goes_on_from_the_states_position_and_lets_the_group_kno
         count = 0
         while await reported(settings, tmp_path.name) == count:  # until a kill comes before the report
             async with Publisher(settings) as publisher:
-                await publisher.send_and_wait(COMMANDS, b"k0", Add(key="k0", amount=count), 1)
+                await publisher.send_and_wait(COMMANDS, b"k0", Add(key="k0", amount=count), time.time_ns())
             count += 1
             await eventually(partial(_done_at_least, settings, count))
             worker.kill()
@@ -126,7 +127,7 @@ async def test_an_alarm_set_before_a_kill_rings_once_after_the_restart(
     with workers(fresh_kafka, tmp_path, 1) as (worker,):
         async with Publisher(settings) as publisher:
             command = Add(key="k0", amount=1, wake_after_ns=2_000_000_000)
-            await publisher.send_and_wait(COMMANDS, b"k0", command, 1)
+            await publisher.send_and_wait(COMMANDS, b"k0", command, time.time_ns())
         await eventually(lambda: _done_at_least(settings, 1))
         worker.kill()
         assert not await log_of(settings, ALARMS), "killed too late to test anything"
@@ -150,7 +151,7 @@ async def test_a_fenced_owner_ends_its_process_and_writes_nothing(fresh_kafka: s
         await rival.start()
         await rival.stop()
         async with Publisher(settings) as publisher:
-            await publisher.send_and_wait(COMMANDS, b"k0", Add(key="k0", amount=1), 1)
+            await publisher.send_and_wait(COMMANDS, b"k0", Add(key="k0", amount=1), time.time_ns())
         assert await asyncio.to_thread(worker.process.wait, 10.0) == EXIT_FAILED
         # aiokafka tells the fence itself or, where a send comes after that, that no transaction is open.
         assert re.search("ProducerFenced|IllegalOperation: .*not in transaction", worker.log.read_text())

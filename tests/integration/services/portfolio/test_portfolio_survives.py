@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from contextlib import aclosing
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -111,9 +112,9 @@ async def test_positions_after_kills_equal_a_replay_of_the_log(fresh_kafka: str,
             for burst in range(KILLS + 1):
                 for n in range(sent, sent + FILLS // (KILLS + 1)):
                     fill = random_fill(draw, n)
-                    await publisher.send(EXECUTION_FILLS, fill.symbol.encode(), fill, 1)
+                    await publisher.send(EXECUTION_FILLS, fill.symbol.encode(), fill, time.time_ns())
                     if n % 5 == 0:  # execution may tell a fill twice
-                        await publisher.send(EXECUTION_FILLS, fill.symbol.encode(), fill, 1)
+                        await publisher.send(EXECUTION_FILLS, fill.symbol.encode(), fill, time.time_ns())
                 await publisher.flush()
                 sent += FILLS // (KILLS + 1)
                 if burst < KILLS:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from libs.common.topics import ROUTER_CHOICES, ROUTER_COMMANDS
@@ -25,7 +26,7 @@ async def test_the_command_shows_and_draws_what_the_router_wrote(fresh_kafka: st
             for n in range(ROUNDS):
                 told = reward(f"r{n}", "only", 0.004, decision=n)
                 for command in (choose(n), told):
-                    await publisher.send(ROUTER_COMMANDS, b"s", command, 1)
+                    await publisher.send(ROUTER_COMMANDS, b"s", command, time.time_ns())
             await publisher.flush()
 
             async def answered() -> bool:

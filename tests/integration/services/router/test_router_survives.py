@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -77,8 +78,8 @@ async def test_killed_again_and_again_it_ends_where_a_linear_replay_ends(
         return len(await log_of(settings, ROUTER_CHOICES))
 
     async with Publisher(settings, compress=False) as publisher:
-        for n, command in enumerate(commands):
-            await publisher.send(ROUTER_COMMANDS, command.scope.encode(), command, n)
+        for command in commands:
+            await publisher.send(ROUTER_COMMANDS, command.scope.encode(), command, time.time_ns())
         await publisher.flush()
     with router(fresh_kafka, tmp_path / "router.log", BATCH_RECORDS="5") as process:
         for kill in range(1, KILLS + 1):
