@@ -29,11 +29,12 @@ def decode(topic: Topic, value: bytes) -> Event:
     Raises
     ------
     UndecodableMessageError
-        If `value` is not MessagePack, is no type of this topic, or a field is missing or wrong.
+        If `value` is not MessagePack, is no type of this topic, or a field is missing or wrong; also if a
+        text in it is not UTF-8.
     """
     try:
         return _decoder(topic.events).decode(value)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UndecodableMessageError(f"{topic.name}: {error}") from error
 
 

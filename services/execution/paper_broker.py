@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 EXACT: Final = Context(prec=60)  # products of a price, a size and a fee stay exact
 BPS: Final = Decimal(10_000)
+MAX_AMOUNT: Final = Decimal("1e12")
+MAX_DECIMALS: Final = 18
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +66,15 @@ class Worked(msgspec.Struct, frozen=True, kw_only=True):
 def exact(number: float) -> Decimal:
     """Return the digits of a number of the book."""
     return Decimal(repr(number))
+
+
+def amount_fault(amount: Decimal) -> str | None:
+    """Return what keeps a number from being a size or a price; None if nothing does."""
+    if not amount.is_finite() or not 0 < amount <= MAX_AMOUNT:
+        return f"{amount:.6g} is not over 0 and at most {MAX_AMOUNT:.0e}"
+    if amount.as_tuple().exponent < -MAX_DECIMALS:  # type: ignore[operator]  # an int, of a finite number
+        return f"{amount:.6g} has more than {MAX_DECIMALS} decimals"
+    return None
 
 
 def minimum_fault(instrument: Instrument, qty: Decimal, price: Decimal) -> str | None:

@@ -27,7 +27,7 @@ from libs.common.handling import WakeAt
 from libs.common.instruments import venue_of
 from services.execution import holdings, paper_broker
 from services.execution.market_data import Unusable, instruments_of
-from services.execution.paper_broker import exact, minimum_fault, terms_of
+from services.execution.paper_broker import amount_fault, exact, minimum_fault, terms_of
 from services.execution.record import record_fill
 from services.execution.refusals import refused
 from services.execution.saga import OwnOrder, impact_key, order_key
@@ -53,6 +53,10 @@ def submit(
     if limited != (command.price is not None) or (command.time_in_force == "gtc" and not limited):
         detail = "limit: a limit order needs one, over 0; a market order has none and is IOC"
         return [refused(command, command.symbol, Refusal.INVALID, detail, now)]
+    for name, amount in (("size", command.order_qty), ("limit", command.price)):
+        wrong = None if amount is None else amount_fault(amount)
+        if wrong is not None:
+            return [refused(command, command.symbol, Refusal.INVALID, f"{name}: {wrong}", now)]
     top = _venue_book(command, market, now)
     if isinstance(top, Unusable):
         return [refused(command, command.symbol, Refusal.UNAVAILABLE, f"{top.reason}.", now)]

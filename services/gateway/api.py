@@ -40,7 +40,6 @@ from services.gateway.bodies import (
     request_hash,
 )
 from services.gateway.books import book_id
-from services.gateway.commands import Command
 from services.gateway.edge import FAILURE_TOLD
 from services.gateway.execution_api import router as execution_router
 from services.gateway.guard_contract import describe_guards
@@ -54,7 +53,7 @@ from services.gateway.problems import (
     FieldError,
     ProblemError,
 )
-from services.gateway.routing import Parts, json_answer, json_body, parts_of, reply_answer
+from services.gateway.routing import Parts, command_of, json_answer, json_body, parts_of, reply_answer
 from services.gateway.sse import start_of
 from services.gateway.venues_api import router as venues_router
 
@@ -176,11 +175,9 @@ async def subscribe(request: Request) -> Response:
     body = parse_body(SubscriptionBody, raw)
     book = book_id(body.venue, body.symbol)
     commands = parts_of(request).commands
-    command = Command.of(f"POST {SUBSCRIPTIONS}", key, request.scope["correlation_id"])
-    reply = await commands.once(
-        key, request_hash("POST", SUBSCRIPTIONS, raw), command, lambda: commands.subscribe(book, command)
-    )
-    return reply_answer(reply)
+    hashed = request_hash("POST", SUBSCRIPTIONS, raw)
+    command = command_of(request, f"POST {SUBSCRIPTIONS}", key, hashed)
+    return reply_answer(await commands.once(key, hashed, command, lambda: commands.subscribe(book, command)))
 
 
 @router.delete(
@@ -191,7 +188,7 @@ async def subscribe(request: Request) -> Response:
 )
 async def unsubscribe(request: Request, venue: VenuePath, symbol: SymbolPath) -> Response:
     """End a book, and answer when the l2 service has dropped it."""
-    command = Command.of(f"DELETE {SUBSCRIPTIONS}", None, request.scope["correlation_id"])
+    command = command_of(request, f"DELETE {SUBSCRIPTIONS}")
     return reply_answer(await parts_of(request).commands.unsubscribe(book_id(venue, symbol), command))
 
 

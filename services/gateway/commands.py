@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
-from uuid import NAMESPACE_URL, UUID, uuid5
 
 from libs.common.cloudevents import CloudEvent
 from libs.common.events import IdempotentReply, Subscribed
@@ -19,6 +18,7 @@ from services.gateway.problems import KEY_REUSED, NO_ANSWER, TOO_MANY, ProblemEr
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from uuid import UUID
 
     from libs.common.cloudevents import Headers
     from libs.common.events import Event
@@ -40,16 +40,10 @@ class Writer(Protocol):
 
 
 class Command(NamedTuple):
-    """Who asks: the same request under the same Idempotency-Key has the same id."""
+    """Who asks: the same request under the same Idempotency-Key has the same id, another one has another."""
 
     id: UUID
     correlation_id: str
-
-    @classmethod
-    def of(cls, route: str, key: str | None, correlation_id: str) -> Command:
-        """Return the command that a request to `route` is."""
-        asked = f"correlation {correlation_id}" if key is None else f"key {key}"
-        return cls(uuid5(NAMESPACE_URL, f"{route} {asked}"), correlation_id)
 
     def headers(self, kind: str, now: int) -> Headers:
         """Return the CloudEvents headers of the message that carries this command."""

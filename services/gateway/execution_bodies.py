@@ -11,6 +11,7 @@ from services.gateway.bodies import Body, Side, SymbolText, VenueText
 
 MAX_CONTEXT: Final = 64  # keys
 MAX_AMOUNT: Final = 1e12
+MAX_DECIMALS: Final = 18
 
 Urgency = Annotated[float, Field(ge=0.0, le=1.0, description="1 is at once")]
 
@@ -25,6 +26,8 @@ def _amount(value: object) -> Decimal:
         raise ValueError("must be a number, or a number in text") from None
     if not amount.is_finite() or not 0 < amount <= Decimal(MAX_AMOUNT):
         raise ValueError(f"must be over 0 and at most {MAX_AMOUNT:.0e}")
+    if amount.as_tuple().exponent < -MAX_DECIMALS:  # type: ignore[operator]  # an int, of a finite number
+        raise ValueError(f"must have at most {MAX_DECIMALS} decimals")
     return amount
 
 

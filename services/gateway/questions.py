@@ -82,10 +82,10 @@ class Questions:
         """How many commands have no answer yet."""
         return len(self._waiting)
 
-    def new_id(self, route: str, idempotency_key: str | None) -> UUID:
-        """Return a command's id: the same for a request repeated under its key, else a new one."""
-        asked = f"key {idempotency_key}"
-        if idempotency_key is None:
+    def new_id(self, route: str, repeatable: str | None) -> UUID:
+        """Return a command's id: the same for the same `repeatable`, without one a new id each time."""
+        asked = f"key {repeatable}"
+        if repeatable is None:
             asked = f"request {self._clock()} {id(self)} {next(self._count)}"
         return uuid5(NAMESPACE_URL, f"{route} {asked}")
 

@@ -28,7 +28,6 @@ from libs.common.topics import ROUTER_COMMANDS
 from services.gateway import router_contract as contract
 from services.gateway.answers import encode
 from services.gateway.bodies import Body, invalid
-from services.gateway.commands import Command
 from services.gateway.contract import command_request, schemas_of
 from services.gateway.problems import FieldError
 from services.gateway.router_answers import (
@@ -41,11 +40,12 @@ from services.gateway.router_answers import (
     reward_answer,
     snapshot_answer,
 )
-from services.gateway.routing import answer_post, json_answer, parts_of
+from services.gateway.routing import answer_post, command_of, json_answer, parts_of
 
 if TYPE_CHECKING:
     from libs.common.events import Command as ServiceCommand
     from libs.common.events import Event
+    from services.gateway.commands import Command
     from services.gateway.routing import Parts
 
 E = TypeVar("E", bound="Event")
@@ -180,7 +180,7 @@ async def retire_policy(
 ) -> Response:
     """Choose a policy no more; its late rewards still count, and the others keep what they learnt."""
     parts = parts_of(request)
-    command = Command(parts.questions.new_id(request.url.path, None), request.scope["correlation_id"])
+    command = command_of(request, f"DELETE {request.url.path}")
     wish = RetirePolicy(command_id=str(command.id), scope=scope, policy_id=policy_id)
     answer = policies_answer(await _ask(parts, wish, scope, command, PoliciesChanged))
     return json_answer(200, encode(answer))

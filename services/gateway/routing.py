@@ -61,6 +61,16 @@ def parts_of(request: Request) -> Parts:
     return parts
 
 
+def command_of(request: Request, route: str, key: str | None = None, hashed: str = "") -> Command:
+    """Return who asks; `hashed` tells requests under one Idempotency-Key apart, see `request_hash`.
+
+    Of a request that failed only its id is left: without the hash another request under its key would get
+    the first one's answer from the service.
+    """
+    repeatable = None if key is None else f"{key} {hashed}"
+    return Command(parts_of(request).questions.new_id(route, repeatable), request.scope["correlation_id"])
+
+
 def json_answer(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
     """Return encoded JSON as an answer that nobody may keep."""
     return Response(body, status, {"cache-control": "no-store", **(headers or {})}, JSON)
@@ -96,17 +106,17 @@ async def answer_post(
     Parameters
     ----------
     ask
-        Called with the checked body and who asks; the same key gives the same command id.
+        Called with the checked body and who asks; see `command_of`.
     """
     parts = parts_of(request)
     path = request.url.path
     key = idempotency_key(request.headers.get("idempotency-key"))
     raw = await json_body(request)
     body = parse_body(model, raw)
-    correlation_id: str = request.scope["correlation_id"]
-    command = Command(parts.questions.new_id(f"POST {path}", key), correlation_id)
+    hashed = request_hash("POST", path, raw)
+    command = command_of(request, f"POST {path}", key, hashed)
 
     async def execute() -> Reply:
         return Reply(200, encode(await ask(body, command)))
 
-    return reply_answer(await parts.commands.once(key, request_hash("POST", path, raw), command, execute))
+    return reply_answer(await parts.commands.once(key, hashed, command, execute))

@@ -186,6 +186,7 @@ async def test_two_symbols_wait_for_their_ends_and_a_cancel_is_told_as_it_ended(
             "minimum",
         ),
         ("/api/paper/orders", {"symbol": "BTCUSDT", "side": "buy", "size": "NaN"}, 422, "size"),
+        ("/api/paper/orders", {"symbol": "BTCUSDT", "side": "buy", "size": "1e-2000000"}, 422, "18 decimals"),
         ("/api/paper/orders", {"symbol": "BTCUSDT", "side": "up", "size": 1}, 422, "side"),
     ],
 )

@@ -61,3 +61,14 @@ def test_arbitrary_bytes_decode_or_are_refused_but_never_crash(topic: Topic, val
     except UndecodableMessageError:
         return
     assert isinstance(event, topic.events)
+
+
+@given(MESSAGES, st.data())
+def test_a_text_that_is_not_utf_8_is_refused(message: tuple[Topic, Event], data: st.DataObject) -> None:
+    topic, event = message
+    wire = wire_of(event)
+    name = data.draw(st.sampled_from(sorted(name for name, value in wire.items() if isinstance(value, str))))
+    marked = msgpack.packb(wire | {name: "\x00\x01\x02"})
+    spoilt = marked.replace(b"\x00\x01\x02", b"\xff\xfe\xfd")
+    with pytest.raises(UndecodableMessageError):
+        decode(topic, spoilt)

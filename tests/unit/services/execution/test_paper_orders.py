@@ -186,6 +186,11 @@ def test_a_resting_order_is_canceled_on_request_and_its_fills_stay() -> None:
         ({"price": Decimal(1)}, Refusal.INVALID, "limit"),
         ({"time_in_force": "gtc"}, Refusal.INVALID, "IOC"),
         ({"ord_type": "limit", "price": Decimal("60000.123")}, Refusal.INVALID, "tick"),
+        ({"order_qty": Decimal("1e-2000000")}, Refusal.INVALID, "more than 18 decimals"),
+        ({"order_qty": Decimal("1e2000000")}, Refusal.INVALID, "at most 1e+12"),
+        ({"order_qty": Decimal("NaN")}, Refusal.INVALID, "size"),
+        ({"order_qty": Decimal(-1)}, Refusal.INVALID, "size"),
+        ({"ord_type": "limit", "price": Decimal("Infinity")}, Refusal.INVALID, "limit"),
     ],
 )
 def test_an_order_that_the_venue_would_refuse_is_refused_with_what_would_be_right(
@@ -196,6 +201,7 @@ def test_an_order_that_the_venue_would_refuse_is_refused_with_what_would_be_righ
     assert isinstance(answer, CommandRejected)
     assert answer.refusal is refusal
     assert says in answer.detail
+    assert len(answer.detail) < 200
 
 
 def test_without_a_venue_the_cheapest_live_one_is_taken_fee_included() -> None:

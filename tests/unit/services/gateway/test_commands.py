@@ -123,6 +123,18 @@ async def test_the_same_key_with_another_body_is_409() -> None:
     )
 
 
+async def test_after_a_problem_the_same_request_keeps_its_id_and_another_one_gets_another() -> None:
+    world = World()
+    world.writer.l2_answers = False
+    other = {"venue": "binance", "symbol": "ETHUSDT"}
+    for body in (WISH, WISH, other):
+        assert_problem(await world.post(body, idempotency_key="k"), 504, "no-answer")
+    first, again, another = (
+        dict(sent.headers)["ce_id"] for sent in world.writer.sent if sent.topic is L2_SUBSCRIPTIONS
+    )
+    assert first == again != another
+
+
 async def test_of_two_at_the_same_time_the_second_waits_for_the_first() -> None:
     world = World()
     first, second = await asyncio.gather(
