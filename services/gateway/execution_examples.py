@@ -91,7 +91,7 @@ EXECUTION: Final[dict[str, Any]] = {
             "expectedBps": None,
             "riskBps": None,
             "objectiveBps": None,
-            "whyNot": "no two children of the venue's minimum, 15 s apart, fit in 0 s",
+            "whyNot": "no two children of the venue's minimum, at 15 s each, fit in 0 s",
         },
     ],
     "orders": [
@@ -212,7 +212,7 @@ SIMULATION: Final[dict[str, Any]] = {
             "expectedBps": None,
             "riskBps": None,
             "objectiveBps": None,
-            "whyNot": "no two children of the venue's minimum, 15 s apart, fit in 0 s",
+            "whyNot": "no two children of the venue's minimum, at 15 s each, fit in 0 s",
         },
     ],
     "venues": {
