@@ -226,7 +226,8 @@ async def stream(
     Names are in camel case; times and durations, nanoseconds on the topic, are in milliseconds (`venueTs`,
     `lagMs`). `type` is the message's; a deleted key comes as `{"type": "Tombstone", "key": …}`. A client that
     reads too slowly loses messages: an event `dropped` with `{"count": n}` stands in their place. A stream
-    with `from` reads at the client's own pace and loses none.
+    with `from` reads at the client's own pace and loses none. A stream that cannot open while Kafka is away
+    is 503; one whose reader Kafka fails later ends, and may be opened again.
     """
     parts = parts_of(request)
     wanted = [_streamed(name) for name in dict.fromkeys(_listed("topics", topics))]

@@ -3,8 +3,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from libs.common.kafka import Record, Undecodable
-from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, Topic
+import pytest
+from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError
+
+from libs.common.kafka import MissingTopicError, Record, Undecodable
+from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_TRADES, Topic
 from tests.unit.services.gateway.test_api import assert_problem
 from tests.unit.services.gateway.world import KEY, NOW, World, a_book_health, a_book_top, scope_of
 
@@ -222,6 +225,67 @@ async def test_a_failing_reader_is_the_failure_of_all_streams() -> None:
     await settled(world.hub.failed.done)
     assert isinstance(world.hub.failed.exception(), AttributeError)
     await stream.leave()
+
+
+@pytest.mark.parametrize("error", [KafkaConnectionError("away"), MissingTopicError("gone"), TimeoutError()])
+@pytest.mark.parametrize("target", [TOPS, TOPS + "&from=-10m", TOPS + ",l2.trades.v1"])
+async def test_a_stream_that_cannot_open_is_503_and_no_failure_of_the_gateway(
+    error: Exception, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World()
+    world.script.away = error
+    for _ in range(2):
+        stream = Stream(world, target)
+        await asyncio.wait_for(stream.task, PATIENCE_S)
+        assert stream.status == 503
+        assert b'"type":"/docs#not-ready"' in stream.received
+    assert [record.message for record in caplog.records] == ["stream_failed"]
+    assert not world.hub.failed.done()
+    world.script.away = None
+    await (await opened(world, target)).leave()
+    assert world.hub.open_streams == 0
+
+
+@pytest.mark.parametrize("start", ["end", "beginning"])
+async def test_streams_end_when_their_kafka_fails_and_the_next_opens_a_new_reader(
+    start: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World()
+    target = f"{TOPS}&from={start}"
+    streams = [await opened(world, target), await opened(world, target)]
+    world.script.fail(OffsetOutOfRangeError())
+    for stream in streams:
+        await asyncio.wait_for(stream.task, PATIENCE_S)
+        assert stream.status == 200
+    assert [record.message for record in caplog.records] == ["stream_failed"]
+    assert not world.hub.failed.done()
+    back = await opened(world, target)
+    world.script.feed(a_record(4, a_book_top()))
+    await back.until_received(b"v1:0:4\n")
+    await back.leave()
+
+
+async def test_a_failing_reader_ends_no_stream_of_other_topics() -> None:
+    world = World()
+    other = await opened(world, "/api/stream?topics=l2.trades.v1")
+    world.script.away = KafkaConnectionError("away")
+    refused = Stream(world, TOPS + ",l2.trades.v1")
+    await asyncio.wait_for(refused.task, PATIENCE_S)
+    assert refused.status == 503
+    world.script.feed(a_record(1, None, L2_TRADES))
+    await other.until_received(b"l2.trades.v1:0:1\n")
+    await other.leave()
+
+
+async def test_closing_the_hub_answers_a_stream_that_is_still_opening() -> None:
+    world = World()
+    world.script.held.clear()
+    stream = Stream(world, TOPS)
+    await settled(lambda: world.script.opened)
+    await world.hub.close()
+    await asyncio.wait_for(stream.task, PATIENCE_S)
+    assert stream.status == 503
+    assert world.hub.open_streams == 0
 
 
 async def test_closing_the_hub_ends_every_stream_and_reader() -> None:
