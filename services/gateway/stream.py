@@ -99,6 +99,8 @@ class Reading:
     def __init__(self, topic: Topic) -> None:
         self.topic = topic
         self.clients: set[Client] = set()
+        self.since = 0  # the history's count when it began: of what came before, some may be missing
+        self.linger: asyncio.TimerHandle | None = None  # ends it, unless a client comes
         self.settled = asyncio.Event()  # it has found its place, or has ended
 
 
@@ -141,7 +143,7 @@ class Hub:
             raise ProblemError(TOO_MANY, f"{limit} streams are open, the most allowed.", retry_after_s=5)
         self._open += 1
         if start == "end" or last_event_id is not None:
-            chunks = self._new_messages(topics, keys, last_event_id)
+            chunks = self._new_messages(topics, keys, start, last_event_id)
         else:
             chunks = self._old_messages(topics, keys, start)
         return EventStream(chunks, self._released, self._settings.stream_write_timeout_s)
@@ -156,7 +158,7 @@ class Hub:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _new_messages(
-        self, topics: Sequence[Topic], keys: Collection[bytes], last_event_id: str | None
+        self, topics: Sequence[Topic], keys: Collection[bytes], start: Start, last_event_id: str | None
     ) -> AsyncGenerator[bytes, None]:
         settings = self._settings
         backlog = Backlog(settings.stream_backlog_messages, settings.stream_backlog_bytes)
@@ -167,13 +169,13 @@ class Hub:
                 await reading.settled.wait()
             if any(reading.task.done() for reading in readings):
                 raise _unread(topics)
-            missed = [] if last_event_id is None else self._history.after(last_event_id)
-            self._clients.add(client)  # no await between the history and this: nothing falls between
+            missed = self._missed(readings, start, last_event_id)
+            self._clients.add(client)  # nothing comes between what is missed and what is new: no await
+            for old in missed or ():
+                client.offer(old)
             yield OPENED
             if missed is None:
                 yield dropped(None)
-            for old in missed or ():
-                client.offer(old)
             async for chunk in client.chunks(settings.stream_keep_alive_s):
                 yield chunk
         finally:
@@ -181,6 +183,16 @@ class Hub:
             self._dropped += backlog.dropped
             for reading in readings:
                 self._let_go(reading, client)
+
+    def _missed(
+        self, readings: Sequence[Reading], start: Start, last_event_id: str | None
+    ) -> Sequence[Frame] | None:
+        """Return what came after an id, None if nobody knows."""
+        if last_event_id is None:
+            return ()
+        if start != "end":  # read at its own pace: the id tells nothing of the other partitions
+            return None
+        return self._history.after(last_event_id, max(reading.since for reading in readings))
 
     async def _old_messages(
         self, topics: Sequence[Topic], keys: Collection[bytes], start: Start
@@ -212,6 +224,8 @@ class Hub:
             reading = self._readings[topic.name] = Reading(topic)
             reading.task = asyncio.create_task(self._read(reading), name=f"stream {topic.name}")
             reading.task.add_done_callback(lambda _: self._ended(reading))
+        if reading.linger is not None:
+            reading.linger.cancel()
         reading.clients.add(client)
         return reading
 
@@ -219,16 +233,16 @@ class Hub:
         reading.clients.remove(client)
         if not reading.clients:
             loop = asyncio.get_running_loop()
-            loop.call_later(self._settings.stream_linger_s, self._stop_if_unused, reading)
+            reading.linger = loop.call_later(self._settings.stream_linger_s, self._stop, reading)
 
-    def _stop_if_unused(self, reading: Reading) -> None:
-        if not reading.clients:
-            self._forget(reading)
-            reading.task.cancel()
+    def _stop(self, reading: Reading) -> None:
+        self._forget(reading)
+        reading.task.cancel()
 
     async def _read(self, reading: Reading) -> Never:
         async with self._open_source([reading.topic], "end") as source:
             self._failing = False
+            reading.since = self._history.count
             reading.settled.set()
             while True:
                 for new in _frames(await source.poll()):
