@@ -210,12 +210,18 @@ async def stream(
         str | None,
         Query(
             alias="from",
-            description="`end` (default), `beginning`, `-10m` (s, m, h, d), or ms since 1970 UTC",
+            description="`end` (default), `beginning`, `-10m` (s, m, h, d), or ms since 1970 UTC; but with "
+            "`Last-Event-ID`, as an EventSource that reconnects sends it, `dropped` comes first and the "
+            "stream goes on from now",
         ),
     ] = None,
     last_event_id: Annotated[
         str | None,
-        Header(description="the last id seen; what came since is sent first, while it is remembered"),
+        Header(
+            description="the last id seen; what came since is sent first, while it is remembered and these "
+            "topics have been read without a break; else, and always with `from` other than `end`, an event "
+            '`dropped` with `{"count": null}` comes first: nobody knows how many are missing'
+        ),
     ] = None,
 ) -> Response:
     """Stream decoded messages: `event` is the topic, `id` is `topic:partition:offset`, `data` is JSON.
@@ -223,7 +229,9 @@ async def stream(
     Names are in camel case; times and durations, nanoseconds on the topic, are in milliseconds (`venueTs`,
     `lagMs`). `type` is the message's; a deleted key comes as `{"type": "Tombstone", "key": …}`. A client that
     reads too slowly loses messages: an event `dropped` with `{"count": n}` stands in their place. A stream
-    with `from` reads at the client's own pace and loses none.
+    with `from` reads at the client's own pace and loses none while its connection lasts; it cannot be taken
+    up where it was. A stream that cannot open while Kafka is away is 503; one whose reader Kafka fails later
+    ends, and may be opened again.
     """
     parts = parts_of(request)
     wanted = [_streamed(name) for name in dict.fromkeys(_listed("topics", topics))]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -135,21 +136,23 @@ class History:
     """The newest frames of all topics in the order of their arrival, bounded in bytes."""
 
     def __init__(self, max_bytes: int) -> None:
+        self.count = 0  # of all that ever came
         self._max_bytes = max_bytes
         self._frames: deque[Frame] = deque()
         self._bytes = 0
 
     def append(self, new: Frame) -> None:
         """Remember `new`, and forget the oldest that no longer fit."""
+        self.count += 1
         self._frames.append(new)
         self._bytes += len(new.data)
         while self._bytes > self._max_bytes:
             self._bytes -= len(self._frames.popleft().data)
 
-    def after(self, event_id: str) -> list[Frame] | None:
-        """Return what came after `event_id`, or None if that is not remembered."""
+    def after(self, event_id: str, since: int) -> list[Frame] | None:
+        """Return what came after `event_id`, None if that is not remembered from the count `since` on."""
         newer: list[Frame] = []
-        for old in reversed(self._frames):
+        for old in islice(reversed(self._frames), self.count - since):
             if old.event_id == event_id:
                 return newer[::-1]
             newer.append(old)

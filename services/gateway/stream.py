@@ -2,20 +2,21 @@
 
 A shell: it runs the readers and writes to sockets. A stream of new messages never waits for its client: what
 does not fit its backlog is dropped and counted. A stream of old messages (``from=``) has a reader of its own,
-that waits.
+that waits. A reader that cannot open is a 503 of its streams; one whose Kafka fails later ends them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+import logging
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+from aiokafka.errors import KafkaError
 from starlette.responses import Response
 
 from libs.common.events import Event
-from libs.common.kafka import Record, Undecodable
-from services.gateway.problems import TOO_MANY, ProblemError
+from libs.common.kafka import MissingTopicError, Record, Undecodable
+from services.gateway.problems import TOO_MANY, ProblemError, not_ready
 from services.gateway.sse import (
     KEEP_ALIVE,
     OPENED,
@@ -32,12 +33,18 @@ from services.gateway.sse import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
+    from typing import Never
 
     from starlette.types import Receive, Scope, Send
 
     from libs.common.topics import Topic
     from services.gateway.settings import GatewaySettings
     from services.gateway.sse import Start
+
+
+AWAY: Final = (KafkaError, MissingTopicError, OSError)  # of Kafka; a TimeoutError is an OSError
+
+_log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -84,6 +91,19 @@ class Client:
                 yield data
 
 
+class Reading:
+    """The reader of one topic, and whom it reads for."""
+
+    task: asyncio.Task[Never]
+
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self.clients: set[Client] = set()
+        self.since = 0  # the history's count when it began: of what came before, some may be missing
+        self.linger: asyncio.TimerHandle | None = None  # ends it, unless a client comes
+        self.settled = asyncio.Event()  # it has found its place, or has ended
+
+
 class Hub:
     """All open streams and the readers that feed them."""
 
@@ -92,9 +112,8 @@ class Hub:
         self._open_source = open_source
         self._clients: set[Client] = set()
         self._open = 0
-        self._readers: dict[str, asyncio.Task[None]] = {}
-        self._positioned: dict[str, asyncio.Event] = {}
-        self._users: Counter[str] = Counter()
+        self._readings: dict[str, Reading] = {}
+        self._failing = False  # no reader has opened since one failed
         self._history = History(settings.stream_history_bytes)
         self._dropped = 0  # by clients that are gone
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -124,7 +143,7 @@ class Hub:
             raise ProblemError(TOO_MANY, f"{limit} streams are open, the most allowed.", retry_after_s=5)
         self._open += 1
         if start == "end" or last_event_id is not None:
-            chunks = self._new_messages(topics, keys, last_event_id)
+            chunks = self._new_messages(topics, keys, start, last_event_id)
         else:
             chunks = self._old_messages(topics, keys, start)
         return EventStream(chunks, self._released, self._settings.stream_write_timeout_s)
@@ -133,86 +152,131 @@ class Hub:
         """End every stream and reader."""
         for client in self._clients:
             client.close()
-        for task in self._readers.values():
+        tasks = [reading.task for reading in self._readings.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._readers.values(), return_exceptions=True)
-        self._readers.clear()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _new_messages(
-        self, topics: Sequence[Topic], keys: Collection[bytes], last_event_id: str | None
+        self, topics: Sequence[Topic], keys: Collection[bytes], start: Start, last_event_id: str | None
     ) -> AsyncGenerator[bytes, None]:
         settings = self._settings
         backlog = Backlog(settings.stream_backlog_messages, settings.stream_backlog_bytes)
         client = Client({topic.name for topic in topics}, keys, backlog)
-        for topic in topics:
-            self._hold(topic)
+        readings = [self._hold(topic, client) for topic in topics]
         try:
-            for topic in topics:
-                await self._positioned[topic.name].wait()
-            missed = [] if last_event_id is None else self._history.after(last_event_id)
-            self._clients.add(client)  # no await between the history and this: nothing falls between
+            for reading in readings:
+                await reading.settled.wait()
+            if any(reading.task.done() for reading in readings):
+                raise _unread(topics)
+            missed = self._missed(readings, start, last_event_id)
+            self._clients.add(client)  # nothing comes between what is missed and what is new: no await
+            for old in missed or ():
+                client.offer(old)
             yield OPENED
             if missed is None:
                 yield dropped(None)
-            for old in missed or ():
-                client.offer(old)
             async for chunk in client.chunks(settings.stream_keep_alive_s):
                 yield chunk
         finally:
             self._clients.discard(client)
             self._dropped += backlog.dropped
-            for topic in topics:
-                self._let_go(topic)
+            for reading in readings:
+                self._let_go(reading, client)
+
+    def _missed(
+        self, readings: Sequence[Reading], start: Start, last_event_id: str | None
+    ) -> Sequence[Frame] | None:
+        """Return what came after an id, None if nobody knows."""
+        if last_event_id is None:
+            return ()
+        if start != "end":  # read at its own pace: the id tells nothing of the other partitions
+            return None
+        return self._history.after(last_event_id, max(reading.since for reading in readings))
 
     async def _old_messages(
         self, topics: Sequence[Topic], keys: Collection[bytes], start: Start
     ) -> AsyncGenerator[bytes, None]:
-        async with self._open_source(topics, start) as source:
-            yield OPENED
-            clock = asyncio.get_running_loop().time
-            quiet_since = clock()
-            while True:
-                frames = _frames(await source.poll())
-                data = b"".join(new.data for new in frames if not keys or new.key in keys)
-                if not data and clock() - quiet_since >= self._settings.stream_keep_alive_s:
-                    data = KEEP_ALIVE
-                if data:
-                    yield data
-                    quiet_since = clock()
+        opened = False
+        try:
+            async with self._open_source(topics, start) as source:
+                opened = True
+                self._failing = False
+                yield OPENED
+                clock = asyncio.get_running_loop().time
+                quiet_since = clock()
+                while True:
+                    frames = _frames(await source.poll())
+                    data = b"".join(new.data for new in frames if not keys or new.key in keys)
+                    if not data and clock() - quiet_since >= self._settings.stream_keep_alive_s:
+                        data = KEEP_ALIVE
+                    if data:
+                        yield data
+                        quiet_since = clock()
+        except AWAY as error:
+            self._tell(topics, error)
+            if not opened:
+                raise _unread(topics) from error
 
-    def _hold(self, topic: Topic) -> None:
-        self._users[topic.name] += 1
-        if topic.name not in self._readers:
-            self._positioned[topic.name] = asyncio.Event()
-            task = asyncio.create_task(self._read(topic), name=f"stream {topic.name}")
-            task.add_done_callback(self._reader_ended)
-            self._readers[topic.name] = task
+    def _hold(self, topic: Topic, client: Client) -> Reading:
+        reading = self._readings.get(topic.name)
+        if reading is None:
+            reading = self._readings[topic.name] = Reading(topic)
+            reading.task = asyncio.create_task(self._read(reading), name=f"stream {topic.name}")
+            reading.task.add_done_callback(lambda _: self._ended(reading))
+        if reading.linger is not None:
+            reading.linger.cancel()
+        reading.clients.add(client)
+        return reading
 
-    def _let_go(self, topic: Topic) -> None:
-        self._users[topic.name] -= 1
-        if not self._users[topic.name]:
+    def _let_go(self, reading: Reading, client: Client) -> None:
+        reading.clients.remove(client)
+        if not reading.clients:
             loop = asyncio.get_running_loop()
-            loop.call_later(self._settings.stream_linger_s, self._stop_if_unused, topic.name)
+            reading.linger = loop.call_later(self._settings.stream_linger_s, self._stop, reading)
 
-    def _stop_if_unused(self, topic: str) -> None:
-        if not self._users[topic] and (task := self._readers.pop(topic, None)):
-            task.cancel()
+    def _stop(self, reading: Reading) -> None:
+        self._forget(reading)
+        reading.task.cancel()
 
-    async def _read(self, topic: Topic) -> None:
-        async with self._open_source([topic], "end") as source:
-            self._positioned[topic.name].set()
+    async def _read(self, reading: Reading) -> Never:
+        async with self._open_source([reading.topic], "end") as source:
+            self._failing = False
+            reading.since = self._history.count
+            reading.settled.set()
             while True:
                 for new in _frames(await source.poll()):
                     self._history.append(new)
                     for client in self._clients:
                         client.offer(new)
 
-    def _reader_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) and not self.failed.done():
+    def _ended(self, reading: Reading) -> None:
+        self._forget(reading)
+        reading.settled.set()
+        for client in reading.clients:
+            client.close()
+        error = None if reading.task.cancelled() else reading.task.exception()
+        if isinstance(error, AWAY):
+            self._tell([reading.topic], error)
+        elif error is not None and not self.failed.done():
             self.failed.set_exception(error)
+
+    def _forget(self, reading: Reading) -> None:
+        if self._readings.get(reading.topic.name) is reading:  # else its successor reads already
+            del self._readings[reading.topic.name]
+
+    def _tell(self, topics: Sequence[Topic], error: Exception) -> None:
+        if not self._failing:  # else every try to open a stream would write a line
+            facts = {"topics": [topic.name for topic in topics], "reason": str(error) or type(error).__name__}
+            _log.warning("stream_failed", extra=facts)
+        self._failing = True
 
     def _released(self) -> None:
         self._open -= 1
+
+
+def _unread(topics: Sequence[Topic]) -> ProblemError:
+    return not_ready(f"Kafka does not let {', '.join(topic.name for topic in topics)} be read now.")
 
 
 def _frames(records: Sequence[Record | Undecodable]) -> Iterator[Frame]:
@@ -243,7 +307,13 @@ class EventStream(Response):
         self._write_timeout_s = write_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI's signature
-        """Write the chunks; leaving early, in whatever way, releases the stream."""
+        """Write the chunks; leaving early, in whatever way, releases the stream.
+
+        Raises
+        ------
+        ProblemError
+            503 if the stream cannot open; nothing is sent then.
+        """
         writer = asyncio.create_task(self._write(send))
         watcher = asyncio.create_task(_disconnected(receive))
         try:
@@ -259,10 +329,12 @@ class EventStream(Response):
                 raise error
 
     async def _write(self, send: Send) -> None:
+        chunk = await anext(self._chunks)  # before the headers: a stream that cannot open is a problem
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async for chunk in self._chunks:
+        while chunk:
             async with asyncio.timeout(self._write_timeout_s):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            chunk = await anext(self._chunks, b"")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -263,10 +263,15 @@ async def test_while_kafka_is_away_books_are_read_from_memory_and_readyz_says_so
         own_broker.kill()
         await until("503", lambda: _status(gateway, "/readyz", 503))
         assert "does not answer" in (await gateway.get("/readyz"))[1]["detail"]
+        for start in ("end", "beginning"):
+            status, problem = await gateway.get(f"/api/stream?topics=l2.trades.v1&from={start}")
+            assert (status, problem["type"]) == (503, "/docs#not-ready")
         assert (await gateway.get(BOOK))[0] == 200
         assert gateway.process.poll() is None
         own_broker.start()
         await until("200", lambda: _status(gateway, "/readyz", 200))
+        async with gateway.http.get("/api/stream?topics=l2.trades.v1") as stream:
+            await _line(stream, b": open")
         async with Publisher(gateway.settings) as publisher:
             await publish(publisher, a_book_top(seq=8))
 

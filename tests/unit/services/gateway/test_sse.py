@@ -83,11 +83,23 @@ def test_the_history_gives_what_came_after_an_id_and_none_where_it_forgot() -> N
     history = History(max_bytes=30)
     for number in range(5):
         history.append(a_frame(number))
-    assert history.after("t:0:4") == []
-    assert history.after("t:0:2") == [a_frame(3), a_frame(4)]
-    assert history.after("t:0:1") is None
+    assert history.after("t:0:4", 0) == []
+    assert history.after("t:0:2", 0) == [a_frame(3), a_frame(4)]
+    assert history.after("t:0:1", 0) is None
     history.append(a_frame(9, size=31))
-    assert history.after("t:0:9") is None
+    assert history.after("t:0:9", 0) is None
+
+
+def test_the_history_gives_nothing_after_an_id_from_before_a_moment() -> None:
+    history = History(max_bytes=30)
+    for number in range(3):
+        history.append(a_frame(number))
+    since = history.count
+    assert history.after("t:0:2", since) is None
+    history.append(a_frame(3))
+    history.append(a_frame(4))  # two are forgotten
+    assert history.after("t:0:2", since) is None
+    assert history.after("t:0:3", since) == [a_frame(4)]
 
 
 @pytest.mark.parametrize(

@@ -182,12 +182,18 @@ class Script:
     def __init__(self) -> None:
         self.opened: list[tuple[tuple[str, ...], Start]] = []
         self.closed = 0
-        self._waiting: list[asyncio.Queue[Sequence[Record | Undecodable]]] = []
+        self.away: Exception | None = None  # what opening fails with
+        self.held = asyncio.Event()  # an opening ends once this is set
+        self.held.set()
+        self._waiting: list[asyncio.Queue[Sequence[Record | Undecodable] | Exception]] = []
 
     @asynccontextmanager
     async def open(self, topics: Sequence[Topic], start: Start) -> AsyncIterator[_Scripted]:
+        if self.away is not None:
+            raise self.away
         self.opened.append((tuple(topic.name for topic in topics), start))
-        queue: asyncio.Queue[Sequence[Record | Undecodable]] = asyncio.Queue()
+        await self.held.wait()
+        queue: asyncio.Queue[Sequence[Record | Undecodable] | Exception] = asyncio.Queue()
         self._waiting.append(queue)
         try:
             yield _Scripted(queue)
@@ -199,13 +205,21 @@ class Script:
         for queue in self._waiting:
             queue.put_nowait(records)
 
+    def fail(self, error: Exception) -> None:
+        """Let every open source's next poll fail."""
+        for queue in self._waiting:
+            queue.put_nowait(error)
+
 
 class _Scripted:
-    def __init__(self, queue: asyncio.Queue[Sequence[Record | Undecodable]]) -> None:
+    def __init__(self, queue: asyncio.Queue[Sequence[Record | Undecodable] | Exception]) -> None:
         self._queue = queue
 
     async def poll(self) -> Sequence[Record | Undecodable]:
-        return await self._queue.get()
+        found = await self._queue.get()
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 class InMemoryLog:
