@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.errors import KafkaError
 
-from libs.common.kafka import MissingTopicError, Publisher, Reader, create_topics, follow, partition_counts
+from libs.common.kafka import (
+    MissingTopicError,
+    Publisher,
+    Reader,
+    create_topics,
+    follow,
+    partition_counts,
+    read,
+)
 from libs.common.metrics import CONTENT_TYPE, create_registry, exposition
 from libs.common.settings import TLS
-from libs.common.topics import L2_BOOK_TOPS
+from libs.common.topics import EXECUTION_AUDIT, L2_BOOK_TOPS
 from services.gateway import asyncapi
 from services.gateway.answers import ReadyAnswer, ViewLag, encode
 from services.gateway.api import VERSION, create_api
@@ -34,7 +42,7 @@ from services.gateway.views import GatewayViews
 from services.gateway.write_guard import WriteGuard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
     from typing import Never
 
     from fastapi import FastAPI
@@ -42,6 +50,7 @@ if TYPE_CHECKING:
 
     from libs.common.cloudevents import Headers
     from libs.common.events import Event
+    from libs.common.kafka import Record, Undecodable
     from libs.common.metrics import Family
     from libs.common.topics import Topic
     from libs.common.views import View
@@ -162,7 +171,7 @@ class Gateway:
             self._past_books,
             self._commands,
             self._questions,
-            AuditLog(settings),
+            AuditLog(settings, self._read_audit),
             self._changes,
             self._hub,
             self._readiness,
@@ -250,6 +259,16 @@ class Gateway:
     def _open_log(self, key: bytes) -> KafkaBookLog:
         return KafkaBookLog(self._settings, key)
 
+    def _read_audit(self, partition: int, start: Start) -> AsyncGenerator[list[Record], None]:
+        return read(
+            self._settings,
+            [EXECUTION_AUDIT],
+            on_undecodable=_leave,
+            start=start,
+            partitions={partition},
+            stop_at_end=True,
+        )
+
     def _readiness(self) -> ReadyAnswer:
         self._link.require_answer()
         self._views.require_ready()
@@ -271,3 +290,7 @@ class Gateway:
 
 async def _failure_of(future: asyncio.Future[None]) -> None:
     await asyncio.shield(future)
+
+
+async def _leave(_undecodable: Undecodable) -> None:
+    """Leave a hole, which the chain shows."""

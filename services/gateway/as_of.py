@@ -41,12 +41,10 @@ class BookAsOf(BookAnswer, frozen=True, kw_only=True):
 
 
 class Retained(msgspec.Struct, frozen=True, kw_only=True):
-    """The oldest and the newest moment of a book that Kafka still has; it may have been lost in between."""
+    """The moments between which Kafka still knows a book, both included; it may have been lost in between."""
 
-    from_: Annotated[int, Meta(description="its oldest keyframe, ms since 1970 UTC")] = msgspec.field(
-        name="from"
-    )
-    to: Annotated[int, Meta(description="its newest record, or now while it is LIVE, ms since 1970 UTC")]
+    from_: Annotated[int, Meta(description="the first one, ms since 1970 UTC")] = msgspec.field(name="from")
+    to: Annotated[int, Meta(description="the last one, now while it is LIVE, ms since 1970 UTC")]
 
 
 class Nearby(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +85,22 @@ class NotKnownThenError(ProblemError):
         )
 
 
+class Sieve:
+    """Passes a book's records in log order: none said again, and none by an owner that has been replaced."""
+
+    def __init__(self) -> None:
+        self._newest = (0, 0)  # epoch, seq
+
+    def passes(self, row: Row) -> bool:
+        """Tell whether the next record makes up the book."""
+        event = row.event
+        here = self._newest if event is None else (event.epoch, event.seq)
+        if here < self._newest or (here == self._newest and isinstance(event, BookDelta)):
+            return False
+        self._newest = here
+        return True
+
+
 class Rewind:
     """Sifts one book's records, in log order, for those that make it up at a moment.
 
@@ -94,14 +108,17 @@ class Rewind:
     ----------
     rows
         The newest keyframe at or before the moment and what came after it; without one, all there was.
+    earlier
+        What was read of the book before that keyframe.
     following
         The first record after the moment, once it was seen.
     """
 
     def __init__(self, at_ms: int) -> None:
         self._at_ms = at_ms
-        self._newest = (0, 0)  # epoch, seq
+        self._sieve = Sieve()
         self.rows: list[Row] = []
+        self.earlier: list[Row] = []
         self.following: Row | None = None
 
     @property
@@ -111,15 +128,13 @@ class Rewind:
 
     def take(self, row: Row) -> bool:
         """Take the next record; return True if it lies after the moment, and later ones do not matter."""
-        event = row.event
-        here = self._newest if event is None else (event.epoch, event.seq)
-        if here < self._newest or (here == self._newest and isinstance(event, BookDelta)):
-            return False  # said again, or by an owner that has been replaced
+        if not self._sieve.passes(row):
+            return False
         if row.timestamp_ms > self._at_ms:
             self.following = row
             return True
-        self._newest = here
-        if isinstance(event, BookSnapshot):
+        if isinstance(row.event, BookSnapshot):
+            self.earlier += self.rows
             self.rows.clear()
         self.rows.append(row)
         return False
@@ -167,46 +182,66 @@ class PastBook:
                 return False
 
 
-def known_as_of(
-    book_id: BookId,
-    past: PastBook,
-    following: Row | None,
-    health: BookHealth | None,
-    at_ms: int,
-    silence_ns: int,
-) -> tuple[OrderBook, BookEvent, str]:
-    """Return the book, what it was last brought to, and why it is proven to have been LIVE.
+class Owner(NamedTuple):
+    """What the book's owner says now: the same epoch LIVE proves the time since the newest record too."""
+
+    health: BookHealth | None
+    silence_ns: int  # how old a heartbeat may be to speak for a moment after it
+
+    def speaks_until(self, epoch: int | None) -> int | None:
+        """Return the last moment (ms) for which it vouches for the epoch, None if it does not."""
+        if self.health is None or self.health.state is not BookState.LIVE or self.health.epoch != epoch:
+            return None
+        return (self.health.ts + self.silence_ns) // NS_PER_MS
+
+
+def proof_of(past: PastBook, following: Row | None, owner: Owner, at_ms: int) -> str | None:
+    """Return why the book is proven to have been LIVE at the moment between `past` and `following`, if so."""
+    if past.book is None:
+        return None
+    if past.joins(following):
+        return "the next message of its epoch joins"
+    until = owner.speaks_until(past.book.epoch)
+    return "its owner is LIVE in the same epoch" if until is not None and at_ms <= until else None
+
+
+class KnownMoments:
+    """Follows what a `Sieve` passed and tells at which moments between its records the book is known.
 
     Parameters
     ----------
-    health
-        What its owner says now: the same epoch LIVE proves the time since the newest record too.
-    silence_ns
-        How old a heartbeat may be to speak for a moment after it.
-
-    Raises
-    ------
-    NotKnownThenError
-        404 with the nearest moments at which the book is known.
+    since_ms
+        The first moment asked for.
     """
-    if past.book is not None and past.last is not None:
-        if past.joins(following):
-            return past.book, past.last[1], "the next message of its epoch joins"
-        if (
-            health is not None
-            and health.state is BookState.LIVE
-            and health.epoch == past.book.epoch
-            and at_ms * NS_PER_MS - health.ts <= silence_ns
-        ):
-            return past.book, past.last[1], "its owner is LIVE in the same epoch"
-    before = past.last[0] if past.last else None
-    after = following.timestamp_ms if following and isinstance(following.event, BookSnapshot) else None
-    known = [f"until {before}"] if before is not None else []
-    known += [f"from {after} on"] if after is not None else []
-    raise NotKnownThenError(
+
+    def __init__(self, owner: Owner, since_ms: int) -> None:
+        self._owner = owner
+        self._past = PastBook()
+        self._since_ms = since_ms  # the first moment that holds every record followed
+
+    def follow(self, row: Row) -> range:
+        """Bring the book to `row`; return the known moments just before it."""
+        moments = self.until(row, row.timestamp_ms)
+        self._past.follow(row)
+        self._since_ms = max(self._since_ms, row.timestamp_ms)
+        return moments
+
+    def until(self, following: Row | None, end_ms: int) -> range:
+        """Return the known moments from the last record followed up to, not including, `end_ms`."""
+        if self._past.book is not None and not self._past.joins(following):
+            until = self._owner.speaks_until(self._past.book.epoch)
+            end_ms = self._since_ms if until is None else min(end_ms, until + 1)
+        return range(self._since_ms, end_ms) if self._past.book is not None else range(0)
+
+
+def not_known(book_id: BookId, at_ms: int, nearby: Nearby | None) -> NotKnownThenError:
+    """Return the problem of a moment at which the book is not proven to have been LIVE."""
+    known = [f"until {nearby.before}"] if nearby and nearby.before is not None else []
+    known += [f"from {nearby.after} on"] if nearby and nearby.after is not None else []
+    return NotKnownThenError(
         f"{book_id.venue} {book_id.symbol} is not proven to have been LIVE at {at_ms}"
         f"{'; it is known ' if known else ''}{' and '.join(known)}.",
-        nearby=Nearby(before=before, after=after),
+        nearby=nearby,
     )
 
 

@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aiokafka.errors import KafkaError
 
-from libs.common.events import BookSnapshot, BookState
 from libs.common.metrics import Histogram
 from libs.common.monitoring import SECONDS
 from services.gateway.answers import NS_PER_MS, NS_PER_S, encode
 from services.gateway.as_of import (
+    KnownMoments,
+    Nearby,
     NotKnownThenError,
+    Owner,
     PastBook,
     Retained,
     Rewind,
+    Sieve,
     answer_as_of,
-    known_as_of,
+    not_known,
+    proof_of,
 )
 from services.gateway.book_log import CHUNK
 from services.gateway.problems import TOO_MANY, ProblemError, not_ready
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
     from services.gateway.views import GatewayViews
 
 AHEAD_MS: Final = 1_000  # a caller's clock may be ahead of ours by this much
-
+FOR_EVER_MS: Final = 1 << 63
 
 OpenLog: TypeAlias = "Callable[[bytes], AbstractAsyncContextManager[BookLog]]"
 
@@ -72,16 +76,23 @@ class _Reading:
             rewind = earlier
         return rewind
 
-    async def first_keyframe_ms(self) -> int | None:
-        """Return the timestamp of the oldest keyframe, None if there is none."""
-        position = self.log.begin
-        while position < self.log.end:
-            chunk = await self._chunk(position, self.log.end)
+    async def first_known_ms(self, owner: Owner, first: int, stop: int, since_ms: int) -> int | None:
+        """Return the first moment from `since_ms` on that the records of these offsets prove, if any."""
+        moments, sieve, position = KnownMoments(owner, since_ms), Sieve(), first
+        while position < stop:
+            chunk = await self._chunk(position, stop)
             position = chunk.position
             for row in chunk.rows:
-                if isinstance(row.event, BookSnapshot):
-                    return row.timestamp_ms
-        return None
+                if sieve.passes(row) and (found := moments.follow(row)):
+                    return found[0]
+        found = moments.until(None, FOR_EVER_MS)
+        return found[0] if found else None
+
+    async def first_known_after(self, owner: Owner, at_ms: int) -> int | None:
+        """Return the first moment after this one, as far ahead as `rewind` looks."""
+        first = await self.log.offset_at(at_ms + 1)
+        stop = await self.log.offset_at(at_ms + self._look_back_ms)
+        return await self.first_known_ms(owner, first, stop, at_ms + 1)
 
     async def _offset_before(self, at_ms: int, back_ms: int) -> int:
         return self.log.begin if back_ms >= at_ms else await self.log.offset_at(at_ms - back_ms)
@@ -159,19 +170,56 @@ class PastBooks:
             if not rewind.has_keyframe:
                 what = f"{at_ms} is before all that is kept of {book.venue} {book.symbol}"
                 raise await self._out_of_range(reading, book, what)
+            past, proof = await self._proven(book, rewind, at_ms)
+            if proof is None or past.last is None or past.book is None:
+                raise not_known(book, at_ms, await self._nearby(reading, book, rewind, at_ms))
         except _TooLongError:
             long = f"The moment needs more than {max_records} records of the log."
             raise ProblemError(TOO_MANY, long, retry_after_s=1) from None
         finally:
             self.records += reading.records
+        return encode(answer_as_of(past.book, past.last[1], proof, at_ms, depth))
+
+    async def _proven(self, book: BookId, rewind: Rewind, at_ms: int) -> tuple[PastBook, str | None]:
+        """Return the book that was rewound, and why it is proven to have been LIVE at the moment, if so."""
         past = PastBook()
         for number, row in enumerate(rewind.rows):
             past.follow(row)
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
-        health = self._views.healths.items.get(book.key)
-        known = known_as_of(book, past, rewind.following, health, at_ms, self._silence_ns)
-        return encode(answer_as_of(*known, at_ms, depth))
+        return past, proof_of(past, rewind.following, self._owner(book), at_ms)
+
+    async def _nearby(self, reading: _Reading, book: BookId, rewind: Rewind, at_ms: int) -> Nearby | None:
+        """Return the known moments around, None if that takes too long to find."""
+        try:
+            before = await self._last_known(reading, book, rewind, at_ms)
+            after = await reading.first_known_after(self._owner(book), at_ms)
+            return Nearby(before=before, after=await self._answering(reading, book, after))
+        except _TooLongError:
+            return None
+
+    async def _last_known(
+        self, reading: _Reading, book: BookId, rewind: Rewind, before_ms: int
+    ) -> int | None:
+        """Return the last moment before this one at which what was read to rewind the book proves it."""
+        moments, found = KnownMoments(self._owner(book), 0), range(0)
+        for number, row in enumerate((*rewind.earlier, *rewind.rows)):
+            found = moments.follow(row) or found
+            if number % CHUNK == 0:
+                await asyncio.sleep(0)
+        found = moments.until(rewind.following, before_ms) or found
+        return await self._answering(reading, book, found[-1] if found else None)
+
+    async def _answering(self, reading: _Reading, book: BookId, at_ms: int | None) -> int | None:
+        """Return the moment if asking at it answers: the log may look otherwise from there.
+
+        A clock that was set back puts records in another order than that of their timestamps.
+        """
+        if at_ms is None or at_ms > self._now_ms() + AHEAD_MS:
+            return None
+        rewind = await reading.rewind(at_ms)
+        _, proof = await self._proven(book, rewind, at_ms)
+        return None if proof is None else at_ms
 
     async def _out_of_range(self, reading: _Reading, book: BookId, what: str) -> NotKnownThenError:
         """Return the problem with the range there is, without it if that takes too long to find."""
@@ -180,20 +228,23 @@ class PastBooks:
         except _TooLongError:
             return NotKnownThenError(f"{what}.")
         if retained is None:
-            return NotKnownThenError(f"{what}; nothing of {book.venue} {book.symbol} is kept.")
+            return NotKnownThenError(f"{what}; nothing of {book.venue} {book.symbol} is known.")
         return NotKnownThenError(
-            f"{what}; it is kept from {retained.from_} to {retained.to}.", retained=retained
+            f"{what}; it is known from {retained.from_} to {retained.to}.", retained=retained
         )
 
     async def _retained(self, reading: _Reading, book: BookId) -> Retained | None:
-        oldest = await reading.first_keyframe_ms()
+        log = reading.log
+        oldest = await reading.first_known_ms(self._owner(book), log.begin, log.end, 0)
+        oldest = await self._answering(reading, book, oldest)
         if oldest is None:
             return None
         now_ms = self._now_ms()
-        if self._views.shown(book.key, self._clock()).state is BookState.LIVE:
-            return Retained(from_=oldest, to=now_ms)
-        newest = (await reading.rewind(now_ms)).rows
-        return Retained(from_=oldest, to=newest[-1].timestamp_ms if newest else oldest)
+        newest = await self._last_known(reading, book, await reading.rewind(now_ms), now_ms + 1)
+        return Retained(from_=oldest, to=oldest if newest is None else max(oldest, newest))
+
+    def _owner(self, book: BookId) -> Owner:
+        return Owner(self._views.healths.items.get(book.key), self._silence_ns)
 
     def _now_ms(self) -> int:
         return self._clock() // NS_PER_MS

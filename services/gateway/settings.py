@@ -75,6 +75,10 @@ class GatewaySettings(ServiceSettings):
     as_of_timeout_s: float = Field(
         5.0, gt=0, le=60, description="how long one past book may take before 503, seconds"
     )
+    audit_max_reads: int = Field(4, ge=1, description="audits read from the log at once; one more is 503")
+    audit_timeout_s: float = Field(
+        30.0, gt=0, le=300, description="how long reading one audit may take before 503, seconds"
+    )
     stream_max_clients: int = Field(64, ge=1, description="open streams; one more is 503")
     stream_backlog_messages: int = Field(1_000, ge=1, description="messages waiting for one slow client")
     stream_backlog_bytes: int = Field(

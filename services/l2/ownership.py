@@ -2,14 +2,15 @@
 
 Any number of processes share the books. Each partition has one owner; when an owner dies its partitions go
 to others as soon as its session ends. A new owner first reads what was wanted and which epoch each book had
-reached, so that its own epochs rise above them. A book whose owner stays does not notice a rebalance.
+reached, so that its own epochs rise above them, and it ends what nobody wants any more: a subscription may
+have ended while the book had no owner. A book whose owner stays does not notice a rebalance.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
@@ -22,7 +23,7 @@ from libs.common.topics import L2_BOOK_HEALTH, L2_SUBSCRIPTIONS
 from services.l2.messages import BookReleased, BookUnwanted, BookWanted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from libs.common.kafka import Publisher, Record
     from services.l2.messages import L2Message
@@ -33,6 +34,18 @@ HEARTBEAT_MS: Final = 1_000
 POLL_MS: Final = 200
 
 log = logging.getLogger(__name__)
+
+
+class PastLog(Protocol):
+    """What a `Reader` gives of the subscriptions and healths up to the ends it found."""
+
+    ends: Mapping[TopicPartition, int]
+
+    async def poll(self) -> Sequence[Record | Undecodable]:
+        """Return what has come."""
+
+    async def at_end(self) -> bool:
+        """Return whether everything up to the ends has come."""
 
 
 class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
@@ -98,30 +111,41 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
                     await self._report(BookReleased(venue, symbol))
             came = mine - set(self._books)
             if came:
-                await self._take_over(came)
+                topics = [L2_SUBSCRIPTIONS, L2_BOOK_HEALTH]
+                async with Reader(self._settings, topics, partitions=came) as reader:
+                    await self.take_over(came, reader)
             for number in mine:
                 self._consumer.seek(TopicPartition(L2_SUBSCRIPTIONS.name, number), self._next[number])
             log.info("books_assigned", extra={"partitions": sorted(mine), "came": sorted(came)})
 
-    async def _take_over(self, came: set[int]) -> None:
+    async def take_over(self, came: set[int], past: PastLog) -> None:
+        """Report the books of the partitions that came: what nobody wants any more, then what is wanted.
+
+        All wishes stand in the log, those of settings too; one that is written meanwhile is heeded later.
+        """
         wanted: dict[bytes, Record] = {}
         epochs: dict[bytes, int] = {}
-        topics = [L2_SUBSCRIPTIONS, L2_BOOK_HEALTH]
-        async with Reader(self._settings, topics, partitions=came) as reader:
-            while not await reader.at_end():
-                for record in await reader.poll():
-                    match record:
-                        case Undecodable():
-                            await self._publisher.reject(record)
-                        case _ if isinstance(record.event, Subscribed):
-                            wanted[record.key] = record
-                        case _ if isinstance(record.event, BookHealth):
-                            epochs[record.key] = max(record.event.epoch, epochs.get(record.key, 0))
-                        case _ if record.topic is L2_SUBSCRIPTIONS:
-                            wanted.pop(record.key, None)
-            for number in came:
-                self._books[number] = set()
-                self._next[number] = reader.ends[TopicPartition(L2_SUBSCRIPTIONS.name, number)]
+        shown: set[bytes] = set()  # keys with a health, which the gateway lists
+        while not await past.at_end():
+            for record in await past.poll():
+                match record:
+                    case Undecodable():
+                        await self._publisher.reject(record)
+                    case _ if isinstance(record.event, Subscribed):
+                        wanted[record.key] = record
+                    case _ if isinstance(record.event, BookHealth):
+                        epochs[record.key] = max(record.event.epoch, epochs.get(record.key, 0))
+                        shown.add(record.key)
+                    case _ if record.topic is L2_SUBSCRIPTIONS:
+                        wanted.pop(record.key, None)
+                    case _:
+                        shown.discard(record.key)
+        for number in came:
+            self._books[number] = set()
+            self._next[number] = past.ends[TopicPartition(L2_SUBSCRIPTIONS.name, number)]
+        for key in sorted(shown - wanted.keys()):
+            venue, _, symbol = key.decode().partition(":")
+            await self._report(BookUnwanted(venue, symbol))
         for key, record in wanted.items():
             await self._want(record, epochs.get(key, 0))
 

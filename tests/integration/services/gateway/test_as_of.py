@@ -127,10 +127,12 @@ async def test_between_epochs_before_the_log_and_in_the_future_the_answer_names_
     for at in (before, second - 1):
         status, problem = await gateway.get(f"{BOOK}?at={at}")
         assert (status, problem["type"]) == (404, "/docs#not-known-then")
-        assert problem["nearby"] == {"before": before, "after": second}
+        assert problem["nearby"] == {"before": before - 1, "after": second}
     for at in (first - 1, 0, time.time_ns() // 1_000_000 + 60_000):
         status, problem = await gateway.get(f"{BOOK}?at={at}")
-        assert (status, problem["retained"]) == (404, {"from": first, "to": last})
+        assert (status, problem["retained"]) == (404, {"from": first, "to": last - 1})
+    for at in (first, before - 1, second, last - 1):
+        assert (await gateway.get(f"{BOOK}?at={at}"))[0] == 200
     status, problem = await gateway.get(f"/api/l2/okx/ETHUSDT?at={second}")
     assert (status, "retained" in problem) == (404, False)
 
@@ -197,7 +199,7 @@ async def test_bytes_that_are_no_message_hide_the_book_until_the_next_keyframe(
     await publish(publisher, rows[30:])
     healed = next(row.timestamp_ms for row in rows[30:] if row.event and hasattr(row.event, "reason"))
     status, problem = await gateway.get(f"{BOOK}?at={hole}")
-    assert (status, problem["nearby"]["before"]) == (404, rows[29].timestamp_ms)
+    assert (status, problem["nearby"]["before"]) == (404, rows[29].timestamp_ms - 1)
     assert (await gateway.get(f"{BOOK}?at={healed - 1}"))[0] == 404
     assert (await gateway.get(f"{BOOK}?at={healed}"))[1]["bids"] == rebuilt(rows, healed)["bids"][:20]
 

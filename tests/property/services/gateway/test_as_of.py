@@ -9,22 +9,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
+from msgspec import structs
 
 from libs.common.events import BookDelta, BookSnapshot
 from services.gateway.as_of import NotKnownThenError, Row
 from services.gateway.books import BookId
-from services.gateway.past_books import PastBooks
+from services.gateway.past_books import AHEAD_MS, PastBooks
 from services.gateway.settings import GatewaySettings
 from services.gateway.views import GatewayViews
-from tests.unit.services.gateway.world import InMemoryLog, a_delta_row, a_keyframe_row
+from tests.unit.services.gateway.world import InMemoryLog, a_book_health, a_delta_row, a_keyframe_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from libs.common.events import Level
+    from libs.common.events import BookHealth, Level
 
 BOOK = BookId("binance", "BTC-USDT")
 START_MS = 1_000_000
+NOW_MS = START_MS + 2_000  # after every story
+LONG_MS = 10_000
+SILENCE_NS = 5 * 10**9
 levels = st.lists(st.tuples(st.integers(1, 8).map(float), st.integers(0, 3).map(float)), max_size=4)
 Record = tuple[int, Row | None]
 
@@ -96,11 +100,10 @@ def apply(side: dict[float, float], changes: list[Level] | tuple[Level, ...]) ->
             side.pop(price, None)
 
 
-def naive(log: list[Record], at_ms: int) -> dict[str, Any]:
-    """Fold everything from the beginning, as the definition says."""
+def naive(log: list[Record], at_ms: int) -> dict[str, Any] | None:
+    """Fold everything from the beginning, as the definition says; None if the book is not known then."""
     known: dict[str, Any] | None = None
-    newest, joined = (-1, -1), False
-    before, after, ever = None, None, False
+    newest = (-1, -1)
     for timestamp, row in log:
         if row is None:
             continue
@@ -110,12 +113,10 @@ def naive(log: list[Record], at_ms: int) -> dict[str, Any]:
             if place < newest or (place == newest and isinstance(event, BookDelta)):
                 continue
         if timestamp > at_ms:
-            if isinstance(event, BookSnapshot):
-                after = timestamp
-            if event is not None and known is not None:
-                step = 0 if isinstance(event, BookSnapshot) else 1
-                joined = (event.epoch, event.seq) == (known["epoch"], known["seq"] + step)
-            break
+            if event is None or known is None:
+                return None
+            step = 0 if isinstance(event, BookSnapshot) else 1
+            return shown(known) if place == (known["epoch"], known["seq"] + step) else None
         if event is None:
             known = None
             continue
@@ -127,25 +128,28 @@ def naive(log: list[Record], at_ms: int) -> dict[str, Any]:
                 "bids": dict(event.bids),
                 "asks": dict(event.asks),
             }
-            ever = True
         elif known is not None and place == (known["epoch"], known["seq"] + 1):
             apply(known["bids"], event.bids)
             apply(known["asks"], event.asks)
             known["seq"] += 1
         else:
             known = None
-        before = timestamp if known is not None else before
-    if joined and known is not None:
-        bids = [list(level) for level in sorted(known["bids"].items(), reverse=True)]
-        asks = [list(level) for level in sorted(known["asks"].items())]
-        return {"epoch": known["epoch"], "seq": known["seq"], "bids": bids, "asks": asks}
-    if ever:
-        return {"nearby": {"before": before, "after": after}}
-    return {"oldest": None}
+    return None
 
 
-def asked(log: InMemoryLog, at_ms: int, look_back_ms: int) -> dict[str, Any]:
-    """Return what the gateway says, in the words of `naive`."""
+def shown(known: dict[str, Any]) -> dict[str, Any]:
+    bids = [list(level) for level in sorted(known["bids"].items(), reverse=True)]
+    asks = [list(level) for level in sorted(known["asks"].items())]
+    return {"epoch": known["epoch"], "seq": known["seq"], "bids": bids, "asks": asks}
+
+
+def moments_of(log: list[Record]) -> list[int]:
+    """Return every moment at which something may change, and its neighbours."""
+    return sorted({START_MS - 1, START_MS, *(t + step for t, _ in log for step in (-1, 0, 1))})
+
+
+def asked(log: InMemoryLog, at_ms: int, look_back_ms: int, health: BookHealth | None = None) -> Any:
+    """Return what the gateway says: the book, or the problem document."""
 
     @asynccontextmanager
     async def open_log(key: bytes) -> AsyncIterator[InMemoryLog]:
@@ -156,16 +160,14 @@ def asked(log: InMemoryLog, at_ms: int, look_back_ms: int) -> dict[str, Any]:
         views = GatewayViews(5.0)
         for view in views.all:
             view.begin({0: 0})
+        views.healths.fold(0, 0, BOOK.key, health)
         config = GatewaySettings(as_of_look_back_s=look_back_ms / 1000)
-        return await PastBooks(config, views, open_log, lambda: START_MS * 10**9).body(BOOK, 50, at_ms)
+        return await PastBooks(config, views, open_log, lambda: NOW_MS * 10**6).body(BOOK, 50, at_ms)
 
     try:
         book = json.loads(asyncio.run(body()))
     except NotKnownThenError as error:
-        document = json.loads(error.body())
-        if "nearby" in document:
-            return {"nearby": document["nearby"]}
-        return {"oldest": document.get("retained", {}).get("from")}
+        return json.loads(error.body())
     assert (book["state"], book["at"], book["features"]) == ("LIVE", at_ms, None)
     return {name: book[name] for name in ("epoch", "seq", "bids", "asks")}
 
@@ -176,12 +178,47 @@ def test_a_book_as_of_any_moment_is_the_naive_rebuild_of_the_whole_log(
     story: list[Step], look_back_ms: int, chunk: int, data: st.DataObject
 ) -> None:
     log = log_of(story)
-    moments = {START_MS - 1, START_MS, *(t + step for t, _ in log for step in (-1, 0, 1))}
-    at_ms = data.draw(st.sampled_from(sorted(moments)))
+    at_ms = data.draw(st.sampled_from(moments_of(log)))
     ahead = next((n for n, (t, _) in enumerate(log) if t >= at_ms + look_back_ms), len(log))
-    expected = naive(log[:ahead], at_ms)
-    if "oldest" in expected:
-        expected = {
-            "oldest": next((t for t, row in log if row and isinstance(row.event, BookSnapshot)), None)
-        }
-    assert asked(InMemoryLog(log, chunk=chunk), at_ms, look_back_ms) == expected
+    answer = asked(InMemoryLog(log, chunk=chunk), at_ms, look_back_ms)
+    assert (None if "status" in answer else answer) == naive(log[:ahead], at_ms)
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps, st.integers(1, 5), st.data())
+def test_the_nearest_known_moments_are_told_if_all_of_the_log_is_looked_at(
+    story: list[Step], chunk: int, data: st.DataObject
+) -> None:
+    log = log_of([step._replace(wait_ms=abs(step.wait_ms)) for step in story])
+    at_ms = data.draw(st.sampled_from([*moments_of(log), NOW_MS + AHEAD_MS + 1]))
+    known = [moment for moment in moments_of(log) if naive(log, moment) is not None]
+    document = asked(InMemoryLog(log, chunk=chunk), at_ms, LONG_MS)
+    if "nearby" in document:
+        before = max((moment for moment in known if moment < at_ms), default=None)
+        after = min((moment for moment in known if moment > at_ms), default=None)
+        assert document["nearby"] == {"before": before, "after": after}
+    elif "status" in document:
+        retained = {"from": known[0], "to": known[-1]} if known else None
+        assert document.get("retained") == retained
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    steps,
+    st.integers(10, 60),
+    st.integers(1, 5),
+    st.none() | st.builds(a_book_health, epoch=st.integers(1, 4), ts=st.integers(START_MS, NOW_MS)),
+    st.data(),
+)
+def test_whatever_the_log_holds_asking_at_each_moment_that_a_refusal_names_answers(
+    story: list[Step], look_back_ms: int, chunk: int, health: BookHealth | None, data: st.DataObject
+) -> None:
+    log = log_of(story)
+    health = health and structs.replace(health, ts=health.ts * 10**6 - SILENCE_NS)
+    at_ms = data.draw(st.sampled_from([*moments_of(log), NOW_MS, NOW_MS + AHEAD_MS + 1]))
+    document = asked(InMemoryLog(log, chunk=chunk), at_ms, look_back_ms, health)
+    named = {**document.get("nearby", {}), **document.get("retained", {})}
+    for moment in named.values():
+        if moment is not None:
+            answer = asked(InMemoryLog(log, chunk=chunk), moment, look_back_ms, health)
+            assert "status" not in answer, (named, answer)

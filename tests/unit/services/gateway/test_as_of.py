@@ -94,27 +94,36 @@ async def test_between_two_epochs_the_book_is_not_known_and_the_nearest_moments_
     world = a_world()
     for at in (T + 200, T + 4_999):
         problem = assert_problem(await world.ask(book_at(at)), 404, "not-known-then")
-        assert problem["nearby"] == {"before": T + 200, "after": T + 5_000}
+        assert problem["nearby"] == {"before": T + 199, "after": T + 5_000}
+        assert f"known until {T + 199} and from {T + 5_000} on" in problem["detail"]
         assert "retained" not in problem
     assert (await world.ask(book_at(T + 199))).json()["epoch"] == E1
     second = (await world.ask(book_at(T + 5_000))).json()
     assert (second["epoch"], second["bids"]) == (E2, [[50.0, 1.0]])
 
 
-@pytest.mark.parametrize(
-    ("hidden", "nearby"),
-    [
-        (Row(T + 150, None), {"before": T + 100, "after": None}),
-        (a_delta_row(T + 150, E1, 9), {"before": T + 100, "after": None}),
-    ],
-)
-async def test_behind_a_hole_nothing_is_shown_until_the_next_keyframe(
-    hidden: Row, nearby: dict[str, int | None]
-) -> None:
+async def test_an_epoch_whose_only_keyframe_nothing_joins_is_passed_over() -> None:
+    alone = a_keyframe_row(T + 1_000, T + 1_000, 1, BIDS, ASKS, reason="resync")
+    world = a_world((*ROWS[:4], alone, *ROWS[4:]))
+    for at in (T + 500, T + 1_000, T + 2_000):
+        problem = assert_problem(await world.ask(book_at(at)), 404, "not-known-then")
+        assert problem["nearby"] == {"before": T + 199, "after": T + 5_000}
+    problem = assert_problem(await a_world((alone, *ROWS[4:])).ask(book_at(T)), 404, "not-known-then")
+    assert problem["retained"] == {"from": T + 5_000, "to": T + 5_099}
+
+
+async def test_moments_that_take_too_many_records_to_find_are_left_out() -> None:
+    problem = assert_problem(await a_world(as_of_max_records=8).ask(book_at(T + 300)), 404, "not-known-then")
+    assert "nearby" not in problem
+    assert "it is known" not in problem["detail"]
+
+
+@pytest.mark.parametrize("hidden", [Row(T + 150, None), a_delta_row(T + 150, E1, 9)])
+async def test_behind_a_hole_nothing_is_shown_until_the_next_keyframe(hidden: Row) -> None:
     healed = a_keyframe_row(T + 300, E1, 12, BIDS, ASKS)
     world = a_world((*ROWS[:3], hidden, healed, a_delta_row(T + 301, E1, 13)))
     problem = assert_problem(await world.ask(book_at(T + 150)), 404, "not-known-then")
-    assert problem["nearby"] == nearby | {"after": T + 300}
+    assert problem["nearby"] == {"before": T + 99, "after": T + 300}
     assert_problem(await world.ask(book_at(T + 120)), 404, "not-known-then")
     assert (await world.ask(book_at(T + 99))).json()["seq"] == 1
     assert (await world.ask(book_at(T + 300))).json()["seq"] == 12
@@ -136,8 +145,8 @@ async def test_its_owner_s_word_cannot_fill_a_hole(hidden: Row) -> None:
     world = a_world((*ROWS[:3], hidden))
     world.fold(L2_BOOK_HEALTH, KEY, a_book_health(epoch=E1, ts=NOW))
     problem = assert_problem(await world.ask(book_at(T + 160)), 404, "not-known-then")
-    assert problem["nearby"] == {"before": T + 100, "after": None}
-    assert (await world.ask(book_at(T + 99))).json()["seq"] == 1
+    assert problem["nearby"] == {"before": T + 149, "after": None}
+    assert (await world.ask(book_at(T + 149))).json()["seq"] == 3
 
 
 async def test_after_the_newest_message_the_owner_s_word_for_the_same_epoch_counts() -> None:
@@ -145,14 +154,14 @@ async def test_after_the_newest_message_the_owner_s_word_for_the_same_epoch_coun
     rows = (*ROWS[:4], a_delta_row(NOW_MS - 2_000, E1, 5))
     world = a_world(rows)
     assert_problem(await world.ask(book_at(at)), 404, "not-known-then")
-    for health in (
-        a_book_health(epoch=E2),
-        a_book_health(BookState.GAP, epoch=E1),
-        a_book_health(epoch=E1, ts=at * 1_000_000 - 5_000_000_001),
+    for health, before in (
+        (a_book_health(epoch=E2), NOW_MS - 2_001),
+        (a_book_health(BookState.GAP, epoch=E1), NOW_MS - 2_001),
+        (a_book_health(epoch=E1, ts=at * 1_000_000 - 5_000_000_001), at - 1),
     ):
         world.fold(L2_BOOK_HEALTH, KEY, health)
         problem = assert_problem(await world.ask(book_at(at)), 404, "not-known-then")
-        assert problem["nearby"] == {"before": NOW_MS - 2_000, "after": None}
+        assert problem["nearby"] == {"before": before, "after": None}
     world.fold(L2_BOOK_HEALTH, KEY, a_book_health(epoch=E1, ts=at * 1_000_000 - 5_000_000_000))
     assert (await world.ask(book_at(at))).json()["seq"] == 5
 
@@ -189,7 +198,7 @@ async def test_a_message_that_never_came_is_not_looked_for_to_the_end_of_the_log
 async def test_before_everything_kept_is_404_with_the_range_there_is() -> None:
     world = a_world()
     problem = assert_problem(await world.ask(book_at(T - 1)), 404, "not-known-then")
-    assert problem["retained"] == {"from": T, "to": T + 5_100}
+    assert problem["retained"] == {"from": T, "to": T + 5_099}
     assert str(T) in problem["detail"]
     assert_problem(await world.ask(book_at(0)), 404, "not-known-then")
     world.live(health=a_book_health(epoch=E2))
@@ -200,7 +209,7 @@ async def test_what_retention_took_is_before_everything_kept() -> None:
     world = World()
     world.logs[KEY] = InMemoryLog([(row.timestamp_ms, row) for row in ROWS], begin=1)
     problem = assert_problem(await world.ask(book_at(T + 150)), 404, "not-known-then")
-    assert problem["retained"] == {"from": T + 5_000, "to": T + 5_100}
+    assert problem["retained"] == {"from": T + 5_000, "to": T + 5_099}
 
 
 async def test_the_future_is_404_and_a_clock_a_second_ahead_is_forgiven() -> None:

@@ -37,7 +37,7 @@ from services.gateway.views import GatewayViews
 from services.gateway.write_guard import WriteGuard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 
     from starlette.types import Message
 
@@ -253,6 +253,29 @@ class InMemoryLog:
         return Chunk(rows, upto - position, upto)
 
 
+class InMemoryAudit:
+    """The audit of the executions: its records come once `held` is set, or `failure` instead."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.failure: Exception | None = None
+        self.held = asyncio.Event()
+        self.held.set()
+        self.asked = asyncio.Semaphore(0)  # released whenever a reading begins
+        self.open = 0
+
+    async def read(self, _partition: int, _start: Start) -> AsyncGenerator[list[Record], None]:
+        self.open += 1
+        self.asked.release()
+        try:
+            await self.held.wait()
+            if self.failure is not None:
+                raise self.failure
+            yield self.records
+        finally:
+            self.open -= 1
+
+
 class World:
     """The gateway's app, its clock, and hands on everything around it."""
 
@@ -267,6 +290,7 @@ class World:
         self.books = Books(self.views)
         self.commands = Commands(self.settings, self.views, self.changes, self.writer, lambda: self.now)
         self.past_books = PastBooks(self.settings, self.views, self._open_log, self._clock)
+        self.audit = InMemoryAudit()
         self.answers = Script()
         self.questions = Questions(self.settings, self.writer, self.answers.open, self._clock)
         self.hub = Hub(self.settings, self.script.open)
@@ -282,7 +306,7 @@ class World:
                 self.past_books,
                 self.commands,
                 self.questions,
-                AuditLog(self.settings),
+                AuditLog(self.settings, self.audit.read),
                 self.changes,
                 self.hub,
                 self._readiness,
