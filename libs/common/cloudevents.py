@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 Headers: TypeAlias = "Sequence[tuple[str, bytes]]"
 
@@ -50,6 +50,11 @@ class CloudEvent:
         if self.causation_id is not None:
             headers.append(("ce_causationid", str(self.causation_id).encode()))
         return headers
+
+
+def headers_of(told: Iterable[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
+    """Return a record's headers as they came; one without a value, which Kafka allows, is empty."""
+    return tuple((name, value or b"") for name, value in told)
 
 
 def caused_id(cause: UUID, name: str) -> UUID:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from libs.common.cloudevents import headers_of
 from libs.common.codec import UndecodableMessageError, decode
 from libs.common.kafka_admin import partition_counts
 from libs.common.kafka_security import client_arguments, stop_consumer
@@ -77,7 +78,7 @@ def decoded(topic: Topic, raw: ConsumerRecord[bytes, bytes]) -> Record | Undecod
         "timestamp_ms": raw.timestamp,
         "key": raw.key or b"",
         "value": raw.value,
-        "headers": tuple(raw.headers),
+        "headers": headers_of(raw.headers),
     }
     if raw.value is None or not topic.events:
         return Record(event=None, **common)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from libs.common.cloudevents import headers_of
 from libs.common.events import Event
 from libs.common.kafka import BATCH_BYTES, Reader, partition_of
 from libs.common.kafka_security import client_arguments
@@ -260,5 +261,5 @@ def _incoming(topic: Topic, raw: ConsumerRecord[bytes, bytes]) -> Incoming:
         timestamp_ms=raw.timestamp,
         key=raw.key or b"",
         value=raw.value,
-        headers=raw.headers,
+        headers=headers_of(raw.headers),
     )

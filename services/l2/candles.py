@@ -228,7 +228,7 @@ class CandleBuilder:
         start = minute - minute % DAY_NS
         day = self._days.setdefault(start, _Day())
         day.minutes.add(minute)
-        if bar is not None and bar.trades:
+        if bar is not None and (bar.trades or bar.volume):  # not every venue tells how many trades
             day.add(bar)
             self._note(minute + MINUTE_NS - 1, bar.close)
         if len(day.minutes) < MINUTES_A_DAY:

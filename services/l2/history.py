@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from services.l2.candles import DAY_NS, GRACE_NS, MINUTE_NS, CandleBuilder, VenueClock
 from services.l2.feeds.feed import BadFrameError
@@ -97,7 +97,12 @@ class History:
             return [DeadLetter(self._key, reply.body, f"unreadable candles: {error}")]
         self._retry_ns = RETRY_MIN_NS
         self._turn(interval, page, now)
-        return [*self._builder.backfill(page)]
+        missing = self._builder.missing_since
+        news = self._builder.backfill(page)
+        last_page, venue_now = "1m" not in self._since, self._clock.at(now)
+        if last_page and missing == self._builder.missing_since and self._closed(missing, venue_now):
+            self._retry(now)  # a quiet market, or a late venue: it has nothing of the missing minutes yet
+        return [*news]
 
     def _plan(self, venue_now: int) -> None:
         """Note which candles are to be fetched: the reach once, then the minutes the stream missed."""
@@ -105,9 +110,7 @@ class History:
             self._primed = True
             self._since = {interval: venue_now - reach for interval, reach in self._reach.items() if reach}
         missing = self._builder.missing_since
-        if missing is None or "1m" in self._since or self._pending == "1m":
-            return
-        if venue_now >= missing - missing % MINUTE_NS + MINUTE_NS + GRACE_NS + PUBLISH_LAG_NS:
+        if "1m" not in self._since and self._pending != "1m" and self._closed(missing, venue_now):
             self._since["1m"] = missing
 
     def _fetch(self, now: int, budget: VenueBudget) -> list[Output]:
@@ -133,6 +136,13 @@ class History:
         last, venue_now = page[-1].open_ts, self._clock.at(now)
         if venue_now is None or last + LENGTH_NS[interval] <= venue_now:
             self._since[interval] = last  # told as open, for it ends the page; the next page tells it closed
+
+    @staticmethod
+    def _closed(missing: int | None, venue_now: int | None) -> TypeGuard[int]:
+        """Tell whether the venue's history should have the minute that is missing."""
+        if missing is None or venue_now is None:
+            return False
+        return venue_now >= missing - missing % MINUTE_NS + MINUTE_NS + GRACE_NS + PUBLISH_LAG_NS
 
     def _retry(self, now: int) -> None:
         self._retry_at = now + self._retry_ns

@@ -60,6 +60,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         self._books: dict[int, set[bytes]] = {}  # keys of the wanted books, by owned partition
         self._next: dict[int, int] = {}  # offset to go on from, by owned partition
         self._changing = asyncio.Lock()
+        self._failure: Exception | None = None  # of the last assignment
         self.rebalances = 0
 
     @property
@@ -73,7 +74,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         Raises
         ------
         KafkaError
-            If Kafka refuses this member, for instance because another one uses its ``L2_INSTANCE``.
+            If Kafka refuses this member, for instance because another one uses its ``L2_INSTANCE``, or does
+            not let it take its books over.
         """
         self._consumer = AIOKafkaConsumer(
             **client_arguments(self._settings),
@@ -90,7 +92,10 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         await self._consumer.start()
         try:
             while True:
-                for partition, records in (await self._consumer.getmany(timeout_ms=POLL_MS)).items():
+                changes = await self._consumer.getmany(timeout_ms=POLL_MS)
+                if self._failure is not None:
+                    raise self._failure
+                for partition, records in changes.items():
                     async with self._changing:
                         for record in records:
                             await self._heed(partition.partition, decoded(L2_SUBSCRIPTIONS, record))
@@ -101,14 +106,18 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         """Keep the books: what leaves for another owner is known only after the new assignment."""
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Let go of what went to others, and take over what came."""
+        """Let go of what went to others, and take over what came; `run` raises what goes wrong."""
+        try:
+            await self._change_to({partition.partition for partition in assigned})
+        except Exception as error:  # noqa: BLE001 -- aiokafka would log it and go on without the books
+            self._failure = error
+
+    async def _change_to(self, mine: set[int]) -> None:
         async with self._changing:
-            mine = {partition.partition for partition in assigned}
             self.rebalances += 1
             for number in set(self._books) - mine:
                 for key in self._books.pop(number):
-                    venue, _, symbol = key.decode().partition(":")
-                    await self._report(BookReleased(venue, symbol))
+                    await self._report(BookReleased(*_book_of(key)))
             came = mine - set(self._books)
             if came:
                 topics = [L2_SUBSCRIPTIONS, L2_BOOK_HEALTH]
@@ -144,8 +153,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             self._books[number] = set()
             self._next[number] = past.ends[TopicPartition(L2_SUBSCRIPTIONS.name, number)]
         for key in sorted(shown - wanted.keys()):
-            venue, _, symbol = key.decode().partition(":")
-            await self._report(BookUnwanted(venue, symbol))
+            await self._report(BookUnwanted(*_book_of(key)))
         for key, record in wanted.items():
             await self._want(record, epochs.get(key, 0))
 
@@ -160,10 +168,14 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             await self._want(record, 0)
         else:
             self._books[number].discard(record.key)
-            venue, _, symbol = record.key.decode().partition(":")
-            await self._report(BookUnwanted(venue, symbol))
+            await self._report(BookUnwanted(*_book_of(record.key)))
 
     async def _want(self, record: Record, epoch: int) -> None:
         self._books[record.partition].add(record.key)
-        venue, _, symbol = record.key.decode().partition(":")
-        await self._report(BookWanted(venue, symbol, epoch))
+        await self._report(BookWanted(*_book_of(record.key), epoch))
+
+
+def _book_of(key: bytes) -> tuple[str, str]:
+    """Return venue and symbol; bytes that are no text give names that no venue knows."""
+    venue, _, symbol = key.decode("utf-8", "replace").partition(":")
+    return venue, symbol

@@ -116,7 +116,9 @@ class _Master:
         self._tight = np.zeros(1, dtype=np.bool_)
 
     def add(self, g: Vector) -> None:
-        """Add a cut, and expect it to hold with equality."""
+        """Add a cut, and expect it to hold with equality; one of a tail without losses always holds."""
+        if not g.any():
+            return
         self._G = np.vstack((self._G, g))
         self._tight = np.append(self._tight, np.True_)
 

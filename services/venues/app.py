@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, cast
 import faust
 
 from libs.common import log, metrics
-from libs.common.cloudevents import CloudEvent, caused_id, identity, position_id
+from libs.common.cloudevents import CloudEvent, caused_id, headers_of, identity, position_id
 from libs.common.codec import UndecodableMessageError, decode, encode
 from libs.common.dead_letters import dead_letter
 from libs.common.events import BookHealth, BookTop, Command, VenueMetrics
@@ -163,7 +163,7 @@ class _Service:
                     await self._send(VENUES_METRICS, event.key, None, place.partition, time.time_ns())
                 continue
             await self._ready.wait()
-            headers = tuple(dict(message.headers or ()).items())
+            headers = headers_of(dict(message.headers or ()).items())
             try:
                 told = cast("Message", decode(topic, event.value))
             except UndecodableMessageError as error:

@@ -116,6 +116,9 @@ def degenerate() -> dict[str, Matrix]:
         "one symbol": R[:, :1],
         "more symbols than days": random_returns(2, 60, 25),
         "tiny": R * 1e-6,
+        "no losses": np.maximum(R, 0.0),
+        "one day up": np.where(np.arange(len(R)) == 5, 2e-4, 0.0)[:, None],
+        "whole percents": np.round(R, 2),
     }
 
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from libs.common.cloudevents import CloudEvent, caused_id, identity, position_id, rfc3339
+from libs.common.cloudevents import CloudEvent, caused_id, headers_of, identity, position_id, rfc3339
 
 COMMAND = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
@@ -45,3 +45,10 @@ def test_ids_are_the_same_for_the_same_log_and_differ_otherwise() -> None:
 
 def test_times_keep_their_nanoseconds() -> None:
     assert rfc3339(1) == "1970-01-01T00:00:00.000000001Z"
+
+
+def test_a_header_without_a_value_is_empty_and_names_nothing() -> None:
+    headers = headers_of([("ce_id", None), ("ce_correlationid", None), ("x", b"y")])
+    assert headers == (("ce_id", b""), ("ce_correlationid", b""), ("x", b"y"))
+    place = position_id("router.commands.v1", 3, 17)
+    assert identity(headers, fallback=place) == (place, str(place))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from libs.common.events import Candle
 from services.l2.candles import DAY_NS, GRACE_NS, MAX_OPEN_MINUTES, MINUTE_NS, CandleBuilder, VenueClock
@@ -169,6 +170,14 @@ def test_a_day_closes_with_its_last_minute_and_is_the_sum_of_all() -> None:
     assert said[-1] is day
     assert (day.open_ts, day.open, day.high, day.low, day.close) == (DAY, 100.0, 1100.0, 10.0, 10.0)
     assert (day.trades, day.volume, day.closed) == (2 * 1001 + 439, 2.0 * 1001 + 439, True)
+
+
+def test_minutes_of_a_venue_that_tells_no_number_of_trades_count_in_their_day() -> None:
+    builder = a_builder(begun_at=DAY + 1439 * MINUTE_NS)
+    history = [a_candle(DAY + n * MINUTE_NS, price=100.0 + n) for n in range(1440)]
+    *_, day = builder.backfill([replace(candle, trades=0) for candle in history])
+    assert (day.interval, day.open, day.high, day.close) == ("1d", 100.0, 1539.0, 1539.0)
+    assert (day.volume, day.trades) == (1440.0, 0)
 
 
 def test_a_day_waits_for_a_minute_that_only_the_venue_has() -> None:

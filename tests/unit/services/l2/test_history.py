@@ -144,3 +144,21 @@ def test_an_open_candle_is_told_at_most_once_a_second() -> None:
         bench.tick(0.1)
     told = [candle for candle in bench.candles if not candle.closed and candle.interval == "1m"]
     assert 4 <= len(told) <= 6
+
+
+def test_a_quiet_market_whose_minutes_the_venue_does_not_have_yet_is_asked_again_after_a_pause() -> None:
+    bench = Bench()
+    minute = START - START % MINUTE
+    while not bench.asked:
+        bench.tick()
+    (first,) = bench.asked
+    for pages in range(2, 5):
+        bench.answer([a_kline(minute)])  # the newest row counts as open, though its minute is over
+        for _ in range(29):
+            bench.tick()
+        assert len(bench.asked) == pages - 1
+        bench.tick()
+        assert len(bench.asked) == pages
+        assert bench.asked[-1].url == first.url
+    bench.answer([a_kline(minute), a_kline(minute + 5 * MINUTE)])
+    assert minute in bench.closed("1m")

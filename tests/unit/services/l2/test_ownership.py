@@ -99,6 +99,14 @@ async def test_a_book_whose_state_is_gone_already_is_not_ended_again() -> None:
     assert await reported(*gone) == []
 
 
+async def test_a_key_that_is_no_text_takes_no_other_book_with_it() -> None:
+    spoilt = a_record(L2_SUBSCRIPTIONS, b"\xff:BTC-USDT", a_subscription(BTC).event)
+    assert await reported(spoilt, a_subscription(ETH)) == [
+        BookWanted("\ufffd", "BTC-USDT", 0),
+        BookWanted("binance", "ETH-USDT", 0),
+    ]
+
+
 async def test_a_book_that_is_wanted_is_never_ended_whoever_wants_it_and_whatever_was_before() -> None:
     wanted = [BookWanted("binance", "BTC-USDT", 7)]
     for again in (a_subscription(BTC), a_subscription(BTC, source="settings")):
