@@ -17,7 +17,8 @@ from services.gateway.books import BookId
 from services.gateway.past_books import AHEAD_MS, PastBooks
 from services.gateway.settings import GatewaySettings
 from services.gateway.views import GatewayViews
-from tests.unit.services.gateway.world import InMemoryLog, a_book_health, a_delta_row, a_keyframe_row
+from tests.unit.services.gateway.logs import InMemoryLog
+from tests.unit.services.gateway.world import a_book_health, a_delta_row, a_keyframe_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,14 +11,25 @@ from tests.execution_market import a_position
 from tests.execution_world import ExecutionWorld, a_ready_world
 
 
-def test_executions_on_their_way_count_as_held_for_the_next_size() -> None:
-    world = a_ready_world()
+def two_sized(world: ExecutionWorld) -> tuple[str, str]:
+    """Let two executions be sized, the second while the first still asks the venues."""
     first = world.execute("first")
     world.answer()
     second = world.execute("second")
     world.unanswered.reverse()
     world.answer()
-    sizings = {s.execution_id: s for s in world.all(SizingSnapshot)}
+    return first, second
+
+
+def sizings_of(world: ExecutionWorld) -> dict[str | None, SizingSnapshot]:
+    """Return the sizings by execution."""
+    return {sizing.execution_id: sizing for sizing in world.all(SizingSnapshot)}
+
+
+def test_executions_on_their_way_count_as_held_for_the_next_size() -> None:
+    world = a_ready_world()
+    first, second = two_sized(world)
+    sizings = sizings_of(world)
     assert sizings[first].qty > 0
     assert sizings[second].held == sizings[first].qty
     assert world.records[second].status is ExecutionStatus.SKIPPED, "the first takes it to the target"
@@ -31,7 +42,7 @@ def test_what_was_just_bought_counts_as_held_before_the_portfolio_has_seen_it() 
     second = world.execute("second")
     world.answer()
     assert world.records[second].status is ExecutionStatus.SKIPPED
-    sizings = {s.execution_id: s for s in world.all(SizingSnapshot)}
+    sizings = sizings_of(world)
     assert sizings[second].held == world.records[first].filled
 
 
@@ -53,8 +64,7 @@ def test_the_portfolio_counts_as_soon_as_it_has_seen_one_fill_more_than_we_have(
         world.fold(world.market.positions, b"BTC-USDT", a_position(Decimal("9.5"), fills=seen))
         name = world.execute(f"seen {seen}")
         world.answer()
-        sizings = {s.execution_id: s for s in world.all(SizingSnapshot)}
-        assert sizings[name].held == expected
+        assert sizings_of(world)[name].held == expected
 
 
 def test_what_is_on_its_way_or_not_yet_told_by_the_portfolio_is_not_spent_again() -> None:
@@ -65,12 +75,8 @@ def test_what_is_on_its_way_or_not_yet_told_by_the_portfolio_is_not_spent_again(
     world.fold(world.market.positions, b"ETH-USDT", rest)
     cash = world.market.cash(world.market.risk.items[BOOK.encode()])
     assert cash == pytest.approx(equity / 10)
-    first = world.execute("first")
-    world.answer()
-    second = world.execute("second")
-    world.unanswered.reverse()
-    world.answer()
-    sizings = {s.execution_id: s for s in world.all(SizingSnapshot)}
+    first, second = two_sized(world)
+    sizings = sizings_of(world)
     assert sizings[first].binding == "cash"
     assert world.records[second].status is ExecutionStatus.SKIPPED, "the first spends all the cash"
     world.finish()

@@ -8,11 +8,11 @@ import pytest
 from libs.common.events import BookState
 from libs.common.topics import L2_BOOK_HEALTH
 from services.gateway.as_of import Row
+from tests.unit.services.gateway.logs import InMemoryLog
 from tests.unit.services.gateway.test_api import assert_problem
 from tests.unit.services.gateway.world import (
     KEY,
     NOW,
-    InMemoryLog,
     World,
     a_book_health,
     a_delta_row,

@@ -23,7 +23,6 @@ from services.gateway.answers import ReadyAnswer
 from services.gateway.api import create_api
 from services.gateway.as_of import Row
 from services.gateway.audit_log import AuditLog
-from services.gateway.book_log import Chunk
 from services.gateway.books import Books
 from services.gateway.commands import Changes, Commands
 from services.gateway.edge import Edge
@@ -35,9 +34,10 @@ from services.gateway.stream import Hub
 from services.gateway.traffic import Traffic
 from services.gateway.views import GatewayViews
 from services.gateway.write_guard import WriteGuard
+from tests.unit.services.gateway.logs import InMemoryAudit, InMemoryLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from starlette.types import Message
 
@@ -220,60 +220,6 @@ class _Scripted:
         if isinstance(found, Exception):
             raise found
         return found
-
-
-class InMemoryLog:
-    """A partition with one book's rows in it, and None where another book's record stands."""
-
-    def __init__(self, rows: Iterable[tuple[int, Row | None]] = (), begin: int = 0, chunk: int = 3) -> None:
-        self._records = list(rows)  # timestamp and row, from offset 0 on
-        self._size = chunk
-        self.begin = begin
-        self.end = len(self._records)
-        self.reads: list[int] = []  # offsets
-        self.held = asyncio.Event()  # a chunk comes once this is set
-        self.held.set()
-        self.asked = asyncio.Semaphore(0)  # released whenever a chunk is asked for
-
-    async def offset_at(self, timestamp_ms: int) -> int:
-        later = (
-            offset
-            for offset, (timestamp, _) in enumerate(self._records)
-            if offset >= self.begin and timestamp >= timestamp_ms
-        )
-        return next(later, self.end)
-
-    async def chunk(self, position: int, stop: int) -> Chunk:
-        self.asked.release()
-        await self.held.wait()
-        assert self.begin <= position < stop <= self.end
-        upto = min(position + self._size, self.end)
-        self.reads += range(position, upto)
-        rows = [row for _, row in self._records[position : min(upto, stop)] if row is not None]
-        return Chunk(rows, upto - position, upto)
-
-
-class InMemoryAudit:
-    """The audit of the executions: its records come once `held` is set, or `failure` instead."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.failure: Exception | None = None
-        self.held = asyncio.Event()
-        self.held.set()
-        self.asked = asyncio.Semaphore(0)  # released whenever a reading begins
-        self.open = 0
-
-    async def read(self, _partition: int, _start: Start) -> AsyncGenerator[list[Record], None]:
-        self.open += 1
-        self.asked.release()
-        try:
-            await self.held.wait()
-            if self.failure is not None:
-                raise self.failure
-            yield self.records
-        finally:
-            self.open -= 1
 
 
 class World:

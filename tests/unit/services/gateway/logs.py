@@ -1,0 +1,69 @@
+"""The logs that the gateway reads on demand, kept in memory: of a book's past and of audits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from services.gateway.book_log import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable
+
+    from libs.common.kafka import Record
+    from services.gateway.as_of import Row
+    from services.gateway.sse import Start
+
+
+class InMemoryLog:
+    """A partition with one book's rows in it, and None where another book's record stands."""
+
+    def __init__(self, rows: Iterable[tuple[int, Row | None]] = (), begin: int = 0, chunk: int = 3) -> None:
+        self._records = list(rows)  # timestamp and row, from offset 0 on
+        self._size = chunk
+        self.begin = begin
+        self.end = len(self._records)
+        self.reads: list[int] = []  # offsets
+        self.held = asyncio.Event()  # a chunk comes once this is set
+        self.held.set()
+        self.asked = asyncio.Semaphore(0)  # released whenever a chunk is asked for
+
+    async def offset_at(self, timestamp_ms: int) -> int:
+        later = (
+            offset
+            for offset, (timestamp, _) in enumerate(self._records)
+            if offset >= self.begin and timestamp >= timestamp_ms
+        )
+        return next(later, self.end)
+
+    async def chunk(self, position: int, stop: int) -> Chunk:
+        self.asked.release()
+        await self.held.wait()
+        assert self.begin <= position < stop <= self.end
+        upto = min(position + self._size, self.end)
+        self.reads += range(position, upto)
+        rows = [row for _, row in self._records[position : min(upto, stop)] if row is not None]
+        return Chunk(rows, upto - position, upto)
+
+
+class InMemoryAudit:
+    """The audit of the executions: its records come once `held` is set, or `failure` instead."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.failure: Exception | None = None
+        self.held = asyncio.Event()
+        self.held.set()
+        self.asked = asyncio.Semaphore(0)  # released whenever a reading begins
+        self.open = 0
+
+    async def read(self, _partition: int, _start: Start) -> AsyncGenerator[list[Record], None]:
+        self.open += 1
+        self.asked.release()
+        try:
+            await self.held.wait()
+            if self.failure is not None:
+                raise self.failure
+            yield self.records
+        finally:
+            self.open -= 1
