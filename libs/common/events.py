@@ -64,6 +64,33 @@ class CommandRejected(Event, frozen=True, kw_only=True):
     ts: int
 
 
+class ServiceState(StrEnum):
+    """What a process says of itself."""
+
+    STARTING = "starting"  # it lives, and does not do its work yet
+    READY = "ready"  # it does all of its work
+    DEGRADED = "degraded"  # part of its work has stopped until somebody mends it
+
+
+class ServiceStatus(Event, frozen=True, kw_only=True):
+    """The heartbeat of a process, repeated every second; a tombstone says that it stopped as asked.
+
+    It is believed for `STATUS_SILENCE_NS`: a process that dies cannot say so.
+    """
+
+    service: str  # "router"
+    instance: str  # unique and stable per replica of the service
+    version: str  # of Bookrunner
+    state: ServiceState
+    partitions_owned: tuple[int, ...] = ()  # that it works on now, restored
+    partitions_stopped: tuple[int, ...] = ()  # whose handler raised
+    since_ts: int  # when the state began
+    ts: int
+    detail: str = ""  # what it waits for, or what has stopped, in words
+
+
+STATUS_SILENCE_NS: Final = 5_000_000_000
+
 TakerSide: TypeAlias = Literal["buy", "sell"]
 Interval: TypeAlias = Literal["1m", "1d"]
 
@@ -617,6 +644,7 @@ class PortfolioBook(Event, frozen=True, kw_only=True):
 
     next_assessment_ts: int | None  # ns since 1970 UTC; None: none is pending
     ahead: dict[str, Position] = {}  # by symbol
+    symbols: int = 0  # whose risk was known at the last assessment
 
 
 class PortfolioRemembered(Event, frozen=True, kw_only=True):

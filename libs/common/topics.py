@@ -51,6 +51,7 @@ from libs.common.events import (
     RouterSlot,
     RouterSnapshot,
     ScoreVenues,
+    ServiceStatus,
     SimulateExecution,
     SizingSnapshot,
     SubmitPaperOrder,
@@ -79,6 +80,7 @@ class Key(StrEnum):
     PORTFOLIO = "book"
     EXECUTION = "execution id"
     IDEMPOTENCY_KEY = "Idempotency-Key"
+    SERVICE = "service:instance"
     ORIGINAL = "original key"
 
 
@@ -232,6 +234,9 @@ GATEWAY_IDEMPOTENCY: Final = Topic(
     compacted=True,
     retention_ms=DAY_MS,
 )
+SERVICES_STATUS: Final = Topic(
+    "services.status.v1", (ServiceStatus,), Key.SERVICE, ("all",), compacted=True, retention_ms=DAY_MS
+)
 DEAD_LETTERS: Final = Topic(
     "dead-letters.v1", (), Key.ORIGINAL, ("any",), retention_ms=7 * DAY_MS, max_message_bytes=8 * MIB
 )
@@ -266,6 +271,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
         EXECUTION_AUDIT,
         EXECUTION_STATE,
         GATEWAY_IDEMPOTENCY,
+        SERVICES_STATUS,
         DEAD_LETTERS,
     )
 }
