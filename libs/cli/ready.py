@@ -34,6 +34,8 @@ def ask(host: str, port: int) -> tuple[bool, list[str]]:
         said = json.loads(response.read())
     finally:
         connection.close()
+    if not isinstance(said, dict):
+        raise ValueError("/readyz does not answer with an object")  # noqa: TRY004 -- it is the peer's fault
     if response.status == _HTTP_OK:
         return True, list(said["degraded"])
     return False, list(said.get("missing") or [f"{said.get('detail', response.status)}"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import collect_hosts
 from aiokafka.errors import (
     InvalidReplicationFactorError,
     KafkaConnectionError,
@@ -19,7 +20,6 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.protocol.metadata import MetadataRequest
-from aiokafka.conn import collect_hosts
 
 from broker import readiness
 from libs.common.kafka_security import client_arguments, refusal

@@ -145,7 +145,9 @@ class Processor(Generic[S]):
             Of what went wrong: `KafkaError`, `StateLostError`, `UndecodableMessageError` of the state topic.
         """
         aiokafka.producer.sender.BACKOFF_OVERRIDE = TRANSACTION_GAP_S
-        if not await self._finished(create_topics(self._settings, (*self._wiring.topics, DEAD_LETTERS, SERVICES_STATUS))):
+        if not await self._finished(
+            create_topics(self._settings, (*self._wiring.topics, DEAD_LETTERS, SERVICES_STATUS))
+        ):
             return
         instance = self._settings.group_instance_id
         async with (

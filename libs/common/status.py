@@ -1,4 +1,4 @@
-"""The heartbeat of a process: what it says of itself on ``services.status.v1``, once a second and at each change.
+"""The heartbeat of a process: what it says of itself on ``services.status.v1``, each second and at a change.
 
 It has a producer of its own, which a broken transaction or a full queue of market data does not hold up, and
 no record of it is ever in doubt: a heartbeat that Kafka does not take is not sent again, the next one is.
@@ -48,7 +48,7 @@ class Condition(NamedTuple):
 async def heartbeat(
     settings: ServiceSettings, service: str, instance: str, condition: Callable[[], Condition]
 ) -> AsyncIterator[None]:
-    """Tell what `condition` returns while the context lasts, and at its end, unless it failed, that it is over.
+    """Tell what `condition` returns while the context lasts; at its end, unless it failed, delete the status.
 
     Parameters
     ----------

@@ -103,7 +103,7 @@ class ViewLag(_Answer, frozen=True, kw_only=True):
 class ServiceAnswer(_Answer, frozen=True, kw_only=True):
     """A process, as it tells of itself."""
 
-    service: str
+    service: Annotated[str, Meta(description="its name: `router`")]
     instance: Annotated[str, Meta(description="unique per replica of the service")]
     version: Annotated[str, Meta(description="of Bookrunner")]
     state: Annotated[str, Meta(description="`starting`, `ready`, `degraded`, or `silent` after 5 s unheard")]

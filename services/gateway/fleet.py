@@ -1,7 +1,7 @@
 """The processes of all services, as they tell of themselves, and which partitions nobody works on; pure.
 
-A heartbeat is believed for five seconds after it was heard, by the monotonic clock of who hears it: so neither
-a clock that steps nor one that differs between machines makes a dead process live, or a living one dead.
+A heartbeat is believed for five seconds after it was heard, by the monotonic clock of the hearer: neither a
+clock that steps nor one that differs between machines makes a dead process live, or a living one dead.
 """
 
 from __future__ import annotations
@@ -87,10 +87,9 @@ class Fleet(View[ServiceStatus]):
 
     def shown(self) -> list[Heard]:
         """Return the processes to be listed: all but those long silent whose work others do."""
+        missed = {service: self.unowned(service) for service in SERVICES}
         return [
-            each
-            for each in self.processes()
-            if each.age_ns < FORGET_NS or self.unowned(each.status.service) & set(each.status.partitions_owned)
+            each for each in self.processes() if each.age_ns < FORGET_NS or missed.get(each.status.service)
         ]
 
     def _why(self, service: str, unowned: frozenset[int]) -> str:

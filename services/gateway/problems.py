@@ -104,7 +104,10 @@ INTERNAL: Final = ProblemType(
     "internal", 500, "The gateway failed", "The log has the reason under the X-Correlation-Id of this answer."
 )
 NOT_READY: Final = ProblemType(
-    "not-ready", 503, "What this needs is not ready", "Retry after the seconds in Retry-After; /readyz says why."
+    "not-ready",
+    503,
+    "What this needs is not ready",
+    "Retry after the seconds in Retry-After; /readyz says why.",
 )
 BOOK_NOT_SYNCED: Final = ProblemType(
     "book-not-synced",

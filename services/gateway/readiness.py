@@ -1,9 +1,9 @@
 """Whether every route would do its work now, and if not, what is missing, in words; pure.
 
 Ready means: Kafka answers, every view has caught up, every partition of every service is worked on, some
-policy can be chosen, the risk budget is there; and, once, that each subscribed book was LIVE, its symbol in the
-risk, and each LIVE book measured by venues. For a feed the start waits a bounded time only: one that is down is
-told as ``degraded``, at the start and later, for all else works without it.
+policy can be chosen, the risk budget is there; and, once, that each subscribed book was LIVE, its symbol in
+the risk, and each LIVE book measured by venues. For a feed the start waits a bounded time only: one that is
+down is told as ``degraded``, at the start and later, for all else works without it.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Readiness:
         return missing
 
     def _books(self) -> tuple[list[str], list[str]]:
-        """Return a line for each subscribed book whose market is not there, and each that venues do not know."""
+        """Return a line for each subscribed book without a market, and for each that venues do not know."""
         views, now = self._views, self._clock()
         assessed = {symbol for risk in views.risks.items.values() for symbol in risk.by_symbol}
         reference = {risk.venue for risk in views.risks.items.values()}

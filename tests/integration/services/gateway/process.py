@@ -57,9 +57,9 @@ class GatewayProcess:
     async def until_ready(self) -> None:
         async def ready() -> bool:
             assert self.process.poll() is None, self.log.read_text()
-            return (await self.get("/readyz"))[0] == 200
+            return (await self.get("/api/l2"))[0] == 200  # not /readyz, which waits for all services
 
-        await until("the gateway is ready", ready, READY_S)
+        await until("the gateway has read its views", ready, READY_S)
 
     async def get(self, path: str) -> tuple[int, Any]:
         return await self.ask("GET", path)
