@@ -304,7 +304,14 @@ class Gateway:
         return exposition(self._registry), CONTENT_TYPE
 
     def _families(self) -> Iterable[Family]:
-        yield from families(self._views, self._books, self._past_books, self._questions, self._hub)
+        yield from families(
+            self._views,
+            self._books,
+            self._past_books,
+            self._questions,
+            self._hub,
+            ready=self._report.ready,
+        )
         yield from turned_away(self.refusals, self._guard.addresses)
 
 
