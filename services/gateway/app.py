@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import time
 from collections import Counter
 from contextlib import aclosing, asynccontextmanager
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.errors import KafkaError
 
+from libs.common.events import ServiceState
 from libs.common.kafka import (
     MissingTopicError,
     Publisher,
@@ -22,6 +25,7 @@ from libs.common.kafka import (
 )
 from libs.common.metrics import CONTENT_TYPE, create_registry, exposition
 from libs.common.settings import TLS
+from libs.common.status import Condition, heartbeat
 from libs.common.topics import EXECUTION_AUDIT, L2_BOOK_TOPS
 from services.gateway import asyncapi
 from services.gateway.answers import ReadyAnswer, ViewLag, encode, service_answer
@@ -218,7 +222,13 @@ class Gateway:
             await asyncio.gather(running, return_exceptions=True)  # its failure is in `failed`
 
     async def _run(self) -> None:
-        async with self._link.connected() as publisher, asyncio.TaskGroup() as tasks:
+        settings = self._settings
+        instance = f"{socket.gethostname()}-{settings.gateway_port or os.getpid()}"
+        async with (
+            self._link.connected() as publisher,
+            heartbeat(settings, "gateway", instance, self._condition),
+            asyncio.TaskGroup() as tasks,
+        ):
             tasks.create_task(publisher.watch())
             tasks.create_task(_failure_of(self._link.refused))
             tasks.create_task(_failure_of(self._hub.failed))
@@ -253,6 +263,14 @@ class Gateway:
                     extra={"missing": "; ".join(missing)},
                 )
             await asyncio.sleep(JUDGE_S)
+
+    def _condition(self) -> Condition:
+        behind = [view.topic.name for view in self._views.all if not view.ready]
+        if behind:
+            return Condition(ServiceState.STARTING, detail=f"reading {', '.join(behind)}")
+        if not self._questions.listening:
+            return Condition(ServiceState.STARTING, detail="does not hear the services' answers yet")
+        return Condition(ServiceState.READY)
 
     def _judge(self) -> Report:
         self._report = self._ready.report(self._link.away, hears_answers=self._questions.listening)
