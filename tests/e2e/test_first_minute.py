@@ -31,7 +31,6 @@ COMMANDS = {
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     with Run(tmp_path_factory.mktemp("first-minute") / "run") as started:
         yield started
-        started.interrupt()
 
 
 def gateway_of(run: Run) -> str:
@@ -93,3 +92,5 @@ def test_the_ten_commands_hold_at_once_on_the_second_start(run: Run) -> None:
     with run:
         wait_for("the line", run.ready, 240)
         assert failures(gateway_of(run)) == []
+        run.interrupt()
+        assert run.processes() == []
