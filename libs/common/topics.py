@@ -35,6 +35,7 @@ from libs.common.events import (
     PlanAndExecute,
     PoliciesChanged,
     PolicyChosen,
+    PolicyRegistered,
     PolicyRewarded,
     PortfolioBook,
     PortfolioHolding,
@@ -76,6 +77,7 @@ class Key(StrEnum):
     BOOK = "venue:symbol"
     SYMBOL = "symbol"
     SCOPE = "scope"
+    POLICY = "policy id"
     PORTFOLIO = "book"
     EXECUTION = "execution id"
     IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -140,6 +142,13 @@ VENUES_COMMANDS: Final = Topic(
 VENUES_METRICS: Final = Topic("venues.metrics.v1", (VenueMetrics,), Key.BOOK, ("venues",), compacted=True)
 VENUES_SCORES: Final = Topic(
     "venues.scores.v1", (VenueScored, CommandRejected), Key.SYMBOL, ("venues",), retention_ms=7 * DAY_MS
+)
+POLICIES_REGISTRY: Final = Topic(
+    "policies.registry.v1",
+    (PolicyRegistered,),
+    Key.POLICY,
+    ("execution", "policies", "gateway"),
+    compacted=True,
 )
 ROUTER_COMMANDS: Final = Topic(
     "router.commands.v1",
@@ -248,6 +257,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
         VENUES_COMMANDS,
         VENUES_METRICS,
         VENUES_SCORES,
+        POLICIES_REGISTRY,
         ROUTER_COMMANDS,
         ROUTER_CHOICES,
         ROUTER_SNAPSHOTS,
