@@ -160,7 +160,8 @@ class Processor(Generic[S]):
                 ready = asyncio.Event()
                 self._in_background(publisher.watch())
                 self._in_background(self._follow_views(publisher, ready))
-                await self._finished(ready.wait())
+                if await self._finished(ready.wait()):
+                    await self._finished(self._announce(publisher))
             if not self._stopping.is_set():
                 await self._process()
             await self._end_background()
@@ -201,6 +202,11 @@ class Processor(Generic[S]):
             async for _ in batches:
                 if not ready.is_set() and all(view.ready for view in views):
                     ready.set()
+
+    async def _announce(self, publisher: Publisher) -> None:
+        """Write what the service says of itself; a process that starts beside another repeats it."""
+        for said in self._wiring.announce():
+            await publisher.send_and_wait(said.topic, said.key, said.event, self._clock())
 
     async def _hear_coordinator(self) -> None:
         """Raise what the group's coordinator has to say, also while this process owns no partition.

@@ -35,6 +35,7 @@ from libs.common.events import (
     PlanAndExecute,
     PoliciesChanged,
     PolicyChosen,
+    PolicyRegistered,
     PolicyRewarded,
     PortfolioBook,
     PortfolioHolding,
@@ -77,6 +78,7 @@ class Key(StrEnum):
     BOOK = "venue:symbol"
     SYMBOL = "symbol"
     SCOPE = "scope"
+    POLICY = "policy id"
     PORTFOLIO = "book"
     EXECUTION = "execution id"
     IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -142,6 +144,13 @@ VENUES_COMMANDS: Final = Topic(
 VENUES_METRICS: Final = Topic("venues.metrics.v1", (VenueMetrics,), Key.BOOK, ("venues",), compacted=True)
 VENUES_SCORES: Final = Topic(
     "venues.scores.v1", (VenueScored, CommandRejected), Key.SYMBOL, ("venues",), retention_ms=7 * DAY_MS
+)
+POLICIES_REGISTRY: Final = Topic(
+    "policies.registry.v1",
+    (PolicyRegistered,),
+    Key.POLICY,
+    ("execution", "policies", "gateway"),
+    compacted=True,
 )
 ROUTER_COMMANDS: Final = Topic(
     "router.commands.v1",
@@ -253,6 +262,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
         VENUES_COMMANDS,
         VENUES_METRICS,
         VENUES_SCORES,
+        POLICIES_REGISTRY,
         ROUTER_COMMANDS,
         ROUTER_CHOICES,
         ROUTER_SNAPSHOTS,

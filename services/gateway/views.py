@@ -10,6 +10,7 @@ from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     L2_SUBSCRIPTIONS,
+    POLICIES_REGISTRY,
     PORTFOLIO_POSITIONS,
     PORTFOLIO_RISK,
     ROUTER_SNAPSHOTS,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         BookHealth,
         BookTop,
         IdempotentReply,
+        PolicyRegistered,
         Position,
         RiskBudget,
         RouterSnapshot,
@@ -64,6 +66,7 @@ class GatewayViews:
         self.venues: View[VenueMetrics] = View(VENUES_METRICS)
         self.records = RecordView(keep_records)
         self.sizings: View[SizingSnapshot] = View(EXECUTION_SIZINGS)
+        self.policies: View[PolicyRegistered] = View(POLICIES_REGISTRY)
         self.router_snapshots: View[RouterSnapshot] = View(ROUTER_SNAPSHOTS)
         self.positions: View[Position] = View(PORTFOLIO_POSITIONS)
         self.risks: View[RiskBudget] = View(PORTFOLIO_RISK)
@@ -75,6 +78,7 @@ class GatewayViews:
             self.replies,
             self.records,
             self.sizings,
+            self.policies,
             self.router_snapshots,
             self.positions,
             self.risks,
