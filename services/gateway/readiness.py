@@ -98,6 +98,8 @@ class Readiness:
             return [f"the gateway is still reading {', '.join(behind)}"]
         missing = [] if hears_answers else ["the gateway does not hear the services' answers yet"]
         missing += filter(None, (self._fleet.lack_of(service) for service in SERVICES))
+        if not self._views.policies.items:
+            missing.append("execution has not registered a policy yet")
         if not self._views.risks.items:
             missing.append("portfolio has not told the risk budget yet")
         return missing

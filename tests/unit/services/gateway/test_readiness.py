@@ -6,6 +6,7 @@ from libs.common.events import BookState, ServiceState
 from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_SUBSCRIPTIONS,
+    POLICIES_REGISTRY,
     PORTFOLIO_RISK,
     SERVICES_STATUS,
     VENUES_METRICS,
@@ -13,6 +14,7 @@ from libs.common.topics import (
 from services.gateway.readiness import SETTLE_NS, Readiness, Report
 from tests.execution_market import a_risk_budget
 from tests.heartbeats import SERVICES, a_status
+from tests.registered import a_policy_registered
 from tests.unit.services.gateway.test_venues_api import some_metrics
 from tests.unit.services.gateway.world import KEY, World, a_book_health
 
@@ -25,6 +27,8 @@ class Start(World):
     def __init__(self, *, ready: bool = True) -> None:
         super().__init__(ready=ready)
         self.readiness = Readiness(self.views, self.views.fleet, lambda: self.now, lambda: self.monotonic_ns)
+
+        self.fold(POLICIES_REGISTRY, b"p_sma", a_policy_registered("p_sma"))
 
     def judge(self, kafka_away: str | None = None, *, hears_answers: bool = True) -> Report:
         return self.readiness.report(kafka_away, hears_answers=hears_answers)
@@ -67,11 +71,13 @@ async def test_each_service_that_is_not_there_is_named(service: str) -> None:
     assert start.judge().detail.startswith(f"Not ready: {service} is starting since ")
 
 
-async def test_answers_that_nobody_hears_and_a_missing_risk_budget_are_named() -> None:
+async def test_answers_that_nobody_hears_missing_policies_and_a_missing_risk_budget_are_named() -> None:
     start = Start()
     start.fold(PORTFOLIO_RISK, b"default", None)
+    start.fold(POLICIES_REGISTRY, b"p_sma", None)
     assert start.judge(hears_answers=False).missing == (
         "the gateway does not hear the services' answers yet",
+        "execution has not registered a policy yet",
         "portfolio has not told the risk budget yet",
     )
 
