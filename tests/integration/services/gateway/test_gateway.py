@@ -149,7 +149,7 @@ async def test_what_is_missing_is_named_and_a_command_that_needs_it_is_503_at_on
         status, problem = await gateway.get("/readyz")
         assert status == 503
         assert problem["detail"].startswith("Not ready: ")
-        return tuple(name for name in services if f"{name} " in problem["detail"])
+        return tuple(name for name in services if f"{name} has not been heard" in problem["detail"])
 
     assert await named() == services
     refused = await choose()

@@ -35,6 +35,7 @@ async def _system(
         async with GatewayProcess(
             kafka, folder / "gateway.log", TOPIC_PARTITIONS="4", COMMAND_TIMEOUT_S="60"
         ) as gateway:
+            await gateway.until_heard("router")
             yield gateway
 
 
