@@ -100,16 +100,16 @@ def trouble(named: tuple[int, int] | None) -> Broken | None:
     """
     if not VENV.exists() and not VENV.is_symlink():
         return Broken.ABSENT
-    if state_of().installing:
-        return Broken.INTERRUPTED
-    if Path(state_of().folder) != ROOT:
-        return Broken.MOVED
     version = _version()
     if version is None:
         return Broken.GONE
     if not SUPPORTED[0] <= version <= SUPPORTED[1]:
         return Broken.UNSUPPORTED
-    return Broken.OTHER if named not in {None, version} else None
+    if named not in {None, version}:
+        return Broken.OTHER
+    if state_of().installing:
+        return Broken.INTERRUPTED
+    return Broken.MOVED if Path(state_of().folder) != ROOT else None
 
 
 def _version() -> tuple[int, int] | None:

@@ -40,6 +40,11 @@ _CAUSES: Final = (
         "a folder is not writable: correct its permissions (was something here made with sudo?)",
     ),
     (
+        r"from versions: none",
+        "the package index could not be reached, or has nothing of a locked package: connect to the network; behind "
+        "a proxy set HTTPS_PROXY; an index of your own is named by PIP_INDEX_URL",
+    ),
+    (
         r"No matching distribution|Could not find a version|HTTP error 404|404 Client Error",
         "the configured package index lacks a locked version, or the files of it for this machine: use another one "
         "by PIP_INDEX_URL",
