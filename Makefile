@@ -35,7 +35,7 @@ setup-dev: ## install what tests and checks add
 	$(INSTALL) run dev
 
 doctor: ## what this machine lacks, and how to get it; needs nothing installed
-	@if test -x $(VENV)/bin/bookrunner; then $(VENV)/bin/bookrunner doctor; else $(or $(PYTHON),python3) -m libs.cli.machine; fi
+	@if $(PY) -c 'import aiokafka, typer' 2>/dev/null; then $(PY) -m libs.cli doctor; else $(or $(PYTHON),python3) -m libs.cli.machine; fi
 
 run: export FEED := $(FEED)
 run: export REPLAY_SPEED := $(REPLAY_SPEED)

@@ -1,4 +1,4 @@
-"""The folder .venv: whether it can be used, made anew where it cannot, and what has been installed into it."""
+"""The folder .venv: whether it can be used, making it anew where not, and what is installed into it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from install.failures import NotInstalledError
 from install.pins import LAYERS, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 VENV: Final = ROOT / ".venv"
@@ -152,9 +154,11 @@ def make(wrong: Broken | None) -> None:
         if "ensurepip" in said or "No module named venv" in said:
             raise NotInstalledError(
                 f"the module venv of {sys.executable} is missing (Debian, Ubuntu: apt-get install "
-                f"python{version.rpartition('.')[0]}-venv), or name another Python: make PYTHON=/path/to/python3.12"
+                f"python{version.rpartition('.')[0]}-venv), or name another one: make PYTHON=/path/to/python3"
             )
-        raise NotInstalledError(f"{VENV} cannot be made: {said.splitlines()[-1] if said else 'no reason given'}")
+        raise NotInstalledError(
+            f"{VENV} cannot be made: {said.splitlines()[-1] if said else 'no reason given'}"
+        )
     State().write()
 
 

@@ -1,8 +1,8 @@
 """
 ``.venv/bin/python -m install.packages LAYER...``: fetch and install what the layers need and .venv lacks.
 
-Everything is fetched first, by a few pips at a time, and checked by its hash; only then .venv is touched, from
-the files alone. So what a missing network ends has changed nothing, and an installation that is killed is
+Everything is fetched first, by a few pips at a time, and checked by its hash; only then .venv is touched,
+from the files alone. So what a missing network ends has changed nothing, and an installation that is killed is
 known by the state it left and made anew.
 """
 
@@ -15,11 +15,8 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
-from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from pip._vendor.packaging.markers import Marker
@@ -29,7 +26,12 @@ from pip._vendor.packaging.utils import InvalidWheelFilename, parse_wheel_filena
 from install.environment import LOCK, ROOT, VENV, State, jars_digest, project_digest, say, state_of
 from install.failures import NotInstalledError, explanation
 from install.pins import BUILT, LAYERS, File, Pin, digest, read, read_files
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import FrameType
+
     from pip._vendor.packaging.tags import Tag
 
 _PIPS: Final = 4  # at a time: an index answers one request in about the time that pip needs for its last
@@ -43,7 +45,7 @@ _MEGABYTE: Final = 1_000_000
 
 
 class Chosen(NamedTuple):
-    """A pin, and the file of it that suits this machine best: a source distribution only where it is built."""
+    """A pin, and the file of it that suits this machine best; a source distribution where it is built."""
 
     pin: Pin
     file: File
@@ -86,7 +88,9 @@ def main(layers: list[str]) -> int:
 
 def _bring(chosen: Sequence[Chosen], state: State) -> None:
     """Fetch everything, then install it; what builds a source distribution comes before it."""
-    say(f"fetching {len(chosen)} Python packages ({sum(each.file.size for each in chosen) / _MEGABYTE:.0f} MB)")
+    say(
+        f"fetching {len(chosen)} Python packages ({sum(each.file.size for each in chosen) / _MEGABYTE:.0f} MB)"
+    )
     tools = read("build") if any(each.is_built for each in chosen) else []
     try:
         for group in ([each for each in chosen if (each.pin in tools) is first] for first in (True, False)):
@@ -160,7 +164,16 @@ def _pip_wheel(number: int, part: Sequence[Chosen]) -> tuple[subprocess.Popen[by
     only_wheels = ["--only-binary=:all:"]
     if any(each.is_built for each in part):
         only_wheels.append(f"--no-binary={BUILT}")
-    command = [sys.executable, "-m", "pip", "wheel", *_QUIET, *only_wheels, "--no-deps", "--no-build-isolation"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        *_QUIET,
+        *only_wheels,
+        "--no-deps",
+        "--no-build-isolation",
+    ]
     options = ["--require-hashes", f"--wheel-dir={_FETCHED}", f"--requirement={requirements}"]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 -- pip
@@ -245,7 +258,7 @@ def _fetching_kafka(*, wanted: bool) -> Iterator[subprocess.Popen[bytes] | None]
     if not wanted:
         yield None
         return
-    process = subprocess.Popen([sys.executable, "-m", "broker", "--fetch"], cwd=ROOT)  # noqa: S603 -- this project
+    process = subprocess.Popen([sys.executable, "-m", "broker", "--fetch"], cwd=ROOT)
     try:
         yield process
     finally:

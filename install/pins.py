@@ -8,9 +8,11 @@ the hashes are of: a line per file of SHA-256, bytes and name.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FOLDER: Final = Path(__file__).with_name("locks")
 FILES: Final = FOLDER / "files.tsv"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.markers import Marker
@@ -10,6 +9,8 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from install.pins import File, Pin
 
 PYTHONS: Final = ((3, 11), (3, 12), (3, 13), (3, 14))

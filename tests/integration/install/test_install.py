@@ -29,7 +29,7 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
     with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
         for file, text in {
             "small-0.dist-info/METADATA": "Metadata-Version: 2.1\\nName: small\\nVersion: 0\\n",
-            "small-0.dist-info/WHEEL": "Wheel-Version: 1.0\\nGenerator: a\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+            "small-0.dist-info/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
             "small-0.dist-info/RECORD": "",
         }.items():
             wheel.writestr(file, text)
@@ -53,7 +53,9 @@ class Checkout:
         self.folder = folder
         self.index = folder.parent / "index"
         self.index.mkdir(exist_ok=True)
-        shutil.copytree(ROOT / "install", folder / "install", ignore=shutil.ignore_patterns("__pycache__", "locks"))
+        shutil.copytree(
+            ROOT / "install", folder / "install", ignore=shutil.ignore_patterns("__pycache__", "locks")
+        )
         (folder / "install" / "locks").mkdir()
         (folder / "broker").mkdir()
         (folder / "broker" / "__main__.py").write_text("print('fetched')\n")
@@ -70,8 +72,12 @@ class Checkout:
         wheel = self.index / f"{name}-1.0-py3-none-any.whl"
         with zipfile.ZipFile(wheel, "w") as archive:
             archive.writestr(f"{name}.py", "")
-            archive.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-            archive.writestr(f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: a\nRoot-Is-Purelib: true\n")
+            archive.writestr(
+                f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+            )
+            archive.writestr(
+                f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: a\nRoot-Is-Purelib: true\n"
+            )
             archive.writestr(f"{name}-1.0.dist-info/RECORD", "")
         sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
         locks = self.folder / "install" / "locks"
@@ -79,7 +85,9 @@ class Checkout:
         with (locks / "files.tsv").open("a") as files:
             files.write(f"{sha256}\t{wheel.stat().st_size}\t{wheel.name}\n")
 
-    def start(self, *arguments: str, python: str = sys.executable, **environment: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, python: str = sys.executable, **environment: str
+    ) -> subprocess.Popen[str]:
         found = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.index)} | environment
         return subprocess.Popen(
             [python, "-m", "install", *arguments],
@@ -97,7 +105,10 @@ class Checkout:
         return process.returncode, said
 
     def imports(self, name: str) -> bool:
-        return subprocess.run([self.folder / ".venv/bin/python", "-c", f"import {name}"], check=False).returncode == 0
+        return (
+            subprocess.run([self.folder / ".venv/bin/python", "-c", f"import {name}"], check=False).returncode
+            == 0
+        )
 
 
 @pytest.fixture
@@ -161,7 +172,9 @@ def test_a_left_over_venv_of_an_old_python_is_made_anew(checkout: Checkout) -> N
     assert said.startswith(".venv cannot be used: its Python is not 3.11 to 3.14. Making it anew")
 
 
-def test_a_moved_checkout_and_one_whose_python_is_gone_are_installed_anew(checkout: Checkout, tmp_path: Path) -> None:
+def test_a_moved_checkout_and_one_whose_python_is_gone_are_installed_anew(
+    checkout: Checkout, tmp_path: Path
+) -> None:
     assert checkout.install("run")[0] == 0
     checkout.folder = checkout.folder.rename(tmp_path / "elsewhere")
     code, said = checkout.install("run")
@@ -177,10 +190,18 @@ def test_a_moved_checkout_and_one_whose_python_is_gone_are_installed_anew(checko
 
 def test_an_index_that_is_not_there_is_told_as_such_and_nothing_is_lost(checkout: Checkout) -> None:
     assert checkout.install("run")[0] == 0
-    nowhere = {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": "http://127.0.0.1:9/", "NO_PROXY": "*"}
+    nowhere = {
+        "PIP_NO_INDEX": "",
+        "PIP_FIND_LINKS": "",
+        "PIP_INDEX_URL": "http://127.0.0.1:9/",
+        "NO_PROXY": "*",
+    }
     code, said = checkout.install("run", "dev", PIP_RETRIES="1", **nowhere)
     assert code == 1
-    assert "the package index could not be reached: connect to the network; behind a proxy set HTTPS_PROXY" in said
+    assert (
+        "the package index could not be reached: connect to the network; behind a proxy set HTTPS_PROXY"
+        in said
+    )
     assert "No matching distribution" not in said
     assert checkout.install("run") == (0, "")
 
@@ -209,7 +230,9 @@ def test_an_unknown_layer_is_a_usage_error(checkout: Checkout, layers: tuple[str
     ],
 )
 def test_a_python_that_is_none_is_told_by_make(python: str, says: str) -> None:
-    done = subprocess.run(["make", "setup", f"PYTHON={python}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["make", "setup", f"PYTHON={python}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert says in done.stderr
 
@@ -218,6 +241,8 @@ def test_a_python_that_is_too_old_is_told_by_make(tmp_path: Path) -> None:
     python = tmp_path / "python3.9"
     python.write_text("#!/bin/sh\necho is 3.9\n")
     python.chmod(0o755)
-    done = subprocess.run(["make", "setup", f"PYTHON={python}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["make", "setup", f"PYTHON={python}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert f"PYTHON={python} is not of the versions 3.11 to 3.14" in done.stderr

@@ -7,13 +7,15 @@ from install.failures import cause_in, explanation
 # What pip 23.2 and 25 said, shortened; a missing network ends with the same words as a missing version.
 UNREACHABLE = """\
 WARNING: Retrying (Retry(total=1, ...)) after connection broken by 'NewConnectionError('<pip._vendor.urllib3\
-.connection.HTTPConnection object at 0x7f>: Failed to establish a new connection: [Errno 111] Connection refused')'
+.connection.HTTPConnection object at 0x7f>: Failed to establish a new connection: [Errno 111] Connection \
+refused')'
 ERROR: Could not find a version that satisfies the requirement one==1.0 (from versions: none)
 ERROR: No matching distribution found for one==1.0
 """
 INSPECTED = """\
-WARNING: Retrying (Retry(total=0, ...)) after connection broken by 'SSLError(SSLCertVerificationError(1, '[SSL: \
-CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate in certificate chain (_ssl.c:1006)'))'
+WARNING: Retrying (Retry(total=0, ...)) after connection broken by 'SSLError(SSLCertVerificationError(1, \
+'[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate in certificate chain \
+(_ssl.c:1006)'))'
 ERROR: No matching distribution found for one==1.0
 """
 PROXY = """\
@@ -51,4 +53,6 @@ def test_each_known_failure_is_told_by_its_cause(log: str, names: str) -> None:
 
 def test_an_unknown_failure_keeps_the_last_words_of_pip() -> None:
     assert cause_in("ERROR: something new") is None
-    assert explanation("noise\n\nERROR: something new\n[notice] a new pip").endswith("noise\n  ERROR: something new")
+    assert explanation("noise\n\nERROR: something new\n[notice] a new pip").endswith(
+        "noise\n  ERROR: something new"
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from install.pins import BUILT, LAYERS, LOCKS, Pin, added, digest, parse, read, read_files
+from install.pins import BUILT, FOLDER, LAYERS, LOCKS, Pin, added, digest, parse, read, read_files
 from install.platforms import Target, targets, wheel_tags
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -63,7 +63,16 @@ def test_what_is_built_has_a_source_distribution_and_its_build_requirements() ->
     assert any(files[each].name.endswith(".tar.gz") for each in built.hashes)
     arm64 = next(target for target in targets() if target.machine == "aarch64")
     there = {pin.name for pin in pins_of("build") if arm64.needs(pin)}
-    assert there >= {"setuptools", "setuptools-scm", "wheel", "cython"}  # [build-system] of faust-streaming 0.15.3
+    assert there >= {
+        "setuptools",
+        "setuptools-scm",
+        "wheel",
+        "cython",
+    }  # [build-system] of faust-streaming 0.15.3
+
+
+def test_no_lock_names_an_index() -> None:
+    assert not any("//" in path.read_text(encoding="utf-8") for path in FOLDER.iterdir())
 
 
 def test_a_package_has_one_version_in_each_environment_over_all_locks() -> None:
@@ -91,7 +100,16 @@ def test_every_requirement_of_the_project_is_locked_where_it_is_needed() -> None
 
 
 def test_a_lock_is_read_with_markers_and_hashes() -> None:
-    text = "a==1 ; python_version < '3.12' \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\n# note\nb==2 \\\n    --hash=sha256:22\n"
+    text = (
+        "a==1 ; python_version < '3.12' \
+    --hash=sha256:00 \
+    --hash=sha256:11
+"
+        "# note
+b==2 \
+    --hash=sha256:22
+"
+    )
     pins = parse(text)
     assert pins == [Pin("a", "1", "python_version < '3.12'", ("00", "11")), Pin("b", "2", "", ("22",))]
     assert parse("".join(pin.text for pin in pins)) == pins
