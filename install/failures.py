@@ -26,13 +26,13 @@ _CAUSES: Final = (
     ),
     (
         (
-            r"NewConnectionError|ConnectTimeoutError|ReadTimeoutError|NameResolutionError|Max retries exceeded|"
-            r"Connection refused|Connection reset|Connection broken|RemoteDisconnected|Connection aborted|"
+            r"NewConnectionError|ConnectTimeoutError|ReadTimeoutError|NameResolutionError|"
+            r"Max retries exceeded|Connection refused|Connection reset|Connection broken|RemoteDisconnected|Connection aborted|"
             r"Network is unreachable|Temporary failure in name resolution|Name or service not known|timed out"
         ),
         (
-            "the package index could not be reached: connect to the network; behind a proxy set HTTPS_PROXY; an "
-            "index of your own is named by PIP_INDEX_URL"
+            "the package index could not be reached: connect to the network; behind a proxy set HTTPS_PROXY; "
+            "an index of your own is named by PIP_INDEX_URL"
         ),
     ),
     (
@@ -50,8 +50,8 @@ _CAUSES: Final = (
     (
         r"from versions: none",
         (
-            "the package index could not be reached, or has nothing of a locked package: connect to the network; "
-            "behind a proxy set HTTPS_PROXY; an index of your own is named by PIP_INDEX_URL"
+            "the package index could not be reached, or has nothing of a locked package: connect to the "
+            "network; behind a proxy set HTTPS_PROXY; an index of your own is named by PIP_INDEX_URL"
         ),
     ),
     (

@@ -2,8 +2,8 @@
 ``.venv/bin/python -m install.packages LAYER...``: fetch and install what the layers need and .venv lacks.
 
 Everything is fetched first, by a few pips at a time, and checked by its hash; only then .venv is touched,
-from the files alone. So what a missing network ends has changed nothing, and an installation that is killed is
-known by the state it left and made anew.
+from the files alone. So a missing network leaves .venv as it was, and an installation that
+is killed is known by the state it left, and made anew.
 """
 
 from __future__ import annotations
@@ -88,9 +88,8 @@ def main(layers: list[str]) -> int:
 
 def _bring(chosen: Sequence[Chosen], state: State) -> None:
     """Fetch everything, then install it; what builds a source distribution comes before it."""
-    say(
-        f"fetching {len(chosen)} Python packages ({sum(each.file.size for each in chosen) / _MEGABYTE:.0f} MB)"
-    )
+    megabytes = sum(each.file.size for each in chosen) / _MEGABYTE
+    say(f"fetching {len(chosen)} Python packages ({megabytes:.0f} MB)")
     tools = read("build") if any(each.is_built for each in chosen) else []
     try:
         for group in ([each for each in chosen if (each.pin in tools) is first] for first in (True, False)):
@@ -120,15 +119,15 @@ def choose(pins: Iterable[Pin]) -> list[Chosen]:
         place, best = ranked[0]
         if place >= len(rank) and pin.name != BUILT:
             raise NotInstalledError(
-                f"{pin.name} {pin.version} has no file for this machine ({next(iter(rank))}): README.md lists "
-                "the platforms; on Linux the C library must be glibc 2.28 or newer"
+                f"{pin.name} {pin.version} has no file for this machine ({next(iter(rank))}): README.md "
+                "lists the platforms; on Linux the C library must be glibc 2.28 or newer"
             )
         chosen.append(Chosen(pin, best))
     return chosen
 
 
 def _place(file: File, rank: Mapping[Tag, int]) -> int:
-    """Return how well a file suits: a wheel by its best tag, then a source distribution, then no use at all."""
+    """Return how well a file suits: a wheel by its best tag, then what is built, then no use."""
     try:
         tags = parse_wheel_filename(file.name)[3]
     except InvalidWheelFilename:
@@ -248,7 +247,7 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _lock() -> tuple[int, ...]:
-    """Return the lock of `environment.alone`: what changes .venv holds it too, should this process be killed."""
+    """Return the lock of `environment.alone`: what changes .venv holds it beyond a kill of this process."""
     said = os.environ.get(LOCK)
     return (int(said),) if said else ()
 

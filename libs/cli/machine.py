@@ -83,7 +83,7 @@ def python_finding(version: tuple[int, int, int]) -> Finding:
 def platform_finding(
     system: str, machine: str, libc: tuple[int, int] | None, macos: tuple[int, int] | None
 ) -> Finding:
-    """Judge by the wheels of what is locked; `libc` is glibc's version on Linux, None for another C library."""
+    """Judge by the wheels of what is locked; `libc` is glibc's version, None for another C library."""
     if system == "win32":
         return Finding(Verdict.FAIL, "platform", "Windows itself does not run it", "use WSL2: wsl --install")
     if system == "linux" and machine in {"x86_64", "aarch64"}:

@@ -100,16 +100,14 @@ def test_every_requirement_of_the_project_is_locked_where_it_is_needed() -> None
 
 
 def test_a_lock_is_read_with_markers_and_hashes() -> None:
-    text = (
-        "a==1 ; python_version < '3.12' \
-    --hash=sha256:00 \
+    text = """\
+a==1 ; python_version < '3.12' \\
+    --hash=sha256:00 \\
     --hash=sha256:11
-"
-        "# note
-b==2 \
+# note
+b==2 \\
     --hash=sha256:22
-"
-    )
+"""
     pins = parse(text)
     assert pins == [Pin("a", "1", "python_version < '3.12'", ("00", "11")), Pin("b", "2", "", ("22",))]
     assert parse("".join(pin.text for pin in pins)) == pins
