@@ -27,7 +27,8 @@ _CAUSES: Final = (
     (
         (
             r"NewConnectionError|ConnectTimeoutError|ReadTimeoutError|NameResolutionError|"
-            r"Max retries exceeded|Connection refused|Connection reset|Connection broken|RemoteDisconnected|Connection aborted|"
+            r"Max retries exceeded|Connection refused|Connection reset|Connection broken|"
+            r"RemoteDisconnected|Connection aborted|"
             r"Network is unreachable|Temporary failure in name resolution|Name or service not known|timed out"
         ),
         (

@@ -1,4 +1,4 @@
-"""Whether pictures can be drawn: what draws them is a quarter as large as all that running needs."""
+"""Whether pictures can be drawn: what draws them is a fifth as large as all that running needs."""
 
 from __future__ import annotations
 
