@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from broker.jars import LOCK_FILE, read_lock
 from install.pins import BUILT, FOLDER, LAYERS, LOCKS, Pin, added, digest, parse, read, read_files
-from install.platforms import Target, targets, wheel_tags
+from install.platforms import NEWEST_GLIBC, NEWEST_MACOS, Target, targets, wheel_tags
 
 ROOT = Path(__file__).resolve().parents[3]
+README = ROOT / "README.md"
 RUN = tuple(LAYERS["run"])
 MAC_WITHOUT_TESTS = {"scs"}  # peers of the portfolio's benchmarks; their newest wheels need a newer macOS
 
@@ -69,6 +71,28 @@ def test_what_is_built_has_a_source_distribution_and_its_build_requirements() ->
         "wheel",
         "cython",
     }  # [build-system] of faust-streaming 0.15.3
+
+
+def test_the_first_run_downloads_no_more_than_the_readme_says() -> None:
+    files = read_files()
+    jars = sum(jar.size for jar in read_lock(LOCK_FILE.read_text(encoding="utf-8")))
+    said = re.search(
+        r"downloads at most (\d+) MB: (\d+) locked Python packages", README.read_text(encoding="utf-8")
+    )
+    assert said is not None
+    for target in targets(NEWEST_GLIBC, NEWEST_MACOS):
+        tags = target.tags()
+        needed = [pin for pin in pins_of(*RUN) if target.needs(pin)]
+        largest = [
+            max(
+                files[each].size
+                for each in pin.hashes
+                if pin.name == BUILT or not tags.isdisjoint(wheel_tags(files[each]))
+            )
+            for pin in needed
+        ]
+        assert (sum(largest) + jars) / 1e6 <= int(said[1]) <= 160
+        assert target.machine == "aarch64" or len(needed) == int(said[2])
 
 
 def test_no_lock_names_an_index() -> None:
