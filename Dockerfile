@@ -9,6 +9,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --require-h
  && pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation --require-hashes -r services.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY broker broker
+COPY install install
 COPY libs libs
 COPY services services
 COPY simulator simulator

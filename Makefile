@@ -1,8 +1,10 @@
 # Needs Python 3.11 to 3.14 and make; everything else is installed into .venv.
 
-PYTHON ?= $(eval PYTHON := $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python3.14,$(if $(shell $(name) -c 'import sys; print((3, 11) <= sys.version_info < (3, 15) or "")' 2>/dev/null),$(name)))))$(PYTHON)
 VENV := .venv
 PY := $(VENV)/bin/python
+# Once there is a .venv its Python goes first: it is the one that was named, and no launcher's shim.
+USABLE = $(if $(shell $(1) -c 'import sys; print((3, 11) <= sys.version_info < (3, 15) or "")' 2>/dev/null),$(1))
+PYTHON ?= $(eval PYTHON := $(or $(call USABLE,$(PY)),$(call USABLE,python3),$(call USABLE,python3.13),$(call USABLE,python3.12),$(call USABLE,python3.11),$(call USABLE,python3.14)))$(PYTHON)
 AUDIT := $(VENV)/.audit
 NAMED := $(if $(filter-out file undefined,$(origin PYTHON)),named)
 PROBE = case "$$($(PYTHON) -c 'import sys; print("is %d.%d" % sys.version_info[:2])' 2>/dev/null)" in 'is 3.1'[1-4]) ;; \

@@ -34,7 +34,7 @@ class Broken(Enum):
     """Why .venv cannot be used."""
 
     ABSENT = "there is none"
-    INTERRUPTED = "an installation into it did not end"
+    INTERRUPTED = "there is no finished installation in it"
     GONE = "its Python does not start any more"
     MOVED = "it was made in another folder"
     UNSUPPORTED = "its Python is not 3.11 to 3.14"
@@ -115,6 +115,8 @@ def trouble(named: tuple[int, int] | None) -> Broken | None:
 
 
 def _version() -> tuple[int, int] | None:
+    if Path(sys.prefix) == VENV:
+        return sys.version_info[:2]
     asked = [python_of(), "-c", "import sys; print(*sys.version_info[:2])"]
     try:
         said = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True).stdout  # noqa: S603
@@ -134,6 +136,9 @@ def make(wrong: Broken | None) -> None:
         If the folder cannot be written, or Python lacks its module venv.
     """
     version = platform.python_version()
+    python = (
+        getattr(sys, "_base_executable", None) or sys.executable
+    )  # this one may be of the .venv that goes
     if wrong is not None:
         say(f".venv cannot be used: {wrong.value}. Making it anew with Python {version}")
     else:
@@ -146,14 +151,14 @@ def make(wrong: Broken | None) -> None:
     except OSError as error:
         raise NotInstalledError(f"{VENV} cannot be removed ({error}): remove it by hand") from error
     done = subprocess.run(  # noqa: S603 -- this very Python
-        [sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True, check=False
+        [python, "-m", "venv", str(VENV)], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         shutil.rmtree(VENV, ignore_errors=True)
         said = (done.stdout + done.stderr).strip()
         if "ensurepip" in said or "No module named venv" in said:
             raise NotInstalledError(
-                f"the module venv of {sys.executable} is missing (Debian, Ubuntu: apt-get install "
+                f"the module venv of {python} is missing (Debian, Ubuntu: apt-get install "
                 f"python{version.rpartition('.')[0]}-venv), or name another one: make PYTHON=/path/to/python3"
             )
         raise NotInstalledError(

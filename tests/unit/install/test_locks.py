@@ -95,6 +95,14 @@ def test_the_first_run_downloads_no_more_than_the_readme_says() -> None:
         assert target.machine == "aarch64" or len(needed) == int(said[2])
 
 
+def test_the_image_downloads_nothing_that_is_not_locked() -> None:
+    commands = [line for line in (ROOT / "Dockerfile").read_text("utf-8").splitlines() if "pip install" in line]
+    assert len(commands) == 3
+    for command in commands:
+        assert "--no-deps" in command
+        assert "--require-hashes" in command or "--no-build-isolation ." in command
+
+
 def test_no_lock_names_an_index() -> None:
     assert not any("//" in path.read_text(encoding="utf-8") for path in FOLDER.iterdir())
 
