@@ -96,7 +96,9 @@ def test_the_first_run_downloads_no_more_than_the_readme_says() -> None:
 
 
 def test_the_image_downloads_nothing_that_is_not_locked() -> None:
-    commands = [line for line in (ROOT / "Dockerfile").read_text("utf-8").splitlines() if "pip install" in line]
+    commands = [
+        line for line in (ROOT / "Dockerfile").read_text("utf-8").splitlines() if "pip install" in line
+    ]
     assert len(commands) == 3
     for command in commands:
         assert "--no-deps" in command
