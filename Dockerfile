@@ -3,17 +3,20 @@ FROM python:3.11-slim-bookworm AS build
 WORKDIR /build
 RUN python -m venv /opt/bookrunner
 ENV PATH=/opt/bookrunner/bin:$PATH
-COPY requirements-image.lock .
-RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements-image.lock
+COPY install/locks/build.lock install/locks/services.lock ./
+# What builds comes first: faust-streaming has no wheel for arm64.
+RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r build.lock \
+ && pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation --require-hashes -r services.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY broker broker
+COPY install install
 COPY libs libs
 COPY services services
 COPY simulator simulator
-# The packages' own tests and pip itself serve nobody in a container.
-RUN pip install --no-cache-dir --disable-pip-version-check --no-deps . \
+# The packages' own tests, what builds and pip itself serve nobody in a container.
+RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
  && find /opt/bookrunner -type d -name tests -prune -exec rm -rf {} + \
- && pip uninstall --yes --quiet pip
+ && pip uninstall --yes --quiet setuptools setuptools-scm vcs-versioning wheel cython pip
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/bookrunner /opt/bookrunner

@@ -1,12 +1,18 @@
-# Needs Python 3.11+ and make; everything else is installed into .venv.
+# Needs Python 3.11 to 3.14 and make; everything else is installed into .venv.
 
-PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(if $(shell $(name) -c 'import sys; print((3, 11) <= sys.version_info < (3, 14) or "")' 2>/dev/null),$(name))))
 VENV := .venv
 PY := $(VENV)/bin/python
-STAMP := $(VENV)/.installed
-JARS := $(VENV)/.jars
+# Once there is a .venv its Python goes first: it is the one that was named, and no launcher's shim.
+USABLE = $(if $(shell $(1) -c 'import sys; print((3, 11) <= sys.version_info < (3, 15) or "")' 2>/dev/null),$(1))
+PYTHON ?= $(eval PYTHON := $(or $(call USABLE,$(PY)),$(call USABLE,python3),$(call USABLE,python3.13),$(call USABLE,python3.12),$(call USABLE,python3.11),$(call USABLE,python3.14)))$(PYTHON)
 AUDIT := $(VENV)/.audit
-COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+NAMED := $(if $(filter-out file undefined,$(origin PYTHON)),named)
+PROBE = case "$$($(PYTHON) -c 'import sys; print("is %d.%d" % sys.version_info[:2])' 2>/dev/null)" in 'is 3.1'[1-4]) ;; \
+  'is '*) echo 'PYTHON=$(PYTHON) is not of the versions 3.11 to 3.14: name one that is, or leave it out' >&2; exit 1;; \
+  *) echo 'PYTHON=$(PYTHON) is no Python: name one of 3.11 to 3.14, or leave it out' >&2; exit 1;; esac
+# Says nothing where all is installed (install/).
+INSTALL = @test -n '$(PYTHON)' || { echo 'Python 3.11 to 3.14 is needed, and none is on PATH: install one, or name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }; \
+  $(if $(NAMED),$(PROBE);) $(PYTHON) -m install $(if $(NAMED),--named)
 
 # Of `make run`; give others to run a second checkout beside this one.
 FEED ?= simulator
@@ -19,19 +25,19 @@ AUTOPILOT ?= 0
 LOG_FORMAT ?= console
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check bench chaos audit lock clean
+.PHONY: help setup setup-dev doctor run test e2e check bench chaos audit lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## install what is locked into .venv, if that changed
+setup: ## install what is locked for running into .venv, if that changed; PLOTS=1 adds what draws pictures
+	$(INSTALL) run $(if $(PLOTS),plots)
 
-$(STAMP): requirements.lock pyproject.toml
-	@test -n '$(PYTHON)' || { echo 'Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=/path/to/python3.12' >&2; exit 1; }
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo 'the venv module of Python is missing (Debian: apt-get install python3-venv)' >&2; rm -rf $(VENV); exit 1; }
-	$(PY) -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
-	$(PY) -m pip install --disable-pip-version-check --no-deps --editable .
-	@touch $@
+setup-dev: ## install what tests and checks add
+	$(INSTALL) run dev
+
+doctor: ## what this machine lacks, and how to get it; needs nothing installed
+	@if $(PY) -c 'import aiokafka, typer' 2>/dev/null; then $(PY) -m libs.cli doctor; else $(or $(PYTHON),python3) -m libs.cli.machine; fi
 
 run: export FEED := $(FEED)
 run: export REPLAY_SPEED := $(REPLAY_SPEED)
@@ -49,43 +55,38 @@ run: export METRICS_PORT := 0
 run: export METRICS_TARGETS_DIR := $(RUN_DIR)/metrics
 run: export PYTHONUNBUFFERED := 1
 run: export TETHERED := $(PY) broker/tether.py SIGTERM - $(PY)
-run: setup $(JARS) ## the whole system until Ctrl-C; FEED=replay:PATH[,PATH2] or FEED=live for other input; AUTOPILOT=1 trades on paper
+run: setup ## the whole system until Ctrl-C; FEED=replay:PATH[,PATH2] or FEED=live for other input; AUTOPILOT=1 trades on paper
 	@mkdir -p '$(RUN_DIR)' && rm -rf '$(RUN_DIR)/metrics'
 	@$(PY) -m libs.cli.preflight GATEWAY_PORT=$(GATEWAY_PORT) KAFKA_PORT=$(KAFKA_PORT) $(if $(filter live,$(FEED)),,SIMULATOR_PORT=$(SIMULATOR_PORT))
 	@$(if $(L2_BOOKS),,$(if $(filter replay:%,$(FEED)),books=$$($(PY) -m simulator --list-books) && export L2_BOOKS="$$books" &&)) \
 	  exec $(PY) broker/tether.py SIGTERM - $(PY) -m libs.cli.supervision --configuration supervisord.conf --user "$$(id -u)"
 
-$(JARS): $(STAMP) broker/jars.lock
-	@$(PY) -m broker --fetch
-	@touch $@
-
-test: setup ## every test; starts a Kafka of its own
+test: setup-dev ## every test; starts a Kafka of its own
 	$(PY) -m pytest
 
-e2e: setup ## the containers of docker compose, as a user meets them; needs a Docker engine
+e2e: setup-dev ## the containers of docker compose, as a user meets them; needs a Docker engine
 	$(PY) -m pytest tests/compose
 
-check: setup ## lint, format, types, import contracts
+check: setup-dev ## lint, format, types, import contracts
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
-bench: setup ## the benchmarks, with their assumptions
+bench: setup-dev ## the benchmarks, with their assumptions
 	$(PY) -m tests.bench
 
-chaos: setup ## three minutes of faults against the whole system, each book held against the exchange's; SECONDS= SEED=
+chaos: setup-dev ## three minutes of faults against the whole system, each book held against the exchange's; SECONDS= SEED=
 	$(PY) -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 audit: setup ## known vulnerabilities of what is locked, by the database at osv.dev
 	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install --disable-pip-version-check --quiet pip-audit; }
 	@$(AUDIT)/bin/python -c 'import requests; requests.get("https://api.osv.dev", timeout=10)' 2>/dev/null || { echo 'https://api.osv.dev cannot be reached from here: nothing was audited' >&2; exit 2; }
-	$(AUDIT)/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes --progress-spinner off --requirement requirements.lock
+	$(AUDIT)/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes --progress-spinner off $(addprefix --requirement ,$(wildcard install/locks/*.lock))
 
-lock: setup ## resolve the locked versions anew: Python's and Kafka's
+lock: setup-dev ## resolve the locked versions anew: Python's and Kafka's; UPGRADE=1 takes the newest that fit
 	$(PY) -m pip install --disable-pip-version-check --quiet uv
-	$(VENV)/bin/uv pip compile $(COMPILE) --extra native --extra plots --extra dev --output-file requirements.lock pyproject.toml
-	$(VENV)/bin/uv pip compile $(COMPILE) --constraint requirements.lock --output-file requirements-image.lock pyproject.toml
+	$(PY) -m install.lock $(VENV)/bin/uv $(if $(UPGRADE),--upgrade)
 	$(PY) -m broker.lock
 
 clean: ## remove .venv, caches and the data of make run

@@ -23,7 +23,7 @@ MEGABYTE = 1_000_000
 _CONNECTIONS = 4  # to the Maven repository at a time
 _ATTEMPTS = 3
 _SILENCE_S = 15  # without a byte, after which an attempt has failed
-_REPORT_INTERVAL_S = 1.0
+_REPORT_INTERVAL_S = 5.0
 
 
 class LockedJar(NamedTuple):
@@ -62,7 +62,7 @@ def classpath(cache: Path, report: Callable[[str], None]) -> list[Path]:
     cache
         A folder in the layout of a Maven repository.
     report
-        Takes a line of progress about once a second while jars are fetched.
+        Takes a line of progress every few seconds while jars are fetched.
 
     Raises
     ------
@@ -93,10 +93,15 @@ def complete(jars: list[LockedJar], cache: Path, report: Callable[[str], None]) 
 
 def _no_network(jars: list[LockedJar], cache: Path, error: Exception) -> str:
     megabytes = sum(jar.size for jar in jars) / MEGABYTE
+    help_ = (
+        "set REQUESTS_CA_BUNDLE to the file of the certificate authority of the proxy that inspects TLS"
+        if isinstance(error, requests.exceptions.SSLError)
+        else "connect to the network (HTTPS_PROXY is honoured)"
+    )
     return (
         f"the first start fetches Kafka {KAFKA_VERSION} ({len(jars)} jars, {megabytes:.0f} MB) from a "
-        f"Maven repository, and it cannot be reached ({_root_cause(error)}): connect to the network "
-        f"(HTTPS_PROXY is honoured), or copy {cache} from a machine that has it, then start again"
+        f"Maven repository, and it cannot be reached ({_root_cause(error)}): {help_}, or copy {cache} from a "
+        "machine that has it, then start again"
     )
 
 
@@ -160,7 +165,7 @@ def _fetch_one(jar: LockedJar, cache: Path, context: MavenContext) -> None:
 
 
 class _Progress:
-    """Adds up what the connections receive, and says it about once a second."""
+    """Adds up what the connections receive, and says it every few seconds."""
 
     def __init__(self, expected: int, report: Callable[[str], None]) -> None:
         self._expected = expected

@@ -18,11 +18,13 @@ from typer.exceptions import TyperException
 
 from libs.cli import router as router_view
 from libs.cli.book import show_book
-from libs.cli.checks import failed, line_of
+from libs.cli.checks import line_of
 from libs.cli.errors import FAILED, USAGE, CommandError
 from libs.cli.executions import show_executions
+from libs.cli.findings import failed
 from libs.cli.frontier import frontier, plot
 from libs.cli.names import book_named, key_named, symbol_named, topic_named
+from libs.cli.pictures import check_drawing
 from libs.cli.portfolio import show_portfolio
 from libs.cli.settings import CliSettings
 from libs.cli.starts import parse_start
@@ -192,6 +194,7 @@ def frontier_command(
     ] = False,
 ) -> None:
     """Draw the efficient frontier and its weights, by asking the portfolio over a range of ceilings."""
+    check_drawing()
     named = [symbol_named(text) for text in symbols.split(",")]
     mode: Literal["sum_cvar", "portfolio_cvar"] = "portfolio_cvar" if own_cvar else "sum_cvar"
     answers = _run(frontier(_settings(), named, cvar_budget, max_vol, mode))
@@ -206,6 +209,8 @@ def router_command(
     png: Annotated[Path | None, typer.Option("--plot", help="Draw it over time into this PNG.")] = None,
 ) -> None:
     """Show a scope's policies: posterior means and intervals, choice shares, regret proxy."""
+    if png is not None:
+        check_drawing()
     snapshot, history = _run(router_view.router_state(_settings(), scope))
     _console().print(router_view.table_of(snapshot, history))
     if png is not None:

@@ -1,74 +1,35 @@
-"""What `bookrunner doctor` says: findings, how they look, and when they mean failure."""
+"""What `bookrunner doctor` says of what is installed and runs, beside `machine`; how its findings look."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+from libs.cli.findings import Finding, Verdict, parts_of
 
-GIB: Final = 1024**3
-NAME_WIDTH: Final = 12
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 SHOWN: Final = 4  # of a list of troubles
 
-
-class Verdict(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-class Finding(NamedTuple):
-    """One line of the report; `mend` says what to do, and is empty when there is nothing to do."""
-
-    verdict: Verdict
-    name: str
-    says: str
-    mend: str = ""
-
-
-_MARKS: Final[Mapping[Verdict, tuple[str, str]]] = {
-    Verdict.OK: ("✓ ok  ", "green"),
-    Verdict.WARN: ("! warn", "yellow"),
-    Verdict.FAIL: ("✗ fail", "bold red"),
+_STYLES: Final[Mapping[Verdict, str]] = {
+    Verdict.OK: "green",
+    Verdict.WARN: "yellow",
+    Verdict.FAIL: "bold red",
 }
 
 
 def line_of(finding: Finding) -> Text:
     """Return a finding as text, with the way to mend it below."""
-    mark, style = _MARKS[finding.verdict]
-    line = Text.assemble((mark, style), f"  {finding.name:<{NAME_WIDTH}} ", finding.says)
-    if finding.mend:
-        line.append(f"\n{'':{len(mark) + 2 + NAME_WIDTH}} → {finding.mend}", style)
-    return line
-
-
-def failed(findings: Iterable[Finding]) -> bool:
-    """Whether anything must be mended."""
-    return any(finding.verdict is Verdict.FAIL for finding in findings)
-
-
-def python_finding(version: tuple[int, int, int]) -> Finding:
-    """Judge the Python version by ``requires-python`` of pyproject.toml: >=3.11,<3.14."""
-    says = ".".join(map(str, version))
-    if (3, 11) <= version[:2] < (3, 14):
-        return Finding(Verdict.OK, "python", says)
-    return Finding(
-        Verdict.FAIL,
-        "python",
-        f"{says} is not 3.11 to 3.13",
-        "install one and run `make clean setup PYTHON=python3.11`",
-    )
+    style = _STYLES[finding.verdict]
+    mark, says, below = parts_of(finding)
+    return Text.assemble((mark, style), says, (below, style))
 
 
 def locked_versions(lock: str) -> Mapping[str, str]:
-    """Return name and version of each package of ``requirements.lock`` that this machine needs."""
+    """Return name and version of each package of a lock that this machine needs."""
     versions = {}
     for line in lock.splitlines():
         if not line or line[0] in " #":
@@ -76,7 +37,7 @@ def locked_versions(lock: str) -> Mapping[str, str]:
         try:
             requirement = Requirement(line.rstrip("\\ "))
         except InvalidRequirement as error:
-            raise ValueError(f"requirements.lock: {line!r} is no requirement") from error
+            raise ValueError(f"{line!r} of the lock is no requirement") from error
         if requirement.marker is None or requirement.marker.evaluate():
             versions[requirement.name.lower()] = next(iter(requirement.specifier)).version
     return versions
@@ -92,16 +53,6 @@ def packages_finding(locked: Mapping[str, str], installed: Mapping[str, str | No
     if not wrong:
         return Finding(Verdict.OK, "packages", f"all {len(locked)} are the locked ones")
     return Finding(Verdict.FAIL, "packages", _some(wrong), "run `make setup`")
-
-
-def space_finding(name: str, free_bytes: int, fail_below: int, warn_below: int, mend: str) -> Finding:
-    """Judge free space of disk or memory, in bytes."""
-    says = f"{free_bytes / GIB:.1f} GiB free"
-    if free_bytes < fail_below:
-        return Finding(Verdict.FAIL, name, f"{says}; at least {fail_below / GIB:.1f} GiB are needed", mend)
-    if free_bytes < warn_below:
-        return Finding(Verdict.WARN, name, f"{says}; {warn_below / GIB:.1f} GiB are comfortable", mend)
-    return Finding(Verdict.OK, name, says)
 
 
 def topics_finding(wrong: Mapping[str, Sequence[str]], total: int) -> Finding:

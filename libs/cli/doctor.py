@@ -1,16 +1,13 @@
-"""`bookrunner doctor`: looks at the machine and at what runs on it; findings are judged in `checks`."""
+"""`bookrunner doctor`: the machine (`machine`), what is installed and what runs, judged in `checks`."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import subprocess
-import sys
 import time
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -21,19 +18,18 @@ import msgspec
 from broker import readiness
 from broker.jars import LOCK_FILE, read_lock
 from broker.settings import BrokerSettings
+from install.environment import state_of
+from install.pins import path_of
+from libs.cli import machine
 from libs.cli.checks import (
-    GIB,
-    Finding,
-    Verdict,
     books_finding,
     clock_finding,
     locked_versions,
     packages_finding,
-    python_finding,
-    space_finding,
     topics_finding,
 )
 from libs.cli.errors import CommandError
+from libs.cli.findings import Finding, Verdict
 from libs.cli.topics import differences, find_topics
 from libs.common.kafka_security import TlsFileError, tls
 from libs.common.topics import TOPICS
@@ -41,12 +37,7 @@ from libs.common.topics import TOPICS
 if TYPE_CHECKING:
     from libs.cli.settings import CliSettings
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 ANSWER_S: Final = 3.0
-DISK_FAIL: Final = 1 * GIB
-DISK_WARN: Final = 6 * GIB  # l2.book-deltas may take 4 GiB
-MEMORY_FAIL: Final = GIB // 2  # Kafka alone
-MEMORY_WARN: Final = GIB + GIB // 2
 START: Final = "start it with `make run`"
 # `serverTime` in ms; binance-spot-api-docs, rest-api.md, general endpoints.
 VENUE_TIME_URL: Final = "https://api.binance.com/api/v3/time"
@@ -67,12 +58,11 @@ class Answer(msgspec.Struct, frozen=True):
 async def examine(settings: CliSettings) -> list[Finding]:
     """Return every finding, machine first; never raises for what it looks at."""
     findings = [
-        python_finding(sys.version_info[:3]),
+        *await asyncio.to_thread(machine.examine, os.environ, installed=True),
+        *machine.port_findings(os.environ, taken_is_told=True),
         _packages(),
         _java(),
         _jars(),
-        _disk(settings),
-        _memory(),
     ]
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=2 * ANSWER_S, connect=ANSWER_S)
@@ -99,10 +89,11 @@ async def examine(settings: CliSettings) -> list[Finding]:
 
 
 def _packages() -> Finding:
-    lock = ROOT / "requirements.lock"
-    if not lock.is_file():
-        return Finding(Verdict.WARN, "packages", f"no {lock.name} beside the code: versions are not checked")
-    locked = locked_versions(lock.read_text(encoding="utf-8"))
+    locks = state_of().locks or ["services"]  # a container's image has these alone
+    files = [path_of(lock) for lock in locks if path_of(lock).is_file()]
+    if not files:
+        return Finding(Verdict.WARN, "packages", "no lock beside the code: versions are not checked")
+    locked = locked_versions("".join(file.read_text(encoding="utf-8") for file in files))
     return packages_finding(locked, {name: _version(name) for name in locked})
 
 
@@ -138,29 +129,6 @@ def _jars() -> Finding:
         f"{len(absent)} of {len(jars)} are not cached",
         f"the next `make run` fetches them ({size:.0f} MB); it needs a network",
     )
-
-
-def _disk(settings: CliSettings) -> Finding:
-    folder = settings.run_dir.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    mend = "free some, or set RUN_DIR to another disk"
-    return space_finding("disk", shutil.disk_usage(folder).free, DISK_FAIL, DISK_WARN, mend)
-
-
-def _memory() -> Finding:
-    free = _available_memory()
-    mend = "Kafka takes 0.5 GiB and the services the rest: close something"
-    return space_finding("memory", free, MEMORY_FAIL, MEMORY_WARN, mend)
-
-
-def _available_memory() -> int:
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():  # Linux: counts caches that can be given back
-        for line in meminfo.read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _kafka_answers(settings: CliSettings) -> str | None:
