@@ -4,8 +4,13 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# Its storage is formatted for these.
+_FIXED_PROPERTIES = frozenset(
+    {"broker.id", "log.dir", "log.dirs", "metadata.log.dir", "node.id", "process.roles"}
+)
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -43,7 +48,7 @@ class BrokerSettings(BaseSettings):
         description="Cache of Kafka's jars, shared by all checkouts.",
     )
     heap_mb: int = Field(512, ge=128, le=65536, description="Java heap, MiB.")
-    java_options: str = Field("", description="Further options of Java, separated by spaces.")
+    java_options: str = Field("", description="Further options of Java, separated and quoted as in a shell.")
     extra_properties: dict[str, SecretStr] = Field(
         default_factory=dict,
         description="Further server.properties, as a JSON object; they win over the native broker's own.",
@@ -56,3 +61,11 @@ class BrokerSettings(BaseSettings):
     def _data_below_run_dir(cls, values: dict[str, object]) -> dict[str, object]:
         run_dir = values.get("run_dir") or values.get("RUN_DIR") or ".run"
         return {"data_dir": Path(str(run_dir)) / "kafka"} | values
+
+    @field_validator("extra_properties")
+    @classmethod
+    def _leave_the_storage(cls, values: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        fixed = ", ".join(sorted(_FIXED_PROPERTIES & values.keys()))
+        if fixed:
+            raise ValueError(f"{fixed} cannot be changed (KAFKA_DATA_DIR says where the data is)")
+        return values
