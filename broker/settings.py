@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # Its storage is formatted for these.
@@ -23,6 +23,12 @@ def _connectable(host: str) -> str:
     if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared with, never bound to
         raise ValueError("must be an address that clients can connect to, such as 127.0.0.1")
     return host
+
+
+def _changeable(name: str) -> str:
+    if name in _FIXED_PROPERTIES:
+        raise ValueError("is the broker's own (KAFKA_DATA_DIR says where the data is)")
+    return name
 
 
 class BrokerSettings(BaseSettings):
@@ -49,7 +55,7 @@ class BrokerSettings(BaseSettings):
     )
     heap_mb: int = Field(512, ge=128, le=65536, description="Java heap, MiB.")
     java_options: str = Field("", description="Further options of Java, separated and quoted as in a shell.")
-    extra_properties: dict[str, SecretStr] = Field(
+    extra_properties: dict[Annotated[str, AfterValidator(_changeable)], SecretStr] = Field(
         default_factory=dict,
         description="Further server.properties, as a JSON object; they win over the native broker's own.",
     )
@@ -61,11 +67,3 @@ class BrokerSettings(BaseSettings):
     def _data_below_run_dir(cls, values: dict[str, object]) -> dict[str, object]:
         run_dir = values.get("run_dir") or values.get("RUN_DIR") or ".run"
         return {"data_dir": Path(str(run_dir)) / "kafka"} | values
-
-    @field_validator("extra_properties")
-    @classmethod
-    def _leave_the_storage(cls, values: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        fixed = ", ".join(sorted(_FIXED_PROPERTIES & values.keys()))
-        if fixed:
-            raise ValueError(f"{fixed} cannot be changed (KAFKA_DATA_DIR says where the data is)")
-        return values
