@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker import readiness
 from tests.bench.process_tree import cpu_by_process
-from tests.bench.processes import ROOT, ProcessEndedError, free_port
+from tests.bench.processes import ROOT, TETHER, ProcessEndedError, free_port
 from tests.bench.proofs import BY_NAME, PROOFS, ask, holds
 from tests.bench.report import Result
 
@@ -93,8 +93,9 @@ class Start:
     def _make(self) -> Iterator[subprocess.Popen[str]]:
         arguments = [f"{name}={value}" for name, value in self._ports.items()]
         environment = {name: text for name, text in os.environ.items() if not name.startswith("KAFKA_")}
+        tether = [sys.executable, str(TETHER), "SIGTERM", str(os.getpid())]
         with subprocess.Popen(
-            ["make", "run", *arguments, f"RUN_DIR={self._folder}"],
+            [*tether, "make", "run", *arguments, f"RUN_DIR={self._folder}"],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
