@@ -44,6 +44,7 @@ run: export SIMULATOR_URL := http://127.0.0.1:$(SIMULATOR_PORT)
 run: export AUTOPILOT := $(AUTOPILOT)
 run: export SIMULATED := $(if $(filter live,$(FEED)),false,true)
 run: export LOG_FORMAT := $(LOG_FORMAT)
+run: export KAFKA_WAIT_S := 600
 run: export METRICS_PORT := 0
 run: export METRICS_TARGETS_DIR := $(RUN_DIR)/metrics
 run: export PYTHONUNBUFFERED := 1

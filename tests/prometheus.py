@@ -19,6 +19,8 @@ COUNTED: Final = {
     *(
         "bookrunner_execution_running",
         "bookrunner_gateway_commands_waiting",
+        "bookrunner_gateway_partitions_missing",
+        "bookrunner_gateway_ready",
         "bookrunner_gateway_rebuilds",
         "bookrunner_gateway_write_addresses",
     ),
@@ -27,6 +29,7 @@ COUNTED: Final = {
     *("bookrunner_portfolio_history_days", "bookrunner_portfolio_positions", "bookrunner_venues_eligible"),
     *("bookrunner_processor_input_lag_messages", "bookrunner_processor_partitions_owned"),
     *("bookrunner_processor_partitions_stopped", "bookrunner_venues_score"),
+    "bookrunner_router_policy_registered",
 }
 _ABBREVIATED: Final = re.compile(
     r"_(ms|us|ns|s|sec|millis|minutes|hours|percent|pct|bps|kb|mb|mib|milliseconds)(_|$)"

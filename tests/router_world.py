@@ -20,12 +20,14 @@ from libs.common.events import (
     RouterSnapshot,
 )
 from libs.common.handling import State
+from services.router.arms import Arms
 from services.router.handlers import Router, Rules
 from services.router.live import LiveInputs
 from services.router.thompson import Bank, Tuning, draw
+from tests.registered import a_policy_registered
 
 if TYPE_CHECKING:
-    from libs.common.events import Event
+    from libs.common.events import Event, PolicyRegistered
     from services.router.handlers import RouterCommand
     from services.router.records import Record
     from services.router.thompson import Floats
@@ -77,7 +79,7 @@ def retire(name: object, policy_id: str) -> RetirePolicy:
 
 
 class World:
-    """A router and its state."""
+    """A router and its state; the policies of a new scope are registered."""
 
     def __init__(self, **rules: Any) -> None:
         known: dict[str, Any] = {
@@ -87,10 +89,26 @@ class World:
             "remember_most": 1000,
         }
         self.live = LiveInputs(reference_venue="binance", basis_venue="binance-usdm", horizon_ns=10**10)
-        self.router = Router(Rules(**known | rules), self.live)
+        known |= rules
+        self.arms = Arms()
+        self.register(*known["policies"])
+        self.router = Router(Rules(**known), self.live, self.arms)
         self.state: State[Record] = State()
         self.now = NOW
         self.snapshot: RouterSnapshot | None = None
+
+    def register(self, *policies: str) -> None:
+        """Let somebody implement these."""
+        for name in policies:
+            self._fold(name.encode(), a_policy_registered(name))
+
+    def unregister(self, *policies: str) -> None:
+        """Let nobody implement these any more."""
+        for name in policies:
+            self._fold(name.encode(), None)
+
+    def _fold(self, key: bytes, event: PolicyRegistered | None) -> None:
+        self.arms.view.fold(0, self.arms.view.position(0), key, event)
 
     def do(self, command: RouterCommand, kind: type[E]) -> E:
         """Return the answer, which must be of this kind; keep the snapshot."""

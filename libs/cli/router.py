@@ -94,8 +94,9 @@ def _row(summary: PolicySummary, *, last: bool) -> tuple[str, ...]:
         value = f"{BPS * summary.dr.value:.2f}"
         if summary.dr.low is not None and summary.dr.high is not None:
             value += f" [{BPS * summary.dr.low:.2f}, {BPS * summary.dr.high:.2f}]"
+    notes = [note for note, so in (("last", last), ("not registered", not summary.registered)) if so]
     return (
-        f"{summary.policy_id} (last)" if last else summary.policy_id,
+        f"{summary.policy_id} ({', '.join(notes)})" if notes else summary.policy_id,
         f"{summary.share:.1%}",
         str(summary.choices),
         str(summary.updates),

@@ -64,6 +64,33 @@ class CommandRejected(Event, frozen=True, kw_only=True):
     ts: int
 
 
+class ServiceState(StrEnum):
+    """What a process says of itself."""
+
+    STARTING = "starting"  # it lives, and does not do its work yet
+    READY = "ready"  # it does all of its work
+    DEGRADED = "degraded"  # part of its work has stopped until somebody mends it
+
+
+class ServiceStatus(Event, frozen=True, kw_only=True):
+    """The heartbeat of a process, repeated every second; a tombstone says that it stopped as asked.
+
+    It is believed for `STATUS_SILENCE_NS`: a process that dies cannot say so.
+    """
+
+    service: str  # "router"
+    instance: str  # unique and stable per replica of the service
+    version: str  # of Bookrunner
+    state: ServiceState
+    partitions_owned: tuple[int, ...] = ()  # that it works on now, restored
+    partitions_stopped: tuple[int, ...] = ()  # whose handler raised
+    since_ts: int  # when the state began
+    ts: int
+    detail: str = ""  # what it waits for, or what has stopped, in words
+
+
+STATUS_SILENCE_NS: Final = 5_000_000_000
+
 TakerSide: TypeAlias = Literal["buy", "sell"]
 Interval: TypeAlias = Literal["1m", "1d"]
 
@@ -303,6 +330,19 @@ class VenueMetrics(Event, frozen=True, kw_only=True):
     ts: int
 
 
+# --- policies ---
+
+
+class PolicyRegistered(Event, frozen=True, kw_only=True):
+    """A trading policy that somebody can turn into a signal; a tombstone under the same key ends it."""
+
+    policy_id: str
+    kind: str  # whose code it is; builtin: execution's own
+    summary: str  # what it does, in a sentence
+    parameters: dict[str, float | str | bool] = {}  # what it is set to; names say the unit
+    version: str  # another one whenever the policy may decide otherwise
+
+
 # --- router ---
 
 
@@ -323,7 +363,7 @@ class PolicyChosen(Event, frozen=True, kw_only=True):
     exploration_bonus: float  # score minus posterior mean
     propensity: float  # probability with which this policy was chosen
     explored: bool  # drawn by the uniform part of the mixture
-    scores: dict[str, float]  # sampled, by policy
+    scores: dict[str, float]  # sampled, by policy; of those of the scope that were registered then
     means: dict[str, float]  # posterior means of the expected reward at this context
     propensities: dict[str, float]  # by policy; they sum to 1
     width: float  # 90 % credible width of the chosen policy's expected reward, return units
@@ -365,7 +405,7 @@ class PolicyRewarded(Event, frozen=True, kw_only=True):
 
 
 class AddPolicy(Command, frozen=True, kw_only=True):
-    """Let the router of a scope choose one more policy; one that was retired comes back as it was."""
+    """Let the router of a scope choose one more registered policy; a retired one comes back as it was."""
 
     scope: str = "default"
     policy_id: str
@@ -410,7 +450,8 @@ class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
     share: float  # of all choices of the scope
     cusum: float  # of its drift alarm
     resets: int  # by drift alarms
-    rewarded: int  # decisions with a known propensity and a reward, since this policy was added
+    registered: bool = True  # False: nobody implements it, so it is not chosen until it is registered
+    rewarded: int  # decisions with a known propensity and a reward in which it could be chosen
     ess: float  # effective sample size of its importance weights
     ips: OffPolicyEstimate | None = None  # None before the first such decision
     snips: OffPolicyEstimate | None = None  # None while the policy was not chosen
@@ -429,7 +470,7 @@ class RouterSnapshot(Event, frozen=True, kw_only=True):
     inputs: dict[str, float | str]  # values the last choice used, before transformation
     filled: tuple[str, ...]  # inputs of it that were filled from live topics
     missing: tuple[str, ...]  # inputs of it without a value
-    policies: tuple[PolicySummary, ...]  # that may be chosen
+    policies: tuple[PolicySummary, ...]  # that may be chosen while they are registered
     retired: tuple[str, ...]  # that may be chosen no more
     choices: int  # of the scope, so far
     updates: int  # rewards counted, of the scope, so far
@@ -617,6 +658,7 @@ class PortfolioBook(Event, frozen=True, kw_only=True):
 
     next_assessment_ts: int | None  # ns since 1970 UTC; None: none is pending
     ahead: dict[str, Position] = {}  # by symbol
+    symbols: int = 0  # whose risk was known at the last assessment
 
 
 class PortfolioRemembered(Event, frozen=True, kw_only=True):

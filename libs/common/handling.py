@@ -6,7 +6,7 @@ message; a simulation may run the same `Wiring` without Kafka.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
@@ -101,6 +101,15 @@ class WakeAt:
     key: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a service says of itself on a compacted topic; None ends it."""
+
+    topic: Topic
+    key: bytes
+    event: Event | None
+
+
 Handle: TypeAlias = Callable[[State[S], Any, int], Sequence[Event | WakeAt]]
 """``handle(state, message, now)``: a message of an input topic or a `Tick`, and ns UTC."""
 
@@ -128,6 +137,9 @@ class Wiring(Generic[S]):
     views: tuple[View[Any], ...] = field(
         default=()
     )  # the handler reads their `items`; all ready before it runs
+    announce: Callable[[], Iterable[Announcement]] = (
+        tuple  # called once the views are ready; what it returns is written before a message is handled
+    )
     threaded: bool = (
         False  # run the handler off the event loop; it then looks views up by key, never iterates
     )
@@ -135,6 +147,8 @@ class Wiring(Generic[S]):
     def __post_init__(self) -> None:
         if not self.inputs or not self.state.compacted:
             raise ValueError(f"{self.service}: needs an input, and a state topic that is compacted")
+        if self.announce is not tuple and not self.views:
+            raise ValueError(f"{self.service}: announces what it is to a topic of which it has no view")
         for event, output in self.outputs.items():
             if event not in output.topic.events:
                 raise ValueError(f"{self.service}: {output.topic.name} takes no {event.__name__}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import collect_hosts
 from aiokafka.errors import (
     InvalidReplicationFactorError,
     KafkaConnectionError,
@@ -20,6 +21,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
+from broker import readiness
 from libs.common.kafka_security import client_arguments, refusal
 from libs.common.topics import TOPICS
 
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from libs.common.settings import ServiceSettings
     from libs.common.topics import Topic
 
-PROGRESS_S: Final = 5.0  # between two lines that say what is awaited
-RETRY_S: Final = 0.25
+PROGRESS_S: Final = 30.0  # between two lines that say what is awaited
+RETRY_S: Final = 0.1
 REQUEST_TIMEOUT_MS: Final = 5_000
 
 _log = logging.getLogger(__name__)
@@ -74,6 +76,8 @@ async def create_topics(settings: ServiceSettings, topics: Iterable[Topic] = tup
     """
     wanted = {topic.name: topic for topic in topics}
     waiting = _Waiting(settings)
+    while not await _answers(settings):
+        await waiting.pause("no answer")
     while True:
         try:
             if await _created(settings, wanted) and await _known_to_all(settings, wanted):
@@ -134,6 +138,21 @@ async def _known_to_all(settings: ServiceSettings, wanted: Iterable[str]) -> boo
     finally:
         await client.close()
     return True
+
+
+async def _answers(settings: ServiceSettings) -> bool:
+    """Tell whether a broker answers a plain socket: clients write errors while none does.
+
+    It sends no secret and checks no certificate, so that the client itself can say what is wrong.
+    """
+    client_arguments(settings)  # raises what is wrong with certificates
+    how = readiness.access(
+        settings.kafka_security_protocol, settings.kafka_ssl_certfile, settings.kafka_ssl_keyfile
+    )
+    for host, port, _ in collect_hosts(settings.kafka_bootstrap_servers, randomize=False):
+        if await asyncio.to_thread(readiness.answers, host, port, how=how):
+            return True
+    return False
 
 
 def _led(found: Mapping[str, list[Any]], wanted: Iterable[str], count: int) -> bool:

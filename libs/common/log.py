@@ -68,14 +68,16 @@ def correlated(identifier: str) -> Iterator[None]:
         correlation_id.reset(token)
 
 
-def tell(logger: logging.Logger, event: str, facts: Mapping[str, Any], ts: int) -> None:
-    """Write a line at INFO that bears the time of what it tells (ns UTC), not of its being written.
+def tell(
+    logger: logging.Logger, event: str, facts: Mapping[str, Any], ts: int, level: int = logging.INFO
+) -> None:
+    """Write a line that bears the time of what it tells (ns UTC), not of its being written.
 
     What is told once it is committed may be told after what it caused elsewhere; by their times lines are in
     causal order.
     """
-    if logger.isEnabledFor(logging.INFO):
-        record = logger.makeRecord(logger.name, logging.INFO, "", 0, event, (), None, extra=dict(facts))
+    if logger.isEnabledFor(level):
+        record = logger.makeRecord(logger.name, level, "", 0, event, (), None, extra=dict(facts))
         record.created = ts / 1e9
         logger.handle(record)
 

@@ -36,10 +36,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the log at INFO: the event's name, and its facts."""
+    """A line of the log, at INFO or at ERROR: the event's name, and its facts."""
 
     event: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+    error: bool = False  # somebody must do something about it
 
 
 def refused(event: CommandRejected) -> Line:
@@ -92,7 +93,8 @@ class Meter:
             lines = self._monitor.saw(step)
             with log.correlated(step.correlation_id):
                 for line in lines:
-                    log.tell(_log, line.event, line.facts, effects.now)
+                    level = logging.ERROR if line.error else logging.INFO
+                    log.tell(_log, line.event, line.facts, effects.now, level)
 
     def families(
         self, counts: Mapping[str, int], lags: Mapping[str, int], states: Collection[State[Any]]

@@ -29,7 +29,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from pydantic import Field
 
 from libs.common import log, metrics
-from libs.common.events import Event
+from libs.common.events import Event, ServiceState
 from libs.common.kafka import Publisher, create_topics, follow
 from libs.common.kafka_security import client_arguments, stop_consumer
 from libs.common.metrics import Family
@@ -37,10 +37,11 @@ from libs.common.monitoring import Meter, Unmonitored
 from libs.common.partition import HandlerError
 from libs.common.partition_owner import PartitionOwner
 from libs.common.settings import ServiceSettings
-from libs.common.topics import DEAD_LETTERS
+from libs.common.status import Condition, heartbeat
+from libs.common.topics import DEAD_LETTERS, SERVICES_STATUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Collection, Coroutine, Iterable
 
     from libs.common.handling import Wiring
     from libs.common.monitoring import Monitor
@@ -102,6 +103,7 @@ class Processor(Generic[S]):
         self._stopping = asyncio.Event()
         self._counts: Counter[str] = Counter()  # of owners that are gone
         self._background: list[asyncio.Task[None]] = []
+        self._assigned = False  # by the group, at least once
         self.stopped_partitions: set[int] = set()  # whose handler raised
 
     @property
@@ -113,6 +115,22 @@ class Processor(Generic[S]):
     def counts(self) -> Counter[str]:
         """What was done since the start: transactions, handled, stale, dead_letters, expired."""
         return sum((owner.counts for owner, _ in self._owners.values()), Counter(self._counts))
+
+    def condition(self) -> Condition:
+        """Return what the process is ready for."""
+        owned, stopped = tuple(sorted(self.owned)), tuple(sorted(self.stopped_partitions))
+        behind = [view.topic.name for view in self._wiring.views if not view.ready]
+        restoring = [number for number in self._owners if number not in (*owned, *stopped)]
+        if stopped:
+            detail = f"a handler raised on {_partitions(stopped)}: see partition_stopped in the log"
+            return Condition(ServiceState.DEGRADED, owned, stopped, detail)
+        if behind:
+            return Condition(ServiceState.STARTING, owned, detail=f"reading {', '.join(behind)}")
+        if not self._assigned:
+            return Condition(ServiceState.STARTING, owned, detail="joining its group")
+        if restoring:
+            return Condition(ServiceState.STARTING, owned, detail=f"restoring {_partitions(restoring)}")
+        return Condition(ServiceState.READY, owned)
 
     def stop(self) -> None:
         """Ask `run` to finish its transactions and return."""
@@ -127,15 +145,23 @@ class Processor(Generic[S]):
             Of what went wrong: `KafkaError`, `StateLostError`, `UndecodableMessageError` of the state topic.
         """
         aiokafka.producer.sender.BACKOFF_OVERRIDE = TRANSACTION_GAP_S
-        if not await self._finished(create_topics(self._settings, (*self._wiring.topics, DEAD_LETTERS))):
+        if not await self._finished(
+            create_topics(self._settings, (*self._wiring.topics, DEAD_LETTERS, SERVICES_STATUS))
+        ):
             return
-        async with AsyncExitStack() as stack, asyncio.TaskGroup() as self._tasks:
+        instance = self._settings.group_instance_id
+        async with (
+            heartbeat(self._settings, self._wiring.service, instance, self.condition),
+            AsyncExitStack() as stack,
+            asyncio.TaskGroup() as self._tasks,
+        ):
             if self._wiring.views:
                 publisher = await stack.enter_async_context(Publisher(self._settings, compress=False))
                 ready = asyncio.Event()
                 self._in_background(publisher.watch())
                 self._in_background(self._follow_views(publisher, ready))
-                await self._finished(ready.wait())
+                if await self._finished(ready.wait()):
+                    await self._finished(self._announce(publisher))
             if not self._stopping.is_set():
                 await self._process()
             await self._end_background()
@@ -177,6 +203,11 @@ class Processor(Generic[S]):
                 if not ready.is_set() and all(view.ready for view in views):
                     ready.set()
 
+    async def _announce(self, publisher: Publisher) -> None:
+        """Write what the service says of itself; a process that starts beside another repeats it."""
+        for said in self._wiring.announce():
+            await publisher.send_and_wait(said.topic, said.key, said.event, self._clock())
+
     async def _hear_coordinator(self) -> None:
         """Raise what the group's coordinator has to say, also while this process owns no partition.
 
@@ -197,6 +228,7 @@ class Processor(Generic[S]):
                 self._wiring, self._settings, number, self._consumer, self._clock, self._meter
             )
             self._owners[number] = (owner, self._start(self._work(owner)))
+        self._assigned = True
 
     async def _release_all(self, _revoked: Iterable[TopicPartition] = ()) -> None:
         owners, self._owners = self._owners, {}
@@ -266,6 +298,10 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
 
 async def _raise(error: Exception) -> None:
     raise error
+
+
+def _partitions(numbers: Collection[int]) -> str:
+    return f"partition{'s' if len(numbers) > 1 else ''} {', '.join(map(str, sorted(numbers)))}"
 
 
 def run(wiring: Wiring[S], settings: ProcessorSettings, monitor: Monitor | None = None) -> None:

@@ -35,6 +35,7 @@ from libs.common.events import (
     PlanAndExecute,
     PoliciesChanged,
     PolicyChosen,
+    PolicyRegistered,
     PolicyRewarded,
     PortfolioBook,
     PortfolioHolding,
@@ -51,6 +52,7 @@ from libs.common.events import (
     RouterSlot,
     RouterSnapshot,
     ScoreVenues,
+    ServiceStatus,
     SimulateExecution,
     SizingSnapshot,
     SubmitPaperOrder,
@@ -76,9 +78,11 @@ class Key(StrEnum):
     BOOK = "venue:symbol"
     SYMBOL = "symbol"
     SCOPE = "scope"
+    POLICY = "policy id"
     PORTFOLIO = "book"
     EXECUTION = "execution id"
     IDEMPOTENCY_KEY = "Idempotency-Key"
+    SERVICE = "service:instance"
     ORIGINAL = "original key"
 
 
@@ -140,6 +144,13 @@ VENUES_COMMANDS: Final = Topic(
 VENUES_METRICS: Final = Topic("venues.metrics.v1", (VenueMetrics,), Key.BOOK, ("venues",), compacted=True)
 VENUES_SCORES: Final = Topic(
     "venues.scores.v1", (VenueScored, CommandRejected), Key.SYMBOL, ("venues",), retention_ms=7 * DAY_MS
+)
+POLICIES_REGISTRY: Final = Topic(
+    "policies.registry.v1",
+    (PolicyRegistered,),
+    Key.POLICY,
+    ("execution", "policies", "gateway"),
+    compacted=True,
 )
 ROUTER_COMMANDS: Final = Topic(
     "router.commands.v1",
@@ -232,6 +243,9 @@ GATEWAY_IDEMPOTENCY: Final = Topic(
     compacted=True,
     retention_ms=DAY_MS,
 )
+SERVICES_STATUS: Final = Topic(
+    "services.status.v1", (ServiceStatus,), Key.SERVICE, ("all",), compacted=True, retention_ms=DAY_MS
+)
 DEAD_LETTERS: Final = Topic(
     "dead-letters.v1", (), Key.ORIGINAL, ("any",), retention_ms=7 * DAY_MS, max_message_bytes=8 * MIB
 )
@@ -248,6 +262,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
         VENUES_COMMANDS,
         VENUES_METRICS,
         VENUES_SCORES,
+        POLICIES_REGISTRY,
         ROUTER_COMMANDS,
         ROUTER_CHOICES,
         ROUTER_SNAPSHOTS,
@@ -266,6 +281,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
         EXECUTION_AUDIT,
         EXECUTION_STATE,
         GATEWAY_IDEMPOTENCY,
+        SERVICES_STATUS,
         DEAD_LETTERS,
     )
 }

@@ -35,20 +35,23 @@ from libs.common.topics import (
     EXECUTION_RECORDS,
     EXECUTION_SIZINGS,
     EXECUTION_STATE,
+    POLICIES_REGISTRY,
     ROUTER_CHOICES,
     ROUTER_COMMANDS,
     VENUES_COMMANDS,
     VENUES_SCORES,
 )
+from libs.common.views import View
 from services.execution.handlers import handle
 from services.execution.holdings import Held
 from services.execution.market_data import MarketData
 from services.execution.paper_broker import SelfImpact
+from services.execution.registration import announcements
 from services.execution.remembered import Done
 from services.execution.saga import Asked, CostCurve, OwnOrder, Saga
 
 if TYPE_CHECKING:
-    from libs.common.events import Event
+    from libs.common.events import Event, PolicyRegistered
     from libs.common.handling import State, WakeAt
     from services.execution.settings import ExecutionSettings
 
@@ -58,6 +61,7 @@ SERVICE: Final = "execution"
 def wiring(settings: ExecutionSettings, service: str = SERVICE) -> Wiring[Any]:
     """Return the whole service; `service` names its group and transactions."""
     market = MarketData(settings)
+    registry: View[PolicyRegistered] = View(POLICIES_REGISTRY)
 
     def handle_with_views(state: State[Any], message: Any, now: int) -> list[Event | WakeAt]:  # noqa: ANN401 -- the processor decodes only what the inputs' topics name
         return handle(state, message, now, market)
@@ -89,7 +93,8 @@ def wiring(settings: ExecutionSettings, service: str = SERVICE) -> Wiring[Any]:
             AuditEntry: Output(EXECUTION_AUDIT, _execution),
         },
         handle=handle_with_views,
-        views=market.views,
+        views=(*market.views, registry),
+        announce=lambda: announcements(registry.items),
     )
 
 

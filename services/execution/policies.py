@@ -24,6 +24,7 @@ References
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -44,6 +45,16 @@ REVERSION: Final = 30  # minutes
 FULL_Z: Final = 2.0  # standard deviations for a full position
 HOLES: Final = 1.1  # n candles may span this many times n minutes
 _MINUTE_NS: Final = 60_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy, and what people are told of it."""
+
+    signal: Callable[[Market], Signal]
+    revision: int  # one more whenever the same market and parameters may give another signal
+    summary: str
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
 
 class UnknownPolicyError(ValueError):
@@ -77,7 +88,7 @@ def signal_of(policy_id: str, market: Market) -> Signal:
         policy = POLICIES[policy_id]
     except KeyError:
         raise UnknownPolicyError(f"{policy_id[:40]!r} is no policy; known: {', '.join(POLICIES)}") from None
-    return policy(market)
+    return policy.signal(market)
 
 
 def sma(market: Market) -> Signal:
@@ -158,12 +169,27 @@ def flat(_market: Market) -> Signal:
     return Signal(0.0, "this policy holds nothing")
 
 
-POLICIES: Final[Mapping[str, Callable[[Market], Signal]]] = {
-    "p_sma": sma,
-    "p_breakout": breakout,
-    "p_meanrev": mean_reversion,
-    "p_obi": order_book_imbalance,
-    "p_flat": flat,
+POLICIES: Final[Mapping[str, Policy]] = {
+    "p_sma": Policy(
+        sma,
+        1,
+        "follows the crossover of two moving averages of the price",
+        {"fast_minutes": FAST, "slow_minutes": SLOW, "most_span_ratio": HOLES},
+    ),
+    "p_breakout": Policy(
+        breakout,
+        1,
+        "holds the side on which the price left a channel, until it crosses a shorter one back",
+        {"in_days": CHANNEL_IN, "out_days": CHANNEL_OUT},
+    ),
+    "p_meanrev": Policy(
+        mean_reversion,
+        1,
+        "bets against the distance of the price from its mean",
+        {"window_minutes": REVERSION, "full_position_sd": FULL_Z, "most_span_ratio": HOLES},
+    ),
+    "p_obi": Policy(order_book_imbalance, 1, "leans as the LIVE book leans: its imbalance is the signal"),
+    "p_flat": Policy(flat, 1, "holds nothing"),
 }
 
 

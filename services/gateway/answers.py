@@ -14,6 +14,7 @@ from libs.common.events import BookState, Level
 
 if TYPE_CHECKING:
     from libs.common.events import BookHealth, BookTop, Features
+    from services.gateway.fleet import Heard
 
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
@@ -99,10 +100,26 @@ class ViewLag(_Answer, frozen=True, kw_only=True):
     keys: Annotated[int, Meta(description="that it holds")]
 
 
-class ReadyAnswer(_Answer, frozen=True, kw_only=True):
-    """Ready to answer from state that has caught up."""
+class ServiceAnswer(_Answer, frozen=True, kw_only=True):
+    """A process, as it tells of itself."""
 
-    status: Annotated[str, Meta(description="`ready`")]
+    service: Annotated[str, Meta(description="its name: `router`")]
+    instance: Annotated[str, Meta(description="unique per replica of the service")]
+    version: Annotated[str, Meta(description="of Bookrunner")]
+    state: Annotated[str, Meta(description="`starting`, `ready`, `degraded`, or `silent` after 5 s unheard")]
+    partitions_owned: Annotated[tuple[int, ...], Meta(description="that it works on")]
+    partitions_stopped: Annotated[tuple[int, ...], Meta(description="that it cannot go on with")]
+    since_ts: Annotated[int, Meta(description="when the state began, ms since 1970 UTC")]
+    age_ms: Annotated[float, Meta(description="since it was heard, ms")]
+    detail: Annotated[str, Meta(description="what it waits for, or what has stopped, in words")]
+
+
+class ReadyAnswer(_Answer, frozen=True, kw_only=True):
+    """Every route would do its work now."""
+
+    status: Annotated[str, Meta(description="`ready`; `degraded`: so are all routes, but not all books")]
+    degraded: Annotated[tuple[str, ...], Meta(description="what is not as it should be, in words")]
+    services: Annotated[tuple[ServiceAnswer, ...], Meta(description="each process that was heard")]
     views: Annotated[tuple[ViewLag, ...], Meta(description="each materialised topic")]
 
 
@@ -110,6 +127,22 @@ class HealthAnswer(_Answer, frozen=True, kw_only=True):
     """The process is alive."""
 
     status: Annotated[str, Meta(description="`alive`")]
+
+
+def service_answer(heard: Heard) -> ServiceAnswer:
+    """Return a process as callers see it."""
+    status = heard.status
+    return ServiceAnswer(
+        service=status.service,
+        instance=status.instance,
+        version=status.version,
+        state="silent" if heard.silent else status.state,
+        partitions_owned=status.partitions_owned,
+        partitions_stopped=status.partitions_stopped,
+        since_ts=status.since_ts // NS_PER_MS,
+        age_ms=heard.age_ns / NS_PER_MS,
+        detail=status.detail,
+    )
 
 
 class Shown(NamedTuple):

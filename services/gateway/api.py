@@ -257,7 +257,12 @@ async def healthz() -> Response:
     responses=contract.READYZ_ANSWERS,
 )
 async def readyz(request: Request) -> Response:
-    """Return each view's lag, whatever the books' states."""
+    """Return 200 when every route would do its work, else 503 with what is missing, by name.
+
+    Kafka answers, every view has caught up, every partition of every service is worked on, and the risk
+    budget is there; at the start also the first measurement of each book. A book that is not LIVE is told
+    under `degraded`, and does not make the answer 503.
+    """
     return json_answer(200, encode(parts_of(request).readiness()))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import time
 from collections import Counter
 from contextlib import aclosing, asynccontextmanager
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.errors import KafkaError
 
+from libs.common.events import ServiceState
 from libs.common.kafka import (
     MissingTopicError,
     Publisher,
@@ -22,9 +25,10 @@ from libs.common.kafka import (
 )
 from libs.common.metrics import CONTENT_TYPE, create_registry, exposition
 from libs.common.settings import TLS
+from libs.common.status import Condition, heartbeat
 from libs.common.topics import EXECUTION_AUDIT, L2_BOOK_TOPS
 from services.gateway import asyncapi
-from services.gateway.answers import ReadyAnswer, ViewLag, encode
+from services.gateway.answers import ReadyAnswer, ViewLag, encode, service_answer
 from services.gateway.api import VERSION, create_api
 from services.gateway.audit_log import AuditLog
 from services.gateway.book_log import KafkaBookLog
@@ -35,6 +39,7 @@ from services.gateway.monitoring import families, turned_away
 from services.gateway.past_books import PastBooks
 from services.gateway.problems import not_ready
 from services.gateway.questions import Questions
+from services.gateway.readiness import Readiness, Report
 from services.gateway.routing import Parts
 from services.gateway.stream import Hub
 from services.gateway.traffic import Traffic
@@ -58,6 +63,7 @@ if TYPE_CHECKING:
     from services.gateway.sse import Start
 
 PROBE_S: Final = 1.0  # between two questions whether Kafka answers
+JUDGE_S: Final = 0.25  # between two looks whether every route would do its work
 SWEEP_S: Final = 300.0  # between two deletions of old replies
 
 _log = logging.getLogger(__name__)
@@ -122,18 +128,13 @@ class KafkaLink:
                 self._answered_s = time.monotonic()
             await asyncio.sleep(PROBE_S)
 
-    def require_answer(self) -> None:
-        """Refuse while Kafka is away.
-
-        Raises
-        ------
-        ProblemError
-            503 if the last answer is older than the settings allow.
-        """
+    @property
+    def away(self) -> str | None:
+        """Why Kafka cannot be asked; None if its last answer is younger than the settings allow."""
         silent_s = float("inf") if self._answered_s is None else time.monotonic() - self._answered_s
-        if silent_s > self._settings.kafka_silence_s:
-            servers = self._settings.kafka_bootstrap_servers
-            raise not_ready(f"Kafka at {servers} does not answer: {self._away_because}.")
+        if silent_s <= self._settings.kafka_silence_s:
+            return None
+        return f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer: {self._away_because}"
 
     def _tell(self, away_because: str) -> None:
         if bool(away_because) != bool(self._away_because):
@@ -154,12 +155,14 @@ class Gateway:
         self.refusals: Counter[str] = Counter()  # by reason
         self.request_timeout_s = settings.request_timeout_s
         self._settings = settings
-        self._views = GatewayViews(settings.l2_silence_s)
+        self._views = GatewayViews(settings.l2_silence_s, settings.topic_partitions, time.monotonic_ns)
         self._changes = Changes()
         self._link = KafkaLink(settings)
         self._books = Books(self._views)
         self._commands = Commands(settings, self._views, self._changes, self._link, time.time_ns)
-        self._questions = Questions(settings, self._link, self._open_source, time.time_ns)
+        self._questions = Questions(settings, self._views, self._link, self._open_source, time.time_ns)
+        self._ready = Readiness(self._views, self._views.fleet, time.time_ns, time.monotonic_ns)
+        self._report = Report(("the gateway is starting",))  # the last one
         self._past_books = PastBooks(settings, self._views, self._open_log, time.time_ns)
         self._hub = Hub(settings, self._open_source)
         self._registry = create_registry(self._families)
@@ -219,7 +222,13 @@ class Gateway:
             await asyncio.gather(running, return_exceptions=True)  # its failure is in `failed`
 
     async def _run(self) -> None:
-        async with self._link.connected() as publisher, asyncio.TaskGroup() as tasks:
+        settings = self._settings
+        instance = f"{socket.gethostname()}-{settings.gateway_port or os.getpid()}"
+        async with (
+            self._link.connected() as publisher,
+            heartbeat(settings, "gateway", instance, self._condition),
+            asyncio.TaskGroup() as tasks,
+        ):
             tasks.create_task(publisher.watch())
             tasks.create_task(_failure_of(self._link.refused))
             tasks.create_task(_failure_of(self._hub.failed))
@@ -228,6 +237,7 @@ class Gateway:
             tasks.create_task(self._follow(self._views.of_decisions, publisher))
             tasks.create_task(self._questions.listen(publisher.reject))
             tasks.create_task(self._sweep())
+            tasks.create_task(self._watch_readiness())
 
     async def _follow(self, views: Sequence[View[Any]], publisher: Publisher) -> None:
         told = False
@@ -240,6 +250,31 @@ class Gateway:
                     told = True
                     keys = {view.topic.name: len(view.items) for view in views}
                     _log.info("views_ready", extra=keys)
+
+    async def _watch_readiness(self) -> Never:
+        """Judge again and again, so that what is missing is told in the log also where nobody asks."""
+        while True:
+            before, report = self._report, self._judge()
+            if report.ready != before.ready:
+                missing = report.missing or report.degraded
+                _log.log(
+                    logging.INFO if report.ready else logging.WARNING,
+                    "system_ready" if report.ready else "system_not_ready",
+                    extra={"missing": "; ".join(missing)},
+                )
+            await asyncio.sleep(JUDGE_S)
+
+    def _condition(self) -> Condition:
+        behind = [view.topic.name for view in self._views.all if not view.ready]
+        if behind:
+            return Condition(ServiceState.STARTING, detail=f"reading {', '.join(behind)}")
+        if not self._questions.listening:
+            return Condition(ServiceState.STARTING, detail="does not hear the services' answers yet")
+        return Condition(ServiceState.READY)
+
+    def _judge(self) -> Report:
+        self._report = self._ready.report(self._link.away, hears_answers=self._questions.listening)
+        return self._report
 
     async def _sweep(self) -> Never:
         while True:
@@ -270,10 +305,13 @@ class Gateway:
         )
 
     def _readiness(self) -> ReadyAnswer:
-        self._link.require_answer()
-        self._views.require_ready()
+        report = self._judge()
+        if not report.ready:
+            raise not_ready(report.detail, report.missing)
         return ReadyAnswer(
-            status="ready",
+            status="degraded" if report.degraded else "ready",
+            degraded=report.degraded,
+            services=tuple(map(service_answer, self._views.fleet.shown())),
             views=tuple(
                 ViewLag(topic=view.topic.name, ready=view.ready, lag=view.lag(), keys=len(view.items))
                 for view in self._views.all
@@ -284,7 +322,14 @@ class Gateway:
         return exposition(self._registry), CONTENT_TYPE
 
     def _families(self) -> Iterable[Family]:
-        yield from families(self._views, self._books, self._past_books, self._questions, self._hub)
+        yield from families(
+            self._views,
+            self._books,
+            self._past_books,
+            self._questions,
+            self._hub,
+            ready=self._report.ready,
+        )
         yield from turned_away(self.refusals, self._guard.addresses)
 
 

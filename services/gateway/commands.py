@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from libs.common.cloudevents import CloudEvent
 from libs.common.events import IdempotentReply, Subscribed
+from libs.common.kafka import partition_of
 from libs.common.topics import GATEWAY_IDEMPOTENCY, L2_SUBSCRIPTIONS
 from services.gateway.answers import NS_PER_S, SubscriptionAnswer, encode
 from services.gateway.books import not_subscribed, require_listed
-from services.gateway.problems import KEY_REUSED, NO_ANSWER, TOO_MANY, ProblemError
+from services.gateway.problems import KEY_REUSED, NO_ANSWER, TOO_MANY, ProblemError, not_ready
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -109,6 +110,7 @@ class Commands:
         self._changes = changes
         self._writer = writer
         self._clock = clock  # int ns UTC
+        self._partitions = settings.topic_partitions
         self._timeout_s = settings.command_timeout_s
         self._ttl_ns = settings.idempotency_ttl_s * NS_PER_S
         self._max_keys = settings.idempotency_max_keys
@@ -130,6 +132,7 @@ class Commands:
                 return self._subscription(200, book)
             if not wanted:
                 require_listed(book)
+            self._require_l2(book)
             async with self._answer_in_time(command, f"l2 did not take {book.venue} {book.symbol} up"):
                 before = views.healths.items.get(book.key)
                 now = self._clock()
@@ -157,6 +160,7 @@ class Commands:
             views.require_ready()
             if not views.is_subscribed(book.key):
                 raise not_subscribed(book)
+            self._require_l2(book)
             async with self._answer_in_time(command, f"l2 did not drop {book.venue} {book.symbol}"):
                 now = self._clock()
                 headers = command.headers("Unsubscribed", now)
@@ -166,6 +170,11 @@ class Commands:
                 )
             gone = SubscriptionAnswer(venue=book.venue, symbol=book.symbol, state="UNSUBSCRIBED")
             return Reply(200, encode(gone))
+
+    def _require_l2(self, book: BookId) -> None:
+        lack = self._views.fleet.lack_of("l2", partition_of(book.key, self._partitions))
+        if lack is not None:
+            raise not_ready(f"Not sent: {lack}.")
 
     async def once(
         self, key: str | None, request_hash: str, command: Command, execute: Callable[[], Awaitable[Reply]]

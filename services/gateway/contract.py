@@ -114,6 +114,24 @@ SUMMARY_EXAMPLE: Final = {
     "ageMs": 41.7,
     "reason": "the snapshot joins the stream",
 }
+READY_EXAMPLE: Final = {
+    "status": "degraded",
+    "degraded": ["book okx SOL-USDT is DISCONNECTED: connection refused"],
+    "services": [
+        {
+            "service": "router",
+            "instance": "0",
+            "version": "0.1.0",
+            "state": "ready",
+            "partitionsOwned": [0, 1, 2, 3, 4, 5, 6, 7],
+            "partitionsStopped": [],
+            "sinceTs": 1767225541000,
+            "ageMs": 412.5,
+            "detail": "",
+        }
+    ],
+    "views": [{"topic": "l2.book-tops.v1", "ready": True, "lag": 0, "keys": 6}],
+}
 SUBSCRIPTION_EXAMPLE: Final = {"venue": "binance", "symbol": "BTC-USDT", "state": "SYNCING"}
 STREAM_EXAMPLE: Final = (
     "event: l2.trades.v1\nid: l2.trades.v1:3:1042\n"
@@ -289,9 +307,9 @@ HEALTHZ_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 }
 READYZ_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: success(
-        "Kafka answers and every view has caught up.",
+        "Every route would do its work.",
         reference(ReadyAnswer),
-        {"status": "ready", "views": [{"topic": "l2.book-tops.v1", "ready": True, "lag": 0, "keys": 6}]},
+        READY_EXAMPLE,
     ),
     **problems(NOT_READY),
 }

@@ -58,19 +58,40 @@ REWARD: Final[dict[str, Any]] = {
     "ts": 1795632369485,
 }
 POLICY_ADDED: Final[dict[str, Any]] = {
-    "policyId": "p_carry",
-    "policies": ["p_sma", "p_breakout", "p_meanrev", "p_obi", "p_flat", "p_carry"],
+    "policyId": "p_obi",
+    "policies": ["p_sma", "p_breakout", "p_meanrev", "p_flat", "p_obi"],
     "changed": True,
     "scope": "default",
     "ts": 1795632369756,
 }
 POLICY_RETIRED: Final[dict[str, Any]] = {
-    "policyId": "p_carry",
-    "policies": ["p_sma", "p_breakout", "p_meanrev", "p_obi", "p_flat"],
+    "policyId": "p_obi",
+    "policies": ["p_sma", "p_breakout", "p_meanrev", "p_flat"],
     "changed": True,
     "scope": "default",
     "ts": 1795632370244,
 }
+_NOT_REGISTERED: Final = "is not registered; registered are: p_breakout, p_flat, p_meanrev, p_obi, p_sma"
+POLICY_NOT_REGISTERED: Final[dict[str, Any]] = {
+    "detail": f"policyId {_NOT_REGISTERED}.",
+    "errors": [{"field": "policyId", "message": _NOT_REGISTERED}],
+}
+REGISTERED_POLICIES: Final[list[dict[str, Any]]] = [
+    {
+        "policyId": "p_breakout",
+        "kind": "builtin",
+        "summary": "holds the side on which the price left a channel, until it crosses a shorter one back",
+        "parameters": {"in_days": 20.0, "out_days": 10.0},
+        "version": "1-c567da5e",
+    },
+    {
+        "policyId": "p_flat",
+        "kind": "builtin",
+        "summary": "holds nothing",
+        "parameters": {},
+        "version": "1-44136fa3",
+    },
+]
 SNAPSHOT: Final[dict[str, Any]] = {
     "scope": "default",
     "lastChoice": "p_sma",
@@ -115,6 +136,7 @@ SNAPSHOT: Final[dict[str, Any]] = {
             "estimate": 0.00357818,
             "low": -0.00722767,
             "high": 0.014384,
+            "registered": True,
             "choices": 2,
             "share": 0.666667,
             "cusum": 0.0,
@@ -132,6 +154,7 @@ SNAPSHOT: Final[dict[str, Any]] = {
             "estimate": 0.0,
             "low": -0.0412195,
             "high": 0.0412195,
+            "registered": True,
             "choices": 0,
             "share": 0.0,
             "cusum": 0.0,
@@ -143,7 +166,7 @@ SNAPSHOT: Final[dict[str, Any]] = {
             "dr": {"value": 0.0, "low": None, "high": None},
         },
     ],
-    "retired": ["p_carry"],
+    "retired": ["p_obi"],
     "choices": 3,
     "updates": 3,
     "noise": 0.01,

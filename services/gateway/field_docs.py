@@ -143,6 +143,7 @@ MIRRORS: Final[Mapping[str, type]] = {
     "PolicyAnswer": events.PolicySummary,
     "PortfolioAnswer": events.PortfolioOptimized,
     "PositionAnswer": events.Position,
+    "RegisteredPolicy": events.PolicyRegistered,
     "RewardAnswer": events.PolicyRewarded,
     "RiskAnswer": events.RiskBudget,
     "ScoreAnswer": events.VenueScored,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libs.common.metrics import Family
+from services.gateway.fleet import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,10 +18,21 @@ if TYPE_CHECKING:
 
 
 def families(
-    views: GatewayViews, books: Books, past_books: PastBooks, questions: Questions, hub: Hub
+    views: GatewayViews,
+    books: Books,
+    past_books: PastBooks,
+    questions: Questions,
+    hub: Hub,
+    *,
+    ready: bool,
 ) -> Iterable[Family]:
     """Return every metric of the process but the requests."""
     prefix = "bookrunner_gateway"
+    text = "1 while every route does its work, as /readyz says"
+    yield Family(f"{prefix}_ready", text, "gauge", (), {(): float(ready)})
+    missing = {(service,): len(views.fleet.unowned(service)) for service in SERVICES}
+    text = "Partitions of a service that no process heard works on"
+    yield Family(f"{prefix}_partitions_missing", text, "gauge", ("service",), missing)
     by_topic = {(view.topic.name,): view for view in views.all}
     for what, text, values in (
         ("view_lag_messages", "Messages a view is behind its log", {n: v.lag() for n, v in by_topic.items()}),

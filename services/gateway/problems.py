@@ -104,7 +104,10 @@ INTERNAL: Final = ProblemType(
     "internal", 500, "The gateway failed", "The log has the reason under the X-Correlation-Id of this answer."
 )
 NOT_READY: Final = ProblemType(
-    "not-ready", 503, "The gateway is not ready", "Retry after the seconds in Retry-After; /readyz says why."
+    "not-ready",
+    503,
+    "What this needs is not ready",
+    "Retry after the seconds in Retry-After; /readyz says why.",
 )
 BOOK_NOT_SYNCED: Final = ProblemType(
     "book-not-synced",
@@ -153,6 +156,9 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     command_id: Annotated[
         str | None, Meta(description="UUID of a command that was sent and not answered in time")
     ] = None
+    missing: Annotated[
+        tuple[str, ...], Meta(description="what is missing for every route to do its work, in words")
+    ] = ()
 
 
 class ProblemError(Exception):
@@ -166,6 +172,8 @@ class ProblemError(Exception):
         Of a command that was sent and not answered.
     challenge
         What a 401 asks for: RFC 9110 section 11.6.1.
+    missing
+        For every route to do its work.
     """
 
     def __init__(
@@ -177,6 +185,7 @@ class ProblemError(Exception):
         retry_after_s: int | None = None,
         command_id: str | None = None,
         challenge: str | None = None,
+        missing: tuple[str, ...] = (),
     ) -> None:
         super().__init__(detail)
         self.problem = problem
@@ -185,6 +194,7 @@ class ProblemError(Exception):
         self.retry_after_s = retry_after_s
         self.command_id = command_id
         self.challenge = challenge
+        self.missing = missing
 
     @property
     def status(self) -> int:
@@ -207,10 +217,11 @@ class ProblemError(Exception):
                 detail=self.detail,
                 errors=self.errors,
                 command_id=self.command_id,
+                missing=self.missing,
             )
         )
 
 
-def not_ready(what: str) -> ProblemError:
+def not_ready(what: str, missing: tuple[str, ...] = ()) -> ProblemError:
     """Return the problem of a question asked before the state to answer it is there."""
-    return ProblemError(NOT_READY, what, retry_after_s=1)
+    return ProblemError(NOT_READY, what, retry_after_s=1, missing=missing)

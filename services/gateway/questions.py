@@ -14,11 +14,20 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from libs.common import log
 from libs.common.cloudevents import CloudEvent
-from libs.common.events import CommandRejected, Refusal
-from libs.common.kafka import Undecodable
+from libs.common.events import CommandRejected, PlanAndExecute, Refusal
+from libs.common.kafka import Undecodable, partition_of
 from libs.common.metrics import Histogram
 from libs.common.monitoring import SECONDS
-from libs.common.topics import EXECUTION_PLANS, PORTFOLIO_ALLOCATIONS, ROUTER_CHOICES, VENUES_SCORES
+from libs.common.topics import (
+    EXECUTION_COMMANDS,
+    EXECUTION_PLANS,
+    PORTFOLIO_ALLOCATIONS,
+    PORTFOLIO_COMMANDS,
+    ROUTER_CHOICES,
+    ROUTER_COMMANDS,
+    VENUES_COMMANDS,
+    VENUES_SCORES,
+)
 from services.gateway.answers import NS_PER_S
 from services.gateway.commands import SOURCE
 from services.gateway.problems import (
@@ -33,7 +42,7 @@ from services.gateway.problems import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Never
 
     from libs.common.events import Command, Event
@@ -42,8 +51,15 @@ if TYPE_CHECKING:
     from services.gateway.commands import Writer
     from services.gateway.settings import GatewaySettings
     from services.gateway.stream import OpenSource
+    from services.gateway.views import GatewayViews
 
 ANSWER_TOPICS: Final = (VENUES_SCORES, ROUTER_CHOICES, PORTFOLIO_ALLOCATIONS, EXECUTION_PLANS)
+DOER: Final[Mapping[Topic, str]] = {
+    ROUTER_COMMANDS: "router",
+    VENUES_COMMANDS: "venues",
+    PORTFOLIO_COMMANDS: "portfolio",
+    EXECUTION_COMMANDS: "execution",
+}
 RETRY_S: Final = 1  # when what a command needs may be there
 _PROBLEMS: Final = {
     Refusal.UNKNOWN: UNKNOWN_NAME,
@@ -59,6 +75,8 @@ class Questions:
 
     Parameters
     ----------
+    views
+        What is known of the services, among others.
     open_source
         Opens the answers' topics at their end.
     clock
@@ -66,15 +84,21 @@ class Questions:
     """
 
     def __init__(
-        self, settings: GatewaySettings, writer: Writer, open_source: OpenSource, clock: Callable[[], int]
+        self,
+        settings: GatewaySettings,
+        views: GatewayViews,
+        writer: Writer,
+        open_source: OpenSource,
+        clock: Callable[[], int],
     ) -> None:
         self._settings = settings
+        self._views = views
         self._writer = writer
         self._open_source = open_source
         self._clock = clock
         self._count = count(1)
         self._waiting: dict[str, asyncio.Future[Event]] = {}
-        self._listening = False
+        self.listening = False  # whether answers are heard
         self.seconds: dict[tuple[str, str], Histogram] = {}  # by command and outcome
 
     @property
@@ -97,11 +121,12 @@ class Questions:
         Raises
         ------
         ProblemError
-            404, 422 or 503 if the service refuses it, 503 while the gateway cannot ask, 504 if no answer
-            comes in `timeout_s` (default: the settings' `command_timeout_s`).
+            404, 422 or 503 if the service refuses it, 503 while the gateway cannot ask or who would do it is
+            not there, 504 if no answer comes in `timeout_s` (default: the settings' `command_timeout_s`).
         """
-        if not self._listening:
+        if not self.listening:
             raise not_ready("The gateway does not hear the services yet.")
+        self._require_doers(topic, key, command)
         if len(self._waiting) >= self._settings.max_commands:
             raise ProblemError(
                 TOO_MANY, f"{len(self._waiting)} commands wait already.", retry_after_s=RETRY_S
@@ -132,7 +157,7 @@ class Questions:
     async def listen(self, on_undecodable: OnUndecodable) -> Never:
         """Hear the services' answers, for ever."""
         async with self._open_source(ANSWER_TOPICS, "end") as source:
-            self._listening = True
+            self.listening = True
             try:
                 while True:
                     for record in await source.poll():
@@ -141,7 +166,22 @@ class Questions:
                         elif record.event is not None:
                             self._hear(record.event)
             finally:
-                self._listening = False
+                self.listening = False
+
+    def _require_doers(self, topic: Topic, key: bytes, command: Command) -> None:
+        """Refuse a command whose service, or one that it needs, does not do its work now."""
+        self._views.require_ready()
+        fleet = self._views.fleet
+        lacks = [fleet.lack_of(DOER[topic], partition_of(key, self._settings.topic_partitions))]
+        if isinstance(command, PlanAndExecute):
+            scope = partition_of(command.scope.encode(), self._settings.topic_partitions)
+            symbol = partition_of(command.symbol.encode(), self._settings.topic_partitions)
+            lacks += [fleet.lack_of("router", scope), fleet.lack_of("venues", symbol)]
+            if not self._views.risks.items:
+                lacks.append(fleet.lack_of("portfolio") or "portfolio has not told the risk budget yet")
+        missing = "; ".join(filter(None, lacks))
+        if missing:
+            raise not_ready(f"Not sent: {missing}.")
 
     def _tell(self, outcome: str, command: Command, correlation_id: str, began: int) -> None:
         kind, seconds = type(command).__name__, (self._clock() - began) / NS_PER_S

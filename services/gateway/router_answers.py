@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         OffPolicyEstimate,
         PoliciesChanged,
         PolicyChosen,
+        PolicyRegistered,
         PolicyRewarded,
         PolicySummary,
         RouterSnapshot,
@@ -82,6 +83,16 @@ class PoliciesAnswer(_Answer, frozen=True, kw_only=True):
     ts: Annotated[int, Meta(description="ms since 1970 UTC")]
 
 
+class RegisteredPolicy(_Answer, frozen=True, kw_only=True):
+    """A policy that somebody can turn into a signal, so that a scope may choose it."""
+
+    policy_id: str
+    kind: str
+    summary: str
+    parameters: dict[str, float | str | bool]
+    version: str
+
+
 class EstimateAnswer(_Answer, frozen=True, kw_only=True):
     """A value with its 95 % interval, return units; without one below 30 rewarded decisions."""
 
@@ -110,11 +121,17 @@ class PolicyAnswer(_Answer, frozen=True, kw_only=True):
     ]
     low: Annotated[float, Meta(description="lower end of its 90 % credible interval, return units")]
     high: Annotated[float, Meta(description="upper end, return units")]
+    registered: Annotated[
+        bool, Meta(description="false: nobody implements it, so it is not chosen until it is registered")
+    ]
     choices: int
     share: Annotated[float, Meta(description="of all choices of the scope, 0 to 1")]
     cusum: Annotated[float, Meta(description="of its drift alarm, which rings at 40 by default")]
     resets: Annotated[int, Meta(description="by drift alarms")]
-    rewarded: Annotated[int, Meta(description="n of the off-policy values: rewarded decisions")]
+    rewarded: Annotated[
+        int,
+        Meta(description="n of the off-policy values: rewarded decisions in which it could be chosen"),
+    ]
     ess: Annotated[float, Meta(description="effective sample size of the importance weights")]
     ips: Annotated[EstimateAnswer | None, Meta(description="value of always this policy, inverse propensity")]
     snips: Annotated[EstimateAnswer | None, Meta(description="the same, self-normalised")]
@@ -133,7 +150,7 @@ class SnapshotAnswer(_Answer, frozen=True, kw_only=True):
     inputs: Annotated[dict[str, float | str], Meta(description="before transformation")] = {}
     filled: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    policies: Annotated[tuple[PolicyAnswer, ...], Meta(description="that may be chosen")] = ()
+    policies: Annotated[tuple[PolicyAnswer, ...], Meta(description="that may be chosen, if registered")] = ()
     retired: tuple[str, ...] = ()
     choices: int = 0
     updates: int = 0
@@ -198,6 +215,17 @@ def policies_answer(event: PoliciesChanged) -> PoliciesAnswer:
     )
 
 
+def registered_policy(event: PolicyRegistered) -> RegisteredPolicy:
+    """Return a policy as it is registered."""
+    return RegisteredPolicy(
+        policy_id=event.policy_id,
+        kind=event.kind,
+        summary=event.summary,
+        parameters=event.parameters,
+        version=event.version,
+    )
+
+
 def snapshot_answer(scope: str, event: RouterSnapshot | None) -> SnapshotAnswer:
     """Return a scope as it is; one that was never used is empty."""
     if event is None:
@@ -234,6 +262,7 @@ def _policy(summary: PolicySummary) -> PolicyAnswer:
         estimate=summary.estimate,
         low=summary.low,
         high=summary.high,
+        registered=summary.registered,
         choices=summary.choices,
         share=summary.share,
         cusum=summary.cusum,

@@ -1,4 +1,4 @@
-"""The routes of the policy router: choose, update, policies, snapshot."""
+"""The routes of the policy router: choose, update, policies of a scope and in all, snapshot."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ from services.gateway import router_contract as contract
 from services.gateway.answers import encode
 from services.gateway.bodies import Body, invalid
 from services.gateway.contract import command_request, schemas_of
-from services.gateway.problems import FieldError
+from services.gateway.problems import UNAVAILABLE, FieldError, ProblemError
 from services.gateway.router_answers import (
     ChoiceAnswer,
     PoliciesAnswer,
+    RegisteredPolicy,
     RewardAnswer,
     SnapshotAnswer,
     choice_answer,
     policies_answer,
+    registered_policy,
     reward_answer,
     snapshot_answer,
 )
@@ -158,7 +160,10 @@ async def update(request: Request) -> Response:
     openapi_extra=command_request(PolicyBody, contract.POLICY_EXAMPLE),
 )
 async def add_policy(request: Request) -> Response:
-    """Let a scope choose one more policy; a retired one comes back with what it had learnt."""
+    """Let a scope choose one more policy; a retired one comes back with what it had learnt.
+
+    It must be registered: `GET /api/policies` lists those that somebody can turn into a signal.
+    """
 
     async def ask(body: PolicyBody, command: Command) -> PoliciesAnswer:
         wish = AddPolicy(command_id=str(command.id), scope=body.scope, policy_id=body.policy_id)
@@ -184,6 +189,25 @@ async def retire_policy(
     wish = RetirePolicy(command_id=str(command.id), scope=scope, policy_id=policy_id)
     answer = policies_answer(await _ask(parts, wish, scope, command, PoliciesChanged))
     return json_answer(200, encode(answer))
+
+
+@router.get(
+    "/api/policies",
+    tags=["router"],
+    summary="Every registered policy",
+    responses=contract.REGISTERED_ANSWERS,
+)
+async def get_policies(request: Request) -> Response:
+    """Return the policies that somebody can turn into a signal; a scope chooses among those of them it has.
+
+    `GET /api/router/snapshot` shows which a scope has, POST and DELETE of `/api/router/policies` change them.
+    """
+    views = parts_of(request).views
+    views.require_ready()
+    if not views.policies.items:
+        raise ProblemError(UNAVAILABLE, "No policy is registered yet: execution is not up.", retry_after_s=1)
+    found = [registered_policy(views.policies.items[key]) for key in sorted(views.policies.items)]
+    return json_answer(200, encode(found))
 
 
 @router.get(
@@ -222,5 +246,5 @@ def _require_context(context: dict[str, Any]) -> None:
 
 def components() -> dict[str, Any]:
     """Return the schemas of these routes' bodies and answers."""
-    answers = (ChoiceAnswer, RewardAnswer, PoliciesAnswer, SnapshotAnswer)
+    answers = (ChoiceAnswer, RewardAnswer, PoliciesAnswer, RegisteredPolicy, SnapshotAnswer)
     return schemas_of(answers, (ChooseBody, UpdateBody, PolicyBody))

@@ -5,14 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from services.gateway.contract import problems, reference, success
-from services.gateway.decision_examples import CHOICE, POLICY_ADDED, POLICY_RETIRED, REWARD, SNAPSHOT
+from services.gateway.decision_examples import (
+    CHOICE,
+    POLICY_ADDED,
+    POLICY_NOT_REGISTERED,
+    POLICY_RETIRED,
+    REGISTERED_POLICIES,
+    REWARD,
+    SNAPSHOT,
+)
+from services.gateway.problem_examples import example_of
 from services.gateway.problems import (
     ASKING,
     ASKING_WITHOUT_BODY,
     INVALID,
+    MEDIA_TYPE,
     NOT_READY,
+    UNAVAILABLE,
 )
-from services.gateway.router_answers import ChoiceAnswer, PoliciesAnswer, RewardAnswer, SnapshotAnswer
+from services.gateway.router_answers import (
+    ChoiceAnswer,
+    PoliciesAnswer,
+    RegisteredPolicy,
+    RewardAnswer,
+    SnapshotAnswer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +38,21 @@ if TYPE_CHECKING:
 
 CHOOSE_EXAMPLE: Final = {"context": {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}}
 UPDATE_EXAMPLE: Final = {"policyId": "p_sma", "reward": 0.004, "context": {"regime": "bull"}}
-POLICY_EXAMPLE: Final = {"policyId": "p_carry"}
+POLICY_EXAMPLE: Final = {"policyId": "p_obi"}
 Answers = dict[int | str, dict[str, Any]]
+
+
+def _add_answers() -> Answers:
+    said: Answers = {200: success("The policies now.", reference(PoliciesAnswer), POLICY_ADDED)}
+    said |= problems(*ASKING)
+    wrong = said[INVALID.status]
+    wrong["description"] += "; or: Nobody has registered the policy"
+    wrong["content"][MEDIA_TYPE]["examples"]["not-registered"] = {
+        "value": example_of(INVALID) | POLICY_NOT_REGISTERED
+    }
+    return said
+
+
 CHOOSE_ANSWERS: Final[Answers] = {
     200: success("The choice.", reference(ChoiceAnswer), CHOICE),
     **problems(*ASKING),
@@ -31,13 +61,14 @@ UPDATE_ANSWERS: Final[Answers] = {
     200: success("It is learnt, or was already.", reference(RewardAnswer), REWARD),
     **problems(*ASKING),
 }
-POLICY_ANSWERS: Final[Answers] = {
-    200: success("The policies now.", reference(PoliciesAnswer), POLICY_ADDED),
-    **problems(*ASKING),
-}
+POLICY_ANSWERS: Final = _add_answers()
 RETIRE_ANSWERS: Final[Answers] = {
     200: success("The policies now.", reference(PoliciesAnswer), POLICY_RETIRED),
     **problems(*ASKING_WITHOUT_BODY),
+}
+REGISTERED_ANSWERS: Final[Answers] = {
+    200: success("By name.", {"type": "array", "items": reference(RegisteredPolicy)}, REGISTERED_POLICIES),
+    **problems(NOT_READY, UNAVAILABLE),
 }
 SNAPSHOT_ANSWERS: Final[Answers] = {
     200: success("The scope as it is.", reference(SnapshotAnswer), SNAPSHOT),

@@ -18,6 +18,7 @@ from services.gateway.problems import (
     NOT_READY,
     UNKNOWN_SYMBOL,
     ProblemError,
+    not_ready,
 )
 from services.gateway.routing import answer_post, json_answer, parts_of
 from services.gateway.venues_answers import ScoreAnswer, VenueEntry, registry_answer, score_answer
@@ -64,6 +65,9 @@ async def registry(
     parts.views.require_ready()
     now = parts.clock()
     metrics = list(parts.views.venues.items.values())
+    if not metrics:
+        lack = parts.views.fleet.lack_of("venues") or "no book has been LIVE yet"
+        raise not_ready(f"Nothing is measured yet: {lack}.")
     wanted = None if symbol is None else _symbol_of(symbol)
     if wanted is not None:
         having = {each.venue for each in metrics if each.symbol == wanted}

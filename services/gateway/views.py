@@ -10,6 +10,7 @@ from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     L2_SUBSCRIPTIONS,
+    POLICIES_REGISTRY,
     PORTFOLIO_POSITIONS,
     PORTFOLIO_RISK,
     ROUTER_SNAPSHOTS,
@@ -17,14 +18,18 @@ from libs.common.topics import (
 )
 from libs.common.views import View
 from services.gateway.answers import NS_PER_S, Shown, shown_state
+from services.gateway.fleet import Fleet
 from services.gateway.problems import not_ready
 from services.gateway.record_view import RecordView
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from libs.common.events import (
         BookHealth,
         BookTop,
         IdempotentReply,
+        PolicyRegistered,
         Position,
         RiskBudget,
         RouterSnapshot,
@@ -37,9 +42,23 @@ KEEP_RECORDS: Final = 10_000  # executions held in memory, the newest; some 5 kB
 
 
 class GatewayViews:
-    """The newest message per key of the compacted topics it answers from."""
+    """The newest message per key of the compacted topics it answers from.
 
-    def __init__(self, l2_silence_s: float, keep_records: int = KEEP_RECORDS) -> None:
+    Parameters
+    ----------
+    partitions
+        Of every topic.
+    stopwatch
+        Monotonic, ns.
+    """
+
+    def __init__(
+        self,
+        l2_silence_s: float,
+        partitions: int,
+        stopwatch: Callable[[], int],
+        keep_records: int = KEEP_RECORDS,
+    ) -> None:
         self.subscriptions: View[Subscribed] = View(L2_SUBSCRIPTIONS)
         self.tops: View[BookTop] = View(L2_BOOK_TOPS)
         self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
@@ -47,9 +66,11 @@ class GatewayViews:
         self.venues: View[VenueMetrics] = View(VENUES_METRICS)
         self.records = RecordView(keep_records)
         self.sizings: View[SizingSnapshot] = View(EXECUTION_SIZINGS)
+        self.policies: View[PolicyRegistered] = View(POLICIES_REGISTRY)
         self.router_snapshots: View[RouterSnapshot] = View(ROUTER_SNAPSHOTS)
         self.positions: View[Position] = View(PORTFOLIO_POSITIONS)
         self.risks: View[RiskBudget] = View(PORTFOLIO_RISK)
+        self.fleet = Fleet(partitions, stopwatch)
         # Two readers: a fetch names all partitions of its reader, and markets speak a hundred times a second.
         self.of_markets: tuple[View[Any], ...] = (self.tops, self.healths, self.venues)
         self.of_decisions: tuple[View[Any], ...] = (
@@ -57,9 +78,11 @@ class GatewayViews:
             self.replies,
             self.records,
             self.sizings,
+            self.policies,
             self.router_snapshots,
             self.positions,
             self.risks,
+            self.fleet,
         )
         self.all = self.of_markets + self.of_decisions
         self._silence_ns = round(l2_silence_s * NS_PER_S)

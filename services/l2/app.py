@@ -19,10 +19,21 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from libs.common.events import BookDelta, BookHealth, BookSnapshot, BookTop, Candle, Event, Subscribed, Trade
+from libs.common.events import (
+    BookDelta,
+    BookHealth,
+    BookSnapshot,
+    BookTop,
+    Candle,
+    Event,
+    ServiceState,
+    Subscribed,
+    Trade,
+)
 from libs.common.kafka import create_topics, read
 from libs.common.kafka_lanes import StreamPublisher
 from libs.common.metrics import create_registry, serve
+from libs.common.status import Condition, heartbeat
 from libs.common.topics import (
     L2_BOOK_DELTAS,
     L2_BOOK_HEALTH,
@@ -102,6 +113,8 @@ class App:
             await stack.enter_async_context(serve(registry, self.settings, instance))
             self._http = await stack.enter_async_context(aiohttp.ClientSession())
             self._ownership = Ownership(self.settings, self._publisher, self.report)
+            beating = heartbeat(self.settings, "l2", self.state.policy.owner, self.condition)
+            await stack.enter_async_context(beating)
             stop = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -114,6 +127,12 @@ class App:
                 log.info("l2_started", extra={"feed": self.settings.feed, "books": self.settings.l2_books})
                 await stop.wait()
                 self._stop(serving)
+
+    def condition(self) -> Condition:
+        """Return what the process is ready for."""
+        if self._ownership.rebalances == 0:
+            return Condition(ServiceState.STARTING, detail="joining its group")
+        return Condition(ServiceState.READY, self._ownership.partitions)
 
     async def report(self, message: L2Message) -> None:
         """Give the core a message, do what it says, and wait while Kafka is behind.

@@ -64,9 +64,9 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         self.rebalances = 0
 
     @property
-    def partitions(self) -> int:
-        """How many partitions this process owns."""
-        return len(self._books)
+    def partitions(self) -> tuple[int, ...]:
+        """The partitions of the subscriptions that this process owns, their books taken over."""
+        return tuple(sorted(self._books))
 
     async def run(self) -> None:
         """Take part until cancelled.

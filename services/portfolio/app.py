@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
+from libs.common import log
 from libs.common.cloudevents import CloudEvent
 from libs.common.events import (
     BOOK,
@@ -72,13 +73,14 @@ def create_wiring(rules: Rules) -> Wiring[Event]:
 
 def run(settings: PortfolioSettings) -> None:
     """Run the service as a process of its own; see `libs.common.processor.run`."""
+    log.configure("portfolio", settings)
     asyncio.run(ask_for_risk(settings, time.time_ns()))
     run_processor(create_wiring(settings.rules()), settings, PortfolioMonitor())
 
 
 async def ask_for_risk(settings: PortfolioSettings, now: int) -> None:
     """Ask this service to assess its book, so that there is a budget before the first fill."""
-    await create_topics(settings)
+    await create_topics(settings, (PORTFOLIO_COMMANDS,))
     identifier = uuid5(NAMESPACE_URL, f"bookrunner:portfolio/start/{settings.group_instance_id}/{now}")
     command = AssessRisk(command_id=str(identifier), book=BOOK)
     event = CloudEvent(identifier, "AssessRisk", SOURCE, now, str(identifier), causation_id=None)

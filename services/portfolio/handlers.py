@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 from uuid import NAMESPACE_URL, uuid5
 
+from msgspec.structs import replace
+
 from libs.common.events import (
     BOOK,
     AssessRisk,
@@ -45,6 +47,7 @@ Returned: TypeAlias = "list[Event | WakeAt]"
 
 MARK: Final = b"mark/"  # a tick's key, with the symbol
 ASSESS: Final = b"assess/"  # a tick's key, with the book
+GROWING_NS: Final = 500_000_000  # between two assessments while the first candles come in
 BOOK_KEY: Final = b"book/" + BOOK.encode()  # of the state
 
 
@@ -169,32 +172,34 @@ def _assess_on_command(desk: Desk, state: State[Event], command: AssessRisk, now
     ahead = dict(book.ahead)
     if command.position is not None:
         ahead[command.position.symbol] = command.position
-    return _assessed(desk, state, ahead, book.next_assessment_ts, now)
+    return _assessed(desk, state, replace(book, ahead=ahead), now)
 
 
 def _assess_on_tick(desk: Desk, state: State[Event], tick: Tick, now: int) -> Returned:
     book = _book(state)
     if book.next_assessment_ts != tick.due_ts:
         return []
-    return _assessed(desk, state, book.ahead, None, now)
+    found = _assessed(desk, state, replace(book, next_assessment_ts=None), now)
+    if book.symbols == 0 and _book(state).symbols == 0:
+        return [each for each in found if isinstance(each, WakeAt)]  # there is no candle yet: no news
+    return found
 
 
-def _assessed(
-    desk: Desk, state: State[Event], ahead: dict[str, Position], pending_ts: int | None, now: int
-) -> Returned:
-    """Assess, and wish for the next time if none is pending.
+def _assessed(desk: Desk, state: State[Event], book: PortfolioBook, now: int) -> Returned:
+    """Assess, and wish for the next time if none is pending: soon while symbols still become known.
 
     A position that a fill told of counts until the view has seen that fill, so the risk never lags behind.
     """
     items = desk.positions.items
     seen = {p.symbol: p for p in (items.get(key) for key in desk.positions.keys) if p is not None}
-    ahead = {s: p for s, p in ahead.items() if s not in seen or seen[s].fills < p.fills}
+    ahead = {s: p for s, p in book.ahead.items() if s not in seen or seen[s].fills < p.fills}
     budget = assess(seen | ahead, desk.history, desk.rules, now)
-    wishes = []
+    wishes, pending_ts, known = [], book.next_assessment_ts, len(budget.by_symbol)
     if pending_ts is None:
-        pending_ts = now + desk.rules.period_ns
+        grows = known == 0 or known != book.symbols
+        pending_ts = now + (min(GROWING_NS, desk.rules.period_ns) if grows else desk.rules.period_ns)
         wishes.append(WakeAt(pending_ts, ASSESS + BOOK.encode()))
-    state.put(BOOK_KEY, PortfolioBook(next_assessment_ts=pending_ts, ahead=ahead))
+    state.put(BOOK_KEY, PortfolioBook(next_assessment_ts=pending_ts, ahead=ahead, symbols=known))
     return [budget, *wishes]
 
 

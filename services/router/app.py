@@ -10,12 +10,13 @@ from libs.common.topics import ROUTER_CHOICES, ROUTER_COMMANDS, ROUTER_SNAPSHOTS
 from services.router.handlers import Router
 
 if TYPE_CHECKING:
+    from services.router.arms import Arms
     from services.router.records import Record
     from services.router.settings import RouterSettings
 
 
-def wiring(settings: RouterSettings) -> Wiring[Record]:
-    """Return the service, whole."""
+def wiring(settings: RouterSettings, arms: Arms) -> Wiring[Record]:
+    """Return the service, whole; it chooses among `arms`, which it keeps up to date."""
     live = settings.live()
     answer = Output(ROUTER_CHOICES, _scope, answers=True)
     return Wiring(
@@ -29,8 +30,8 @@ def wiring(settings: RouterSettings) -> Wiring[Record]:
             CommandRejected: Output(ROUTER_CHOICES, lambda event: event.key.encode(), answers=True),
             RouterSnapshot: Output(ROUTER_SNAPSHOTS, _scope),
         },
-        handle=Router(settings.rules(), live).handle,
-        views=live.views,
+        handle=Router(settings.rules(), live, arms).handle,
+        views=(*live.views, arms.view),
     )
 
 

@@ -48,6 +48,7 @@ from services.router.thompson import Tuning, draw, propensities
 if TYPE_CHECKING:
     from libs.common.events import Event, RouterPolicyState
     from libs.common.handling import State
+    from services.router.arms import Arms
     from services.router.live import LiveInputs
     from services.router.thompson import Bank
 
@@ -73,6 +74,7 @@ class Router:
 
     rules: Rules
     live: LiveInputs
+    arms: Arms
 
     def handle(self, state: State[Record], message: RouterCommand | Tick, now: int) -> list[Event]:
         """Answer a command; a refused one changes nothing, a repeated one is answered again.
@@ -114,13 +116,17 @@ class Router:
     def _choose(
         self, state: State[Record], shared: RouterScopeState, command: ChoosePolicy, now: int
     ) -> list[Event]:
+        among = self.arms.among(shared.policies)
+        if not among:
+            return [self._without_arms(command, shared, now)]
         ignored = unknown_keys(command.context)
         context = {key: value for key, value in command.context.items() if key not in ignored}
         filled = self.live.fill(context, now)
         statistics = _statistics(shared)
         x = vector(context, statistics)
         records, bank = self._bank(state, command.scope, shared, shared.policies)
-        projection = bank.project(x)
+        policies = tuple(shared.policies[k] for k in among)
+        projection = bank.project(x).of(among)
         drawn = draw(projection, self.rules.tuning, UUID(command.command_id))
         p = propensities(projection, self.rules.tuning)
         k = drawn.chosen
@@ -130,14 +136,14 @@ class Router:
         chosen = PolicyChosen(
             command_id=command.command_id,
             scope=command.scope,
-            policy_id=shared.policies[k],
+            policy_id=policies[k],
             score=float(drawn.scores[k]),
             exploration_bonus=float(drawn.scores[k] - projection.mean[k]),
             propensity=float(p[k]),
             explored=drawn.explored,
-            scores=_by_policy(shared.policies, drawn.scores.tolist()),
-            means=_by_policy(shared.policies, projection.mean.tolist()),
-            propensities=_by_policy(shared.policies, p.tolist()),
+            scores=_by_policy(policies, drawn.scores.tolist()),
+            means=_by_policy(policies, projection.mean.tolist()),
+            propensities=_by_policy(policies, p.tolist()),
             width=width,
             prior_width=width * prior_spread / spread,
             forecast_vol=None if sigma is None else float(sigma),
@@ -147,11 +153,12 @@ class Router:
             missing=missing(context),
             ignored=ignored,
             layout=LAYOUT,
-            versions={name: r.updates + r.resets for name, r in zip(shared.policies, records, strict=True)},
+            versions={shared.policies[j]: records[j].updates + records[j].resets for j in among},
             ts=now,
         )
-        records[k] = replace(records[k], choices=records[k].choices + 1)
-        state.put(policy_key(command.scope, chosen.policy_id), records[k])
+        at = among[k]
+        records[at] = replace(records[at], choices=records[at].choices + 1)
+        state.put(policy_key(command.scope, chosen.policy_id), records[at])
         after = statistics.after(context)
         shared = replace(
             shared,
@@ -218,6 +225,11 @@ class Router:
         self, state: State[Record], shared: RouterScopeState, command: AddPolicy, now: int
     ) -> list[Event]:
         name = command.policy_id
+        if not self.arms:
+            return [self._without_arms(command, shared, now)]
+        if name not in self.arms:
+            fault = Fault(field="policyId", message=f"is not registered; registered are: {self.arms.names}")
+            return [_rejected(command, Refusal.INVALID, [fault], now)]
         changed = name not in shared.policies
         if changed:
             known = {*shared.policies, *shared.retired, name}
@@ -287,7 +299,17 @@ class Router:
             x = vector({}, _statistics(shared)).tolist()
         else:
             x = list(shared.last.features.values())
-        return [answer, snapshot_of(scope, shared, records, bank, x, answer.ts)]
+        return [answer, snapshot_of(scope, shared, records, bank, x, self.arms, answer.ts)]
+
+    def _without_arms(
+        self, command: ChoosePolicy | AddPolicy, shared: RouterScopeState, now: int
+    ) -> CommandRejected:
+        if self.arms:
+            ours = f"Of scope {command.scope} no policy is registered ({names_of(shared.policies)})"
+            why = f"{ours}; registered are: {self.arms.names}."
+        else:
+            why = "No policy is registered yet: execution registers its own when it starts."
+        return _refused(command, Refusal.UNAVAILABLE, why, (), now)
 
 
 def _faults(command: RouterCommand) -> list[Fault]:
@@ -364,12 +386,19 @@ def _unknown_policy(shared: RouterScopeState) -> Fault:
 
 
 def _rejected(command: RouterCommand, refusal: Refusal, faults: list[Fault], now: int) -> CommandRejected:
+    detail = "; ".join(f"{fault.field} {fault.message}" for fault in faults) + "."
+    return _refused(command, refusal, detail, tuple(faults), now)
+
+
+def _refused(
+    command: RouterCommand, refusal: Refusal, detail: str, faults: tuple[Fault, ...], now: int
+) -> CommandRejected:
     return CommandRejected(
         command_id=command.command_id,
         command=type(command).__name__,
         key=command.scope,
         refusal=refusal,
-        detail="; ".join(f"{fault.field} {fault.message}" for fault in faults) + ".",
-        faults=tuple(faults),
+        detail=detail,
+        faults=faults,
         ts=now,
     )

@@ -1,11 +1,18 @@
-"""What the router tells Prometheus and the log of its decisions and of what it learnt."""
+"""What the router tells Prometheus and the log of its decisions, of what it learnt, and of what it lacks."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from libs.common.events import CommandRejected, PoliciesChanged, PolicyChosen, PolicyRewarded, RouterSnapshot
+from libs.common.events import (
+    CommandRejected,
+    PoliciesChanged,
+    PolicyChosen,
+    PolicyRewarded,
+    RouterScopeState,
+    RouterSnapshot,
+)
 from libs.common.metrics import Family, Names
 from libs.common.monitoring import Line, refused
 
@@ -14,14 +21,32 @@ if TYPE_CHECKING:
 
     from libs.common.handling import State
     from libs.common.partition import Step
+    from services.router.arms import Arms
 
 SCOPE = "default"  # users name scopes as they like; only this one has series of its own
 
 
-class RouterMonitor:
-    """Counts decisions and rewards by policy."""
+def _policies_of(states: Collection[State[Any]]) -> Iterable[str]:
+    """Yield the policies of all scopes that this process owns."""
+    for state in states:
+        for kept in state.values():
+            if isinstance(kept, RouterScopeState):
+                yield from kept.policies
 
-    def __init__(self) -> None:
+
+class RouterMonitor:
+    """Counts decisions and rewards by policy.
+
+    Parameters
+    ----------
+    policies
+        Of a new scope, by the settings.
+    """
+
+    def __init__(self, policies: tuple[str, ...], arms: Arms) -> None:
+        self._defaults = policies
+        self._arms = arms
+        self._missing: set[str] = set()  # policies told of, because nobody has registered them
         self._policies = Names()
         self._choices: Counter[str] = Counter()
         self._rewards: Counter[tuple[str, str]] = Counter()
@@ -30,7 +55,8 @@ class RouterMonitor:
         self._means: dict[str, float] = {}
 
     def saw(self, step: Step) -> Iterable[Line]:
-        """Count, and tell every decision and reward."""
+        """Count, and tell every decision and reward, and once of a policy that cannot be chosen."""
+        yield from self._unregistered(self._defaults, "ROUTER_POLICIES")
         for event in step.events:
             match event:
                 case PolicyChosen():
@@ -46,18 +72,42 @@ class RouterMonitor:
                     yield Line("policy_rewarded", facts | {"counted": event.counted})
                 case PoliciesChanged():
                     yield Line("policies_changed", {"scope": event.scope, "policies": list(event.policies)})
-                case RouterSnapshot(scope="default"):
-                    self._means = {
-                        self._policies.of(each.policy_id): each.mean_reward
-                        for each in event.policies
-                        if each.mean_reward is not None
-                    }
+                case RouterSnapshot():
+                    yield from self._unregistered([each.policy_id for each in event.policies], event.scope)
+                    if event.scope == SCOPE:
+                        self._means = {
+                            self._policies.of(each.policy_id): each.mean_reward
+                            for each in event.policies
+                            if each.mean_reward is not None
+                        }
                 case CommandRejected():
                     yield refused(event)
 
-    def families(self, _states: Collection[State[Any]]) -> Iterable[Family]:
+    def _unregistered(self, policies: Iterable[str], named_by: str) -> Iterable[Line]:
+        if not self._arms:
+            return  # execution is not up yet
+        for policy in policies:
+            if policy in self._arms:
+                self._missing.discard(policy)
+            elif policy not in self._missing:
+                self._missing.add(policy)
+                facts = {"policy": policy, "named_by": named_by, "registered": self._arms.names}
+                yield Line("policy_not_registered", facts, error=True)
+
+    def families(self, states: Collection[State[Any]]) -> Iterable[Family]:
         """Return the router's own metrics."""
         prefix = "bookrunner_router"
+        registered: dict[tuple[str], int] = {}
+        for policy in dict.fromkeys((*self._defaults, *_policies_of(states))):
+            label = (self._policies.of(policy),)
+            registered[label] = min(registered.get(label, 1), int(policy in self._arms))
+        yield Family(
+            f"{prefix}_policy_registered",
+            "1 if somebody has registered the policy, else 0: then it is never chosen",
+            "gauge",
+            ("policy",),
+            registered,
+        )
         choices = {(policy,): count for policy, count in self._choices.items()}
         yield Family(f"{prefix}_choices_total", "Policies chosen", "counter", ("policy",), choices)
         yield Family(

@@ -13,6 +13,7 @@ from services.router.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from libs.common.events import RouterPolicyState, RouterScopeState
+    from services.router.arms import Arms
     from services.router.thompson import Bank
 
 STUBS: Final = tuple(provider.name for provider in PROVIDERS if provider.stub)
@@ -24,6 +25,7 @@ def snapshot_of(
     records: list[RouterPolicyState],
     bank: Bank,
     x: list[float],
+    arms: Arms,
     now: int,
 ) -> RouterSnapshot:
     """Return the snapshot; `records` and `bank` hold the active policies, in the order of `shared.policies`.
@@ -51,6 +53,7 @@ def snapshot_of(
                 share=record.choices / shared.choices if shared.choices else 0.0,
                 cusum=record.cusum,
                 resets=record.resets,
+                registered=policy_id in arms,
                 rewarded=int(sums.n),
                 ess=sums.ess,
                 ips=sums.ips(),

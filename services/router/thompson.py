@@ -74,6 +74,10 @@ class Projection(NamedTuple):
     s: Floats
     nu: Floats
 
+    def of(self, rows: list[int]) -> Projection:
+        """Return that of some of the policies, in this order."""
+        return Projection(*(values[rows] for values in self))
+
     def width(self, probability: float = 0.9) -> Floats:
         """Return the widths of the central credible intervals, return units."""
         return np.asarray(2 * stdtrit(self.nu, (1 + probability) / 2) * self.s * self.spread)

@@ -24,10 +24,11 @@ from libs.common import log, metrics
 from libs.common.cloudevents import CloudEvent, caused_id, headers_of, identity, position_id
 from libs.common.codec import UndecodableMessageError, decode, encode
 from libs.common.dead_letters import dead_letter
-from libs.common.events import BookHealth, BookTop, Command, VenueMetrics
+from libs.common.events import BookHealth, BookTop, Command, ServiceState, VenueMetrics
 from libs.common.kafka import create_topics, follow, partition_of
 from libs.common.kafka_security import tls
 from libs.common.settings import SASL
+from libs.common.status import Condition, heartbeat
 from libs.common.topics import (
     DEAD_LETTERS,
     EXECUTION_FILLS,
@@ -100,6 +101,8 @@ class _Service:
         self._tops: View[BookTop] = View(L2_BOOK_TOPS)
         self._healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self._ready = asyncio.Event()
+        self._owned: tuple[int, ...] | None = None  # partitions, once the group has given any
+        self._stopping, self._stopped = asyncio.Event(), asyncio.Event()  # the heartbeat's end: asked, told
         self._monitor = VenuesMonitor()
         self._began_s = time.monotonic()
         partitions = settings.topic_partitions
@@ -123,6 +126,7 @@ class _Service:
             self._read(topic)
         self.app.task(self._follow_views)
         self.app.task(self._serve_metrics)
+        self.app.task(self._beat)
         self.app.on_partitions_assigned.connect(self._on_assigned)
         self.app.on_before_shutdown.connect(_end_in_time)
         self.app.on_before_shutdown.connect(self._on_before_shutdown)
@@ -146,10 +150,31 @@ class _Service:
 
     async def _on_assigned(self, *told: object, **_signal: object) -> None:
         assigned = cast("Collection[TP]", told[1])  # the first is the app
-        self._guard.keep_only({each.partition for each in assigned if each.topic == VENUES_COMMANDS.name})
+        owned = {each.partition for each in assigned if each.topic == VENUES_COMMANDS.name}
+        self._owned = tuple(sorted(owned))
+        self._guard.keep_only(owned)
 
     async def _on_before_shutdown(self, *_told: object, **_signal: object) -> None:
         await self._guard.close()
+        self._stopping.set()
+        await self._stopped.wait()  # or until `_end_in_time`
+
+    def _condition(self) -> Condition:
+        views = (self._tops, self._healths)
+        if not self._ready.is_set():
+            behind = ", ".join(view.topic.name for view in views if not view.ready)
+            return Condition(ServiceState.STARTING, detail=f"reading {behind}")
+        if self._owned is None:
+            return Condition(ServiceState.STARTING, detail="joining its group")
+        if self.app.rebalancing:
+            return Condition(ServiceState.STARTING, detail="restoring its tables")
+        return Condition(ServiceState.READY, self._owned)
+
+    async def _beat(self) -> None:
+        settings = self._settings
+        async with heartbeat(settings, "venues", settings.group_instance_id, self._condition):
+            await self._stopping.wait()
+        self._stopped.set()
 
     async def _consume(self, topic: Topic, stream: StreamT[bytes]) -> None:
         async for event in stream.events():

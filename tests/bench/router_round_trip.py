@@ -23,6 +23,7 @@ from libs.common.topics import TOPICS
 from services.router.settings import RouterSettings
 from tests.bench.processes import folder_and_broker, free_port, started, until
 from tests.bench.report import Report, Result, latency, quartiles
+from tests.registered import register
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -46,6 +47,7 @@ def run(report: Report) -> None:
 
 async def _measure(report: Report, folder: Path, kafka: str) -> None:
     port = free_port()
+    await register(kafka, RouterSettings().rules().policies, topic_partitions=4)
     await create_topics(RouterSettings(kafka_bootstrap_servers=kafka, topic_partitions=4), TOPICS.values())
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka,

@@ -71,9 +71,10 @@ async def _router(ask: Ask) -> None:
     chosen = await ask("POST", "/api/router/choose", {"context": CONTEXT})
     reward = {"policyId": chosen["policyId"], "reward": 0.004, "context": CONTEXT}
     await ask("POST", "/api/router/update", reward | {"decisionId": chosen["decisionId"]})
-    await ask("POST", "/api/router/policies", {"policyId": "p_container"})
+    assert len(await ask("GET", "/api/policies")) == len(chosen["scores"])
+    await ask("DELETE", "/api/router/policies/{policy_id}", policy_id="p_flat")
+    await ask("POST", "/api/router/policies", {"policyId": "p_flat"})
     await ask("GET", "/api/router/snapshot")
-    await ask("DELETE", "/api/router/policies/{policy_id}", policy_id="p_container")
 
 
 async def _execution(ask: Ask) -> None:

@@ -91,6 +91,7 @@ KEYS = {
     Key.BOOK: re.compile(rb"[a-z0-9-]+:" + _PAIR),
     Key.SYMBOL: re.compile(_PAIR + rb"|" + _UUID),  # an id: the verification of an execution
     Key.SCOPE: re.compile(_NAME),
+    Key.POLICY: re.compile(_NAME),
     Key.PORTFOLIO: re.compile(_NAME),
     Key.EXECUTION: re.compile(_UUID),
     Key.IDEMPOTENCY_KEY: re.compile(rb"[\x21-\x7e]{1,255}"),
@@ -331,14 +332,15 @@ async def drive(system: System) -> None:
     choice = await done("POST", "/api/router/choose", {"context": {"symbol": "BTCUSDT"}})
     reward = {"policyId": choice["policyId"], "reward": 0.001, "decisionId": choice["decisionId"]}
     await done("POST", "/api/router/update", reward)
-    await done("POST", "/api/router/policies", {"policyId": "p_carry"})
-    await done("DELETE", "/api/router/policies/p_carry")
+    await done("DELETE", "/api/router/policies/p_flat")
+    await done("POST", "/api/router/policies", {"policyId": "p_flat"})
     weights = {"symbols": ["BTCUSDT", "ETHUSDT"], "cvarBudget": 0.05, "volTarget": 0.02}
     await done("POST", "/api/portfolio/optimize", weights)
     await done("POST", "/api/venues/score", {"symbol": "BTCUSDT", "size": 0.01})
     await done("POST", "/api/exec/simulate", {"symbol": "BTCUSDT", "size": 0.01})
     for path, body in (
         ("/api/router/update", {"policyId": "p_nobody", "reward": 0.0}),
+        ("/api/router/policies", {"policyId": "p_nobody"}),
         ("/api/venues/score", {"symbol": "BTCUSDT", "size": 1e-12}),
         ("/api/exec/simulate", {"symbol": "BTCUSDT", "size": 1e-12}),
     ):

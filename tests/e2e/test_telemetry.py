@@ -22,6 +22,7 @@ from libs.common.topics import (
 from tests import kafka_cluster
 from tests.e2e.system import System, until
 from tests.prometheus import Scrape, faults_of_name, promised, scrape_of
+from tests.registered import register
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -150,8 +151,10 @@ async def test_every_process_is_found_and_exposes_exactly_what_the_documents_pro
 
 
 async def test_labels_are_bounded_whatever_users_name(system: System, execution: Any) -> None:
-    for n in range(60):
-        scope, policy = f"scope-{n}", f"p_{execution['executionId'][:8]}_{n}"
+    named = [f"p_{execution['executionId'][:8]}_{n}" for n in range(60)]
+    await register(system.kafka, named)
+    for n, policy in enumerate(named):
+        scope = f"scope-{n}"
         await post(system, "/api/router/choose", {"context": {}, "scope": scope})
         many = {"policyId": policy, "scope": f"many-{n // 20}"}  # a scope has a limit of its own
         await post(system, "/api/router/policies", many)

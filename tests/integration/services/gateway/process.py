@@ -57,9 +57,21 @@ class GatewayProcess:
     async def until_ready(self) -> None:
         async def ready() -> bool:
             assert self.process.poll() is None, self.log.read_text()
-            return (await self.get("/readyz"))[0] == 200
+            return (await self.get("/api/l2"))[0] == 200  # not /readyz, which waits for all services
 
-        await until("the gateway is ready", ready, READY_S)
+        await until("the gateway has read its views", ready, READY_S)
+
+    async def until_heard(self, *services: str) -> None:
+        """Wait until it has heard that all partitions of these are worked on."""
+
+        async def heard() -> bool:
+            _, said = await self.get("/readyz")
+            missing = said.get("missing", [])
+            return not any(
+                each.startswith((*(f"{name} " for name in services), "the gateway")) for each in missing
+            )
+
+        await until(f"{', '.join(services)} heard", heard)
 
     async def get(self, path: str) -> tuple[int, Any]:
         return await self.ask("GET", path)

@@ -5,6 +5,7 @@ import json
 import signal
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,11 +15,12 @@ from libs.common.kafka import Publisher, follow
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS, book_key
 from libs.common.views import View
 from tests.e2e.system import until
+from tests.heartbeats import standing_in
 from tests.integration.services.gateway.process import GatewayProcess
 from tests.unit.services.gateway.world import KEY, a_book_health, a_book_top
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from broker.native import NativeBroker
@@ -65,7 +67,9 @@ async def an_l2(gateway: GatewayProcess, publisher: Publisher) -> AsyncIterator[
 
     task = asyncio.create_task(heed())
     try:
-        yield
+        async with standing_in(gateway.settings, "l2"):
+            await gateway.until_heard("l2")
+            yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -91,6 +95,10 @@ async def test_what_is_published_is_answered_and_what_is_deleted_is_gone(
     await until("404 after the tombstones", lambda: _status(gateway, BOOK, 404))
 
 
+async def _kafka_is_missing(gateway: GatewayProcess) -> bool:
+    return "does not answer" in (await gateway.get("/readyz"))[1]["detail"]
+
+
 async def _status(gateway: GatewayProcess, path: str, status: int) -> bool:
     return (await gateway.get(path))[0] == status
 
@@ -106,6 +114,7 @@ async def test_a_book_is_started_and_stopped_and_a_restart_keeps_replies_and_boo
         gateway.end(signal.SIGKILL)
         gateway.start()
         await gateway.until_ready()
+        await gateway.until_heard("l2")
         again = await gateway.ask("POST", "/api/l2/subscriptions", json=WISH, headers=headers)
         assert again == first
         assert gateway.headers["Idempotency-Replayed"] == "true"
@@ -120,10 +129,47 @@ async def test_a_book_is_started_and_stopped_and_a_restart_keeps_replies_and_boo
 
 async def test_a_command_that_nobody_answers_is_504(fresh_kafka: str, tmp_path: Path) -> None:
     log = tmp_path / "gateway.log"
-    async with GatewayProcess(fresh_kafka, log, COMMAND_TIMEOUT_S="0.2") as gateway:
+    async with (
+        GatewayProcess(fresh_kafka, log, COMMAND_TIMEOUT_S="0.2") as gateway,
+        standing_in(gateway.settings, "l2"),
+    ):
+        await gateway.until_heard("l2")
         status, problem = await gateway.ask("POST", "/api/l2/subscriptions", json=WISH)
         assert status == 504
         assert problem["commandId"]
+
+
+async def test_what_is_missing_is_named_and_a_command_that_needs_it_is_503_at_once(
+    gateway: GatewayProcess,
+) -> None:
+    choose = partial(gateway.ask, "POST", "/api/router/choose", json={"context": {"regime": "bull"}})
+    services = ("l2", "router", "venues", "portfolio", "execution")
+
+    async def named() -> tuple[str, ...]:
+        status, problem = await gateway.get("/readyz")
+        assert status == 503
+        assert problem["detail"].startswith("Not ready: ")
+        return tuple(name for name in services if f"{name} " in problem["detail"])
+
+    assert await named() == services
+    refused = await choose()
+    assert refused[0] == 503
+    assert refused[1]["detail"] == "Not sent: router has not been heard."
+    async with standing_in(gateway.settings, "l2", "router", "venues", "execution"):
+        await until("only portfolio is missing", lambda: _equal(named, ("portfolio",)))
+        executed = await gateway.ask("POST", "/api/exec/plan-and-execute", json={"symbol": "BTCUSDT"})
+        assert executed[0] == 503
+        assert executed[1]["detail"] == "Not sent: portfolio has not been heard."
+    await until("all are gone as they said", lambda: _equal(named, services))
+
+
+async def _equal(asked: Callable[[], Awaitable[object]], wanted: object) -> bool:
+    return await asked() == wanted
+
+
+async def _other_than(status: int, asked: Callable[[], Awaitable[tuple[int, Any]]]) -> tuple[int, Any] | None:
+    answer = await asked()
+    return None if answer[0] == status else answer
 
 
 async def test_a_stream_delivers_new_messages_and_one_from_the_beginning_old_ones(
@@ -261,15 +307,14 @@ async def test_while_kafka_is_away_books_are_read_from_memory_and_readyz_says_so
             await publish(publisher, a_book_health(ts=time.time_ns()), a_book_top())
         await until("a book", lambda: _status(gateway, BOOK, 200))
         own_broker.kill()
-        await until("503", lambda: _status(gateway, "/readyz", 503))
-        assert "does not answer" in (await gateway.get("/readyz"))[1]["detail"]
+        await until("Kafka is named", lambda: _kafka_is_missing(gateway))
         for start in ("end", "beginning"):
             status, problem = await gateway.get(f"/api/stream?topics=l2.trades.v1&from={start}")
             assert (status, problem["type"]) == (503, "/docs#not-ready")
         assert (await gateway.get(BOOK))[0] == 200
         assert gateway.process.poll() is None
         own_broker.start()
-        await until("200", lambda: _status(gateway, "/readyz", 200))
+        await until("Kafka is there", lambda: _equal(lambda: _kafka_is_missing(gateway), wanted=False))
         async with gateway.http.get("/api/stream?topics=l2.trades.v1") as stream:
             await _line(stream, b": open")
         async with Publisher(gateway.settings) as publisher:

@@ -8,6 +8,7 @@ from services.router.settings import RouterSettings
 from tests.e2e.system import until
 from tests.integration.libs.cli.command import publishing, run
 from tests.integration.services.router.process import log_of, router
+from tests.registered import register
 from tests.router_world import choose, reward
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ async def test_the_command_shows_and_draws_what_the_router_wrote(fresh_kafka: st
         nothing = await run("router", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
         assert nothing.code == 1
         assert "never asked" in nothing.err
+        await register(fresh_kafka, ["only"])
         with router(fresh_kafka, tmp_path / "router.log", TOPIC_PARTITIONS="8", ROUTER_POLICIES="only"):
             for n in range(ROUNDS):
                 told = reward(f"r{n}", "only", 0.004, decision=n)

@@ -20,6 +20,7 @@ from libs.common.topics import ROUTER_CHOICES, ROUTER_COMMANDS, ROUTER_STATE, TO
 from services.router.settings import RouterSettings
 from tests.e2e.system import until
 from tests.integration.services.router.process import PARTITIONS, log_of, router
+from tests.registered import register
 from tests.router_world import World, choose, reward
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ async def test_killed_again_and_again_it_ends_where_a_linear_replay_ends(
     """Posteriors bit by bit, every answer as in the replay, no reward lost and none counted twice."""
     settings = RouterSettings(kafka_bootstrap_servers=fresh_kafka, topic_partitions=int(PARTITIONS))
     await create_topics(settings, TOPICS.values())
+    await register(fresh_kafka, RouterSettings().rules().policies, topic_partitions=int(PARTITIONS))
     commands, world = _story()
 
     async def answered() -> int:

@@ -158,7 +158,7 @@ def asked(log: InMemoryLog, at_ms: int, look_back_ms: int, health: BookHealth | 
         yield log
 
     async def body() -> bytes:
-        views = GatewayViews(5.0)
+        views = GatewayViews(5.0, 8, lambda: 0)
         for view in views.all:
             view.begin({0: 0})
         views.healths.fold(0, 0, BOOK.key, health)

@@ -23,7 +23,7 @@ STEPS = st.lists(
         st.tuples(st.just("choose"), CONTEXTS),
         st.tuples(st.just("reward"), st.sampled_from(NAMES), REWARDS, CONTEXTS),
         st.tuples(st.just("decision"), REWARDS),
-        st.tuples(st.sampled_from(("add", "retire")), st.sampled_from(NAMES)),
+        st.tuples(st.sampled_from(("add", "retire", "register", "unregister")), st.sampled_from(NAMES)),
         st.tuples(st.just("again")),
     ),
     max_size=40,
@@ -33,7 +33,10 @@ STEPS = st.lists(
 @given(steps=STEPS)
 @settings(max_examples=60, deadline=None)
 def test_no_sequence_of_commands_breaks_what_the_router_promises(steps: list[tuple[object, ...]]) -> None:
-    """Probabilities sum to one, nothing is infinite, refusals and repeats change nothing, state is exact."""
+    """Probabilities sum to one over registered policies, nothing is infinite, state is exact.
+
+    Refusals and repeats change nothing, nor does a registration by itself.
+    """
     world = World(remember_most=10)
     chosen: PolicyChosen | None = None
     last = None
@@ -50,6 +53,12 @@ def test_no_sequence_of_commands_breaks_what_the_router_promises(steps: list[tup
                 command = add(n, name)  # type: ignore[arg-type, assignment]
             case ("retire", name):
                 command = retire(n, name)  # type: ignore[arg-type, assignment]
+            case ("register", name):
+                world.register(name)  # type: ignore[arg-type]  # drawn as such
+                continue
+            case ("unregister", name):
+                world.unregister(name)  # type: ignore[arg-type]  # drawn as such
+                continue
             case _ if last is not None:
                 command = last
             case _:
@@ -65,6 +74,9 @@ def test_no_sequence_of_commands_breaks_what_the_router_promises(steps: list[tup
             chosen = answer
             assert math.isclose(sum(answer.propensities.values()), 1)
             assert min(answer.propensities.values()) > 0
+            assert answer.policy_id in answer.propensities
+            assert all(name in world.arms for name in answer.propensities)
+            assert answer.scores.keys() == answer.means.keys() == answer.versions.keys()
             assert all(map(math.isfinite, answer.scores.values()))
             assert 0 < answer.width <= answer.prior_width * (1 + 1e-9)
         counted += isinstance(answer, PolicyRewarded)

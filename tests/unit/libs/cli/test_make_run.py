@@ -1,28 +1,48 @@
+import json
 import socket
+import threading
 
 import pytest
 
 from libs.cli import preflight, ready, supervision
 
-LIVE = {"venue": "binance", "symbol": "BTC-USDT", "state": "LIVE"}
-SYNCING = {"venue": "kraken", "symbol": "BTC-USDT", "state": "SYNCING"}
+NOT_READY = {"status": 503, "detail": "Not ready: a; b.", "missing": ["a", "b"]}
+DEGRADED = {"status": "degraded", "degraded": ["a book is away"]}
 
 
-def test_ready_means_every_expected_book_is_live() -> None:
-    assert ready.unfinished([LIVE], ["binance:BTC-USDT"]) == []
-    assert ready.unfinished([LIVE, SYNCING], []) == ["kraken:BTC-USDT SYNCING"]
-    assert ready.unfinished([LIVE], ["binance:BTC-USDT", "kraken:ETH-USDT"]) == ["kraken:ETH-USDT unknown"]
+def a_gateway(server: socket.socket, *answers: tuple[int, object]) -> threading.Thread:
+    """Answer one request after the other."""
+
+    def answer() -> None:
+        for status, said in answers:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1024)
+                body = json.dumps(said).encode()
+                connection.sendall(
+                    b"HTTP/1.1 %d x\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body
+                )
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    return thread
 
 
-def test_a_system_without_books_is_not_ready() -> None:
-    assert ready.unfinished([], []) == ["no book yet"]
-
-
-def test_a_gateway_that_is_not_there_is_waited_for() -> None:
+def test_ready_waits_through_what_is_missing_and_tells_what_is_degraded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with pytest.raises(ready.NotReadyError, match=f"the gateway on 127.0.0.1:{port}"):
-        ready.check("127.0.0.1", port, [])
+        gateway = a_gateway(server, (503, NOT_READY), (503, "rubbish"), (200, DEGRADED))
+        assert ready.wait("127.0.0.1", port) == ["a book is away"]
+        gateway.join()
+
+
+def test_what_is_missing_is_told_by_name() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        gateway = a_gateway(server, (503, NOT_READY), (503, {"detail": "Still reading."}))
+        assert ready.ask("127.0.0.1", port) == (False, ["a", "b"])
+        assert ready.ask("127.0.0.1", port) == (False, ["Still reading."])
+        gateway.join()
 
 
 def test_a_taken_port_is_told_with_the_variable_that_moves_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,17 @@ def test_the_table_shows_every_policy_best_first_in_bps() -> None:
     assert "60 choices" in text
 
 
+def test_the_table_says_which_policy_nobody_has_registered() -> None:
+    world = World()
+    history = history_of(_story(world, 3), "s")
+    world.unregister("p_flat")
+    world.choose(choose("last"))
+    assert world.snapshot is not None
+    console = Console(width=200, record=True)
+    console.print(table_of(world.snapshot, history))
+    assert console.export_text().count("not registered") == 1
+
+
 def test_the_picture_is_a_png(tmp_path: Path) -> None:
     path = tmp_path / "router.png"
     plot(history_of(_story(World()), "s"), "s", path)

@@ -283,3 +283,5 @@ def test_a_wiring_that_cannot_work_is_refused() -> None:
         replace(a_wiring(), state=OUTPUT)
     with pytest.raises(ValueError, match=r"t\.state\.v1 takes no Done"):
         replace(a_wiring(), outputs={Done: Output(STATE, lambda _: b"")})
+    with pytest.raises(ValueError, match="no view"):
+        replace(a_wiring(), announce=list)

@@ -47,6 +47,7 @@ def test_every_retention_is_that_of_the_contract() -> None:
         "portfolio.commands.v1": 7,
         "execution.commands.v1": 7,
         "gateway.idempotency.v1": 1,
+        "services.status.v1": 1,
         "dead-letters.v1": 7,
     }
 

@@ -187,6 +187,16 @@ def test_a_refusal_of_a_peer_fails_the_execution_with_its_words() -> None:
     assert "no policy is there" in world.records[execution_id].reason
 
 
+def test_a_choice_of_a_policy_that_is_none_fails_the_execution_and_names_those_there_are() -> None:
+    """The router does not choose one; a version of it that knows more policies might."""
+    world = a_ready_world("p_magic")
+    execution_id = world.execute()
+    world.answer()
+    record = world.records[execution_id]
+    assert record.status is ExecutionStatus.FAILED
+    assert "'p_magic' is no policy; known: p_sma" in record.reason
+
+
 def test_answers_to_others_change_nothing() -> None:
     world = a_ready_world()
     world.execute()

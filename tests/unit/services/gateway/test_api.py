@@ -274,6 +274,7 @@ async def test_the_document_of_the_api_names_every_route_and_resolves_every_refe
         "/api/l2/{venue}/{symbol}",
         "/api/l2/subscriptions",
         "/api/l2/subscriptions/{venue}/{symbol}",
+        "/api/policies",
         "/api/router/choose",
         "/api/router/update",
         "/api/router/policies",

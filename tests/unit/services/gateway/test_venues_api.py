@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from libs.common.events import BookState, VenueScored
+from libs.common.events import BookState, ServiceState, VenueScored
 from libs.common.topics import L2_BOOK_HEALTH, VENUES_METRICS, book_key
 from services.gateway.venues_answers import score_answer
 from services.venues.registry import Measurement, metrics_of
+from tests.heartbeats import a_status
 from tests.unit.services.gateway.world import World
 from tests.venue_market import a_health, a_top
 
@@ -87,9 +88,14 @@ async def test_scalars_are_those_of_the_symbol_most_venues_have_or_of_the_one_as
     assert [(each["venue"], each["symbol"]) for each in asked] == [("binance", "BTC-USDT")]
 
 
-async def test_an_empty_registry_is_an_empty_array_and_an_unknown_symbol_is_404() -> None:
+async def test_the_registry_is_503_before_anything_is_measured_and_then_an_unknown_symbol_is_404() -> None:
     world = World()
-    assert (await world.ask("/api/venues/registry")).json() == []
+    unmeasured = await world.ask("/api/venues/registry")
+    assert (unmeasured.status, unmeasured.headers["retry-after"]) == (503, "1")
+    assert unmeasured.json()["detail"] == "Nothing is measured yet: no book has been LIVE yet."
+    world.hear(a_status("venues", 0, state=ServiceState.STARTING, detail="joining its group"))
+    assert "venues is starting" in (await world.ask("/api/venues/registry")).json()["detail"]
+    tell(world, "binance", "ETH-USDT", 10.5)
     for symbol in ("BTC-USDT", "nope", "%00"):
         answer = await world.ask(f"/api/venues/registry?symbol={symbol}")
         assert answer.status == 404

@@ -16,9 +16,16 @@ from libs.common.events import (
     BookTop,
     Features,
     IdempotentReply,
+    ServiceStatus,
     Subscribed,
 )
-from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
+from libs.common.topics import (
+    L2_BOOK_HEALTH,
+    L2_BOOK_TOPS,
+    L2_SUBSCRIPTIONS,
+    PORTFOLIO_RISK,
+    SERVICES_STATUS,
+)
 from services.gateway.answers import ReadyAnswer
 from services.gateway.api import create_api
 from services.gateway.as_of import Row
@@ -34,6 +41,8 @@ from services.gateway.stream import Hub
 from services.gateway.traffic import Traffic
 from services.gateway.views import GatewayViews
 from services.gateway.write_guard import WriteGuard
+from tests.execution_market import a_risk_budget
+from tests.heartbeats import SERVICES, a_status
 from tests.unit.services.gateway.logs import InMemoryAudit, InMemoryLog
 
 if TYPE_CHECKING:
@@ -228,7 +237,9 @@ class World:
     def __init__(self, *, ready: bool = True, **settings: Any) -> None:
         self.settings = GatewaySettings(**{"command_timeout_s": 0.05} | settings)
         self.now = NOW
-        self.views = GatewayViews(self.settings.l2_silence_s)
+        self.monotonic_ns = 0
+        partitions = self.settings.topic_partitions
+        self.views = GatewayViews(self.settings.l2_silence_s, partitions, lambda: self.monotonic_ns)
         self.changes = Changes()
         self.writer = Loopback(self)
         self.script = Script()
@@ -238,13 +249,16 @@ class World:
         self.past_books = PastBooks(self.settings, self.views, self._open_log, self._clock)
         self.audit = InMemoryAudit()
         self.answers = Script()
-        self.questions = Questions(self.settings, self.writer, self.answers.open, self._clock)
+        self.questions = Questions(self.settings, self.views, self.writer, self.answers.open, self._clock)
         self.hub = Hub(self.settings, self.script.open)
         self.traffic = Traffic()
         self._offsets = 0
         if ready:
             for view in self.views.all:
                 view.begin({0: 0})
+            for service in SERVICES:
+                self.hear(a_status(service))
+            self.fold(PORTFOLIO_RISK, b"default", a_risk_budget())
         self.api = create_api(
             Parts(
                 self.views,
@@ -274,6 +288,10 @@ class World:
             clock=self._clock,
             stopwatch=lambda: 0.0,
         )
+
+    def hear(self, status: ServiceStatus) -> None:
+        """Let a process tell of itself."""
+        self.fold(SERVICES_STATUS, f"{status.service}:{status.instance}".encode(), status)
 
     def fold(self, topic: Topic, key: bytes, event: Event | None) -> None:
         view: Any = next(view for view in self.views.all if view.topic is topic)
@@ -331,7 +349,7 @@ class World:
 
     def _readiness(self) -> ReadyAnswer:
         self.views.require_ready()
-        return ReadyAnswer(status="ready", views=())
+        return ReadyAnswer(status="ready", degraded=(), services=(), views=())
 
     @asynccontextmanager
     async def _lifespan(self, _app: Any) -> AsyncIterator[None]:

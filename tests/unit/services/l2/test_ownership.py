@@ -82,7 +82,7 @@ async def reported(*written: Record) -> list[L2Message]:
     settings = L2Settings()
     ownership = Ownership(settings, Publisher(settings), report)
     await ownership.take_over({NUMBER}, WrittenLog(*written))
-    assert ownership.partitions == 1
+    assert len(ownership.partitions) == 1
     return messages
 
 

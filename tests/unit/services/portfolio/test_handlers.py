@@ -20,6 +20,7 @@ from libs.common.events import (
 )
 from libs.common.topics import PORTFOLIO_ALLOCATIONS
 from services.portfolio.certificate import utility
+from services.portfolio.handlers import GROWING_NS
 from services.portfolio.measures import cautious_cvar, cvar
 from services.portfolio.remembered import KEEP_ANSWERS
 from services.portfolio.returns import DAY_NS
@@ -262,10 +263,26 @@ def test_the_book_is_assessed_again_every_period() -> None:
     world.tell(AssessRisk(command_id=str(UUID(int=1))))
     world.tell(AssessRisk(command_id=str(UUID(int=2))))
     assert len(world.wishes) == 1
+    assessed(world.tick())
     due = world.wishes[0].ts
     assert due == world.now + 5_000_000_000
     assert assessed(world.tick()).ts == due
     assert len(world.wishes) == 1
+
+
+def test_while_candles_come_in_the_book_is_assessed_each_half_second_and_told_once_there_is_news() -> None:
+    world = World()
+    assert assessed(world.tell(AssessRisk(command_id=str(UUID(int=1))))).by_symbol == {}
+    asked = world.now
+    assert world.tick() == []
+    assert world.now == asked + GROWING_NS
+    world.history("BTC-USDT", 30, seed=1)
+    assert assessed(world.tick()).by_symbol.keys() == {"BTC-USDT"}
+    world.history("ETH-USDT", 30, seed=2)
+    assert assessed(world.tick()).by_symbol.keys() == set(TWO)
+    assert world.now == asked + 3 * GROWING_NS
+    assessed(world.tick())
+    assert world.wishes[0].ts == world.now + 5_000_000_000
 
 
 def test_a_book_that_does_not_exist_is_refused() -> None:

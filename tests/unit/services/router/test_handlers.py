@@ -176,6 +176,7 @@ def test_policies_come_and_go_and_the_others_keep_what_they_learnt() -> None:
     for n in range(12):
         world.reward(reward(n, "p_sma", 0.004, context=BULL))
     kept = world.state[policy_key("s", "p_sma")]
+    world.register("p_new")
     added = world.do(add("a", "p_new"), PoliciesChanged)
     assert added.policies == (*POLICIES, "p_new")
     retired = world.do(retire("b", "p_breakout"), PoliciesChanged)

@@ -9,10 +9,14 @@ from libs.common.metrics import MAX_VALUES, OTHER
 from libs.common.partition import Step
 from services.router.monitoring import RouterMonitor
 from tests.monitored import numbers
-from tests.router_world import World, add, choose, reward
+from tests.router_world import POLICIES, World, add, choose, reward
 
 if TYPE_CHECKING:
     from libs.common.monitoring import Line
+
+
+def monitored(world: World) -> RouterMonitor:
+    return RouterMonitor(POLICIES, world.arms)
 
 
 def seen(monitor: RouterMonitor, world: World, command: Any) -> list[Line]:
@@ -27,7 +31,8 @@ def number(monitor: RouterMonitor, name: str) -> dict[tuple[str, ...], float]:
 
 
 def test_choices_and_rewards_are_counted_by_policy_and_told() -> None:
-    monitor, world = RouterMonitor(), World()
+    world = World()
+    monitor = monitored(world)
     (line,) = seen(monitor, world, choose(1, scope="default"))
     policy = line.facts["policy"]
     assert line.event == "policy_chosen"
@@ -40,9 +45,11 @@ def test_choices_and_rewards_are_counted_by_policy_and_told() -> None:
 
 
 def test_policies_beyond_the_bound_share_one_series() -> None:
-    monitor, world = RouterMonitor(), World()
+    world = World()
+    monitor = monitored(world)
     for n in range(MAX_VALUES + 5):
         policy, scope = f"p_{n}", f"scope-{n // 20}"  # a scope has a limit of its own
+        world.register(policy)
         seen(monitor, world, replace(add(f"add {n}", policy), scope=scope))
         seen(monitor, world, reward(f"reward {n}", policy, 0.0, scope=scope))
     rewards = number(monitor, "rewards_total")
@@ -51,7 +58,39 @@ def test_policies_beyond_the_bound_share_one_series() -> None:
 
 
 def test_a_refusal_is_told_with_its_reason() -> None:
-    monitor, world = RouterMonitor(), World()
+    world = World()
+    monitor = monitored(world)
     (line,) = seen(monitor, world, reward(1, "p_nobody", 0.01))
     assert line.event == "command_refused"
     assert line.facts["refusal"] == "unknown"
+
+
+def test_a_policy_that_nobody_registers_is_an_error_told_once_until_it_is_registered() -> None:
+    world = World(policies=(*POLICIES, "p_typo"))
+    world.unregister("p_typo")
+    monitor = RouterMonitor((*POLICIES, "p_typo"), world.arms)
+    first = [line for line in seen(monitor, world, choose(1)) if line.error]
+    assert [(line.event, line.facts["policy"]) for line in first] == [("policy_not_registered", "p_typo")]
+    assert "p_sma" in first[0].facts["registered"]
+    assert not any(line.error for line in seen(monitor, world, choose(2)))
+    states = [world.state]
+    gauge = numbers(monitor.families(states))["bookrunner_router_policy_registered"]
+    assert gauge == {(name,): float(name != "p_typo") for name in (*POLICIES, "p_typo")}
+    world.register("p_typo")
+    assert not any(line.error for line in seen(monitor, world, choose(3)))
+    world.unregister("p_typo")
+    assert any(line.error for line in seen(monitor, world, choose(4)))
+
+
+def test_before_execution_has_registered_anything_no_policy_is_called_wrong() -> None:
+    world = World()
+    world.unregister(*POLICIES)
+    assert not any(line.error for line in seen(monitored(world), world, choose(1)))
+
+
+def test_an_unregistered_policy_of_a_scope_is_shown_though_the_settings_do_not_name_it() -> None:
+    world = World(policies=(*POLICIES, "p_old"))
+    world.choose(choose(1))
+    world.unregister("p_old")
+    gauge = numbers(monitored(world).families([world.state]))["bookrunner_router_policy_registered"]
+    assert gauge["p_old",] == 0

@@ -1,0 +1,54 @@
+"""What execution says of its own policies on `policies.registry.v1`, so that they may be chosen; pure."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from libs.common.audit_chain import canonical
+from libs.common.events import PolicyRegistered
+from libs.common.handling import Announcement
+from libs.common.topics import POLICIES_REGISTRY
+from services.execution.policies import POLICIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.execution.policies import Policy
+
+BUILTIN: Final = "builtin"
+
+
+def announcements(
+    registered: Mapping[bytes, PolicyRegistered], policies: Mapping[str, Policy] = POLICIES
+) -> list[Announcement]:
+    """Return what must be written so that the registry names these policies, and no other builtin.
+
+    Parameters
+    ----------
+    registered
+        The registry as it stands, by key.
+    policies
+        Those of this code.
+    """
+    own = {name.encode(): _entry(name, policy) for name, policy in policies.items()}
+    new = [(key, entry) for key, entry in own.items() if registered.get(key) != entry]
+    gone = [key for key, entry in registered.items() if entry.kind == BUILTIN and key not in own]
+    return [
+        *(Announcement(POLICIES_REGISTRY, key, entry) for key, entry in new),
+        *(Announcement(POLICIES_REGISTRY, key, None) for key in gone),
+    ]
+
+
+def _entry(policy_id: str, policy: Policy) -> PolicyRegistered:
+    parameters: dict[str, float | str | bool] = {
+        name: float(value) for name, value in policy.parameters.items()
+    }
+    digest = hashlib.sha256(canonical(parameters).encode()).hexdigest()
+    return PolicyRegistered(
+        policy_id=policy_id,
+        kind=BUILTIN,
+        summary=policy.summary,
+        parameters=parameters,
+        version=f"{policy.revision}-{digest[:8]}",
+    )

@@ -1,0 +1,40 @@
+"""Which policies somebody can turn into a signal: the registry, as the router reads it; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from libs.common.topics import POLICIES_REGISTRY
+from libs.common.views import View
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libs.common.events import PolicyRegistered
+
+MOST_NAMED: Final = 50  # of the registered policies, in a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """The registered policies; a decision records which of them it chose among."""
+
+    view: View[PolicyRegistered] = field(default_factory=lambda: View(POLICIES_REGISTRY))
+
+    def __contains__(self, policy_id: str) -> bool:
+        return policy_id.encode() in self.view.items
+
+    def __bool__(self) -> bool:
+        return bool(self.view.items)
+
+    def among(self, policies: Sequence[str]) -> list[int]:
+        """Return at which places of `policies` the registered ones stand."""
+        return [k for k, policy_id in enumerate(policies) if policy_id in self]
+
+    @property
+    def names(self) -> str:
+        """The registered policies as one text, for people."""
+        known = sorted(key.decode(errors="replace") for key in self.view.items)
+        more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+        return ", ".join(known[:MOST_NAMED]) + more
