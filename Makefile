@@ -54,6 +54,7 @@ run: export KAFKA_WAIT_S := 600
 run: export METRICS_PORT := 0
 run: export METRICS_TARGETS_DIR := $(RUN_DIR)/metrics
 run: export PYTHONUNBUFFERED := 1
+run: export PYDANTIC_DISABLE_PLUGINS := __all__
 run: export TETHERED := $(PY) broker/tether.py SIGTERM - $(PY)
 run: setup ## the whole system until Ctrl-C; FEED=replay:PATH[,PATH2] or FEED=live for other input; AUTOPILOT=1 trades on paper
 	@mkdir -p '$(RUN_DIR)' && rm -rf '$(RUN_DIR)/metrics'

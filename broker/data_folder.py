@@ -1,8 +1,7 @@
-"""The broker's data folder: writable, roomy, owned by one broker, formatted once."""
+"""The broker's data folder: writable, roomy, owned by one broker at a time."""
 
 import fcntl
 import os
-import secrets
 import shutil
 import time
 from pathlib import Path
@@ -26,19 +25,12 @@ class DataFolder:
         self.log_dir = self.root / "logs"
         self.properties = self.root / "server.properties"
         self.server_log = self.root / "server.log"
-        self._cluster_id = self.root / "cluster.id"
-        self._formatted = self.root / "formatted"
         self._lock = -1
 
     @property
     def lock_descriptor(self) -> int:
         """The file descriptor that Java must inherit."""
         return self._lock
-
-    @property
-    def is_formatted(self) -> bool:
-        """Whether a format of the storage went to its end."""
-        return self._formatted.exists()
 
     def acquire(self, handover_s: float = HANDOVER_S) -> None:
         """
@@ -79,22 +71,6 @@ class DataFolder:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-
-    def cluster_id(self) -> str:
-        """Return the id of this cluster, drawn when the folder was new."""
-        if self._cluster_id.exists():
-            return self._cluster_id.read_text(encoding="ascii")
-        drawn = secrets.token_urlsafe(16)
-        while drawn.startswith("-"):  # the storage tool would take it for an option
-            drawn = secrets.token_urlsafe(16)
-        draft = self._cluster_id.with_suffix(".draft")
-        draft.write_text(drawn, encoding="ascii")
-        draft.replace(self._cluster_id)
-        return drawn
-
-    def mark_formatted(self) -> None:
-        """Remember that the storage needs no format any more."""
-        self._formatted.touch()
 
     def _take(self, descriptor: int, handover_s: float) -> None:
         deadline = time.monotonic() + handover_s

@@ -1,29 +1,17 @@
-"""Kafka's jars: locked by hash in ``jars.lock``, fetched once by jgo, checked at every start."""
+"""Kafka's jars: locked by hash in ``jars.lock``, fetched once, checked at every start."""
 
 import fcntl
 import hashlib
-import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
-
-import requests
-from jgo.config import GlobalSettings
-from jgo.maven import MavenContext, PythonResolver
 
 from broker.errors import JarsUnavailableError
 
 KAFKA_VERSION = "4.3.0"
 LOCK_FILE = Path(__file__).with_name("jars.lock")
 MEGABYTE = 1_000_000
-
-_CONNECTIONS = 4  # to the Maven repository at a time
-_ATTEMPTS = 3
-_SILENCE_S = 15  # without a byte, after which an attempt has failed
-_REPORT_INTERVAL_S = 5.0
 
 
 class LockedJar(NamedTuple):
@@ -78,11 +66,15 @@ def complete(jars: list[LockedJar], cache: Path, report: Callable[[str], None]) 
     """Make the cache hold these jars intact; as `classpath` otherwise."""
     if all(jar.is_intact_in(cache) for jar in jars):
         return
+    from requests import RequestException  # noqa: PLC0415 -- for the first start only, as jgo
+
+    from broker.jar_download import fetch  # noqa: PLC0415 -- see above
+
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with _alone_in(cache, report):
-            _fetch([jar for jar in jars if not jar.is_intact_in(cache)], cache, report)
-    except requests.RequestException as error:
+            fetch([jar for jar in jars if not jar.is_intact_in(cache)], cache, report)
+    except RequestException as error:
         raise JarsUnavailableError(_no_network(jars, cache, error)) from error
     except OSError as error:
         raise JarsUnavailableError(
@@ -119,86 +111,3 @@ def _alone_in(cache: Path, report: Callable[[str], None]) -> Iterator[None]:
             report("another process fetches the jars of Kafka; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _fetch(jars: list[LockedJar], cache: Path, report: Callable[[str], None]) -> None:
-    progress = _Progress(sum(jar.size for jar in jars), report)
-    context = MavenContext(
-        resolver=PythonResolver(progress_callback=progress.of_file),
-        repo_cache=cache,
-        # a [repositories] section in jgo's own configuration file names mirrors; else Maven Central
-        remote_repos=GlobalSettings.load().repositories or None,
-        timeout=_SILENCE_S,
-    )
-    with ThreadPoolExecutor(_CONNECTIONS) as pool:
-        pending = [pool.submit(_fetch_one, jar, cache, context) for jar in jars]
-        try:
-            for fetched in pending:
-                fetched.result()
-        except BaseException:  # Ctrl-C too: what has not begun never shall
-            progress.cancel()
-            pool.shutdown(cancel_futures=True)
-            raise
-    progress.say()
-
-
-def _fetch_one(jar: LockedJar, cache: Path, context: MavenContext) -> None:
-    path = jar.path_in(cache)
-    artifact = context.create_dependency(jar.coordinate).artifact
-    for attempt in range(1, _ATTEMPTS + 1):
-        path.unlink(missing_ok=True)  # what is there is damaged, or half of an attempt
-        try:
-            context.resolver.download(artifact)
-        except requests.RequestException:
-            if attempt == _ATTEMPTS:
-                path.unlink(missing_ok=True)
-                raise
-        except RuntimeError as error:  # jgo: no repository has it
-            raise JarsUnavailableError(f"{jar.coordinate} cannot be fetched: {error}") from error
-        if jar.is_intact_in(cache):
-            return
-    path.unlink(missing_ok=True)
-    raise JarsUnavailableError(
-        f"{jar.coordinate} arrives with other bytes than those locked in {LOCK_FILE.name}: "
-        "a proxy or mirror on the way changes or truncates it"
-    )
-
-
-class _Progress:
-    """Adds up what the connections receive, and says it every few seconds."""
-
-    def __init__(self, expected: int, report: Callable[[str], None]) -> None:
-        self._expected = expected
-        self._report = report
-        self._received: dict[str, int] = {}
-        self._said_at = 0.0
-        self._mutex = threading.Lock()
-        self._cancelled = threading.Event()
-
-    @contextmanager
-    def of_file(self, name: str, _size: int) -> Iterator[Callable[[int], None]]:
-        """Count one file, from zero again if it is fetched again."""
-        self._received[name] = 0
-
-        def add(count: int) -> None:
-            if self._cancelled.is_set():
-                raise CancelledError
-            with self._mutex:
-                self._received[name] += count
-                if time.monotonic() - self._said_at >= _REPORT_INTERVAL_S:
-                    self.say()
-
-        yield add
-
-    def cancel(self) -> None:
-        """End every download at its next chunk."""
-        self._cancelled.set()
-
-    def say(self) -> None:
-        """Say how far it is."""
-        self._said_at = time.monotonic()
-        received = sum(self._received.values())
-        self._report(
-            f"fetching Kafka {KAFKA_VERSION}, once: "
-            f"{received / MEGABYTE:.1f} of {self._expected / MEGABYTE:.1f} MB"
-        )

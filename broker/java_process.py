@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _TETHER = Path(__file__).with_name("tether.py")
@@ -80,8 +81,9 @@ class JavaProcess:
         return True
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
-        self._running.kill()
+        """End it, and what it started, with SIGKILL."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         self.wait()
 
     @property

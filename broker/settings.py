@@ -7,6 +7,11 @@ from typing import Annotated
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+# Its storage is formatted for these.
+_FIXED_PROPERTIES = frozenset(
+    {"broker.id", "log.dir", "log.dirs", "metadata.log.dir", "node.id", "process.roles"}
+)
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -18,6 +23,12 @@ def _connectable(host: str) -> str:
     if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared with, never bound to
         raise ValueError("must be an address that clients can connect to, such as 127.0.0.1")
     return host
+
+
+def _changeable(name: str) -> str:
+    if name in _FIXED_PROPERTIES:
+        raise ValueError("is the broker's own (KAFKA_DATA_DIR says where the data is)")
+    return name
 
 
 class BrokerSettings(BaseSettings):
@@ -43,8 +54,8 @@ class BrokerSettings(BaseSettings):
         description="Cache of Kafka's jars, shared by all checkouts.",
     )
     heap_mb: int = Field(512, ge=128, le=65536, description="Java heap, MiB.")
-    java_options: str = Field("", description="Further options of Java, separated by spaces.")
-    extra_properties: dict[str, SecretStr] = Field(
+    java_options: str = Field("", description="Further options of Java, separated and quoted as in a shell.")
+    extra_properties: dict[Annotated[str, AfterValidator(_changeable)], SecretStr] = Field(
         default_factory=dict,
         description="Further server.properties, as a JSON object; they win over the native broker's own.",
     )

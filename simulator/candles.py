@@ -113,9 +113,11 @@ def _drawn(
     return np.exp(log_prices), busy, 0.5 + 0.25 * np.tanh(move)
 
 
-def _exact_sum(row: NDArray[np.int64]) -> int:
-    """Return the sum as a Python int: a busy day of 1e-8 lots comes near the end of int64."""
-    return (int((row >> _HALF_BITS).sum()) << _HALF_BITS) + int((row & ((1 << _HALF_BITS) - 1)).sum())
+def _exact_sums(rows: NDArray[np.int64]) -> list[int]:
+    """Return each row's sum as a Python int: a busy day of 1e-8 lots comes near the end of int64."""
+    upper = (rows >> _HALF_BITS).sum(axis=1).tolist()
+    lower = (rows & ((1 << _HALF_BITS) - 1)).sum(axis=1).tolist()
+    return [(high << _HALF_BITS) + low for high, low in zip(upper, lower, strict=True)]
 
 
 class PastCandles:
@@ -130,8 +132,8 @@ class PastCandles:
 
     def _day(self, day: int) -> Candle:
         rows = self._rows(day)
-        o, h, low, c, lots, quote, trades, bought, bought_quote = rows
-        sums = map(_exact_sum, (lots, quote, trades, bought, bought_quote))
+        o, h, low, c = rows[:4]
+        sums = _exact_sums(rows[4:])
         return Candle(day * NS_DAY, int(o[0]), int(h.max()), int(low.min()), int(c[-1]), *sums)
 
     def _minutes(self, day: int) -> list[Candle]:
@@ -144,14 +146,18 @@ class PastCandles:
         pair = self._pair
         prices, busy, skew = _drawn(self._latent, self._seed, day, pair.column)
         tick, lot = float(pair.instrument.tick), float(pair.instrument.lot)
-        ticks = np.rint(prices / tick).astype(np.int64)
+        rows = np.empty((9, MINUTES), dtype=np.int64)
+        ticks, (lots, quote, trades, bought, bought_quote) = rows[:4], rows[4:]
+        ticks[:] = np.rint(prices / tick)
         notional = pair.symbol.minute_notional * pair.venue.volume_share * busy
-        mean = np.rint(ticks.mean(axis=0)).astype(np.int64)
-        lots = np.maximum(1, notional / (mean * tick * lot)).astype(np.int64)
+        mean = np.rint(ticks.sum(axis=0) / len(ticks)).astype(np.int64)
+        lots[:] = np.maximum(1, notional / (mean * tick * lot))
+        quote[:] = lots * mean
         minute_trades = _MINUTE_TRADES * pair.symbol.activity * pair.venue.volume_share
-        trades = np.maximum(1, minute_trades * busy).astype(np.int64)
-        bought = (lots * skew).astype(np.int64)
-        return np.stack([*ticks, lots, lots * mean, trades, bought, bought * mean])
+        trades[:] = np.maximum(1, minute_trades * busy)
+        bought[:] = lots * skew
+        bought_quote[:] = bought * mean
+        return rows
 
 
 class Candles:
@@ -163,18 +169,14 @@ class Candles:
         UTC; the minute of this time begins in the past and goes on with live trades.
     """
 
-    def __init__(self, pair: Pair, latent: LatentPrices, seed: int, start_ns: int) -> None:
-        self._past = PastCandles(pair, latent, seed)
+    def __init__(self, pair: Pair, latent: LatentPrices, past: PastCandles, start_ns: int) -> None:
+        self._past = past
         self._first_minute = start_ns // NS_MINUTE
         self._first_day = start_ns // NS_DAY
-        opening = _opening(pair, latent, self._past, start_ns)
+        opening = _opening(pair, latent, past, start_ns)
         self._minutes = [opening]  # contiguous from the first minute on
-        before = self._past.minutes(self._first_day)[: self._first_minute % MINUTES]
+        before = past.minutes(self._first_day)[: self._first_minute % MINUTES]
         self._days = [merged(self._first_day * NS_DAY, [*before, opening])]
-
-    def prepare(self, day: int) -> None:
-        """Make the candle of a past day now, so that asking for years of them is quick."""
-        self._past.day(day)
 
     def add(self, trade: Print) -> None:
         """Fold a trade in; trades arrive in time order."""

@@ -135,7 +135,10 @@ class LatentPrices:
         return self.day(day).regimes[rest * BLOCKS // NS_DAY]
 
     def _day(self, day: int) -> DayPath:
-        return self._walk(day, self._opening(day))[0]
+        path, closing = self._walk(day, self._opening(day))
+        if len(self._openings) == day + 1 - GENESIS_DAY:
+            self._openings.append(closing)  # so that a history told day by day is walked once
+        return path
 
     def _opening(self, day: int) -> _Opening:
         if day < GENESIS_DAY:

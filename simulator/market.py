@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from libs.common.instruments import instrument_of
-from simulator.candles import Candles
+from simulator.candles import Candles, PastCandles
 from simulator.latent import NS_DAY
 from simulator.order_flow import OrderFlow, Pair
 from simulator.profiles import VENUES, symbol_profile
@@ -53,20 +53,22 @@ class Market:
         self.earliest_ns = (start_ns // NS_DAY - history_days) * NS_DAY
         share = sum(VENUES[venue].message_share for venue in venues)
         activity = sum(symbol_profile(symbol).activity for symbol in symbols)
+        pairs = {
+            (venue, symbol): Pair(VENUES[venue], symbol_profile(symbol), instrument_of(venue, symbol), column)
+            for venue in venues
+            for column, symbol in enumerate(symbols)
+        }
+        past = {key: PastCandles(pair, latent, seed) for key, pair in pairs.items()}
+        for day in range(self.earliest_ns // NS_DAY, start_ns // NS_DAY):  # in order, so it is walked once
+            for history in past.values():
+                history.day(day)  # kept, so that asking for years of them is quick
         self._flows: dict[tuple[str, str], OrderFlow] = {}
         self._candles: dict[tuple[str, str], Candles] = {}
-        for venue in venues:
-            profile = VENUES[venue]
-            for column, symbol in enumerate(symbols):
-                pair = Pair(profile, symbol_profile(symbol), instrument_of(venue, symbol), column)
-                messages = rate * (profile.message_share / share) * (pair.symbol.activity / activity)
-                actions = _actions_per_s(profile, messages)
-                index = len(self._flows)
-                self._flows[venue, symbol] = OrderFlow(pair, latent, seed, index, actions, start_ns)
-                self._candles[venue, symbol] = Candles(pair, latent, seed, start_ns)
-        for day in range(self.earliest_ns // NS_DAY, start_ns // NS_DAY):
-            for candles in self._candles.values():
-                candles.prepare(day)
+        for index, (key, pair) in enumerate(pairs.items()):
+            messages = rate * (pair.venue.message_share / share) * (pair.symbol.activity / activity)
+            actions = _actions_per_s(pair.venue, messages)
+            self._flows[key] = OrderFlow(pair, latent, seed, index, actions, start_ns)
+            self._candles[key] = Candles(pair, latent, past[key], start_ns)
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:

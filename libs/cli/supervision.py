@@ -1,16 +1,19 @@
 """
 ``python -m libs.cli.supervision``: supervisor, with one log and one way out.
 
-Three differences from plain ``supervisord``: its own lines read like those of the processes it runs, a
-closed terminal stops everything (plain supervisord starts it all again), and only news are told: what died.
+Four differences from plain ``supervisord``: its own lines read like those of the processes it runs, a
+closed terminal stops everything (plain supervisord starts it all again), only news are told: what died, and
+no process outlives the supervisor, however that one dies.
 
 References
 ----------
 http://supervisord.org/running.html#signal-handlers (SIGHUP restarts)
 """
 
+import os
 import signal
 import sys
+from collections.abc import Mapping
 from types import FrameType
 
 from supervisor import loggers
@@ -18,6 +21,7 @@ from supervisor.options import ServerOptions
 from supervisor.supervisord import go
 
 from broker.terminal import say
+from broker.tether import die_with_parent
 
 _ROUTINE = ("received SIG", "stopped: ", "exited: ready (exit status 0")
 
@@ -38,7 +42,11 @@ class _Terminal(loggers.StreamHandler):  # type: ignore[misc]  # supervisor carr
 
 
 class _Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no types
-    """supervisord's options, with our log and signals."""
+    """supervisord's options, with our log, signals and tether."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pid = os.getpid()
 
     def make_logger(self) -> None:
         """Log to the file as configured, and news to the terminal."""
@@ -49,6 +57,13 @@ class _Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no ty
         """Take a closed terminal for the wish to stop."""
         super().setsignals()
         signal.signal(signal.SIGHUP, self._stop)
+
+    def execve(self, filename: str, argv: list[str], env: Mapping[str, str]) -> None:
+        """Become a program, in the child that is forked for it: tethered to the supervisor."""
+        die_with_parent(signal.SIGTERM)
+        if os.getppid() != self._pid:  # the supervisor died before the kernel was asked
+            os._exit(1)
+        super().execve(filename, argv, env)
 
     def _stop(self, _signal: int, frame: FrameType | None) -> None:
         self.signal_receiver.receive(signal.SIGTERM, frame)

@@ -17,18 +17,18 @@ import os
 from bisect import bisect_left
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
-from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from libs.common import log
+from libs.common import log, scrape
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -167,21 +167,13 @@ async def serve(registry: CollectorRegistry, settings: ServiceSettings, instance
     if port == 0 and not settings.metrics_targets_dir:
         yield
         return
-
-    async def answer(_request: web.Request) -> web.Response:
-        return web.Response(body=exposition(registry), headers={"Content-Type": CONTENT_TYPE})
-
-    app = web.Application()
-    app.router.add_get("/metrics", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
+    server = await scrape.listen(host, port, "/metrics", CONTENT_TYPE, partial(exposition, registry))
     try:
-        await web.TCPSite(runner, host, port).start()
-        bound_host, bound_port = runner.addresses[0][:2]
+        bound_host, bound_port = server.sockets[0].getsockname()[:2]
         with announced(settings, instance, f"{bound_host}:{bound_port}"):
             yield
     finally:
-        await runner.cleanup()
+        server.close()  # whoever is still connected is not waited for
 
 
 @contextmanager

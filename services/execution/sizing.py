@@ -17,11 +17,11 @@ Moreira & Muir (2017), Volatility-managed portfolios.
 
 from __future__ import annotations
 
+import math
 from decimal import ROUND_FLOOR, Decimal, localcontext
 from typing import Final, Literal, TypeAlias
 
 import msgspec
-from scipy.special import expit
 
 from libs.common.events import TakerSide  # noqa: TC001 -- msgspec resolves annotations at run time
 
@@ -112,7 +112,8 @@ def size(inputs: SizingInputs) -> Sizing:
     w_star = inputs.prior_width / 2 if inputs.w_star is None else inputs.w_star
     if not w_star > 0:
         raise ValueError(f"w* is {w_star}; it must be a positive width in return units")
-    sigmoid = float(expit(-inputs.uncertainty_width / w_star))
+    odds = math.exp(-inputs.uncertainty_width / w_star)
+    sigmoid = odds / (1.0 + odds)
     vol_scale = None
     if inputs.forecast_vol is not None:
         vol_scale = min(inputs.vol_cap, inputs.vol_target / max(inputs.forecast_vol, VOL_FLOOR))

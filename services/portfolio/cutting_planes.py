@@ -28,7 +28,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.optimize import nnls
 
 from services.portfolio.active_set import Face, Program, settle
 from services.portfolio.certificate import Certificate, Limits, certify_rows
@@ -187,6 +186,8 @@ def least_distance(program: Program, t: float) -> tuple[Vector, Vector]:
     size = np.linalg.norm(E, axis=1)
     reach = float(np.abs(k / size).max())
     matrix = np.vstack(((E / size[:, None]).T, k / size / reach))
+    from scipy.optimize import nnls  # noqa: PLC0415 -- half of the service's start, and the first risk needs none
+
     y, _ = nnls(matrix, np.eye(number + 1)[-1], maxiter=10 * matrix.shape[1])
     r = matrix @ y
     r[-1] -= 1.0

@@ -22,10 +22,12 @@ References
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-from scipy.special import chdtri, ndtri
+
+from services.portfolio.chi_squared import upper_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,9 +83,9 @@ def cautious_cvar(R: Matrix, beta: float) -> Vector:
     days = len(R)
     if days >= SHORT_HISTORY_DAYS:
         return plain
-    z = float(ndtri(beta))
+    z = NormalDist().inv_cdf(beta)
     k = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi) / (1.0 - beta)
-    upper = np.sqrt((days - 1) / float(chdtri(days - 1, 1.0 - CAUTION)))
+    upper = np.sqrt((days - 1) / upper_quantile(1.0 - CAUTION, days - 1))
     return np.asarray(np.maximum(plain, k * upper * volatility(R)))
 
 

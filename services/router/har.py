@@ -23,10 +23,10 @@ Zhang, Mykland & Aït-Sahalia 2005 (offset grids); Corsi 2009 (the horizons, her
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
-from scipy.optimize import nnls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,10 +132,37 @@ def _fit(features: Floats, targets: Floats) -> Floats:
     )  # G ← gamma·G + zzᵀ per step, h ← gamma·h + zu
     G = (z * weights[:, None]).T @ z
     h = z.T @ (weights * u)
-    # min over β ≥ 0 of ½βᵀ(G+κ0I)β - (h+κ0β0)ᵀβ, as least squares on the Cholesky factor
-    L = np.linalg.cholesky(G + KAPPA0 * np.eye(len(BETA0)))
-    beta, _ = nnls(L.T, np.linalg.solve(L, h + KAPPA0 * BETA0))
-    return np.asarray(beta)
+    return non_negative_minimiser(G + KAPPA0 * np.eye(len(BETA0)), h + KAPPA0 * BETA0)
+
+
+def non_negative_minimiser(Q: Floats, c: Floats) -> Floats:
+    """Return the β ≥ 0 at which ½βᵀQβ - cᵀβ is least.
+
+    Parameters
+    ----------
+    Q
+        Positive definite, (n, n), of few rows: every subset of weights is tried.
+    c
+        (n,).
+
+    Notes
+    -----
+    The minimiser solves ``Q_SS β_S = c_S`` on its support S, where the value is ``-½ c_Sᵀβ_S``; so it is the
+    best of the solutions that are not negative.
+    """
+    everywhere = np.linalg.solve(Q, c)
+    if (everywhere >= 0).all():
+        return np.asarray(everywhere)
+    best, least = np.zeros(len(c)), 0.0
+    for size in range(1, len(c)):
+        for support in combinations(range(len(c)), size):
+            S = np.array(support)
+            found = np.linalg.solve(Q[np.ix_(S, S)], c[S])
+            value = -0.5 * float(c[S] @ found)
+            if value < least and (found >= 0).all():
+                best, least = np.zeros(len(c)), value
+                best[S] = found
+    return best
 
 
 def _regime(logs: Floats, now: Floats) -> str | None:

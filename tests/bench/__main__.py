@@ -21,6 +21,7 @@ from tests.bench import (
     router_round_trip,
     saturation,
     schedules,
+    start,
     venues,
     view_fold,
     write_guard,
@@ -47,6 +48,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "router_round_trip": router_round_trip.run,
     "executions": executions.run,
     "exactly_once": exactly_once.run,
+    "start": start.run,
 }
 
 

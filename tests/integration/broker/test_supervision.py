@@ -20,7 +20,7 @@ logfile={folder}/supervisord.log
 pidfile={folder}/supervisord.pid
 
 [program:sleeper]
-command={python} {tether} SIGTERM - sh -c "echo up $$; exec sleep 600"
+command=sh -c "echo up $$; exec sleep 600"
 startsecs=0
 autorestart=true
 stdout_logfile=/dev/fd/1
@@ -31,8 +31,7 @@ stdout_logfile_maxbytes=0
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     configuration = tmp_path / "supervisord.conf"
-    tether = REPOSITORY / "broker" / "tether.py"
-    configuration.write_text(CONFIGURATION.format(folder=tmp_path, python=sys.executable, tether=tether))
+    configuration.write_text(CONFIGURATION.format(folder=tmp_path))
     command = [sys.executable, "-m", "libs.cli.supervision", "--configuration", str(configuration)]
     with subprocess.Popen(
         [*command, "--user", str(os.getuid())],

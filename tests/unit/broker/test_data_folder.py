@@ -18,25 +18,6 @@ def test_a_second_user_is_refused_until_the_first_lets_go(tmp_path: Path) -> Non
     second.release()
 
 
-def test_the_cluster_keeps_its_id(tmp_path: Path) -> None:
-    drawn = DataFolder(tmp_path).cluster_id()
-    assert DataFolder(tmp_path).cluster_id() == drawn
-    assert len(drawn) == 22  # 16 bytes in base64, as Kafka writes ids
-
-
-def test_two_clusters_differ(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    assert DataFolder(tmp_path / "a").cluster_id() != DataFolder(tmp_path / "b").cluster_id()
-
-
-def test_storage_counts_as_formatted_only_after_the_format(tmp_path: Path) -> None:
-    folder = DataFolder(tmp_path)
-    assert not folder.is_formatted
-    folder.mark_formatted()
-    assert DataFolder(tmp_path).is_formatted
-
-
 def test_a_folder_that_cannot_be_made_names_its_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataFolderUnusableError, match="set KAFKA_DATA_DIR"):

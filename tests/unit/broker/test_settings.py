@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from broker.__main__ import main
 from broker.settings import BrokerSettings
 
 
@@ -29,3 +31,16 @@ def test_the_defaults_are_those_of_make_run(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_address_no_client_can_connect_to_is_refused(host: str) -> None:
     with pytest.raises(ValidationError, match="clients can connect to"):
         BrokerSettings(host=host)
+
+
+@pytest.mark.parametrize("name", ["node.id", "log.dirs"])
+def test_a_property_that_the_storage_is_made_for_is_refused_without_telling_the_others(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    properties = {name: "2", "listener.name.plaintext.plain.sasl.jaas.config": "secret"}
+    monkeypatch.setenv("KAFKA_EXTRA_PROPERTIES", json.dumps(properties))
+    assert main([]) == 1
+    told = capsys.readouterr().out
+    assert "KAFKA_EXTRA_PROPERTIES is wrong: Value error, is the broker's own" in told
+    assert f"not '{name}'" in told
+    assert "secret" not in told

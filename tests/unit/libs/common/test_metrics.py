@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -126,6 +127,39 @@ async def test_metrics_are_served_while_the_context_lasts() -> None:
         assert found["bookrunner_l2_lag_seconds", frozenset({("venue", "binance")})] == 0.25
         with pytest.raises(aiohttp.ClientConnectionError):
             await session.get(address)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"HEAD /metrics HTTP/1.1", b"HTTP/1.1 200 OK"),
+        (b"GET /metrics?format=text HTTP/1.0", b"HTTP/1.1 200 OK"),
+        (b"GET / HTTP/1.1", b"HTTP/1.1 404 Not Found"),
+        (b"POST /metrics HTTP/1.1", b"HTTP/1.1 405 Method Not Allowed"),
+        (b"rubbish", b"HTTP/1.1 404 Not Found"),
+        (b"GET /" + b"x" * 100_000, b""),
+    ],
+)
+async def test_every_request_ends_with_an_answer_or_the_connection(
+    request_line: bytes, status: bytes
+) -> None:
+    port = free_port()
+    async with serve(create_registry(), settings_of(port=port), "l2"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request_line + b"\r\nHost: here\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        assert head.partition(b"\r\n")[0] == status
+        assert bool(body) == request_line.startswith(b"GET /metrics")
+
+
+async def test_a_scraper_that_stays_does_not_keep_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("libs.common.scrape.PATIENCE_S", 0.05)
+    port = free_port()
+    async with serve(create_registry(), settings_of(port=port), "l2"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await reader.read() == b""
+        writer.close()
 
 
 async def test_without_port_and_folder_nothing_is_served() -> None:

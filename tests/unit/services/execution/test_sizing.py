@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from scipy.special import expit
 
 from services.execution.sizing import size
 from tests.unit.services.execution.builders import sizing_inputs
@@ -20,6 +21,13 @@ def test_the_sigmoid_falls_with_the_width_over_half_the_prior_one(width: float, 
     sized = size(sizing_inputs(uncertainty_width=width))
     assert sized.w_star == 0.002
     assert sized.sigmoid == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("width", [0.0, 1e-9, 0.0005, 0.002, 0.07, 1.0, 1e9])
+def test_the_sigmoid_is_that_of_an_independent_library(width: float) -> None:
+    assert size(sizing_inputs(uncertainty_width=width)).sigmoid == pytest.approx(
+        float(expit(-width / 0.002)), rel=1e-15, abs=0.0
+    )
 
 
 def test_a_declared_w_star_replaces_the_prior_width() -> None:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.random import Generator, Philox
-from scipy.optimize import minimize
+from scipy.optimize import minimize, nnls
 
-from services.router.har import AHEAD, BETA0, HORIZONS, MINUTE_NS, forecast
+from services.router.har import AHEAD, BETA0, HORIZONS, MINUTE_NS, forecast, non_negative_minimiser
 
 DAY = 1440
 
@@ -122,3 +122,14 @@ def test_the_regime_is_the_days_trend_unless_the_last_hour_is_wild() -> None:
     assert regime(_walk(300)) is None
     ebb = 100 * np.exp(0.002 * np.sin(np.arange(DAY) / 40 * np.pi))
     assert regime(ebb) == "sideways"
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_weights_are_those_of_an_independent_non_negative_least_squares(seed: int) -> None:
+    """On its Cholesky factor, which is how scipy's solver takes such a problem; all supports occur."""
+    draw = Generator(Philox(key=seed))
+    A = draw.normal(size=(6, 4)) * draw.choice([0.01, 1.0, 30.0], size=4)
+    Q, c = A.T @ A + np.eye(4), draw.normal(size=4) * 10
+    L = np.linalg.cholesky(Q)
+    expected, _ = nnls(L.T, np.linalg.solve(L, c))
+    assert non_negative_minimiser(Q, c) == pytest.approx(expected, rel=1e-9, abs=1e-12)
