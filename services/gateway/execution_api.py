@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 MAX_RECORDS: Final = 500
 
 UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-ExecutionId = Annotated[str, Path(description="UUID of the execution, as the answer to its POST said")]
+ExecutionId = Annotated[str, Path(description="UUID of the execution: from the answer to its POST, or from GET /api/exec/records")]
 SymbolQuery = Annotated[str | None, Query(max_length=40, description=f"only of this one: {SYMBOL_SAID}")]
 
 _log = logging.getLogger(__name__)
