@@ -1,4 +1,4 @@
-"""A Chromium without a window, over its DevTools protocol; it resolves no name, so it reaches this machine only.
+"""A Chromium without a window, by its DevTools protocol; it resolves no name and reaches this machine only.
 
 Protocol: https://chromedevtools.github.io/devtools-protocol/ (read 2026-11).
 """
@@ -6,7 +6,6 @@ Protocol: https://chromedevtools.github.io/devtools-protocol/ (read 2026-11).
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 import shutil
@@ -39,8 +38,8 @@ ARGUMENTS: Final = (
 
 
 def find_browser() -> str | None:
-    """Return the Chromium to use: the setting BROWSER, else the first one installed, else None."""
-    return os.environ.get("BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
+    """Return the Chromium to use: the one CHROMIUM names, else the first one installed, else None."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Page:
@@ -82,14 +81,22 @@ class Page:
             shown = await self.evaluate("document.body.innerText")
             raise AssertionError(f"never true: {expression}; {self.complaints}; {shown[-2000:]}") from None
 
-    async def screenshot(self, path: Path) -> None:
-        """Write what the window shows as a PNG."""
-        path.write_bytes(base64.b64decode((await self.call("Page.captureScreenshot"))["data"]))
+    async def click(self, element: str) -> None:
+        """Click what an expression names, once it is there; what was typed before is taken over first."""
+        await self.wait_for(element)
+        await self.evaluate(f"document.activeElement.blur(), ({element}).click()")
+
+    async def type_into(self, element: str, text: str) -> None:
+        """Type into what an expression names, once it is there."""
+        await self.wait_for(element)
+        await self.evaluate(f"({element}).focus()")
+        await self.call("Input.insertText", text=text)
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol."""
         number = next(self._numbers)
-        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
         message = {"id": number, "method": method, "params": parameters, **self._session}
         await self._socket.send(json.dumps(message))
         return await answer
@@ -132,9 +139,12 @@ async def a_page(browser: str, folder: Path) -> AsyncIterator[Page]:
         async with connect(line.split()[-1].decode(), max_size=None) as socket:
             page = Page(socket)
             reading = asyncio.gather(page.listen(), process.stderr.read())
-            await page.attach()
-            yield page
-        await reading
+            try:
+                await page.attach()
+                yield page
+            finally:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
     finally:
         if process.returncode is None:
             process.terminate()

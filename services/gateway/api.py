@@ -206,9 +206,7 @@ async def stream(
     request: Request,
     topics: Annotated[
         str,
-        Query(
-            description="topic names, separated by commas", max_length=1000, examples=["l2.trades.v1"]
-        ),
+        Query(description="topic names, separated by commas", max_length=1000, examples=["l2.trades.v1"]),
     ],
     key: Annotated[
         str | None,

@@ -62,9 +62,9 @@ DESCRIPTION: Final = """\
 Order books, verified message by message against the exchanges' own sequence numbers and checksums, from
 materialised Kafka topics. Prices are in quote units and sizes in base units, both JSON numbers; times are
 milliseconds since 1970 UTC; symbols are canonical `BASE-QUOTE`, and `BTCUSDT`, `BTC/USDT` and lower case are
-understood. Errors are `application/problem+json` (RFC 9457); [each kind](/docs#problems) says what helps. Every
-answer carries `X-Correlation-Id`: yours, if you sent one of 1-128 characters `A-Za-z0-9._:-`. The topics have a
-document of their own: [asyncapi.json](/asyncapi.json).
+understood. Errors are `application/problem+json` (RFC 9457); [what helps](/docs#problems) against each kind.
+Every answer carries `X-Correlation-Id`: yours, if you sent one of 1-128 characters `A-Za-z0-9._:-`. The
+topics have a document of their own: [asyncapi.json](/asyncapi.json).
 """
 TAGS: Final = [
     {"name": "books", "description": "verified order books, and which ones there are"},

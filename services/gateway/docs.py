@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 HEADERS: Final = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -64,13 +64,13 @@ def _address(name: str) -> str:
 def _problems() -> Iterator[str]:
     yield '<section id="problems"><h2>Problems</h2>'
     yield "<p>Every error is a problem document (RFC 9457); its <code>type</code> leads to one of these.</p>"
-    yield "<table><thead><tr><th>status</th><th>type</th><th>title</th><th>what helps</th></tr></thead><tbody>"
+    yield "<table><tr><th>status</th><th>type</th><th>title</th><th>what helps</th></tr>"
     for problem in PROBLEM_TYPES:
         yield (
             f'<tr id="{problem.slug}"><td>{problem.status}</td><td><code>{problem.uri}</code></td>'
             f"<td>{escape(problem.title)}</td><td>{_prose(problem.remedy)}</td></tr>"
         )
-    yield "</tbody></table></section>"
+    yield "</table></section>"
 
 
 def _prose(markdown: str) -> str:

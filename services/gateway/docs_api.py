@@ -39,6 +39,8 @@ def _answer(request: Request, asset: Asset) -> Response:
     etag = f'"{asset.version}"'
     kept = KEPT if request.url.query == f"v={asset.version}" else ASKED_AGAIN
     headers = {**docs.HEADERS, "etag": etag, "cache-control": kept}
-    if etag in request.headers.get("if-none-match", ""):  # one of a list, weak or not: RFC 9110 section 13.1.2
+    if etag in request.headers.get(
+        "if-none-match", ""
+    ):  # one of a list, weak or not: RFC 9110 section 13.1.2
         return Response(status_code=304, headers=headers)
     return Response(asset.body, headers=headers | {"content-type": asset.media_type})

@@ -19,11 +19,14 @@ async function fetchBeginning(address, request) {
   return new Response(text, { status: answer.status, headers: answer.headers });
 }
 
+// `#/tag/operation` is Swagger UI's to follow; `#slug`, the `type` of a problem, is the page's own.
+const followsProblem = /^#[^/]/.test(location.hash);
+
 SwaggerUIBundle({
   dom_id: "#swagger-ui",
   url: new URL("openapi.json", location.href).href,
   validatorUrl: null,
-  deepLinking: true,
+  deepLinking: !followsProblem,
   displayRequestDuration: true,
   defaultModelsExpandDepth: 0,
   requestInterceptor: (request) => Object.assign(request, { userFetch: fetchBeginning }),
