@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -22,7 +22,7 @@ from libs.common.topics import (
     ROUTER_STATE,
     TOPICS,
 )
-from services.gateway import contract, docs, portfolio_api, router_api
+from services.gateway import contract, docs_api, portfolio_api, router_api
 from services.gateway.answers import (
     DEFAULT_DEPTH,
     MAX_DEPTH,
@@ -91,6 +91,8 @@ def create_api(
         title="Bookrunner",
         version=VERSION,
         description=contract.DESCRIPTION,
+        openapi_tags=contract.TAGS,
+        generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -99,6 +101,7 @@ def create_api(
     app.state.parts = parts
     for routes in _one_per_service():
         app.include_router(routes)
+    app.include_router(docs_api.router)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
@@ -201,7 +204,10 @@ async def unsubscribe(request: Request, venue: VenuePath, symbol: SymbolPath) ->
 )
 async def stream(
     request: Request,
-    topics: Annotated[str, Query(description="topic names, separated by commas", max_length=1000)],
+    topics: Annotated[
+        str,
+        Query(description="topic names, separated by commas", max_length=1000, examples=["l2.trades.v1"]),
+    ],
     key: Annotated[
         str | None,
         Query(description="only these books: `venue:symbol`, separated by commas", max_length=1000),
@@ -290,12 +296,6 @@ async def asyncapi_document(request: Request) -> Response:
     return json_answer(200, parts_of(request).asyncapi)
 
 
-@router.get("/docs", include_in_schema=False)
-async def documentation(request: Request) -> HTMLResponse:
-    """Render the OpenAPI document; needs no other host and no script."""
-    return HTMLResponse(docs.page(request.app.openapi()), headers={"content-security-policy": docs.POLICY})
-
-
 def _listed(field: str, text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names):
@@ -354,12 +354,17 @@ async def _left(request: Request, _error: Exception) -> Response:
 def _openapi(app: FastAPI, *, token_required: bool) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            tags=app.openapi_tags,
+            routes=app.routes,
         )
         document.setdefault("components", {})["schemas"] = _united(
             contract.components(), router_api.components()
         )
         _tell_nulls(document)
+        contract.show_examples(document)
         describe_guards(document, token_required=token_required)
         app.openapi_schema = document
     return app.openapi_schema

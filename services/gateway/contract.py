@@ -62,9 +62,19 @@ DESCRIPTION: Final = """\
 Order books, verified message by message against the exchanges' own sequence numbers and checksums, from
 materialised Kafka topics. Prices are in quote units and sizes in base units, both JSON numbers; times are
 milliseconds since 1970 UTC; symbols are canonical `BASE-QUOTE`, and `BTCUSDT`, `BTC/USDT` and lower case are
-understood. Errors are `application/problem+json` (RFC 9457). Every answer carries `X-Correlation-Id`: yours,
-if you sent one of 1-128 characters `A-Za-z0-9._:-`.
+understood. Errors are `application/problem+json` (RFC 9457); [what helps](/docs#problems) against each kind.
+Every answer carries `X-Correlation-Id`: yours, if you sent one of 1-128 characters `A-Za-z0-9._:-`. The
+topics have a document of their own: [asyncapi.json](/asyncapi.json).
 """
+TAGS: Final = [
+    {"name": "books", "description": "verified order books, and which ones there are"},
+    {"name": "venues", "description": "what each exchange costs, and which takes an order at the least cost"},
+    {"name": "router", "description": "which policy to trade by, learnt from what each earned"},
+    {"name": "executions", "description": "trades on paper, from policy to audit"},
+    {"name": "portfolio", "description": "what is held, what it risks, and weights within limits"},
+    {"name": "stream", "description": "messages of the topics as they come"},
+    {"name": "operations", "description": "whether the gateway is well, and what the topics carry"},
+]
 
 BOOK_EXAMPLE: Final = {
     "venue": "binance",
@@ -197,6 +207,18 @@ def problems(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
         if problem.status == 503:  # noqa: PLR2004 -- RFC 9110 section 15.6.4, where Retry-After belongs
             answer["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     return said
+
+
+def show_examples(document: Mapping[str, Any]) -> None:
+    """Say the example of every required parameter where a page that sends requests takes its first value.
+
+    An optional one stays empty there: the request is meant to be answered.
+    """
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["required"] and "examples" in parameter["schema"]:
+                    parameter["example"] = parameter["schema"]["examples"][0]
 
 
 def components() -> dict[str, Any]:

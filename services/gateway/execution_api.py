@@ -59,7 +59,9 @@ if TYPE_CHECKING:
 MAX_RECORDS: Final = 500
 
 UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-ExecutionId = Annotated[str, Path(description="UUID of the execution, as the answer to its POST said")]
+ExecutionId = Annotated[
+    str, Path(description="UUID of the execution: from the answer to its POST, or from GET /api/exec/records")
+]
 SymbolQuery = Annotated[str | None, Query(max_length=40, description=f"only of this one: {SYMBOL_SAID}")]
 
 _log = logging.getLogger(__name__)
@@ -233,7 +235,9 @@ async def cancel_order(
     order_id: Annotated[
         str, Path(pattern=UUID, description="UUID of the order, as the answer to its POST said")
     ],
-    symbol: Annotated[str, Query(max_length=40, description=f"of the order: {SYMBOL_SAID}")],
+    symbol: Annotated[
+        str, Query(max_length=40, description=f"of the order: {SYMBOL_SAID}", examples=["BTCUSDT"])
+    ],
 ) -> Response:
     """Take what is left of a resting order off its venue."""
     answer = await _cancel(request, symbol_of(symbol), order_id, conversation=request.scope["correlation_id"])

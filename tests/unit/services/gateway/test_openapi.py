@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -147,6 +148,26 @@ def test_every_error_is_a_problem_of_its_status_and_every_success_is_none(
         else:
             assert content.media_type == PROBLEM
             assert {example["status"] for example in content.examples()} == {int(status)}
+
+
+def test_every_required_parameter_has_an_example_but_what_only_an_answer_can_name(
+    document: dict[str, Any],
+) -> None:
+    bare = {
+        parameter["name"]
+        for _, operation in operations(document)
+        for parameter in operation.get("parameters", ())
+        if parameter["required"] and "example" not in parameter
+    }
+    assert bare == {"execution_id", "order_id", "policy_id"}
+
+
+def test_every_tag_is_described_and_every_operation_has_a_short_name(document: dict[str, Any]) -> None:
+    used = {tag for _, operation in operations(document) for tag in operation["tags"]}
+    assert used == {tag["name"] for tag in document["tags"] if tag["description"]}
+    names = [operation["operationId"] for _, operation in operations(document)]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[a-z_]{3,20}", name) for name in names)
 
 
 @pytest.mark.parametrize("problem", PROBLEM_TYPES, ids=lambda problem: problem.slug)
