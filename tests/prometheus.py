@@ -1,4 +1,4 @@
-"""What Prometheus sees, read by the tests' own rules: expositions, the metrics promised, and PromQL."""
+"""What Prometheus sees: expositions, the metrics that the documents promise, and what PromQL asks for."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import promql_parser
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 # A number of these has a unit in its name; any other counts the things that its name says.
@@ -130,79 +131,36 @@ class Expression:
     grouped: set[str] = field(default_factory=set)  # labels of by, without, on, ignoring, group_left
 
 
-class PromQLError(Exception):
-    """An expression that Prometheus would refuse."""
-
-
-_TOKEN: Final = re.compile(
-    r"""\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<range>\[[0-9smhdwy:]+\])|(?P<number>\d+(?:\.\d+)?(?:e-?\d+)?)"""
-    r"""|(?P<name>[a-zA-Z_:][\w:]*)|(?P<operator>=~|!~|!=|==|>=|<=|[-+*/%^<>=(){},]))"""
-)
-_GROUPING: Final = {"by", "without", "on", "ignoring", "group_left", "group_right"}
-_OPERATORS: Final = {"and", "or", "unless", "bool", "offset"}
-_FUNCTIONS: Final = {
-    *("sum", "avg", "min", "max", "count", "topk", "rate", "increase", "histogram_quantile"),
-    *("absent", "time", "clamp_min", "clamp_max", "label_values"),
-}
-
-
 def parse(text: str) -> Expression:
     """Return what `text` names.
 
     Raises
     ------
-    PromQLError
-        If it is no PromQL, as far as this reads it: tokens, brackets, functions, selectors.
+    ValueError
+        If it is no PromQL.
     """
-    tokens = list(_tokens(text))
     found = Expression()
-    opened: list[tuple[str, str]] = []  # bracket, and the function before it
-    at = 0
-    while at < len(tokens):
-        kind, value = tokens[at]
-        after = tokens[at + 1][1] if at + 1 < len(tokens) else ""
-        if value in _GROUPING and kind == "name":
-            if after == "(":
-                end = next(n for n in range(at, len(tokens)) if tokens[n][1] == ")")
-                found.grouped |= {name for sort, name in tokens[at:end] if sort == "name"} - {value}
-                at = end
-        elif kind == "name" and (value in _FUNCTIONS or after == "("):
-            if value not in _FUNCTIONS:
-                raise PromQLError(f"{value}: no function known here, in {text}")
-            if after == "(":
-                opened.append(("(", value))
-                at += 1
-        elif kind == "name" and value not in _OPERATORS:
-            labels: set[str] = set()
-            if after == "{":
-                end = next(n for n in range(at, len(tokens)) if tokens[n][1] == "}")
-                labels = {name for sort, name in tokens[at + 2 : end] if sort == "name"}
-                at = end
-            ranged = at + 1 < len(tokens) and tokens[at + 1][0] == "range"
-            function = opened[-1][1] if opened else ""
-            if ranged != (function in {"rate", "increase"}):
-                raise PromQLError(f"{value}: a range belongs into rate or increase, in {text}")
-            found.uses.append(Use(value, frozenset(labels), function))
-        elif value == "(":
-            opened.append(("(", ""))
-        elif value == ")":
-            if not opened:
-                raise PromQLError(f"a bracket too many in {text}")
-            opened.pop()
-        at += 1
-    if opened or not found.uses:
-        raise PromQLError(f"brackets left open, or no metric, in {text}")
+    calls = [""]
+
+    def enter(node: promql_parser.Expr) -> None:
+        match node:
+            case promql_parser.Call():
+                calls.append(node.func.name)
+            case promql_parser.VectorSelector():
+                labels = frozenset(matcher.name for matcher in node.matchers.matchers)
+                found.uses.append(Use(node.name or "", labels, calls[-1]))
+            case promql_parser.AggregateExpr(modifier=by) if by:
+                found.grouped.update(by.labels)
+            case promql_parser.BinaryExpr(modifier=pairing) if pairing:
+                found.grouped.update(pairing.matching.labels if pairing.matching else ())
+                found.grouped.update(pairing.group_labels or ())
+
+    def leave(node: promql_parser.Expr) -> None:
+        if isinstance(node, promql_parser.Call):
+            calls.pop()
+
+    promql_parser.walk(promql_parser.parse(text), enter, leave)
     return found
-
-
-def _tokens(text: str) -> Iterator[tuple[str, str]]:
-    at = 0
-    while at < len(text.rstrip()):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise PromQLError(f"not understood: {text[at:]!r}")
-        yield str(match.lastgroup), match[match.lastgroup or 0]
-        at = match.end()
 
 
 def faults_of_expression(text: str, known: Mapping[str, Metric]) -> list[str]:
@@ -213,8 +171,8 @@ def faults_of_expression(text: str, known: Mapping[str, Metric]) -> list[str]:
         "process_cpu_seconds_total": Metric("counter", frozenset()),
         "process_resident_memory_bytes": Metric("gauge", frozenset()),
     }
-    faults = []
     expression = parse(text)
+    faults = [] if expression.uses else ["no metric"]
     grouping: set[str] = set()
     for use in expression.uses:
         base = re.sub(r"_(bucket|sum|count)$", "", use.name)

@@ -1,15 +1,21 @@
-"""The recordings that tests read, and the skip where they are absent."""
+"""The recordings that tests read, and the skip where they are absent.
+
+``BOOKRUNNER_RECORDINGS`` names their folder, from the root of the repository unless it is absolute.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-DATA: Final = Path(__file__).parents[2] / "shared" / "data"
+SETTING: Final = "BOOKRUNNER_RECORDINGS"
+DATA: Final = (Path(__file__).parents[1] / (os.environ.get(SETTING) or "../shared/data")).resolve()
+ABSENT: Final = f"there are no recordings at {DATA}"
 
-needs_recordings = pytest.mark.skipif(not DATA.is_dir(), reason=f"there are no recordings at {DATA}")
+needs_recordings = pytest.mark.skipif(not DATA.is_dir(), reason=ABSENT)
 
 BINANCE_SPOT: Final = tuple(
     DATA / "hftbacktest_binance" / f"spot_btcusdt_{day}.gz" for day in ("20240808", "20240809")

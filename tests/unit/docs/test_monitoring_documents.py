@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from tests.prometheus import DOCS, PromQLError, faults_of_expression, faults_of_name, parse, promised
+from tests.prometheus import DOCS, faults_of_expression, faults_of_name, parse, promised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,46 +99,3 @@ def test_prometheus_scrapes_every_service_once() -> None:
 @pytest.mark.parametrize("name", sorted(KNOWN))
 def test_a_promised_name_follows_the_conventions(name: str) -> None:
     assert faults_of_name(name, KNOWN[name].kind) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("bookrunner_l2_lag_ms", "gauge"),
-        ("bookrunner_l2_lag_milliseconds", "gauge"),
-        ("bookrunner_l2_resyncs", "counter"),
-        ("bookrunner_l2_books_total", "gauge"),
-        ("bookrunner_l2_speed", "gauge"),
-        ("bookrunner_l2_recovery", "histogram"),
-        ("bookrunner_execution_shortfall_bps", "histogram"),
-        ("l2_resyncs_total", "counter"),
-        ("bookrunner_L2_resyncs_total", "counter"),
-    ],
-)
-def test_a_name_against_the_conventions_is_found(name: str, kind: str) -> None:
-    assert faults_of_name(name, kind)
-
-
-@pytest.mark.parametrize(
-    ("expression", "says"),
-    [
-        ("bookrunner_l2_nothing", "is not exposed"),
-        ('bookrunner_l2_book_state{colour="red"}', "no label colour"),
-        ("sum by (policy) (bookrunner_l2_book_state)", "no metric of it has a label policy"),
-        ("bookrunner_l2_gaps_total", "for counters"),
-        ("rate(bookrunner_l2_book_lag_seconds[5m])", "for counters"),
-        ("bookrunner_l2_recovery_seconds", "use its _bucket"),
-        ("rate(bookrunner_l2_gaps_count[5m])", "is not exposed"),
-    ],
-)
-def test_an_expression_about_what_is_not_exposed_is_found(expression: str, says: str) -> None:
-    assert says in " ".join(faults_of_expression(expression, KNOWN))
-
-
-@pytest.mark.parametrize(
-    "expression",
-    ["sum(up", "up)", "nonsense(up)", "rate(up)", "up[5m]", "1 + 2", 'up{job="a}', "up ? 1"],
-)
-def test_what_is_no_promql_is_refused(expression: str) -> None:
-    with pytest.raises(PromQLError):
-        parse(expression)
