@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from broker import readiness
-from broker.terminal import say
+from broker.terminal import own_name, say
 
 _PATIENCE_S = 10.0  # between two reports of waiting
 
@@ -54,7 +54,7 @@ def wait_for(server: str, how: readiness.Access = readiness.IN_THE_CLEAR) -> Non
     host = host.strip("[]")
     began = time.monotonic()
     while not _answers_within(host, int(port), _PATIENCE_S, how):
-        say("run", f"waiting for Kafka on {server} for {time.monotonic() - began:.0f} s")
+        say(own_name("run"), f"waiting for Kafka on {server} for {time.monotonic() - began:.0f} s")
 
 
 def _answers_within(host: str, port: int, patience_s: float, how: readiness.Access) -> bool:
