@@ -28,6 +28,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from pydantic import Field
 
+from broker.terminal import CANNOT_RUN
 from libs.common import log, metrics
 from libs.common.events import Event
 from libs.common.kafka import Publisher, create_topics, follow
@@ -182,8 +183,12 @@ class Processor(Generic[S]):
 
         Asks for records of no partition: a call for all would take, and lose, those meant for the owners.
         """
+        told: frozenset[int] = frozenset()
         while True:
             await self._consumer.getmany(TopicPartition("", 0), timeout_ms=HEARTBEAT_MS)
+            if len(self._owners) == len(self.owned) and self.owned != told:
+                told = self.owned
+                _log.info("partitions_owned", extra={"partitions": len(told)})
 
     async def _own_all(self, assigned: Iterable[TopicPartition]) -> None:
         topics: dict[int, set[str]] = {}
@@ -285,7 +290,10 @@ async def _serve(processor: Processor[S], settings: ProcessorSettings, instance:
         registry = metrics.create_registry(processor.families)
         async with metrics.serve(registry, settings, instance):
             await processor.run()
-    except Exception:  # noqa: BLE001 -- any failure ends the process, whose state is unknown
+    except Exception as error:  # noqa: BLE001 -- any failure ends the process, whose state is unknown
+        if (sentence := log.permanent_cause(error)) is not None:
+            _log.critical("%s%s", CANNOT_RUN, sentence)
+            _end(os.EX_CONFIG)
         _log.critical("processor_failed", exc_info=True)
         _end(EXIT_FAILED)
 
