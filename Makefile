@@ -8,18 +8,10 @@ JARS := $(VENV)/.jars
 AUDIT := $(VENV)/.audit
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-# Of `make run`; give others to run a second checkout beside this one.
-FEED ?= simulator
-REPLAY_SPEED ?= 1
-GATEWAY_PORT ?= 5000
-KAFKA_PORT ?= 19092
-SIMULATOR_PORT ?= 5100
 RUN_DIR ?= .run
-AUTOPILOT ?= 0
-LOG_FORMAT ?= console
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check bench chaos audit lock clean
+.PHONY: help setup run stop test e2e check bench chaos audit lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,29 +25,14 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PY) -m pip install --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-run: export FEED := $(FEED)
-run: export REPLAY_SPEED := $(REPLAY_SPEED)
-run: export GATEWAY_PORT := $(GATEWAY_PORT)
-run: export KAFKA_PORT := $(KAFKA_PORT)
-run: export SIMULATOR_PORT := $(SIMULATOR_PORT)
-run: export RUN_DIR := $(RUN_DIR)
-run: export KAFKA_BOOTSTRAP_SERVERS := 127.0.0.1:$(KAFKA_PORT)
-run: export SIMULATOR_URL := http://127.0.0.1:$(SIMULATOR_PORT)
-run: export AUTOPILOT := $(AUTOPILOT)
-run: export SIMULATED := $(if $(filter live,$(FEED)),false,true)
-run: export LOG_FORMAT := $(LOG_FORMAT)
-run: export METRICS_PORT := 0
-run: export METRICS_TARGETS_DIR := $(RUN_DIR)/metrics
-run: export PYTHONUNBUFFERED := 1
-run: export TETHERED := $(PY) broker/tether.py SIGTERM - $(PY)
 run: setup $(JARS) ## the whole system until Ctrl-C; FEED=replay:PATH[,PATH2] or FEED=live for other input; AUTOPILOT=1 trades on paper
-	@mkdir -p '$(RUN_DIR)' && rm -rf '$(RUN_DIR)/metrics'
-	@$(PY) -m libs.cli.preflight GATEWAY_PORT=$(GATEWAY_PORT) KAFKA_PORT=$(KAFKA_PORT) $(if $(filter live,$(FEED)),,SIMULATOR_PORT=$(SIMULATOR_PORT))
-	@$(if $(L2_BOOKS),,$(if $(filter replay:%,$(FEED)),books=$$($(PY) -m simulator --list-books) && export L2_BOOKS="$$books" &&)) \
-	  exec $(PY) broker/tether.py SIGTERM - $(PY) -m libs.cli.supervision --configuration supervisord.conf --user "$$(id -u)"
+	@exec $(PY) -m libs.cli.run
+
+stop: ## end the system of RUN_DIR, or what a killed one left behind
+	@$(if $(wildcard $(PY)),$(PY),$(PYTHON)) -m libs.cli.stop
 
 $(JARS): $(STAMP) broker/jars.lock
-	@$(PY) -m broker --fetch
+	@$(PY) -m broker --fetch >&2
 	@touch $@
 
 test: setup ## every test; starts a Kafka of its own

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from libs.cli import preflight, ready, supervision
+from libs.cli import ready, supervision
 
 LIVE = {"venue": "binance", "symbol": "BTC-USDT", "state": "LIVE"}
 SYNCING = {"venue": "kraken", "symbol": "BTC-USDT", "state": "SYNCING"}
@@ -23,20 +23,6 @@ def test_a_gateway_that_is_not_there_is_waited_for() -> None:
         port = server.getsockname()[1]
     with pytest.raises(ready.NotReadyError, match=f"the gateway on 127.0.0.1:{port}"):
         ready.check("127.0.0.1", port, [])
-
-
-def test_a_taken_port_is_told_with_the_variable_that_moves_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert preflight.main([f"GATEWAY_PORT={port}"]) == 1
-    assert f"port {port} is taken" in (error := capsys.readouterr().err)
-    assert f"make run GATEWAY_PORT={port + 10}" in error
-    assert preflight.main([f"GATEWAY_PORT={port}"]) == 0
-
-
-def test_a_port_that_is_no_number_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert preflight.main(["KAFKA_PORT=kafka"]) == 1
-    assert capsys.readouterr().err == "KAFKA_PORT must be a port number, not 'kafka'\n"
 
 
 def test_a_death_is_news_and_an_asked_for_stop_is_not() -> None:
