@@ -153,7 +153,8 @@ def _check(count: int, found: Mapping[str, list[Any]]) -> None:
         more = f" and {len(wrong) - NAMED} topics more differ" if len(wrong) > NAMED else ""
         raise TopicMismatchError(
             f"TOPIC_PARTITIONS is {count}, but {', '.join(wrong[:NAMED])}{more}: "
-            "set it to what they have, or start with fresh Kafka data (a key would move to another partition, away from its history)"
+            "set it to what they have, or start with fresh Kafka data (a key would "
+            "move to another partition, away from its history)"
         )
 
 
