@@ -65,7 +65,7 @@ class CliSettings(ServiceSettings):
     def export(self) -> None:
         """Tell the addresses to a program that takes this process over."""
         os.environ |= {name.upper(): str(getattr(self, name)) for name in ADDRESSES}
-        os.environ["SIMULATOR_URL"] = f"http://{self.simulator_host}:{self.simulator_port}"
+        os.environ.setdefault("SIMULATOR_URL", f"http://{self.simulator_host}:{self.simulator_port}")
 
 
 def fitting(running: Sequence[System], explicit: Mapping[str, object], run_dir: Path | None) -> list[System]:

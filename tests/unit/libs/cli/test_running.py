@@ -91,3 +91,6 @@ def test_another_program_is_told_the_addresses(tmp_path: Path, monkeypatch: pyte
         CliSettings(kafka_bootstrap_servers="a:1", simulator_port=5351).export()
     assert environment["KAFKA_BOOTSTRAP_SERVERS"] == "a:1"
     assert environment["SIMULATOR_URL"] == "http://127.0.0.1:5351"
+    environment["SIMULATOR_URL"] = "http://elsewhere:5100"  # what a person says wins here too
+    CliSettings(simulator_port=5352).export()
+    assert environment["SIMULATOR_URL"] == "http://elsewhere:5100"
