@@ -28,6 +28,7 @@ _ROUTINE = re.compile(
     r"|Auto topic creation failed for __\w+ with error 'TOPIC_ALREADY_EXISTS'"
     r"|controller event queue overloaded\. Timed out heartbeat"
     r"|Exceptionally slow controller event"
+    r"|Unexpected error handling request RequestHeader\(apiKey=CONTROLLER_REGISTRATION"
     r"|sent a heartbeat request but received error REQUEST_TIMED_OUT"
 )
 

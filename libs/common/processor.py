@@ -26,7 +26,6 @@ import aiokafka.producer.sender
 import uvloop
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from pydantic import Field
 
 from broker.terminal import CANNOT_RUN
 from libs.common import log, metrics
@@ -37,7 +36,6 @@ from libs.common.metrics import Family
 from libs.common.monitoring import Meter, Unmonitored
 from libs.common.partition import HandlerError
 from libs.common.partition_owner import PartitionOwner
-from libs.common.settings import ServiceSettings
 from libs.common.topics import DEAD_LETTERS
 
 if TYPE_CHECKING:
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
 
     from libs.common.handling import Wiring
     from libs.common.monitoring import Monitor
+    from libs.common.settings import ProcessorSettings
 
 S = TypeVar("S", bound=Event)
 _OnRebalance: TypeAlias = "Callable[[Iterable[TopicPartition]], Coroutine[None, None, None]]"
@@ -62,15 +61,6 @@ STOP_S: Final = 10.0
 EXIT_FAILED: Final = 3
 
 _log = logging.getLogger(__name__)
-
-
-class ProcessorSettings(ServiceSettings):
-    """Settings of a stateful service."""
-
-    group_instance_id: str = Field(
-        "0", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="unique and stable per replica of the service"
-    )
-    batch_records: int = Field(100, ge=1, le=10_000, description="most records of one transaction")
 
 
 class CoPartitionError(Exception):

@@ -105,5 +105,14 @@ class ServiceSettings(BaseSettings):
         return self
 
 
+class ProcessorSettings(ServiceSettings):
+    """Settings of a stateful service."""
+
+    group_instance_id: str = Field(
+        "0", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="unique and stable per replica of the service"
+    )
+    batch_records: int = Field(100, ge=1, le=10_000, description="most records of one transaction")
+
+
 def _names(settings: Mapping[str, object], *, given: bool) -> str:
     return ", ".join(name for name, value in settings.items() if (value is not None) == given)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from libs.common.processor import ProcessorSettings, run
+from libs.common.processor import run
+from libs.common.settings import ProcessorSettings
 from libs.common.startup import begin
 from services.execution.app import wiring
 from services.execution.monitoring import ExecutionMonitor

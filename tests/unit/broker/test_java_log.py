@@ -21,6 +21,7 @@ def test_only_warnings_and_errors_are_notable() -> None:
         "[WARN] QuorumController - Performing controller activation. The metadata log",
         "[WARN] Auto topic creation failed for __consumer_offsets with error 'TOPIC_ALREADY_EXISTS': Topic",
         "[ERROR] ReplicationControlManager - controller event queue overloaded. Timed out heartbeat from 1.",
+        "[ERROR] C - Unexpected error handling request RequestHeader(apiKey=CONTROLLER_REGISTRATION",
         "[ERROR] EventPerformanceMonitor - Exceptionally slow controller event createTopics(1) took 2514 ms.",
     ],
 )
