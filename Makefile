@@ -14,18 +14,10 @@ PROBE = case "$$($(PYTHON) -c 'import sys; print("is %d.%d" % sys.version_info[:
 INSTALL = @test -n '$(PYTHON)' || { echo 'Python 3.11 to 3.14 is needed, and none is on PATH: install one, or name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }; \
   $(if $(NAMED),$(PROBE);) $(PYTHON) -m install $(if $(NAMED),--named)
 
-# Of `make run`; give others to run a second checkout beside this one.
-FEED ?= simulator
-REPLAY_SPEED ?= 1
-GATEWAY_PORT ?= 5000
-KAFKA_PORT ?= 19092
-SIMULATOR_PORT ?= 5100
 RUN_DIR ?= .run
-AUTOPILOT ?= 0
-LOG_FORMAT ?= console
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev doctor run test e2e check bench chaos audit lock clean
+.PHONY: help setup setup-dev doctor run stop test test-fast e2e check bench chaos audit lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,31 +31,17 @@ setup-dev: ## install what tests and checks add
 doctor: ## what this machine lacks, and how to get it; needs nothing installed
 	@if $(PY) -c 'import aiokafka, typer' 2>/dev/null; then $(PY) -m libs.cli doctor; else $(or $(PYTHON),python3) -m libs.cli.machine; fi
 
-run: export FEED := $(FEED)
-run: export REPLAY_SPEED := $(REPLAY_SPEED)
-run: export GATEWAY_PORT := $(GATEWAY_PORT)
-run: export KAFKA_PORT := $(KAFKA_PORT)
-run: export SIMULATOR_PORT := $(SIMULATOR_PORT)
-run: export RUN_DIR := $(RUN_DIR)
-run: export KAFKA_BOOTSTRAP_SERVERS := 127.0.0.1:$(KAFKA_PORT)
-run: export SIMULATOR_URL := http://127.0.0.1:$(SIMULATOR_PORT)
-run: export AUTOPILOT := $(AUTOPILOT)
-run: export SIMULATED := $(if $(filter live,$(FEED)),false,true)
-run: export LOG_FORMAT := $(LOG_FORMAT)
-run: export KAFKA_WAIT_S := 600
-run: export METRICS_PORT := 0
-run: export METRICS_TARGETS_DIR := $(RUN_DIR)/metrics
-run: export PYTHONUNBUFFERED := 1
-run: export PYDANTIC_DISABLE_PLUGINS := __all__
-run: export TETHERED := $(PY) broker/tether.py SIGTERM - $(PY)
 run: setup ## the whole system until Ctrl-C; FEED=replay:PATH[,PATH2] or FEED=live for other input; AUTOPILOT=1 trades on paper
-	@mkdir -p '$(RUN_DIR)' && rm -rf '$(RUN_DIR)/metrics'
-	@$(PY) -m libs.cli.preflight GATEWAY_PORT=$(GATEWAY_PORT) KAFKA_PORT=$(KAFKA_PORT) $(if $(filter live,$(FEED)),,SIMULATOR_PORT=$(SIMULATOR_PORT))
-	@$(if $(L2_BOOKS),,$(if $(filter replay:%,$(FEED)),books=$$($(PY) -m simulator --list-books) && export L2_BOOKS="$$books" &&)) \
-	  exec $(PY) broker/tether.py SIGTERM - $(PY) -m libs.cli.supervision --configuration supervisord.conf --user "$$(id -u)"
+	@exec $(PY) -m libs.cli.run
+
+stop: ## end the system of RUN_DIR, or what a killed one left behind
+	@$(if $(wildcard $(PY)),$(PY),$(or $(PYTHON),python3)) -m libs.cli.stop
 
 test: setup-dev ## every test; starts a Kafka of its own
 	$(PY) -m pytest
+
+test-fast: setup-dev ## unit and property tests, in parallel
+	$(PY) -m pytest -q --numprocesses auto tests/unit tests/property
 
 e2e: setup-dev ## the containers of docker compose, as a user meets them; needs a Docker engine
 	$(PY) -m pytest tests/compose

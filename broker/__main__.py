@@ -13,7 +13,7 @@ from broker.errors import BrokerError
 from broker.jars import classpath
 from broker.native import NativeBroker
 from broker.settings import BrokerSettings
-from broker.terminal import say
+from broker.terminal import CANNOT_RUN, say
 
 _FAILED = 1
 _USAGE = 2
@@ -26,7 +26,7 @@ class _StopAskedFor(BaseException):
 
 def _say(line: str) -> None:
     # under the supervisor every process prefixes its lines; at a terminal of one's own it would be noise
-    if os.environ.get("LOG_FORMAT") == "console":
+    if os.environ.get("LOG_FORMAT"):
         say("kafka", line)
     else:
         sys.stdout.write(f"{line}\n")
@@ -40,7 +40,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def main(arguments: list[str]) -> int:
-    """Return the exit code: 0 as asked, 1 after a failure, 130 if fetching was broken off."""
+    """Return 0 as asked, 1 after a failure, EX_CONFIG if no restart helps, 130 if fetching was broken off."""
     if arguments not in ([], ["--fetch"]):
         _say(f"usage: python -m broker [--fetch]; {' '.join(arguments)!r} is unknown")
         return _USAGE
@@ -52,14 +52,14 @@ def main(arguments: list[str]) -> int:
     except ValidationError as error:
         for problem in error.errors():
             name = f"KAFKA_{problem['loc'][0]}".upper()
-            _say(f"the setting {name} is wrong: {problem['msg']}, not {problem['input']!r}")
-        return _FAILED
+            _say(f"{CANNOT_RUN}the setting {name} is wrong: {problem['msg']}, not {problem['input']!r}")
+        return os.EX_CONFIG
     except SettingsError as error:
-        _say(f"a setting is no JSON object of texts: {error}")
-        return _FAILED
+        _say(f"{CANNOT_RUN}a setting is no JSON object of texts: {error}")
+        return os.EX_CONFIG
     except BrokerError as error:
-        _say(f"kafka cannot run: {error}")
-        return _FAILED
+        _say(f"{CANNOT_RUN}{error}")
+        return os.EX_CONFIG if error.permanent else _FAILED
     except _StopAskedFor:
         _say("kafka stopped")
         return _INTERRUPTED if only_fetch else 0

@@ -1,11 +1,10 @@
 """The broker's data folder: writable, roomy, owned by one broker at a time."""
 
-import fcntl
 import os
 import shutil
-import time
 from pathlib import Path
 
+from broker import file_lock
 from broker.errors import DataFolderInUseError, DataFolderUnusableError
 
 LEAST_FREE_BYTES = 256 * 1024 * 1024  # a few segments and their indexes
@@ -18,10 +17,17 @@ class DataFolder:
 
     The lock is an flock on an open file that Java inherits: it is free again when wrapper and Java
     are both gone, however they ended.
+
+    Parameters
+    ----------
+    setting
+        The variable that moves the folder, for what is told to a person.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, setting: str = "KAFKA_DATA_DIR") -> None:
         self.root = root.absolute()
+        self._setting = setting
+        self._lock_file = self.root / "broker.lock"
         self.log_dir = self.root / "logs"
         self.properties = self.root / "server.properties"
         self.server_log = self.root / "server.log"
@@ -50,21 +56,33 @@ class DataFolder:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.root / "broker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._lock = file_lock.take(self._lock_file, handover_s)
+        except file_lock.HeldError as held:
+            raise DataFolderInUseError(self.root, str(held), self._setting) from None
         except OSError as error:
-            raise DataFolderUnusableError(
-                f"{self.root} cannot be written ({error.strerror}): correct its permissions, "
-                "or set KAFKA_DATA_DIR to a folder that can"
-            ) from error
+            raise self._unwritable(error.strerror or str(error)) from error
         try:
-            self._take(descriptor, handover_s)
             self._check_room()
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
+            file_lock.sign(self._lock, f"process {os.getpid()}")
         except BaseException:
-            os.close(descriptor)
+            self.release()
             raise
-        self._lock = descriptor
+
+    def check(self) -> None:
+        """
+        Find what would make `acquire` fail, and change nothing.
+
+        Raises
+        ------
+        DataFolderInUseError, DataFolderUnusableError
+            As `acquire` does.
+        """
+        there = next(folder for folder in (self.root, *self.root.parents) if folder.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            raise self._unwritable("Permission denied" if there.is_dir() else f"{there} is a file")
+        if (owner := file_lock.holder(self._lock_file)) is not None:
+            raise DataFolderInUseError(self.root, owner, self._setting)
+        self._check_room()
 
     def release(self) -> None:
         """Let go of the folder; without effect if it is not held."""
@@ -72,23 +90,17 @@ class DataFolder:
             os.close(self._lock)
             self._lock = -1
 
-    def _take(self, descriptor: int, handover_s: float) -> None:
-        deadline = time.monotonic() + handover_s
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    owner = os.pread(descriptor, 100, 0).decode(errors="replace") or "unknown"
-                    raise DataFolderInUseError(self.root, owner) from None
-                time.sleep(0.1)
-            else:
-                return
+    def _unwritable(self, reason: str) -> DataFolderUnusableError:
+        return DataFolderUnusableError(
+            f"{self.root} cannot be written ({reason}): correct its permissions, "
+            f"or set {self._setting} to a folder that can"
+        )
 
     def _check_room(self) -> None:
-        free = shutil.disk_usage(self.root).free
+        there = next(folder for folder in (self.root, *self.root.parents) if folder.exists())
+        free = shutil.disk_usage(there).free
         if free < LEAST_FREE_BYTES:
             raise DataFolderUnusableError(
                 f"the disk that holds {self.root} has {free >> 20} MiB left, and Kafka needs "
-                f"{LEAST_FREE_BYTES >> 20} MiB: free some space, or set KAFKA_DATA_DIR to a folder elsewhere"
+                f"{LEAST_FREE_BYTES >> 20} MiB: free some space, or set {self._setting} to a folder elsewhere"
             )

@@ -6,11 +6,11 @@ from pathlib import Path
 _CAUSES: tuple[tuple[str, str], ...] = (
     (
         r"No space left on device",
-        "the disk of {data_dir} is full: free some space, or set KAFKA_DATA_DIR to a folder elsewhere",
+        "the disk of {data_dir} is full: free some space, or set {setting} to a folder elsewhere",
     ),
     (
         r"Permission denied|AccessDeniedException|Read-only file system",
-        "{data_dir} is not writable: correct its permissions, or set KAFKA_DATA_DIR to a folder that is",
+        "{data_dir} is not writable: correct its permissions, or set {setting} to a folder that is",
     ),
     (
         r"Address already in use|BindException",
@@ -18,7 +18,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"Failed to acquire lock on file \.lock",
-        "another Kafka already uses {data_dir}: stop it, or set KAFKA_DATA_DIR to another folder",
+        "another Kafka already uses {data_dir}: stop it, or set {setting} to another folder",
     ),
     (
         r"OutOfMemoryError|Could not reserve enough space|insufficient memory",
@@ -26,7 +26,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"InconsistentClusterIdException|doesn't match stored clusterId|UnsupportedVersionException",
-        "{data_dir} is of another cluster or a newer Kafka: remove it, or set KAFKA_DATA_DIR to another one",
+        "{data_dir} is of another cluster or a newer Kafka: remove it, or set {setting} to another one",
     ),
     (
         r"NoClassDefFoundError|ClassNotFoundException|Could not find or load main class|ZipException",
@@ -38,8 +38,16 @@ _CAUSES: tuple[tuple[str, str], ...] = (
 class BrokerError(Exception):
     """The broker cannot run; the message is written for the person at the terminal."""
 
+    permanent = False  # whether each further start will fail in the same way until a person has acted
 
-class PortTakenError(BrokerError):
+
+class MisconfiguredError(BrokerError):
+    """The broker cannot run as it is set up."""
+
+    permanent = True
+
+
+class PortTakenError(MisconfiguredError):
     """A port the broker needs is already in use."""
 
     def __init__(self, host: str, port: int, setting: str) -> None:
@@ -48,21 +56,21 @@ class PortTakenError(BrokerError):
         )
 
 
-class DataFolderInUseError(BrokerError):
+class DataFolderInUseError(MisconfiguredError):
     """Another broker runs on the data folder."""
 
-    def __init__(self, data_dir: Path, owner: str) -> None:
+    def __init__(self, data_dir: Path, owner: str, setting: str) -> None:
         super().__init__(
             f"another broker ({owner}) already runs on {data_dir}: stop it, "
-            "or set KAFKA_DATA_DIR to another folder"
+            f"or set {setting} to another folder"
         )
 
 
-class DataFolderUnusableError(BrokerError):
+class DataFolderUnusableError(MisconfiguredError):
     """The data folder cannot be written, or its disk is full."""
 
 
-class JarsUnavailableError(BrokerError):
+class JarsUnavailableError(MisconfiguredError):
     """Kafka's jars are neither in the cache nor to be fetched."""
 
 
@@ -75,7 +83,8 @@ def cause_in(log: str, **facts: object) -> str | None:
     log
         The last lines of the log.
     **facts
-        Values for the placeholders: data_dir, jars_dir, port, controller_port, heap_mb.
+        Values for the placeholders: data_dir and the setting that moves it, jars_dir, port,
+        controller_port, heap_mb.
     """
     for pattern, advice in _CAUSES:
         if re.search(pattern, log):

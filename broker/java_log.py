@@ -21,8 +21,16 @@ JAVA_OPTIONS = (
 
 _NOTABLE = re.compile(r"^\S+ \S+ \[(WARN|ERROR)\] (.*)")
 
-# Warnings of every first start and every stop; they ask nothing of anyone.
-_ROUTINE = re.compile(r"Performing controller activation|close NetworkClient that has already been closed")
+# Of every first start, every stop, and each moment in which the machine is busy; they ask nothing of anyone.
+_ROUTINE = re.compile(
+    r"Performing controller activation"
+    r"|close NetworkClient that has already been closed"
+    r"|Auto topic creation failed for __\w+ with error 'TOPIC_ALREADY_EXISTS'"
+    r"|controller event queue overloaded\. Timed out heartbeat"
+    r"|Exceptionally slow controller event"
+    r"|Unexpected error handling request RequestHeader\(apiKey=CONTROLLER_REGISTRATION"
+    r"|sent a heartbeat request but received error REQUEST_TIMED_OUT"
+)
 
 
 class Throttle:

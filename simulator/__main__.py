@@ -8,9 +8,9 @@ import sys
 
 import uvloop
 from aiohttp import web
-from pydantic import ValidationError
 
 from libs.common.log import create_handler
+from libs.common.startup import begin, end
 from simulator.app import create_app, list_books
 from simulator.recordings import RecordingError
 from simulator.settings import SimulatorSettings
@@ -25,20 +25,14 @@ def main() -> int:
         "--list-books", action="store_true", help="print the venue:SYMBOL it would serve, and exit"
     )
     arguments = parser.parse_args()
-    try:
-        settings = SimulatorSettings()
-    except ValidationError as error:
-        for problem in error.errors():
-            sys.stderr.write(f"simulator: {'.'.join(map(str, problem['loc'])).upper()}: {problem['msg']}\n")
-        return 2
+    settings = begin(SimulatorSettings, "simulator")
     try:
         if arguments.list_books:
             sys.stdout.write(",".join(list_books(settings)) + "\n")
             return 0
         app = create_app(settings)
     except RecordingError as error:
-        sys.stderr.write(f"simulator: FEED={settings.feed}: {error}\n")
-        return 2
+        end("simulator", f"FEED={settings.feed}: {error}")
     return _serve(app, settings)
 
 
@@ -57,11 +51,11 @@ def _serve(app: web.Application, settings: SimulatorSettings) -> int:
             print=_say_ready,
         )
     except OSError as error:
-        sys.stderr.write(
-            f"simulator: cannot listen on {settings.simulator_host}:{settings.simulator_port}: "
-            f"{error.strerror}; set SIMULATOR_PORT to a free port\n"
+        end(
+            "simulator",
+            f"nobody can listen on {settings.simulator_host}:{settings.simulator_port} ({error.strerror}): "
+            "set SIMULATOR_PORT to a free port",
         )
-        return 1
     return 0
 
 

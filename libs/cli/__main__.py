@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import os
 import sys
 from enum import StrEnum
@@ -11,29 +12,34 @@ from pathlib import Path  # noqa: TC003 -- typer resolves annotations at run tim
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 
 import typer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from pydantic import ValidationError
 from rich.console import Console
 from typer.exceptions import TyperException
 
 from libs.cli import router as router_view
+from libs.cli.ask import ask
 from libs.cli.book import show_book
 from libs.cli.checks import line_of
 from libs.cli.errors import FAILED, USAGE, CommandError
 from libs.cli.executions import show_executions
+from libs.cli.executions_by_id import execution_named
 from libs.cli.findings import failed
 from libs.cli.frontier import frontier, plot
 from libs.cli.names import book_named, key_named, symbol_named, topic_named
 from libs.cli.pictures import check_drawing
 from libs.cli.portfolio import show_portfolio
+from libs.cli.reader import not_reachable
 from libs.cli.settings import CliSettings
 from libs.cli.starts import parse_start
 from libs.cli.tail import now_ms, tail
 from libs.cli.topics import find_topics, table
 from libs.cli.venues import show_venues
-from libs.common.kafka import KafkaAwayError, TopicCreationError, TopicMismatchError, create_topics
+from libs.common.kafka import KafkaAwayError, MissingTopicError, TopicCreationError, create_topics
 from libs.common.kafka_security import KafkaAccessError, TlsFileError
-from libs.common.topics import TOPICS
+from libs.common.settings import PermanentError
+from libs.common.startup import sentences
+from libs.common.topics import TOPICS, Key
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -67,10 +73,10 @@ def topics_command(
 ) -> None:
     """List the registry of topics beside what Kafka has."""
     settings = _settings()
-    found, others = _run(find_topics(settings))
+    found, others = _run(settings, find_topics(settings))
     if create and TOPICS.keys() - found.keys():
-        _run(_create(settings))
-        found, others = _run(find_topics(settings))
+        _run(settings, create_topics(settings))
+        found, others = _run(settings, find_topics(settings))
     _console().print(table(found, others, settings.topic_partitions))
 
 
@@ -92,7 +98,12 @@ def tail_command(
     named = topic_named(topic)
     only = key_named(named, key) if key is not None else None
     begin = parse_start(start, now_ms())
-    _run(tail(_settings(), named, only, begin, _console(), limit=limit, follow=follow, as_json=as_json))
+    settings = _settings()
+    if key is not None and named.key == Key.EXECUTION:
+        only = _run(settings, execution_named(settings, key)).encode()
+    _run(
+        settings, tail(settings, named, only, begin, _console(), limit=limit, follow=follow, as_json=as_json)
+    )
 
 
 @app.command("book")
@@ -108,7 +119,8 @@ def book_command(
     """Show a live ladder, rebuilt from the book's deltas on Kafka."""
     console = _console()
     book_id = book_named(venue, symbol)
-    _run(show_book(_settings(), book_id, depth, console, once=once or not console.is_terminal))
+    settings = _settings()
+    _run(settings, show_book(settings, book_id, depth, console, once=once or not console.is_terminal))
 
 
 @app.command("venues")
@@ -122,7 +134,8 @@ def venues_command(
     """Show what is measured of each venue, live: cost, spread, depth, latency, reliability, rate limit."""
     console = _console()
     only = symbol_named(symbol) if symbol is not None else None
-    _run(show_venues(_settings(), only, console, once=once or not console.is_terminal))
+    settings = _settings()
+    _run(settings, show_venues(settings, only, console, once=once or not console.is_terminal))
 
 
 @app.command("executions")
@@ -137,18 +150,23 @@ def executions_command(
     """Follow the newest executions live, with a progress bar each."""
     console = _console()
     only = symbol_named(symbol) if symbol is not None else None
-    _run(show_executions(_settings(), only, limit, console, once=once or not console.is_terminal))
+    settings = _settings()
+    _run(settings, show_executions(settings, only, limit, console, once=once or not console.is_terminal))
 
 
 @app.command("verify")
 def verify_command(
-    *, execution_id: Annotated[str, typer.Argument(help="As plan-and-execute answered it.")]
+    *,
+    execution_id: Annotated[str, typer.Argument(help="Its id, or a beginning that no other has: d585da82.")],
 ) -> None:
     """Recompute an execution's audit chain, and make its decisions again from their logged inputs."""
     if importlib.util.find_spec(VERIFIER) is None:
         raise CommandError(f"the verifier is not installed ({VERIFIER}): run `make setup`")
+    settings = _settings()
+    whole = _run(settings, execution_named(settings, execution_id))
+    settings.export()
     # Decisions belong to execution, which libs may not import: the verifier takes this process over.
-    os.execv(sys.executable, [sys.executable, "-m", VERIFIER, execution_id])  # noqa: S606 -- no shell, own interpreter
+    os.execv(sys.executable, [sys.executable, "-m", VERIFIER, whole])  # noqa: S606 -- no shell, own interpreter
 
 
 @app.command("record")
@@ -165,6 +183,7 @@ def record_command(
     books = [book_named(venue, symbol) for symbol in symbols]
     if importlib.util.find_spec(RECORDER) is None:
         raise CommandError(f"the recorder is not installed ({RECORDER}): run `make setup`")
+    settings = _settings()
     arguments = [books[0].venue, *(book.symbol for book in books), "--out", str(out)]
     if seconds is not None:
         arguments += ["--seconds", str(seconds)]
@@ -172,6 +191,7 @@ def record_command(
         arguments += ["--feed", feed.value]
     if force:
         arguments.append("--force")
+    settings.export()
     # Feeds belong to l2, which libs may not import: the recorder takes this process over, exit code too.
     os.execv(sys.executable, [sys.executable, "-m", RECORDER, *arguments])  # noqa: S606 -- no shell, own interpreter
 
@@ -179,7 +199,8 @@ def record_command(
 @app.command("portfolio")
 def portfolio_command() -> None:
     """Show positions, and what they use of the CVaR budget."""
-    _run(show_portfolio(_settings(), _console()))
+    settings = _settings()
+    _run(settings, show_portfolio(settings, _console()))
 
 
 @app.command("frontier")
@@ -197,7 +218,8 @@ def frontier_command(
     check_drawing()
     named = [symbol_named(text) for text in symbols.split(",")]
     mode: Literal["sum_cvar", "portfolio_cvar"] = "portfolio_cvar" if own_cvar else "sum_cvar"
-    answers = _run(frontier(_settings(), named, cvar_budget, max_vol, mode))
+    settings = _settings()
+    answers = _run(settings, frontier(settings, named, cvar_budget, max_vol, mode))
     plot(answers, picture)
     _console().print(f"{picture}: {len(answers)} portfolios from {answers[-1].observations} days")
 
@@ -211,11 +233,24 @@ def router_command(
     """Show a scope's policies: posterior means and intervals, choice shares, regret proxy."""
     if png is not None:
         check_drawing()
-    snapshot, history = _run(router_view.router_state(_settings(), scope))
+    settings = _settings()
+    snapshot, history = _run(settings, router_view.router_state(settings, scope))
     _console().print(router_view.table_of(snapshot, history))
     if png is not None:
         router_view.plot(history, scope, png)
         _console().print(f"drawn: {png}")
+
+
+@app.command("ask")
+def ask_command(
+    *,
+    route: Annotated[
+        str, typer.Argument(help="Like venues/registry or /api/exec/plan-and-execute?wait=final.")
+    ],
+    body: Annotated[str | None, typer.Argument(help="JSON; with it the request is a POST.")] = None,
+) -> None:
+    """Ask the gateway, wherever it listens, with its token where one is needed; print the answer."""
+    sys.stdout.write(f"{ask(_settings(), route, body)}\n")
 
 
 @app.command("doctor")
@@ -223,7 +258,8 @@ def doctor_command() -> None:
     """Say what is missing on this machine or in what runs on it, and how to mend it."""
     from libs.cli.doctor import examine  # noqa: PLC0415 -- what it looks at takes as long to import as all the rest
 
-    findings = _run(examine(_settings()))
+    settings = _settings()
+    findings = _run(settings, examine(settings))
     console = _console()
     for finding in findings:
         console.print(line_of(finding), soft_wrap=True, highlight=False)
@@ -260,31 +296,27 @@ def _failed(text: str, code: int) -> int:
     return code
 
 
-async def _create(settings: CliSettings) -> None:
-    try:
-        await create_topics(settings)
-    except (KafkaAwayError, TopicCreationError, TopicMismatchError) as error:
-        raise CommandError(str(error)) from error
-
-
 def _settings() -> CliSettings:
     try:
-        return CliSettings()
+        return CliSettings.of_running_system()
     except ValidationError as error:
-        wrong = "; ".join(
-            ": ".join([*(str(n).upper() for n in e["loc"][:1]), e["msg"]]) for e in error.errors()
-        )
-        raise CommandError(f"a setting is wrong: {wrong}") from error
+        raise CommandError("; ".join(sentences(CliSettings, error))) from error
 
 
-def _run(work: Coroutine[object, object, Result]) -> Result:
+def _run(settings: CliSettings, work: Coroutine[object, object, Result]) -> Result:
+    # A terminal command says in its own words what a Kafka that is away means.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(work)
     except BrokenPipeError:  # typer would make it a failure, but the pipe's reader just has enough
         _let_go_of_stdout()
         raise typer.Exit(0) from None
-    except (KafkaAccessError, TlsFileError) as error:
+    except (KafkaAccessError, TlsFileError, TopicCreationError, PermanentError) as error:
         raise CommandError(str(error)) from error
+    except MissingTopicError as error:
+        raise CommandError(f"{error}: start the services with `make run`") from error
+    except (KafkaConnectionError, KafkaAwayError, TimeoutError) as error:
+        raise not_reachable(settings, error) from error
     except KafkaError as error:  # Kafka went away meanwhile, or will not answer this
         raise CommandError(f"Kafka refused or went away: {type(error).__name__}: {error}") from error
 

@@ -6,16 +6,14 @@ import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from aiokafka.errors import KafkaError
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from libs.cli.errors import CommandError
-from libs.cli.reader import not_reachable
 from libs.common.events import ExecutionRecord, ExecutionStatus
-from libs.common.kafka import MissingTopicError, follow
+from libs.common.kafka import follow
 from libs.common.topics import EXECUTION_RECORDS
 from libs.common.views import View
 
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 NS: Final = 1_000_000_000
 FRAME_S: Final = 0.25
 BAR_WIDTH: Final = 20
+SHORT_ID: Final = 8  # `verify` and the gateway take it as well as a whole one
 LEFT: Final = ("execution", "symbol", "status", "policy", "style", "venue")
 RIGHT: Final = ("size", "progress", "avg price", "shortfall bps", "reward", "age s")
 _STYLES: Final = {
@@ -48,27 +47,22 @@ async def show_executions(
     Raises
     ------
     CommandError
-        If Kafka does not answer.
+        If a record is none.
     """
     view: View[ExecutionRecord] = View(EXECUTION_RECORDS)
-    try:
-        async with aclosing(follow(settings, (view,), on_undecodable=_refuse)) as batches:
+    async with aclosing(follow(settings, (view,), on_undecodable=_refuse)) as batches:
+        async for _ in batches:
+            if view.ready:
+                break
+        if once:
+            console.print(table(_newest(view, symbol, limit), time.time_ns()))
+            return
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            drawn = 0.0
             async for _ in batches:
-                if view.ready:
-                    break
-            if once:
-                console.print(table(_newest(view, symbol, limit), time.time_ns()))
-                return
-            with Live(console=console, screen=True, auto_refresh=False) as live:
-                drawn = 0.0
-                async for _ in batches:
-                    if time.monotonic() - drawn >= FRAME_S:
-                        live.update(table(_newest(view, symbol, limit), time.time_ns()), refresh=True)
-                        drawn = time.monotonic()
-    except MissingTopicError as error:
-        raise CommandError(f"{error}: start the services with `make run`") from error
-    except (KafkaError, OSError) as error:
-        raise not_reachable(settings, error) from error
+                if time.monotonic() - drawn >= FRAME_S:
+                    live.update(table(_newest(view, symbol, limit), time.time_ns()), refresh=True)
+                    drawn = time.monotonic()
 
 
 def table(found: Iterable[ExecutionRecord], now: int) -> Table:
@@ -90,7 +84,7 @@ def _cells(record: ExecutionRecord, now: int) -> list[Text | ProgressBar | str]:
     bar = ProgressBar(total=float(size or 1), completed=float(record.filled), width=BAR_WIDTH)
     reward = None if record.reward is None else record.reward.reward
     return [
-        record.execution_id[:8],
+        record.execution_id[:SHORT_ID],
         record.symbol,
         Text(record.status, _STYLES.get(record.status, "")),
         record.policy_id or "-",

@@ -10,10 +10,9 @@ from uuid import NAMESPACE_URL, uuid5
 import numpy as np
 
 from libs.cli.errors import CommandError
-from libs.cli.reader import not_reachable
 from libs.common.cloudevents import CloudEvent
 from libs.common.events import CommandRejected, OptimizePortfolio, PortfolioOptimized
-from libs.common.kafka import KafkaAwayError, Publisher, Reader, Record, create_topics
+from libs.common.kafka import Publisher, Reader, Record
 from libs.common.topics import PORTFOLIO_ALLOCATIONS, PORTFOLIO_COMMANDS
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ async def frontier(
     Raises
     ------
     CommandError
-        If Kafka or the portfolio does not answer in time, or it refuses.
+        If the portfolio does not answer in time, or it refuses.
     """
     begun = time.time_ns()
     commands = {}
@@ -58,15 +57,12 @@ async def frontier(
         )
     try:
         async with asyncio.timeout(PATIENCE_S):
-            await create_topics(settings)
             answers = await _asked(settings, commands, begun)
     except TimeoutError as error:
         detail = (
             f"the portfolio did not answer within {PATIENCE_S:g} s: is it running? start it with `make run`"
         )
         raise CommandError(detail) from error
-    except KafkaAwayError as error:
-        raise not_reachable(settings, error) from error
     return [answers[identifier] for identifier in commands]
 
 

@@ -1,38 +1,187 @@
-"""
-``python -m libs.cli.preflight NAME=PORT...``: say which ports are taken before anything is started.
+"""What would keep `make run` from running, found before anything is started or changed."""
 
-NAME is the variable of `make run` that moves the port.
-"""
+from __future__ import annotations
 
+import importlib
+import os
 import socket
-import sys
+from pathlib import Path  # noqa: TC003 -- pydantic resolves annotations at run time
+from typing import TYPE_CHECKING, Final
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from broker import ports
+from broker.data_folder import DataFolder
+from broker.errors import BrokerError, PortTakenError
+from broker.settings import BrokerSettings
+from libs.cli.run_folder import DEFAULT, RunFolder, RunFolderError
+from libs.cli.running import folders
+from libs.common.startup import sentences
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# libs may not import services, whose settings are theirs: they are looked up by name.
+SETTINGS: Final[Mapping[str, str]] = {
+    "simulator.settings": "SimulatorSettings",
+    "services.l2.settings": "L2Settings",
+    "services.venues.settings": "VenuesSettings",
+    "services.gateway.settings": "GatewaySettings",
+    "services.portfolio.settings": "PortfolioSettings",
+    "services.router.settings": "RouterSettings",
+    "services.execution.settings": "ExecutionSettings",
+    "services.execution.autopilot": "AutopilotSettings",
+    "broker.settings": "BrokerSettings",
+}
+REPLAY: Final = "replay:"
+PORT_STEP: Final = 10
+LAST_PORT: Final = 65_535
 
 
-def is_taken(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could not listen there now."""
+class RefusedError(Exception):
+    """The system cannot run as it is set up; each element is a sentence for the person at the terminal."""
+
+    def __init__(self, *said: str) -> None:
+        super().__init__(*said)
+        self.sentences = said
+
+
+class RunSettings(BaseSettings):
+    """What `make run` itself needs to know; the rest are the settings of the programs that it starts."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    feed: str = Field("simulator", description="`live`, `replay:PATH[,PATH2]`, or the simulator")
+    run_dir: Path = Field(DEFAULT, description="folder of everything a running system writes")
+    gateway_host: str = Field("127.0.0.1", description="address of the gateway")
+    gateway_port: int = Field(5000, ge=1, le=LAST_PORT, description="port of the gateway")
+    gateway_token: SecretStr | None = Field(None, description="`auto`: make one, in RUN_DIR/token")
+    kafka_host: str = Field("127.0.0.1", description="address of Kafka")
+    kafka_port: int = Field(19092, ge=1, le=LAST_PORT, description="port of Kafka")
+    simulator_host: str = Field("127.0.0.1", description="address of the simulator")
+    simulator_port: int = Field(5100, ge=1, le=LAST_PORT, description="port of the simulator")
+    l2_books: str = Field("", description="venue:symbol[,venue:symbol]; those of the feed")
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the simulator is one of the programs."""
+        return self.feed != "live"
+
+    @property
+    def makes_token(self) -> bool:
+        """Whether a token is to be made."""
+        return self.gateway_token is not None and self.gateway_token.get_secret_value() == "auto"
+
+    @property
+    def listeners(self) -> Mapping[str, tuple[str, int]]:
+        """Host and port of each program that others connect to, by the variable that moves the port."""
+        simulator = {"SIMULATOR_PORT": (self.simulator_host, self.simulator_port)} if self.simulated else {}
+        return {
+            "GATEWAY_PORT": (self.gateway_host, self.gateway_port),
+            "KAFKA_PORT": (self.kafka_host, self.kafka_port),
+            **simulator,
+        }
+
+
+def check_settings() -> RunSettings:
+    """Read the settings of every program as it will read them.
+
+    Raises
+    ------
+    RefusedError
+        With a sentence for each that is wrong.
+    """
     try:
-        socket.create_server((host, port)).close()
-    except OSError:
-        return True
-    return False
+        settings = RunSettings()
+    except ValidationError as error:
+        raise RefusedError(*sentences(RunSettings, error)) from error
+    wrong = [sentence for module, name in SETTINGS.items() for sentence in _wrong_in(module, name, settings)]
+    if wrong:
+        raise RefusedError(*dict.fromkeys(wrong))
+    by_address: dict[tuple[str, int], str] = {}
+    for variable, address in settings.listeners.items():
+        if (other := by_address.setdefault(address, variable)) != variable:
+            raise RefusedError(f"{other} and {variable} are both {address[1]}: give each a port of its own")
+    return settings
 
 
-def main(arguments: list[str]) -> int:
-    """Return 0 if every port is free, else 1 after a line for each that is not."""
-    code = 0
-    for argument in arguments:
-        variable, _, port = argument.partition("=")
-        if not port.isdecimal():
-            sys.stderr.write(f"{variable} must be a port number, not {port!r}\n")
-            code = 1
-        elif is_taken(int(port)):
-            sys.stderr.write(
-                f"port {port} is taken: stop what uses it (another bookrunner?), "
-                f"or choose another one: make run {variable}={int(port) + 10}\n"
+def books_of_recordings(settings: RunSettings) -> str:
+    """Return the books that the recordings of FEED hold, separated by commas; empty for another feed.
+
+    Raises
+    ------
+    RefusedError
+        If a recording cannot be read.
+    """
+    if not settings.feed.startswith(REPLAY):
+        return ""
+    simulator = importlib.import_module("simulator.replay")
+    recordings = importlib.import_module("simulator.recordings")
+    read = importlib.import_module("simulator.settings").SimulatorSettings
+    try:
+        return ",".join(simulator.list_books(read()))
+    except recordings.RecordingError as error:
+        raise RefusedError(f"FEED={settings.feed}: {error}") from error
+
+
+def check_machine(settings: RunSettings) -> None:
+    """Look at the folder, the ports and the disk.
+
+    Raises
+    ------
+    RefusedError
+        If the system cannot have one of them.
+    """
+    try:
+        RunFolder(settings.run_dir).check()
+    except RunFolderError as error:
+        raise RefusedError(str(error)) from error
+    for variable, (host, port) in settings.listeners.items():
+        try:
+            ports.check_free(host, port, variable)
+        except PortTakenError as error:
+            raise RefusedError(taken(variable, port)) from error
+        except BrokerError as error:
+            raise RefusedError(str(error)) from error
+        except socket.gaierror as error:
+            name = variable.replace("PORT", "HOST")
+            raise RefusedError(f"{name}={host} is no address of this machine ({error.strerror})") from error
+    kafka = BrokerSettings()
+    try:
+        DataFolder(kafka.data_dir, kafka.data_setting).check()
+    except BrokerError as error:
+        raise RefusedError(str(error)) from error
+
+
+def taken(variable: str, port: int) -> str:
+    """Return what to do about a port that is taken, by whom if it is one of ours."""
+    free = port + PORT_STEP if port + PORT_STEP <= LAST_PORT else port - PORT_STEP
+    other = f"choose another one: make run {variable}={free}"
+    program = variable.removesuffix("_PORT").lower()
+    for folder in folders():
+        addresses = folder.addresses()
+        if addresses is None or port not in addresses.ports:
+            continue
+        if folder.supervisor() is not None:
+            return f"port {port} is taken by the bookrunner in {folder.root}: {other}"
+        held = [each for each in folder.running() if each.name.partition("-")[0] == program]
+        if held:
+            return (
+                f"port {port} is taken by {', '.join(map(str, held))}, left in {folder.root} by a run whose "
+                f"supervisor was killed: {folder.command('stop')} ends it"
             )
-            code = 1
-    return code
+    return f"port {port} is taken: stop what uses it, or {other}"
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _wrong_in(module: str, name: str, settings: RunSettings) -> list[str]:
+    kind: type[BaseSettings] = getattr(importlib.import_module(module), name)
+    if settings.makes_token:
+        os.environ.pop("GATEWAY_TOKEN", None)  # what is made is right
+    try:
+        kind()
+    except ValidationError as error:
+        return sentences(kind, error)
+    except SettingsError as error:
+        return [f"{error}"]
+    return []

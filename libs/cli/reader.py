@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from libs.cli.errors import CommandError
 from libs.cli.starts import At, Beginning, End, Offset
@@ -31,9 +30,10 @@ MAX_PARTITION_BYTES: Final = 8 * 1024 * 1024  # a keyframe may be this large
 
 def not_reachable(settings: ServiceSettings, error: BaseException) -> CommandError:
     """Return the one line for a Kafka that does not answer."""
-    reason = str(error) or type(error).__name__
+    # Of the usual case aiokafka says only, at length, what was tried.
+    reason = "" if isinstance(error, KafkaConnectionError | TimeoutError) else f" ({error})"
     return CommandError(
-        f"Kafka does not answer on {settings.kafka_bootstrap_servers} ({reason}): "
+        f"Kafka does not answer on {settings.kafka_bootstrap_servers}{reason}: "
         "start it with `make run`, or set KAFKA_BOOTSTRAP_SERVERS"
     )
 
@@ -49,8 +49,6 @@ async def connected(
     CommandError
         If Kafka does not answer, or turns us away.
     """
-    # A terminal command says in its own words what a Kafka that is away means.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     closed = client.stop if isinstance(client, AIOKafkaConsumer) else client.close
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from libs.cli.errors import CommandError
 from libs.common.events import PolicyChosen, PolicyRewarded, RouterSnapshot
-from libs.common.kafka import MissingTopicError, partition_counts, partition_of
+from libs.common.kafka import partition_counts, partition_of
 from libs.common.kafka_reader import read
 from libs.common.topics import ROUTER_CHOICES, ROUTER_SNAPSHOTS
 
@@ -116,11 +116,8 @@ async def router_state(settings: CliSettings, scope: str) -> tuple[RouterSnapsho
     CommandError
         If the router has said nothing of this scope.
     """
-    try:
-        snapshots = await _events(settings, ROUTER_SNAPSHOTS, scope)
-        history = history_of(await _events(settings, ROUTER_CHOICES, None), scope)
-    except MissingTopicError as error:
-        raise CommandError(f"{error}: start the services with `make run`") from error
+    snapshots = await _events(settings, ROUTER_SNAPSHOTS, scope)
+    history = history_of(await _events(settings, ROUTER_CHOICES, None), scope)
     found = [event for event in snapshots if isinstance(event, RouterSnapshot) and event.scope == scope]
     if not found:
         raise CommandError(

@@ -1,28 +1,33 @@
 """
 ``python -m libs.cli.supervision``: supervisor, with one log and one way out.
 
-Four differences from plain ``supervisord``: its own lines read like those of the processes it runs, a
-closed terminal stops everything (plain supervisord starts it all again), only news are told: what died, and
-no process outlives the supervisor, however that one dies.
+Differences from plain ``supervisord``: its own lines and those of its programs are one log, a closed terminal
+stops everything (plain supervisord starts it all again), only news are told (what died), a program that says
+that no restart can help (exit code `os.EX_CONFIG`) ends everything with its words, and no program outlives the
+supervisor, however that one dies.
 
 References
 ----------
 http://supervisord.org/running.html#signal-handlers (SIGHUP restarts)
+http://supervisord.org/events.html (PROCESS_LOG_STDOUT, PROCESS_STATE)
 """
 
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import FrameType
 
-from supervisor import loggers
+from supervisor import events, loggers
 from supervisor.options import ServerOptions
 from supervisor.supervisord import go
 
-from broker.terminal import say
+from broker import terminal
 from broker.tether import die_with_parent
+from libs.cli.program_output import ProgramOutput
 
+_ENDED = (events.ProcessStateExitedEvent, events.ProcessStateStoppedEvent, events.ProcessStateBackoffEvent)
 _ROUTINE = ("received SIG", "stopped: ", "exited: ready (exit status 0")
 
 
@@ -31,22 +36,31 @@ def is_news(message: str) -> bool:
     return not message.startswith(_ROUTINE)
 
 
+def _write(lines: Iterable[str]) -> None:
+    """Write lines at once; what a closed terminal does not take is lost."""
+    with suppress(OSError):
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
+
+
 class _Terminal(loggers.StreamHandler):  # type: ignore[misc]  # supervisor carries no types
     """Writes ``12:03:04.123 run      exited: l2 (terminated by SIGKILL; not expected)``."""
 
     def emit(self, record: loggers.LogRecord) -> None:
-        """Write a line; what a closed terminal does not take is in the log file."""
+        """Write a line."""
         message = str(record.asdict()["message"])
         if is_news(message):
-            say("run", message)
+            _write([terminal.line("run", message)])
 
 
 class _Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no types
-    """supervisord's options, with our log, signals and tether."""
+    """supervisord's options, with our log, signals, tether and end."""
 
     def __init__(self) -> None:
         super().__init__()
         self._pid = os.getpid()
+        self.output = ProgramOutput(as_json=os.environ.get("LOG_FORMAT") == "json")
+        self.refused: str | None = None  # the program that no restart can help
 
     def make_logger(self) -> None:
         """Log to the file as configured, and news to the terminal."""
@@ -54,9 +68,26 @@ class _Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no ty
         self.logger.addHandler(_Terminal(sys.stdout))
 
     def setsignals(self) -> None:
-        """Take a closed terminal for the wish to stop."""
+        """Take a closed terminal for the wish to stop; and from here on hear of the programs."""
         super().setsignals()
         signal.signal(signal.SIGHUP, self._stop)
+        events.subscribe(events.ProcessLogStdoutEvent, self._on_output)
+        events.subscribe(events.ProcessStateEvent, self._on_state)
+
+    def waitpid(self) -> tuple[int | None, int | None]:
+        """Reap a program; ask for the end of all if it said that no restart can help."""
+        pid, status = super().waitpid()
+        if pid and os.WIFEXITED(status) and os.WEXITSTATUS(status) == os.EX_CONFIG and pid in self.pidhistory:
+            self.refused = self.refused or str(self.pidhistory[pid].config.name)
+            self._stop(signal.SIGTERM, None)
+        return pid, status
+
+    def _on_output(self, event: events.ProcessLogStdoutEvent) -> None:
+        _write(self.output.lines(event.process.config.name, event.data))
+
+    def _on_state(self, event: events.ProcessStateEvent) -> None:
+        if isinstance(event, _ENDED):
+            _write(self.output.rest(event.process.config.name))
 
     def execve(self, filename: str, argv: list[str], env: Mapping[str, str]) -> None:
         """Become a program, in the child that is forked for it: tethered to the supervisor."""
@@ -69,15 +100,20 @@ class _Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no ty
         self.signal_receiver.receive(signal.SIGTERM, frame)
 
 
-def main(arguments: list[str]) -> None:
-    """Run until a signal asks for the end."""
+def main(arguments: list[str]) -> int:
+    """Run until a signal asks for the end, or a program for which there is no use in going on."""
     options = _Options()
     options.realize(arguments)
     options.first = True
     options.test = False
     go(options)
     options.close_logger()
+    if options.refused is None:
+        return 0
+    words = options.output.last_words(options.refused) or f"{options.refused} cannot run as it is set up"
+    sys.stderr.write(f"make run: {words}\n")
+    return os.EX_CONFIG
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

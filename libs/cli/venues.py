@@ -6,15 +6,13 @@ import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from aiokafka.errors import KafkaError
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from libs.cli.errors import CommandError
-from libs.cli.reader import not_reachable
 from libs.common.events import BookState, VenueMetrics
-from libs.common.kafka import MissingTopicError, follow
+from libs.common.kafka import follow
 from libs.common.topics import VENUES_METRICS
 from libs.common.views import View
 
@@ -53,29 +51,24 @@ async def show_venues(settings: ServiceSettings, symbol: str | None, console: Co
     Raises
     ------
     CommandError
-        If Kafka does not answer, or nothing is measured of the symbol.
+        If nothing is measured of the symbol.
     """
     view: View[VenueMetrics] = View(VENUES_METRICS)
-    try:
-        async with aclosing(follow(settings, (view,), on_undecodable=_refuse)) as batches:
+    async with aclosing(follow(settings, (view,), on_undecodable=_refuse)) as batches:
+        async for _ in batches:
+            if view.ready:
+                break
+        if not _chosen(view, symbol):
+            raise CommandError(_nothing(view, symbol))
+        if once:
+            console.print(table(_chosen(view, symbol), time.time_ns()))
+            return
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            drawn = 0.0
             async for _ in batches:
-                if view.ready:
-                    break
-            if not _chosen(view, symbol):
-                raise CommandError(_nothing(view, symbol))
-            if once:
-                console.print(table(_chosen(view, symbol), time.time_ns()))
-                return
-            with Live(console=console, screen=True, auto_refresh=False) as live:
-                drawn = 0.0
-                async for _ in batches:
-                    if time.monotonic() - drawn >= FRAME_S:
-                        live.update(table(_chosen(view, symbol), time.time_ns()), refresh=True)
-                        drawn = time.monotonic()
-    except MissingTopicError as error:
-        raise CommandError(f"{error}: start the services with `make run`") from error
-    except (KafkaError, OSError) as error:
-        raise not_reachable(settings, error) from error
+                if time.monotonic() - drawn >= FRAME_S:
+                    live.update(table(_chosen(view, symbol), time.time_ns()), refresh=True)
+                    drawn = time.monotonic()
 
 
 def table(found: Iterable[VenueMetrics], now: int) -> Table:

@@ -23,6 +23,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from broker import readiness
 from libs.common.kafka_security import client_arguments, refusal
+from libs.common.settings import PermanentError
 from libs.common.topics import TOPICS
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 PROGRESS_S: Final = 30.0  # between two lines that say what is awaited
 RETRY_S: Final = 0.1
 REQUEST_TIMEOUT_MS: Final = 5_000
+NAMED: Final = 3  # of a list of topics
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class BrokersMissingError(KafkaError):  # type: ignore[misc]  # aiokafka carries
     retriable = True
 
 
-class TopicMismatchError(Exception):
+class TopicMismatchError(PermanentError):
     """A topic exists with another number of partitions than the settings say."""
 
 
@@ -167,9 +169,11 @@ def _check(count: int, found: Mapping[str, list[Any]]) -> None:
         f"{name} has {len(partitions)}" for name, partitions in found.items() if len(partitions) != count
     ]
     if wrong:
+        more = f" and {len(wrong) - NAMED} topics more differ" if len(wrong) > NAMED else ""
         raise TopicMismatchError(
-            f"TOPIC_PARTITIONS is {count}, but {', '.join(wrong)}: set it to what they have, or start with "
-            "fresh Kafka data (a key would move to another partition, away from its history)"
+            f"TOPIC_PARTITIONS is {count}, but {', '.join(wrong[:NAMED])}{more}: "
+            "set it to what they have, or start with fresh Kafka data (a key would "
+            "move to another partition, away from its history)"
         )
 
 
@@ -180,6 +184,7 @@ async def _create(admin: AIOKafkaAdminClient, new: list[Topic], partitions: int,
             for topic in new
         ]
     )
+    created = 0
     for name, code, *rest in answer.topic_errors:
         if code == TopicAlreadyExistsError.errno:
             continue  # another service was faster
@@ -192,7 +197,10 @@ async def _create(admin: AIOKafkaAdminClient, new: list[Topic], partitions: int,
             if refusal.retriable:
                 raise refusal(name)
             raise TopicCreationError(f"{name}: {refusal.__name__} {rest[0] if rest else ''}".strip())
-        _log.info("topic_created", extra={"topic": name, "partitions": partitions})
+        _log.info("topic_created", extra={"topic": name, "partitions": partitions, "routine": True})
+        created += 1
+    if created:
+        _log.info("topics_created", extra={"topics": created, "partitions": partitions})
 
 
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, list[Any]]:

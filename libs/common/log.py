@@ -2,12 +2,15 @@
 
     logger.info("book_live", extra={"venue": "binance", "symbol": "BTC-USDT"})
 
+A fact ``routine=True`` marks a line that people need not follow: it is left out of the console at INFO.
+
 A record becomes a dict, a chain of pure functions turns it into the line.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections import Counter
 from contextlib import contextmanager
@@ -17,6 +20,9 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
 
 import msgspec
+
+from broker.terminal import CANNOT_RUN
+from libs.common.settings import PermanentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,11 +35,21 @@ Facts: TypeAlias = dict[str, Any]
 RATE_LIMITED: Final = ("aiokafka",)  # writes several lines per 100 ms while a broker is away
 RATE_LIMIT_S: Final = 5.0
 
+# Of each first start, while Kafka makes its own topics, and whenever it is busy: clients ask again. And of a
+# stop in the midst of that.
+ROUTINE: Final = (
+    "Unclosed AIOKafkaConnection",
+    "Group Coordinator Request failed: [Error 15]",
+    "Marking the coordinator dead",
+    "No broker metadata found in MetadataResponse",
+    "Unable connect to node with id None",
+)
+
 written: Final[Counter[str]] = Counter()  # lines of this process, by level, for its metrics
 
 correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "routine"}
 _FIXED: Final = ("ts", "level", "service", "logger", "event", "correlation_id", "suppressed", "traceback")
 
 
@@ -54,8 +70,16 @@ def create_handler(service: str, log_format: str, stream: TextIO) -> logging.Han
     handler = logging.StreamHandler(stream)
     render = render_json if log_format == "json" else render_console
     handler.setFormatter(_ChainFormatter(service, render))
+    if log_format == "console":
+        handler.addFilter(_is_worth_reading)
     handler.addFilter(RateLimit(RATE_LIMITED, RATE_LIMIT_S))
     return handler
+
+
+def line(service: str, level: str, event: str, log_format: str) -> str:
+    """Return a line as this process would log it, for one that has no log yet."""
+    record = logging.makeLogRecord({"levelname": level, "name": __name__, "msg": event})
+    return create_handler(service, log_format, sys.stderr).format(record)
 
 
 @contextmanager
@@ -82,6 +106,13 @@ def tell(
         logger.handle(record)
 
 
+def _is_worth_reading(record: logging.LogRecord) -> bool:
+    """Whether a person at a console should see the record; with LOG_LEVEL=DEBUG every one."""
+    if logging.getLogger().level <= logging.DEBUG:
+        return True
+    return not (getattr(record, "routine", False) and record.levelno <= logging.INFO)
+
+
 class RateLimit(logging.Filter):
     """Pass one line per message pattern and interval of some loggers; the next says how many it hid."""
 
@@ -93,7 +124,10 @@ class RateLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to write the record; its own time is the clock."""
-        if record.name.partition(".")[0] not in self._loggers:
+        owner = record.name.partition(".")[0]
+        if owner in {"aiokafka", "asyncio"} and record.getMessage().startswith(ROUTINE):
+            return logging.getLogger().level <= logging.DEBUG
+        if owner not in self._loggers:
             return True
         pattern = (record.name, record.levelno, str(record.msg))
         passed, hidden = self._patterns.get(pattern, (float("-inf"), 0))
@@ -175,7 +209,8 @@ def render_console(facts: Facts, zone: tzinfo | None = None) -> str:
     if "logger" in facts:
         head.append(f"{facts['logger']}:")
     shown = [f"{k}={_quoted(v)}" for k, v in facts.items() if k not in {*_FIXED[:5], "traceback"}]
-    lines = [" ".join([*head, facts["event"], *shown])]
+    event = str(facts["event"]).replace("\n", "\n    ")
+    lines = [" ".join([*head, event, *shown])]
     lines += [f"    {line}" for line in facts.get("traceback", "").splitlines()]
     return "\n".join(lines)
 
@@ -189,4 +224,15 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: Tr
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, traceback)
         return
+    if (sentence := permanent_cause(error)) is not None:
+        logging.getLogger(__name__).critical("%s%s", CANNOT_RUN, sentence)
+        logging.shutdown()
+        os._exit(os.EX_CONFIG)  # an exception hook cannot choose the exit code in another way
     logging.getLogger(__name__).critical("crashed", exc_info=(kind, error, traceback))
+
+
+def permanent_cause(error: BaseException) -> str | None:
+    """Return what a person must change where an error, or one of a group, is a `PermanentError`."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(permanent_cause, error.exceptions)), None)
+    return str(error) if isinstance(error, PermanentError) else None

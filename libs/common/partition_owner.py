@@ -172,7 +172,12 @@ class PartitionOwner(Generic[S]):
                 self.counts["expired"] += beginning - offset
             self._consumer.seek(partition, max(offset, beginning))
         self._reached({name: offset for name, offset in offsets.items() if offset != committed[name]})
-        facts = {"partition": self.number, "keys": len(self._partition.state), "offsets": dict(offsets)}
+        facts = {
+            "partition": self.number,
+            "keys": len(self._partition.state),
+            "offsets": dict(offsets),
+            "routine": True,
+        }
         _log.info("partition_restored", extra=facts)
 
     async def _applied(self, batches: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]) -> Effects:

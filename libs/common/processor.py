@@ -26,8 +26,8 @@ import aiokafka.producer.sender
 import uvloop
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from pydantic import Field
 
+from broker.terminal import CANNOT_RUN
 from libs.common import log, metrics
 from libs.common.events import Event, ServiceState
 from libs.common.kafka import Publisher, create_topics, follow
@@ -36,7 +36,6 @@ from libs.common.metrics import Family
 from libs.common.monitoring import Meter, Unmonitored
 from libs.common.partition import HandlerError
 from libs.common.partition_owner import PartitionOwner
-from libs.common.settings import ServiceSettings
 from libs.common.status import Condition, heartbeat
 from libs.common.topics import DEAD_LETTERS, SERVICES_STATUS
 
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
 
     from libs.common.handling import Wiring
     from libs.common.monitoring import Monitor
+    from libs.common.settings import ProcessorSettings
 
 S = TypeVar("S", bound=Event)
 _OnRebalance: TypeAlias = "Callable[[Iterable[TopicPartition]], Coroutine[None, None, None]]"
@@ -62,15 +62,6 @@ STOP_S: Final = 10.0
 EXIT_FAILED: Final = 3
 
 _log = logging.getLogger(__name__)
-
-
-class ProcessorSettings(ServiceSettings):
-    """Settings of a stateful service."""
-
-    group_instance_id: str = Field(
-        "0", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="unique and stable per replica of the service"
-    )
-    batch_records: int = Field(100, ge=1, le=10_000, description="most records of one transaction")
 
 
 class CoPartitionError(Exception):
@@ -213,8 +204,12 @@ class Processor(Generic[S]):
 
         Asks for records of no partition: a call for all would take, and lose, those meant for the owners.
         """
+        told: frozenset[int] = frozenset()
         while True:
             await self._consumer.getmany(TopicPartition("", 0), timeout_ms=HEARTBEAT_MS)
+            if len(self._owners) == len(self.owned) and self.owned != told:
+                told = self.owned
+                _log.info("partitions_owned", extra={"partitions": len(told)})
 
     async def _own_all(self, assigned: Iterable[TopicPartition]) -> None:
         topics: dict[int, set[str]] = {}
@@ -321,7 +316,10 @@ async def _serve(processor: Processor[S], settings: ProcessorSettings, instance:
         registry = metrics.create_registry(processor.families)
         async with metrics.serve(registry, settings, instance):
             await processor.run()
-    except Exception:  # noqa: BLE001 -- any failure ends the process, whose state is unknown
+    except Exception as error:  # noqa: BLE001 -- any failure ends the process, whose state is unknown
+        if (sentence := log.permanent_cause(error)) is not None:
+            _log.critical("%s%s", CANNOT_RUN, sentence)
+            _end(os.EX_CONFIG)
         _log.critical("processor_failed", exc_info=True)
         _end(EXIT_FAILED)
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping  # noqa: TC003 -- this module's annotations are read at run time
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
-from pydantic import Field, FilePath, SecretStr, model_validator
+from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
 SASL: tuple[str, ...] = ("SASL_PLAINTEXT", "SASL_SSL")
 TLS: tuple[str, ...] = ("SSL", "SASL_SSL")
+
+
+class PermanentError(Exception):
+    """What no restart can mend: somebody must change a setting, or what it speaks of; the text says which."""
 
 
 class ServiceSettings(BaseSettings):
@@ -54,6 +61,14 @@ class ServiceSettings(BaseSettings):
         "", description="folder for a file that tells Prometheus where this process serves its metrics"
     )
 
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        for server in value.split(","):
+            if not _SERVER.fullmatch(server.strip()):
+                raise ValueError(f"{server.strip()!r} is not host:port, as 127.0.0.1:19092 or [::1]:19092")
+        return value
+
     @model_validator(mode="after")
     def _agree_on_kafka(self) -> Self:
         protocol = self.kafka_security_protocol
@@ -88,6 +103,15 @@ class ServiceSettings(BaseSettings):
                 "asks for no certificate of its clients"
             )
         return self
+
+
+class ProcessorSettings(ServiceSettings):
+    """Settings of a stateful service."""
+
+    group_instance_id: str = Field(
+        "0", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="unique and stable per replica of the service"
+    )
+    batch_records: int = Field(100, ge=1, le=10_000, description="most records of one transaction")
 
 
 def _names(settings: Mapping[str, object], *, given: bool) -> str:

@@ -15,12 +15,12 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import Field, field_validator
 
-from libs.common import log
 from libs.common.cloudevents import CloudEvent
 from libs.common.events import PlanAndExecute
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from libs.common.kafka import Publisher, create_topics
 from libs.common.settings import ServiceSettings
+from libs.common.startup import begin
 from libs.common.topics import EXECUTION_COMMANDS
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ async def fly(settings: AutopilotSettings) -> None:
 
 def main() -> None:
     """Run until stopped; at once the end, if it is switched off."""
-    settings = AutopilotSettings()
-    log.configure("autopilot", settings)
+    settings = begin(AutopilotSettings, "autopilot")
     if settings.autopilot:
         asyncio.run(_until_stopped(fly(settings)))
 

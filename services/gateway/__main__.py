@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING
 import uvicorn
 import uvloop
 
+from broker.terminal import CANNOT_RUN
 from libs.common import log
 from libs.common.metrics import announced
+from libs.common.startup import begin, end
 from services.gateway.app import create_app
 from services.gateway.http_protocol import KEEP_ALIVE_S, BoundedHttpProtocol
 from services.gateway.settings import GatewaySettings
@@ -77,6 +80,9 @@ async def serve(settings: GatewaySettings, listener: socket.socket) -> int:
     server.should_exit = True
     await serving
     if gateway.failed.done():
+        if (sentence := log.permanent_cause(gateway.failed.exception() or AssertionError())) is not None:
+            _log.critical("%s%s", CANNOT_RUN, sentence)
+            return os.EX_CONFIG
         _log.error("gateway_failed", exc_info=gateway.failed.exception())
         return 1
     _log.info("gateway_stopped")
@@ -85,17 +91,18 @@ async def serve(settings: GatewaySettings, listener: socket.socket) -> int:
 
 def main() -> int:
     """Run the gateway with settings from the environment."""
-    settings = GatewaySettings()
-    log.configure("gateway", settings)
+    settings = begin(GatewaySettings, "gateway")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     host, port = settings.gateway_host, settings.gateway_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        facts = {"host": host, "port": port, "reason": str(error), "settings": "GATEWAY_HOST GATEWAY_PORT"}
-        _log.critical("cannot_listen", extra=facts)
-        return 1
+        end(
+            "gateway",
+            f"nobody can listen on {host}:{port} ({error.strerror}): set GATEWAY_PORT to a free port, "
+            "GATEWAY_HOST to an address of this machine",
+        )
     _log.info("gateway_listens", extra={"url": f"http://{host}:{listener.getsockname()[1]}"})
     with listener:
         return uvloop.run(serve(settings, listener))

@@ -138,12 +138,11 @@ class KafkaLink:
 
     def _tell(self, away_because: str) -> None:
         if bool(away_because) != bool(self._away_because):
-            facts = {"servers": self._settings.kafka_bootstrap_servers, "reason": away_because}
-            _log.log(
-                logging.WARNING if away_because else logging.INFO,
-                "kafka_away" if away_because else "kafka_answers",
-                extra=facts if away_because else {"servers": facts["servers"]},
-            )
+            servers = self._settings.kafka_bootstrap_servers
+            if away_because:
+                _log.warning("kafka_away", extra={"servers": servers, "reason": away_because})
+            else:
+                _log.info("kafka_answers", extra={"servers": servers, "routine": self._answered_s is None})
         self._away_because = away_because
 
 
@@ -249,7 +248,7 @@ class Gateway:
                 if not told and all(view.ready for view in views):
                     told = True
                     keys = {view.topic.name: len(view.items) for view in views}
-                    _log.info("views_ready", extra=keys)
+                    _log.info("views_ready", extra={**keys, "routine": True})
 
     async def _watch_readiness(self) -> Never:
         """Judge again and again, so that what is missing is told in the log also where nobody asks."""

@@ -42,9 +42,11 @@ from services.gateway.execution_shown import (
     sizing_answer,
 )
 from services.gateway.problems import (
+    INVALID,
     UNKNOWN_NAME,
     UNKNOWN_SYMBOL,
     UNKNOWN_VENUE,
+    FieldError,
     ProblemError,
 )
 from services.gateway.routing import answer_post, json_answer, parts_of
@@ -59,8 +61,14 @@ if TYPE_CHECKING:
 MAX_RECORDS: Final = 500
 
 UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+LEAST_OF_ID: Final = 8  # of a UUID, as `bookrunner executions` shows it
+MOST_LISTED: Final = 10
 ExecutionId = Annotated[
-    str, Path(description="UUID of the execution: from the answer to its POST, or from GET /api/exec/records")
+    str,
+    Path(
+        description="UUID of the execution, from the answer to its POST or from GET /api/exec/records; of the "
+        f"newest ones {LEAST_OF_ID} signs of its beginning, or more, are enough where no other begins so"
+    ),
 ]
 SymbolQuery = Annotated[str | None, Query(max_length=40, description=f"only of this one: {SYMBOL_SAID}")]
 
@@ -187,7 +195,8 @@ async def cancel(request: Request, execution_id: ExecutionId) -> Response:
     """End an execution now; what is filled stays. One that has ended is told as it ended."""
     parts = parts_of(request)
     record = _record(parts, execution_id)
-    answer = await _cancel(request, record.symbol, execution_id, conversation=execution_id)
+    name = record.execution_id
+    answer = await _cancel(request, record.symbol, name, conversation=name)
     assert isinstance(answer, ExecutionCanceled)  # noqa: S101 -- nothing else answers it, but a refusal
     return json_answer(200, encode(execution_answer(answer.record)))
 
@@ -258,6 +267,7 @@ async def audit(request: Request, execution_id: ExecutionId) -> Response:
     """
     parts = parts_of(request)
     parts.views.require_ready()
+    execution_id = _named(parts, execution_id)
     record = parts.views.records.items.get(execution_id.encode())
     entries = await parts.audit_log.entries(execution_id, None if record is None else record.created_ts)
     if not entries:
@@ -298,11 +308,29 @@ def _venue_of(text: str) -> str:
 
 def _record(parts: Parts, execution_id: str) -> ExecutionRecord:
     parts.views.require_ready()
-    record = parts.views.records.items.get(execution_id.encode())
+    record = parts.views.records.items.get(_named(parts, execution_id).encode())
     if record is None:
         detail = f"No execution {execution_id[:80]!r} is among the newest; GET /api/exec/records lists them."
         raise ProblemError(UNKNOWN_NAME, detail)
     return record
+
+
+def _named(parts: Parts, text: str) -> str:
+    """Return the whole id of what may be the beginning of one of the newest; else the text as it is.
+
+    Raises
+    ------
+    ProblemError
+        422 if several begin so.
+    """
+    found = parts.views.records.named(text.lower()) if len(text) >= LEAST_OF_ID else []
+    if len(found) > 1:
+        listed = ", ".join(found[:MOST_LISTED])
+        detail = (
+            f"{len(found)} executions begin with {text[:80]!r}: {listed}{', …' * (len(found) > MOST_LISTED)}."
+        )
+        raise ProblemError(INVALID, detail, errors=(FieldError("execution_id", "write more of the id"),))
+    return found[0] if found else text
 
 
 async def _final(parts: Parts, record: ExecutionRecord, timeout_s: float) -> ExecutionRecord:

@@ -26,6 +26,14 @@ class RecordView(View[ExecutionRecord]):
         if len(self._items) > self._keep:
             del self._items[next(iter(self._items))]
 
+    def named(self, beginning: str) -> list[str]:
+        """Return the ids that begin so, the whole one alone if it is there."""
+        if beginning.encode() in self._items:
+            return [beginning]
+        return sorted(
+            each.execution_id for each in self._items.values() if each.execution_id.startswith(beginning)
+        )
+
     def newest(self, symbol: str | None) -> Iterator[ExecutionRecord]:
         """Yield the records of a symbol, or of all, the execution that began last first."""
         wanted = (r for r in self._items.values() if symbol is None or r.symbol == symbol)

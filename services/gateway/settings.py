@@ -102,6 +102,8 @@ class GatewaySettings(ServiceSettings):
     @field_validator("gateway_token")
     @classmethod
     def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and value.get_secret_value() == "auto":
+            raise ValueError("GATEWAY_TOKEN=auto is for `make run`, which makes a token: give a token here")
         if value is not None and not _TOKEN.fullmatch(value.get_secret_value()):
             raise ValueError(
                 "GATEWAY_TOKEN must be letters, digits and -._~+/ with = at its end only, as `openssl rand "

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import uvloop
 
-from libs.common import log
+from libs.common.startup import begin
 from services.l2.app import App
 from services.l2.settings import L2Settings
 
 
 def main() -> None:
     """Run until stopped."""
-    settings = L2Settings()
-    log.configure("l2", settings)
+    settings = begin(L2Settings, "l2")
 
     async def run() -> None:
         await App(settings).run()

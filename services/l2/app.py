@@ -101,6 +101,8 @@ class App:
         self._sockets: dict[str, asyncio.Task[None]] = {}
         self._requests: set[asyncio.Task[None]] = set()
         self._last_state: dict[str, str] = {}
+        self._all_live = False  # whether that was said
+        self._stopping = False
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; any failure of Kafka or of an invariant ends the process."""
@@ -124,7 +126,8 @@ class App:
                     self._tasks.create_task(coroutine)
                     for coroutine in (self._pulse(), self._tick(), self._own(), self._publisher.watch())
                 ]
-                log.info("l2_started", extra={"feed": self.settings.feed, "books": self.settings.l2_books})
+                books = len(self.settings.books())
+                log.info("l2_started", extra={"feed": self.settings.feed, "books": books})
                 await stop.wait()
                 self._stop(serving)
 
@@ -257,6 +260,7 @@ class App:
     def _stop(self, serving: list[asyncio.Task[None]]) -> None:
         """Say of every book that its feed ended; the publisher's context waits until Kafka has it."""
         log.info("l2_stopping")
+        self._stopping = True
         self._check_stall()
         now = time.time_ns()
         for session in self.state.sessions.values():
@@ -271,15 +275,22 @@ class App:
         self._last_state[key] = health.state
         if health.state == before or (before is None and health.state == "DISCONNECTED"):
             return  # a book that was never connected is no news
-        level = logging.INFO if health.state in {"LIVE", "SYNCING"} else logging.WARNING
+        calm = self._stopping or health.state in {"LIVE", "SYNCING"}
+        level = logging.INFO if calm else logging.WARNING
         event = f"book_{health.state.lower()}"
         facts = {
             "venue": health.venue,
             "symbol": health.symbol,
             "epoch": health.epoch,
             "reason": health.reason,
+            # A book that falls and recovers is news; that each comes at the start and goes at the end is not.
+            "routine": self._stopping or not self._all_live,
         }
         log.log(level, event, extra=facts)
+        states = list(self._last_state.values())
+        if not self._all_live and len(states) >= len(self.state.sessions) and set(states) == {"LIVE"}:
+            self._all_live = True
+            log.info("all_books_live", extra={"books": len(states)})
 
 
 def policy_of(settings: L2Settings) -> Policy:

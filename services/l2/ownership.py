@@ -125,7 +125,9 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
                     await self.take_over(came, reader)
             for number in mine:
                 self._consumer.seek(TopicPartition(L2_SUBSCRIPTIONS.name, number), self._next[number])
-            log.info("books_assigned", extra={"partitions": sorted(mine), "came": sorted(came)})
+            log.info(
+                "books_assigned", extra={"partitions": sorted(mine), "came": sorted(came), "routine": True}
+            )
 
     async def take_over(self, came: set[int], past: PastLog) -> None:
         """Report the books of the partitions that came: what nobody wants any more, then what is wanted.

@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import Field, field_validator
 
 from libs.common.instruments import UnknownVenueError, venue_of
-from libs.common.processor import ProcessorSettings
+from libs.common.settings import ProcessorSettings
 from services.portfolio.rules import Rules
 
 NS_PER_S: Final = 1_000_000_000

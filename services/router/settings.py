@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from libs.common.processor import ProcessorSettings
+from libs.common.settings import ProcessorSettings
 from services.router.handlers import IDENTIFIER, MOST_POLICIES, Rules
 from services.router.live import LiveInputs
 from services.router.thompson import Tuning

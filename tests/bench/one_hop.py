@@ -22,6 +22,7 @@ from libs.common import processor
 from libs.common.events import Event
 from libs.common.handling import Output, Wiring
 from libs.common.kafka import partition_of
+from libs.common.settings import ProcessorSettings
 from libs.common.topics import Key, Topic
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ async def echo(records: int, partitions: int) -> None:
 if __name__ == "__main__":
     kind, records, partitions = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     if kind == "processor":
-        processor.run(wiring(kind, records, partitions), processor.ProcessorSettings())
+        processor.run(wiring(kind, records, partitions), ProcessorSettings())
     else:
         work = {"transaction": transact, "echo": echo}[kind]
         uvloop.run(partial(work, records, partitions)())

@@ -215,7 +215,7 @@ def test_a_python_snippet_prints_what_it_subscribes_to(system: System, block: Bl
 
 
 def _at_work(log: Path) -> bool:
-    return re.search("l2_started|partition_restored", log.read_text()) is not None
+    return re.search("l2_started|partitions_owned", log.read_text()) is not None
 
 
 def test_further_processes_join_and_leave(system: System) -> None:

@@ -1,5 +1,6 @@
 """``python -m broker`` as the supervisor and a person at a terminal meet it."""
 
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from broker import ports, readiness
+from broker.data_folder import DataFolder
 
 REPOSITORY = Path(__file__).parents[3]
 PATIENCE_S = 60.0
@@ -101,7 +103,7 @@ def test_a_killed_java_ends_the_wrapper_with_a_failure_for_the_supervisor(tmp_pa
 def test_what_java_refuses_is_told_with_its_words(tmp_path: Path, port: int) -> None:
     with a_broker(tmp_path, port, KAFKA_JAVA_OPTIONS="-XX:NoSuchOption") as process:
         said = read_until(process, "Unrecognized VM option 'NoSuchOption'")
-        assert "kafka cannot run: Kafka ended with exit code 1 before it answered" in said
+        assert "cannot run: Kafka ended with exit code 1 before it answered" in said
         assert process.wait(PATIENCE_S) == 1
 
 
@@ -118,12 +120,33 @@ def test_a_wrong_setting_is_named(
 ) -> None:
     with a_broker(tmp_path, port, **environment) as process:
         read_until(process, complaint)
-        assert process.wait(PATIENCE_S) == 1
+        assert process.wait(PATIENCE_S) == os.EX_CONFIG
 
 
 def test_without_network_and_jars_the_first_start_says_what_to_do(tmp_path: Path, port: int) -> None:
     nowhere = {"KAFKA_JARS_DIR": str(tmp_path / "jars"), "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
     with a_broker(tmp_path, port, **nowhere) as process:
-        said = read_until(process, "kafka cannot run")
+        said = read_until(process, "cannot run: ")
         assert "connect to the network" in said
-        assert process.wait(PATIENCE_S) == 1
+        assert process.wait(PATIENCE_S) == os.EX_CONFIG
+
+
+def test_a_folder_in_use_is_told_by_the_variable_that_people_set_and_ends_it_for_good(
+    tmp_path: Path, port: int
+) -> None:
+    folder = DataFolder(tmp_path / "kafka")
+    folder.acquire()
+    environment = {name: value for name, value in os.environ.items() if name != "KAFKA_DATA_DIR"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "broker"],
+        cwd=REPOSITORY,
+        env=environment | {"RUN_DIR": str(tmp_path), "KAFKA_PORT": str(port), "LOG_FORMAT": "json"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    folder.release()
+    assert ended.returncode == os.EX_CONFIG
+    event = json.loads(ended.stdout.splitlines()[-1])["event"]
+    assert event.startswith(f"cannot run: another broker (process {os.getpid()}) already runs on")
+    assert event.endswith("set RUN_DIR to another folder")

@@ -45,7 +45,7 @@ async def test_a_setting_that_makes_no_sense_ends_it_with_what_would(
 ) -> None:
     process = await start(**{name: value})
     _, error = await process.communicate()
-    assert process.returncode == 2
+    assert process.returncode == os.EX_CONFIG
     assert says in error.decode()
     assert "Traceback" not in error.decode()
 
@@ -54,7 +54,7 @@ async def test_a_taken_port_is_said_and_ends_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = await start(SIMULATOR_PORT=str(taken.getsockname()[1]), SIMULATOR_HISTORY_DAYS="2")
         _, error = await process.communicate()
-    assert process.returncode == 1
+    assert process.returncode == os.EX_CONFIG
     assert "SIMULATOR_PORT" in error.decode()
 
 

@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,3 +33,21 @@ def test_a_full_disk_is_told_before_kafka_starts(tmp_path: Path, monkeypatch: py
     monkeypatch.undo()
     folder.acquire(handover_s=0.0)  # the refusal left no lock behind
     folder.release()
+
+
+def test_a_look_finds_what_a_start_would_meet_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "run" / "kafka"
+    DataFolder(root).check()
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=10 << 20))
+    with pytest.raises(DataFolderUnusableError, match="set RUN_DIR to a folder elsewhere"):
+        DataFolder(root, "RUN_DIR").check()
+    monkeypatch.undo()
+    user = DataFolder(root)
+    user.acquire()
+    with pytest.raises(DataFolderInUseError, match=rf"process {os.getpid()}\).* set RUN_DIR"):
+        DataFolder(root, "RUN_DIR").check()
+    user.release()
+    DataFolder(root).check()

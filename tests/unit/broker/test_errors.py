@@ -2,13 +2,20 @@ import pytest
 
 from broker.errors import PortTakenError, cause_in
 
-FACTS = {"data_dir": "/d", "jars_dir": "/j", "port": 1, "controller_port": 2, "heap_mb": 512}
+FACTS = {
+    "data_dir": "/d",
+    "setting": "RUN_DIR",
+    "jars_dir": "/j",
+    "port": 1,
+    "controller_port": 2,
+    "heap_mb": 512,
+}
 
 
 @pytest.mark.parametrize(
     ("line", "advice"),
     [
-        ("java.io.IOException: No space left on device", "set KAFKA_DATA_DIR"),
+        ("java.io.IOException: No space left on device", "set RUN_DIR"),
         ("java.nio.file.AccessDeniedException: /d/logs", "/d is not writable"),
         (
             "org.apache.kafka.common.KafkaException: Socket server failed to bind: Address already in use",

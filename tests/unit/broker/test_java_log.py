@@ -15,11 +15,18 @@ def test_only_warnings_and_errors_are_notable() -> None:
     assert notable("\tat kafka.Kafka.main(Kafka.scala)") is None
 
 
-def test_the_warning_of_every_first_start_is_routine() -> None:
-    line = (
-        "2026-01-01 00:00:00.000 [WARN] QuorumController - Performing controller activation. The metadata log"
-    )
-    assert notable(line) is None
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[WARN] QuorumController - Performing controller activation. The metadata log",
+        "[WARN] Auto topic creation failed for __consumer_offsets with error 'TOPIC_ALREADY_EXISTS': Topic",
+        "[ERROR] ReplicationControlManager - controller event queue overloaded. Timed out heartbeat from 1.",
+        "[ERROR] C - Unexpected error handling request RequestHeader(apiKey=CONTROLLER_REGISTRATION",
+        "[ERROR] EventPerformanceMonitor - Exceptionally slow controller event createTopics(1) took 2514 ms.",
+    ],
+)
+def test_what_every_first_start_and_each_busy_moment_brings_is_routine(line: str) -> None:
+    assert notable(f"2026-01-01 00:00:00.000 {line}") is None
 
 
 def test_a_flood_is_cut_and_counted() -> None:

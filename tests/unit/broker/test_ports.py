@@ -1,9 +1,10 @@
+import errno
 import socket
 
 import pytest
 
-from broker.errors import PortTakenError
-from broker.ports import check_free, draw
+from broker.errors import MisconfiguredError, PortTakenError
+from broker.ports import check_free, draw, refusal
 
 
 def test_a_taken_port_is_refused_and_free_again_later() -> None:
@@ -15,7 +16,7 @@ def test_a_taken_port_is_refused_and_free_again_later() -> None:
 
 
 def test_a_foreign_address_is_told_as_such() -> None:
-    with pytest.raises(OSError, match=r"KAFKA_HOST=192\.0\.2\.1 is no address of this machine"):
+    with pytest.raises(MisconfiguredError, match=r"KAFKA_HOST=192\.0\.2\.1 is no address of this machine"):
         check_free("192.0.2.1", 0, "KAFKA_PORT")
 
 
@@ -23,3 +24,9 @@ def test_drawn_ports_differ_and_are_free() -> None:
     first, second = draw("127.0.0.1", 2)
     assert first != second
     check_free("127.0.0.1", first, "KAFKA_PORT")
+
+
+def test_a_port_that_is_not_permitted_is_not_called_taken() -> None:
+    assert "port 80 is not permitted to this user: set KAFKA_PORT" in str(
+        refusal(errno.EACCES, "127.0.0.1", 80, "KAFKA_PORT")
+    )

@@ -1,9 +1,12 @@
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from broker import file_lock
 
 TETHER = Path(__file__).parents[3] / "broker" / "tether.py"
 PARENT = """
@@ -37,3 +40,19 @@ def test_a_process_whose_parent_is_already_gone_does_not_start() -> None:
     command = [sys.executable, str(TETHER), "SIGTERM", "1", "echo", "started"]
     result = subprocess.run(command, capture_output=True, check=False)
     assert (result.returncode, result.stdout) == (1, b"")
+
+
+def test_a_tethered_program_holds_a_lock_that_says_which_process_it_is(tmp_path: Path) -> None:
+    environment = os.environ | {"PROCESSES_DIR": str(tmp_path), "SUPERVISOR_PROCESS_NAME": "l2"}
+    command = [sys.executable, str(TETHER), "SIGTERM", "-", "cat", "-u"]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as tethered:
+        assert tethered.stdin is not None
+        assert tethered.stdout is not None
+        tethered.stdin.write(b"x")
+        tethered.stdin.flush()
+        assert tethered.stdout.read(1) == b"x"  # it has become its command
+        assert file_lock.holder(tmp_path / "l2") == f"{tethered.pid}\ncat -u"
+        tethered.stdin.close()
+    assert file_lock.holder(tmp_path / "l2") is None

@@ -11,9 +11,11 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
-from libs.common.topics import L2_BOOK_DELTAS, L2_BOOK_HEALTH, L2_TRADES, TOPICS, book_key
+from libs.common.topics import EXECUTION_RECORDS, L2_BOOK_DELTAS, L2_BOOK_HEALTH, L2_TRADES, TOPICS, book_key
+from tests.execution_world import ExecutionWorld
 from tests.integration.libs.cli.command import PATIENCE_S, environment, finish, publishing, run, start
 from tests.unit.libs.cli.builders import a_delta, a_health, a_keyframe
 from tests.unit.libs.cli.test_lines import A_TRADE
@@ -232,7 +234,20 @@ async def read_terminal(controller: int, until: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["topics"], ["tail", "trades"], ["book", "binance", "BTCUSDT"]], ids=lambda a: a[0]
+    "arguments",
+    [
+        ["topics"],
+        ["tail", "trades"],
+        ["book", "binance", "BTCUSDT"],
+        ["venues"],
+        ["executions"],
+        ["verify", "d585da82"],
+        ["verify", "d585da82-2fb6-5596-94a2-0296c89596cf"],
+        ["portfolio"],
+        ["router"],
+        ["frontier", "--plot", "/nowhere/frontier.png"],
+    ],
+    ids=" ".join,
 )
 async def test_a_kafka_that_is_away_is_one_line_that_names_the_setting(arguments: list[str]) -> None:
     ended = await run(*arguments, KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")
@@ -242,10 +257,54 @@ async def test_a_kafka_that_is_away_is_one_line_that_names_the_setting(arguments
     assert ended.err.count("\n") == 1
 
 
-async def test_a_missing_topic_is_one_line_that_says_how_to_get_it(fresh_kafka: str) -> None:
-    ended = await run("tail", "trades", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
-    assert ended.code == 1
-    assert "bookrunner topics --create" in ended.err
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["tail", "trades"],
+        ["book", "binance", "BTCUSDT"],
+        ["venues"],
+        ["executions"],
+        ["verify", "d585da82"],
+        ["portfolio"],
+        ["router"],
+        ["frontier", "--plot", "/nowhere/frontier.png"],
+    ],
+    ids=lambda a: a[0],
+)
+async def test_without_services_every_command_is_one_line_that_says_how_to_start_them(
+    arguments: list[str], fresh_kafka: str
+) -> None:
+    ended = await run(*arguments, KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
+    assert (ended.code, ended.out) == (1, "")
+    assert "start the services with `make run`" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+async def test_an_execution_is_found_by_any_beginning_of_its_id_that_no_other_has(fresh_kafka: str) -> None:
+    ids = ["d585da82-2fb6-5596-94a2-0296c89596cf", "d585da82-ffff-5596-94a2-0296c89596cf"]
+    async with publishing(fresh_kafka) as publisher:
+        world = ExecutionWorld()
+        world.ready()
+        one = world.execute("one")
+        world.finish()
+        ended = world.records[one]
+        for identifier in ids:
+            record = msgspec.structs.replace(ended, execution_id=identifier)
+            await publisher.send_and_wait(EXECUTION_RECORDS, identifier.encode(), record, time.time_ns())
+    ambiguous = await run("verify", "d585", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
+    assert (ambiguous.code, ambiguous.out) == (2, "")
+    assert all(identifier in ambiguous.err for identifier in ids)
+    found = await run("verify", "d585da82-f", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
+    assert found.out == f"{ids[1]}: no entry of it on execution.audit.v1\n"
+    tail = ("tail", "records", "--from", "beginning", "--no-follow", "--json", "--key", "d585da82-2")
+    shown = await run(*tail, KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
+    assert [json.loads(line)["key"] for line in shown.out.splitlines()] == [ids[0]]
+
+
+async def test_a_gateway_that_is_away_is_one_line_that_names_the_setting() -> None:
+    ended = await run("ask", "router/choose", "{}", GATEWAY_PORT=str(free_port()))
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("bookrunner: the gateway does not answer on 127.0.0.1:")
     assert ended.err.count("\n") == 1
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from libs.common import processor
 from libs.common.events import Event
 from libs.common.handling import Output, Tick, WakeAt, Wiring
+from libs.common.settings import ProcessorSettings
 from libs.common.topics import Key, Topic
 
 if TYPE_CHECKING:
@@ -115,4 +116,4 @@ def wiring(group: str) -> Wiring[Total]:
 
 
 if __name__ == "__main__":
-    processor.run(wiring(sys.argv[1]), processor.ProcessorSettings())
+    processor.run(wiring(sys.argv[1]), ProcessorSettings())

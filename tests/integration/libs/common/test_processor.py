@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from libs.common.handling import State, WakeAt, Wiring
-    from libs.common.processor import ProcessorSettings
+    from libs.common.settings import ProcessorSettings
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from libs.common.processor import ProcessorSettings
+from libs.common.settings import ProcessorSettings
 
 if TYPE_CHECKING:
     import signal

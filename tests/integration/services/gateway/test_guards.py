@@ -175,6 +175,6 @@ async def test_an_empty_token_ends_the_gateway_at_its_start_with_what_would_be_r
         timeout=60,
         check=False,
     )
-    assert ended.returncode == 1
+    assert ended.returncode == os.EX_CONFIG
     assert "GATEWAY_TOKEN must be letters" in ended.stderr
     assert "unset it if everybody may change things" in ended.stderr

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from libs.cli import preflight, ready, supervision
+from libs.cli import ready, supervision
 
 NOT_READY = {"status": 503, "detail": "Not ready: a; b.", "missing": ["a", "b"]}
 DEGRADED = {"status": "degraded", "degraded": ["a book is away"]}
@@ -43,20 +43,6 @@ def test_what_is_missing_is_told_by_name() -> None:
         assert ready.ask("127.0.0.1", port) == (False, ["a", "b"])
         assert ready.ask("127.0.0.1", port) == (False, ["Still reading."])
         gateway.join()
-
-
-def test_a_taken_port_is_told_with_the_variable_that_moves_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert preflight.main([f"GATEWAY_PORT={port}"]) == 1
-    assert f"port {port} is taken" in (error := capsys.readouterr().err)
-    assert f"make run GATEWAY_PORT={port + 10}" in error
-    assert preflight.main([f"GATEWAY_PORT={port}"]) == 0
-
-
-def test_a_port_that_is_no_number_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert preflight.main(["KAFKA_PORT=kafka"]) == 1
-    assert capsys.readouterr().err == "KAFKA_PORT must be a port number, not 'kafka'\n"
 
 
 def test_a_death_is_news_and_an_asked_for_stop_is_not() -> None:

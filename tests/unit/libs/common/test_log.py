@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 from datetime import UTC
@@ -12,6 +13,7 @@ import pytest
 
 from libs.common import log
 from libs.common.log import RateLimit, correlated, create_handler, merged, render_console, render_json
+from libs.common.settings import PermanentError
 
 NOON = 1_700_049_784.123  # 2023-11-15 12:03:04.123 UTC
 
@@ -200,3 +202,42 @@ def test_a_configured_process_logs_warnings_and_its_own_crash(log_format: str) -
             "WARNING",
             "CRITICAL",
         ]
+
+
+def test_a_routine_line_is_left_out_of_the_console_and_kept_in_json() -> None:
+    routine = a_record(routine=True)
+    assert written(routine, log_format="console") == ""
+    assert json.loads(written(routine)).keys() == {"ts", "level", "service", "event"}
+    trouble = a_record(routine=True, levelno=logging.WARNING, levelname="WARNING")
+    assert "WARNING book_live" in written(trouble, log_format="console")
+
+
+def test_what_clients_say_while_kafka_makes_its_own_topics_is_not_written() -> None:
+    said = "Group Coordinator Request failed: %s"
+    for code, silent in (("[Error 15] GroupCoordinatorNotAvailableError", True), ("[Error 16]", False)):
+        record = a_record(said, args=(code,), name="aiokafka.consumer.group_coordinator")
+        assert (written(record) == "") is silent
+
+
+def test_a_permanent_error_is_found_in_a_group_and_nothing_else_is_one() -> None:
+    wrong = PermanentError("set TOPIC_PARTITIONS to 8")
+    assert log.permanent_cause(ExceptionGroup("tasks", [ValueError(), ExceptionGroup("more", [wrong])])) == (
+        "set TOPIC_PARTITIONS to 8"
+    )
+    assert log.permanent_cause(ExceptionGroup("tasks", [ValueError()])) is None
+
+
+def test_an_uncaught_permanent_error_is_one_line_and_an_exit_code_of_its_own() -> None:
+    script = (
+        "from libs.common import log; from libs.common.settings import PermanentError, ServiceSettings\n"
+        "log.configure('l2', ServiceSettings()); raise PermanentError('set X to 1')"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == os.EX_CONFIG
+    assert json.loads(ended.stderr)["event"] == "cannot run: set X to 1"
+
+
+def test_a_message_of_several_lines_is_one_entry_of_the_console() -> None:
+    first, second = written(a_record("one\nmore"), log_format="console").splitlines()
+    assert first.endswith(" one")
+    assert second == "    more"

@@ -1,0 +1,68 @@
+"""`bookrunner ask`: one request to the gateway, wherever it listens, with the token where one is needed."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Final
+
+from libs.cli.errors import CommandError, UsageError
+from libs.cli.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from libs.cli.settings import CliSettings
+
+PATIENCE_S: Final = 330.0  # plan-and-execute?wait=final waits for five minutes at most
+
+
+def ask(settings: CliSettings, route: str, body: str | None) -> str:
+    """Return the gateway's answer: of a GET, or of a POST if there is a body.
+
+    Raises
+    ------
+    UsageError
+        If the body is no JSON.
+    CommandError
+        If nobody answers, or the answer is a problem; its text is the problem's.
+    """
+    path = (
+        route.removeprefix("/") if route.startswith(("/api/", "api/")) else f"api/{route.removeprefix('/')}"
+    )
+    address = f"http://{settings.gateway_host}:{settings.gateway_port}"
+    request = urllib.request.Request(f"{address}/{path}", data=_checked(body))  # noqa: S310 -- the scheme is http
+    if body is not None:
+        request.add_header("Content-Type", "application/json")
+        if (token := _token(settings)) is not None:
+            request.add_header("Authorization", f"Bearer {token}")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine, mostly
+    try:
+        with opener.open(request, timeout=PATIENCE_S) as reply:
+            return str(reply.read().decode())
+    except urllib.error.HTTPError as error:
+        raise CommandError(f"{error.code}: {error.read().decode(errors='replace')}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise CommandError(
+            f"the gateway does not answer on {settings.gateway_host}:{settings.gateway_port} ({reason}): "
+            "start it with `make run`, or set GATEWAY_PORT"
+        ) from error
+
+
+def _checked(body: str | None) -> bytes | None:
+    if body is None:
+        return None
+    try:
+        json.loads(body)
+    except ValueError as error:
+        raise UsageError(f"the body is no JSON: {error}") from error
+    return body.encode()
+
+
+def _token(settings: CliSettings) -> str | None:
+    if settings.gateway_token is not None and settings.gateway_token.get_secret_value() != "auto":
+        return settings.gateway_token.get_secret_value()
+    try:
+        return RunFolder(settings.run_dir).token.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
