@@ -87,7 +87,7 @@ def _no_network(jars: list[LockedJar], cache: Path, error: Exception) -> str:
     megabytes = sum(jar.size for jar in jars) / MEGABYTE
     help_ = (
         "set REQUESTS_CA_BUNDLE to the file of the certificate authority of the proxy that inspects TLS"
-        if isinstance(error, requests.exceptions.SSLError)
+        if "CERTIFICATE_VERIFY_FAILED" in str(error)
         else "connect to the network (HTTPS_PROXY is honoured)"
     )
     return (

@@ -3,8 +3,8 @@
 
 Differences from plain ``supervisord``: its own lines and those of its programs are one log, a closed terminal
 stops everything (plain supervisord starts it all again), only news are told (what died), a program that says
-that no restart can help (exit code `os.EX_CONFIG`) ends everything with its words, and no program outlives the
-supervisor, however that one dies.
+that no restart can help (exit code `os.EX_CONFIG`) ends everything with its words, and no program outlives
+the supervisor, however that one dies.
 
 References
 ----------

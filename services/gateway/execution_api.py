@@ -66,8 +66,8 @@ MOST_LISTED: Final = 10
 ExecutionId = Annotated[
     str,
     Path(
-        description="UUID of the execution, from the answer to its POST or from GET /api/exec/records; of the "
-        f"newest ones {LEAST_OF_ID} signs of its beginning, or more, are enough where no other begins so"
+        description="UUID of the execution: from the answer to its POST, or from GET /api/exec/records; of "
+        f"the newest ones {LEAST_OF_ID} signs of its beginning, or more, do where no other begins so"
     ),
 ]
 SymbolQuery = Annotated[str | None, Query(max_length=40, description=f"only of this one: {SYMBOL_SAID}")]

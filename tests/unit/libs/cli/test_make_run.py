@@ -2,8 +2,6 @@ import json
 import socket
 import threading
 
-import pytest
-
 from libs.cli import ready, supervision
 
 NOT_READY = {"status": 503, "detail": "Not ready: a; b.", "missing": ["a", "b"]}
