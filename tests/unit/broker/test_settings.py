@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_property_that_the_storage_is_made_for_is_refused_without_telling_the_
 ) -> None:
     properties = {name: "2", "listener.name.plaintext.plain.sasl.jaas.config": "secret"}
     monkeypatch.setenv("KAFKA_EXTRA_PROPERTIES", json.dumps(properties))
-    assert main([]) == 1
+    assert main([]) == os.EX_CONFIG
     told = capsys.readouterr().out
     assert "KAFKA_EXTRA_PROPERTIES is wrong: Value error, is the broker's own" in told
     assert f"not '{name}'" in told
