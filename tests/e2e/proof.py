@@ -13,6 +13,7 @@ CONTEXT: Final = {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}
 REWARD: Final = {"policyId": "p_sma", "reward": 0.004, "context": {"regime": "bull"}}
 ORDER: Final = {"symbol": "BTCUSDT", "size": 0.02}
 TIMEOUT_S: Final = 10.0
+BLIND: Final = {"no_equity", "no_cvar", "no_vol"}  # reasons for want of something; others are decisions
 SYMBOLS: Final = ["BTCUSDT", "ETHUSDT"]
 PORTFOLIO: Final = {"symbols": SYMBOLS, "cvarBudget": 0.05, "volTarget": 0.02}
 
@@ -42,7 +43,7 @@ PROOFS: Final = (
         {"symbol": "BTCUSDT"},
         lambda a: (
             a["status"] in {"working", "completed"}
-            or (a["status"] == "skipped" and a["reason"].partition(":")[0] in {"no_short", "flat"})
+            or (a["status"] == "skipped" and a["reason"].partition(":")[0] not in BLIND)
         ),
     ),
     Proof("/api/exec/sizing/last", None, lambda a: a["forecastVol"] > 0 and a["sMax"] > 0),
