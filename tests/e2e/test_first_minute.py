@@ -37,6 +37,12 @@ def gateway_of(run: Run) -> str:
     return f"127.0.0.1:{run.port}"
 
 
+def is_well(gateway: str) -> bool:
+    """Whether nothing is missing, and no book is away."""
+    status, answer = ask(gateway, "/readyz")
+    return status == 200 and answer["status"] == "ready"
+
+
 def test_the_ten_commands_hold_at_once_on_the_first_start(run: Run) -> None:
     wait_for("the line", run.ready, 240)
     assert failures(gateway_of(run)) == []
@@ -48,7 +54,7 @@ def test_the_ten_commands_hold_at_once_on_the_first_start(run: Run) -> None:
 @pytest.mark.parametrize("service", COMMANDS)
 def test_a_killed_service_is_named_refuses_at_once_and_is_back_by_itself(run: Run, service: str) -> None:
     gateway = gateway_of(run)
-    wait_for("all is well", lambda: ask(gateway, "/readyz")[0] == 200)
+    wait_for("all is well", lambda: is_well(gateway))
     (pid,) = run.processes(f"services.{service}")
     os.kill(pid, signal.SIGKILL)
     killed_s = time.monotonic()
@@ -66,14 +72,14 @@ def test_a_killed_service_is_named_refuses_at_once_and_is_back_by_itself(run: Ru
         assert status == 503, problem
         assert problem["detail"].startswith(f"Not sent: {service} ")
         assert time.monotonic() - asked_s < 1.0
-    wait_for("it is back", lambda: ask(gateway, "/readyz")[0] == 200)
+    wait_for("it is back", lambda: is_well(gateway))
     assert failures(gateway) == []
     assert time.monotonic() - killed_s < 120
 
 
 def test_a_lost_broker_is_named_and_all_is_back_by_itself(run: Run) -> None:
     gateway = gateway_of(run)
-    wait_for("all is well", lambda: ask(gateway, "/readyz")[0] == 200)
+    wait_for("all is well", lambda: is_well(gateway))
     for pid in run.processes("kafka.Kafka"):
         os.kill(pid, signal.SIGKILL)
 
@@ -82,7 +88,7 @@ def test_a_lost_broker_is_named_and_all_is_back_by_itself(run: Run) -> None:
         return status == 503 and any(said.startswith("Kafka at ") for said in answer["missing"])
 
     wait_for("Kafka is named", named, NAMED_S)
-    wait_for("it is back", lambda: ask(gateway, "/readyz")[0] == 200)
+    wait_for("it is back", lambda: is_well(gateway))
     assert failures(gateway) == []
 
 
