@@ -152,6 +152,7 @@ async def test_what_is_missing_is_named_and_a_command_that_needs_it_is_503_at_on
         assert problem["detail"].startswith("Not ready: ")
         return tuple(name for name in services if f"{name} has not been heard" in problem["detail"])
 
+    await gateway.until_heard()  # it hears answers
     assert await named() == services
     refused = await choose()
     assert refused[0] == 503
