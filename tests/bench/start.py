@@ -174,7 +174,7 @@ def run(report: Report) -> None:
     if not Path("/proc/self/task").exists():
         report.skip(BENCH, "finds processes by /proc")
         return
-    subprocess.run(["make", ".venv/.jars"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["make", "setup"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     imports = {module.rpartition(".")[2]: _import_s(module) for module in MODULES}
     starts: dict[str, list[Start]] = {"first start": [], "second start": []}
     for number in range(1, RUNS + 1):
