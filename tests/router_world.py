@@ -21,8 +21,9 @@ from libs.common.events import (
 )
 from libs.common.handling import State
 from services.router.arms import Arms
-from services.router.handlers import Router, Rules
+from services.router.handlers import Router
 from services.router.live import LiveInputs
+from services.router.rules import Rules
 from services.router.thompson import Bank, Tuning, draw
 from tests.registered import a_policy_registered
 

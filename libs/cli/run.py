@@ -45,7 +45,7 @@ def environment(settings: RunSettings, folder: RunFolder) -> Mapping[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYDANTIC_DISABLE_PLUGINS": "__all__",
         "KAFKA_WAIT_S": os.environ.get("KAFKA_WAIT_S") or "600",  # the supervisor says what becomes of Kafka
-        "TETHERED": shlex.join([sys.executable, tether.__file__, "SIGTERM", "-", sys.executable]),
+        "PROGRAM_PYTHON": shlex.quote(sys.executable),
     }
 
 

@@ -19,12 +19,11 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import FrameType
 
-from supervisor import events, loggers
+from supervisor import events, loggers, poller
 from supervisor.options import ServerOptions
 from supervisor.supervisord import go
 
-from broker import terminal
-from broker.tether import die_with_parent
+from broker import terminal, tether
 from libs.cli.program_output import ProgramOutput
 
 _ENDED = (events.ProcessStateExitedEvent, events.ProcessStateStoppedEvent, events.ProcessStateBackoffEvent)
@@ -53,12 +52,25 @@ class _Terminal(loggers.StreamHandler):  # type: ignore[misc]  # supervisor carr
             _write([terminal.line("run", message)])
 
 
+class _Poller(poller.Poller):  # type: ignore[misc]  # supervisor carries no types
+    """Starts the programs at once: the plain one first waits a second for something to happen."""
+
+    _began = False
+
+    def poll(self, timeout: float) -> tuple[list[int], list[int]]:
+        """Wait up to `timeout` seconds, but for the first time."""
+        began, self._began = self._began, True
+        readable, writable = super().poll(timeout if began else 0)
+        return readable, writable
+
+
 class _Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no types
     """supervisord's options, with our log, signals, tether and end."""
 
     def __init__(self) -> None:
         super().__init__()
         self._pid = os.getpid()
+        self.poller = _Poller(self)
         self.output = ProgramOutput(as_json=os.environ.get("LOG_FORMAT") == "json")
         self.refused: str | None = None  # the program that no restart can help
 
@@ -90,10 +102,11 @@ class _Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no ty
             _write(self.output.rest(event.process.config.name))
 
     def execve(self, filename: str, argv: list[str], env: Mapping[str, str]) -> None:
-        """Become a program, in the child that is forked for it: tethered to the supervisor."""
-        die_with_parent(signal.SIGTERM)
+        """Become a program, in the child that is forked for it: tethered to us, and registered."""
+        tether.die_with_parent(signal.SIGTERM)
         if os.getppid() != self._pid:  # the supervisor died before the kernel was asked
             os._exit(1)
+        tether.register(env, argv)
         super().execve(filename, argv, env)
 
     def _stop(self, _signal: int, frame: FrameType | None) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 from uuid import UUID
 
 import numpy as np
@@ -42,8 +41,9 @@ from services.router.records import (
     remember,
     scope_key,
 )
+from services.router.rules import IDENTIFIER, MOST_POLICIES, Rules
 from services.router.snapshot import snapshot_of
-from services.router.thompson import Tuning, draw, propensities
+from services.router.thompson import draw, propensities
 
 if TYPE_CHECKING:
     from libs.common.events import Event, RouterPolicyState
@@ -52,20 +52,7 @@ if TYPE_CHECKING:
     from services.router.live import LiveInputs
     from services.router.thompson import Bank
 
-IDENTIFIER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-MOST_POLICIES: Final = 32  # of a scope, the retired ones included
-
 RouterCommand: TypeAlias = ChoosePolicy | RewardPolicy | AddPolicy | RetirePolicy
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the settings say."""
-
-    policies: tuple[str, ...]  # of a scope used for the first time
-    tuning: Tuning
-    remember_ns: int  # how long a decision or an answer is kept
-    remember_most: int  # how many per scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field, field_validator
 
 from libs.common.settings import ProcessorSettings
-from services.router.handlers import IDENTIFIER, MOST_POLICIES, Rules
-from services.router.live import LiveInputs
-from services.router.thompson import Tuning
+from services.router.rules import IDENTIFIER, MOST_POLICIES, Rules
+
+if TYPE_CHECKING:
+    from services.router.live import LiveInputs
 
 NS_PER_S = 1_000_000_000
 
@@ -61,6 +64,8 @@ class RouterSettings(ProcessorSettings):
 
     def rules(self) -> Rules:
         """Return what the handler needs of these."""
+        from services.router.thompson import Tuning  # noqa: PLC0415 -- who checks settings computes nothing
+
         tuning = Tuning(
             lam=self.router_prior_precision,
             a0=self.router_noise_weight,
@@ -80,6 +85,8 @@ class RouterSettings(ProcessorSettings):
 
     def live(self) -> LiveInputs:
         """Return the views of live values, empty."""
+        from services.router.live import LiveInputs  # noqa: PLC0415 -- as above
+
         return LiveInputs(
             reference_venue=self.router_reference_venue,
             basis_venue=self.router_basis_venue,

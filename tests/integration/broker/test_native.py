@@ -1,6 +1,7 @@
 """The native broker on its own data: killed, started again, and refused where it cannot run."""
 
 import asyncio
+import os
 import socket
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from broker import readiness
 from broker.errors import DataFolderInUseError, PortTakenError
 from broker.native import NativeBroker
+from broker.settings import BrokerSettings
 from tests.kafka_cluster import native_broker, wipe
 
 TOPIC = "kept.v1"
@@ -100,3 +102,14 @@ async def test_a_wiped_broker_holds_no_topic_and_takes_the_same_names_again(kafk
         await create(kafka, TOPIC)
         await produce(kafka, b"only this")
         assert await values_in(kafka, 1) == [b"only this"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have priorities on Linux only")
+def test_the_optimising_compiler_waits_for_everybody_else(tmp_path: Path) -> None:
+    with NativeBroker(BrokerSettings(port=0, controller_port=0, data_dir=tmp_path / "kafka")) as broker:
+        threads = Path(f"/proc/{broker.pid}/task").iterdir()
+        named = {int(each.name): (each / "comm").read_text().strip() for each in threads}
+        compilers = [thread for thread, name in named.items() if name.startswith("C2 Comp")]
+        assert compilers
+        assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in compilers} == {19}
+        assert os.getpriority(os.PRIO_PROCESS, broker.pid) < 19
