@@ -9,6 +9,8 @@ import pytest
 from broker.native import NativeBroker
 from tests import kafka_cluster
 
+pytest_plugins = ["tests.skips"]
+
 # No test asserts a time: on a busy machine a deadline fails what is right.
 hypothesis.settings.register_profile(
     "untimed",

@@ -55,6 +55,28 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes = b""
 
 
+class _Process(msgspec.Struct):
+    service: str
+    state: str
+
+
+class _Ready(msgspec.Struct):
+    """What a gateway answers when it is ready."""
+
+    services: list[_Process]
+
+    @property
+    def names(self) -> list[str]:
+        return sorted({each.service for each in self.services if each.state == "ready"})
+
+
+class _NotReady(msgspec.Struct):
+    """What it answers when it is not."""
+
+    detail: str
+    missing: list[str] = []
+
+
 async def examine(settings: CliSettings) -> list[Finding]:
     """Return every finding, machine first; never raises for what it looks at."""
     findings = [
@@ -209,18 +231,18 @@ def _gateway(settings: CliSettings, answer: Answer, *, anything: bool) -> list[F
     where = f"{settings.gateway_host}:{settings.gateway_port}"
     if not answer.listening:
         return [_absent("gateway", f"nobody listens on {where}", anything=anything)]
-    if answer.status == HTTP_OK:
-        return [Finding(Verdict.OK, "gateway", f"is ready on {where}")]
-    said = _json(answer.body)
-    if answer.status == UNAVAILABLE and isinstance(said, dict):
-        return [
-            Finding(
-                Verdict.FAIL,
-                "gateway",
-                f"is not ready: {said.get('detail', said)}",
-                "wait a moment, look again",
-            )
-        ]
+    try:
+        if answer.status == HTTP_OK:
+            ready = ", ".join(msgspec.json.decode(answer.body, type=_Ready).names)
+            return [Finding(Verdict.OK, "gateway", f"every route works on {where}; ready: {ready}")]
+        if answer.status == UNAVAILABLE:
+            mend = "wait a moment and look again; the log of `make run` says why it stays so"
+            problem = msgspec.json.decode(answer.body, type=_NotReady)
+            return [
+                Finding(Verdict.FAIL, "gateway", each, mend) for each in problem.missing or [problem.detail]
+            ]
+    except msgspec.MsgspecError:
+        pass  # it is no gateway
     return [
         Finding(Verdict.FAIL, "gateway", f"something else listens on {where}", "stop it, or set GATEWAY_PORT")
     ]

@@ -4,15 +4,16 @@ import os
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import pytest
 
 from libs.cli.run_folder import RunFolder, RunFolderError
 from tests.unit.libs.cli.folders import SUPERVISOR, a_program, a_supervisor, some_addresses
 
-if TYPE_CHECKING:
-    from pathlib import Path
+NOBODY: Final = 65_534
 
 
 def test_a_second_system_is_refused_and_changes_nothing_of_the_first(tmp_path: Path) -> None:
@@ -57,11 +58,33 @@ def test_a_folder_that_is_a_file_is_told_by_its_variable(tmp_path: Path) -> None
         RunFolder(tmp_path / "file" / "run").check()
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_told_by_its_variable(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(RunFolderError, match=r"RUN_DIR=.* cannot be read and written"):
-        RunFolder(tmp_path / "run").check()
+def test_a_folder_that_cannot_be_written_is_told_by_its_variable() -> None:
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o555)
+        assert refusal_to_nobody(RunFolder(Path(name) / "run")).startswith(
+            f"RUN_DIR={name}/run cannot be read and written: correct the permissions of {name}, "
+        )
+        Path(name).chmod(0o777)
+        assert refusal_to_nobody(RunFolder(Path(name) / "run")) == ""
+
+
+def refusal_to_nobody(folder: RunFolder) -> str:
+    """Return why the folder is refused to somebody who is not root, who may write everywhere."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.getuid() == 0:
+                os.setuid(NOBODY)
+            folder.check()
+        except RunFolderError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as said:
+        return said.read()
 
 
 def test_what_outlived_its_supervisor_is_named_with_the_way_to_end_it(tmp_path: Path) -> None:
