@@ -23,7 +23,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from broker import readiness
 from libs.common.kafka_security import client_arguments, refusal
-from libs.common.settings import PermanentError
+from libs.common.settings import TLS, PermanentError
 from libs.common.topics import TOPICS
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ async def create_topics(settings: ServiceSettings, topics: Iterable[Topic] = tup
     wanted = {topic.name: topic for topic in topics}
     waiting = _Waiting(settings)
     while not await _answers(settings):
+        if settings.kafka_security_protocol in TLS and (refused := await refusal(settings)) is not None:
+            raise refused  # a handshake that fails, as for want of a certificate, is no answer either
         await waiting.pause("no answer")
     while True:
         try:

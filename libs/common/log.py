@@ -43,6 +43,7 @@ ROUTINE: Final = (
     "Marking the coordinator dead",
     "No broker metadata found in MetadataResponse",
     "Unable connect to node with id None",
+    "retrying. Error: <class 'aiokafka.errors.NotLeaderForPartitionError'>",
 )
 
 written: Final[Counter[str]] = Counter()  # lines of this process, by level, for its metrics
@@ -125,7 +126,7 @@ class RateLimit(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to write the record; its own time is the clock."""
         owner = record.name.partition(".")[0]
-        if owner in {"aiokafka", "asyncio"} and record.getMessage().startswith(ROUTINE):
+        if owner in {"aiokafka", "asyncio"} and any(part in record.getMessage() for part in ROUTINE):
             return logging.getLogger().level <= logging.DEBUG
         if owner not in self._loggers:
             return True

@@ -43,7 +43,7 @@ from libs.common.topics import (
 )
 from libs.common.views import View
 from services.venues.answers import Answer, Answers
-from services.venues.faust_recovery import HoleGuard, mend_recovery
+from services.venues.faust_recovery import HoleGuard, PromptTables, mend_recovery
 from services.venues.handlers import Message, Place, State, Unknowns, handle
 from services.venues.monitoring import VenuesMonitor
 from services.venues.registry import NS_PER_MS, NS_PER_S, Measurement
@@ -66,6 +66,7 @@ INPUTS: Final = (L2_BOOK_TOPS, L2_BOOK_HEALTH, EXECUTION_FILLS, VENUES_COMMANDS)
 SESSION_S: Final = 6.0  # the broker's minimum
 HEARTBEAT_S: Final = 1.0
 COMMIT_S: Final = 0.5
+BEHIND_S: Final = 0.5  # the age of a book top at which the service has caught up
 STOP_S: Final = 10.0
 EXIT_FAILED: Final = 3
 
@@ -102,6 +103,8 @@ class _Service:
         self._healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self._ready = asyncio.Event()
         self._owned: tuple[int, ...] | None = None  # partitions, once the group has given any
+        self._caught_up = False  # with the market, since the group last gave partitions
+        self._moved_s = 0.0  # when it last came nearer, monotonic
         self._stopping, self._stopped = asyncio.Event(), asyncio.Event()  # the heartbeat's end: asked, told
         self._monitor = VenuesMonitor()
         self._began_s = time.monotonic()
@@ -152,6 +155,7 @@ class _Service:
         assigned = cast("Collection[TP]", told[1])  # the first is the app
         owned = {each.partition for each in assigned if each.topic == VENUES_COMMANDS.name}
         self._owned = tuple(sorted(owned))
+        self._caught_up, self._moved_s = False, time.monotonic()
         self._guard.keep_only(owned)
 
     async def _on_before_shutdown(self, *_told: object, **_signal: object) -> None:
@@ -168,6 +172,9 @@ class _Service:
             return Condition(ServiceState.STARTING, detail="joining its group")
         if self.app.rebalancing:
             return Condition(ServiceState.STARTING, detail="restoring its tables")
+        self._caught_up = self._caught_up or time.monotonic() - self._moved_s > BEHIND_S  # nothing comes
+        if not self._caught_up:
+            return Condition(ServiceState.STARTING, detail="catching up with the market")
         return Condition(ServiceState.READY, self._owned)
 
     async def _beat(self) -> None:
@@ -196,7 +203,10 @@ class _Service:
                 await self._keep_letter(event.key or b"", event.value, str(error), source, headers)
                 continue
             now = time.time_ns()
-            self._monitor.read(told, topic.name, now / NS_PER_S - message.timestamp)
+            behind_s = now / NS_PER_S - message.timestamp
+            self._monitor.read(told, topic.name, behind_s)
+            if not self._caught_up and topic is L2_BOOK_TOPS:
+                self._caught_up, self._moved_s = behind_s < BEHIND_S, time.monotonic()
             events = handle(self._state, told, place, now)
             if isinstance(told, Command):
                 await self._answers_table.persisted()
@@ -295,6 +305,7 @@ def _faust_app(settings: VenuesSettings) -> faust.App:
         broker_credentials=_credentials(settings),
         store="memory://",
         datadir=str(folder),  # Faust makes it, and with tables in memory leaves it empty
+        TableManager=PromptTables,
         autodiscover=False,
         web_enabled=False,
         topic_allow_declare=False,

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
 
@@ -60,6 +61,16 @@ def mend_recovery() -> None:
             f"faust-streaming is {found}, but its recovery is mended for {MENDED_VERSION}"
         )
     Recovery.on_recovery_completed = _on_recovery_completed  # type: ignore[method-assign]  # the mend
+
+
+class PromptTables(TableManager):
+    """Faust's tables without the second that it gives an app to declare them: ours are there already."""
+
+    async def on_start(self) -> None:
+        """Start the recovery at once."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
 
 
 _completed = Recovery.on_recovery_completed
