@@ -48,7 +48,7 @@ class State:
     folder: str = str(ROOT)
     locks: dict[str, str] = field(default_factory=dict)  # digest by lock
     project: str = ""  # digest of pyproject.toml when this project was installed
-    jars: str = ""  # digest of broker/jars.lock when Kafka was fetched
+    jars: str = ""  # digest of broker/jars.lock and its cache when Kafka was fetched and prepared
     installing: bool = False
 
     def has(self, layers: Iterable[str]) -> bool:
@@ -74,8 +74,9 @@ def project_digest() -> str:
 
 
 def jars_digest() -> str:
-    """Return what tells one lock of Kafka's jars from another."""
-    return hashlib.sha256(JARS.read_bytes()).hexdigest()
+    """Return what tells one lock of Kafka's jars, and one place of them, from another."""
+    place = [os.environ.get(name) for name in ("KAFKA_JARS_DIR", "XDG_CACHE_HOME", "HOME")]
+    return hashlib.sha256(JARS.read_bytes() + repr(place).encode()).hexdigest()
 
 
 def state_of() -> State:

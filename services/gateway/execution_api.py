@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from services.gateway.routing import Parts
 
 MAX_RECORDS: Final = 500
+_SHOWN_S: Final = 1.0
 
 UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 LEAST_OF_ID: Final = 8  # of a UUID, as `bookrunner executions` shows it
@@ -132,6 +134,7 @@ async def plan_and_execute(
             _log.info("execution_asked", extra={"symbol": symbol, "request_id": command.correlation_id})
         answer = await parts.questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, conversation)
         assert isinstance(answer, ExecutionPlanned)  # noqa: S101 -- nothing else answers it, but a refusal
+        await _shown(parts, answer.record)
         if wait == "plan" or answer.record.status.final:
             return execution_answer(answer.record)
         return execution_answer(await _final(parts, answer.record, timeout_s))
@@ -331,6 +334,20 @@ def _named(parts: Parts, text: str) -> str:
         )
         raise ProblemError(INVALID, detail, errors=(FieldError("execution_id", "write more of the id"),))
     return found[0] if found else text
+
+
+async def _shown(parts: Parts, record: ExecutionRecord) -> None:
+    """Wait until the other routes tell of this execution too: their topics may come a little later."""
+    key, views = record.execution_id.encode(), parts.views
+
+    def there() -> bool:
+        sizing = views.sizings.items.get(record.symbol.encode())
+        sized = record.sizing is None or (sizing is not None and sizing.ts >= record.sizing.ts)
+        return sized and key in views.records.items
+
+    with contextlib.suppress(TimeoutError):  # the answer is true nevertheless
+        async with asyncio.timeout(_SHOWN_S):
+            await parts.changes.until(there)
 
 
 async def _final(parts: Parts, record: ExecutionRecord, timeout_s: float) -> ExecutionRecord:
