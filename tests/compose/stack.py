@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 
+from tests.e2e.proof import failures
 from tests.e2e.system import free_port, until
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ HTTP_NOT_FOUND: Final = 404
 
 
 class Stack:
-    """Brings the containers up, speaks to them from the host as a user would, and takes them down."""
+    """Brings the containers up, speaks to them from the host as a user would, and takes them down.
+
+    `unproven` tells which of the ten proof commands did not hold at once after `up --wait`.
+    """
 
     def __init__(self, files: tuple[str, ...], image: str, project: str = "") -> None:
         self.gateway_port, self.kafka_port, *others = (free_port() for _ in range(4))
@@ -48,7 +52,8 @@ class Stack:
 
     async def __aenter__(self) -> Self:
         self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S))
-        await self.up()
+        await self.up(wait=True)
+        self.unproven = await asyncio.to_thread(failures, f"localhost:{self.gateway_port}")
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
@@ -65,10 +70,10 @@ class Stack:
         """Run `docker` and return what it printed."""
         return await self._run("docker", *arguments)
 
-    async def up(self, **replicas: int) -> None:
-        """Start what does not run, with so many of these services."""
+    async def up(self, *, wait: bool = False, **replicas: int) -> None:
+        """Start what does not run, with so many of these services; with `wait`, return once it is ready."""
         scale = [f"--scale={service}={count}" for service, count in replicas.items()]
-        await self.compose("up", "--detach", "--no-build", *scale)
+        await self.compose("up", "--wait" if wait else "--detach", "--no-build", *scale)
 
     async def containers(self, service: str = "") -> list[str]:
         """Return the ids of the running containers of a service, or of all."""

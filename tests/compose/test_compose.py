@@ -34,6 +34,10 @@ async def stack(image: str) -> AsyncIterator[Stack]:
         yield up
 
 
+async def test_up_wait_returns_only_when_the_ten_commands_hold(stack: Stack) -> None:
+    assert stack.unproven == []
+
+
 async def test_every_route_of_the_document_answers(stack: Stack) -> None:
     document = await stack.answered("GET", "/openapi.json")
     routes = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}

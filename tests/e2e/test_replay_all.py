@@ -46,8 +46,8 @@ class Oracle:
 
 
 ORACLES = (
-    Oracle(recordings.BINANCE_USDM, "binance-usdm", "BTC-USDT", 6551 - 6, 100, quotes=629),
-    Oracle(recordings.BINANCE_COINM, "binance-coinm", "BTC-USD", 26847 - 25, 400, quotes=1124),
+    Oracle(recordings.BINANCE_USDM, "binance-usdm", "BTC-USDT", 6551 - 4, 102, quotes=629),
+    Oracle(recordings.BINANCE_COINM, "binance-coinm", "BTC-USD", 26847 - 23, 402, quotes=1124),
     Oracle(
         recordings.BINANCE_2021,
         "binance",
