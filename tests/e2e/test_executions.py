@@ -88,7 +88,15 @@ async def test_simulate_answers_the_proof_command_and_changes_no_topic_of_anybod
 
     status, warm = await post(system, "/api/exec/simulate", {"symbol": "BTCUSDT", "size": 0.02})
     assert status == 200, warm
-    before = await offsets()
+    last: dict[str, int] = {}
+
+    async def settled() -> dict[str, int] | None:
+        nonlocal last
+        await asyncio.sleep(1.2)  # risk is told anew twice a second while history comes
+        passed, last = last, await offsets()
+        return last if last == passed else None
+
+    before = await until("nothing but market data moves", settled, 60)
     status, answer = await post(system, "/api/exec/simulate", {"symbol": "BTCUSDT", "size": 0.02})
     assert status == 200
     after = await offsets()
