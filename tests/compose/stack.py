@@ -43,6 +43,7 @@ class Stack:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
         self.environment = kept | {
             "BOOKRUNNER_IMAGE": image,
+            "BOOKRUNNER_PULL": "never",
             "COMPOSE_PROJECT_NAME": self.project,
             "GATEWAY_PORT": str(self.gateway_port),
             "KAFKA_PORT": str(self.kafka_port),
