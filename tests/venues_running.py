@@ -21,6 +21,7 @@ from libs.common.topics import (
     EXECUTION_FILLS,
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
+    SERVICES_STATUS,
     TOPICS,
     VENUES_COMMANDS,
     VENUES_METRICS,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from libs.common.events import VenueMetrics
+    from libs.common.events import ServiceStatus, VenueMetrics
 
 PARTITIONS = 4
 VENUES = {"binance": 0.5, "bybit": 1.0, "okx": 2.0}  # half spreads
@@ -82,8 +83,10 @@ class Market:
         self.settings = settings_of(kafka)
         self.answers: defaultdict[str, list[Record]] = defaultdict(list)
         self.metrics: View[VenueMetrics] = View(VENUES_METRICS)
+        self.statuses: View[ServiceStatus] = View(SERVICES_STATUS)
         self.gaps = 0  # of every venue
         self.lag_ms: float | None = 5.0  # of every top; None: only healths are told
+        self.behind_ns = 0  # the clock of what publishes tops
         self.asked = 0
         self.seq = 0
 
@@ -131,7 +134,7 @@ class Market:
                 if self.lag_ms is not None:
                     moved = half_spread + self.seq % 5 / 10
                     top = a_top(venue, half_spread=moved, now=now, seq=self.seq, lag_ms=self.lag_ms)
-                    await self._publisher.send(L2_BOOK_TOPS, key, top, now)
+                    await self._publisher.send(L2_BOOK_TOPS, key, top, now - self.behind_ns)
                 if self.seq % 10 == 1:
                     health = a_health(venue, now=now, since_ts=now - 60_000_000_000, gaps=self.gaps)
                     await self._publisher.send(L2_BOOK_HEALTH, key, health, now)
@@ -144,7 +147,7 @@ class Market:
                 self.answers[answer["command_id"]].append(record)
 
     async def _follow_metrics(self) -> None:
-        async for _ in follow(self.settings, [self.metrics], on_undecodable=refuse):
+        async for _ in follow(self.settings, [self.metrics, self.statuses], on_undecodable=refuse):
             pass
 
 

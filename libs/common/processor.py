@@ -229,10 +229,10 @@ class Processor(Generic[S]):
         owners, self._owners = self._owners, {}
         for owner, _ in owners.values():
             self._counts += owner.counts
-        self.stopped_partitions.clear()
         releases = [self._start(owner.release(task)) for owner, task in owners.values()]
         if releases:  # as tasks: aiokafka logs and drops what a listener raises, the task group does not
             await asyncio.wait(releases)
+        self.stopped_partitions.clear()  # of the last transactions too
 
     async def _work(self, owner: PartitionOwner[S]) -> None:
         try:

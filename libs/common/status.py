@@ -50,6 +50,9 @@ async def heartbeat(
 ) -> AsyncIterator[None]:
     """Tell what `condition` returns while the context lasts; at its end, unless it failed, delete the status.
 
+    To be cancelled is to be stopped as asked. A failure to tell cancels what runs in the context, for nobody
+    asks a process that is not heard.
+
     Parameters
     ----------
     instance
@@ -59,6 +62,8 @@ async def heartbeat(
     ------
     KafkaError
         If the producer cannot start.
+    Exception
+        Whatever `condition` raised.
     """
     producer = AIOKafkaProducer(
         **client_arguments(settings), acks=1, linger_ms=0, request_timeout_ms=TIMEOUT_MS
@@ -66,10 +71,17 @@ async def heartbeat(
     await producer.start()
     teller = _Teller(producer, service, instance, settings.topic_partitions)
     telling = asyncio.create_task(teller.tell_for_ever(condition))
+    context = asyncio.current_task()
+    assert context is not None  # noqa: S101 -- this runs in a task
+    telling.add_done_callback(lambda task: None if task.cancelled() else context.cancel())
     try:
         yield
         await _end(telling)
         await teller.send(None)  # not after a failure: a crash is no clean stop, and falls silent
+    except asyncio.CancelledError:
+        await _end(telling)  # raises what it failed of
+        await teller.send(None)
+        raise
     finally:
         telling.cancel()
         await producer.stop()

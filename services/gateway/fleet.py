@@ -83,7 +83,7 @@ class Fleet(View[ServiceStatus]):
         unowned = self.unowned(service)
         if not unowned or (partition is not None and partition not in unowned):
             return None
-        return f"{service} {self._why(service, unowned)}"
+        return f"{service} {self._why(service, unowned if partition is None else frozenset({partition}))}"
 
     def shown(self) -> list[Heard]:
         """Return the processes to be listed: all but those long silent whose work others do."""

@@ -79,16 +79,15 @@ class Readiness:
             return Report((kafka_away,))
         missing = self._missing(hears_answers=hears_answers)
         if missing:
+            self._there_since = None
             return Report(tuple(missing))
         away, unmeasured = self._books()
         if not self._settled:
             now = self._stopwatch()
             self._there_since = now if self._there_since is None else self._there_since
             left_ns = self._there_since + SETTLE_NS - now
-            if unmeasured:
-                return Report((_some(unmeasured),))
-            if away and left_ns > 0:
-                return Report((f"{_some(away)} (waited for {left_ns / 1e9:.0f} s more at most)",))
+            if left_ns > 0 and (waited_for := [*away, *unmeasured]):
+                return Report((f"{_some(waited_for)} (waited for {left_ns / 1e9:.0f} s more at most)",))
             self._settled = True
         return Report((), (*away, *unmeasured))
 

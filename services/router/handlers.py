@@ -236,8 +236,10 @@ class Router:
         changed = name in shared.policies
         if changed:
             policies = tuple(other for other in shared.policies if other != name)
-            if not policies:
-                fault = Fault(field="policyId", message="is the last policy; add another one first")
+            if not policies or (name in self.arms and not self.arms.among(policies)):
+                fault = Fault(
+                    field="policyId", message="is the last policy that can be chosen; add another one first"
+                )
                 return [_rejected(command, Refusal.INVALID, [fault], now)]
             shared = replace(shared, policies=policies, retired=(*shared.retired, name))
         return self._changed(state, shared, command, now, changed=changed)

@@ -8,6 +8,7 @@ answered, the same answer. Any failure ends the process before the message that 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import faust
+from aiokafka.errors import KafkaError
+from faust.types import TP
 
 from libs.common import log, metrics
 from libs.common.cloudevents import CloudEvent, caused_id, headers_of, identity, position_id
@@ -51,10 +54,10 @@ from services.venues.smart_router import Policy
 from services.venues.tables import ANSWERS, MEASUREMENTS, PackedTable, WindowTable, changelogs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine, Iterable
+    from collections.abc import Collection, Coroutine, Iterable, Mapping
     from uuid import UUID
 
-    from faust.types import TP, StreamT, TopicT
+    from faust.types import StreamT, TopicT
 
     from libs.common.cloudevents import Headers
     from libs.common.events import CommandRejected, Event, VenueScored
@@ -66,7 +69,11 @@ INPUTS: Final = (L2_BOOK_TOPS, L2_BOOK_HEALTH, EXECUTION_FILLS, VENUES_COMMANDS)
 SESSION_S: Final = 6.0  # the broker's minimum
 HEARTBEAT_S: Final = 1.0
 COMMIT_S: Final = 0.5
-BEHIND_S: Final = 0.5  # the age of a book top at which the service has caught up
+LOOK_S: Final = 0.1
+QUIET_S: Final = (
+    0.5  # a partition of which nothing came for so long, and that is read to its end, has nothing
+)
+CATCH_UP_S: Final = 15.0  # a machine too slow for the market tells so by its lag, and scores nevertheless
 STOP_S: Final = 10.0
 EXIT_FAILED: Final = 3
 
@@ -103,8 +110,8 @@ class _Service:
         self._healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self._ready = asyncio.Event()
         self._owned: tuple[int, ...] | None = None  # partitions, once the group has given any
-        self._caught_up = False  # with the market, since the group last gave partitions
-        self._moved_s = 0.0  # when it last came nearer, monotonic
+        self._reached: dict[int, int] = {}  # offset of the last top by partition, since the group gave them
+        self._caught_up = False  # with the tops that were there then
         self._stopping, self._stopped = asyncio.Event(), asyncio.Event()  # the heartbeat's end: asked, told
         self._monitor = VenuesMonitor()
         self._began_s = time.monotonic()
@@ -130,6 +137,7 @@ class _Service:
         self.app.task(self._follow_views)
         self.app.task(self._serve_metrics)
         self.app.task(self._beat)
+        self.app.task(self._watch_catching_up)
         self.app.on_partitions_assigned.connect(self._on_assigned)
         self.app.on_before_shutdown.connect(_end_in_time)
         self.app.on_before_shutdown.connect(self._on_before_shutdown)
@@ -155,7 +163,7 @@ class _Service:
         assigned = cast("Collection[TP]", told[1])  # the first is the app
         owned = {each.partition for each in assigned if each.topic == VENUES_COMMANDS.name}
         self._owned = tuple(sorted(owned))
-        self._caught_up, self._moved_s = False, time.monotonic()
+        self._reached, self._caught_up = {}, False
         self._guard.keep_only(owned)
 
     async def _on_before_shutdown(self, *_told: object, **_signal: object) -> None:
@@ -172,21 +180,54 @@ class _Service:
             return Condition(ServiceState.STARTING, detail="joining its group")
         if self.app.rebalancing:
             return Condition(ServiceState.STARTING, detail="restoring its tables")
-        self._caught_up = self._caught_up or time.monotonic() - self._moved_s > BEHIND_S  # nothing comes
         if not self._caught_up:
             return Condition(ServiceState.STARTING, detail="catching up with the market")
         return Condition(ServiceState.READY, self._owned)
 
     async def _beat(self) -> None:
+        await _or_end(self._tell_condition())
+
+    async def _tell_condition(self) -> None:
         settings = self._settings
         async with heartbeat(settings, "venues", settings.group_instance_id, self._condition):
             await self._stopping.wait()
         self._stopped.set()
 
+    async def _watch_catching_up(self) -> None:
+        await _or_end(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self._owned is not None and not self._caught_up and not self.app.rebalancing:
+                with contextlib.suppress(KafkaError):  # asked again
+                    await self._reach_ends(self._owned, self._reached)
+
+    async def _reach_ends(self, owned: Iterable[int], reached: Mapping[int, int]) -> None:
+        """Wait until the tops that are there now have been measured, or the partitions are given anew."""
+        tops = {number: TP(L2_BOOK_TOPS.name, number) for number in owned}
+        ends = await self.app.consumer.highwaters(*tops.values())
+        began_s = time.monotonic()
+        while reached is self._reached:
+            waited_s = time.monotonic() - began_s
+            behind = [number for number, tp in tops.items() if reached.get(number, -1) + 1 < (ends[tp] or 0)]
+            unread = []
+            for number in behind:
+                position = await self.app.consumer.position(tops[number]) or 0
+                idle = number not in reached and position >= ends[tops[number]]  # all was measured before
+                if not idle or waited_s < QUIET_S:
+                    unread.append(number)
+            if reached is self._reached and (not unread or waited_s > CATCH_UP_S):
+                self._caught_up = True
+                return
+            await asyncio.sleep(LOOK_S)
+
     async def _consume(self, topic: Topic, stream: StreamT[bytes]) -> None:
         async for event in stream.events():
             message = event.message
             place = Place(message.partition, message.offset)
+            if topic is L2_BOOK_TOPS:
+                self._reached[place.partition] = place.offset
             if topic is VENUES_COMMANDS:
                 await self._guard.check(place.partition, place.offset)
             if event.value is None:
@@ -205,8 +246,6 @@ class _Service:
             now = time.time_ns()
             behind_s = now / NS_PER_S - message.timestamp
             self._monitor.read(told, topic.name, behind_s)
-            if not self._caught_up and topic is L2_BOOK_TOPS:
-                self._caught_up, self._moved_s = behind_s < BEHIND_S, time.monotonic()
             events = handle(self._state, told, place, now)
             if isinstance(told, Command):
                 await self._answers_table.persisted()

@@ -105,5 +105,37 @@ async def test_a_heartbeat_is_repeated_every_second_and_a_crash_leaves_it_to_fal
     assert len({status.since_ts for status in told if isinstance(status, ServiceStatus)}) == 1
 
 
+async def test_a_condition_that_cannot_be_told_ends_what_runs(fresh_kafka: str) -> None:
+    settings = settings_of(fresh_kafka)
+    await create_topics(settings, (SERVICES_STATUS,))
+
+    def condition() -> Condition:
+        raise ZeroDivisionError
+
+    async def run() -> None:
+        async with heartbeat(settings, "router", "0", condition):
+            await asyncio.sleep(30)
+
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.create_task(run())
+
+
+async def test_who_is_cancelled_is_gone_at_once(fresh_kafka: str) -> None:
+    settings = settings_of(fresh_kafka)
+    await create_topics(settings, (SERVICES_STATUS,))
+    async with listening(fresh_kafka) as audience:
+
+        async def run() -> None:
+            async with heartbeat(settings, "gateway", "0", lambda: Condition(ServiceState.READY, (0,))):
+                await asyncio.sleep(30)
+
+        running = asyncio.create_task(run())
+        await eventually(partial(audience.says, "gateway", ServiceState.READY, 1))
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled()
+        await eventually(partial(_is_gone, audience, "gateway"))
+
+
 async def _is_gone(audience: Audience, service: str) -> bool:
     return audience.of(service) is None

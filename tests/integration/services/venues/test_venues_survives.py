@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from libs.common.events import VenueScored
+from libs.common.events import ServiceState, VenueScored
 from libs.common.kafka import partition_of, read
 from libs.common.topics import DEAD_LETTERS, VENUES_METRICS, book_key
 from tests.venues_running import PARTITIONS, VENUES, Market, Process, refuse, until
@@ -179,6 +179,25 @@ async def test_the_windows_of_lags_come_back_after_a_kill(fresh_kafka: str, tmp_
     finally:
         process.process.kill()
         process.process.wait()
+
+
+async def test_it_is_ready_once_it_has_read_what_was_there_however_clocks_differ(
+    fresh_kafka: str, tmp_path: Path
+) -> None:
+    market = Market(fresh_kafka)
+    market.behind_ns = 2_000_000_000
+    async with market.open():
+        process = Process(fresh_kafka, tmp_path)
+
+        def says_ready() -> bool:
+            return any(status.state is ServiceState.READY for status in market.statuses.items.values())
+
+        try:
+            await until("it is ready", says_ready, process)
+            assert len(market.metrics.items) == len(VENUES)
+        finally:
+            process.process.kill()
+            process.process.wait()
 
 
 async def test_metrics_are_published_about_once_a_second_and_book(fresh_kafka: str, tmp_path: Path) -> None:

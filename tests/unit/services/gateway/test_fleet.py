@@ -58,6 +58,13 @@ def test_a_stopped_partition_is_named_with_its_reason_while_the_others_go_on() -
     assert ward.fleet.lack_of("router", 3) is None
 
 
+def test_of_one_partition_its_own_reason_is_told() -> None:
+    ward = Ward()
+    ward.hear("0", 0, 3, partitions_stopped=(1,), state=ServiceState.DEGRADED, detail="a handler raised")
+    assert "has stopped partition 1 " in (ward.fleet.lack_of("router", 1) or "")
+    assert ward.fleet.lack_of("router", 2) == "router leaves partition 2 to nobody"
+
+
 def test_a_process_is_believed_for_five_seconds_after_it_was_heard_whatever_its_clock_says() -> None:
     ward = Ward()
     ward.hear("0", 0, 1, 2, 3, ts=0)

@@ -94,14 +94,25 @@ async def test_a_book_that_is_not_live_is_waited_for_fifteen_seconds_and_then_to
     assert start.judge() == Report((), (line,))
 
 
-async def test_a_live_book_that_venues_has_not_measured_is_waited_for_as_long_as_it_takes() -> None:
+async def test_a_live_book_that_venues_does_not_measure_is_waited_for_as_long_and_then_degraded() -> None:
     start = Start()
     start.live()
+    line = "venues has not measured the book binance BTC-USDT yet"
+    assert start.judge().missing == (f"{line} (waited for 15 s more at most)",)
+    start.later(SETTLE_NS)
+    assert start.judge() == Report((), (line,))
+    start.measure()
+    assert start.judge() == Report((), ())
+
+
+async def test_the_books_are_waited_for_anew_where_a_service_left_before_they_came() -> None:
+    start = Start()
+    start.live()
+    assert not start.judge().ready
+    start.fold(SERVICES_STATUS, b"venues:0", None)
     start.judge()
     start.later(2 * SETTLE_NS)
-    assert start.judge().missing == ("venues has not measured the book binance BTC-USDT yet",)
-    start.measure()
-    assert start.judge().ready
+    assert "(waited for 15 s more at most)" in start.judge().detail
 
 
 async def test_a_symbol_without_a_risk_is_waited_for_where_its_candles_come_from() -> None:

@@ -38,6 +38,14 @@ def test_a_policy_of_the_scope_that_nobody_registers_any_more_cannot_be_added_ag
     assert world.refused(add(2, "p_flat")).refusal is Refusal.INVALID
 
 
+def test_the_last_policy_that_can_be_chosen_stays_whatever_else_the_scope_remembers() -> None:
+    world = an_old_scope()
+    world.do(retire(1, "p_sma"), PoliciesChanged)
+    refused = world.refused(retire(2, "p_breakout"))
+    assert refused.faults[0].message.startswith("is the last policy that can be chosen")
+    world.do(retire(3, "p_flat"), PoliciesChanged)
+
+
 def test_an_unregistered_policy_of_an_old_scope_is_never_chosen_and_keeps_what_it_learnt() -> None:
     world = an_old_scope()
     kept = world.state[policy_key("s", "p_flat")]
