@@ -24,9 +24,10 @@ def yield_to_others(pid: int) -> int:
     if not sys.platform.startswith("linux"):
         return 0
     found = 0
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-            if (thread / "comm").read_text(encoding="utf-8").strip() == _OPTIMISING:
-                os.setpriority(os.PRIO_PROCESS, int(thread.name), _LOWEST)
-                found += 1
+    with suppress(OSError):  # there is no /proc
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):  # it has ended meanwhile, or we may not
+                if (thread / "comm").read_text(encoding="utf-8").strip() == _OPTIMISING:
+                    os.setpriority(os.PRIO_PROCESS, int(thread.name), _LOWEST)
+                    found += 1
     return found

@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+GLANCE_S = 1.0  # who looks whether a lock is held holds it for a moment
 _RETRY_S = 0.05
 
 
@@ -33,6 +34,7 @@ def take(path: Path, handover_s: float) -> int:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)  # what the former holder wrote is not true of this one
         except BlockingIOError:
             if time.monotonic() < deadline:
                 time.sleep(_RETRY_S)
@@ -47,13 +49,23 @@ def take(path: Path, handover_s: float) -> int:
 
 
 def sign(descriptor: int, text: str) -> None:
-    """Write who holds the lock."""
+    """Write who holds the lock; until then its file is empty."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, text.encode(), 0)
 
 
 def holder(path: Path) -> str | None:
-    """Return what the holder wrote; None if nobody holds the lock, or there is no such file."""
+    """Return what the holder wrote; None if nobody holds the lock, or there is no such file.
+
+    Who has just taken the lock is given a moment to write; who does not holds it as "".
+    """
+    deadline = time.monotonic() + GLANCE_S
+    while (text := _look(path)) == "" and time.monotonic() < deadline:
+        time.sleep(_RETRY_S)
+    return text
+
+
+def _look(path: Path) -> str | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

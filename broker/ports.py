@@ -23,15 +23,16 @@ def check_free(host: str, port: int, setting: str) -> None:
 
 
 def refusal(code: int, host: str, port: int, setting: str) -> MisconfiguredError:
-    """Return what an errno of bind(2) means for the person who chose the port."""
+    """Return what an errno of bind(2), or a code of getaddrinfo(3), means for who chose the port."""
     if code == errno.EADDRINUSE:
         return PortTakenError(host, port, setting)
     if code in {errno.EACCES, errno.EPERM}:
         return MisconfiguredError(
             f"port {port} is not permitted to this user: set {setting} to one from 1024 on, as {port + 8000}"
         )
+    reason = os.strerror(code) if code >= 0 else "nobody knows that name"  # getaddrinfo's are negative
     return MisconfiguredError(
-        f"{setting.replace('PORT', 'HOST')}={host} is no address of this machine ({os.strerror(code)})"
+        f"{setting.replace('PORT', 'HOST')}={host} is no address of this machine ({reason})"
     )
 
 

@@ -19,10 +19,12 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_GLANCE_S = 1.0  # who looks whether the lock is held holds it for a moment
 
 
 def die_with_parent(death_signal: signal.Signals) -> None:
@@ -48,11 +50,16 @@ def register(environment: Mapping[str, str], command: Sequence[str], suffix: str
         return
     name = environment.get("SUPERVISOR_PROCESS_NAME", "process") + suffix
     descriptor = os.open(Path(folder) / name, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:  # another process says so
-        os.close(descriptor)
-        return
+    deadline = time.monotonic() + _GLANCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > deadline:  # another process says so
+                os.close(descriptor)
+                return
+            time.sleep(_GLANCE_S / 50)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n{shlex.join(command)}".encode(), 0)
     os.set_inheritable(descriptor, True)  # noqa: FBT003 - kept open by the command

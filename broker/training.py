@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shlex
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from broker.native import NativeBroker
 from broker.settings import BrokerSettings
 
 _TOPIC = "training.v1"
+_DRAFT = ".kafka-"
 _WORK_S = 30.0
 _CREATION_S = 300.0  # Java writes the cache when Kafka has ended
 
@@ -27,11 +29,13 @@ _OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UnlockDiagnosticVMOptions -XX:-AOTStubC
 def ensure_class_cache(jars: Sequence[Path], jars_dir: Path, report: Callable[[str], None]) -> None:
     """Make the cache unless it is there; a failure is told and passed, for Kafka only starts later then."""
     path = cache_file(jars)
+    for rest in path.parent.glob(f"{_DRAFT}*"):  # of one that was killed
+        shutil.rmtree(rest, ignore_errors=True)
     if path.exists():
         return
     report("preparing Java for quick starts of Kafka, once")
     try:
-        with tempfile.TemporaryDirectory(prefix=".kafka-", dir=path.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=path.parent) as folder:
             _make(Path(folder), jars_dir).replace(path)
     except (BrokerError, KafkaError, OSError, TimeoutError) as error:
         report(f"Kafka will take about two seconds longer to start, for it could not be prepared: {error}")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
-from install.environment import SUPPORTED, Broken, alone, make, python_of, state_of, trouble
+from install.environment import ROOT, SUPPORTED, VENV, Broken, alone, make, python_of, state_of, trouble
 from install.failures import NotInstalledError
 from install.pins import LAYERS
 
@@ -32,6 +33,8 @@ def main(arguments: list[str]) -> int:
             wrong = trouble(sys.version_info[:2] if named else None)
             if wrong is None and state_of().has(layers):
                 return 0
+            if wrong is not None or not state_of().has(["run"]):
+                _refuse_under_a_running_system()
             if wrong is not None:
                 make(None if wrong is Broken.ABSENT else wrong)
             # what follows needs pip, which .venv has for certain; the lock stays held
@@ -39,6 +42,25 @@ def main(arguments: list[str]) -> int:
     except NotInstalledError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+
+
+def _refuse_under_a_running_system() -> None:
+    """Change nothing that a system of this checkout runs on.
+
+    Raises
+    ------
+    NotInstalledError
+        If one runs.
+    """
+    from libs.cli.run_folder import DEFAULT  # noqa: PLC0415 -- not where nothing changes
+    from libs.cli.running import systems  # noqa: PLC0415
+
+    for system in systems(Path(os.environ.get("RUN_DIR") or DEFAULT)):
+        if system.addresses.checkout == str(ROOT):
+            raise NotInstalledError(
+                f"a bookrunner runs from {VENV}, which would have to change: "
+                f"{system.folder.command('stop')} ends it"
+            )
 
 
 if __name__ == "__main__":

@@ -180,6 +180,7 @@ def _pip_wheel(number: int, part: Sequence[Chosen]) -> tuple[subprocess.Popen[by
             stdout=output,
             stderr=subprocess.STDOUT,
             env={"PIP_RETRIES": _RETRIES, **os.environ},
+            pass_fds=_lock(),
         )
     return process, log
 
@@ -257,7 +258,8 @@ def _fetching_kafka(*, wanted: bool) -> Iterator[subprocess.Popen[bytes] | None]
     if not wanted:
         yield None
         return
-    process = subprocess.Popen([sys.executable, "-m", "broker", "--fetch"], cwd=ROOT)
+    command = [sys.executable, "-m", "broker", "--fetch"]
+    process = subprocess.Popen(command, cwd=ROOT, pass_fds=_lock())  # noqa: S603 -- of this project
     try:
         yield process
     finally:

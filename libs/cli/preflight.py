@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import socket
 from pathlib import Path  # noqa: TC003 -- pydantic resolves annotations at run time
 from typing import TYPE_CHECKING, Final
 
@@ -144,9 +143,6 @@ def check_machine(settings: RunSettings) -> None:
             raise RefusedError(taken(variable, port)) from error
         except BrokerError as error:
             raise RefusedError(str(error)) from error
-        except socket.gaierror as error:
-            name = variable.replace("PORT", "HOST")
-            raise RefusedError(f"{name}={host} is no address of this machine ({error.strerror})") from error
     kafka = BrokerSettings()
     try:
         DataFolder(kafka.data_dir, kafka.data_setting).check()

@@ -11,6 +11,7 @@ import sys
 import time
 
 from broker.terminal import say
+from libs.cli.run_folder import host_and_port
 
 _POLL_S = 0.1
 _PATIENCE_S = 10.0  # between two reports of waiting
@@ -65,7 +66,7 @@ def main() -> int:
     began = time.monotonic()
     for each in wait(host, port):
         say("ready", f"degraded: {each}")
-    address = f"http://{host}:{port}"
+    address = f"http://{host_and_port(host, port)}"
     example = (expected or ["binance:BTC-USDT"])[0].replace(":", "/")
     took_s = time.monotonic() - began
     say(

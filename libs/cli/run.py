@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Never
 
 from broker import tether
 from libs.cli.preflight import RefusedError, RunSettings, books_of_recordings, check_machine, check_settings
-from libs.cli.run_folder import Addresses, RunFolder, RunFolderError
+from libs.cli.run_folder import Addresses, RunFolder, RunFolderError, host_and_port
 from libs.cli.running import register
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ def environment(settings: RunSettings, folder: RunFolder) -> Mapping[str, str]:
         "GATEWAY_HOST": settings.gateway_host,
         "GATEWAY_PORT": str(settings.gateway_port),
         "KAFKA_PORT": str(settings.kafka_port),
-        "KAFKA_BOOTSTRAP_SERVERS": _kafka(settings),
+        "KAFKA_BOOTSTRAP_SERVERS": host_and_port(settings.kafka_host, settings.kafka_port),
         "SIMULATOR_PORT": str(settings.simulator_port),
-        "SIMULATOR_URL": f"http://{settings.simulator_host}:{settings.simulator_port}",
+        "SIMULATOR_URL": f"http://{host_and_port(settings.simulator_host, settings.simulator_port)}",
         "SIMULATED": "true" if settings.simulated else "false",
         "AUTOPILOT": os.environ.get("AUTOPILOT") or "0",
         "LOG_FORMAT": os.environ.get("LOG_FORMAT") or "console",
@@ -56,7 +56,7 @@ def addresses_of(settings: RunSettings) -> Addresses:
         feed=settings.feed,
         gateway_host=settings.gateway_host,
         gateway_port=settings.gateway_port,
-        kafka_bootstrap_servers=_kafka(settings),
+        kafka_bootstrap_servers=host_and_port(settings.kafka_host, settings.kafka_port),
         simulator_host=settings.simulator_host,
         simulator_port=settings.simulator_port,
     )
@@ -92,11 +92,6 @@ def _become_supervisor(lock: int) -> Never:
     os.set_inheritable(lock, True)  # noqa: FBT003 -- held for the supervisor's life; its children close it
     arguments = ["--configuration", str(ROOT / "supervisord.conf"), "--user", str(os.getuid())]
     os.execv(sys.executable, [sys.executable, "-m", "libs.cli.supervision", *arguments])  # noqa: S606 -- no shell
-
-
-def _kafka(settings: RunSettings) -> str:
-    host = settings.kafka_host
-    return f"[{host}]:{settings.kafka_port}" if ":" in host else f"{host}:{settings.kafka_port}"
 
 
 def _refuse(*sentences: str) -> int:

@@ -17,8 +17,12 @@ from typing import Final
 
 from broker import file_lock
 
-HANDOVER_S: Final = 1.0  # who looks whether the lock is held holds it for a moment
 DEFAULT: Final = Path(".run")
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Return both as addresses have them; an IPv6 host is bracketed."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class RunFolderError(Exception):
@@ -40,7 +44,7 @@ class Addresses:
     @property
     def url(self) -> str:
         """Address of the gateway."""
-        return f"http://{self.gateway_host}:{self.gateway_port}"
+        return f"http://{host_and_port(self.gateway_host, self.gateway_port)}"
 
     @property
     def ports(self) -> set[int]:
@@ -132,7 +136,7 @@ class RunFolder:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            descriptor = file_lock.take(self._lock, HANDOVER_S)
+            descriptor = file_lock.take(self._lock, file_lock.GLANCE_S)
             file_lock.sign(descriptor, str(os.getpid()))
             shutil.rmtree(self.metrics, ignore_errors=True)
             shutil.rmtree(self.processes, ignore_errors=True)

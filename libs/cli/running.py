@@ -39,14 +39,20 @@ def register(folder: RunFolder) -> None:
     entries = registry()
     with suppress(OSError):
         entries.mkdir(parents=True, exist_ok=True)
-        _entry(entries, folder).write_text(str(folder.root), encoding="utf-8")
+        entry = _entry(entries, folder)
+        draft = entries.with_name(f"{entry.name}.{os.getpid()}")
+        draft.write_text(str(folder.root), encoding="utf-8")
+        draft.replace(entry)
 
 
 def folders() -> Iterator[RunFolder]:
     """Yield the folders of the registry in which anything runs, and forget the others."""
     for entry in sorted(registry().glob("*")):
         with suppress(OSError, UnicodeDecodeError):
-            folder = RunFolder(Path(entry.read_text(encoding="utf-8")))
+            root = entry.read_text(encoding="utf-8")
+            if not root:
+                continue
+            folder = RunFolder(Path(root))
             if folder.supervisor() is not None or folder.running():
                 yield folder
             else:

@@ -40,6 +40,8 @@ def stop(folder: RunFolder, say: Callable[[str], None]) -> int:
             f"the bookrunner in {folder.root} (process {pid or 'unknown'}) did not stop: look at its terminal"
         )
         return 1
+    if folder.left_behind():  # it died of something else
+        return _end_left_behind(folder, say)
     say("it has stopped")
     return 0
 

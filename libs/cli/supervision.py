@@ -15,6 +15,7 @@ http://supervisord.org/events.html (PROCESS_LOG_STDOUT, PROCESS_STATE)
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import FrameType
@@ -27,6 +28,7 @@ from broker import terminal, tether
 from libs.cli.program_output import ProgramOutput
 
 _ENDED = (events.ProcessStateExitedEvent, events.ProcessStateStoppedEvent, events.ProcessStateBackoffEvent)
+_BELIEVED = 5  # refusals in a row of a program that ran before; some 10 s apart in all
 _ROUTINE = ("received SIG", "stopped: ", "exited: ready (exit status 0")
 
 
@@ -73,6 +75,8 @@ class _Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no ty
         self.poller = _Poller(self)
         self.output = ProgramOutput(as_json=os.environ.get("LOG_FORMAT") == "json")
         self.refused: str | None = None  # the program that no restart can help
+        self._ends: Counter[str] = Counter()
+        self._refusals: Counter[str] = Counter()  # in a row
 
     def make_logger(self) -> None:
         """Log to the file as configured, and news to the terminal."""
@@ -87,11 +91,20 @@ class _Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no ty
         events.subscribe(events.ProcessStateEvent, self._on_state)
 
     def waitpid(self) -> tuple[int | None, int | None]:
-        """Reap a program; ask for the end of all if it said that no restart can help."""
+        """Reap a program; ask for the end of all if it said that no restart can help.
+
+        Said at its first start that is believed at once. Said later it may pass: a port or a folder is not
+        free again as soon as its holder was killed.
+        """
         pid, status = super().waitpid()
-        if pid and os.WIFEXITED(status) and os.WEXITSTATUS(status) == os.EX_CONFIG and pid in self.pidhistory:
-            self.refused = self.refused or str(self.pidhistory[pid].config.name)
-            self._stop(signal.SIGTERM, None)
+        if pid and pid in self.pidhistory:
+            name = str(self.pidhistory[pid].config.name)
+            self._ends[name] += 1
+            refuses = os.WIFEXITED(status) and os.WEXITSTATUS(status) == os.EX_CONFIG
+            self._refusals[name] = self._refusals[name] + 1 if refuses else 0
+            if refuses and (self._ends[name] == 1 or self._refusals[name] == _BELIEVED):
+                self.refused = self.refused or name
+                self._stop(signal.SIGTERM, None)
         return pid, status
 
     def _on_output(self, event: events.ProcessLogStdoutEvent) -> None:

@@ -42,6 +42,15 @@ autorestart=true
 stdout_logfile=NONE
 stdout_events_enabled=true
 """
+REFUSING_AFTER_A_CRASH = """
+[program:refusing]
+command=sh -c 'echo >> {folder}/starts; n=$(wc -l < {folder}/starts); echo "cannot run: port 1 is taken";
+    [ $n = 1 ] && exit 1; [ $n -le {until} ] && exit 78; echo runs; exec sleep 600'
+startsecs=0
+autorestart=true
+stdout_logfile=NONE
+stdout_events_enabled=true
+"""
 
 
 @contextmanager
@@ -117,6 +126,23 @@ def test_a_program_that_no_restart_can_help_ends_everything_with_its_words(
         assert process.stdout is not None
         *_, last = process.stdout
     assert last == "make run: set X to 1\n"
+
+
+def test_a_restart_that_is_refused_for_a_moment_ends_nothing(tmp_path: Path) -> None:
+    refusing = REFUSING_AFTER_A_CRASH.format(folder=tmp_path, until=4)
+    with a_supervisor(tmp_path, refusing) as process:
+        line_with(process, "refusing runs")
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_a_program_whose_every_restart_is_refused_ends_everything(tmp_path: Path) -> None:
+    refusing = REFUSING_AFTER_A_CRASH.format(folder=tmp_path, until=1000)
+    with a_supervisor(tmp_path, refusing) as process:
+        assert process.wait(60) == os.EX_CONFIG
+        assert process.stdout is not None
+        *_, last = process.stdout
+    assert last == "make run: port 1 is taken\n"
 
 
 def test_in_json_every_line_is_an_object_also_the_supervisors_own(tmp_path: Path) -> None:

@@ -16,12 +16,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from install.pins import LOCKS
+from libs.cli.run_folder import RunFolder
+from tests.unit.libs.cli.folders import a_supervisor, some_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_S = 90.0
+NEEDED = (  # to know what runs
+    "broker/__init__.py",
+    "broker/file_lock.py",
+    "libs/__init__.py",
+    "libs/cli/__init__.py",
+    "libs/cli/run_folder.py",
+    "libs/cli/running.py",
+)
 BACKEND = """
 import zipfile
 def build_editable(folder, config_settings=None, metadata_directory=None):
@@ -57,7 +67,9 @@ class Checkout:
             ROOT / "install", folder / "install", ignore=shutil.ignore_patterns("__pycache__", "locks")
         )
         (folder / "install" / "locks").mkdir()
-        (folder / "broker").mkdir()
+        for file in NEEDED:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, folder / file)
         (folder / "broker" / "__main__.py").write_text("print('fetched')\n")
         (folder / "broker" / "jars.lock").touch()
         (folder / "backend.py").write_text(BACKEND)
@@ -130,6 +142,28 @@ def test_layers_add_to_each_other_and_what_is_there_is_not_spoken_of(checkout: C
     assert checkout.install("run") == (0, "")
     assert time.monotonic() - began < 30
     assert not (checkout.folder / ".venv" / "fetched").exists()
+
+
+def test_nothing_changes_under_a_system_that_runs_but_what_tests_add(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    assert checkout.install("run")[0] == 0
+    folder = RunFolder(tmp_path / "run")
+    folder.root.mkdir()
+    folder.write_addresses(some_addresses(checkout=str(checkout.folder)))
+    with a_supervisor(folder.root):
+        running = {"RUN_DIR": str(folder.root)}
+        assert checkout.install("run", "dev", **running)[0] == 0
+        checkout.lock("services", "three")
+        code, said = checkout.install("run", **running)
+        assert code == 1
+        assert said == (
+            f"a bookrunner runs from {checkout.folder}/.venv, which would have to change: "
+            f"`make stop RUN_DIR={folder.root}` ends it\n"
+        )
+        assert checkout.imports("one")
+    assert checkout.install("run", RUN_DIR=str(folder.root))[0] == 0
+    assert checkout.imports("three")
 
 
 def seen(condition: Callable[[], bool]) -> None:

@@ -20,6 +20,13 @@ def test_a_foreign_address_is_told_as_such() -> None:
         check_free("192.0.2.1", 0, "KAFKA_PORT")
 
 
+def test_a_host_that_nobody_knows_is_told_as_such() -> None:
+    with pytest.raises(
+        MisconfiguredError, match=r"KAFKA_HOST=no\.such\.host\.invalid is no address .*nobody knows"
+    ):
+        check_free("no.such.host.invalid", 0, "KAFKA_PORT")
+
+
 def test_drawn_ports_differ_and_are_free() -> None:
     first, second = draw("127.0.0.1", 2)
     assert first != second

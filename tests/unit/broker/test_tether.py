@@ -1,3 +1,4 @@
+import fcntl
 import os
 import signal
 import subprocess
@@ -56,3 +57,31 @@ def test_a_tethered_program_holds_a_lock_that_says_which_process_it_is(tmp_path:
         assert file_lock.holder(tmp_path / "l2") == f"{tethered.pid}\ncat -u"
         tethered.stdin.close()
     assert file_lock.holder(tmp_path / "l2") is None
+
+
+def test_a_program_says_which_process_it_is_though_somebody_looks_at_that_moment(tmp_path: Path) -> None:
+    with (tmp_path / "l2").open("w") as glance:
+        fcntl.flock(glance, fcntl.LOCK_SH)
+        assert registered(
+            tmp_path, f"lambda _s: fcntl.flock({glance.fileno()}, fcntl.LOCK_UN)", glance.fileno()
+        )
+
+
+def test_a_second_process_of_a_program_leaves_the_place_to_the_first(tmp_path: Path) -> None:
+    first = file_lock.take(tmp_path / "l2", handover_s=0.0)
+    file_lock.sign(first, "1\nfirst")
+    assert not registered(tmp_path, "time.sleep")
+    assert file_lock.holder(tmp_path / "l2") == "1\nfirst"
+    os.close(first)
+
+
+def registered(folder: Path, sleep: str, *descriptors: int) -> bool:
+    """Return whether a process that registers as l2, and sleeps so, is then the one that says so."""
+    script = (
+        "import fcntl, os, sys, time; from pathlib import Path; from broker import file_lock, tether\n"
+        f"time.sleep = {sleep}\n"
+        "tether.register({'PROCESSES_DIR': sys.argv[1], 'SUPERVISOR_PROCESS_NAME': 'l2'}, ['cat', '-u'])\n"
+        "sys.exit(file_lock.holder(Path(sys.argv[1]) / 'l2') != f'{os.getpid()}\\ncat -u')\n"
+    )
+    command = [sys.executable, "-c", script, str(folder)]
+    return subprocess.run(command, cwd=TETHER.parents[1], pass_fds=descriptors, check=False).returncode == 0

@@ -94,3 +94,26 @@ def test_another_program_is_told_the_addresses(tmp_path: Path, monkeypatch: pyte
     environment["SIMULATOR_URL"] = "http://elsewhere:5100"  # what a person says wins here too
     CliSettings(simulator_port=5352).export()
     assert environment["SIMULATOR_URL"] == "http://elsewhere:5100"
+
+
+def test_an_entry_that_is_just_written_is_not_taken_for_one_that_is_past(tmp_path: Path) -> None:
+    entry = running.registry() / "0123456789abcdef"
+    entry.parent.mkdir(parents=True)
+    entry.touch()
+    assert running.systems(tmp_path / ".run") == []
+    assert entry.exists()
+
+
+def test_who_reads_an_entry_while_it_is_written_again_reads_it_whole(tmp_path: Path) -> None:
+    a_registered(tmp_path / "run")
+    (entry,) = running.registry().iterdir()
+    entry.write_text("as it was")
+    with entry.open() as reader:
+        running.register(RunFolder(tmp_path / "run"))
+        assert reader.read() == "as it was"
+    assert list(running.registry().iterdir()) == [entry]
+    assert entry.read_text() == str(tmp_path / "run")
+
+
+def test_an_address_of_ipv6_is_bracketed() -> None:
+    assert some_addresses(gateway_host="::1").url == "http://[::1]:5250"

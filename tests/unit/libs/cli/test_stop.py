@@ -53,3 +53,12 @@ def test_where_nothing_runs_that_is_said(tmp_path: Path) -> None:
     assert stop(RunFolder(tmp_path / "run"), said.append) == 0
     assert said == [f"nothing of a bookrunner runs in {tmp_path / 'run'}"]
     assert not (tmp_path / "run").exists()
+
+
+def test_what_outlives_a_supervisor_that_dies_of_something_else_is_ended_too(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    said: list[str] = []
+    with a_supervisor(folder.root), a_program(folder, "l2") as l2:
+        assert stop(folder, said.append) == 0
+        assert l2.wait(30) == -signal.SIGTERM
+    assert said[1] == f"ended what a killed run left in {folder.root}: l2 (process {l2.pid})"
