@@ -66,7 +66,7 @@ class _Poller(poller.Poller):  # type: ignore[misc]  # supervisor carries no typ
         return readable, writable
 
 
-class _Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no types
+class Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no types
     """supervisord's options, with our log, signals, tether and end."""
 
     def __init__(self) -> None:
@@ -128,7 +128,7 @@ class _Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no ty
 
 def main(arguments: list[str]) -> int:
     """Run until a signal asks for the end, or a program for which there is no use in going on."""
-    options = _Options()
+    options = Options()
     options.realize(arguments)
     options.first = True
     options.test = False

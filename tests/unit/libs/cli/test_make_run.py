@@ -1,6 +1,12 @@
 import json
+import os
+import signal
 import socket
 import threading
+from types import SimpleNamespace
+
+import pytest
+from supervisor.options import ServerOptions
 
 from libs.cli import ready, supervision
 
@@ -47,3 +53,38 @@ def test_a_death_is_news_and_an_asked_for_stop_is_not() -> None:
     assert supervision.is_news("exited: l2 (terminated by SIGKILL; not expected)")
     assert not supervision.is_news("stopped: l2 (exit status 0)")
     assert not supervision.is_news("received SIGINT indicating exit request")
+
+
+class Programs:
+    """A supervisor's programs by process id, and the ends of which it hears."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ends: list[tuple[int, int]] = []
+        monkeypatch.setattr(ServerOptions, "waitpid", lambda _options: self.ends.pop(0))
+        self.options = supervision.Options()
+        self.options.pidhistory = {
+            pid: SimpleNamespace(config=SimpleNamespace(name=name)) for pid, name in ((1, "l2"), (2, "kafka"))
+        }
+
+    def end(self, pid: int, status: int) -> bool:
+        """Let a program end; return whether all is to end with it."""
+        self.ends.append((pid, status))
+        self.options.waitpid()
+        return self.options.refused is not None
+
+
+REFUSAL = os.EX_CONFIG << 8
+
+
+def test_a_program_that_refuses_its_first_start_ends_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Programs(monkeypatch).end(1, REFUSAL)
+
+
+def test_one_that_ran_before_may_refuse_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = Programs(monkeypatch)
+    assert not programs.end(2, signal.SIGKILL)
+    assert not any(programs.end(2, REFUSAL) for _ in range(4))
+    assert not programs.end(2, 1 << 8)  # it came up again
+    assert not any(programs.end(2, REFUSAL) for _ in range(4))
+    assert programs.end(2, REFUSAL)
+    assert programs.options.refused == "kafka"
