@@ -37,8 +37,7 @@ async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     async with System(kafka, tmp_path_factory.mktemp("docs"), GATEWAY_TOKEN=TOKEN) as running:
         running.start(*SERVICES)
         await running.all_live(15)
-        for view in ("/api/portfolio/risk", "/api/venues/registry"):
-            await until(view, lambda view=view: running.get(view), 120)  # type: ignore[misc]
+        await until("every route does its work", lambda: running.get("/readyz"), 120)
         yield running
 
 
