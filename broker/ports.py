@@ -1,7 +1,6 @@
 """Ports of this machine: is one free, and which are."""
 
 import errno
-import os
 import socket
 
 from broker.errors import MisconfiguredError, PortTakenError
@@ -19,18 +18,18 @@ def check_free(host: str, port: int, setting: str) -> None:
     try:
         socket.create_server((host, port), family=_family(host)).close()
     except OSError as error:
-        raise refusal(error.errno or 0, host, port, setting) from error
+        raise refusal(error, host, port, setting) from error
 
 
-def refusal(code: int, host: str, port: int, setting: str) -> MisconfiguredError:
-    """Return what an errno of bind(2), or a code of getaddrinfo(3), means for who chose the port."""
-    if code == errno.EADDRINUSE:
+def refusal(error: OSError, host: str, port: int, setting: str) -> MisconfiguredError:
+    """Return what an error of bind(2), or of looking the host up, means for who chose the port."""
+    if error.errno == errno.EADDRINUSE:
         return PortTakenError(host, port, setting)
-    if code in {errno.EACCES, errno.EPERM}:
+    if error.errno in {errno.EACCES, errno.EPERM}:
         return MisconfiguredError(
             f"port {port} is not permitted to this user: set {setting} to one from 1024 on, as {port + 8000}"
         )
-    reason = os.strerror(code) if code >= 0 else "nobody knows that name"  # getaddrinfo's are negative
+    reason = str(error.strerror).partition(" (while attempting")[0]  # Python adds the address
     return MisconfiguredError(
         f"{setting.replace('PORT', 'HOST')}={host} is no address of this machine ({reason})"
     )

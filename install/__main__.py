@@ -50,16 +50,20 @@ def _refuse_under_a_running_system() -> None:
     Raises
     ------
     NotInstalledError
-        If one runs.
+        If one runs, or programs of one whose supervisor was killed.
     """
-    from libs.cli.run_folder import DEFAULT  # noqa: PLC0415 -- not where nothing changes
-    from libs.cli.running import systems  # noqa: PLC0415
+    from libs.cli.run_folder import DEFAULT, RunFolder  # noqa: PLC0415 -- not where nothing changes
+    from libs.cli.running import folders  # noqa: PLC0415
 
-    for system in systems(Path(os.environ.get("RUN_DIR") or DEFAULT)):
-        if system.addresses.checkout == str(ROOT):
+    own = RunFolder(Path(os.environ.get("RUN_DIR") or DEFAULT))
+    for folder in (own, *folders()):
+        if (addresses := folder.addresses()) is not None:
+            ours = addresses.checkout == str(ROOT)
+        else:  # another version wrote them, as before a `git pull`
+            ours = folder is own or folder.root.is_relative_to(ROOT)
+        if ours and (folder.supervisor() is not None or folder.running()):
             raise NotInstalledError(
-                f"a bookrunner runs from {VENV}, which would have to change: "
-                f"{system.folder.command('stop')} ends it"
+                f"a bookrunner runs from {VENV}, which would have to change: {folder.command('stop')} ends it"
             )
 
 

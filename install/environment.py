@@ -26,7 +26,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 VENV: Final = ROOT / ".venv"
 STATE: Final = VENV / "installed.json"
 JARS: Final = ROOT / "broker" / "jars.lock"
-LOCK: Final = "BOOKRUNNER_INSTALL_LOCK"  # where a child finds the descriptor of `alone`
+LOCK: Final = "BOOKRUNNER_INSTALL_LOCK"  # where the descriptor of `alone` is found after exec
 SUPPORTED: Final = ((3, 11), (3, 14))  # requires-python of pyproject.toml
 
 
@@ -152,7 +152,7 @@ def make(wrong: Broken | None) -> None:
     except OSError as error:
         raise NotInstalledError(f"{VENV} cannot be removed ({error}): remove it by hand") from error
     done = subprocess.run(  # noqa: S603 -- this very Python
-        [python, "-m", "venv", str(VENV)], capture_output=True, text=True, check=False
+        [python, "-m", "venv", str(VENV)], capture_output=True, text=True, check=False, pass_fds=held_lock()
     )
     if done.returncode != 0:
         shutil.rmtree(VENV, ignore_errors=True)
@@ -183,6 +183,12 @@ def alone() -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+def held_lock() -> tuple[int, ...]:
+    """Return the lock of `alone` for a child that changes .venv, to hold beyond a kill of this process."""
+    said = os.environ.get(LOCK)
+    return (int(said),) if said else ()
 
 
 def say(line: str) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
@@ -23,7 +23,7 @@ from pip._vendor.packaging.markers import Marker
 from pip._vendor.packaging.tags import sys_tags
 from pip._vendor.packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from install.environment import LOCK, ROOT, VENV, State, jars_digest, project_digest, say, state_of
+from install.environment import ROOT, VENV, State, held_lock, jars_digest, project_digest, say, state_of
 from install.failures import NotInstalledError, explanation
 from install.pins import BUILT, LAYERS, File, Pin, digest, read, read_files
 
@@ -180,7 +180,7 @@ def _pip_wheel(number: int, part: Sequence[Chosen]) -> tuple[subprocess.Popen[by
             stdout=output,
             stderr=subprocess.STDOUT,
             env={"PIP_RETRIES": _RETRIES, **os.environ},
-            pass_fds=_lock(),
+            pass_fds=held_lock(),
         )
     return process, log
 
@@ -230,27 +230,25 @@ def _compile_and_link(state: State) -> None:
         [sys.executable, "-m", "compileall", "-qq", "-j0", "-x", _SKIPPED, packages],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        pass_fds=held_lock(),
+        start_new_session=True,  # to be ended with its workers, which wait for ever for one that was killed
     )
     command = [sys.executable, "-m", "pip", "install", *_QUIET, "--quiet", "--no-index", "--no-deps"]
     try:
         _run([*command, "--no-build-isolation", "--editable", str(ROOT)])
         compiling.wait()  # some packages ship files that do not compile, and do not import them
-    finally:
-        compiling.kill()
+    except BaseException:
+        with suppress(OSError):  # all of it has ended
+            os.killpg(compiling.pid, signal.SIGKILL)
+        raise
 
 
 def _run(command: Sequence[str]) -> None:
     done = subprocess.run(  # noqa: S603 -- pip
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, pass_fds=_lock()
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, pass_fds=held_lock()
     )
     if done.returncode != 0:
         raise NotInstalledError(_failure(done.stdout.decode(errors="replace")))
-
-
-def _lock() -> tuple[int, ...]:
-    """Return the lock of `environment.alone`: what changes .venv holds it beyond a kill of this process."""
-    said = os.environ.get(LOCK)
-    return (int(said),) if said else ()
 
 
 @contextmanager
@@ -259,7 +257,7 @@ def _fetching_kafka(*, wanted: bool) -> Iterator[subprocess.Popen[bytes] | None]
         yield None
         return
     command = [sys.executable, "-m", "broker", "--fetch"]
-    process = subprocess.Popen(command, cwd=ROOT, pass_fds=_lock())  # noqa: S603 -- of this project
+    process = subprocess.Popen(command, cwd=ROOT, pass_fds=held_lock())  # noqa: S603 -- of this project
     try:
         yield process
     finally:

@@ -49,7 +49,7 @@ def wait(host: str, port: int) -> list[str]:
         try:
             ready, what = ask(host, port)
         except (OSError, http.client.HTTPException, ValueError):
-            ready, what = False, [f"the gateway on {host}:{port} does not answer yet"]
+            ready, what = False, [f"the gateway on {host_and_port(host, port)} does not answer yet"]
         if ready:
             return what
         if time.monotonic() - said_at > _PATIENCE_S:

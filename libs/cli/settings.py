@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 from pydantic import Field, SecretStr
 
 from libs.cli.errors import UsageError
-from libs.cli.run_folder import DEFAULT
+from libs.cli.run_folder import DEFAULT, host_and_port
 from libs.cli.running import System, systems
 from libs.common.settings import ServiceSettings
 
@@ -65,7 +65,8 @@ class CliSettings(ServiceSettings):
     def export(self) -> None:
         """Tell the addresses to a program that takes this process over."""
         os.environ |= {name.upper(): str(getattr(self, name)) for name in ADDRESSES}
-        os.environ.setdefault("SIMULATOR_URL", f"http://{self.simulator_host}:{self.simulator_port}")
+        address = host_and_port(self.simulator_host, self.simulator_port)
+        os.environ.setdefault("SIMULATOR_URL", f"http://{address}")
 
 
 def fitting(running: Sequence[System], explicit: Mapping[str, object], run_dir: Path | None) -> list[System]:

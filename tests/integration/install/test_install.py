@@ -17,7 +17,7 @@ import pytest
 
 from install.pins import LOCKS
 from libs.cli.run_folder import RunFolder
-from tests.unit.libs.cli.folders import a_supervisor, some_addresses
+from tests.unit.libs.cli.folders import a_program, a_supervisor, some_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,16 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
         }.items():
             wheel.writestr(file, text)
     return name
+"""
+SLOW = """
+import os, sys, time
+from pathlib import Path
+if "{child}" in sys.orig_argv:
+    lock = int(os.environ["BOOKRUNNER_INSTALL_LOCK"])
+    held = os.path.exists(lock) and os.path.samefile(lock, "{folder}/checkout")
+    Path("{folder}/begun").write_text("holds the lock" if held else "does not")
+    while not Path("{folder}/go").exists():
+        time.sleep(0.05)
 """
 PYPROJECT = """
 [build-system]
@@ -155,13 +165,17 @@ def test_nothing_changes_under_a_system_that_runs_but_what_tests_add(
         running = {"RUN_DIR": str(folder.root)}
         assert checkout.install("run", "dev", **running)[0] == 0
         checkout.lock("services", "three")
-        code, said = checkout.install("run", **running)
-        assert code == 1
-        assert said == (
+        refusal = (
             f"a bookrunner runs from {checkout.folder}/.venv, which would have to change: "
             f"`make stop RUN_DIR={folder.root}` ends it\n"
         )
+        assert checkout.install("run", **running) == (1, refusal)
+        (folder.root / "addresses.json").write_text("{}")  # as another version leaves it
+        assert checkout.install("run", **running) == (1, refusal)
         assert checkout.imports("one")
+    folder.write_addresses(some_addresses(checkout=str(checkout.folder)))
+    with a_program(folder, "l2"):  # its supervisor was killed
+        assert checkout.install("run", **running) == (1, refusal)
     assert checkout.install("run", RUN_DIR=str(folder.root))[0] == 0
     assert checkout.imports("three")
 
@@ -180,6 +194,31 @@ def test_killed_while_it_prepares_it_is_whole_after_the_next_run(checkout: Check
     process.communicate()
     code, said = checkout.install("run")
     assert code == 0, said
+    assert checkout.imports("one")
+    assert checkout.install("run") == (0, "")
+
+
+@pytest.mark.parametrize("child", ["venv", "wheel", "--no-index", "compileall", "--fetch"])
+def test_the_next_one_waits_for_what_an_installer_that_was_killed_alone_had_begun(
+    checkout: Checkout, tmp_path: Path, child: str
+) -> None:
+    begun, slow = tmp_path / "begun", tmp_path / "slow"
+    slow.mkdir()
+    (slow / "sitecustomize.py").write_text(SLOW.format(child=child, folder=tmp_path))
+    try:
+        process = checkout.start("run", PYTHONPATH=str(slow))
+        seen(lambda: begun.exists() and begun.read_text() != "")
+        assert begun.read_text() == "holds the lock"
+        process.kill()
+        process.wait()
+        after = checkout.start("run")
+        assert after.stdout is not None
+        assert after.stdout.readline() == "another installation into .venv is under way; waiting for it\n"
+    finally:
+        (tmp_path / "go").touch()
+    said = after.communicate(timeout=PATIENCE_S)[0]
+    process.communicate()
+    assert after.returncode == 0, said
     assert checkout.imports("one")
     assert checkout.install("run") == (0, "")
 

@@ -49,6 +49,27 @@ def test_what_is_missing_is_told_by_name() -> None:
         gateway.join()
 
 
+def test_ready_says_addresses_of_ipv6_hosts_as_a_client_takes_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers: list[OSError | tuple[bool, list[str]]] = [OSError(), (True, [])]
+
+    def ask(_host: str, _port: int) -> tuple[bool, list[str]]:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(ready, "ask", ask)
+    monkeypatch.setattr(ready, "_PATIENCE_S", -1.0)
+    monkeypatch.setenv("GATEWAY_HOST", "::1")
+    monkeypatch.setenv("GATEWAY_PORT", "5010")
+    assert ready.main() == 0
+    waiting, is_ready = capsys.readouterr().out.splitlines()
+    assert "the gateway on [::1]:5010 does not answer yet" in waiting
+    assert "bookrunner is ready: http://[::1]:5010 " in is_ready
+
+
 def test_a_death_is_news_and_an_asked_for_stop_is_not() -> None:
     assert supervision.is_news("exited: l2 (terminated by SIGKILL; not expected)")
     assert not supervision.is_news("stopped: l2 (exit status 0)")

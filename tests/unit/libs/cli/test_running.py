@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,11 @@ def test_who_reads_an_entry_while_it_is_written_again_reads_it_whole(tmp_path: P
 
 def test_an_address_of_ipv6_is_bracketed() -> None:
     assert some_addresses(gateway_host="::1").url == "http://[::1]:5250"
+
+
+def test_a_program_is_told_the_simulator_of_an_ipv6_host_as_it_can_use_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SIMULATOR_URL", raising=False)
+    CliSettings(simulator_host="::1", simulator_port=5350).export()
+    assert os.environ["SIMULATOR_URL"] == "http://[::1]:5350"
