@@ -33,12 +33,12 @@ def main(arguments: list[str]) -> int:
             wrong = trouble(sys.version_info[:2] if named else None)
             if wrong is None and state_of().has(layers):
                 return 0
-            if wrong is not None or not state_of().has(["run"]):
+            if wrong is not None or not state_of().has_packages(["run"]):
                 _refuse_under_a_running_system()
             if wrong is not None:
                 make(None if wrong is Broken.ABSENT else wrong)
             # what follows needs pip, which .venv has for certain; the lock stays held
-            os.execv(python_of(), [python_of(), "-m", "install.packages", *layers])  # noqa: S606
+            os.execv(python_of(), [python_of(), "-m", "install.packages", *layers])  # noqa: S606 -- .venv's own
     except NotInstalledError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -53,7 +53,7 @@ def _refuse_under_a_running_system() -> None:
         If one runs, or programs of one whose supervisor was killed.
     """
     from libs.cli.run_folder import DEFAULT, RunFolder  # noqa: PLC0415 -- not where nothing changes
-    from libs.cli.running import folders  # noqa: PLC0415
+    from libs.cli.running import folders  # noqa: PLC0415 -- see above
 
     own = RunFolder(Path(os.environ.get("RUN_DIR") or DEFAULT))
     for folder in (own, *folders()):

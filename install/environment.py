@@ -53,12 +53,15 @@ class State:
 
     def has(self, layers: Iterable[str]) -> bool:
         """Whether all that the layers need is there in the state of today's locks."""
+        return self.has_packages(layers) and ("run" not in layers or self.jars == jars_digest())
+
+    def has_packages(self, layers: Iterable[str]) -> bool:
+        """Whether that holds of what is in .venv."""
         locks = {lock for layer in layers for lock in LAYERS[layer]}
         return (
             not self.installing
             and all(self.locks.get(lock) == digest(lock) for lock in locks)
             and self.project == project_digest()
-            and ("run" not in layers or self.jars == jars_digest())
         )
 
     def write(self) -> None:

@@ -69,7 +69,7 @@ class ServiceState(StrEnum):
 
     STARTING = "starting"  # it lives, and does not do its work yet
     READY = "ready"  # it does all of its work
-    DEGRADED = "degraded"  # part of its work has stopped until somebody mends it
+    DEGRADED = "degraded"  # part of its work is not done, or refused, until somebody mends it
 
 
 class ServiceStatus(Event, frozen=True, kw_only=True):

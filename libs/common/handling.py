@@ -140,6 +140,9 @@ class Wiring(Generic[S]):
     announce: Callable[[], Iterable[Announcement]] = (
         tuple  # called once the views are ready; what it returns is written before a message is handled
     )
+    lack: Callable[[], str] = (
+        str  # why what it is asked would be refused, as it is set up; "" where nothing is wrong
+    )
     threaded: bool = (
         False  # run the handler off the event loop; it then looks views up by key, never iterates
     )

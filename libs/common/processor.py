@@ -121,6 +121,8 @@ class Processor(Generic[S]):
             return Condition(ServiceState.STARTING, owned, detail="joining its group")
         if restoring:
             return Condition(ServiceState.STARTING, owned, detail=f"restoring {_partitions(restoring)}")
+        if lack := self._wiring.lack():
+            return Condition(ServiceState.DEGRADED, owned, detail=lack)
         return Condition(ServiceState.READY, owned)
 
     def stop(self) -> None:

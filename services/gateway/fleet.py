@@ -81,6 +81,8 @@ class Fleet(View[ServiceStatus]):
     def lack_of(self, service: str, partition: int | None = None) -> str | None:
         """Say what of a service, or of its work on one partition, is missing; None where nothing is."""
         unowned = self.unowned(service)
+        if partition is None and not unowned:
+            return self._refuses(service)
         if not unowned or (partition is not None and partition not in unowned):
             return None
         return f"{service} {self._why(service, unowned if partition is None else frozenset({partition}))}"
@@ -91,6 +93,13 @@ class Fleet(View[ServiceStatus]):
         return [
             each for each in self.processes() if each.age_ns < FORGET_NS or missed.get(each.status.service)
         ]
+
+    def _refuses(self, service: str) -> str | None:
+        """Say why a process that works on all of its partitions would refuse what it is asked."""
+        for each in self.processes(service):
+            if each.status.state is ServiceState.DEGRADED and not each.silent:
+                return f"{service} would refuse: {each.status.detail}"
+        return None
 
     def _why(self, service: str, unowned: frozenset[int]) -> str:
         processes = list(self.processes(service))

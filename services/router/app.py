@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def wiring(settings: RouterSettings, arms: Arms) -> Wiring[Record]:
     """Return the service, whole; it chooses among `arms`, which it keeps up to date."""
-    live = settings.live()
+    live, rules = settings.live(), settings.rules()
     answer = Output(ROUTER_CHOICES, _scope, answers=True)
     return Wiring(
         service="router",
@@ -30,8 +30,9 @@ def wiring(settings: RouterSettings, arms: Arms) -> Wiring[Record]:
             CommandRejected: Output(ROUTER_CHOICES, lambda event: event.key.encode(), answers=True),
             RouterSnapshot: Output(ROUTER_SNAPSHOTS, _scope),
         },
-        handle=Router(settings.rules(), live, arms).handle,
+        handle=Router(rules, live, arms).handle,
         views=(*live.views, arms.view),
+        lack=lambda: arms.lack_of(rules.policies),
     )
 
 

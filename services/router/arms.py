@@ -32,6 +32,13 @@ class Arms:
         """Return at which places of `policies` the registered ones stand."""
         return [k for k, policy_id in enumerate(policies) if policy_id in self]
 
+    def lack_of(self, policies: Sequence[str]) -> str:
+        """Say that none of the policies of a new scope can be chosen; "" where one can."""
+        if self.among(policies):
+            return ""
+        registered = f"; registered are {self.names}: correct ROUTER_POLICIES" if self else " yet"
+        return f"no policy of a new scope ({' '.join(policies)}) is registered{registered}"
+
     @property
     def names(self) -> str:
         """The registered policies as one text, for people."""

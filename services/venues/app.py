@@ -46,6 +46,7 @@ from libs.common.topics import (
 )
 from libs.common.views import View
 from services.venues.answers import Answer, Answers
+from services.venues.catching_up import caught_up
 from services.venues.faust_recovery import HoleGuard, PromptTables, mend_recovery
 from services.venues.handlers import Message, Place, State, Unknowns, handle
 from services.venues.monitoring import VenuesMonitor
@@ -70,10 +71,6 @@ SESSION_S: Final = 6.0  # the broker's minimum
 HEARTBEAT_S: Final = 1.0
 COMMIT_S: Final = 0.5
 LOOK_S: Final = 0.1
-QUIET_S: Final = (
-    0.5  # a partition of which nothing came for so long, and that is read to its end, has nothing
-)
-CATCH_UP_S: Final = 15.0  # a machine too slow for the market tells so by its lag, and scores nevertheless
 STOP_S: Final = 10.0
 EXIT_FAILED: Final = 3
 
@@ -205,20 +202,17 @@ class _Service:
 
     async def _reach_ends(self, owned: Iterable[int], reached: Mapping[int, int]) -> None:
         """Wait until the tops that are there now have been measured, or the partitions are given anew."""
+        consumer = self.app.consumer
         tops = {number: TP(L2_BOOK_TOPS.name, number) for number in owned}
-        ends = await self.app.consumer.highwaters(*tops.values())
+        told = await consumer.highwaters(*tops.values())
+        ends = {number: told[tp] or 0 for number, tp in tops.items()}
         began_s = time.monotonic()
         while reached is self._reached:
-            waited_s = time.monotonic() - began_s
-            behind = [number for number, tp in tops.items() if reached.get(number, -1) + 1 < (ends[tp] or 0)]
-            unread = []
-            for number in behind:
-                position = await self.app.consumer.position(tops[number]) or 0
-                idle = number not in reached and position >= ends[tops[number]]  # all was measured before
-                if not idle or waited_s < QUIET_S:
-                    unread.append(number)
-            if reached is self._reached and (not unread or waited_s > CATCH_UP_S):
-                self._caught_up = True
+            positions = {number: await consumer.position(tp) or 0 for number, tp in tops.items()}
+            self._caught_up = reached is self._reached and caught_up(
+                ends, reached, positions, time.monotonic() - began_s
+            )
+            if self._caught_up:
                 return
             await asyncio.sleep(LOOK_S)
 

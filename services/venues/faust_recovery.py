@@ -14,6 +14,7 @@ committed offset.
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, cast
 
@@ -65,6 +66,8 @@ def mend_recovery() -> None:
 
 class PromptTables(TableManager):
     """Faust's tables without the second that it gives an app to declare them: ours are there already."""
+
+    logger = logging.getLogger("faust.tables.manager")  # as quiet as the class that it stands for
 
     async def on_start(self) -> None:
         """Start the recovery at once."""

@@ -89,6 +89,10 @@ class System:
     def log(self, module: str) -> str:
         return (self.folder / f"{module}.log").read_text()
 
+    async def ready(self, patience_s: float = 120.0) -> None:
+        """Wait until every route does its work, which takes all services."""
+        await until("every route does its work", lambda: self.get("/readyz"), patience_s)
+
     async def get(self, path: str, base: str | None = None) -> Any:
         """Return the JSON of a 200, None while there is none."""
         try:

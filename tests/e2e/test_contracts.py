@@ -128,14 +128,8 @@ async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     kafka_cluster.wipe(kafka)
     async with System(kafka, tmp_path_factory.mktemp("fuzz"), EXECUTION_HORIZON_S="2") as running:
         running.start(*SERVICES)
-        await until("15 books LIVE", lambda: all_live(running), PATIENCE_S)
-        await until("a risk budget", lambda: running.get("/api/portfolio/risk"), PATIENCE_S)
+        await running.ready()
         yield running
-
-
-async def all_live(system: System) -> bool:
-    books = (await system.books()).values()
-    return len(books) >= 15 and all(book["state"] == "LIVE" for book in books)
 
 
 @pytest.fixture(scope="module")

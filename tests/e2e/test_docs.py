@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests import kafka_cluster
 from tests.browser import a_page, find_browser
-from tests.e2e.system import System, until
+from tests.e2e.system import System
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,8 +36,7 @@ async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     kafka_cluster.wipe(kafka)
     async with System(kafka, tmp_path_factory.mktemp("docs"), GATEWAY_TOKEN=TOKEN) as running:
         running.start(*SERVICES)
-        await running.all_live(15)
-        await until("every route does its work", lambda: running.get("/readyz"), 120)
+        await running.ready()
         yield running
 
 

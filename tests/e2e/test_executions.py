@@ -40,8 +40,7 @@ async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     folder = tmp_path_factory.mktemp("executions")
     async with System(kafka, folder, EXECUTION_HORIZON_S="2") as running:
         running.start(*SERVICES)
-        await running.all_live(15)
-        await until("a risk budget", lambda: running.get("/api/portfolio/risk"))
+        await running.ready()
         yield running
 
 

@@ -169,8 +169,9 @@ def assert_quiet(log: str) -> None:
         line for line in log.splitlines() if line[:2].isdigit()
     ]  # those of make's own set-up have no clock
     start = lines[: 1 + next(n for n, line in enumerate(lines) if "bookrunner is ready" in line)]
-    told = [line for line in start if " waiting for " not in line]
+    told = [line for line in start if " waiting: " not in line]
     assert len(told) <= 16, "\n".join(told)
+    assert not [line for line in told if "WARNING" in line or "ERROR" in line or "[^-" in line]
 
 
 def assert_found_and_protected(run: Run) -> None:

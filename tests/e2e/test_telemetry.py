@@ -54,7 +54,7 @@ async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     async with System(kafka, folder, **settings) as running:
         await until("all books LIVE", all_live(running), PATIENCE_S)
         running.start(*(f"services.{name}" for name in ("venues", *STATEFUL)))
-        await until("a risk budget", lambda: running.get("/api/portfolio/risk"), PATIENCE_S)
+        await running.ready()
         yield running
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -79,6 +80,22 @@ async def test_a_processor_tells_what_it_works_on_what_it_has_stopped_and_that_i
         processor.stop()
         await task
         await eventually(partial(_is_gone, audience, counting.service))
+
+
+async def test_a_processor_that_would_refuse_says_so_and_works_on(fresh_kafka: str, tmp_path: Path) -> None:
+    settings, counting = settings_of(fresh_kafka), wiring(tmp_path.name)
+    lack = ["nothing to choose from"]
+    counting = replace(counting, lack=lambda: lack[0])
+    await create_topics(settings, counting.topics)
+    async with listening(fresh_kafka) as audience:
+        processor = Processor(counting, settings)
+        task = asyncio.create_task(processor.run())
+        await eventually(partial(audience.says, counting.service, ServiceState.DEGRADED, PARTITIONS))
+        assert audience.of(counting.service).detail == "nothing to choose from"  # type: ignore[union-attr]  # it was heard
+        lack[0] = ""
+        await eventually(partial(audience.says, counting.service, ServiceState.READY, PARTITIONS))
+        processor.stop()
+        await task
 
 
 async def test_a_heartbeat_is_repeated_every_second_and_a_crash_leaves_it_to_fall_silent(

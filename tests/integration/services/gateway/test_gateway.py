@@ -287,6 +287,17 @@ async def test_it_stops_cleanly_when_told_even_with_a_stream_open(gateway: Gatew
     assert "Traceback" not in gateway.log.read_text()
 
 
+async def test_it_stops_cleanly_when_told_while_it_starts(tmp_path: Path) -> None:
+    process = GatewayProcess("127.0.0.1:1", tmp_path / "gateway.log")
+    process.start()
+
+    async def listens() -> bool:
+        return "gateway_listens" in process.log.read_text()
+
+    await until("it listens", listens, 30)
+    assert await asyncio.to_thread(process.end, signal.SIGTERM) == 0
+
+
 async def test_a_taken_port_is_told_in_one_line(gateway: GatewayProcess, tmp_path: Path) -> None:
     second = GatewayProcess("127.0.0.1:1", tmp_path / "second.log", GATEWAY_PORT=str(gateway.port))
     second.start()

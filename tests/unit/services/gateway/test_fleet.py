@@ -65,6 +65,15 @@ def test_of_one_partition_its_own_reason_is_told() -> None:
     assert ward.fleet.lack_of("router", 2) == "router leaves partition 2 to nobody"
 
 
+def test_a_service_that_would_refuse_what_it_is_asked_lacks_what_it_says() -> None:
+    ward = Ward()
+    ward.hear("0", 0, 1, 2, 3, state=ServiceState.DEGRADED, detail="no policy is registered yet")
+    assert ward.fleet.lack_of("router") == "router would refuse: no policy is registered yet"
+    assert ward.fleet.lack_of("router", 2) is None  # its own refusal says more
+    ward.now += STATUS_SILENCE_NS + 1
+    assert (ward.fleet.lack_of("router") or "").startswith("router is silent")
+
+
 def test_a_process_is_believed_for_five_seconds_after_it_was_heard_whatever_its_clock_says() -> None:
     ward = Ward()
     ward.hear("0", 0, 1, 2, 3, ts=0)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from libs.common.events import PoliciesChanged, Refusal
-from services.router.arms import MOST_NAMED
+from services.router.arms import MOST_NAMED, Arms
 from services.router.records import policy_key
+from tests.registered import a_policy_registered
 from tests.router_world import BULL, POLICIES, World, add, choose, retire, reward
 
 FIVE = ("p_sma", "p_breakout", "p_meanrev", "p_obi", "p_flat")
@@ -155,3 +156,14 @@ def test_a_long_registry_is_named_in_part() -> None:
     world.register(*(f"p_{n:03d}" for n in range(2 * MOST_NAMED)))
     detail = world.refused(add(1, "p_nobody")).detail
     assert f"and {2 * MOST_NAMED + len(POLICIES) - MOST_NAMED} more" in detail
+
+
+def test_it_says_when_no_policy_of_a_new_scope_can_be_chosen() -> None:
+    arms = Arms()
+    arms.view.begin({0: 0})
+    assert arms.lack_of(("p_carry",)) == "no policy of a new scope (p_carry) is registered yet"
+    arms.view.fold(0, 0, b"p_sma", a_policy_registered("p_sma"))
+    assert arms.lack_of(("p_carry",)) == (
+        "no policy of a new scope (p_carry) is registered; registered are p_sma: correct ROUTER_POLICIES"
+    )
+    assert arms.lack_of(("p_carry", "p_sma")) == ""
