@@ -14,7 +14,6 @@ committed offset.
 
 from __future__ import annotations
 
-import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, cast
 
@@ -67,7 +66,7 @@ def mend_recovery() -> None:
 class PromptTables(TableManager):
     """Faust's tables without the second that it gives an app to declare them: ours are there already."""
 
-    logger = logging.getLogger("faust.tables.manager")  # as quiet as the class that it stands for
+    mundane_level = "debug"  # that it starts and stops is no news
 
     async def on_start(self) -> None:
         """Start the recovery at once."""
