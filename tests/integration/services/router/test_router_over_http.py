@@ -129,6 +129,8 @@ async def test_without_any_registered_policy_the_answer_is_503_and_says_so(
     fresh_kafka: str, tmp_path: Path
 ) -> None:
     async with _system(fresh_kafka, tmp_path, ()) as gateway:
+        _, said = await gateway.get("/readyz")
+        assert any("router would refuse: " in each for each in said["missing"]), said
         for path, body in (("choose", CHOOSE), ("policies", {"policyId": "p_sma"})):
             status, problem = await _post(gateway, path, body)
             assert status == 503
