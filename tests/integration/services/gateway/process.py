@@ -36,7 +36,11 @@ class GatewayProcess:
     async def __aenter__(self) -> Self:
         self.http = aiohttp.ClientSession(self.url)
         self.start()
-        await self.until_ready()
+        try:
+            await self.until_ready()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_error: object) -> None:

@@ -28,9 +28,9 @@ POST = f"POST {SUBSCRIPTIONS} HTTP/1.1\r\nhost: x\r\ncontent-type: application/j
 
 
 @pytest.fixture
-async def guarded(kafka: str, tmp_path: Path) -> AsyncIterator[GatewayProcess]:
+async def guarded(fresh_kafka: str, tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     async with GatewayProcess(
-        kafka,
+        fresh_kafka,
         tmp_path / "gateway.log",
         GATEWAY_TOKEN=TOKEN,
         GATEWAY_TRUSTED_PROXIES="127.0.0.1",
@@ -94,9 +94,11 @@ async def test_one_address_that_asks_too_much_is_429_and_another_is_not(guarded:
     assert (await refusals(guarded))["too-fast-address"] >= answers.count(429)
 
 
-async def test_a_header_that_nobody_was_told_to_believe_moves_no_address(kafka: str, tmp_path: Path) -> None:
+async def test_a_header_that_nobody_was_told_to_believe_moves_no_address(
+    fresh_kafka: str, tmp_path: Path
+) -> None:
     async with GatewayProcess(
-        kafka, tmp_path / "gateway.log", WRITE_BURST="2", WRITE_RATE_PER_S="1"
+        fresh_kafka, tmp_path / "gateway.log", WRITE_BURST="2", WRITE_RATE_PER_S="1"
     ) as gateway:
 
         async def ask(n: int) -> int:
