@@ -11,7 +11,7 @@ from simulator.order_flow import OrderFlow, Pair
 from simulator.profiles import VENUES, symbol_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from simulator.candles import Candle
     from simulator.exchange_book import BookChange, ExchangeBook
@@ -79,14 +79,14 @@ class Market:
         """Return the truth about one pair."""
         return self._flows[venue, symbol].book
 
-    def step(self, now_ns: int) -> Iterator[BookChange]:
-        """Let everything happen that is due by `now_ns`.
+    def step(self, now_ns: int, resting: Collection[tuple[str, str]] = frozenset()) -> Iterator[BookChange]:
+        """Let everything happen that is due by `now_ns`, save in the pairs that rest.
 
         Until the next change is asked for, its book is exactly as it was after this one; changes of one book
         are in order. A caller takes them all.
         """
         for key, flow in self._flows.items():
-            if flow.next_ns > now_ns:
+            if flow.next_ns > now_ns or key in resting:
                 continue
             candles = self._candles[key]
             for change in flow.step(now_ns):

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from libs.common.instruments import canonical_symbol
+from libs.common.instruments import QUOTES, canonical_symbol
 from simulator.recordings import RestReply
 from simulator.replay_books import TextBook, Truth
 from simulator.replay_venue import (
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from simulator.recordings import Frame
 
 MAX_EARLY: Final = 10_000  # updates kept from before a book's snapshot: 17 minutes at 10/s
+
+BINANCE_QUOTES: Final = tuple(quote for quote in QUOTES if quote != "USD")  # so BTCFDUSD is no BTCFD-USD
 
 
 class _Envelope(msgspec.Struct):
@@ -165,7 +167,7 @@ class BinanceReplay:
         UnknownSymbolError
             If there is none.
         """
-        return canonical_symbol(spelling)
+        return canonical_symbol(spelling, BINANCE_QUOTES)
 
     def topic_of(self, stream: str) -> str:
         """Return under which name a stream is followed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
-from simulator.replay_binance import DIFFS, BinanceBook, BinanceReplay
+from simulator.replay_binance import BINANCE_QUOTES, DIFFS, BinanceBook, BinanceReplay
 
 if TYPE_CHECKING:
     from simulator.replay_binance import Depth, Snapshot
@@ -71,7 +71,7 @@ class BinanceUsdmReplay(BinanceFuturesReplay):
         """Return the canonical symbol of a perpetual; contracts that are delivered have an underscore."""
         if "_" in spelling:
             raise UnknownSymbolError(f"{spelling[:40]!r} is no perpetual")
-        return canonical_symbol(spelling)
+        return canonical_symbol(spelling, BINANCE_QUOTES)
 
 
 class BinanceCoinmReplay(BinanceFuturesReplay):
@@ -85,4 +85,4 @@ class BinanceCoinmReplay(BinanceFuturesReplay):
         """Return ``BTC-USD`` for ``BTCUSD_PERP``; contracts that are delivered end in a date."""
         if not spelling.endswith(_PERPETUAL):
             raise UnknownSymbolError(f"{spelling[:40]!r} is no perpetual")
-        return canonical_symbol(spelling.removesuffix(_PERPETUAL))
+        return canonical_symbol(spelling.removesuffix(_PERPETUAL), ("USD",))

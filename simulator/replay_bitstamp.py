@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 HOSTS: Final = frozenset({"ws.bitstamp.net", "www.bitstamp.net"})
 MAX_EARLY: Final = 10_000  # diffs kept from before a book's snapshot
 DIFFS: Final = "diff_order_book_"
+_QUOTES: Final = ("USDT", "USDC", "USD", "EUR", "GBP", "BTC", "ETH")  # so DOTUSD is no DO-TUSD
 _ORDER_BOOK: Final = re.compile(r".*/api/v2/order_book/([a-z0-9]+)/?")
 
 
@@ -209,12 +210,16 @@ class BitstampReplay:
 
     def _pair(self, name: str) -> _Pair | None:
         if name not in self._pairs:
-            symbol = canonical(name, canonical_symbol)
+            symbol = canonical(name, _read_symbol)
             if symbol is None:
                 self.unnamed.add(name)
                 return None
             self._pairs[name] = _Pair(symbol)
         return self._pairs[name]
+
+
+def _read_symbol(name: str) -> str:
+    return canonical_symbol(name, _QUOTES)
 
 
 def _snapshot_in(reply: RestReply) -> tuple[str, _Book] | None:

@@ -19,7 +19,7 @@ from simulator.venues.venue import Exchange, RestReply, SessionRefusedError, Upd
 from simulator.wire import Line, text_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from simulator.settings import SimulatorSettings
     from simulator.venues.venue import Notice, RestRequest, Session, Venue
@@ -69,6 +69,7 @@ class Simulation:
         self.faults = Faults(settings.simulator_seed)
         self.connections: dict[Session, Connection] = {}
         self.is_paused = False
+        self._rests: dict[tuple[str, str], int] = {}  # pairs whose market is quiet, and until when
         self._outages = settings.simulator_outages
         self._random = stream(settings.simulator_seed, WIRE, now_ns // NS_S)
         self._delay_ns = dict.fromkeys(self.venues, 0)
@@ -114,7 +115,7 @@ class Simulation:
         for name in self.venues:
             self._delay_ns[name] = self._wire_delay_ns(name)
         if not self.is_paused:
-            for change in self.market.step(now_ns):
+            for change in self.market.step(now_ns, self._resting(now_ns)):
                 for message in self.venues[change.venue].publish(change):
                     self._send(change.venue, message, now_ns)
         self._flush(now_ns, force=False)
@@ -133,6 +134,12 @@ class Simulation:
     def resume(self) -> None:
         """Let the market go on from the time it is then."""
         self.is_paused = False
+
+    def rest_pairs(self, venue: str, symbol: str | None, until_ns: int) -> list[tuple[str, str]]:
+        """Let a venue's markets, or one of them, be quiet for a while; lines live on. Return which."""
+        found = [pair for pair in self.market.pairs if pair[0] == venue and symbol in (None, pair[1])]
+        self._rests |= dict.fromkeys(found, until_ns)
+        return found
 
     def clear_faults(self, now_ns: int) -> None:
         """Disarm every fault and send what they hold back."""
@@ -173,6 +180,10 @@ class Simulation:
         profile = PROFILES[venue]
         jitter_ms = -log(1.0 - self._random.random()) * profile.jitter_ms
         return int((profile.latency_ms + jitter_ms) * _NS_MS)
+
+    def _resting(self, now_ns: int) -> Collection[tuple[str, str]]:
+        self._rests = {pair: until_ns for pair, until_ns in self._rests.items() if until_ns > now_ns}
+        return self._rests.keys()
 
     def _flush(self, now_ns: int, *, force: bool) -> None:
         for name, venue in self.venues.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 from libs.common.codec import decode, encode
+from libs.common.command_rules import refused_at_the_door
 from libs.common.events import (
     BOOK,
     AuditEntry,
@@ -79,12 +80,16 @@ class ExecutionWorld:
         """Let prices have risen for days and minutes, so that a trend is long."""
         for n in range(120):
             close = 60_000.0 * (1 - 0.004 * (120 - n)) * (1 + 0.01 * (-1) ** n)
-            self.fold(self.market.candles, b"binance:BTC-USDT", a_candle("1d", NOW - (120 - n) * DAY, close))
+            self.fold(
+                self.market.candles.views[0],
+                b"binance:BTC-USDT",
+                a_candle("1d", NOW - (120 - n) * DAY, close),
+            )
         for n in range(240):
             close = 60_000.0 * (1 - 0.00005 * (240 - n)) * (1 + 0.0002 * (-1) ** n)
             for venue in VENUES:
                 candle = a_candle("1m", NOW - (240 - n) * MINUTE, close, venue=venue)
-                self.fold(self.market.candles, f"{venue}:BTC-USDT".encode(), candle)
+                self.fold(self.market.candles.views[0], f"{venue}:BTC-USDT".encode(), candle)
 
     def books(
         self,
@@ -119,7 +124,8 @@ class ExecutionWorld:
 
     def deliver(self, message: Any) -> list[Event]:
         """Handle one message; return what it sent."""
-        outputs = handle(self.state, message, self.now, self.market)
+        refused = refused_at_the_door(message, getattr(message, "symbol", ""), self.now)
+        outputs = [refused] if refused else handle(self.state, message, self.now, self.market)
         self.state.keep()
         events = [output for output in outputs if isinstance(output, Event)]
         for output in outputs:
@@ -177,6 +183,12 @@ class ExecutionWorld:
             due = True
             self.deliver(Tick(due_ts=due_ts, key=key, causation_id=an_id("tick"), correlation_id="c"))
         return due
+
+    def step_clock(self, by_ns: int) -> None:
+        """Set the machine's clock: ticks move with it, and books are told on it."""
+        self.now += by_ns
+        self._ticks = [(due_ts + by_ns, key) for due_ts, key in self._ticks]
+        self.beat()
 
     @property
     def next_due(self) -> int:

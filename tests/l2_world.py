@@ -14,6 +14,7 @@ from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import (
     BookWanted,
+    CandlesKnown,
     CloseSocket,
     DeadLetter,
     Fetch,
@@ -97,6 +98,7 @@ class World:
         self.cut_during_snapshot = False
         self.key = f"{exchange.venue}:BTC-USDT"
         self.tell(BookWanted(exchange.venue, "BTC-USDT", epoch))
+        self.tell(CandlesKnown(self.key, ()))
 
     @property
     def live(self) -> bool:

@@ -30,7 +30,13 @@ COUNTED: Final = {
     *("bookrunner_portfolio_history_days", "bookrunner_portfolio_positions", "bookrunner_venues_eligible"),
     *("bookrunner_processor_input_lag_messages", "bookrunner_processor_partitions_owned"),
     *("bookrunner_processor_partitions_stopped", "bookrunner_venues_score"),
-    "bookrunner_router_policy_registered",
+    *("bookrunner_router_policy_registered", "bookrunner_router_scopes"),
+    *("bookrunner_gateway_answers_held_up", "bookrunner_gateway_view_held_up"),
+    *(
+        "bookrunner_processor_partitions_held_up",
+        "bookrunner_topic_budget_records",
+        "bookrunner_topic_records",
+    ),
 }
 _ABBREVIATED: Final = re.compile(
     r"_(ms|us|ns|s|sec|millis|minutes|hours|percent|pct|bps|kb|mb|mib|milliseconds)(_|$)"
@@ -100,7 +106,7 @@ def faults_of_name(name: str, kind: str) -> list[str]:
     """
     faults = []
     if not re.fullmatch(
-        r"bookrunner_(log|l2|venues|router|portfolio|execution|gateway|processor)_[a-z0-9_]+", name
+        r"bookrunner_(log|l2|venues|router|portfolio|execution|gateway|processor|topic)_[a-z0-9_]+", name
     ):
         faults.append("not bookrunner_<service>_<what> in snake case")
     if (kind == "counter") != name.endswith("_total"):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.random import Generator, Philox
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # carries no type marker
 
+from libs.common.command_rules import refused_at_the_door
 from libs.common.events import (
     AddPolicy,
     ChoosePolicy,
@@ -19,11 +20,12 @@ from libs.common.events import (
     RewardPolicy,
     RouterSnapshot,
 )
-from libs.common.handling import State
+from libs.common.handling import State, Tick, WakeAt
 from services.router.arms import Arms
 from services.router.handlers import Router
 from services.router.live import LiveInputs
 from services.router.rules import Rules
+from services.router.scopes import ScopeArchived, ScopeForgotten, step_clock
 from services.router.thompson import Bank, Tuning, draw
 from tests.registered import a_policy_registered
 
@@ -88,6 +90,9 @@ class World:
             "tuning": Tuning(),
             "remember_ns": 3_600_000_000_000,
             "remember_most": 1000,
+            "scope_idle_ns": 86_400_000_000_000,
+            "scopes_per_minute": 1000,
+            "scopes_most": 1000,
         }
         self.live = LiveInputs(reference_venue="binance", basis_venue="binance-usdm", horizon_ns=10**10)
         known |= rules
@@ -97,6 +102,8 @@ class World:
         self.state: State[Record] = State()
         self.now = NOW
         self.snapshot: RouterSnapshot | None = None
+        self.wishes: list[WakeAt] = []
+        self.ended: list[ScopeArchived | ScopeForgotten] = []
 
     def register(self, *policies: str) -> None:
         """Let somebody implement these."""
@@ -114,13 +121,41 @@ class World:
     def do(self, command: RouterCommand, kind: type[E]) -> E:
         """Return the answer, which must be of this kind; keep the snapshot."""
         self.now += 1_000_000
-        answer, *rest = self.router.handle(self.state, command, self.now)
+        refused = refused_at_the_door(command, command.scope, self.now)
+        answer, *rest = [refused] if refused else self.router.handle(self.state, command, self.now)
         self.state.keep()
+        self.wishes += [wish for wish in rest if isinstance(wish, WakeAt)]
+        self.ended += [event for event in rest if isinstance(event, ScopeForgotten)]
         for event in rest:
-            assert isinstance(event, RouterSnapshot)
-            self.snapshot = event
+            if isinstance(event, RouterSnapshot):
+                self.snapshot = event
+            else:
+                assert isinstance(event, WakeAt | ScopeForgotten)
         assert isinstance(answer, kind), answer
         return answer
+
+    def wait(self, ns: int) -> None:
+        """Let time pass, and the ticks come that were asked for."""
+        until = self.now + ns
+        while due := sorted((wish for wish in self.wishes if wish.ts <= until), key=lambda wish: wish.ts):
+            self.wishes.remove(due[0])
+            self.now = due[0].ts
+            tick = Tick(due_ts=due[0].ts, key=due[0].key, causation_id=command_id("tick"), correlation_id="c")
+            for event in self.router.handle(self.state, tick, self.now):
+                if isinstance(event, WakeAt):
+                    self.wishes.append(event)
+                else:
+                    assert isinstance(event, ScopeArchived)
+                    self.ended.append(event)
+            self.state.keep()
+        self.now = until
+
+    def step_clock(self, by_ns: int) -> None:
+        """Set the machine's clock: ticks move with it."""
+        self.now += by_ns
+        self.wishes = [WakeAt(wish.ts + by_ns, wish.key) for wish in self.wishes]
+        step_clock(self.state, by_ns)
+        self.state.keep()
 
     def choose(self, command: ChoosePolicy) -> PolicyChosen:
         return self.do(command, PolicyChosen)

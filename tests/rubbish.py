@@ -29,6 +29,7 @@ BODIES: tuple[tuple[bytes, int], ...] = (
     ("{}".encode("utf-16"), 400),
     (b"[" * DEEP + b"]" * DEEP, 400),
     (b'{"a":' * DEEP + b"1" + b"}" * DEEP, 413),
+    (b'{"symbol": "BTCUSDT", "size": 1, "size": 2}', 400),
     (b"null", 422),
     (b"[]", 422),
     (b'"BTCUSDT"', 422),
@@ -45,6 +46,7 @@ MEDIA_TYPES = (
     "application/x-www-form-urlencoded",
     "application/json-seq",
     "multipart/form-data",
+    "application/json; charset=iso-8859-1",
 )
 
 
@@ -84,6 +86,10 @@ REQUESTS = (
     _raw("a method nobody has", b"BREW /api/l2 HTTP/1.1\r\n" + _HOST + b"\r\n", 400, 405),
     _raw("a method of another route", b"PATCH /api/l2 HTTP/1.1\r\n" + _HOST + b"\r\n", 405),
     _raw("TRACE", b"TRACE /api/l2 HTTP/1.1\r\n" + _HOST + b"\r\n", 405),
+    _raw("no host", b"GET /api/l2 HTTP/1.1\r\n\r\n", 400),
+    _raw("two hosts", b"GET /api/l2 HTTP/1.1\r\n" + _HOST + _HOST + b"\r\n", 400),
+    _raw("a host that is none", b"GET /nope HTTP/1.1\r\nHost: [\r\n\r\n", 400),
+    _raw("a packed body", _POST + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 415),
     _raw("a length that is none", _POST + b"Content-Length: many\r\n\r\n", 400),
     _raw("a negative length", _POST + b"Content-Length: -1\r\n\r\n", 400),
     _raw("two lengths", _POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", 400, 422),

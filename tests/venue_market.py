@@ -56,6 +56,7 @@ def a_health(  # noqa: PLR0913 -- as above
     rate_remaining: float | None = 1.0,
     requests: int = 1,
     request_ns: int | None = 20_000_000,
+    in_doubt: bool = False,
 ) -> BookHealth:
     return BookHealth(
         venue=venue,
@@ -72,6 +73,7 @@ def a_health(  # noqa: PLR0913 -- as above
         rate_remaining=rate_remaining,
         requests=requests,
         request_ns=request_ns,
+        in_doubt=in_doubt,
     )
 
 

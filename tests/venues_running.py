@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
+from aiokafka import AIOKafkaProducer
 
 from libs.common.cloudevents import CloudEvent
 from libs.common.kafka import Publisher, Record, Undecodable, create_topics, follow, read
@@ -124,6 +125,10 @@ class Market:
     async def ask_nonsense(self) -> None:
         nonsense = a_fill()  # a message, but none of this topic
         await self._publisher.send_and_wait(VENUES_COMMANDS, b"BTC-USDT", nonsense, time.time_ns())
+
+    async def ask_garbage(self, garbage: bytes) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=self.settings.kafka_bootstrap_servers) as producer:
+            await producer.send_and_wait(VENUES_COMMANDS.name, garbage, b"BTC-USDT")
 
     async def _publish(self) -> None:
         while True:

@@ -31,9 +31,10 @@ from libs.cli.pictures import check_drawing
 from libs.cli.portfolio import show_portfolio
 from libs.cli.reader import not_reachable
 from libs.cli.settings import CliSettings
+from libs.cli.skip import place_of, skip
 from libs.cli.starts import parse_start
 from libs.cli.tail import now_ms, tail
-from libs.cli.topics import find_topics, table
+from libs.cli.topics import count_books, find_topics, table
 from libs.cli.venues import show_venues
 from libs.common.kafka import KafkaAwayError, MissingTopicError, TopicCreationError, create_topics
 from libs.common.kafka_security import KafkaAccessError, TlsFileError
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
-PIPE_WIDTH: Final = 160  # of tables, where no terminal says
+PIPE_WIDTH: Final = 170  # of tables, where no terminal says
 RECORDER: Final = "services.l2.record"
 VERIFIER: Final = "services.execution.verify"
 
@@ -77,7 +78,7 @@ def topics_command(
     if create and TOPICS.keys() - found.keys():
         _run(settings, create_topics(settings))
         found, others = _run(settings, find_topics(settings))
-    _console().print(table(found, others, settings.topic_partitions))
+    _console().print(table(found, others, settings.topic_partitions, count_books(settings)))
 
 
 @app.command("tail")
@@ -265,6 +266,24 @@ def doctor_command() -> None:
         console.print(line_of(finding), soft_wrap=True, highlight=False)
     if failed(findings):
         raise typer.Exit(FAILED)
+
+
+@app.command("skip")
+def skip_command(
+    *,
+    service: Annotated[str, typer.Argument(help="That stands before the message: router.")],
+    place: Annotated[str, typer.Argument(help="Its place, as `doctor` says: venues.scores.v1/3/120.")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever reads the log later.")],
+    all_before: Annotated[
+        bool, typer.Option("--all-before", help="Also all that stand before it unhandled.")
+    ] = False,
+) -> None:
+    """Let a service go on without a message that it cannot handle."""
+    named = place_of(place)
+    settings = _settings()
+    _console().print(
+        _run(settings, skip(settings, service, named, reason, all_before=all_before)), soft_wrap=True
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

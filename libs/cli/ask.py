@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 330.0  # plan-and-execute?wait=final waits for five minutes at most
 
 
-def ask(settings: CliSettings, route: str, body: str | None) -> str:
+def ask(settings: CliSettings, route: str, body: str | None, patience_s: float = PATIENCE_S) -> str:
     """Return the gateway's answer: of a GET, or of a POST if there is a body.
 
     Raises
@@ -37,7 +37,7 @@ def ask(settings: CliSettings, route: str, body: str | None) -> str:
             request.add_header("Authorization", f"Bearer {token}")
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine, mostly
     try:
-        with opener.open(request, timeout=PATIENCE_S) as reply:
+        with opener.open(request, timeout=patience_s) as reply:
             return str(reply.read().decode())
     except urllib.error.HTTPError as error:
         raise CommandError(f"{error.code}: {error.read().decode(errors='replace')}") from error

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from packaging.requirements import InvalidRequirement, Requirement
+from rich.filesize import decimal
 from rich.text import Text
 
 from libs.cli.findings import Finding, Verdict, parts_of
+from libs.cli.topics import LEADERLESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from libs.common.budgets import Account
 
 SHOWN: Final = 4  # of a list of troubles
 
@@ -65,11 +69,44 @@ def topics_finding(wrong: Mapping[str, Sequence[str]], total: int) -> Finding:
         return Finding(
             Verdict.FAIL, "topics", says, "run `bookrunner topics --create`, or start the services"
         )
+    if any(LEADERLESS in reasons for reasons in bad.values()):
+        return Finding(Verdict.FAIL, "topics", says, "start the Kafka brokers that are down")
     counts = any("partitions" in reason for reasons in bad.values() for reason in reasons)
     mend = (
         "set TOPIC_PARTITIONS to what is there" if counts else "`make clean` deletes the data and starts anew"
     )
     return Finding(Verdict.FAIL if counts else Verdict.WARN, "topics", says, mend)
+
+
+def budgets_finding(accounts: Mapping[str, Account]) -> Finding:
+    """Judge what the topics take beside what they may, by name."""
+    over = {name: account for name, account in accounts.items() if account.share > 1}
+    if over:
+        fullest = sorted(over, key=lambda name: -over[name].share)
+        return Finding(
+            Verdict.WARN,
+            "budgets",
+            _some([f"{name} takes {taken(over[name])}" for name in fullest]),
+            "docs/operations.md#topicoverbudget says what to look at",
+        )
+    unknown = [name for name, account in accounts.items() if account.bytes is None]
+    if unknown:
+        says = f"Kafka does not tell the bytes of {len(unknown)} topics; the records are within them"
+        return Finding(Verdict.WARN, "budgets", says, "let this user Describe the cluster (docs/security.md)")
+    total = sum(account.bytes or 0 for account in accounts.values())
+    fullest_of_all = max(accounts, key=lambda name: accounts[name].share, default=None)
+    says = f"no topic is over its own; {decimal(total)} in all"
+    if fullest_of_all is not None:
+        says += f", the fullest is {fullest_of_all} at {accounts[fullest_of_all].share:.0%}"
+    return Finding(Verdict.OK, "budgets", says)
+
+
+def taken(account: Account) -> str:
+    """Return what a topic takes beside its budget: the one of bytes and records that is fuller."""
+    budget, records, size = account.budget, account.records or 0, account.bytes or 0
+    if size / budget.bytes >= records / budget.records:
+        return f"{decimal(size)} of {decimal(budget.bytes)}"
+    return f"{records:,} records of {budget.records:,}"
 
 
 def books_finding(books: Sequence[Mapping[str, object]]) -> Finding:

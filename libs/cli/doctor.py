@@ -23,6 +23,7 @@ from install.pins import path_of
 from libs.cli import machine
 from libs.cli.checks import (
     books_finding,
+    budgets_finding,
     clock_finding,
     locked_versions,
     packages_finding,
@@ -30,11 +31,13 @@ from libs.cli.checks import (
 )
 from libs.cli.errors import CommandError
 from libs.cli.findings import Finding, Verdict
-from libs.cli.topics import differences, find_topics
+from libs.cli.topics import account, differences, find_topics
 from libs.common.kafka_security import TlsFileError, tls
 from libs.common.topics import TOPICS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from libs.cli.settings import CliSettings
 
 ANSWER_S: Final = 3.0
@@ -101,7 +104,7 @@ async def examine(settings: CliSettings) -> list[Finding]:
         running = [kafka is None, ready.listening, *([] if live else [control.listening])]
         findings += [
             _kafka(settings, kafka, anything=any(running)),
-            *(await _topics(settings) if kafka is None else []),
+            *(await _topics(settings, _list(books)) if kafka is None else []),
             *([] if live else [_simulator(settings, control, anything=any(running))]),
             *_gateway(settings, ready, anything=any(running)),
             *_books(ready, books),
@@ -205,7 +208,7 @@ def _absent(name: str, says: str, *, anything: bool) -> Finding:
     return Finding(Verdict.WARN, name, f"{says}: not started", START)
 
 
-async def _topics(settings: CliSettings) -> list[Finding]:
+async def _topics(settings: CliSettings, books: Sequence[Mapping[str, object]]) -> list[Finding]:
     try:
         found, _ = await find_topics(settings)
     except CommandError as error:
@@ -213,7 +216,12 @@ async def _topics(settings: CliSettings) -> list[Finding]:
     wrong = {
         name: differences(topic, found.get(name), settings.topic_partitions) for name, topic in TOPICS.items()
     }
-    return [topics_finding(wrong, len(TOPICS))]
+    accounts = {
+        name: known
+        for name, there in found.items()
+        if (known := account(TOPICS[name], there, len(books))) is not None
+    }
+    return [topics_finding(wrong, len(TOPICS)), *([budgets_finding(accounts)] if accounts else [])]
 
 
 def _simulator(settings: CliSettings, answer: Answer, *, anything: bool) -> Finding:
@@ -249,10 +257,14 @@ def _gateway(settings: CliSettings, answer: Answer, *, anything: bool) -> list[F
 
 
 def _books(ready: Answer, books: Answer) -> list[Finding]:
-    said = _json(books.body)
-    if ready.status != HTTP_OK or books.status != HTTP_OK or not isinstance(said, list):
+    if ready.status != HTTP_OK or books.status != HTTP_OK or not isinstance(_json(books.body), list):
         return []
-    return [books_finding(said)]
+    return [books_finding(_list(books))]
+
+
+def _list(answer: Answer) -> Sequence[Mapping[str, object]]:
+    said = _json(answer.body)
+    return said if answer.status == HTTP_OK and isinstance(said, list) else ()
 
 
 async def _clock(http: aiohttp.ClientSession, *, live: bool) -> Finding:

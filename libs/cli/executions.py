@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from rich.live import Live
@@ -12,16 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from libs.cli.errors import CommandError
-from libs.common.events import ExecutionRecord, ExecutionStatus
+from libs.common.events import ExecutionStatus
 from libs.common.kafka import follow
-from libs.common.topics import EXECUTION_RECORDS
-from libs.common.views import View
+from libs.common.record_view import RecordView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import Console
 
+    from libs.common.events import ExecutionRecord
     from libs.common.kafka import Undecodable
     from libs.common.settings import ServiceSettings
 
@@ -49,19 +50,19 @@ async def show_executions(
     CommandError
         If a record is none.
     """
-    view: View[ExecutionRecord] = View(EXECUTION_RECORDS)
+    view = RecordView()
     async with aclosing(follow(settings, (view,), on_undecodable=_refuse)) as batches:
         async for _ in batches:
             if view.ready:
                 break
         if once:
-            console.print(table(_newest(view, symbol, limit), time.time_ns()))
+            console.print(table(islice(view.newest(symbol), limit), time.time_ns()))
             return
         with Live(console=console, screen=True, auto_refresh=False) as live:
             drawn = 0.0
             async for _ in batches:
                 if time.monotonic() - drawn >= FRAME_S:
-                    live.update(table(_newest(view, symbol, limit), time.time_ns()), refresh=True)
+                    live.update(table(islice(view.newest(symbol), limit), time.time_ns()), refresh=True)
                     drawn = time.monotonic()
 
 
@@ -98,11 +99,6 @@ def _cells(record: ExecutionRecord, now: int) -> list[Text | ProgressBar | str]:
         f"{(now - record.created_ts) / NS:,.0f}",
         record.waiting or record.reason,
     ]
-
-
-def _newest(view: View[ExecutionRecord], symbol: str | None, limit: int) -> list[ExecutionRecord]:
-    chosen = (record for record in view.items.values() if symbol in {None, record.symbol})
-    return sorted(chosen, key=lambda record: record.created_ts, reverse=True)[:limit]
 
 
 async def _refuse(undecodable: Undecodable) -> None:

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libs.cli.errors import UsageError
-from libs.common.instruments import UnknownSymbolError, UnknownVenueError, canonical_symbol, venue_of
+from libs.common.instruments import UnknownSymbolError, UnknownVenueError, canonical_symbol, venue_named
 from libs.common.topics import TOPICS, book_key
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ def book_named(venue: str, symbol: str) -> BookId:
     Raises
     ------
     UsageError
-        If there is no such venue, or the text is no symbol.
+        If there is no such venue, or the text is no symbol or may be several.
     """
     try:
-        return BookId(venue_of(venue.lower()).venue, canonical_symbol(symbol))
+        return BookId(venue_named(venue).venue, canonical_symbol(symbol))
     except (UnknownVenueError, UnknownSymbolError) as error:
         raise UsageError(str(error)) from error
 
@@ -73,7 +73,7 @@ def symbol_named(text: str) -> str:
     Raises
     ------
     UsageError
-        If the text is no symbol.
+        If the text is no symbol, or may be several.
     """
     try:
         return canonical_symbol(text)

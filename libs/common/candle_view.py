@@ -1,47 +1,96 @@
-"""The candles of ``l2.candles.v1`` as series per instrument and interval; pure.
+"""The candles of the three candle topics as series per instrument and interval; pure.
 
-The topic is no compacted one: a candle is told again while it is open, and after a restart of l2, and the
-newest word counts. This view keeps the newest `keep` of each interval, whatever the order of arrival.
+A closed candle may be told again, after a restart of l2, and the newest word counts; an open one is told
+again and again until it closes. The newest `keep` of each interval are kept, whatever the order of arrival.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from libs.common.events import Candle
-from libs.common.topics import L2_CANDLES, book_key
-from libs.common.views import View
+from libs.common.topics import L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN, book_key
+from libs.common.views import Last, View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from libs.common.events import Interval
+    from libs.common.topics import Topic
 
+MINUTE_NS: Final = 60_000_000_000
+LENGTH_NS: Final[Mapping[Interval, int]] = {"1m": MINUTE_NS, "1d": 1440 * MINUTE_NS}
 KEEP: Final[Mapping[Interval, int]] = {"1m": 2880, "1d": 1500}  # two days, four years
 
 
-class CandleView(View[Candle]):
-    """A view whose `items` hold the last candle told per key, and whose `series` hold the rest."""
+class Series:
+    """Candles by instrument and interval; changes in place."""
 
     def __init__(self, keep: Mapping[Interval, int] = KEEP) -> None:
-        super().__init__(L2_CANDLES)
-        self._keep = keep
+        self.keep = keep
         self._series: dict[tuple[bytes, str], dict[int, Candle]] = {}
         self._opens: dict[tuple[bytes, str], list[int]] = {}  # ascending
 
+    def put(self, candle: Candle) -> None:
+        """Take the newest word on a candle; one that has closed does not open again."""
+        if candle.interval not in self.keep:
+            return
+        place = (book_key(candle.venue, candle.symbol), candle.interval)
+        series, opens = self._series.setdefault(place, {}), self._opens.setdefault(place, [])
+        known = series.get(candle.open_ts)
+        if known is None:
+            insort(opens, candle.open_ts)
+        elif known.closed and not candle.closed:
+            return
+        series[candle.open_ts] = candle
+        if len(opens) > self.keep[candle.interval]:
+            del series[opens.pop(0)]
+
+    def since(self, venue: str, symbol: str, interval: Interval, ts: int) -> list[Candle]:
+        """Return the candles that opened at or after `ts` (ns), oldest first."""
+        place = (book_key(venue, symbol), interval)
+        opens, series = self._opens.get(place, []), self._series.get(place, {})
+        # A handler in a thread may read while the oldest candle is dropped: then it is not found here.
+        found = (series.get(open_ts) for open_ts in opens[bisect_left(opens, ts) :])
+        return [candle for candle in found if candle is not None]
+
+    def newest(self, venue: str, symbol: str, interval: Interval) -> Candle | None:
+        """Return the newest closed candle, None without one."""
+        place = (book_key(venue, symbol), interval)
+        opens, series = self._opens.get(place, []), self._series.get(place, {})
+        found = (series.get(open_ts) for open_ts in reversed(opens))
+        return next((candle for candle in found if candle is not None and candle.closed), None)
+
+
+class CandleView(View[Candle]):
+    """A view of one candle topic that puts what it reads into a `Series`, and keeps no `items`."""
+
+    def __init__(self, topic: Topic, series: Series) -> None:
+        super().__init__(topic)
+        self.candles = series
+
+    def start(self, now: int) -> Literal["beginning", "recent"] | int | Last:
+        """Begin with the minutes that are kept; of days all are kept, and have a topic of their own."""
+        if self.topic is not L2_CANDLES:
+            return super().start(now)
+        return now - self.candles.keep["1m"] * MINUTE_NS
+
     def fold(self, partition: int, offset: int, key: bytes, event: Candle | None) -> None:
         """Apply one record; see `View.fold`."""
-        super().fold(partition, offset, key, event)
-        if event is None:
-            return
-        place = (book_key(event.venue, event.symbol), event.interval)
-        series, opens = self._series.setdefault(place, {}), self._opens.setdefault(place, [])
-        if event.open_ts not in series:
-            insort(opens, event.open_ts)
-        series[event.open_ts] = event
-        if len(opens) > self._keep[event.interval]:
-            del series[opens.pop(0)]
+        del key
+        self._pass(partition, offset)
+        if event is not None:
+            self.candles.put(event)
+
+
+class Candles:
+    """The series of all instruments, and the views that feed them."""
+
+    def __init__(self, keep: Mapping[Interval, int] = KEEP) -> None:
+        self._series = Series(keep)
+        topics = (L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN)
+        self.views = tuple(CandleView(topic, self._series) for topic in topics)
 
     def series(
         self, venue: str, symbol: str, interval: Interval, *, since_ts: int = 0, closed: bool = True
@@ -50,8 +99,16 @@ class CandleView(View[Candle]):
 
         There may be holes: minutes or days that nobody told.
         """
-        place = (book_key(venue, symbol), interval)
-        opens, series = self._opens.get(place, []), self._series.get(place, {})
-        # A handler in a thread may read while the oldest candle is dropped: then it is not found here.
-        found = (series.get(ts) for ts in opens[bisect_left(opens, since_ts) :])
-        return [candle for candle in found if candle is not None and (candle.closed or not closed)]
+        found = self._series.since(venue, symbol, interval, since_ts)
+        return [candle for candle in found if candle.closed or not closed]
+
+    def window(self, venue: str, symbol: str, interval: Interval) -> list[Candle]:
+        """Return the closed candles of the newest span of time that is kept, oldest first.
+
+        What is older than the newest by more is left out, however few there are: a window is one of time.
+        """
+        newest = self._series.newest(venue, symbol, interval)
+        if newest is None:
+            return []
+        since_ts = newest.open_ts - self._series.keep[interval] * LENGTH_NS[interval]
+        return self.series(venue, symbol, interval, since_ts=since_ts)

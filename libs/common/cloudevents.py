@@ -23,6 +23,7 @@ SPEC_VERSION: Final = b"1.0"
 ATTRIBUTES: Final = frozenset(
     f"ce_{name}" for name in ("specversion", "id", "type", "source", "time", "correlationid", "causationid")
 )
+LONGEST_CORRELATION: Final = 256  # bytes; all that a conversation causes carries it
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -70,16 +71,18 @@ def position_id(topic: str, partition: int, offset: int) -> UUID:
 def identity(headers: Headers, fallback: UUID) -> tuple[UUID, str]:
     """Return the id and correlation id that `headers` carry.
 
-    A missing or malformed ``ce_id`` gives `fallback`; without ``ce_correlationid`` the message starts a
-    conversation of its own, named by its id.
+    A missing or malformed ``ce_id`` gives `fallback`; without ``ce_correlationid``, or with one of more than
+    `LONGEST_CORRELATION` bytes, the message starts a conversation of its own, named by its id.
     """
     found = dict(headers)
     try:
         identifier = UUID(found["ce_id"].decode("ascii"))
     except (KeyError, ValueError):
         identifier = fallback
-    correlation = found.get("ce_correlationid", b"").decode("utf-8", "replace")
-    return identifier, correlation or str(identifier)
+    correlation = found.get("ce_correlationid", b"")
+    if len(correlation) > LONGEST_CORRELATION:
+        correlation = b""
+    return identifier, correlation.decode("utf-8", "replace") or str(identifier)
 
 
 def rfc3339(ts: int) -> str:

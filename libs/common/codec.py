@@ -18,6 +18,10 @@ class UndecodableMessageError(ValueError):
     """Bytes that are no message of their topic; they belong on ``dead-letters.v1``."""
 
 
+class UnknownMessageError(UndecodableMessageError):
+    """A message of a type, or with a name, that only another version knows; it is left out, and counted."""
+
+
 def encode(event: Event) -> bytes:
     """Return the event as a MessagePack map with its ``type``."""
     return _encoder.encode(event)
@@ -28,12 +32,20 @@ def decode(topic: Topic, value: bytes) -> Event:
 
     Raises
     ------
+    UnknownMessageError
+        If `value` is a well-formed message whose type, or a name in it, is none that this version knows.
     UndecodableMessageError
-        If `value` is not MessagePack, is no type of this topic, or a field is missing or wrong; also if a
-        text in it is not UTF-8.
+        If it is not MessagePack, or a field is missing or wrong; also if a text in it is not UTF-8.
     """
     try:
         return _decoder(topic.events).decode(value)
+    except msgspec.ValidationError as error:
+        said = str(error)
+        unknown = said.startswith("Invalid enum value") or (
+            said.startswith("Invalid value") and said.endswith(".type`")
+        )
+        kind = UnknownMessageError if unknown else UndecodableMessageError
+        raise kind(f"{topic.name}: {said}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UndecodableMessageError(f"{topic.name}: {error}") from error
 

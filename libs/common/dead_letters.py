@@ -1,4 +1,7 @@
-"""What is kept of bytes that are no message: they, their key, and headers that say why and whence; pure."""
+"""What is kept of what could not be handled: bytes that are no message, commands that a service failed on.
+
+They, their key, and headers that say why and whence; pure.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,21 @@ if TYPE_CHECKING:
 ENVELOPE_BYTES: Final = 64 * 1024  # left for key, headers and the batch's own header
 KEY_BYTES: Final = 4096
 TEXT_BYTES: Final = 4096
+TRACEBACK_CHARS: Final = 16_384  # its end, where the failure is
 ATTRIBUTE_BYTES: Final = 256
 
 
 def dead_letter(
-    key: bytes, raw: bytes, reason: str, source: str, headers: Headers = ()
+    key: bytes, raw: bytes, reason: str, source: str, headers: Headers = (), traceback: str = ""
 ) -> tuple[bytes, bytes, Headers]:
     """Return key, value and headers of the dead letter about `raw`, which came from `source`.
 
     What is over the topic's limit is cut; the header ``original-value-bytes`` (``-key-``) then tells its
-    length. Of the original's `headers` the CloudEvents attributes are kept.
+    length. Of the original's `headers` the CloudEvents attributes are kept, of a `traceback` the end.
     """
     told = [("reason", _text(reason)), ("source", _text(source))]
+    if traceback:
+        told.append(("traceback", _text(traceback[-TRACEBACK_CHARS:], TRACEBACK_CHARS)))
     value_bytes = DEAD_LETTERS.max_message_bytes - ENVELOPE_BYTES
     for name, whole, most in (("value", raw, value_bytes), ("key", key, KEY_BYTES)):
         if len(whole) > most:
@@ -33,5 +39,5 @@ def dead_letter(
     return key[:KEY_BYTES], raw[:value_bytes], told
 
 
-def _text(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")[:TEXT_BYTES]
+def _text(text: str, most: int = TEXT_BYTES) -> bytes:
+    return text.encode("utf-8", "backslashreplace")[:most]

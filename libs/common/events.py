@@ -43,6 +43,7 @@ class Refusal(StrEnum):
     UNKNOWN = "unknown"  # it names something that does not exist
     INVALID = "invalid"  # a field is wrong
     UNAVAILABLE = "unavailable"  # what it needs is not there now, but may be soon
+    INTERNAL = "internal"  # its service failed on it: a defect; the command is kept in dead-letters.v1
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,6 +203,12 @@ class BookHealth(Event, frozen=True, kw_only=True, gc=False):
     rate_remaining: float | None = None  # share of what l2 allows itself of the venue's REST limit, in [0, 1]
     requests: int = 0  # REST requests to the venue that this process had answered
     request_ns: int | None = None  # how long the last of them took, there and back
+    told_seq: int = 0  # of this epoch's newest top by the heartbeat before; one older is not the newest
+    in_doubt: bool = False  # silent for longer than is usual for it: only a message proves it
+    false_stamps: int = 0  # venue times that cannot be true, and were not used
+    repeated_trades: int = 0  # trades of an id that had been counted
+    trade_holes: int = 0  # times at which the venue's trade ids left some out
+    missing_trades: int = 0  # trades that they left out
 
 
 class Trade(Event, frozen=True, kw_only=True, gc=False):
@@ -397,9 +404,10 @@ class PolicyRewarded(Event, frozen=True, kw_only=True):
     policy_id: str  # that earned it
     reward: float  # as sent, return units
     decision_id: str | None
-    counted: bool  # False: this decision had been rewarded before
+    counted: bool  # False: nothing was learnt, see `reason`
+    reason: str = ""  # why it was not counted: the decision expired, or was rewarded before
     updates: int  # of the policy, after this
-    mean_reward: float  # of the policy, after this
+    mean_reward: float  # of the policy, after this; 0 before the first
     drift_alarm: bool = False  # rewards left what the model expects; what it knew was reset
     ts: int
 
@@ -499,8 +507,13 @@ class RouterScopeState(Event, frozen=True, kw_only=True):
     ignored_keys: int = 0  # unknown keys of contexts, so far
     evaluation: dict[str, tuple[float, ...]] = {}  # sums of the off-policy estimators, by policy
     last: PolicyChosen | None = None  # choice
-    first_slot: int = 0  # of what is remembered, oldest
-    next_slot: int = 0  # of what is remembered next
+    first_slot: int = 0  # of the decisions remembered, oldest
+    next_slot: int = 0  # of the decision remembered next
+    first_other: int = 0  # of the other answers remembered, oldest
+    next_other: int = 0  # of the other answer remembered next
+    used_ts: int = 0  # when its last command was carried out
+    archive_ts: int | None = None  # when it is looked at whether it is idle; None: it is archived
+    stepped_ns: int = 0  # by how much the clock was set since it began; slots are on the clock of then
 
 
 class RouterPolicyState(Event, frozen=True, kw_only=True):
@@ -526,11 +539,19 @@ class RouterAnswer(Event, frozen=True, kw_only=True):
     rewarded: bool = False  # of a decision: its reward was counted
 
 
+class RouterIntake(Event, frozen=True, kw_only=True):
+    """State, private: how many scopes a partition keeps, and how many of them began in this minute."""
+
+    scopes: int  # kept, the archived ones included
+    minute_ts: int  # when the minute began
+    begun: int  # scopes in it
+
+
 class RouterSlot(Event, frozen=True, kw_only=True):
     """State, private: the place of a remembered answer in the order of forgetting."""
 
     command_id: str  # of the remembered command
-    ts: int
+    ts: int  # of its answer, less `stepped_ns`
 
 
 # --- portfolio ---
@@ -565,7 +586,7 @@ class PortfolioOptimized(Event, frozen=True, kw_only=True):
     ]  # whether the weights are the best there are, or why not
     reason: str  # in words, why this status
     symbols: tuple[str, ...]  # as asked for
-    dropped: tuple[str, ...] = ()  # weight 0 because too young, so that the others have history in common
+    dropped: tuple[str, ...] = ()  # weight 0: too young for history in common with the others, or ended
     weights: dict[str, float]  # shares of capital, by symbol
     cash: float  # 1 less the weights
     vol: float  # of the weights under `covariance`, fraction per day
@@ -991,7 +1012,8 @@ class ExecutionRecord(Event, frozen=True, kw_only=True):
     venue_reasons: tuple[str, ...] = ()
     plan: ExecutionPlan | None = None
     orders: tuple[PaperOrder, ...] = ()
-    fills: tuple[RecordFill, ...] = ()  # of its orders, oldest first
+    fills: tuple[RecordFill, ...] = ()  # the newest of its orders, oldest first
+    fills_total: int | None = None  # so far, each on execution.fills.v1; null: no more than fills
     filled: Decimal = Decimal(0)  # base units
     open: Decimal = Decimal(0)
     unscheduled: Decimal = Decimal(0)
@@ -1027,7 +1049,8 @@ class PaperOrderPlaced(Event, frozen=True, kw_only=True):
 
     command_id: str
     order: PaperOrder  # as it stands
-    fills: tuple[RecordFill, ...]  # of the order, oldest first
+    fills: tuple[RecordFill, ...]  # the newest of the order, oldest first
+    fills_total: int | None = None  # so far, each on execution.fills.v1; null: no more than fills
     ts: int
 
 

@@ -123,6 +123,7 @@ class Output:
     answers: bool = (
         False  # to the partition of the causing command's `reply_key`, or else of that command's key
     )
+    tombstone: bool = False  # the event is written as the end of what stands under its key
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,9 @@ class Wiring(Generic[S]):
     lack: Callable[[], str] = (
         str  # why what it is asked would be refused, as it is set up; "" where nothing is wrong
     )
+    step_clock: Callable[[State[S], int], None] = lambda _state, _by_ns: (
+        None
+    )  # moves what the state has scheduled by so many ns, as the clock was set
     threaded: bool = (
         False  # run the handler off the event loop; it then looks views up by key, never iterates
     )
@@ -153,7 +157,9 @@ class Wiring(Generic[S]):
         if self.announce is not tuple and not self.views:
             raise ValueError(f"{self.service}: announces what it is to a topic of which it has no view")
         for event, output in self.outputs.items():
-            if event not in output.topic.events:
+            if output.tombstone and not output.topic.compacted:
+                raise ValueError(f"{self.service}: {output.topic.name} is not compacted, and keeps what ends")
+            if event not in output.topic.events and not output.tombstone:
                 raise ValueError(f"{self.service}: {output.topic.name} takes no {event.__name__}")
 
     @property

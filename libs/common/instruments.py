@@ -12,16 +12,23 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
-# Longest first, so that BTCUSDT is not read as BTCUSD + T.
-QUOTES: Final = ("FDUSD", "USDT", "USDC", "USD", "EUR", "GBP", "CHF", "JPY", "BTC", "ETH", "BNB")
-MAX_SIZE: Final = 1e9  # base units of one order; more is a mistake of units
-_ASSET: Final = re.compile(r"[A-Z0-9]{1,12}")
+# Those that end in another one are here so that a text with both readings is seen to have them.
+QUOTES: Final = (
+    *("FDUSD", "PYUSD", "RLUSD", "BUSD", "TUSD", "USDT", "USDC", "USD"),
+    *("AEUR", "EUR", "GBP", "CHF", "JPY", "BTC", "ETH", "BNB"),
+)
+MAX_SIZE: Final = 1e12  # base units of one order; more is a mistake of units
+_PAIR: Final = re.compile(r"[A-Z0-9]{1,12}-[A-Z0-9]{1,12}")
 
 
 class UnknownSymbolError(ValueError):
     """A text that names no BASE-QUOTE pair."""
+
+
+class AmbiguousSymbolError(UnknownSymbolError):
+    """A text without separator that may be any of several pairs."""
 
 
 class UnknownVenueError(ValueError):
@@ -32,21 +39,40 @@ class UnknownInstrumentError(ValueError):
     """A pair that this venue's table does not list."""
 
 
-def canonical_symbol(text: str) -> str:
+def canonical_symbol(text: str, quotes: Collection[str] = QUOTES) -> str:
     """Return ``BTC-USDT`` for ``BTCUSDT``, ``BTC/USDT``, ``btc-usdt`` or ``btc_usdt``.
+
+    Without separator it is the pair that the table of instruments lists under these letters; if none is
+    listed, the only one that ends in one of `quotes`.
+
+    Parameters
+    ----------
+    quotes
+        Assets that an unlisted pair may be quoted in: of a venue's own spelling, those of the venue.
 
     Raises
     ------
     UnknownSymbolError
-        If the text has no recognisable quote or holds other characters than letters and digits.
+        If the text has no recognisable quote or holds other characters than ASCII letters and digits.
+    AmbiguousSymbolError
+        If it may be several pairs; the message lists them.
     """
+    unknown = f"{text[:40]!r} is no symbol; write it like BTC-USDT, BTCUSDT or BTC/USDT"
+    if not text.isascii():  # upper() makes an S of U+017F
+        raise UnknownSymbolError(unknown)
     base, separator, quote = re.sub(r"[/_]", "-", text.upper()).partition("-")
-    if not separator:
-        quote = next((q for q in QUOTES if base.endswith(q) and base != q), "")
-        base = base.removesuffix(quote)
-    if not (quote and _ASSET.fullmatch(base) and _ASSET.fullmatch(quote)):
-        raise UnknownSymbolError(f"{text[:40]!r} is no symbol; write it like BTC-USDT, BTCUSDT or BTC/USDT")
-    return f"{base}-{quote}"
+    if separator:
+        found = [f"{base}-{quote}"]
+    elif base in _LISTED:
+        found = [_LISTED[base]]
+    else:
+        found = [f"{base.removesuffix(each)}-{each}" for each in quotes if base.endswith(each)]
+    found = [symbol for symbol in found if _PAIR.fullmatch(symbol)]
+    if len(found) > 1:
+        raise AmbiguousSymbolError(f"{text!r} may be any of {', '.join(found)}: write the one that is meant")
+    if not found:
+        raise UnknownSymbolError(unknown)
+    return found[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +183,7 @@ def _rows() -> Mapping[tuple[str, str], Instrument]:
 
 
 INSTRUMENTS: Final[Mapping[tuple[str, str], Instrument]] = _rows()
+_LISTED: Final = {_joined(symbol): symbol for _, symbol in INSTRUMENTS}
 
 
 def venue_of(venue: str) -> Venue:
@@ -171,6 +198,17 @@ def venue_of(venue: str) -> Venue:
         return VENUES[venue]
     except KeyError:
         raise UnknownVenueError(f"{venue[:40]!r} is no venue; known: {', '.join(VENUES)}") from None
+
+
+def venue_named(text: str) -> Venue:
+    """Return the venue of an id in any case.
+
+    Raises
+    ------
+    UnknownVenueError
+        If there is none.
+    """
+    return venue_of(text.lower() if text.isascii() else text)  # lower() makes a k of the Kelvin sign
 
 
 def instrument_of(venue: str, symbol: str) -> Instrument:

@@ -1,19 +1,29 @@
-"""Group-less reading of whole topics from a chosen place, committed and decoded; and views that follow."""
+"""Group-less reading of whole topics from a chosen place, committed and decoded; and views that follow.
+
+The end of a log is its high watermark. A reader of committed records stops short of it while a transaction is
+open, and then has not read everything, though Kafka has nothing more for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from libs.common.cloudevents import headers_of
-from libs.common.codec import UndecodableMessageError, decode
+from libs.common.codec import UndecodableMessageError, UnknownMessageError, decode
+from libs.common.holdups import Holdups
 from libs.common.kafka_admin import partition_counts
 from libs.common.kafka_security import client_arguments, stop_consumer
+from libs.common.views import Last
+from libs.common.wall_clock import WallClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Sequence
@@ -27,11 +37,24 @@ if TYPE_CHECKING:
     from libs.common.views import View
 
 POLL_MS: Final = 100  # an idle poll; records end it at once
+NEWEST_S: Final = 1.0  # how long the newest records are waited for: where none stands, all are read
 SURVEY_S: Final = 0.1  # how old positions past markers, and the logs' ends, get while records come and come
+RECENT_MS: Final = 30_000  # before a partition's newest record: three times what anything is repeated in
+PATIENCE_S: Final = 45.0  # Kafka ends a dead writer's transaction after 15 s, and looks every 10 s
 MIB: Final = 1024 * 1024
 
-Start: TypeAlias = Literal["beginning", "end"] | int | Mapping[TopicPartition, int]
-"""Where to begin: a place, a time (ns UTC), or offsets; a partition without one begins at its beginning."""
+Place: TypeAlias = Literal["beginning", "recent", "end"] | int | Last
+"""Where to begin in a partition: a place, or a time (ns UTC); recent: 30 s before its newest record."""
+Start: TypeAlias = Place | Mapping[TopicPartition, int] | Mapping[str, Place]
+"""Where to begin: everywhere alike, at offsets, or by topic name; what is not named, at its beginning."""
+
+
+_told: Final[set[str]] = set()  # topics of which it was said that some messages are of another version
+_log = logging.getLogger(__name__)
+
+
+class OpenTransactionError(KafkaError):  # type: ignore[misc]  # aiokafka carries no types
+    """A transaction that somebody left open holds a log up for longer than Kafka lets one live."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +81,7 @@ class Undecodable(msgspec.Struct, frozen=True, kw_only=True):
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     reason: str
+    unknown: bool = False  # it is a message, and another version may know it
 
     @property
     def source(self) -> str:
@@ -85,7 +109,7 @@ def decoded(topic: Topic, raw: ConsumerRecord[bytes, bytes]) -> Record | Undecod
     try:
         return Record(event=decode(topic, raw.value), **common)
     except UndecodableMessageError as error:
-        return Undecodable(reason=str(error), **common)
+        return Undecodable(reason=str(error), unknown=isinstance(error, UnknownMessageError), **common)
 
 
 class Reader:
@@ -103,7 +127,8 @@ class Reader:
         self._topics = {topic.name: topic for topic in topics}
         self._start = start
         self._only = partitions
-        self.ends: Mapping[TopicPartition, int] = {}  # at the start
+        self.ends: Mapping[TopicPartition, int] = {}  # at the start, what open transactions wrote included
+        self._holdups = {name: Holdups() for name in self._topics}
 
     async def __aenter__(self) -> Self:
         counts = await partition_counts(self._settings, self._topics.values())
@@ -125,7 +150,8 @@ class Reader:
         try:
             await self._consumer.start()
             self._consumer.assign(self.assignment)
-            self.ends = await self._consumer.end_offsets(self.assignment)
+            self._stable = await self._consumer.end_offsets(self.assignment)
+            self.ends = await high_watermarks(self._settings, self.assignment)
             for partition, offset in (await self._starts()).items():
                 self._consumer.seek(partition, offset)
         except BaseException:
@@ -157,29 +183,87 @@ class Reader:
         return position
 
     def newest_end(self, partition: TopicPartition) -> int:
-        """Return the newest end of the partition that a fetch has told."""
-        return self._consumer.last_stable_offset(partition) or self.ends[partition]
+        """Return the newest end that a fetch has told, what open transactions wrote included."""
+        return self._consumer.highwater(partition) or self.ends[partition]
 
     async def at_end(self) -> bool:
-        """Return whether everything that was there at the start has been read."""
+        """Return whether everything that was there at the start has been read.
+
+        While a transaction is open that had begun by then, it has not.
+        """
         return all([await self.position(partition) >= end for partition, end in self.ends.items()])
 
+    def held_up(self, topic: Topic) -> Mapping[int, str]:
+        """Return what to say of each partition that an open transaction holds up, as of the last fetches."""
+        now_s = asyncio.get_running_loop().time()
+        for partition in self.assignment:
+            if partition.topic == topic.name:
+                stable, end = (
+                    self._consumer.last_stable_offset(partition),
+                    self._consumer.highwater(partition),
+                )
+                self._holdups[topic.name].note(partition.partition, stable, end, now_s)
+        return self._holdups[topic.name].told(now_s)
+
     async def _starts(self) -> Mapping[TopicPartition, int]:
-        match self._start:
-            case "end":
-                return self.ends
-            case int(ts):
-                found = await self._consumer.offsets_for_times(
-                    dict.fromkeys(self.assignment, ts // 1_000_000)
-                )
-                return {p: self.ends[p] if at is None else at.offset for p, at in found.items()}
-            case "beginning":
-                beginnings: Mapping[TopicPartition, int] = await self._consumer.beginning_offsets(
-                    self.assignment
-                )
-                return beginnings
-            case offsets:
-                return {**await self._consumer.beginning_offsets(self.assignment), **offsets}
+        offsets: dict[TopicPartition, int] = await self._consumer.beginning_offsets(self.assignment)
+        recent: list[TopicPartition] = []
+        times: dict[TopicPartition, int] = {}
+        for partition in self.assignment:
+            place: Any = self._start
+            if isinstance(place, Mapping):
+                named: Mapping[Any, Any] = place
+                offsets[partition] = named.get(partition, offsets[partition])
+                place = named.get(partition.topic)
+            match place:
+                case "end":  # before what open transactions wrote: nothing that ends later is missed
+                    offsets[partition] = self._stable[partition]
+                case "recent" if self._stable[partition] > offsets[partition]:
+                    recent.append(partition)
+                case Last(offsets=most):
+                    count = sum(each.topic == partition.topic for each in self.assignment)
+                    first = self._stable[partition] - -(-most // count)
+                    offsets[partition] = max(offsets[partition], first)
+                case int(ts):
+                    times[partition] = ts // 1_000_000
+        for partition, newest_ms in (await self._newest(recent)).items():
+            times[partition] = newest_ms - RECENT_MS
+        if times:
+            found = await self._consumer.offsets_for_times(times)
+            offsets |= {p: self._stable[p] if at is None else at.offset for p, at in found.items()}
+        return offsets
+
+    async def _newest(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return the time (ms) of the newest record of each; none where no record stands at the end."""
+        found: dict[TopicPartition, int] = {}
+        for partition in self.assignment:
+            self._consumer.seek(partition, self._stable[partition] - (partition in partitions))
+        deadline_s = asyncio.get_running_loop().time() + NEWEST_S
+        while len(found) < len(partitions) and asyncio.get_running_loop().time() < deadline_s:
+            batches = await self._consumer.getmany(*partitions, timeout_ms=POLL_MS)
+            found |= {partition: raws[-1].timestamp for partition, raws in batches.items() if raws}
+        return found
+
+
+async def high_watermarks(
+    settings: ServiceSettings, partitions: Collection[TopicPartition]
+) -> Mapping[TopicPartition, int]:
+    """Return the end of each log, behind what open transactions wrote.
+
+    Raises
+    ------
+    KafkaError
+        If Kafka does not answer.
+    """
+    consumer = AIOKafkaConsumer(
+        **client_arguments(settings), group_id=None, isolation_level="read_uncommitted"
+    )
+    try:
+        await consumer.start()
+        ends: Mapping[TopicPartition, int] = await consumer.end_offsets(list(partitions))
+    finally:
+        await stop_consumer(consumer)
+    return ends
 
 
 async def read(
@@ -196,7 +280,8 @@ async def read(
     Parameters
     ----------
     on_undecodable
-        Awaited for each record whose bytes are no message of its topic, before the batch is yielded.
+        Awaited for each record whose bytes are no message of its topic, before the batch is yielded; what
+        only another version knows is left out.
     partitions
         Read these only (`partition_of` a key), not all.
 
@@ -206,34 +291,53 @@ async def read(
         If a topic does not exist.
     KafkaError
         If Kafka refuses the reader, or retention overtakes it.
+    OpenTransactionError
+        With `stop_at_end`, if a transaction stays open longer than Kafka lets one live.
 
     Notes
     -----
     Leave the loop early through ``contextlib.aclosing``, so that the consumer is closed at once.
     """
+    clock = asyncio.get_running_loop().time
     async with Reader(settings, topics, start=start, partitions=partitions) as reader:
+        moved_s = clock()
         while not (stop_at_end and await reader.at_end()):
             records = await _sorted_out(await reader.poll(), on_undecodable)
             if records:
                 yield records
+                moved_s = clock()
+            elif stop_at_end and clock() - moved_s > PATIENCE_S:
+                held = [
+                    f"{topic.name}-{number} is {why}"
+                    for topic in topics
+                    for number, why in reader.held_up(topic).items()
+                ]
+                if held:
+                    raise OpenTransactionError("; ".join(held))
 
 
 async def follow(
     settings: ServiceSettings, views: Sequence[View[Any]], *, on_undecodable: OnUndecodable
 ) -> AsyncGenerator[list[Record], None]:
-    """Fold the views' topics from the beginning and for ever; yield what was folded, an empty list when idle.
+    """Fold the views' topics for ever, from where each view begins; yield what was folded, if only nothing.
 
     An undecodable record leaves the older message of its key in the view, after `on_undecodable`. Raises what
     `read` raises, and OffsetRegressionError when the log was recreated under the view.
     """
     by_name = {view.topic.name: view for view in views}
-    clock = asyncio.get_running_loop().time
-    async with Reader(settings, [view.topic for view in views]) as reader:
+    clock, wall_clock = asyncio.get_running_loop().time, WallClock()
+    start = {name: view.start(time.time_ns()) for name, view in by_name.items()}
+    async with Reader(settings, [view.topic for view in views], start=start) as reader:
         for name, view in by_name.items():
             view.begin({p.partition: end for p, end in reader.ends.items() if p.topic == name})
         surveyed_s = clock()
         while True:
-            records = await _sorted_out(await reader.poll(), on_undecodable)
+            found = await reader.poll()
+            for item in found:
+                if isinstance(item, Undecodable) and item.unknown:
+                    by_name[item.topic.name].left_out += 1
+            records = await _sorted_out(found, on_undecodable)
+            _follow_clock(wall_clock, views)
             for record in records:
                 by_name[record.topic.name].fold(record.partition, record.offset, record.key, record.event)
             behind = not all(view.ready for view in views)
@@ -242,8 +346,17 @@ async def follow(
                     view = by_name[partition.topic]
                     view.advance(partition.partition, await reader.position(partition))
                     view.extend(partition.partition, reader.newest_end(partition))
+                for view in views:
+                    view.held_up = reader.held_up(view.topic)
                 surveyed_s = clock()
             yield records
+
+
+def _follow_clock(wall_clock: WallClock, views: Sequence[View[Any]]) -> None:
+    wall_clock.read()
+    if stepped_ns := wall_clock.stepped_ns():
+        for view in views:
+            view.step_clock(stepped_ns)
 
 
 async def follow_for_ever(
@@ -260,6 +373,9 @@ async def _sorted_out(found: list[Record | Undecodable], on_undecodable: OnUndec
     for item in found:
         if isinstance(item, Record):
             records.append(item)
-        else:
+        elif not item.unknown:
             await on_undecodable(item)
+        elif item.topic.name not in _told:
+            _told.add(item.topic.name)
+            _log.warning("unknown_messages_left_out", extra={"at": item.source, "reason": item.reason})
     return records

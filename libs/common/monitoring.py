@@ -28,7 +28,10 @@ _COUNTS: Final = {
     "handled": "Messages and ticks handled",
     "stale": "Records dropped because they were handled before",
     "dead_letters": "Messages that could not be decoded, kept in dead-letters.v1",
+    "failures": "Commands that the handler raised on, refused as internal and kept in dead-letters.v1",
+    "clock_steps": "Times that the machine's clock was set; what was due moved with it",
     "expired": "Messages that retention took before they were read",
+    "left_out": "Messages left out, as only another version knows them",
 }
 
 _log = logging.getLogger(__name__)

@@ -2,19 +2,25 @@
 
 The state's log holds, besides the service's own keys, two kinds of records under keys that start with a zero
 byte: the position (next offset per input, so that state and progress are one thing), and a `Tick` per wish.
+One more record there is not the owner's: an operator's `Skip`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush, merge
+from traceback import format_exception
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 from uuid import UUID
 
+import msgspec
+
+from libs.common.amounts import absurd_amount
 from libs.common.cloudevents import CloudEvent, caused_id, identity, position_id
-from libs.common.codec import UndecodableMessageError, decode, encode
+from libs.common.codec import UndecodableMessageError, UnknownMessageError, decode, encode
+from libs.common.command_rules import echoed, refused_as_internal, refused_at_the_door
 from libs.common.dead_letters import dead_letter
-from libs.common.events import Command, Event
+from libs.common.events import Command, CommandRejected, Event
 from libs.common.handling import RESERVED, State, Tick, WakeAt
 from libs.common.topics import DEAD_LETTERS, Topic
 
@@ -27,11 +33,15 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Event)
 
 POSITION_KEY: Final = RESERVED + b"position"
+SKIP_KEY: Final = RESERVED + b"skip"
 _TICK: Final = RESERVED + b"tick/"
 
 
 class HandlerError(Exception):
-    """A handler raised: an invariant is broken, and the partition stops before the message that showed it."""
+    """A handler raised: an invariant is broken.
+
+    A command is then refused; before any other message the partition stops.
+    """
 
 
 class UnroutedEventError(Exception):
@@ -46,6 +56,15 @@ class Position(Event, frozen=True, kw_only=True):
     """The next offset of each input, by topic name; written with every transaction."""
 
     offsets: dict[str, int]
+
+
+class Skip(Event, frozen=True, kw_only=True):
+    """An operator's word that what lies before these offsets is to be left out, by topic name."""
+
+    offsets: dict[str, int]
+    ticks: tuple[bytes, ...] = ()  # and these, by their keys in the state's log
+    reason: str  # in the operator's words
+    ts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +111,8 @@ class Effects:
     handled: int = 0
     stale: int = 0
     dead_letters: int = 0
+    left_out: int = 0  # events that only another version knows
+    failures: list[HandlerError] = field(default_factory=list)  # of commands, each refused as internal
     failure: HandlerError | None = None
 
 
@@ -102,6 +123,7 @@ class _Cause:
     correlation_id: str
     key: bytes | None  # None for a tick
     source: str
+    record: Incoming | None = None
 
 
 class Partition(Generic[S]):
@@ -119,7 +141,8 @@ class Partition(Generic[S]):
         self.offsets: dict[str, int] = {}
         self._wiring = wiring
         self._place = place
-        self._log = replace(wiring.state, events=(*wiring.state.events, Position, Tick))
+        self._log = replace(wiring.state, events=(*wiring.state.events, Position, Skip, Tick))
+        self.skips: Skip | None = None  # not done yet
         self._ticks: dict[bytes, Tick] = {}
         self._queue: list[tuple[int, bytes]] = []
 
@@ -134,6 +157,8 @@ class Partition(Generic[S]):
         event = None if value is None else decode(self._log, value)
         if key == POSITION_KEY and isinstance(event, Position):
             self.offsets = dict(event.offsets)
+        elif key == SKIP_KEY:
+            self.skips = merged(self.skips, event) if isinstance(event, Skip) else None
         elif key.startswith(_TICK):
             self._ticks.pop(key, None)
             if isinstance(event, Tick):
@@ -144,8 +169,9 @@ class Partition(Generic[S]):
     def resume(self, committed: Mapping[str, int | None]) -> Mapping[str, int]:
         """Return the next offset per input, given what the group has committed; None where nothing was.
 
-        The position in the state's log counts. A group's offset that is beyond it was moved there by an
-        operator, to leave messages out, and is followed.
+        Only the position in the state's log counts. The group's offsets are for those who watch its lag: they
+        come from the same transactions, so one that is beyond shows that the end of the state's log was lost,
+        and what is missing is handled again.
 
         Raises
         ------
@@ -158,10 +184,24 @@ class Partition(Generic[S]):
                 f"{self._wiring.state.name}-{self.number} holds no position, but group {self._wiring.service}"
                 f" is at {known}: restore the topic, or delete the group to begin anew"
             )
-        for name in committed:
-            if name in known or name in self.offsets:
-                self.offsets[name] = max(known.get(name, 0), self.offsets.get(name, 0))
         return self.offsets
+
+    def skip(self, now: int) -> Effects:
+        """Leave out what an operator has said is to be left out, once."""
+        effects = Effects(now)
+        if self.skips is None:
+            return effects
+        inputs = {topic.name for topic in self._wiring.inputs}
+        for name, offset in self.skips.offsets.items():
+            if name in inputs and offset > self.offsets.get(name, 0):
+                self.offsets[name] = effects.offsets[name] = offset
+        for key in self.skips.ticks:
+            if self._ticks.pop(key, None) is not None:
+                self._write(effects, key, None)
+        self._write(effects, POSITION_KEY, Position(offsets=dict(self.offsets)))
+        self._write(effects, SKIP_KEY, None)
+        self.skips = None
+        return effects
 
     @property
     def next_wake(self) -> int | None:
@@ -195,7 +235,7 @@ class Partition(Generic[S]):
             key = self._queue[0][1]
             tick = self._ticks.pop(key)
             identifier = caused_id(UUID(tick.causation_id), f"Tick/{tick.due_ts}/{tick.key.hex()}")
-            source = f"{self._wiring.state.name}/{self.number}/{key!r}"
+            source = f"{self._wiring.state.name}/{self.number}/{key.hex()}"
             cause = _Cause(tick, identifier, tick.correlation_id, None, source)
             self._write(effects, key, None)
             if not self._handle(cause, effects):
@@ -203,28 +243,58 @@ class Partition(Generic[S]):
                 break
         return self._finished(effects)
 
+    def step_clock(self, by_ns: int, now: int) -> Effects:
+        """Move all that is due, ticks and what the state has scheduled, by what the clock was set.
+
+        So nothing waits for a time that will not come for long, and nothing falls due all at once.
+        """
+        effects = Effects(now)
+        ticks = dict(self._ticks)
+        self._ticks.clear()
+        for key in ticks:
+            self._write(effects, key, None)
+        for tick in ticks.values():
+            moved = msgspec.structs.replace(tick, due_ts=tick.due_ts + by_ns)
+            self._remember(_tick_key(moved.due_ts, moved.key), moved)
+            self._write(effects, _tick_key(moved.due_ts, moved.key), moved)
+        self._wiring.step_clock(self.state, by_ns)
+        self.state.keep()
+        return self._finished(effects)
+
     def _accept(self, record: Incoming, effects: Effects) -> bool:
         source = f"{record.topic.name}/{record.partition}/{record.offset}"
         try:
-            message = decode(record.topic, record.value or b"")  # a tombstone is no message here
+            message = _message_of(record)
         except UndecodableMessageError as error:
+            commands = any(issubclass(event, Command) for event in record.topic.events)
+            if isinstance(error, UnknownMessageError) and not commands:
+                effects.left_out += 1
+                return True
             letter = dead_letter(record.key, record.value or b"", str(error), source, record.headers)
             effects.outgoing.append(Outgoing(DEAD_LETTERS, self._place(letter[0]), *letter))
             effects.dead_letters += 1
             return True
         fallback = position_id(record.topic.name, record.partition, record.offset)
         identifier, correlation_id = identity(record.headers, fallback)
-        return self._handle(_Cause(message, identifier, correlation_id, record.key, source), effects)
+        cause = _Cause(message, identifier, correlation_id, record.key, source, record)
+        if (refused := refused_at_the_door(message, _text(record.key), effects.now)) is not None:
+            self._answer(refused, cause, effects)
+            return True
+        return self._handle(cause, effects)
 
     def _handle(self, cause: _Cause, effects: Effects) -> bool:
         try:
             returned = self._wiring.handle(self.state, cause.message, effects.now)
             events = [event for event in returned if isinstance(event, Event)]
             sends = [self._routed(event, cause, effects.now, n) for n, event in enumerate(events)]
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the shell raises it again
+        except Exception as error:  # noqa: BLE001 -- a command's is told and kept; the shell raises any other
             self.state.undo()
-            effects.failure = HandlerError(f"{cause.source}: {type(error).__name__}: {error}")
-            effects.failure.__cause__ = error
+            failure = HandlerError(f"{cause.source}: {type(error).__name__}: {echoed(str(error))}")
+            failure.__cause__ = error
+            if isinstance(cause.message, Command):
+                self._refuse_failed(cause, cause.message, failure, effects)
+                return True
+            effects.failure = failure
             return False
         self.state.keep()
         effects.outgoing += sends
@@ -234,6 +304,33 @@ class Partition(Generic[S]):
         effects.handled += 1
         effects.steps.append(Step(cause.message, events, cause.correlation_id))
         return True
+
+    def _refuse_failed(
+        self, cause: _Cause, command: Command, failure: HandlerError, effects: Effects
+    ) -> None:
+        """Answer a command that the handler raised on, and keep it with the reason; nothing of it is done."""
+        effects.failures.append(failure)
+        record = cause.record
+        assert record is not None  # noqa: S101 -- only ticks have none
+        traceback = "".join(format_exception(failure.__cause__))
+        letter = dead_letter(
+            record.key, record.value or b"", str(failure), cause.source, record.headers, traceback
+        )
+        effects.outgoing.append(Outgoing(DEAD_LETTERS, self._place(letter[0]), *letter))
+        answer = refused_as_internal(
+            command,
+            _text(record.key),
+            self._wiring.service,
+            failure.__cause__,
+            cause.source,
+            effects.now,
+        )
+        self._answer(answer, cause, effects)
+
+    def _answer(self, refused: CommandRejected, cause: _Cause, effects: Effects) -> None:
+        effects.outgoing.append(self._routed(refused, cause, effects.now, 0))
+        effects.handled += 1
+        effects.steps.append(Step(cause.message, (refused,), cause.correlation_id))
 
     def _routed(self, event: Event, cause: _Cause, now: int, n: int) -> Outgoing:
         name = type(event).__name__
@@ -252,10 +349,11 @@ class Partition(Generic[S]):
         )
         reply_key = _reply_key(cause) if output.answers else None
         place = self._place(key if reply_key is None else reply_key)
-        return Outgoing(output.topic, place, key, encode(event), attributes.headers())
+        value = None if output.tombstone else encode(event)
+        return Outgoing(output.topic, place, key, value, attributes.headers())
 
     def _wish(self, effects: Effects, wish: WakeAt, cause: _Cause) -> None:
-        key = _TICK + b"%d/" % wish.ts + wish.key
+        key = _tick_key(wish.ts, wish.key)
         if key in self._ticks:
             return
         tick = Tick(
@@ -276,6 +374,37 @@ class Partition(Generic[S]):
         for key, value in self.state.take_changes():
             self._write(effects, key, value)
         return effects
+
+
+def merged(before: Skip | None, word: Skip) -> Skip:
+    """Return what two words of an operator say together."""
+    if before is None:
+        return word
+    names = before.offsets.keys() | word.offsets.keys()
+    offsets = {name: max(before.offsets.get(name, 0), word.offsets.get(name, 0)) for name in names}
+    return msgspec.structs.replace(word, offsets=offsets, ticks=(*before.ticks, *word.ticks))
+
+
+def _message_of(record: Incoming) -> Event:
+    """Return the message; a tombstone is none here, and what a command may not hold is told to who sent it.
+
+    Raises
+    ------
+    UndecodableMessageError
+        If there is none that any handler may see.
+    """
+    message = decode(record.topic, record.value or b"")
+    if not isinstance(message, Command) and (wrong := absurd_amount(message)) is not None:
+        raise UndecodableMessageError(f"{record.topic.name}: {wrong}")
+    return message
+
+
+def _tick_key(due_ts: int, key: bytes) -> bytes:
+    return _TICK + b"%d/" % due_ts + key
+
+
+def _text(key: bytes) -> str:
+    return key.decode("utf-8", "replace")
 
 
 def _reply_key(cause: _Cause) -> bytes | None:

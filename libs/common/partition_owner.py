@@ -13,10 +13,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from libs.common.cloudevents import headers_of
 from libs.common.events import Event
+from libs.common.holdups import Holdups
 from libs.common.kafka import BATCH_BYTES, Reader, partition_of
 from libs.common.kafka_security import client_arguments
-from libs.common.partition import Incoming, Partition
+from libs.common.partition import SKIP_KEY, HandlerError, Incoming, Partition
 from libs.common.topics import TOPICS
+from libs.common.wall_clock import WallClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,11 +60,12 @@ class PartitionOwner(Generic[S]):
     ) -> None:
         self.number = number
         self.restored = False
+        self.stopped_at = ""  # the message that the handler raised on, and what it raised
         self.counts: Counter[str] = Counter()
         self._wiring = wiring
         self._settings = settings
         self._consumer = consumer
-        self._clock = clock
+        self._clock = WallClock(clock)
         self._meter = meter
         self._inputs = {TopicPartition(topic.name, number): topic for topic in wiring.inputs}
         self._partition = Partition(wiring, number, self._place)
@@ -71,7 +74,12 @@ class PartitionOwner(Generic[S]):
         self._report_at = 0.0  # when they are due, on the loop's clock
         self._in_transaction = asyncio.Lock()
         self._read: dict[TopicPartition, int] = {}  # the offset up to which there is nothing more to read
-        self._now = 0
+        self._log = replace(
+            wiring.state, events=()
+        )  # raw: it also holds records that the topic does not name
+        self._restored_to = 0  # the next offset of the state's log
+        self._holdups = {partition: Holdups() for partition in self._inputs}
+        self._held_up = ""  # why the state's log cannot be read to its end, in words
 
     @property
     def state(self) -> State[S]:
@@ -80,32 +88,64 @@ class PartitionOwner(Generic[S]):
 
     def lags(self) -> dict[str, int]:
         """Return how many offsets of each input are not handled yet, as of the last fetch."""
-        ends = {partition: self._consumer.last_stable_offset(partition) or 0 for partition in self._inputs}
+        ends = {partition: self._consumer.highwater(partition) or 0 for partition in self._inputs}
         return {p.topic: max(0, end - self._read.get(p, end)) for p, end in ends.items()}
+
+    def held_up(self) -> str:
+        """Say which log an open transaction holds up, as of the last fetches; empty where none does."""
+        if not self.restored:
+            return self._held_up
+        now_s = asyncio.get_running_loop().time()
+        for partition, holdups in self._holdups.items():
+            stable, end = self._consumer.last_stable_offset(partition), self._consumer.highwater(partition)
+            if stable is not None and self._read.get(partition, 0) < stable:
+                stable = None  # not all that there is was taken: what the last fetch told is old
+            holdups.note(self.number, stable, end, now_s)
+        return "; ".join(
+            f"{partition.topic}-{self.number} is {said}"
+            for partition, holdups in self._holdups.items()
+            for said in holdups.told(now_s).values()
+        )
 
     async def own(self, batch_records: int) -> None:
         """Fence, restore and process for ever, up to `batch_records` a transaction.
 
+        Where the handler raises on what is no command, what came before is committed, and the partition
+        stands until an operator says what to leave out.
+
         Raises
         ------
-        HandlerError
-            If the handler raised; what came before the message is committed.
         KafkaError
             If Kafka refuses anything, or another process has taken over.
         StateLostError, UndecodableMessageError
             If the state topic does not fit the group or this service.
         """
+        while True:
+            try:
+                await self._work(batch_records)
+            except HandlerError as error:
+                self.restored = False
+                self.stopped_at = str(error)
+                facts = {"partition": self.number, "at": self.stopped_at}
+                _log.exception("partition_stopped", exc_info=error, extra=facts)
+            await self._until_told()
+            await self._stop_producer()
+            self._unreported.clear()  # what the group is behind is found anew
+            self._partition = Partition(self._wiring, self.number, self._place)
+            self.stopped_at = ""
+
+    async def _work(self, batch_records: int) -> None:
         # 1. Fence the former owner: when this returns, its transaction is committed or aborted for good.
         began_s = perf_counter()
         producer = await self._start_producer()
         # 2. Only now are its last state and offsets final.
         await self._restore()
         # 3. Go on where it stopped.
-        await self._seek()
+        await self._seek(producer)
         self.restored = True
         self._meter.restore_s.observe(perf_counter() - began_s)
         while True:
-            now = self._read_clock()
+            now = await self._follow_clock(producer)
             due = self._partition.next_wake
             if due is not None and due <= now:
                 async with self._in_transaction:
@@ -117,6 +157,7 @@ class PartitionOwner(Generic[S]):
             )
             self._note(batches)
             if batches:
+                await self._follow_clock(producer)  # what the batch schedules is on the clock as it is now
                 async with self._in_transaction:
                     await self._commit(producer, await self._applied(batches))
             elif self._unreported and wait_ms == IDLE_MS:
@@ -130,11 +171,16 @@ class PartitionOwner(Generic[S]):
                 task.cancel()  # repeated: aiokafka swallows one that comes while it closes a connection
                 await asyncio.wait([task], timeout=RETRY_S)
         self.restored = False
+        if self._producer is not None and self._unreported and (task.cancelled() or task.exception() is None):
+            async with asyncio.timeout(STOP_S):
+                await self._report_alone(self._producer)
+        await self._stop_producer()
+
+    async def _stop_producer(self) -> None:
         if self._producer is not None:
             async with asyncio.timeout(STOP_S):
-                if self._unreported and (task.cancelled() or task.exception() is None):
-                    await self._report_alone(self._producer)
                 await self._producer.stop()
+            self._producer = None
 
     async def _start_producer(self) -> AIOKafkaProducer:
         producer = self._producer = AIOKafkaProducer(
@@ -151,16 +197,26 @@ class PartitionOwner(Generic[S]):
         return producer
 
     async def _restore(self) -> None:
-        # Raw bytes: the state's log also holds the partition's own records, which the topic does not name.
-        log = replace(self._wiring.state, events=())
-        async with Reader(self._settings, [log], partitions={self.number}) as reader:
+        """Read the state's log to its end, however long somebody's open transaction hides that."""
+        told = False
+        async with Reader(self._settings, [self._log], partitions={self.number}) as reader:
             while not await reader.at_end():
                 for record in await reader.poll():
                     self._partition.restore(record.key, record.value)
+                said = reader.held_up(self._log).get(self.number)
+                self._held_up = "" if said is None else f"{self._log.name}-{self.number} is {said}"
+                if said is not None and not told:
+                    told = True
+                    _log.warning("restore_held_up", extra={"partition": self.number, "log": self._held_up})
+            self._held_up = ""
+            (partition,) = reader.assignment
+            self._restored_to = await reader.position(partition)
 
-    async def _seek(self) -> None:
+    async def _seek(self, producer: AIOKafkaProducer) -> None:
         committed = {p.topic: await self._consumer.committed(p) for p in self._inputs}
-        offsets = self._partition.resume(committed)
+        self._partition.resume(committed)
+        await self._leave_out(producer)
+        offsets = self._partition.offsets
         first = await self._consumer.beginning_offsets(list(self._inputs))
         for partition, beginning in first.items():
             offset = offsets.get(partition.topic, beginning)
@@ -171,7 +227,8 @@ class PartitionOwner(Generic[S]):
                 _log.error("input_expired", extra=expired)
                 self.counts["expired"] += beginning - offset
             self._consumer.seek(partition, max(offset, beginning))
-        self._reached({name: offset for name, offset in offsets.items() if offset != committed[name]})
+        # A position may name topics that only another version of the service reads.
+        self._reached({n: offsets[n] for n in committed if n in offsets and offsets[n] != committed[n]})
         facts = {
             "partition": self.number,
             "keys": len(self._partition.state),
@@ -182,13 +239,48 @@ class PartitionOwner(Generic[S]):
 
     async def _applied(self, batches: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]) -> Effects:
         incoming = [[_incoming(self._inputs[p], raw) for raw in raws] for p, raws in batches.items()]
-        now, began_s = self._read_clock(), perf_counter()
+        now, began_s = self._clock.read(), perf_counter()
         if self._wiring.threaded:
             effects = await asyncio.to_thread(self._partition.apply, incoming, now)
         else:
             effects = self._partition.apply(incoming, now)
         self._meter.handling_s.observe(perf_counter() - began_s)
         return effects
+
+    async def _until_told(self) -> None:
+        """Wait for an operator's word on the state's log."""
+        start = {TopicPartition(self._log.name, self.number): self._restored_to}
+        async with Reader(self._settings, [self._log], start=start, partitions={self.number}) as reader:
+            while not any(record.key == SKIP_KEY and record.value for record in await reader.poll()):
+                pass
+
+    async def _leave_out(self, producer: AIOKafkaProducer) -> None:
+        """Do what an operator has said, once."""
+        skips = self._partition.skips
+        if skips is None:
+            return
+        before = dict(self._partition.offsets)
+        async with self._in_transaction:
+            await self._commit(producer, self._partition.skip(self._clock.read()))
+        facts = {
+            "partition": self.number,
+            "reason": skips.reason,
+            "before": before,
+            "offsets": dict(self._partition.offsets),
+            "ticks": len(skips.ticks),
+        }
+        _log.warning("records_left_out", extra=facts)
+
+    async def _follow_clock(self, producer: AIOKafkaProducer) -> int:
+        """Return the time, ns UTC; where the clock was set, move what is due first."""
+        now = self._clock.read()
+        if stepped_ns := self._clock.stepped_ns():
+            self.counts["clock_steps"] += 1
+            facts = {"partition": self.number, "seconds": stepped_ns / 1e9}
+            _log.warning("clock_stepped", extra=facts)
+            async with self._in_transaction:
+                await self._commit(producer, self._partition.step_clock(stepped_ns, now))
+        return now
 
     def _note(self, batches: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]) -> None:
         """Note how far the inputs are read; a fetch that brings nothing has seen all, markers too."""
@@ -225,6 +317,10 @@ class PartitionOwner(Generic[S]):
         self.counts["handled"] += effects.handled
         self.counts["stale"] += effects.stale
         self.counts["dead_letters"] += effects.dead_letters
+        self.counts["left_out"] += effects.left_out
+        self.counts["failures"] += len(effects.failures)
+        for failure in effects.failures:
+            _log.error("command_failed", exc_info=failure.__cause__, extra={"at": str(failure)})
         self._meter.committed(effects)
         if effects.failure is not None:
             raise effects.failure
@@ -252,10 +348,6 @@ class PartitionOwner(Generic[S]):
 
     def _place(self, key: bytes) -> int:
         return partition_of(key, self._settings.topic_partitions)
-
-    def _read_clock(self) -> int:
-        self._now = max(self._now, self._clock())  # time never goes back for a handler
-        return self._now
 
 
 def _incoming(topic: Topic, raw: ConsumerRecord[bytes, bytes]) -> Incoming:

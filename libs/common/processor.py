@@ -6,7 +6,8 @@ handled, and events, state and position are committed in one transaction. Ticks 
 transaction of their own. The group's offsets, which only watchers of its lag read, follow within a second.
 
 Any `KafkaError`, being fenced included, ends the process: state, outputs and position then come back
-together. A handler that raises stops its partition, after a commit of what came before; the others go on.
+together. A command that the handler raises on is refused and kept; any other message that it raises on stops
+its partition, after a commit of what came before, until an operator says to leave it out; the others go on.
 Group members are static, so that a process restarted within the session is back at once and its peers never
 pause.
 """
@@ -32,15 +33,15 @@ from libs.common import log, metrics
 from libs.common.events import Event, ServiceState
 from libs.common.kafka import Publisher, create_topics, follow
 from libs.common.kafka_security import client_arguments, stop_consumer
+from libs.common.membership import static_member
 from libs.common.metrics import Family
 from libs.common.monitoring import Meter, Unmonitored
-from libs.common.partition import HandlerError
 from libs.common.partition_owner import PartitionOwner
 from libs.common.status import Condition, heartbeat
 from libs.common.topics import DEAD_LETTERS, SERVICES_STATUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Iterable
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 
     from libs.common.handling import Wiring
     from libs.common.monitoring import Monitor
@@ -59,6 +60,7 @@ HEARTBEAT_MS: Final = 1_000
 # then asks for none of it until that fetch ends: at the default of 500 ms such records came that much late.
 FETCH_WAIT_MS: Final = 100
 STOP_S: Final = 10.0
+SHOWN: Final = 3  # of what holds the process up
 EXIT_FAILED: Final = 3
 
 _log = logging.getLogger(__name__)
@@ -95,12 +97,16 @@ class Processor(Generic[S]):
         self._counts: Counter[str] = Counter()  # of owners that are gone
         self._background: list[asyncio.Task[None]] = []
         self._assigned = False  # by the group, at least once
-        self.stopped_partitions: set[int] = set()  # whose handler raised
 
     @property
     def owned(self) -> frozenset[int]:
         """The partition numbers that are restored and worked on."""
         return frozenset(number for number, (owner, _) in self._owners.items() if owner.restored)
+
+    @property
+    def stopped_partitions(self) -> Mapping[int, str]:
+        """The partition numbers whose handler raised, and at what."""
+        return {number: owner.stopped_at for number, (owner, _) in self._owners.items() if owner.stopped_at}
 
     @property
     def counts(self) -> Counter[str]:
@@ -109,14 +115,21 @@ class Processor(Generic[S]):
 
     def condition(self) -> Condition:
         """Return what the process is ready for."""
-        owned, stopped = tuple(sorted(self.owned)), tuple(sorted(self.stopped_partitions))
+        stopped = self.stopped_partitions
+        held = self._held_up()
+        owned = tuple(sorted(self.owned - held.keys()))
         behind = [view.topic.name for view in self._wiring.views if not view.ready]
         restoring = [number for number in self._owners if number not in (*owned, *stopped)]
-        if stopped:
-            detail = f"a handler raised on {_partitions(stopped)}: see partition_stopped in the log"
-            return Condition(ServiceState.DEGRADED, owned, stopped, detail)
+        if stopped or held:
+            raised = [f"a handler raised at {at}" for at in stopped.values()]
+            stands = tuple(sorted({*stopped, *held}))
+            return Condition(ServiceState.DEGRADED, owned, stands, _some([*raised, *held.values()]))
         if behind:
-            return Condition(ServiceState.STARTING, owned, detail=f"reading {', '.join(behind)}")
+            held_up = [
+                f"{view.topic.name} {said}" for view in self._wiring.views for said in view.held_up.values()
+            ]
+            detail = f"reading {_some([*held_up, *behind])}"
+            return Condition(ServiceState.STARTING, owned, detail=detail)
         if not self._assigned:
             return Condition(ServiceState.STARTING, owned, detail="joining its group")
         if restoring:
@@ -124,6 +137,9 @@ class Processor(Generic[S]):
         if lack := self._wiring.lack():
             return Condition(ServiceState.DEGRADED, owned, detail=lack)
         return Condition(ServiceState.READY, owned)
+
+    def _held_up(self) -> dict[int, str]:
+        return {number: said for number, (owner, _) in self._owners.items() if (said := owner.held_up())}
 
     def stop(self) -> None:
         """Ask `run` to finish its transactions and return."""
@@ -163,7 +179,9 @@ class Processor(Generic[S]):
         self._consumer = AIOKafkaConsumer(
             **client_arguments(self._settings),
             group_id=self._wiring.service,
-            group_instance_id=f"{self._wiring.service}-{self._settings.group_instance_id}",
+            group_instance_id=static_member(
+                self._wiring.service, self._settings.group_instance_id, self._wiring.inputs
+            ),
             partition_assignment_strategy=(RangePartitionAssignor,),  # gives equal numbers of all inputs
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -224,7 +242,7 @@ class Processor(Generic[S]):
             owner = PartitionOwner(
                 self._wiring, self._settings, number, self._consumer, self._clock, self._meter
             )
-            self._owners[number] = (owner, self._start(self._work(owner)))
+            self._owners[number] = (owner, self._start(owner.own(self._settings.batch_records)))
         self._assigned = True
 
     async def _release_all(self, _revoked: Iterable[TopicPartition] = ()) -> None:
@@ -234,16 +252,6 @@ class Processor(Generic[S]):
         releases = [self._start(owner.release(task)) for owner, task in owners.values()]
         if releases:  # as tasks: aiokafka logs and drops what a listener raises, the task group does not
             await asyncio.wait(releases)
-        self.stopped_partitions.clear()  # of the last transactions too
-
-    async def _work(self, owner: PartitionOwner[S]) -> None:
-        try:
-            await owner.own(self._settings.batch_records)
-        except HandlerError as error:
-            owner.restored = False
-            self.stopped_partitions.add(owner.number)
-            facts = {"partition": owner.number, "at": str(error)}
-            _log.exception("partition_stopped", exc_info=error, extra=facts)
 
     async def _finished(self, work: Coroutine[None, None, object]) -> bool:
         """Await `work`, or give it up when asked to stop; return whether it was finished."""
@@ -271,10 +279,13 @@ class Processor(Generic[S]):
         lags: Counter[str] = Counter({topic.name: 0 for topic in self._wiring.inputs})
         for owner in owners:
             lags.update(owner.lags())
-        yield from self._meter.families(self.counts, lags, [owner.state for owner in owners])
+        left_out = Counter(left_out=sum(view.left_out for view in self._wiring.views))
+        yield from self._meter.families(self.counts + left_out, lags, [owner.state for owner in owners])
         stopped = len(self.stopped_partitions)
         yield self._gauge("partitions_owned", "Partitions worked on", len(self.owned))
         yield self._gauge("partitions_stopped", "Partitions whose handler raised", stopped)
+        held = len(self._held_up())
+        yield self._gauge("partitions_held_up", "Partitions whose log an open transaction holds up", held)
 
     def _gauge(self, what: str, meaning: str, value: int) -> Family:
         labels = {(self._wiring.service,): value}
@@ -295,6 +306,11 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
 
 async def _raise(error: Exception) -> None:
     raise error
+
+
+def _some(lines: list[str]) -> str:
+    more = f", and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return "; ".join(lines[:SHOWN]) + more
 
 
 def _partitions(numbers: Collection[int]) -> str:

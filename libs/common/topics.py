@@ -1,9 +1,7 @@
-"""The registry of topics: who may say what where, under which key, and how long it is kept."""
+"""The registry of topics: who may say what where and how much, under which key, and how long it is kept."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import (
@@ -18,7 +16,6 @@ from libs.common.events import (
     Candle,
     ChoosePolicy,
     CommandRejected,
-    Event,
     ExecutionCanceled,
     ExecutionPlanned,
     ExecutionRecord,
@@ -47,6 +44,7 @@ from libs.common.events import (
     RewardPolicy,
     RiskBudget,
     RouterAnswer,
+    RouterIntake,
     RouterPolicyState,
     RouterScopeState,
     RouterSlot,
@@ -62,68 +60,20 @@ from libs.common.events import (
     VenueScored,
     VerifyExecution,
 )
+from libs.common.topic import DAY_MS, FOREVER, HOUR_MS, MIB, MINUTE_MS, Grows, Key, Load, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
-MIB: Final = 1024 * 1024
-FOREVER: Final = -1
-
-
-class Key(StrEnum):
-    """What a topic's key names; all instrument keys are partitioned by the symbol alone."""
-
-    BOOK = "venue:symbol"
-    SYMBOL = "symbol"
-    SCOPE = "scope"
-    POLICY = "policy id"
-    PORTFOLIO = "book"
-    EXECUTION = "execution id"
-    IDEMPOTENCY_KEY = "Idempotency-Key"
-    SERVICE = "service:instance"
-    ORIGINAL = "original key"
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """One topic: its messages, key and storage."""
-
-    name: str
-    events: tuple[type[Event], ...]  # empty: raw bytes
-    key: Key
-    writers: tuple[str, ...]
-    compacted: bool = False  # the newest message per key is the materialised state
-    retention_ms: int = FOREVER
-    retention_bytes: int = FOREVER  # of the whole topic, shared among its partitions
-    max_message_bytes: int = MIB
-
-    def config(self, partitions: int) -> Mapping[str, str]:
-        """Return the Kafka topic settings for this many partitions."""
-        settings = {"max.message.bytes": str(self.max_message_bytes), "compression.type": "producer"}
-        if self.compacted:
-            settings |= {
-                "cleanup.policy": "compact" if self.retention_ms == FOREVER else "compact,delete",
-                "retention.ms": str(self.retention_ms),
-                "segment.ms": str(HOUR_MS),  # only closed segments are compacted
-                "segment.bytes": str(64 * MIB),
-                "min.cleanable.dirty.ratio": "0.2",
-                "delete.retention.ms": str(DAY_MS),  # how long a late view can still see a tombstone
-            }
-        else:
-            per_partition = self.retention_bytes // partitions if self.retention_bytes > 0 else FOREVER
-            settings |= {
-                "cleanup.policy": "delete",
-                "retention.ms": str(self.retention_ms),
-                "retention.bytes": str(per_partition),
-                "segment.bytes": str(64 * MIB),  # retention drops whole segments
-            }
-        return settings
-
+__all__ = ["DAY_MS", "FOREVER", "HOUR_MS", "MIB", "MINUTE_MS", "Key", "Topic"]
 
 L2_SUBSCRIPTIONS: Final = Topic(
-    "l2.subscriptions.v1", (Subscribed,), Key.BOOK, ("gateway", "cli", "l2"), compacted=True
+    "l2.subscriptions.v1",
+    (Subscribed,),
+    Key.BOOK,
+    ("gateway", "cli", "l2"),
+    compacted=True,
+    load=Load(Grows.BOOKS, 1 / 600, 100, keys=1),  # a start each ten minutes
 )
 L2_BOOK_DELTAS: Final = Topic(
     "l2.book-deltas.v1",
@@ -133,17 +83,84 @@ L2_BOOK_DELTAS: Final = Topic(
     retention_ms=6 * HOUR_MS,
     retention_bytes=4096 * MIB,
     max_message_bytes=8 * MIB,  # a keyframe of a full book approaches 1 MB
+    load=Load(Grows.BOOKS, 30, 300),
 )
-L2_BOOK_TOPS: Final = Topic("l2.book-tops.v1", (BookTop,), Key.BOOK, ("l2",), compacted=True)
-L2_BOOK_HEALTH: Final = Topic("l2.book-health.v1", (BookHealth,), Key.BOOK, ("l2",), compacted=True)
-L2_TRADES: Final = Topic("l2.trades.v1", (Trade,), Key.BOOK, ("l2",), retention_ms=30 * DAY_MS)
-L2_CANDLES: Final = Topic("l2.candles.v1", (Candle,), Key.BOOK, ("l2",), retention_ms=3 * 365 * DAY_MS)
+L2_BOOK_TOPS: Final = Topic(
+    "l2.book-tops.v1",
+    (BookTop,),
+    Key.BOOK,
+    ("l2",),
+    compacted=True,
+    repeated=True,
+    load=Load(Grows.BOOKS, 10, 1_500, keys=1),
+)
+L2_BOOK_HEALTH: Final = Topic(
+    "l2.book-health.v1",
+    (BookHealth,),
+    Key.BOOK,
+    ("l2",),
+    compacted=True,
+    repeated=True,
+    load=Load(Grows.BOOKS, 1.2, 220, keys=1),
+)
+L2_TRADES: Final = Topic(
+    "l2.trades.v1",
+    (Trade,),
+    Key.BOOK,
+    ("l2",),
+    retention_ms=30 * DAY_MS,
+    load=Load(Grows.BOOKS, 8, 200),
+)
+L2_CANDLES: Final = Topic(  # closed ones, of a minute and of a day
+    "l2.candles.v1",
+    (Candle,),
+    Key.CANDLE,
+    ("l2",),
+    compacted=True,
+    retention_ms=3 * 365 * DAY_MS,
+    load=Load(Grows.BOOKS, 1 / 60, 170, keys=3 * 365 * 1_441),
+)
+L2_CANDLES_DAILY: Final = Topic(  # the days again: who wants years of them need not read all minutes
+    "l2.candles-daily.v1",
+    (Candle,),
+    Key.CANDLE,
+    ("l2",),
+    compacted=True,
+    load=Load(Grows.BOOKS, 1 / 86_400, 170, keys=730 + 10 * 365),  # backfilled, and ten years
+)
+L2_CANDLES_OPEN: Final = Topic(
+    "l2.candles-open.v1",
+    (Candle,),
+    Key.OPEN_CANDLE,
+    ("l2",),
+    compacted=True,
+    repeated=True,
+    load=Load(Grows.BOOKS, 2, 150, keys=2),
+)
 VENUES_COMMANDS: Final = Topic(
-    "venues.commands.v1", (ScoreVenues,), Key.SYMBOL, ("gateway", "execution"), retention_ms=7 * DAY_MS
+    "venues.commands.v1",
+    (ScoreVenues,),
+    Key.SYMBOL,
+    ("gateway", "execution"),
+    retention_ms=7 * DAY_MS,
+    load=Load(Grows.EXECUTIONS, 3, 300),
 )
-VENUES_METRICS: Final = Topic("venues.metrics.v1", (VenueMetrics,), Key.BOOK, ("venues",), compacted=True)
+VENUES_METRICS: Final = Topic(
+    "venues.metrics.v1",
+    (VenueMetrics,),
+    Key.BOOK,
+    ("venues",),
+    compacted=True,
+    repeated=True,
+    load=Load(Grows.BOOKS, 1, 750, keys=1),
+)
 VENUES_SCORES: Final = Topic(
-    "venues.scores.v1", (VenueScored, CommandRejected), Key.SYMBOL, ("venues",), retention_ms=7 * DAY_MS
+    "venues.scores.v1",
+    (VenueScored, CommandRejected),
+    Key.SYMBOL,
+    ("venues",),
+    retention_ms=7 * DAY_MS,
+    load=Load(Grows.EXECUTIONS, 2, 2_200),
 )
 POLICIES_REGISTRY: Final = Topic(
     "policies.registry.v1",
@@ -151,6 +168,7 @@ POLICIES_REGISTRY: Final = Topic(
     Key.POLICY,
     ("execution", "policies", "gateway"),
     compacted=True,
+    load=Load(Grows.TIME, 1 / 60, 400, keys=100),
 )
 ROUTER_COMMANDS: Final = Topic(
     "router.commands.v1",
@@ -158,22 +176,32 @@ ROUTER_COMMANDS: Final = Topic(
     Key.SCOPE,
     ("gateway", "execution"),
     retention_ms=7 * DAY_MS,
+    load=Load(Grows.EXECUTIONS, 5, 350),
 )
 ROUTER_CHOICES: Final = Topic(
     "router.choices.v1",
     (PolicyChosen, PolicyRewarded, PoliciesChanged, CommandRejected),
     Key.SCOPE,
     ("router",),
+    load=Load(Grows.EXECUTIONS, 5, 800),
 )
 ROUTER_SNAPSHOTS: Final = Topic(
-    "router.snapshots.v1", (RouterSnapshot,), Key.SCOPE, ("router",), compacted=True
-)
-ROUTER_STATE: Final = Topic(
-    "router.state.v1",
-    (RouterScopeState, RouterPolicyState, RouterAnswer, RouterSlot),
+    "router.snapshots.v1",
+    (RouterSnapshot,),
     Key.SCOPE,
     ("router",),
     compacted=True,
+    load=Load(Grows.EXECUTIONS, 5, 1_800, keys=100),  # scopes
+)
+ROUTER_STATE: Final = Topic(
+    "router.state.v1",
+    (RouterScopeState, RouterPolicyState, RouterAnswer, RouterSlot, RouterIntake),
+    Key.SCOPE,
+    ("router",),
+    compacted=True,
+    load=Load(
+        Grows.EXECUTIONS, 15, 3_500, keys=75_000
+    ),  # answers remembered, their slots, a day of tombstones
 )
 PORTFOLIO_COMMANDS: Final = Topic(
     "portfolio.commands.v1",
@@ -181,6 +209,7 @@ PORTFOLIO_COMMANDS: Final = Topic(
     Key.PORTFOLIO,
     ("gateway", "execution", "portfolio"),
     retention_ms=7 * DAY_MS,
+    load=Load(Grows.EXECUTIONS, 2, 450),
 )
 PORTFOLIO_STATE: Final = Topic(
     "portfolio.state.v1",
@@ -188,15 +217,30 @@ PORTFOLIO_STATE: Final = Topic(
     Key.ORIGINAL,
     ("portfolio",),
     compacted=True,
+    load=Load(Grows.TIME, 4, 200, keys=100_000),  # fills remembered of some symbols, their slots
 )
 PORTFOLIO_ALLOCATIONS: Final = Topic(
-    "portfolio.allocations.v1", (PortfolioOptimized, CommandRejected), Key.PORTFOLIO, ("portfolio",)
+    "portfolio.allocations.v1",
+    (PortfolioOptimized, CommandRejected),
+    Key.PORTFOLIO,
+    ("portfolio",),
+    load=Load(Grows.TIME, 1 / 1_800, 10_000),  # an optimisation an hour, and its marker
 )
 PORTFOLIO_POSITIONS: Final = Topic(
-    "portfolio.positions.v1", (Position,), Key.SYMBOL, ("portfolio",), compacted=True
+    "portfolio.positions.v1",
+    (Position,),
+    Key.SYMBOL,
+    ("portfolio",),
+    compacted=True,
+    load=Load(Grows.TIME, 1.5, 400, keys=100),
 )
 PORTFOLIO_RISK: Final = Topic(
-    "portfolio.risk.v1", (RiskBudget,), Key.PORTFOLIO, ("portfolio",), compacted=True
+    "portfolio.risk.v1",
+    (RiskBudget,),
+    Key.PORTFOLIO,
+    ("portfolio",),
+    compacted=True,
+    load=Load(Grows.TIME, 1, 500, keys=10),
 )
 EXECUTION_COMMANDS: Final = Topic(
     "execution.commands.v1",
@@ -204,6 +248,7 @@ EXECUTION_COMMANDS: Final = Topic(
     Key.SYMBOL,
     ("gateway", "cli", "execution"),
     retention_ms=7 * DAY_MS,
+    load=Load(Grows.EXECUTIONS, 2, 500),
 )
 EXECUTION_PLANS: Final = Topic(
     "execution.plans.v1",
@@ -217,23 +262,54 @@ EXECUTION_PLANS: Final = Topic(
     ),
     Key.SYMBOL,
     ("execution",),
+    load=Load(Grows.EXECUTIONS, 3, 1_400),
 )
 EXECUTION_ORDERS: Final = Topic(
     "execution.orders.v1",
     (OrderSubmitted, OrderAccepted, OrderRejected, OrderCanceled),
     Key.SYMBOL,
     ("execution",),
+    load=Load(Grows.EXECUTIONS, 8, 500),
 )
-EXECUTION_FILLS: Final = Topic("execution.fills.v1", (OrderFilled,), Key.SYMBOL, ("execution",))
+EXECUTION_FILLS: Final = Topic(
+    "execution.fills.v1",
+    (OrderFilled,),
+    Key.SYMBOL,
+    ("execution",),
+    load=Load(Grows.EXECUTIONS, 3, 500),
+)
 EXECUTION_RECORDS: Final = Topic(  # partitioned by the execution's id, so a key stays in one partition
-    "execution.records.v1", (ExecutionRecord,), Key.EXECUTION, ("execution",), compacted=True
+    "execution.records.v1",
+    (ExecutionRecord,),
+    Key.EXECUTION,
+    ("execution",),
+    compacted=True,
+    load=Load(Grows.EXECUTIONS, 14, 1_500, keys_kept=1),
 )
 EXECUTION_SIZINGS: Final = Topic(
-    "execution.sizings.v1", (SizingSnapshot,), Key.SYMBOL, ("execution",), compacted=True
+    "execution.sizings.v1",
+    (SizingSnapshot,),
+    Key.SYMBOL,
+    ("execution",),
+    compacted=True,
+    load=Load(Grows.EXECUTIONS, 3, 500, keys=100),
 )
-EXECUTION_AUDIT: Final = Topic("execution.audit.v1", (AuditEntry,), Key.EXECUTION, ("execution",))
+EXECUTION_AUDIT: Final = Topic(
+    "execution.audit.v1",
+    (AuditEntry,),
+    Key.EXECUTION,
+    ("execution",),
+    load=Load(Grows.EXECUTIONS, 20, 3_000),
+)
 EXECUTION_STATE: Final = Topic(  # its messages are the service's own
-    "execution.state.v1", (), Key.SYMBOL, ("execution",), compacted=True
+    "execution.state.v1",
+    (),
+    Key.SYMBOL,
+    ("execution",),
+    compacted=True,
+    load=Load(
+        Grows.EXECUTIONS, 40, 800, keys=60_000
+    ),  # what an hour of executions did, and a day of tombstones
 )
 GATEWAY_IDEMPOTENCY: Final = Topic(
     "gateway.idempotency.v1",
@@ -242,12 +318,26 @@ GATEWAY_IDEMPOTENCY: Final = Topic(
     ("gateway",),
     compacted=True,
     retention_ms=DAY_MS,
+    load=Load(Grows.EXECUTIONS, 2, 2_500, keys_kept=1),
 )
 SERVICES_STATUS: Final = Topic(
-    "services.status.v1", (ServiceStatus,), Key.SERVICE, ("all",), compacted=True, retention_ms=DAY_MS
+    "services.status.v1",
+    (ServiceStatus,),
+    Key.SERVICE,
+    ("all",),
+    compacted=True,
+    repeated=True,
+    retention_ms=DAY_MS,
+    load=Load(Grows.TIME, 7, 300, keys=20),
 )
 DEAD_LETTERS: Final = Topic(
-    "dead-letters.v1", (), Key.ORIGINAL, ("any",), retention_ms=7 * DAY_MS, max_message_bytes=8 * MIB
+    "dead-letters.v1",
+    (),
+    Key.ORIGINAL,
+    ("any",),
+    retention_ms=7 * DAY_MS,
+    max_message_bytes=8 * MIB,
+    load=Load(Grows.TIME, 1 / 60, 2_500),
 )
 
 TOPICS: Final[Mapping[str, Topic]] = {
@@ -259,6 +349,8 @@ TOPICS: Final[Mapping[str, Topic]] = {
         L2_BOOK_HEALTH,
         L2_TRADES,
         L2_CANDLES,
+        L2_CANDLES_DAILY,
+        L2_CANDLES_OPEN,
         VENUES_COMMANDS,
         VENUES_METRICS,
         VENUES_SCORES,
@@ -285,6 +377,13 @@ TOPICS: Final[Mapping[str, Topic]] = {
         DEAD_LETTERS,
     )
 }
+
+
+def candle_key(candle: Candle) -> bytes:
+    """Return the key of a candle: its own once it is closed, that of its series while it is open."""
+    series = f"{candle.venue}:{candle.symbol}"
+    start = f"{candle.open_ts // 1_000_000}:" if candle.closed else ""
+    return f"{candle.interval}:{start}{series}".encode()
 
 
 def book_key(venue: str, symbol: str) -> bytes:

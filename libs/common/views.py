@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from libs.common.events import Event
+from libs.common.usable_books import aged_alike
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +15,13 @@ if TYPE_CHECKING:
     from libs.common.topics import Topic
 
 E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The end of a topic: its last so many offsets, shared among its partitions."""
+
+    offsets: int
 
 
 class OffsetRegressionError(Exception):
@@ -35,6 +44,12 @@ class View(Generic[E]):
         self._begun = False
         self._ready = False
         self.items: Mapping[bytes, E] = MappingProxyType(self._items)
+        self.left_out = 0  # records that only another version knows
+        self.held_up: Mapping[int, str] = {}  # partitions behind an open transaction, and what to say of each
+
+    def start(self, _now: int) -> Literal["beginning", "recent"] | int | Last:
+        """Return where the log is to be read from, so that nothing lacks which the view keeps at `now`."""
+        return "recent" if self.topic.repeated else "beginning"
 
     def begin(self, ends: Mapping[int, int]) -> None:
         """Set the end offset per partition up to which the view must read to be `ready`."""
@@ -50,12 +65,27 @@ class View(Generic[E]):
         OffsetRegressionError
             If `offset` lies before this partition's position.
         """
-        self.advance(partition, offset)
-        self._positions[partition] = offset + 1
+        self._pass(partition, offset)
         if event is None:
             self._items.pop(key, None)
         else:
             self._items[key] = event
+
+    def step_clock(self, by_ns: int) -> None:
+        """Let the books be as old as they were, now that this machine's clock was set by so many ns."""
+        for key, event in list(self._items.items()):
+            self._items[key] = aged_alike(event, by_ns)
+
+    def _pass(self, partition: int, offset: int) -> None:
+        """Take note of the place of a record.
+
+        Raises
+        ------
+        OffsetRegressionError
+            If `offset` lies before this partition's position.
+        """
+        self.advance(partition, offset)
+        self._positions[partition] = offset + 1
 
     def advance(self, partition: int, position: int) -> None:
         """Say that nothing more comes before `position`, though no record may have stood there.

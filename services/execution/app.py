@@ -42,6 +42,7 @@ from libs.common.topics import (
     VENUES_SCORES,
 )
 from libs.common.views import View
+from services.execution.clock_steps import step_clock
 from services.execution.handlers import handle
 from services.execution.holdings import Held
 from services.execution.market_data import MarketData
@@ -94,6 +95,7 @@ def wiring(settings: ExecutionSettings, service: str = SERVICE) -> Wiring[Any]:
         },
         handle=handle_with_views,
         views=(*market.views, registry),
+        step_clock=step_clock,
         announce=lambda: announcements(registry.items),
     )
 

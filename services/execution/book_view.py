@@ -45,6 +45,10 @@ class BookView(View[BookTop]):
             return
         ts = event.received_ts
         seen = self._seen.setdefault(key, deque())
+        if (
+            seen and ts < seen[-1].ts - APART_NS
+        ):  # a clock was set back: of when the older ones are, nobody knows
+            seen.clear()
         if not seen or ts - seen[-1].ts >= APART_NS:
             seen.append(Seen(ts, event.features.depth_bid, event.features.depth_ask))
             while seen[0].ts <= ts - WINDOW_NS:

@@ -19,7 +19,7 @@ from services.execution import holdings, paper_broker
 from services.execution.calibration import CostHistory, CostObservation, fit
 from services.execution.cost import PRIOR, impact_bps
 from services.execution.paper_broker import exact, terms_of
-from services.execution.record import ZERO, record_fill
+from services.execution.record import ZERO, newest, record_fill
 from services.execution.saga import ChildTerms, CostCurve, curve_key, impact_key
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _note_fill(turn: Turn, fill: OrderFilled, order: PaperOrder) -> None:
     assert parent is not None  # noqa: S101 -- an order has a parent
     turn.update(
         parent=parent.fill(fill.cl_ord_id, fill.cum_qty),
-        fills=(*turn.saga.fills, record_fill(fill, order)),
+        fills=newest((*turn.saga.fills, record_fill(fill, order))),
     )
     holdings.note(turn.state, fill)
     turn.audit("fill", fill=fill)

@@ -13,11 +13,12 @@ from services.execution.market_data import NS_PER_S, Unusable
 from services.execution.paper_broker import exact
 from services.execution.record import ZERO
 from services.execution.reward import RewardInputs, reward
-from services.execution.shortfall import ShortfallFill, ShortfallInputs, shortfall
+from services.execution.shortfall import ShortfallChild, ShortfallInputs, shortfall
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from libs.common.events import PolicyRewarded
     from services.execution.parent_order import Parent
     from services.execution.saga import Saga, Trigger
     from services.execution.turn import Turn
@@ -40,7 +41,8 @@ def end(turn: Turn, trigger: Trigger, reason: str) -> None:
         turn.answer()
     flat = saga.signal is not None and saga.signal.value == 0.0
     if saga.fills or flat:
-        horizon = saga.created_ts + round(turn.settings.execution_horizon_s * NS_PER_S)
+        horizon_ns = round(turn.settings.execution_horizon_s * NS_PER_S) + saga.stepped_ns
+        horizon = saga.created_ts + horizon_ns
         turn.update(horizon_ts=max(turn.now, horizon))
         turn.wake(turn.saga.horizon_ts, "horizon")
     else:
@@ -99,10 +101,11 @@ def on_reward_refused(turn: Turn, answer: CommandRejected) -> None:
         turn.update(reward=replace(turn.saga.reward, reason=reason, counted=False))
 
 
-def note_counted(turn: Turn, *, counted: bool) -> None:
-    """Note whether the router learnt from it."""
+def note_counted(turn: Turn, answer: PolicyRewarded) -> None:
+    """Note whether the router learnt from it, and why not."""
     if turn.saga.reward is not None:
-        turn.update(reward=replace(turn.saga.reward, counted=counted))
+        reason = f"the router did not count it: {answer.reason}" if answer.reason else turn.saga.reward.reason
+        turn.update(reward=replace(turn.saga.reward, counted=answer.counted, reason=reason))
 
 
 def _shortfall_inputs(saga: Saga, parent: Parent, arrival_px: Decimal) -> ShortfallInputs:
@@ -113,9 +116,12 @@ def _shortfall_inputs(saga: Saga, parent: Parent, arrival_px: Decimal) -> Shortf
         decision_px=_decision_px(saga, arrival_px),
         arrival_px=arrival_px,
         end_px=saga.last_px,
-        fills=tuple(
-            ShortfallFill(qty=f.size, px=f.price, mid_px=exact(f.mid), best_px=exact(f.best_px))
-            for f in saga.fills
+        children=tuple(
+            ShortfallChild(
+                qty=order.cum_qty, paid=order.cum_quote, mid_px=exact(order.mid), best_px=exact(order.best_px)
+            )
+            for order in saga.orders
+            if order.cum_qty
         ),
         fees=sum((order.fees for order in saga.orders), ZERO),
     )

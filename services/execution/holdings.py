@@ -6,14 +6,17 @@ position counts instead if it has seen more fills, as after a state that began a
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import Event
-from services.execution.saga import Saga
+from services.execution.paper_broker import EXACT
+from services.execution.saga import OwnOrder, Saga
 
 if TYPE_CHECKING:
-    from libs.common.events import OrderFilled, Position
+    from collections.abc import Iterator, Mapping
+
+    from libs.common.events import OrderFilled, Position, TakerSide
     from libs.common.handling import State
 
 ZERO: Final = Decimal(0)
@@ -24,6 +27,7 @@ class Held(Event, frozen=True, kw_only=True):
 
     quantity: Decimal = ZERO  # base units, signed
     fills: int = 0
+    last_px: Decimal = ZERO  # of the newest fill
 
 
 def held_key(symbol: str) -> bytes:
@@ -36,7 +40,7 @@ def note(state: State[Any], fill: OrderFilled) -> None:
     key = held_key(fill.symbol)
     before = state.get(key, Held())
     signed = fill.last_qty if fill.side == "buy" else -fill.last_qty
-    state.put(key, Held(quantity=before.quantity + signed, fills=before.fills + 1))
+    state.put(key, Held(quantity=before.quantity + signed, fills=before.fills + 1, last_px=fill.last_px))
 
 
 def held(state: State[Any], symbol: str, position: Position | None) -> Decimal:
@@ -49,9 +53,78 @@ def held(state: State[Any], symbol: str, position: Position | None) -> Decimal:
 
 def in_flight(state: State[Any], symbol: str) -> Decimal:
     """Return what the executions of a symbol still mean to hold more, base units, signed."""
-    found = ZERO
-    for saga in state.values():
-        if isinstance(saga, Saga) and saga.symbol == symbol and not saga.ended and saga.sizing is not None:
-            quantity = saga.sizing.qty if saga.parent is None else saga.parent.quantity - saga.parent.filled
-            found += quantity if saga.sizing.side == "buy" else -quantity
-    return found
+    return meant(state, symbol, "buy") - meant(state, symbol, "sell")
+
+
+def meant(state: State[Any], symbol: str, side: TakerSide) -> Decimal:
+    """Return what the executions of a symbol still mean to buy or to sell, base units."""
+    sagas = (saga for saga in state.values() if isinstance(saga, Saga) and saga.symbol == symbol)
+    return sum((_left(saga, side) for saga in sagas), ZERO)
+
+
+def resting(state: State[Any], symbol: str, side: TakerSide) -> Decimal:
+    """Return what orders on their own may still buy or sell, base units."""
+    return sum((own.order.leaves_qty for own in _open(state, symbol, side)), ZERO)
+
+
+def open_quantity(state: State[Any], symbol: str, side: TakerSide) -> Decimal:
+    """Return what executions and orders on their own may still buy or sell, base units."""
+    return meant(state, symbol, side) + resting(state, symbol, side)
+
+
+def reserved_cash(state: State[Any]) -> Decimal:
+    """Return the cash that the open orders on their own have reserved, of any symbol, quote units."""
+    with localcontext(EXACT):
+        return sum(
+            (
+                own.reserved * own.order.leaves_qty / own.order.order_qty
+                for own in state.values()
+                if isinstance(own, OwnOrder) and own.order.side == "buy" and own.order.ord_status.open
+            ),
+            ZERO,
+        )
+
+
+def ahead(state: State[Any], symbol: str, position: Position | None) -> Decimal:
+    """Return what was bought beyond the portfolio's position, base units."""
+    return max(ZERO, held(state, symbol, position) - (position.quantity if position else ZERO))
+
+
+def last_px(state: State[Any], symbol: str) -> Decimal:
+    """Return the price of the symbol's newest fill, quote units; 0 without one."""
+    own: Held = state.get(held_key(symbol), Held())
+    return own.last_px
+
+
+def owed_elsewhere(state: State[Any], symbol: str, positions: Mapping[bytes, Position]) -> Decimal:
+    """Return the cash that other symbols need and the portfolio does not know of yet, quote units.
+
+    What was bought beyond their positions counts at the newest fill, what executions mean to buy at the price
+    they were sized at; symbols of other partitions are not known here.
+    """
+    others = {key.removeprefix(held_key("")).decode() for key in state if key.startswith(held_key(""))}
+    others |= {saga.symbol for saga in state.values() if isinstance(saga, Saga) and not saga.ended}
+    owed = ZERO
+    with localcontext(EXACT):
+        for other in others - {symbol}:
+            owed += ahead(state, other, positions.get(other.encode())) * last_px(state, other)
+        for saga in state.values():
+            if isinstance(saga, Saga) and saga.symbol != symbol and saga.sizing is not None:
+                owed += _left(saga, "buy") * saga.sizing.price
+    return owed
+
+
+def _left(saga: Saga, side: TakerSide) -> Decimal:
+    if saga.ended or saga.sizing is None or saga.sizing.side != side:
+        return ZERO
+    return saga.sizing.qty if saga.parent is None else saga.parent.quantity - saga.parent.filled
+
+
+def _open(state: State[Any], symbol: str, side: TakerSide) -> Iterator[OwnOrder]:
+    for own in state.values():
+        if (
+            isinstance(own, OwnOrder)
+            and (own.order.symbol, own.order.side) == (symbol, side)
+            and own.order.ord_status.open
+        ):
+            yield own

@@ -1,17 +1,17 @@
 """What the service sees of the other services: books, metrics, candles, risk and positions; pure.
 
-A book is used only if its health says LIVE, speaks of the same epoch, and neither is too old. Everything that
-is used of it is recorded where it was used, with the book's epoch and seq.
+A book is used only if `book_fault` finds nothing against it, and it has changed lately enough. Everything
+that is used of it is recorded where it was used, with the book's epoch and seq.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from libs.common.candle_view import CandleView
-from libs.common.events import BookState, BookTop
+from libs.common.candle_view import Candles
+from libs.common.events import BookTop
 from libs.common.instruments import INSTRUMENTS, Instrument
 from libs.common.topics import (
     L2_BOOK_HEALTH,
@@ -20,6 +20,7 @@ from libs.common.topics import (
     VENUES_METRICS,
     book_key,
 )
+from libs.common.usable_books import book_age_ns, book_fault
 from libs.common.views import View
 from services.execution.book_view import BookView
 from services.execution.paper_broker import exact
@@ -51,27 +52,24 @@ class MarketData:
     metrics: View[VenueMetrics] = field(default_factory=lambda: View(VENUES_METRICS))
     risk: View[RiskBudget] = field(default_factory=lambda: View(PORTFOLIO_RISK))
     positions: View[Position] = field(default_factory=lambda: View(PORTFOLIO_POSITIONS))
-    candles: CandleView = field(default_factory=CandleView)
+    candles: Candles = field(default_factory=Candles)
 
     @property
-    def views(self) -> tuple[View[BookTop], ...]:
+    def views(self) -> tuple[View[Any], ...]:
         """All of them, for the wiring."""
-        return (self.tops, self.healths, self.metrics, self.risk, self.positions, self.candles)  # type: ignore[return-value]  # a View is invariant
+        return (self.tops, self.healths, self.metrics, self.risk, self.positions, *self.candles.views)
 
     def book(self, venue: str, symbol: str, now: int) -> BookTop | Unusable:
         """Return the book, if it is LIVE, two-sided and fresh at `now`."""
+        if (venue, symbol) not in INSTRUMENTS:  # of a newer version, or not to be traded here
+            return Unusable(f"{venue} {symbol}: the table of instruments does not list it")
         key = book_key(venue, symbol)
         top, health = self.tops.items.get(key), self.healths.items.get(key)
-        if health is None or top is None:
-            return Unusable(f"{venue} {symbol}: there is no book")
-        if health.state is not BookState.LIVE:
-            return Unusable(f"{venue} {symbol}: the book is {health.state}: {health.reason}")
-        silence_s = (now - health.ts) / NS_PER_S
-        if silence_s > self.settings.execution_book_silence_s:
-            return Unusable(f"{venue} {symbol}: the book's owner is silent")
-        if health.epoch != top.epoch:
-            return Unusable(f"{venue} {symbol}: the book was synchronised anew")
-        if (now - top.received_ts) / NS_PER_S > self.settings.execution_book_age_s:
+        silence_ns = round(self.settings.execution_book_silence_s * NS_PER_S)
+        fault = book_fault(top, health, now, silence_ns)
+        if fault is not None or top is None:
+            return Unusable(f"{venue} {symbol}: {fault}")
+        if book_age_ns(top, health, now) / NS_PER_S > self.settings.execution_book_age_s:
             return Unusable(f"{venue} {symbol}: the book has not changed for too long")
         if top.features is None:
             return Unusable(f"{venue} {symbol}: a side of the book is empty")
@@ -90,12 +88,12 @@ class MarketData:
         return next((book for book in found if isinstance(book, BookTop)), books[order[0]])
 
     def minutes(self, symbol: str, venue: str | None = None) -> list[Candle]:
-        """Return the closed 1m candles, oldest first; by default of the reference venue."""
-        return self.candles.series(venue or self.settings.execution_reference_venue, symbol, "1m")
+        """Return the closed 1m candles of the last two days told, oldest first; default: the reference's."""
+        return self.candles.window(venue or self.settings.execution_reference_venue, symbol, "1m")
 
     def days(self, symbol: str) -> list[Candle]:
         """Return the closed 1d candles of the reference venue, oldest first."""
-        return self.candles.series(self.settings.execution_reference_venue, symbol, "1d")
+        return self.candles.window(self.settings.execution_reference_venue, symbol, "1d")
 
     def volume_since(self, venue: str, symbol: str, since_ts: int) -> float:
         """Return the volume told so far of the minutes that began at or after `since_ts`, base units."""

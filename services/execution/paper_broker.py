@@ -4,15 +4,17 @@ Rules. A market order, and a limit order that crosses, takes the levels from the
 lots of each. What is left of an IOC order is canceled. The rest of a GTC limit order rests: whenever it is
 checked and the other side's best price is at its limit or through it, it is filled at its limit, as a maker,
 with no more than what stands there. (A touch of its own side fills nothing: its place in the queue is not
-known.) Self-impact: what an order has taken of a level is not offered to later orders until the feed changes
-the level's size, removes the level, or the book is synchronised anew.
+known.) Self-impact: what an order has taken of a level is not offered to later orders. Of a level that grows,
+only what was added is new; of one that shrinks, no more is left than it shows. A level that is back within
+`GONE_NS`, or that a book synchronised anew (a new epoch) shows, is new only in its size above what was taken.
+So at one price never more is filled than the most it ever showed, and the sum of its increases.
 
 Amounts are exact: prices and sizes are the digits of the book, and nothing is rounded but `avg_px`.
 """
 
 from __future__ import annotations
 
-from decimal import Context, Decimal, localcontext
+from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -35,8 +37,7 @@ if TYPE_CHECKING:
 
 EXACT: Final = Context(prec=60)  # products of a price, a size and a fee stay exact
 BPS: Final = Decimal(10_000)
-MAX_AMOUNT: Final = Decimal("1e12")
-MAX_DECIMALS: Final = 18
+GONE_NS: Final = 60_000_000_000  # how long a level that disappeared is remembered
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,15 +45,35 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
     side: TakerSide  # of the orders that took it
     price: Decimal
-    shown: Decimal  # the level's size in the feed when it was taken
+    shown: Decimal  # the level's size in the feed when last looked at
     taken: Decimal
+    gone_ts: int | None = None  # when the feed no longer showed it
 
 
 class SelfImpact(Event, frozen=True, kw_only=True):
-    """What our orders have taken of a book of one epoch, as long as the feed still shows it; state."""
+    """What our orders have taken of a book; state."""
 
-    epoch: int
+    epoch: int  # of the book when last looked at
     levels: tuple[Taken, ...] = ()
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order may be filled with: units that need no cash, and beyond them what the cash pays."""
+
+    units: Decimal  # base units
+    cash: Decimal  # quote units, fee included
+    why: str  # why no more; stands on the order that wanted more
+
+    def holds(self, cost: Decimal) -> Decimal:
+        """Return how many units fit at that cost of one, fee included."""
+        with localcontext(EXACT, rounding=ROUND_FLOOR):
+            return self.units + self.cash / cost
+
+    def less(self, qty: Decimal, cost: Decimal) -> Room:
+        """Return what is left after so many units at that cost."""
+        free = min(qty, self.units)
+        with localcontext(EXACT):
+            return replace(self, units=self.units - free, cash=self.cash - (qty - free) * cost)
 
 
 class Worked(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,15 +87,6 @@ class Worked(msgspec.Struct, frozen=True, kw_only=True):
 def exact(number: float) -> Decimal:
     """Return the digits of a number of the book."""
     return Decimal(repr(number))
-
-
-def amount_fault(amount: Decimal) -> str | None:
-    """Return what keeps a number from being a size or a price; None if nothing does."""
-    if not amount.is_finite() or not 0 < amount <= MAX_AMOUNT:
-        return f"{amount:.6g} is not over 0 and at most {MAX_AMOUNT:.0e}"
-    if amount.as_tuple().exponent < -MAX_DECIMALS:  # type: ignore[operator]  # an int, of a finite number
-        return f"{amount:.6g} has more than {MAX_DECIMALS} decimals"
-    return None
 
 
 def minimum_fault(instrument: Instrument, qty: Decimal, price: Decimal) -> str | None:
@@ -101,11 +113,21 @@ def offered(top: BookTop, side: TakerSide, impact: SelfImpact | None) -> Iterato
             yield price, left
 
 
-def arrive(order: PaperOrder, top: BookTop, impact: SelfImpact | None, terms: Terms, now: int) -> Worked:
-    """Let an order reach the venue: it takes what crosses, then rests (GTC) or is canceled (IOC)."""
-    worked = _take(order, top, impact, terms, now, liquidity="taker")
+def arrive(
+    order: PaperOrder,
+    top: BookTop,
+    impact: SelfImpact | None,
+    terms: Terms,
+    now: int,
+    room: Room | None = None,
+) -> Worked:
+    """Let an order reach the venue: it takes what crosses, then rests (GTC) or is canceled (IOC).
+
+    One that the book offers more than it has room for is canceled with the rest, saying why.
+    """
+    worked = _take(order, top, impact, terms, now, liquidity="taker", room=room)
     order = worked.order
-    if order.leaves_qty == 0:
+    if not order.ord_status.open or order.leaves_qty == 0:
         return worked
     if order.time_in_force == "gtc":
         if order.cum_qty:
@@ -115,9 +137,16 @@ def arrive(order: PaperOrder, top: BookTop, impact: SelfImpact | None, terms: Te
     return replace(worked, order=cancel(order, f"the book offers no more{limit}"))
 
 
-def check(order: PaperOrder, top: BookTop, impact: SelfImpact | None, terms: Terms, now: int) -> Worked:
-    """Look whether the book has come to a resting order."""
-    return _take(order, top, impact, terms, now, liquidity="maker")
+def check(
+    order: PaperOrder,
+    top: BookTop,
+    impact: SelfImpact | None,
+    terms: Terms,
+    now: int,
+    room: Room | None = None,
+) -> Worked:
+    """Look whether the book has come to a resting order; without enough room it ends, as in `arrive`."""
+    return _take(order, top, impact, terms, now, liquidity="maker", room=room)
 
 
 def cancel(order: PaperOrder, text: str) -> PaperOrder:
@@ -155,9 +184,12 @@ def _take(
     now: int,
     *,
     liquidity: Literal["taker", "maker"],
+    room: Room | None,
 ) -> Worked:
+    fee = 1 + (terms.taker_bps if liquidity == "taker" else terms.maker_bps) / BPS
     fills: list[OrderFilled] = []
     took: list[tuple[Decimal, Decimal]] = []
+    short = ""
     for price, size in offered(top, order.side, impact):
         qty = min(order.leaves_qty, _whole_lots(size, terms.lot))
         if order.leaves_qty == 0 or not _within(order, price):
@@ -165,9 +197,20 @@ def _take(
         if qty == 0:
             continue
         last_px = order.price if liquidity == "maker" and order.price is not None else price
+        if room is not None:
+            fits = min(qty, _whole_lots(room.holds(last_px * fee), terms.lot))
+            if fits < qty:
+                short = room.why
+            qty, room = fits, room.less(fits, last_px * fee)
+        if qty == 0:
+            break
         order, fill = _filled(order, qty, last_px, liquidity, terms, top, now)
         fills.append(fill)
         took.append((price, qty))
+        if short:
+            break
+    if short:
+        order = cancel(order, short)
     return Worked(order=order, fills=tuple(fills), impact=_with(top, order.side, impact, took))
 
 
@@ -239,11 +282,34 @@ def _levels(top: BookTop, side: TakerSide) -> Iterator[tuple[Decimal, Decimal]]:
 
 
 def _standing(top: BookTop, impact: SelfImpact | None) -> list[Taken]:
-    """Return what is still taken: levels that the feed shows unchanged."""
-    if impact is None or impact.epoch != top.epoch or not impact.levels:
+    """Return what is still taken of each level, as the feed shows it now."""
+    if impact is None or not impact.levels:
         return []
+    anew = impact.epoch != top.epoch
     shown = {side: dict(_levels(top, side)) for side in {level.side for level in impact.levels}}
-    return [level for level in impact.levels if shown[level.side].get(level.price) == level.shown]
+    seen = (
+        _seen(level, shown[level.side].get(level.price), top.received_ts, anew=anew)
+        for level in impact.levels
+    )
+    return [level for level in seen if level is not None]
+
+
+def _seen(level: Taken, shown: Decimal | None, ts: int, *, anew: bool) -> Taken | None:
+    """Return what is taken of a level that now shows so much; None where there is nothing to remember.
+
+    Of a book synchronised `anew` nobody knows what went and came in between: its levels are as if back.
+    """
+    gone_ts = level.gone_ts
+    if not shown:
+        gone_ts = ts if gone_ts is None else gone_ts
+        return replace(level, gone_ts=gone_ts) if ts - gone_ts < GONE_NS else None
+    if gone_ts is not None and ts - gone_ts >= GONE_NS:
+        return None
+    if gone_ts is not None or anew:  # it is back
+        return replace(level, shown=shown, taken=min(level.taken, shown), gone_ts=None)
+    removed = max(Decimal(0), level.shown - shown)  # of what we took first: what is left fits what is shown
+    taken = max(Decimal(0), level.taken - removed)
+    return replace(level, shown=shown, taken=taken) if taken else None
 
 
 def _with(

@@ -25,10 +25,10 @@ from libs.common.events import (
 )
 from libs.common.handling import WakeAt
 from libs.common.instruments import venue_of
-from services.execution import holdings, paper_broker
+from services.execution import holdings, order_limits, paper_broker
 from services.execution.market_data import Unusable, instruments_of
-from services.execution.paper_broker import amount_fault, exact, minimum_fault, terms_of
-from services.execution.record import record_fill
+from services.execution.paper_broker import exact, minimum_fault, terms_of
+from services.execution.record import newest, record_fill
 from services.execution.refusals import refused
 from services.execution.saga import OwnOrder, impact_key, order_key
 
@@ -43,7 +43,7 @@ ZERO: Final = Decimal(0)
 def submit(
     state: State[Any], command: SubmitPaperOrder, market: MarketData, now: int
 ) -> list[Event | WakeAt]:
-    """Send an order on its way, or refuse it: unknown names, wrong fields, too small, no LIVE book."""
+    """Send an order on its way, or refuse it: unknown, wrong, too small or too much, or no LIVE book."""
     instruments = instruments_of(command.symbol)
     if not instruments or (command.venue is not None and command.venue not in instruments):
         where = command.venue or "No venue"
@@ -53,10 +53,6 @@ def submit(
     if limited != (command.price is not None) or (command.time_in_force == "gtc" and not limited):
         detail = "limit: a limit order needs one, over 0; a market order has none and is IOC"
         return [refused(command, command.symbol, Refusal.INVALID, detail, now)]
-    for name, amount in (("size", command.order_qty), ("limit", command.price)):
-        wrong = None if amount is None else amount_fault(amount)
-        if wrong is not None:
-            return [refused(command, command.symbol, Refusal.INVALID, f"{name}: {wrong}", now)]
     top = _venue_book(command, market, now)
     if isinstance(top, Unusable):
         return [refused(command, command.symbol, Refusal.UNAVAILABLE, f"{top.reason}.", now)]
@@ -68,6 +64,9 @@ def submit(
         fault = f"limit: {command.price:f} is no multiple of the tick {instrument.tick:f} of {top.venue}"
     if fault is not None:
         return [refused(command, command.symbol, Refusal.INVALID, f"size: {fault}", now)]
+    reserved = order_limits.reserve(state, command, market, top)
+    if isinstance(reserved, order_limits.Beyond):
+        return [refused(command, command.symbol, reserved.refusal, reserved.detail, now)]
     order = PaperOrder(
         cl_ord_id=command.command_id,
         execution_id=None,
@@ -93,13 +92,14 @@ def submit(
         epoch=top.epoch,
         seq=top.seq,
     )
-    state.put(order_key(order.cl_ord_id), OwnOrder(order=order))
+    state.put(order_key(order.cl_ord_id), OwnOrder(order=order, reserved=reserved))
     return [OrderSubmitted(order=order, ts=now), _wake(order, order.arrives_ts, "arrive")]
 
 
 def placed(kept: OwnOrder, command_id: str, now: int) -> PaperOrderPlaced:
     """Return the answer about an order as it stands."""
-    return PaperOrderPlaced(command_id=command_id, order=kept.order, fills=kept.fills, ts=now)
+    order, fills = kept.order, newest(kept.fills)
+    return PaperOrderPlaced(command_id=command_id, order=order, fills=fills, fills_total=order.fills, ts=now)
 
 
 def on_arrival(state: State[Any], kept: OwnOrder, market: MarketData, now: int) -> list[Event | WakeAt]:
@@ -108,16 +108,19 @@ def on_arrival(state: State[Any], kept: OwnOrder, market: MarketData, now: int) 
         return []
     order = kept.order
     top = market.book(order.venue, order.symbol, now)
-    if isinstance(top, Unusable):
-        gone = paper_broker.reject(order, f"the venue's book may not be used: {top.reason}")
-        after = _keep(state, OwnOrder(order=gone))
+    fault = f"the venue's book may not be used: {top.reason}" if isinstance(top, Unusable) else ""
+    if isinstance(top, BookTop) and order_limits.room(state, order, market, top) is None:
+        fault = "the book's equity is not known"
+    if isinstance(top, Unusable) or fault:
+        gone = paper_broker.reject(order, fault)
+        after = _keep(state, replace(kept, order=gone))
         return [
             OrderRejected(order=gone, ts=now),
             placed(after, order.cl_ord_id, now),
             *_later(after, market, now),
         ]
     accepted = replace(order, ord_status=OrdStatus.NEW, exec_type=ExecType.NEW)
-    found = _worked(state, kept, top, now, arriving=True)
+    found = _worked(state, kept, top, market, now, arriving=True)
     after = state[order_key(order.cl_ord_id)]
     return [
         OrderAccepted(order=accepted, ts=now),
@@ -132,7 +135,7 @@ def on_check(state: State[Any], kept: OwnOrder, market: MarketData, now: int) ->
     if not kept.order.ord_status.open:
         return []
     top = market.book(kept.order.venue, kept.order.symbol, now)
-    found = _worked(state, kept, top, now, arriving=False) if isinstance(top, BookTop) else []
+    found = _worked(state, kept, top, market, now, arriving=False) if isinstance(top, BookTop) else []
     return [*found, *_later(state[order_key(kept.order.cl_ord_id)], market, now)]
 
 
@@ -144,7 +147,7 @@ def cancel(
         return [placed(kept, command.command_id, now)]
     arriving = kept.order.ord_status is OrdStatus.PENDING_NEW
     gone = paper_broker.cancel(kept.order, "canceled on request")
-    after = _keep(state, OwnOrder(order=gone, fills=kept.fills))
+    after = _keep(state, replace(kept, order=gone))
     answers = [placed(after, gone.cl_ord_id, now)] if arriving else []
     return [
         OrderCanceled(order=gone, ts=now),
@@ -154,20 +157,27 @@ def cancel(
     ]
 
 
-def _worked(state: State[Any], kept: OwnOrder, top: BookTop, now: int, *, arriving: bool) -> list[Event]:
+def _worked(
+    state: State[Any], kept: OwnOrder, top: BookTop, market: MarketData, now: int, *, arriving: bool
+) -> list[Event]:
     order = kept.order
     terms = terms_of(venue_of(order.venue), instruments_of(order.symbol)[order.venue])
     key = impact_key(order.venue, order.symbol)
     impact = state.get(key)
     work = paper_broker.arrive if arriving else paper_broker.check
     worked = work(order, top, impact, terms, now)
-    if worked.fills:
+    if worked.fills:  # the book has come to it: does what is held or free allow that now?
+        room = order_limits.room(state, order, market, top)
+        if room is None:
+            return []
+        worked = work(order, top, impact, terms, now, room)
+    if worked.impact != impact:
         state.put(key, worked.impact)
     for fill in worked.fills:
         holdings.note(state, fill)
     if worked.order != order:
-        fills = (*kept.fills, *(record_fill(fill, order) for fill in worked.fills))
-        _keep(state, OwnOrder(order=worked.order, fills=fills))
+        fills = newest((*kept.fills, *(record_fill(fill, order) for fill in worked.fills)))
+        _keep(state, replace(kept, order=worked.order, fills=fills))
     gone = worked.order.ord_status is OrdStatus.CANCELED
     return [*worked.fills, *([OrderCanceled(order=worked.order, ts=now)] if gone else [])]
 

@@ -122,11 +122,16 @@ def plan(inputs: PlanInputs, generator: Generator) -> Plan:
     Raises
     ------
     CannotPlanError
-        If the quantity is under the venue's minimum, or no style is possible.
+        If the price is under the venue's tick, the quantity under its minimum, or no style is possible.
     ValueError
         If an input is out of range; the message says which.
     """
     _check(inputs)
+    if (best := _best_px(inputs)) < float(inputs.tick):
+        raise CannotPlanError(
+            f"the best price {best:g} is under the tick {inputs.tick:f} that the table of instruments has of"
+            f" {inputs.venue}: it does not fit the market"
+        )
     least = smallest_child(
         inputs.lot, inputs.min_qty, inputs.min_notional, min(_limit(inputs, 0.0), Decimal(repr(inputs.mid)))
     )
@@ -283,10 +288,14 @@ def slices_of(
 
 def _limit(inputs: PlanInputs, after_s: float) -> Decimal:
     """Return the limit of a child sent later: the protection, and 3 standard deviations of the wait."""
-    s = 1.0 if inputs.side == "buy" else -1.0
-    best = inputs.levels[0][0] if inputs.levels else inputs.mid * (1 + s * inputs.spread_bps / 2e4)
+    best = _best_px(inputs)
     drift_bps = DRIFT_SDS * 1e4 * inputs.sigma_day * math.sqrt(after_s / _DAY_S)
     return limit_price(inputs.side, best, inputs.protection_bps + drift_bps, inputs.tick)
+
+
+def _best_px(inputs: PlanInputs) -> float:
+    s = 1.0 if inputs.side == "buy" else -1.0
+    return inputs.levels[0][0] if inputs.levels else inputs.mid * (1 + s * inputs.spread_bps / 2e4)
 
 
 def _check(inputs: PlanInputs) -> None:

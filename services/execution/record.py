@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from services.execution.sizing import Sizing, SizingInputs
 
 ZERO: Final = Decimal(0)
+FILLS_TOLD: Final = 200  # the newest; sums are kept by the orders, and each fill is on its topic
 
 
 def record_of(saga: Saga, now: int) -> ExecutionRecord:
@@ -51,7 +52,8 @@ def record_of(saga: Saga, now: int) -> ExecutionRecord:
         venue_reasons=saga.venue_reasons,
         plan=_plan_of(saga),
         orders=saga.orders,
-        fills=saga.fills,
+        fills=newest(saga.fills),
+        fills_total=sum(order.fills for order in saga.orders),
         filled=filled,
         open=ZERO if parent is None else parent.open,
         unscheduled=ZERO if parent is None else parent.unscheduled,
@@ -139,6 +141,11 @@ def record_fill(fill: OrderFilled, order: PaperOrder) -> RecordFill:
         best_px=order.best_px,
         ts=fill.ts,
     )
+
+
+def newest(fills: tuple[RecordFill, ...]) -> tuple[RecordFill, ...]:
+    """Return those that are kept and told, so that a record stays far under what Kafka takes."""
+    return fills[-FILLS_TOLD:]
 
 
 def shortfall_bps(shortfall: Shortfall) -> ShortfallBps:

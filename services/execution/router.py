@@ -182,7 +182,7 @@ def on_rewarded(turn: Turn, answer: PolicyRewarded) -> None:
     """Note that the router has learnt."""
     turn.stop_asking(answer.command_id)
     turn.audit("rewarded", answer=answer)
-    ending.note_counted(turn, counted=answer.counted)
+    ending.note_counted(turn, answer)
 
 
 def on_cancel(turn: Turn, command: CancelExecution) -> None:
@@ -223,6 +223,7 @@ def _plan_at(turn: Turn, top: BookTop, side: TakerSide, wanted: Decimal) -> None
         plan_epoch=top.epoch,
         plan_seq=top.seq,
         planned_ts=turn.now,
+        planned_stepped_ns=saga.stepped_ns,
         volume_seen=turn.market.volume_since(top.venue, saga.symbol, turn.now - 60 * NS_PER_S),
         slices=made.slices,
         parent=parent_of(quantity),
@@ -254,7 +255,8 @@ def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop
     price, taker_bps = exact(top.features.mid), venue_of(top.venue).taker_bps
     # The budget's cash knows the portfolio's position only, and not what is bought beyond it.
     bought = max(Decimal(0), held - (Decimal(0) if position is None else position.quantity))
-    owed = bought * price * (1 + exact(taker_bps) / 10_000)
+    owed = bought * price * (1 + exact(taker_bps) / 10_000) + holdings.reserved_cash(turn.state)
+    owed += holdings.owed_elsewhere(turn.state, symbol, market.positions.items)
     return SizingInputs(
         signal=signal,
         uncertainty_width=chosen.width,
@@ -272,6 +274,7 @@ def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop
         price=price,
         taker_bps=taker_bps,
         held=held,
+        reserved=holdings.resting(turn.state, symbol, "sell"),
         lot=instrument.lot,
         min_qty=instrument.min_qty,
         min_notional=instrument.min_notional,
@@ -283,8 +286,6 @@ def _fault(command: PlanAndExecute, market: MarketData, now: int) -> CommandReje
     if not instruments_of(command.symbol):
         detail = f"No venue lists {command.symbol}."
         return refused(command, command.symbol, Refusal.UNKNOWN, detail, now)
-    if not 0.0 <= command.urgency <= 1.0:
-        return refused(command, command.symbol, Refusal.INVALID, "urgency must be from 0 to 1", now)
     top = market.reference_book(command.symbol, now)
     if isinstance(top, Unusable):
         detail = f"No book of {command.symbol} is LIVE ({top.reason})."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal  # noqa: TC003 -- msgspec resolves annotations at run time
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -120,7 +120,7 @@ class Saga(Event, frozen=True, kw_only=True):
     parent: Parent | None = None
     orders: tuple[PaperOrder, ...] = ()
     terms: dict[str, ChildTerms] = msgspec.field(default_factory=dict)  # by cl_ord_id, of open children
-    fills: tuple[RecordFill, ...] = ()
+    fills: tuple[RecordFill, ...] = ()  # the newest, to be told; what they sum to is in `orders`
     volume_seen: float = 0.0  # POV: of the minutes since the plan, when the last child was sent
     arrival_px: Decimal | None = None  # mid at the first child
     last_px: Decimal | None = None  # mid of the last book used
@@ -129,6 +129,8 @@ class Saga(Event, frozen=True, kw_only=True):
     audit_entries: int = 0
     audit_head: str = GENESIS
     created_ts: int
+    stepped_ns: int = 0  # by how much the clock was set since
+    planned_stepped_ns: int = 0  # of that, before the plan
     horizon_ts: int = 0  # when its policy is rewarded, at the earliest; known at the end
 
     @property
@@ -152,7 +154,8 @@ class OwnOrder(Event, frozen=True, kw_only=True):
     """A paper order that belongs to no execution."""
 
     order: PaperOrder
-    fills: tuple[RecordFill, ...] = ()
+    fills: tuple[RecordFill, ...] = ()  # the newest, to be told; what all sum to is in `order`
+    reserved: Decimal = Decimal(0)  # of a buy: the cash it was accepted at, quote units
 
 
 class CostCurve(Event, frozen=True, kw_only=True):

@@ -43,7 +43,9 @@ class ExecutionSettings(BaseSettings):
         5.0, gt=0, description="a book whose heartbeat is older is not used, seconds"
     )
     execution_book_age_s: float = Field(
-        30.0, gt=0, description="a book whose last change is older is not used, seconds"
+        30.0,
+        gt=0,
+        description="a book that nothing proved for longer, neither change nor heartbeat, is not used, s",
     )
     execution_s_max: float = Field(
         0.2, gt=0, le=1, description="largest position of one symbol, fraction of equity"
@@ -59,7 +61,7 @@ class ExecutionSettings(BaseSettings):
     execution_protection_bps: float = Field(
         25.0, gt=0, description="limit of a child beyond the best price of the plan, bps"
     )
-    execution_deadline_s: float = Field(3600.0, gt=0, description="longest plan, seconds")
+    execution_deadline_s: float = Field(3600.0, gt=0, le=7200, description="longest plan, seconds")
     execution_participation: float = Field(
         0.1, gt=0, le=0.1, description="share of the volume that a POV plan takes"
     )

@@ -27,6 +27,15 @@ class ShortfallFill(msgspec.Struct, frozen=True, kw_only=True):
     best_px: Decimal  # O_i: best price of the taken side
 
 
+class ShortfallChild(msgspec.Struct, frozen=True, kw_only=True):
+    """All fills of a child and the book that it was submitted on."""
+
+    qty: Decimal  # base units
+    paid: Decimal  # or earned: the exact sum of quantity times price, quote units
+    mid_px: Decimal  # M_i
+    best_px: Decimal  # O_i: best price of the taken side
+
+
 class ShortfallDetail(msgspec.Struct, frozen=True, kw_only=True):
     """What impact is made of, quote units; sums to it exactly."""
 
@@ -62,7 +71,8 @@ class ShortfallInputs(msgspec.Struct, frozen=True, kw_only=True):
     decision_px: Decimal  # P_d: mid at the decision
     arrival_px: Decimal  # P_a: mid at the first child
     end_px: Decimal  # P_e: mid at the end
-    fills: tuple[ShortfallFill, ...]
+    fills: tuple[ShortfallFill, ...] = ()  # one by one
+    children: tuple[ShortfallChild, ...] = ()  # those whose fills are not among `fills`
     fees: Decimal  # quote units
 
 
@@ -82,19 +92,20 @@ def shortfall(inputs: ShortfallInputs) -> Shortfall:
     """
     Q, P_d, P_a, P_e = inputs.quantity, inputs.decision_px, inputs.arrival_px, inputs.end_px
     with localcontext(prec=_PRECISION):
+        children = (*map(_alone, inputs.fills), *inputs.children)
         s = Decimal(1) if inputs.side == "buy" else Decimal(-1)
-        q = sum((fill.qty for fill in inputs.fills), Decimal(0))
+        q = sum((c.qty for c in children), Decimal(0))
         if not (Q > 0 and P_d > 0 and q <= Q):
             raise ValueError(
                 f"filled {q} of {Q} decided at {P_d}; it must be 0 <= filled <= Q, Q > 0, P_d > 0"
             )
         delay = s * Q * (P_a - P_d)
-        impact = s * sum((f.qty * (f.px - P_a) for f in inputs.fills), Decimal(0))
+        impact = s * sum((c.paid - c.qty * P_a for c in children), Decimal(0))
         opportunity = s * (Q - q) * (P_e - P_a)
         total = delay + impact + opportunity + inputs.fees
-        timing = s * sum((f.qty * (f.mid_px - P_a) for f in inputs.fills), Decimal(0))
-        spread = s * sum((f.qty * (f.best_px - f.mid_px) for f in inputs.fills), Decimal(0))
-        walk = s * sum((f.qty * (f.px - f.best_px) for f in inputs.fills), Decimal(0))
+        timing = s * sum((c.qty * (c.mid_px - P_a) for c in children), Decimal(0))
+        spread = s * sum((c.qty * (c.best_px - c.mid_px) for c in children), Decimal(0))
+        walk = s * sum((c.paid - c.qty * c.best_px for c in children), Decimal(0))
 
         def bps(amount: Decimal) -> float:
             return float(amount * 10_000 / (Q * P_d))
@@ -115,3 +126,8 @@ def shortfall(inputs: ShortfallInputs) -> Shortfall:
             spread_bps=bps(spread),
             walk_bps=bps(walk),
         )
+
+
+def _alone(fill: ShortfallFill) -> ShortfallChild:
+    paid = fill.qty * fill.px
+    return ShortfallChild(qty=fill.qty, paid=paid, mid_px=fill.mid_px, best_px=fill.best_px)

@@ -27,9 +27,6 @@ def simulate(state: State[Any], command: SimulateExecution, market: MarketData, 
     if not instruments:
         detail = f"No venue lists {command.symbol}."
         return [refused(command, command.symbol, Refusal.UNKNOWN, detail, now)]
-    if not (command.size > 0 and 0.0 <= command.urgency <= 1.0):
-        detail = "size must be over 0, urgency from 0 to 1"
-        return [refused(command, command.symbol, Refusal.INVALID, detail, now)]
     books = market.books(command.symbol, now)
     why: dict[str, str] = {}
     too_small: list[str] = []
@@ -81,7 +78,7 @@ def _cost(made: Plan, inputs: PlanInputs) -> PlanCost:
     interval = impact_interval_bps(inputs.cost, float(child) / inputs.depth)
     return PlanCost(
         spread_bps=spread_bps,
-        impact_bps=made.expected_bps - spread_bps,
+        impact_bps=max(0.0, made.expected_bps - spread_bps),  # rounding may give -1e-12
         fee_bps=fee_bps,
         total_bps=total_bps,
         total=total_bps * 1e-4 * float(inputs.quantity) * inputs.mid,

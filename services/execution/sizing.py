@@ -60,6 +60,7 @@ class SizingInputs(msgspec.Struct, frozen=True, kw_only=True):
     price: Decimal  # quote units
     taker_bps: float = 0.0  # what a buyer pays beyond the price
     held: Decimal  # base units, signed
+    reserved: Decimal = Decimal(0)  # of what is held: what other open orders sell, base units
     lot: Decimal  # base units
     min_qty: Decimal  # base units
     min_notional: Decimal  # quote units
@@ -184,6 +185,8 @@ def _order(
     inputs: SizingInputs, target: Decimal, fraction: float, raw: float
 ) -> tuple[TakerSide | None, Decimal, SizingReason]:
     gap = target - inputs.held
+    if gap < 0 and not inputs.allow_short:
+        gap = min(Decimal(0), max(gap, inputs.reserved - inputs.held))
     with localcontext(prec=_PRECISION, rounding=ROUND_FLOOR):
         qty = (abs(gap) / inputs.lot).to_integral_value() * inputs.lot
     why = _why(inputs, target, fraction, raw)

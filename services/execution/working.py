@@ -7,7 +7,7 @@ tried again until the patience ends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from libs.common.events import OrderRejected
 from libs.common.instruments import instrument_of
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from services.execution.parent_order import Parent
     from services.execution.planner import Plan
     from services.execution.turn import Turn
+
+MOST_CHILDREN: Final = (
+    600  # those of the longest deadline, and retries; a record of so many fits in a message
+)
 
 
 def on_slice(turn: Turn) -> None:
@@ -46,6 +50,9 @@ def on_slice(turn: Turn) -> None:
         _wait(turn, top.reason)
         return
     turn.update(waiting="")
+    if len(saga.orders) >= MOST_CHILDREN:
+        _finish(turn, f"a rest stays: an execution sends at most {MOST_CHILDREN} children")
+        return
     qty = _next_qty(turn, plan, parent, venue)
     instrument = instrument_of(venue, saga.symbol)
     price = exact(best_of(top, side_of(saga)))
@@ -150,9 +157,9 @@ def _until(turn: Turn) -> int:
     plan, _, _ = work_of(turn.saga)
     span_s = turn.settings.execution_deadline_s if plan.participation else 0.0
     last = max((piece.at_ts for piece in plan.slices), default=turn.saga.planned_ts)
-    return max(last, turn.saga.planned_ts + round(span_s * NS_PER_S)) + round(
-        turn.settings.execution_patience_s * NS_PER_S
-    )
+    stepped_ns = turn.saga.stepped_ns - turn.saga.planned_stepped_ns
+    patience_ns = round(turn.settings.execution_patience_s * NS_PER_S) + stepped_ns
+    return max(last, turn.saga.planned_ts + round(span_s * NS_PER_S)) + patience_ns
 
 
 def _retry_s(turn: Turn) -> float:

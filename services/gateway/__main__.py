@@ -35,7 +35,7 @@ _log = logging.getLogger("services.gateway")
 class Server(uvicorn.Server):
     """uvicorn, which closes streams before it waits for their connections, and exits 0 when told to stop."""
 
-    def __init__(self, gateway: Gateway, trusted_proxies: str) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         super().__init__(
             uvicorn.Config(
                 gateway,
@@ -45,8 +45,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=bool(trusted_proxies),
-                forwarded_allow_ips=trusted_proxies,
+                proxy_headers=False,  # the write guard reads them, and believes addresses only
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=STOP_S,
             )
@@ -72,7 +71,7 @@ class Server(uvicorn.Server):
 async def serve(settings: GatewaySettings, listener: socket.socket) -> int:
     """Serve on `listener`, and return the process's exit code."""
     gateway = create_app(settings)
-    server = Server(gateway, settings.gateway_trusted_proxies)
+    server = Server(gateway)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     host, port = listener.getsockname()[:2]
     with announced(settings, "gateway", f"{host}:{port}"):

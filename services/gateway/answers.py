@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from libs.common.events import BookState, Level
+from libs.common.usable_books import book_fault
 
 if TYPE_CHECKING:
     from libs.common.events import BookHealth, BookTop, Features
@@ -152,12 +153,16 @@ class Shown(NamedTuple):
     reason: str
 
 
-def shown_state(health: BookHealth | None, *, has_top: bool, now: int, silence_ns: int) -> Shown:
-    """Return the state of a book; without a recent heartbeat of its owner it cannot be LIVE."""
+def shown_state(top: BookTop | None, health: BookHealth | None, now: int, silence_ns: int) -> Shown:
+    """Return the state of a book; one that its owner calls LIVE is STALE where `book_fault` finds a fault."""
     if health is None:
-        return _SILENT if has_top else _WAITING
+        return _WAITING if top is None else _SILENT
     if now - health.ts > silence_ns:
         return _SILENT
+    if top is not None and health.state is BookState.LIVE:
+        fault = book_fault(top, health, now, silence_ns)
+        if fault is not None:
+            return Shown(BookState.STALE, fault)
     return Shown(health.state, health.reason)
 
 

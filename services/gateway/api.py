@@ -23,6 +23,7 @@ from libs.common.topics import (
     TOPICS,
 )
 from services.gateway import contract, docs_api, portfolio_api, router_api
+from services.gateway.allowed_methods import methods_at
 from services.gateway.answers import (
     DEFAULT_DEPTH,
     MAX_DEPTH,
@@ -43,6 +44,7 @@ from services.gateway.books import book_id
 from services.gateway.edge import FAILURE_TOLD
 from services.gateway.execution_api import router as execution_router
 from services.gateway.guard_contract import describe_guards
+from services.gateway.numerals import WHOLE
 from services.gateway.problems import (
     INTERNAL,
     MEDIA_TYPE,
@@ -60,6 +62,8 @@ from services.gateway.venues_api import router as venues_router
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
+
+    from starlette.routing import BaseRoute
 
     from libs.common.topics import Topic
 
@@ -133,9 +137,10 @@ async def get_book(
     request: Request,
     venue: VenuePath,
     symbol: SymbolPath,
-    depth: Annotated[int, Query(ge=1, le=MAX_DEPTH, description="levels a side")] = DEFAULT_DEPTH,
+    depth: Annotated[int, WHOLE, Query(ge=1, le=MAX_DEPTH, description="levels a side")] = DEFAULT_DEPTH,
     at: Annotated[
         int | None,
+        WHOLE,
         Query(
             ge=0,
             lt=MAX_AT,
@@ -328,19 +333,23 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 -- registered for nothing else
-    path = request.url.path[:200]
+    path = request.scope["path"][:200]
     if error.status_code == METHOD_NOT_ALLOWED.status:
         problem = ProblemError(METHOD_NOT_ALLOWED, f"{path} cannot be asked by {request.method[:20]}.")
         answer = await _problem(request, problem)
-        answer.headers.update(error.headers or {})
+        answer.headers["allow"] = ", ".join(methods_at(request.scope["path"], _routes_of(request.app)))
         return answer
     return await _problem(request, ProblemError(UNKNOWN_ROUTE, f"There is no {path}; see /docs."))
+
+
+def _routes_of(app: FastAPI) -> list[BaseRoute]:
+    return [*app.routes, *(route for each in (*_one_per_service(), docs_api.router) for route in each.routes)]
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     request.scope[FAILURE_TOLD] = True
     with correlated(request.scope["correlation_id"]):
-        facts = {"method": request.method, "path": request.url.path[:200]}
+        facts = {"method": request.method, "path": request.scope["path"][:200]}
         _log.error("request_failed", exc_info=error, extra=facts)
     return await _problem(
         request, ProblemError(INTERNAL, "The gateway failed on this request; its log says why.")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.errors import KafkaError
 
+from libs.common.budgets import account_of, use_of
 from libs.common.events import ServiceState
 from libs.common.kafka import (
     MissingTopicError,
@@ -26,7 +27,8 @@ from libs.common.kafka import (
 from libs.common.metrics import CONTENT_TYPE, create_registry, exposition
 from libs.common.settings import TLS
 from libs.common.status import Condition, heartbeat
-from libs.common.topics import EXECUTION_AUDIT, L2_BOOK_TOPS
+from libs.common.topic_usage import topic_usage
+from libs.common.topics import EXECUTION_AUDIT, L2_BOOK_TOPS, TOPICS
 from services.gateway import asyncapi
 from services.gateway.answers import ReadyAnswer, ViewLag, encode, service_answer
 from services.gateway.api import VERSION, create_api
@@ -34,8 +36,9 @@ from services.gateway.audit_log import AuditLog
 from services.gateway.book_log import KafkaBookLog
 from services.gateway.books import Books
 from services.gateway.commands import Changes, Commands
+from services.gateway.cross_origin import CrossOrigin, origins_of
 from services.gateway.edge import Edge
-from services.gateway.monitoring import families, turned_away
+from services.gateway.monitoring import families, measured, of_topics, turned_away
 from services.gateway.past_books import PastBooks
 from services.gateway.problems import not_ready
 from services.gateway.questions import Questions
@@ -47,12 +50,13 @@ from services.gateway.views import GatewayViews
 from services.gateway.write_guard import WriteGuard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
     from typing import Never
 
     from fastapi import FastAPI
     from starlette.types import Receive, Scope, Send
 
+    from libs.common.budgets import Account, Usage
     from libs.common.cloudevents import Headers
     from libs.common.events import Event
     from libs.common.kafka import Record, Undecodable
@@ -65,6 +69,7 @@ if TYPE_CHECKING:
 PROBE_S: Final = 1.0  # between two questions whether Kafka answers
 JUDGE_S: Final = 0.25  # between two looks whether every route would do its work
 SWEEP_S: Final = 300.0  # between two deletions of old replies
+MEASURE_S: Final = 60.0  # between two looks at what the topics take
 
 _log = logging.getLogger(__name__)
 
@@ -153,6 +158,7 @@ class Gateway:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.refusals: Counter[str] = Counter()  # by reason
         self.request_timeout_s = settings.request_timeout_s
+        self.cross_origin = CrossOrigin(origins_of(settings.gateway_cors_origins))
         self._settings = settings
         self._views = GatewayViews(settings.l2_silence_s, settings.topic_partitions, time.monotonic_ns)
         self._changes = Changes()
@@ -164,6 +170,7 @@ class Gateway:
         self._report = Report(("the gateway is starting",))  # the last one
         self._past_books = PastBooks(settings, self._views, self._open_log, time.time_ns)
         self._hub = Hub(settings, self._open_source)
+        self._usage: Mapping[str, Usage] = {}  # of the topics, as last known
         self._registry = create_registry(self._families)
         traffic = Traffic()
         self._registry.register(traffic)
@@ -196,7 +203,7 @@ class Gateway:
             self._books,
             traffic,
             self._guard,
-            refusals=self.refusals,
+            self.cross_origin,
             clock=time.time_ns,
             stopwatch=time.perf_counter,
         )
@@ -237,6 +244,7 @@ class Gateway:
             tasks.create_task(self._questions.listen(publisher.reject))
             tasks.create_task(self._sweep())
             tasks.create_task(self._watch_readiness())
+            tasks.create_task(self._watch_topics())
 
     async def _follow(self, views: Sequence[View[Any]], publisher: Publisher) -> None:
         told = False
@@ -263,6 +271,26 @@ class Gateway:
                 )
             await asyncio.sleep(JUDGE_S)
 
+    async def _watch_topics(self) -> Never:
+        """Look again and again at what the topics take."""
+        while True:
+            try:
+                async with asyncio.timeout(MEASURE_S):
+                    found = await topic_usage(self._settings, TOPICS)
+            except (KafkaError, TimeoutError, OSError) as error:  # what was found before is told on
+                _log.warning("topics_not_measured", extra={"reason": str(error) or type(error).__name__})
+            else:
+                if leaderless := sorted(name for name, usage in found.items() if usage is None):
+                    reason = f"a partition has no leader: {', '.join(leaderless)}"
+                    _log.warning("topics_not_measured", extra={"reason": reason})
+                self._usage = measured(self._usage, found)
+            await asyncio.sleep(MEASURE_S)
+
+    def _accounts(self) -> Mapping[str, Account]:
+        """Return what the topics take beside their budgets."""
+        use = use_of(len(self._views.subscribed()), self._settings.topic_partitions)
+        return {name: account_of(TOPICS[name], usage, use) for name, usage in self._usage.items()}
+
     def _condition(self) -> Condition:
         behind = [view.topic.name for view in self._views.all if not view.ready]
         if behind:
@@ -272,7 +300,9 @@ class Gateway:
         return Condition(ServiceState.READY)
 
     def _judge(self) -> Report:
-        self._report = self._ready.report(self._link.away, hears_answers=self._questions.listening)
+        self._report = self._ready.report(
+            self._link.away, hears_answers=self._questions.listening, unheard=self._questions.unheard
+        )
         return self._report
 
     async def _sweep(self) -> Never:
@@ -330,6 +360,7 @@ class Gateway:
             ready=self._report.ready,
         )
         yield from turned_away(self.refusals, self._guard.addresses)
+        yield from of_topics(self._accounts())
 
 
 async def _failure_of(future: asyncio.Future[None]) -> None:

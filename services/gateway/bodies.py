@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
@@ -20,11 +21,15 @@ from services.gateway.problems import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 MAX_BODY: Final = 64 * 1024  # bytes
 MAX_FIELD_ERRORS: Final = 20
-_MEDIA_TYPE: Final = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
+# RFC 9110 section 8.3.1; of the parameters only charset says anything of JSON.
+_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PARAMETER: Final = re.compile(rf';[ \t]*(?:({_WORD})=({_WORD}|"[^"\\]*")[ \t]*)?')
+_MEDIA_TYPE: Final = re.compile(rf"application/json[ \t]*((?:{_PARAMETER.pattern})*)", re.IGNORECASE)
+_BOM: Final = b"\xef\xbb\xbf"
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -34,7 +39,10 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-SYMBOL_SAID: Final = "BASE-QUOTE, as BTC-USDT, BTCUSDT, BTC/USDT or BTC_USDT, in any case"
+SYMBOL_SAID: Final = (
+    "BASE-QUOTE, as BTC-USDT, BTC/USDT or BTC_USDT, in any case; without separator, as BTCUSDT, where that "
+    "is one pair only"
+)
 VENUE_SAID: Final = "id of the exchange, like binance; GET /api/venues/registry lists them"
 
 SymbolText = Annotated[str, StringConstraints(min_length=1, max_length=40), Field(description=SYMBOL_SAID)]
@@ -60,16 +68,25 @@ class ScoreBody(Body):
 BodyT = TypeVar("BodyT", bound=Body)
 
 
-def require_json(content_type: str | None) -> None:
-    """Refuse a body that is not declared as JSON.
+def require_json(content_type: str | None, encodings: Iterable[str] = ()) -> None:
+    """Refuse a body that is not declared as JSON in UTF-8, as it is.
 
     Raises
     ------
     ProblemError
-        415 for any other media type, or none.
+        415 for any other media type or none, any other charset, and any encoding but ``identity``.
     """
-    if content_type is None or not _MEDIA_TYPE.fullmatch(content_type.strip()):
+    declared = None if content_type is None else _MEDIA_TYPE.fullmatch(content_type.strip())
+    if declared is None:
         raise ProblemError(WRONG_MEDIA_TYPE, "Send the body as Content-Type: application/json.")
+    for name, value in _PARAMETER.findall(declared[1]):
+        if name.lower() == "charset" and value.strip('"').lower() != "utf-8":
+            detail = f"The charset {value[:40]} is not read: send the body in utf-8."
+            raise ProblemError(WRONG_MEDIA_TYPE, detail)
+    for encoding in (each.strip().lower() for line in encodings for each in line.split(",")):
+        if encoding not in ("", "identity"):
+            detail = f"The Content-Encoding {encoding[:40]!r} is not read: send the body as it is, identity."
+            raise ProblemError(WRONG_MEDIA_TYPE, detail, asks={"Accept-Encoding": "identity"})
 
 
 def too_large() -> ProblemError:
@@ -83,23 +100,47 @@ def parse_body(model: type[BodyT], raw: bytes) -> BodyT:
     Raises
     ------
     ProblemError
-        400 if `raw` is not JSON, 422 with every wrong field if it is not what `model` says.
+        400 if `raw` is not JSON or names a key twice, 422 with every wrong field if it is not what `model`
+        says.
 
     Notes
     -----
     NaN and Infinity are no JSON, but several clients write them: they are read as numbers, and refused by
-    their field.
+    their field. A key that stands twice means one thing to one reader and another to the next (RFC 8259
+    section 4), and a byte order mark is none of JSON (section 8.1): both are refused.
     """
+    if raw.startswith(_BOM):
+        raise ProblemError(NOT_JSON, "The body begins with a byte order mark (U+FEFF): send it without.")
     try:
         value = from_json(raw, allow_inf_nan=True)
     except ValueError as error:
         raise ProblemError(NOT_JSON, f"The body is not JSON: {error}.") from error
+    _require_keys_once(raw)
     if not isinstance(value, dict):
         raise invalid([FieldError("", "the body must be a JSON object")])
     try:
         return model.model_validate(value)
     except ValidationError as error:
         raise invalid(field_errors(error.errors(include_url=False, include_input=False))) from error
+
+
+def _require_keys_once(raw: bytes) -> None:
+    """Refuse a key that stands twice in an object, however deep; `raw` is known to be JSON."""
+
+    def once(pairs: list[tuple[str, None]]) -> None:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ProblemError(
+                    NOT_JSON, f"The key {key[:64]!r} stands twice in one object: send it once."
+                )
+            seen.add(key)
+
+    json.loads(raw.decode(), object_pairs_hook=once, parse_int=_unread, parse_float=_unread)
+
+
+def _unread(_number: str) -> None:
+    """Leave a number of any length as it is."""
 
 
 def field_errors(errors: Sequence[Mapping[str, Any]], skip: int = 0) -> list[FieldError]:

@@ -5,14 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from libs.common.instruments import (
-    UnknownInstrumentError,
-    UnknownSymbolError,
-    UnknownVenueError,
-    canonical_symbol,
-    instrument_of,
-    venue_of,
-)
+from libs.common.instruments import UnknownInstrumentError, UnknownVenueError, instrument_of, venue_of
 from libs.common.topics import book_key
 from services.gateway.answers import (
     DEFAULT_DEPTH,
@@ -30,6 +23,7 @@ from services.gateway.problems import (
     UNKNOWN_VENUE,
     ProblemError,
 )
+from services.gateway.symbols import symbol_of
 
 if TYPE_CHECKING:
     from libs.common.events import BookHealth, BookTop
@@ -53,12 +47,13 @@ class BookId(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One encoded answer, what it was made of, and until when that holds."""
+    """One encoded answer, what it was made of, and from when until when that holds."""
 
     top: BookTop
     health: BookHealth | None
     shown: Shown
-    until: float  # ns UTC
+    since: int  # ns UTC
+    until: float
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...]
 
@@ -69,14 +64,13 @@ def book_id(venue: str, symbol: str) -> BookId:
     Raises
     ------
     ProblemError
-        404 if there is no such venue, or the symbol is no BASE-QUOTE pair.
+        404 if there is no such venue, or the symbol is no BASE-QUOTE pair; 422 if it may be several.
     """
     try:
-        return BookId(venue_of(venue).venue, canonical_symbol(symbol))
+        known = venue_of(venue).venue
     except UnknownVenueError as error:
         raise ProblemError(UNKNOWN_VENUE, f"{error}.") from error
-    except UnknownSymbolError as error:
-        raise ProblemError(UNKNOWN_SYMBOL, f"{error}.") from error
+    return BookId(known, symbol_of(symbol))
 
 
 def require_listed(book: BookId) -> None:
@@ -166,14 +160,14 @@ class Books:
         top = self._tops.get(key)
         health = self._healths.get(key)
         page = self._pages.get(wanted)
-        if page is not None and page.top is top and page.health is health and now <= page.until:
+        if page is not None and page.top is top and page.health is health and page.since <= now <= page.until:
             return page
         if top is None:
             return None
         shown = self._views.shown(key, now)
         until = (None if health is None else self._views.silent_after(health, now)) or float("inf")
         if page is not None and page.top is top and page.shown == shown:
-            page = page._replace(health=health, until=until)  # a heartbeat that says nothing new
+            page = page._replace(health=health, since=now, until=until)  # a heartbeat that says nothing new
         else:
             body = encode(book_answer(top, shown, depth))
             headers = (
@@ -181,7 +175,7 @@ class Books:
                 (b"content-length", b"%d" % len(body)),
                 (b"cache-control", b"no-store"),
             )
-            page = Page(top, health, shown, until, body, headers)
+            page = Page(top, health, shown, now, until, body, headers)
             self.encoded += 1
         if wanted not in self._pages:
             _bounded(self._pages)

@@ -52,6 +52,7 @@ REWARD: Final[dict[str, Any]] = {
     "meanReward": 0.004,
     "reward": 0.004,
     "counted": True,
+    "reason": "",
     "decisionId": "8e3f8faf-93ec-5df8-b1d9-44a205159d4d",
     "driftAlarm": False,
     "scope": "default",

@@ -12,20 +12,19 @@ from services.gateway.problems import MEDIA_TYPE, UNKNOWN_ROUTE, ProblemError
 if TYPE_CHECKING:
     from services.gateway.assets import Asset
 
-READING: Final = ["GET", "HEAD"]
 KEPT: Final = "public, max-age=31536000, immutable"  # RFC 8246: under this address it never changes
 ASKED_AGAIN: Final = "no-cache"  # kept, but not used before the gateway said that it is the same
 
 router = APIRouter(prefix="/docs", include_in_schema=False)
 
 
-@router.api_route("", methods=READING)
+@router.get("")
 async def documentation(request: Request) -> Response:
     """Return the page."""
     return _answer(request, docs.page(request.app.title))
 
 
-@router.api_route("/{name:path}", methods=READING)
+@router.get("/{name:path}")
 async def file(request: Request, name: str) -> Response:
     """Return a file of the page."""
     found = docs.files().get(name)
@@ -37,7 +36,7 @@ async def file(request: Request, name: str) -> Response:
 
 def _answer(request: Request, asset: Asset) -> Response:
     etag = f'"{asset.version}"'
-    kept = KEPT if request.url.query == f"v={asset.version}" else ASKED_AGAIN
+    kept = KEPT if request.scope["query_string"] == f"v={asset.version}".encode() else ASKED_AGAIN
     headers = {**docs.HEADERS, "etag": etag, "cache-control": kept}
     if etag in request.headers.get(
         "if-none-match", ""

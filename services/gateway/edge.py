@@ -11,22 +11,33 @@ from typing import TYPE_CHECKING, Final
 
 from services.gateway.bodies import MAX_BODY, too_large
 from services.gateway.books import PREFIX
-from services.gateway.problems import HEADERS_TOO_LARGE, MEDIA_TYPE, TOO_LARGE, URI_TOO_LONG, ProblemError
+from services.gateway.problems import (
+    HEADERS_TOO_LARGE,
+    INTERNAL,
+    MEDIA_TYPE,
+    NOT_HTTP,
+    TOO_LARGE,
+    URI_TOO_LONG,
+    ProblemError,
+)
+from services.gateway.request_head import host_fault, repeated_fault
 from services.gateway.traffic import UNROUTED
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Callable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from services.gateway.books import Books
+    from services.gateway.cross_origin import CrossOrigin
     from services.gateway.traffic import Traffic
     from services.gateway.write_guard import WriteGuard
 
 FAILURE_TOLD: Final = "bookrunner.failure_told"  # key of the scope
+BEGUN: Final = "bookrunner.begun"  # as above: an answer is on its way
 BOOK_ROUTE: Final = "/api/l2/{venue}/{symbol}"
 MAX_TARGET: Final = 8 * 1024  # bytes of path and query
+MAX_DIGITS: Final = 20  # of a length
 MAX_HEADERS: Final = 32 * 1024  # bytes of names and values
 _CORRELATION_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
@@ -36,8 +47,6 @@ class Edge:
 
     Parameters
     ----------
-    refusals
-        Counts refusals by reason.
     clock
         int ns UTC.
     stopwatch
@@ -50,8 +59,8 @@ class Edge:
         books: Books,
         traffic: Traffic,
         guard: WriteGuard,
+        cross_origin: CrossOrigin,
         *,
-        refusals: Counter[str],
         clock: Callable[[], int],
         stopwatch: Callable[[], float],
     ) -> None:
@@ -60,61 +69,88 @@ class Edge:
         self._traffic = traffic
         self._hot = traffic.of("GET", BOOK_ROUTE, 200)
         self._guard = guard
-        self._refusals = refusals
+        self._cross_origin = cross_origin
         self._clock = clock
         self._stopwatch = stopwatch
         self._prefix = b"gw-%x-" % (clock() // 1_000_000)  # no two runs share one
         self._count = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a hot GET at once, and pass on everything else."""
+        """Answer a hot GET at once, and pass on everything else; a HEAD is a GET whose body stays here."""
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
         started = self._stopwatch()
         correlation_id = self._correlation_id(scope)
-        path = scope["path"]
-        if path.startswith(PREFIX) and scope["method"] == "GET":
-            page = self._books.hot_page(path, scope["query_string"], self._clock())
+        method = scope["method"]
+        if method == "HEAD":
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
+        no_host = host_fault(scope["http_version"], scope["headers"])
+        try:
+            page = None
+            if scope["method"] == "GET" and no_host is None and scope["path"].startswith(PREFIX):
+                page = self._books.hot_page(scope["path"], scope["query_string"], self._clock())
             if page is not None:
                 headers = [*page.headers, (b"x-correlation-id", correlation_id)]
+                headers += self._cross_origin.headers(scope["headers"])
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 await send({"type": "http.response.body", "body": page.body})
-                self._hot.observe(self._stopwatch() - started)
+                hot = self._hot if method == "GET" else self._traffic.of(method, BOOK_ROUTE, 200)
+                hot.observe(self._stopwatch() - started)
                 return
-        await self._passed_on(scope, receive, send, started=started, correlation_id=correlation_id)
+            send = self._stamped(scope, send, method=method, started=started, correlation_id=correlation_id)
+            await self._passed_on(scope, receive, send, no_host)
+        except Exception as error:
+            if scope.get(FAILURE_TOLD):  # logged and answered; Starlette raises it once more
+                return
+            error.add_note(f"X-Correlation-Id: {correlation_id.decode()}")  # the server logs it
+            if not scope.get(BEGUN):
+                failed = ProblemError(INTERNAL, "The gateway failed on this request; its log says why.")
+                await send_problem(failed, send)
+            raise
 
-    async def _passed_on(
-        self, scope: Scope, receive: Receive, send: Send, *, started: float, correlation_id: bytes
-    ) -> None:
+    def _stamped(
+        self, scope: Scope, send: Send, *, method: str, started: float, correlation_id: bytes
+    ) -> Send:
+        """Return a `send` that adds what every answer has, and counts."""
+
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"x-correlation-id", correlation_id)]
+                scope[BEGUN] = True
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-correlation-id", correlation_id),
+                    *self._cross_origin.headers(scope["headers"]),
+                ]
                 route = getattr(scope.get("route"), "path_format", UNROUTED)
-                answers = self._traffic.of(scope["method"], route, message["status"])
-                answers.observe(self._stopwatch() - started)
+                self._traffic.of(method, route, message["status"]).observe(self._stopwatch() - started)
                 if message["status"] == TOO_LARGE.status:  # by its head, or found while it was read
-                    self._refusals[TOO_LARGE.slug] += 1
+                    self._guard.refusals[TOO_LARGE.slug] += 1
             await send(message)
 
         scope["correlation_id"] = correlation_id.decode()
-        refused = self._refused(scope)
-        if refused is not None:
-            await send_problem(refused, stamped)
-            return
-        try:
-            await self._inner(scope, receive, stamped)
-        except Exception:
-            if not scope.get(FAILURE_TOLD):  # else logged and answered; Starlette raises it once more
-                raise
+        return stamped
 
-    def _refused(self, scope: Scope) -> ProblemError | None:
+    async def _passed_on(self, scope: Scope, receive: Receive, send: Send, no_host: str | None) -> None:
+        refused = self._refused(scope, no_host)
+        if refused is not None:
+            await send_problem(refused, send)
+        elif (allowed := self._cross_origin.preflight(scope)) is not None:
+            await send({"type": "http.response.start", "status": 204, "headers": list(allowed)})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await self._inner(scope, receive, send)
+
+    def _refused(self, scope: Scope, no_host: str | None) -> ProblemError | None:
         if len(scope["path"]) + len(scope["query_string"]) > MAX_TARGET:
-            self._refusals[URI_TOO_LONG.slug] += 1
+            self._guard.refusals[URI_TOO_LONG.slug] += 1
             return ProblemError(URI_TOO_LONG, f"The path and query are over {MAX_TARGET} bytes.")
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
-            self._refusals[HEADERS_TOO_LARGE.slug] += 1
+            self._guard.refusals[HEADERS_TOO_LARGE.slug] += 1
             return ProblemError(HEADERS_TOO_LARGE, f"The headers are over {MAX_HEADERS} bytes.")
+        if (fault := no_host or repeated_fault(scope["headers"])) is not None:
+            self._guard.refusals[NOT_HTTP.slug] += 1
+            return ProblemError(NOT_HTTP, fault)
         return self._guard.refusal(scope) or _announced_too_large(scope)
 
     def _correlation_id(self, scope: Scope) -> bytes:
@@ -126,9 +162,22 @@ class Edge:
 
 def _announced_too_large(scope: Scope) -> ProblemError | None:
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > MAX_BODY:
-            return too_large()
+        if name == b"content-length" and value.isdigit():
+            digits = value.lstrip(b"0")  # int() refuses thousands of them
+            if len(digits) > MAX_DIGITS or int(digits or b"0") > MAX_BODY:
+                return too_large()
     return None
+
+
+def _without_body(send: Send) -> Send:
+    """Return a `send` that ends the answer with its head, also of a stream."""
+
+    async def head_only(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
+
+    return head_only
 
 
 async def send_problem(problem: ProblemError, send: Send) -> None:

@@ -183,7 +183,8 @@ class ExecutionAnswer(_Answer, frozen=True, kw_only=True):
     plan: PlanAnswer | None
     alternatives: tuple[AlternativeAnswer, ...]
     orders: tuple[OrderAnswer, ...]
-    fills: Annotated[tuple[FillAnswer, ...], Meta(description="of its orders, oldest first")]
+    fills: Annotated[tuple[FillAnswer, ...], Meta(description="the newest of its orders, oldest first")]
+    fills_total: Annotated[int, Meta(description="so far; each is on execution.fills.v1")]
     filled: Annotated[float, Meta(description="base units")]
     open: float
     unscheduled: float
@@ -227,6 +228,7 @@ class PaperOrderAnswer(_Answer, frozen=True, kw_only=True):
 
     order: OrderAnswer
     fills: tuple[FillAnswer, ...]
+    fills_total: Annotated[int, Meta(description="so far; each is on execution.fills.v1")]
 
 
 class AuditEntryAnswer(_Answer, frozen=True, kw_only=True):

@@ -23,7 +23,6 @@ from libs.common.events import (
     SubmitPaperOrder,
     VerifyExecution,
 )
-from libs.common.instruments import UnknownSymbolError, UnknownVenueError, canonical_symbol, venue_of
 from libs.common.topics import EXECUTION_COMMANDS
 from services.gateway import execution_contract as contract
 from services.gateway.answers import encode
@@ -42,15 +41,15 @@ from services.gateway.execution_shown import (
     simulation_answer,
     sizing_answer,
 )
+from services.gateway.numerals import FRACTION, WHOLE
 from services.gateway.problems import (
     INVALID,
     UNKNOWN_NAME,
-    UNKNOWN_SYMBOL,
-    UNKNOWN_VENUE,
     FieldError,
     ProblemError,
 )
 from services.gateway.routing import answer_post, json_answer, parts_of
+from services.gateway.symbols import symbol_of, venue_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +113,9 @@ async def plan_and_execute(
     request: Request,
     wait: Annotated[Literal["plan", "final"], Query(description="answer when it has ended")] = "plan",
     timeout_s: Annotated[
-        float, Query(alias="timeoutS", gt=0, le=300, description="of wait=final; then it is told as it is")
+        float,
+        FRACTION,
+        Query(alias="timeoutS", gt=0, le=300, description="of wait=final; then it is told as it is"),
     ] = 30.0,
 ) -> Response:
     """Choose a policy, size its signal within the risk budget, find a venue, plan, and fill on paper.
@@ -151,7 +152,7 @@ async def plan_and_execute(
 async def records(
     request: Request,
     symbol: SymbolQuery = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_RECORDS, description="how many at most")] = 50,
+    limit: Annotated[int, WHOLE, Query(ge=1, le=MAX_RECORDS, description="how many at most")] = 50,
 ) -> Response:
     """Return executions as they stand."""
     views = parts_of(request).views
@@ -212,7 +213,11 @@ async def cancel(request: Request, execution_id: ExecutionId) -> Response:
     openapi_extra=contract.ORDER_REQUEST,
 )
 async def paper_order(request: Request) -> Response:
-    """Fill an order against the venue's LIVE book, as executions do; a size under the minimum is 422."""
+    """Fill an order against the venue's LIVE book, as executions do.
+
+    A size under the venue's minimum is 422, and so is one beyond what is held (sell) or what the cash pays
+    (buy), less what other open orders of the symbol have reserved; the detail names the most that is right.
+    """
 
     async def ask(body: PaperOrderBody, command: Command) -> PaperOrderAnswer:
         symbol = symbol_of(body.symbol)
@@ -225,7 +230,7 @@ async def paper_order(request: Request) -> Response:
             ord_type=body.ordType,
             price=body.limit,
             time_in_force=body.timeInForce or default,
-            venue=None if body.venue is None else _venue_of(body.venue),
+            venue=None if body.venue is None else venue_id_of(body.venue),
         )
         answer = await parts_of(request).questions.ask(
             EXECUTION_COMMANDS, symbol.encode(), wish, command.correlation_id
@@ -288,27 +293,6 @@ async def audit(request: Request, execution_id: ExecutionId) -> Response:
     return json_answer(200, encode(answer))
 
 
-def symbol_of(text: str) -> str:
-    """Return the canonical symbol.
-
-    Raises
-    ------
-    ProblemError
-        404 if the text is none.
-    """
-    try:
-        return canonical_symbol(text)
-    except UnknownSymbolError as error:
-        raise ProblemError(UNKNOWN_SYMBOL, f"{error}.") from error
-
-
-def _venue_of(text: str) -> str:
-    try:
-        return venue_of(text.lower()).venue
-    except UnknownVenueError as error:
-        raise ProblemError(UNKNOWN_VENUE, f"{error}.") from error
-
-
 def _record(parts: Parts, execution_id: str) -> ExecutionRecord:
     parts.views.require_ready()
     record = parts.views.records.items.get(_named(parts, execution_id).encode())
@@ -367,7 +351,7 @@ async def _final(parts: Parts, record: ExecutionRecord, timeout_s: float) -> Exe
 
 async def _cancel(request: Request, symbol: str, name: str, conversation: str) -> object:
     questions = parts_of(request).questions
-    command_id = questions.new_id(f"DELETE {request.url.path}", None)
+    command_id = questions.new_id(f"DELETE {request.scope['path']}", None)
     wish = CancelExecution(command_id=str(command_id), symbol=symbol, execution_id=name)
     return await questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, conversation)
 
@@ -378,7 +362,7 @@ async def _verify(
     questions = parts_of(request).questions
     # Any execution service can make the decisions again: the symbol only chooses which.
     symbol = execution_id if record is None else record.symbol
-    command_id = questions.new_id(f"GET {request.url.path}", None)
+    command_id = questions.new_id(f"GET {request.scope['path']}", None)
     wish = VerifyExecution(
         command_id=str(command_id), symbol=symbol, execution_id=execution_id, entries=tuple(entries)
     )

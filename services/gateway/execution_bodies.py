@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
-from typing import Annotated, Final, Literal
+from decimal import Decimal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
+from libs.common.command_rules import MAX_CONTEXT, amount_fault
+from libs.common.instruments import MAX_SIZE
 from services.gateway.bodies import Body, Side, SymbolText, VenueText
-
-MAX_CONTEXT: Final = 64  # keys
-MAX_AMOUNT: Final = 1e12
-MAX_DECIMALS: Final = 18
+from services.gateway.numerals import AMOUNT, decimal_of
 
 Urgency = Annotated[float, Field(ge=0.0, le=1.0, description="1 is at once")]
 
@@ -20,21 +19,18 @@ def _amount(value: object) -> Decimal:
     """Return the digits of a number or of a text."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("must be a number, or a number in text")  # noqa: TRY004 -- pydantic hears ValueError
-    try:
-        amount = Decimal(value if isinstance(value, str) else repr(value))
-    except InvalidOperation:
-        raise ValueError("must be a number, or a number in text") from None
-    if not amount.is_finite() or not 0 < amount <= Decimal(MAX_AMOUNT):
-        raise ValueError(f"must be over 0 and at most {MAX_AMOUNT:.0e}")
-    if amount.as_tuple().exponent < -MAX_DECIMALS:  # type: ignore[operator]  # an int, of a finite number
-        raise ValueError(f"must have at most {MAX_DECIMALS} decimals")
+    amount = decimal_of(value) if isinstance(value, str) else Decimal(repr(value))
+    if (wrong := amount_fault(amount)) is not None:
+        raise ValueError(wrong)
     return amount
 
 
 Amount = Annotated[
     Decimal,
     BeforeValidator(_amount),
-    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": f"^{AMOUNT}$"}]}
+    ),
 ]
 
 
@@ -42,7 +38,7 @@ class SimulateBody(Body):
     """An order to be planned, not executed."""
 
     symbol: SymbolText
-    size: Annotated[float, Field(gt=0.0, le=MAX_AMOUNT, description="base units")]
+    size: Annotated[float, Field(gt=0.0, le=MAX_SIZE, description="base units")]
     side: Side = "buy"
     urgency: Urgency = 0.5
 

@@ -127,6 +127,7 @@ EXECUTION: Final[dict[str, Any]] = {
             "ts": 1795632373002,
         }
     ],
+    "fillsTotal": 1,
     "filled": 0.0069,
     "open": 0.0,
     "unscheduled": 0.0,
@@ -256,6 +257,7 @@ PAPER_ORDER: Final[dict[str, Any]] = {
             "ts": 1795632373459,
         }
     ],
+    "fillsTotal": 1,
 }
 PAPER_ORDER_CANCELED: Final[dict[str, Any]] = {
     "order": {
@@ -278,6 +280,7 @@ PAPER_ORDER_CANCELED: Final[dict[str, Any]] = {
         "text": "canceled on request",
     },
     "fills": [],
+    "fillsTotal": 0,
 }
 # Whole, so that its hashes can be computed again.
 AUDIT: Final[dict[str, Any]] = {

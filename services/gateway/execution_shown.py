@@ -62,6 +62,7 @@ def execution_answer(record: ExecutionRecord) -> ExecutionAnswer:
         alternatives=() if record.plan is None else _alternatives(record.plan),
         orders=tuple(map(_order, record.orders)),
         fills=tuple(map(_fill, record.fills)),
+        fills_total=_total(record),
         filled=float(record.filled),
         open=float(record.open),
         unscheduled=float(record.unscheduled),
@@ -137,7 +138,8 @@ def simulation_answer(simulated: ExecutionSimulated) -> SimulationAnswer:
 
 def paper_order_answer(placed: PaperOrderPlaced) -> PaperOrderAnswer:
     """Return an order as callers read it."""
-    return PaperOrderAnswer(order=_order(placed.order), fills=tuple(map(_fill, placed.fills)))
+    fills = tuple(map(_fill, placed.fills))
+    return PaperOrderAnswer(order=_order(placed.order), fills=fills, fills_total=_total(placed))
 
 
 def audit_entry_answer(entry: AuditEntry) -> AuditEntryAnswer:
@@ -212,6 +214,10 @@ def _order(order: PaperOrder) -> OrderAnswer:
         ts=order.submitted_ts // NS_PER_MS,
         text=order.text,
     )
+
+
+def _total(told: ExecutionRecord | PaperOrderPlaced) -> int:
+    return len(told.fills) if told.fills_total is None else told.fills_total
 
 
 def _fill(fill: RecordFill) -> FillAnswer:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from asyncio import BaseTransport, TimerHandle
     from collections import Counter
 
+    from services.gateway.cross_origin import CrossOrigin
+
 MAX_HEAD: Final = MAX_TARGET + MAX_HEADERS + 1024  # bytes, on top of the read in which the head begins
 KEEP_ALIVE_S: Final = 5  # without a request
 LINGER_S: Final = 1.0  # what still comes is thrown away: a close on unread bytes would reset the refusal away
@@ -28,6 +30,7 @@ class Bounding(Protocol):
 
     request_timeout_s: float  # from connection or first byte to the end of the body
     refusals: Counter[str]  # by reason
+    cross_origin: CrossOrigin
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -124,8 +127,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         body = problem.body()
         head = (
             f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
+            f"content-length: {len(body)}\r\nconnection: close\r\n"
+        ).encode()
+        for name, value in self._app.cross_origin.headers(self.headers or ()):
+            head += name + b": " + value + b"\r\n"
         self._disarm()
         self._refused = True
         cycle = self.cycle
@@ -135,6 +140,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 return
             cycle.disconnected = True  # a body that breaks off: what its route still answers goes nowhere
             cycle.message_event.set()
-        self.transport.write(head.encode() + body)
+        self.transport.write(head + b"\r\n" + body)
         self.transport.write_eof()
         self._timer = self.loop.call_later(LINGER_S, self.transport.close)

@@ -10,6 +10,7 @@ from services.gateway.fleet import SERVICES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from libs.common.budgets import Account, Usage
     from services.gateway.books import Books
     from services.gateway.past_books import PastBooks
     from services.gateway.questions import Questions
@@ -37,15 +38,29 @@ def families(
     for what, text, values in (
         ("view_lag_messages", "Messages a view is behind its log", {n: v.lag() for n, v in by_topic.items()}),
         ("view_keys", "Keys in a view", {name: len(view.items) for name, view in by_topic.items()}),
+        (
+            "view_held_up",
+            "Partitions of a view behind an open transaction",
+            {n: len(v.held_up) for n, v in by_topic.items()},
+        ),
         ("view_ready", "1 once a view has caught up", {n: float(v.ready) for n, v in by_topic.items()}),
     ):
         yield Family(f"{prefix}_{what}", text, "gauge", ("topic",), values)
+    held_up = {(topic.name,): len(partitions) for topic, partitions in questions.held_up.items()}
+    text = "Partitions of answers behind an open transaction"
+    yield Family(f"{prefix}_answers_held_up", text, "gauge", ("topic",), held_up)
     for what, text, value in (
         ("rebuilds", "Past books being rebuilt", past_books.rebuilding),
         ("commands_waiting", "Commands without an answer yet", questions.waiting),
         ("streams", "Open streams", hub.open_streams),
     ):
         yield Family(f"{prefix}_{what}", text, "gauge", (), {(): value})
+    left_out = {name: view.left_out for name, view in by_topic.items()}
+    text = "Messages left out of a view, as only another version knows them"
+    yield Family(f"{prefix}_view_left_out_total", text, "counter", ("topic",), left_out)
+    unknown = {(topic.name,): count for topic, count in questions.left_out.items()}
+    text = "Answers left out, as only another version knows them"
+    yield Family(f"{prefix}_answers_left_out_total", text, "counter", ("topic",), unknown)
     for what, text, count in (
         ("pages_encoded_total", "Book answers encoded; all others came from memory", books.encoded),
         ("rebuild_records_total", "Records read to rebuild past books", past_books.records),
@@ -80,3 +95,20 @@ def turned_away(refusals: Mapping[str, int], addresses: int) -> Iterable[Family]
         (),
         {(): addresses},
     )
+
+
+def measured(before: Mapping[str, Usage], found: Mapping[str, Usage | None]) -> Mapping[str, Usage]:
+    """Return what is known of each topic that is there: as found, else as it was before."""
+    return {name: known for name, usage in found.items() if (known := usage or before.get(name))}
+
+
+def of_topics(accounts: Mapping[str, Account]) -> Iterable[Family]:
+    """Return what the topics take on Kafka beside their budgets, by name."""
+    for what, text, values in (
+        ("records", "Records in a topic, at most", {n: a.records for n, a in accounts.items()}),
+        ("bytes", "Bytes of a topic in one replica's logs", {n: a.bytes for n, a in accounts.items()}),
+        ("budget_records", "Records that it may have", {n: a.budget.records for n, a in accounts.items()}),
+        ("budget_bytes", "Bytes that it may take", {n: a.budget.bytes for n, a in accounts.items()}),
+    ):
+        known = {(name,): value for name, value in values.items() if value is not None}
+        yield Family(f"bookrunner_topic_{what}", text, "gauge", ("topic",), known)

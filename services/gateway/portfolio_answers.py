@@ -60,7 +60,9 @@ class PortfolioAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     horizon_days: Annotated[int, Meta(description="of returns, volatilities and CVaR: 1 day")]
     first_day: Annotated[int | None, Meta(description=DAY_FORMAT)]
     last_day: Annotated[int | None, Meta(description=DAY_FORMAT)]
-    dropped: Annotated[tuple[str, ...], Meta(description="weight 0 because of too little history")]
+    dropped: Annotated[
+        tuple[str, ...], Meta(description="weight 0: too little history, or one that has ended")
+    ]
     mode: str
     confidence: Annotated[float, Meta(description="of the CVaR")]
     lookback: Annotated[int | None, Meta(description="days asked for; null: all there are")]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from libs.common.events import BOOK, OptimizePortfolio, PortfolioOptimized
-from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from libs.common.topics import PORTFOLIO_COMMANDS
 from services.gateway import contract
 from services.gateway.answers import encode
@@ -34,6 +33,7 @@ from services.gateway.problems import (
     ProblemError,
 )
 from services.gateway.routing import answer_post, json_answer, parts_of
+from services.gateway.symbols import symbol_of
 
 if TYPE_CHECKING:
     from services.gateway.commands import Command
@@ -136,10 +136,7 @@ def _spelt(symbols: list[str]) -> dict[str, str]:
     """Return the callers' spellings by canonical symbol."""
     spelt: dict[str, str] = {}
     for at, text in enumerate(symbols):
-        try:
-            symbol = canonical_symbol(text)
-        except UnknownSymbolError as error:
-            raise ProblemError(UNKNOWN_SYMBOL, f"{error}.") from error
+        symbol = symbol_of(text, f"symbols.{at}")
         if symbol in spelt:
             raise invalid([FieldError(f"symbols.{at}", f"{text!r} is {spelt[symbol]!r} again; name it once")])
         spelt[symbol] = text

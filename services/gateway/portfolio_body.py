@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from libs.common.command_rules import CONFIDENCE, MAX_FRACTION, MAX_LOOKBACK, MAX_SYMBOLS, NEEDED_DAYS
 from services.gateway.bodies import Body, SymbolText
-
-MAX_SYMBOLS: Final = 100
-NEEDED_DAYS: Final = 20
-MAX_FRACTION: Final = 1e6  # of budgets, per day
 
 
 class OptimizeBody(Body):
@@ -32,7 +29,7 @@ class OptimizeBody(Body):
         Field(description="what the budget limits: the sum of weighted CVaRs, or the CVaR of the portfolio"),
     ] = "sum_cvar"
     lookback: Annotated[
-        Annotated[int, Field(ge=NEEDED_DAYS, le=1500)] | None,
+        Annotated[int, Field(ge=NEEDED_DAYS, le=MAX_LOOKBACK)] | None,
         Field(description="days of history; null: all there are"),
     ] = None
-    confidence: Annotated[float, Field(ge=0.5, le=0.999, description="of the CVaR")] = 0.95
+    confidence: Annotated[float, Field(ge=CONFIDENCE[0], le=CONFIDENCE[1], description="of the CVaR")] = 0.95

@@ -35,10 +35,13 @@ class ProblemType:
 
 
 NOT_JSON: Final = ProblemType(
-    "not-json", 400, "The body is not JSON", "Send one JSON object in UTF-8 (RFC 8259)."
+    "not-json", 400, "The body is not JSON", "Send one JSON object in UTF-8 (RFC 8259), each key once."
 )
 NOT_HTTP: Final = ProblemType(
-    "not-http", 400, "The request is not HTTP", "Send HTTP/1.1 (RFC 9112) with percent-encoded addresses."
+    "not-http",
+    400,
+    "The request is not HTTP",
+    "Send HTTP/1.1 (RFC 9112) with one Host and percent-encoded addresses.",
 )
 UNAUTHORIZED: Final = ProblemType(
     "unauthorized",
@@ -89,7 +92,10 @@ KEY_REUSED: Final = ProblemType(
 TOO_LARGE: Final = ProblemType("too-large", 413, "The body is too large", "Send at most 64 KiB.")
 URI_TOO_LONG: Final = ProblemType("uri-too-long", 414, "The address is too long", "Send at most 8 KiB.")
 WRONG_MEDIA_TYPE: Final = ProblemType(
-    "wrong-media-type", 415, "The body is not application/json", "Send Content-Type: application/json."
+    "wrong-media-type",
+    415,
+    "The body is not application/json",
+    "Send Content-Type: application/json, in UTF-8, without a Content-Encoding.",
 )
 INVALID: Final = ProblemType(
     "invalid", 422, "A field is invalid", "`errors` names each field and what is wrong with it."
@@ -102,6 +108,12 @@ TOO_FAST: Final = ProblemType(
 )
 INTERNAL: Final = ProblemType(
     "internal", 500, "The gateway failed", "The log has the reason under the X-Correlation-Id of this answer."
+)
+COMMAND_FAILED: Final = ProblemType(
+    "command-failed",
+    500,
+    "The service failed on this command",
+    "Nothing of it was done, and a retry fails too. It is a bug: report it; the detail says what is kept.",
 )
 NOT_READY: Final = ProblemType(
     "not-ready",
@@ -132,7 +144,15 @@ NO_ANSWER: Final = ProblemType(
 )
 
 # What a request that asks a service may answer with, besides what its own refusals say; and a POST.
-ASKING_WITHOUT_BODY: Final = (UNKNOWN_NAME, INVALID, UNAVAILABLE, NOT_READY, TOO_MANY, NO_ANSWER)
+ASKING_WITHOUT_BODY: Final = (
+    UNKNOWN_NAME,
+    INVALID,
+    COMMAND_FAILED,
+    UNAVAILABLE,
+    NOT_READY,
+    TOO_MANY,
+    NO_ANSWER,
+)
 ASKING: Final = (NOT_JSON, KEY_REUSED, TOO_LARGE, WRONG_MEDIA_TYPE, *ASKING_WITHOUT_BODY)
 
 PROBLEM_TYPES: Final = tuple(value for value in list(globals().values()) if isinstance(value, ProblemType))
@@ -170,8 +190,9 @@ class ProblemError(Exception):
         Whole seconds after which a retry makes sense.
     command_id
         Of a command that was sent and not answered.
-    challenge
-        What a 401 asks for: RFC 9110 section 11.6.1.
+    asks
+        Headers that ask for something else: WWW-Authenticate of a 401, Accept-Encoding of a 415 (RFC 9110
+        sections 11.6.1 and 15.5.16).
     missing
         For every route to do its work.
     """
@@ -184,7 +205,7 @@ class ProblemError(Exception):
         errors: tuple[FieldError, ...] = (),
         retry_after_s: int | None = None,
         command_id: str | None = None,
-        challenge: str | None = None,
+        asks: Mapping[str, str] | None = None,
         missing: tuple[str, ...] = (),
     ) -> None:
         super().__init__(detail)
@@ -193,7 +214,7 @@ class ProblemError(Exception):
         self.errors = errors
         self.retry_after_s = retry_after_s
         self.command_id = command_id
-        self.challenge = challenge
+        self.asks = asks or {}
         self.missing = missing
 
     @property
@@ -204,8 +225,9 @@ class ProblemError(Exception):
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers that go with the document."""
-        named = {"Retry-After": self.retry_after_s, "WWW-Authenticate": self.challenge}
-        return {name: str(value) for name, value in named.items() if value is not None}
+        if self.retry_after_s is None:
+            return self.asks
+        return {**self.asks, "Retry-After": str(self.retry_after_s)}
 
     def body(self) -> bytes:
         """Return the document as JSON."""

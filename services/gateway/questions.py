@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from itertools import count
 from typing import TYPE_CHECKING, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -31,6 +32,7 @@ from libs.common.topics import (
 from services.gateway.answers import NS_PER_S
 from services.gateway.commands import SOURCE
 from services.gateway.problems import (
+    COMMAND_FAILED,
     INVALID,
     NO_ANSWER,
     TOO_MANY,
@@ -53,18 +55,25 @@ if TYPE_CHECKING:
     from services.gateway.stream import OpenSource
     from services.gateway.views import GatewayViews
 
-ANSWER_TOPICS: Final = (VENUES_SCORES, ROUTER_CHOICES, PORTFOLIO_ALLOCATIONS, EXECUTION_PLANS)
 DOER: Final[Mapping[Topic, str]] = {
     ROUTER_COMMANDS: "router",
     VENUES_COMMANDS: "venues",
     PORTFOLIO_COMMANDS: "portfolio",
     EXECUTION_COMMANDS: "execution",
 }
+ANSWERS: Final[Mapping[Topic, Topic]] = {
+    ROUTER_COMMANDS: ROUTER_CHOICES,
+    VENUES_COMMANDS: VENUES_SCORES,
+    PORTFOLIO_COMMANDS: PORTFOLIO_ALLOCATIONS,
+    EXECUTION_COMMANDS: EXECUTION_PLANS,
+}
+ANSWER_TOPICS: Final = tuple(ANSWERS.values())
 RETRY_S: Final = 1  # when what a command needs may be there
 _PROBLEMS: Final = {
     Refusal.UNKNOWN: UNKNOWN_NAME,
     Refusal.INVALID: INVALID,
     Refusal.UNAVAILABLE: UNAVAILABLE,
+    Refusal.INTERNAL: COMMAND_FAILED,
 }
 
 _log = logging.getLogger(__name__)
@@ -99,12 +108,20 @@ class Questions:
         self._count = count(1)
         self._waiting: dict[str, asyncio.Future[Event]] = {}
         self.listening = False  # whether answers are heard
+        self.left_out = Counter(dict.fromkeys(ANSWER_TOPICS, 0))  # answers that only another version knows
+        self.held_up: dict[Topic, Mapping[int, str]] = {}  # partitions of answers behind an open transaction
         self.seconds: dict[tuple[str, str], Histogram] = {}  # by command and outcome
 
     @property
     def waiting(self) -> int:
         """How many commands have no answer yet."""
         return len(self._waiting)
+
+    @property
+    def unheard(self) -> list[str]:
+        """What to say of answers that an open transaction holds up."""
+        said = [self._unheard(topic, number) for topic, found in self.held_up.items() for number in found]
+        return [each for each in said if each is not None]
 
     def new_id(self, route: str, repeatable: str | None) -> UUID:
         """Return a command's id: the same for the same `repeatable`, without one a new id each time."""
@@ -162,9 +179,12 @@ class Questions:
                 while True:
                     for record in await source.poll():
                         if isinstance(record, Undecodable):
-                            await on_undecodable(record)
+                            self.left_out[record.topic] += record.unknown
+                            if not record.unknown:
+                                await on_undecodable(record)
                         elif record.event is not None:
                             self._hear(record.event)
+                    self.held_up = {topic: source.held_up(topic) for topic in ANSWER_TOPICS}
             finally:
                 self.listening = False
 
@@ -172,7 +192,8 @@ class Questions:
         """Refuse a command whose service, or one that it needs, does not do its work now."""
         self._views.require_ready()
         fleet = self._views.fleet
-        lacks = [fleet.lack_of(DOER[topic], partition_of(key, self._settings.topic_partitions))]
+        partition = partition_of(key, self._settings.topic_partitions)
+        lacks = [fleet.lack_of(DOER[topic], partition), self._unheard(ANSWERS[topic], partition)]
         if isinstance(command, PlanAndExecute):
             scope = partition_of(command.scope.encode(), self._settings.topic_partitions)
             symbol = partition_of(command.symbol.encode(), self._settings.topic_partitions)
@@ -182,6 +203,11 @@ class Questions:
         missing = "; ".join(filter(None, lacks))
         if missing:
             raise not_ready(f"Not sent: {missing}.")
+
+    def _unheard(self, answers: Topic, partition: int) -> str | None:
+        """Say why an answer would not be heard, if an open transaction holds its partition up."""
+        said = self.held_up.get(answers, {}).get(partition)
+        return None if said is None else f"answers on {answers.name}-{partition} are {said}"
 
     def _tell(self, outcome: str, command: Command, correlation_id: str, began: int) -> None:
         kind, seconds = type(command).__name__, (self._clock() - began) / NS_PER_S

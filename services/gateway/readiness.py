@@ -14,7 +14,7 @@ from libs.common.events import BookState
 from services.gateway.fleet import SERVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from services.gateway.fleet import Fleet
     from services.gateway.views import GatewayViews
@@ -65,7 +65,7 @@ class Readiness:
         self._there_since: int | None = None  # all but the first books
         self._settled = False
 
-    def report(self, kafka_away: str | None, *, hears_answers: bool) -> Report:
+    def report(self, kafka_away: str | None, *, hears_answers: bool, unheard: Sequence[str] = ()) -> Report:
         """Judge.
 
         Parameters
@@ -74,10 +74,12 @@ class Readiness:
             Why Kafka cannot be asked, None if it answers.
         hears_answers
             Whether the gateway reads what the services answer.
+        unheard
+            What to say of answers that an open transaction holds up.
         """
         if kafka_away is not None:
             return Report((kafka_away,))
-        missing = self._missing(hears_answers=hears_answers)
+        missing = self._missing(unheard, hears_answers=hears_answers)
         if missing:
             self._there_since = None
             return Report(tuple(missing))
@@ -89,13 +91,22 @@ class Readiness:
             if left_ns > 0 and (waited_for := [*away, *unmeasured]):
                 return Report((f"{_some(waited_for)} (waited for {left_ns / 1e9:.0f} s more at most)",))
             self._settled = True
-        return Report((), (*away, *unmeasured))
+        return Report((), (*self._held_up(), *away, *unmeasured))
 
-    def _missing(self, *, hears_answers: bool) -> list[str]:
+    def _held_up(self) -> list[str]:
+        """Return a line for each part of a view that does not show what is in its log."""
+        return [
+            f"the view of {view.topic.name} stands: partition {number} is {said}"
+            for view in self._views.all
+            for number, said in view.held_up.items()
+        ]
+
+    def _missing(self, unheard: Sequence[str], *, hears_answers: bool) -> list[str]:
         behind = [view.topic.name for view in self._views.all if not view.ready]
         if behind:
-            return [f"the gateway is still reading {', '.join(behind)}"]
+            return [f"the gateway is still reading {', '.join(behind)}", *self._held_up()]
         missing = [] if hears_answers else ["the gateway does not hear the services' answers yet"]
+        missing += unheard
         missing += filter(None, (self._fleet.lack_of(service) for service in SERVICES))
         if not self._views.policies.items:
             missing.append("execution has not registered a policy yet")

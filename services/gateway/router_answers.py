@@ -61,10 +61,15 @@ class RewardAnswer(_Answer, frozen=True, kw_only=True):
     """What the policy has earned so far."""
 
     policy_id: str
-    updates: Annotated[int, Meta(description="rewards of the policy counted, this one included")]
-    mean_reward: Annotated[float, Meta(description="of the policy's rewards, return units")]
+    updates: Annotated[int, Meta(description="rewards of the policy counted so far")]
+    mean_reward: Annotated[
+        float, Meta(description="of the policy's rewards, return units; 0 before the first")
+    ]
     reward: Annotated[float, Meta(description="return units")]
-    counted: Annotated[bool, Meta(description="false: this decision had been rewarded before")]
+    counted: Annotated[bool, Meta(description="false: nothing was learnt, see `reason`")]
+    reason: Annotated[
+        str, Meta(description="why not: `decision expired` or `decision rewarded before`; empty if counted")
+    ]
     decision_id: str | None
     drift_alarm: Annotated[
         bool, Meta(description="rewards left what the model expects; what it knew was reset")
@@ -197,6 +202,7 @@ def reward_answer(event: PolicyRewarded) -> RewardAnswer:
         mean_reward=event.mean_reward,
         reward=event.reward,
         counted=event.counted,
+        reason=event.reason,
         decision_id=event.decision_id,
         drift_alarm=event.drift_alarm,
         scope=event.scope,

@@ -133,8 +133,8 @@ async def choose(request: Request) -> Response:
 async def update(request: Request) -> Response:
     """Learn a reward, return units net of costs.
 
-    With a `decisionId` that is still remembered, from the feature vector of that decision, once: a second
-    reward of the same decision is acknowledged with `counted: false`. Otherwise from `context`.
+    With a `decisionId` from the feature vector of that decision, once: a second reward of it, or one that
+    comes when it is forgotten, is acknowledged with `counted: false`. Without one, from `context`.
     """
 
     async def ask(body: UpdateBody, command: Command) -> RewardAnswer:
@@ -185,7 +185,7 @@ async def retire_policy(
 ) -> Response:
     """Choose a policy no more; its late rewards still count, and the others keep what they learnt."""
     parts = parts_of(request)
-    command = command_of(request, f"DELETE {request.url.path}")
+    command = command_of(request, f"DELETE {request.scope['path']}")
     wish = RetirePolicy(command_id=str(command.id), scope=scope, policy_id=policy_id)
     answer = policies_answer(await _ask(parts, wish, scope, command, PoliciesChanged))
     return json_answer(200, encode(answer))

@@ -87,9 +87,9 @@ async def json_body(request: Request) -> bytes:
     Raises
     ------
     ProblemError
-        415 if it declares anything else, 413 if it is over the limit.
+        415 if it declares anything else, another charset or an encoding; 413 if it is over the limit.
     """
-    require_json(request.headers.get("content-type"))
+    require_json(request.headers.get("content-type"), request.headers.getlist("content-encoding"))
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -109,7 +109,7 @@ async def answer_post(
         Called with the checked body and who asks; see `command_of`.
     """
     parts = parts_of(request)
-    path = request.url.path
+    path = request.scope["path"]
     key = idempotency_key(request.headers.get("idempotency-key"))
     raw = await json_body(request)
     body = parse_body(model, raw)

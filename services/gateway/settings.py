@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_network
 from typing import Final
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from libs.common.settings import ServiceSettings
+from services.gateway.cross_origin import ANY, origins_of
+from services.gateway.forwarded import networks_of
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # b64token of RFC 6750 section 2.1
 
@@ -25,6 +26,11 @@ class GatewaySettings(ServiceSettings):
         "",
         description="addresses or networks, separated by commas, whose X-Forwarded-For is believed; none "
         "unless told otherwise",
+    )
+    gateway_cors_origins: str = Field(
+        "",
+        description="origins, separated by commas, whose web pages may ask from a browser, like "
+        "https://desk.example; none unless told otherwise. * is all, and needs a token",
     )
     request_timeout_s: float = Field(
         10.0, gt=0, description="how long head and body of a request may take to come before 408, seconds"
@@ -114,11 +120,24 @@ class GatewaySettings(ServiceSettings):
     @field_validator("gateway_trusted_proxies")
     @classmethod
     def _check_proxies(cls, value: str) -> str:
-        for text in filter(None, (part.strip() for part in value.split(","))):
-            try:
-                ip_network(text)
-            except ValueError as error:
-                raise ValueError(
-                    f"GATEWAY_TRUSTED_PROXIES must be addresses or networks like 10.0.0.0/8: {error}"
-                ) from error
+        try:
+            networks_of(value)
+        except ValueError as error:
+            raise ValueError(
+                f"GATEWAY_TRUSTED_PROXIES must be addresses or networks like 10.0.0.0/8: {error}"
+            ) from error
+        return value
+
+    @field_validator("gateway_cors_origins")
+    @classmethod
+    def _check_origins(cls, value: str, info: ValidationInfo) -> str:
+        try:
+            origins = origins_of(value)
+        except ValueError as error:
+            raise ValueError(f"GATEWAY_CORS_ORIGINS: {error}") from error
+        if ANY in origins and info.data.get("gateway_token") is None:
+            raise ValueError(
+                "GATEWAY_CORS_ORIGINS=* needs a GATEWAY_TOKEN: without one, every web page that is opened in "
+                "a browser near this gateway could trade and end books; set a token, or name the origins"
+            )
         return value

@@ -31,7 +31,15 @@ from services.gateway.sse import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Collection,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from contextlib import AbstractAsyncContextManager
     from typing import Never
 
@@ -52,6 +60,9 @@ class Source(Protocol):
 
     async def poll(self) -> Sequence[Record | Undecodable]:
         """Return what has come; empty if nothing does for a while."""
+
+    def held_up(self, topic: Topic) -> Mapping[int, str]:
+        """Return what to say of each partition that an open transaction holds up."""
 
 
 OpenSource: TypeAlias = "Callable[[Sequence[Topic], Start], AbstractAsyncContextManager[Source]]"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import APIRouter, Query, Request, Response
 
 from libs.common.events import ScoreVenues, VenueScored
-from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from libs.common.topics import VENUES_COMMANDS, book_key
 from services.gateway import contract
 from services.gateway.answers import encode
@@ -21,6 +20,7 @@ from services.gateway.problems import (
     not_ready,
 )
 from services.gateway.routing import answer_post, json_answer, parts_of
+from services.gateway.symbols import symbol_of
 from services.gateway.venues_answers import ScoreAnswer, VenueEntry, registry_answer, score_answer
 from services.gateway.venues_examples import REGISTERED, SCORED
 
@@ -68,7 +68,7 @@ async def registry(
     if not metrics:
         lack = parts.views.fleet.lack_of("venues") or "no book has been LIVE yet"
         raise not_ready(f"Nothing is measured yet: {lack}.")
-    wanted = None if symbol is None else _symbol_of(symbol)
+    wanted = None if symbol is None else symbol_of(symbol)
     if wanted is not None:
         having = {each.venue for each in metrics if each.symbol == wanted}
         if not having:
@@ -101,17 +101,10 @@ async def score(request: Request) -> Response:
     questions = parts_of(request).questions
 
     async def ask(body: ScoreBody, command: Command) -> ScoreAnswer:
-        symbol = _symbol_of(body.symbol)
+        symbol = symbol_of(body.symbol)
         wish = ScoreVenues(command_id=str(command.id), symbol=symbol, size=body.size, side=body.side)
         answer = await questions.ask(VENUES_COMMANDS, symbol.encode(), wish, command.correlation_id)
         assert isinstance(answer, VenueScored)  # noqa: S101 -- nothing else answers ScoreVenues, but a refusal
         return score_answer(answer)
 
     return await answer_post(request, ScoreBody, ask)
-
-
-def _symbol_of(text: str) -> str:
-    try:
-        return canonical_symbol(text)
-    except UnknownSymbolError as error:
-        raise ProblemError(UNKNOWN_SYMBOL, f"{error}.") from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from libs.common.record_view import RecordView
 from libs.common.topics import (
     EXECUTION_SIZINGS,
     GATEWAY_IDEMPOTENCY,
@@ -20,7 +21,6 @@ from libs.common.views import View
 from services.gateway.answers import NS_PER_S, Shown, shown_state
 from services.gateway.fleet import Fleet
 from services.gateway.problems import not_ready
-from services.gateway.record_view import RecordView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
         Subscribed,
         VenueMetrics,
     )
-
-KEEP_RECORDS: Final = 10_000  # executions held in memory, the newest; some 5 kB each
 
 
 class GatewayViews:
@@ -57,14 +55,13 @@ class GatewayViews:
         l2_silence_s: float,
         partitions: int,
         stopwatch: Callable[[], int],
-        keep_records: int = KEEP_RECORDS,
     ) -> None:
         self.subscriptions: View[Subscribed] = View(L2_SUBSCRIPTIONS)
         self.tops: View[BookTop] = View(L2_BOOK_TOPS)
         self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self.replies: View[IdempotentReply] = View(GATEWAY_IDEMPOTENCY)
         self.venues: View[VenueMetrics] = View(VENUES_METRICS)
-        self.records = RecordView(keep_records)
+        self.records = RecordView()
         self.sizings: View[SizingSnapshot] = View(EXECUTION_SIZINGS)
         self.policies: View[PolicyRegistered] = View(POLICIES_REGISTRY)
         self.router_snapshots: View[RouterSnapshot] = View(ROUTER_SNAPSHOTS)
@@ -116,12 +113,7 @@ class GatewayViews:
 
     def shown(self, key: bytes, now: int) -> Shown:
         """Return the state of the book under `key` as callers see it."""
-        return shown_state(
-            self.healths.items.get(key),
-            has_top=key in self.tops.items,
-            now=now,
-            silence_ns=self._silence_ns,
-        )
+        return shown_state(self.tops.items.get(key), self.healths.items.get(key), now, self._silence_ns)
 
     def silent_after(self, health: BookHealth, now: int) -> int | None:
         """Return when `health` will be too old to be believed, ns UTC; None if it is already."""

@@ -8,9 +8,10 @@ whoever has no token takes nothing from those who have it.
 from __future__ import annotations
 
 import hmac
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
+from services.gateway.forwarded import networks_of, origin_of
 from services.gateway.problems import TOO_FAST, UNAUTHORIZED, ProblemError
 from services.gateway.token_bucket import NS, AddressBuckets, Rate, TokenBucket
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from services.gateway.settings import GatewaySettings
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 section 9.2.1: they change nothing
+CHALLENGES: Final = "WWW-Authenticate"
 CHALLENGE: Final = 'Bearer realm="bookrunner"'  # RFC 6750 section 3
 INVALID_TOKEN: Final = CHALLENGE + ', error="invalid_token"'  # RFC 6750 section 3.1
 SEND_THIS: Final = (
@@ -44,12 +46,13 @@ class WriteGuard:
     def __init__(self, settings: GatewaySettings, refusals: Counter[str], clock: Callable[[], int]) -> None:
         secret = settings.gateway_token
         self._token = None if secret is None else secret.get_secret_value().encode()
+        self._proxies = networks_of(settings.gateway_trusted_proxies)
         now = clock()
         self._addresses = AddressBuckets(
             Rate(settings.write_rate_per_s, settings.write_burst), settings.write_max_addresses
         )
         self._all = TokenBucket(Rate(settings.write_total_rate_per_s, settings.write_total_burst), now)
-        self._refusals = refusals
+        self.refusals = refusals
         self._clock = clock
 
     @property
@@ -62,41 +65,54 @@ class WriteGuard:
         if scope["method"] in SAFE:
             return None
         now = self._clock()
-        address = address_of(scope["client"])
+        address = self._address_of(scope)
         if wait_ns := self._addresses.take(address, now):
             return self._too_fast("too-fast-address", f"There are too many requests from {address}.", wait_ns)
         if self._token is not None and (problem := self._unauthorized(scope, self._token)) is not None:
-            self._refusals[UNAUTHORIZED.slug] += 1
+            self.refusals[UNAUTHORIZED.slug] += 1
             return problem
         if wait_ns := self._all.take(now):
             return self._too_fast("too-fast-total", "There are too many requests from everybody.", wait_ns)
         return None
 
+    def _address_of(self, scope: Scope) -> str:
+        client: tuple[str, int] | None = scope["client"]
+        if client is None:
+            return "unknown"
+        host = client[0]
+        return counted(origin_of(host, scope["headers"], self._proxies) if self._proxies else host)
+
     def _too_fast(self, reason: str, detail: str, wait_ns: int) -> ProblemError:
-        self._refusals[reason] += 1
+        self.refusals[reason] += 1
         return ProblemError(TOO_FAST, detail, retry_after_s=-(-wait_ns // NS))
 
     @staticmethod
     def _unauthorized(scope: Scope, token: bytes) -> ProblemError | None:
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
         if not sent:
-            return ProblemError(UNAUTHORIZED, f"Changes need a token: {SEND_THIS}.", challenge=CHALLENGE)
+            return ProblemError(
+                UNAUTHORIZED, f"Changes need a token: {SEND_THIS}.", asks={CHALLENGES: CHALLENGE}
+            )
         scheme, _, shown = sent[0].partition(b" ")  # the scheme is in any case: RFC 9110 section 11.1
         if len(sent) > 1 or scheme.lower() != b"bearer":
-            return ProblemError(UNAUTHORIZED, f"That is no Bearer token: {SEND_THIS}.", challenge=CHALLENGE)
+            return ProblemError(
+                UNAUTHORIZED, f"That is no Bearer token: {SEND_THIS}.", asks={CHALLENGES: CHALLENGE}
+            )
         if not hmac.compare_digest(shown.strip(b" "), token):
-            return ProblemError(UNAUTHORIZED, f"The token is wrong: {SEND_THIS}.", challenge=INVALID_TOKEN)
+            return ProblemError(
+                UNAUTHORIZED, f"The token is wrong: {SEND_THIS}.", asks={CHALLENGES: INVALID_TOKEN}
+            )
         return None
 
 
-def address_of(client: tuple[str, int] | None) -> str:
-    """Return whom a request counts for: an IPv4 address, or the /64 of which one host has all of IPv6's."""
-    if client is None:
-        return "unknown"
-    host = client[0]
-    if ":" not in host:
+def counted(host: str) -> str:
+    """Return whom a host counts for: an IPv4 address, or the /64 of which one host has all of IPv6's."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host  # of a peer, as the server names it: callers cannot choose it
+    if not isinstance(address, IPv6Address):
         return host
-    address = IPv6Address(host)
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return f"{IPv6Address(int(address) >> 64 << 64)}/64"

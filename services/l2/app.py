@@ -39,24 +39,32 @@ from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     L2_CANDLES,
+    L2_CANDLES_DAILY,
+    L2_CANDLES_OPEN,
     L2_SUBSCRIPTIONS,
     L2_TRADES,
     Topic,
     book_key,
+    candle_key,
 )
+from libs.common.wall_clock import WallClock
 from services.l2.connection import fetch, run_socket
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import (
+    ClockSet,
     CloseSocket,
     DeadLetter,
     Effect,
+    FalseStamp,
     Fetch,
     Forget,
+    FrameReceived,
     NoFeed,
     OpenSocket,
     SocketClosed,
     Tick,
+    TradesMissing,
 )
 from services.l2.monitoring import Flow, Recoveries, families
 from services.l2.ownership import SESSION_MS, Ownership
@@ -81,8 +89,8 @@ TOPIC_OF: Final[dict[type[Event], Topic]] = {
     BookTop: L2_BOOK_TOPS,
     BookHealth: L2_BOOK_HEALTH,
     Trade: L2_TRADES,
-    Candle: L2_CANDLES,
 }
+PUBLISHED: Final = (*dict.fromkeys(TOPIC_OF.values()), L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN)
 
 
 class StalledError(Exception):
@@ -98,6 +106,7 @@ class App:
         self.frames = 0
         self._recoveries = Recoveries()
         self._alive = time.monotonic()
+        self._clock = WallClock()
         self._sockets: dict[str, asyncio.Task[None]] = {}
         self._requests: set[asyncio.Task[None]] = set()
         self._last_state: dict[str, str] = {}
@@ -108,13 +117,13 @@ class App:
         """Serve until SIGTERM or SIGINT; any failure of Kafka or of an invariant ends the process."""
         await create_topics(self.settings)
         async with AsyncExitStack() as stack:
-            publisher = StreamPublisher(self.settings, tuple(set(TOPIC_OF.values())), MAX_QUEUED)
+            publisher = StreamPublisher(self.settings, PUBLISHED, MAX_QUEUED)
             self._publisher = await stack.enter_async_context(publisher)
+            self._ownership = Ownership(self.settings, self._publisher, self.report)
             registry = create_registry(self._families)
             instance = self.settings.l2_instance or f"l2-{os.getpid()}"
             await stack.enter_async_context(serve(registry, self.settings, instance))
             self._http = await stack.enter_async_context(aiohttp.ClientSession())
-            self._ownership = Ownership(self.settings, self._publisher, self.report)
             beating = heartbeat(self.settings, "l2", self.state.policy.owner, self.condition)
             await stack.enter_async_context(beating)
             stop = asyncio.Event()
@@ -147,7 +156,11 @@ class App:
             more may be published.
         """
         self._check_stall()
-        now = time.time_ns()
+        now = self._clock.read()
+        if stepped_ns := self._clock.stepped_ns():
+            log.warning("clock_stepped", extra={"seconds": stepped_ns / 1e9})
+            self._perform(handle(self.state, ClockSet(stepped_ns), now), now)
+            self._ownership.recall()
         self._perform(handle(self.state, message, now), now)
         if self._publisher.full:
             await self._publisher.room()
@@ -161,17 +174,21 @@ class App:
 
     def _post(self, event: Event, now: int) -> None:
         match event:
-            case BookDelta() | BookTop() | Trade():
+            case BookDelta() | Trade():
                 ts = event.received_ts
             case BookHealth():
                 self._log_change(event)
                 self._recoveries.saw(event, now)
                 ts = event.ts
-            case BookSnapshot() | Candle():
+            case BookSnapshot() | BookTop() | Candle():
                 ts = now  # said now, whatever the age of what it shows
             case _:
                 raise AssertionError(f"no topic for {event}")
-        self._publisher.post(TOPIC_OF[type(event)], book_key(event.venue, event.symbol), event, ts)
+        if isinstance(event, Candle):
+            for topic in topics_of(event):
+                self._publisher.post(topic, candle_key(event), event, ts)
+        else:
+            self._publisher.post(TOPIC_OF[type(event)], book_key(event.venue, event.symbol), event, ts)
 
     def _act(self, effect: Effect, now: int) -> None:
         match effect:
@@ -189,13 +206,23 @@ class App:
             case Forget(key=key):
                 for topic in (L2_BOOK_TOPS, L2_BOOK_HEALTH):
                     self._publisher.post(topic, key.encode(), None, now)
+            case _:
+                self._say(effect)
+
+    def _say(self, effect: Effect) -> None:
+        match effect:
+            case TradesMissing(key=key):
+                facts = {"book": key, "before": effect.before, "missing": effect.missing}
+                log.warning("trades_missing", extra=facts)
+            case FalseStamp(key=key):
+                log.warning("false_stamp", extra={"book": key, "stamp": effect.stamp})
             case NoFeed(key=key):
                 log.error("no_feed", extra={"book": key, "feeds": ", ".join(self.state.feeds)})
             case _:
                 raise AssertionError(f"no one performs {effect}")
 
     async def _report_frame(self, message: L2Message) -> None:
-        self.frames += 1
+        self.frames += isinstance(message, FrameReceived)
         await self.report(message)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
@@ -218,7 +245,14 @@ class App:
 
     def _families(self) -> Iterable[Family]:
         now, publisher = time.time_ns(), self._publisher
-        flow = Flow(self.frames, publisher.waiting, publisher.acked, publisher.lag_ns(now))
+        flow = Flow(
+            clock_steps=self._clock.steps,
+            frames=self.frames,
+            queued=publisher.waiting,
+            published=publisher.acked,
+            lag_ns=publisher.lag_ns(now),
+            left_out=self._ownership.left_out,
+        )
         return families(self.state, flow, self._recoveries, now)
 
     async def _reconcile(self) -> None:
@@ -293,6 +327,13 @@ class App:
             log.info("all_books_live", extra={"books": len(states)})
 
 
+def topics_of(candle: Candle) -> tuple[Topic, ...]:
+    """Return where a candle is told."""
+    if not candle.closed:
+        return (L2_CANDLES_OPEN,)
+    return (L2_CANDLES, L2_CANDLES_DAILY) if candle.interval == "1d" else (L2_CANDLES,)
+
+
 def policy_of(settings: L2Settings) -> Policy:
     """Return the settings of the core, in its units."""
     return Policy(
@@ -303,6 +344,7 @@ def policy_of(settings: L2Settings) -> Policy:
         buffer_messages=settings.l2_buffer_messages,
         backoff_min_ns=int(settings.l2_backoff_min_s * 1e9),
         backoff_max_ns=int(settings.l2_backoff_max_s * 1e9),
+        given_up_ns=int(settings.l2_given_up_s * 1e9),
         history_days=settings.l2_history_days,
         history_minutes=settings.l2_history_minutes,
         owner=settings.l2_instance or f"{socket.gethostname()}-{os.getpid()}",

@@ -19,6 +19,8 @@ class Trigger(Enum):
     HOLE = "the venue's sequence has a hole, its book crossed, or a frame could not be read"
     MISMATCH = "the venue's checksum is not ours"
     SILENCE = "nothing came for too long"
+    TOO_LARGE = "no keyframe can hold the book"
+    REFUSED = "the venue refuses the symbol"
     CLOSED = "the socket ended"
 
 
@@ -36,6 +38,8 @@ TRANSITIONS: Final[Mapping[BookState, Mapping[Trigger, BookState]]] = {
         Trigger.MISMATCH: _S.CHECKSUM_FAILED,
         Trigger.SILENCE: _S.STALE,
         Trigger.CLOSED: _S.DISCONNECTED,
+        Trigger.TOO_LARGE: _S.DISCONNECTED,
+        Trigger.REFUSED: _S.DISCONNECTED,
     },
     _S.LIVE: {
         Trigger.SYNC: _S.SYNCING,  # the venue itself sent a new snapshot
@@ -43,6 +47,8 @@ TRANSITIONS: Final[Mapping[BookState, Mapping[Trigger, BookState]]] = {
         Trigger.MISMATCH: _S.CHECKSUM_FAILED,
         Trigger.SILENCE: _S.STALE,
         Trigger.CLOSED: _S.DISCONNECTED,
+        Trigger.TOO_LARGE: _S.DISCONNECTED,
+        Trigger.REFUSED: _S.DISCONNECTED,
     },
     _S.GAP: _LOST,
     _S.CHECKSUM_FAILED: _LOST,

@@ -29,17 +29,30 @@ MINUTES_A_DAY: Final = 1440
 GRACE_NS: Final = 2_000_000_000  # trades arrive late by less than this, or the venue has bigger troubles
 MAX_OPEN_MINUTES: Final = 60  # a clock that jumps further is no continuous stream
 DAYS_KEPT: Final = 3
+LEAP_NS: Final = 10_000_000_000  # between two messages, beyond what passed: nobody's jitter
 
 
 class VenueClock:
-    """The venue's time between its messages: its last stamp plus what passed since."""
+    """The venue's time between its messages: its last stamp plus what passed since.
+
+    A stamp that leaps counts only once the next one follows it, so a single false one moves nothing.
+    """
 
     def __init__(self) -> None:
         self._ahead: int | None = None
+        self._leapt_to: int | None = None  # a stamp that no other has confirmed
 
-    def observe(self, venue_ts: int, received_ts: int) -> None:
-        """Take the time of a message (ns) and when it was received."""
-        self._ahead = venue_ts - received_ts
+    def observe(self, venue_ts: int, received_ts: int) -> bool:
+        """Take the time of a message (ns) and when it was received; return whether time went on evenly."""
+        ahead = venue_ts - received_ts
+        if self._ahead is None or abs(ahead - self._ahead) <= LEAP_NS:
+            self._ahead, self._leapt_to = ahead, None
+            return True
+        if self._leapt_to is not None and venue_ts >= self._leapt_to:
+            self._ahead, self._leapt_to = ahead, None
+        else:
+            self._leapt_to = venue_ts
+        return False
 
     def at(self, now: int) -> int | None:
         """Return the venue's time at `now` (ns), None before it has told any."""
@@ -118,6 +131,7 @@ class CandleBuilder:
         self._next: int | None = None  # the earliest open minute
         self._bars: dict[int, _Bar] = {}
         self._days: dict[int, _Day] = {}
+        self._told_days: set[int] = set()  # starts of closed days that were told
         self._last: tuple[int, float] | None = (
             None  # time and price of the last trade before the open minutes
         )
@@ -136,10 +150,15 @@ class CandleBuilder:
         self._whole_from = self._next = joined + MINUTE_NS
         self._supplied(self.missing_since)
 
-    def interrupt(self) -> None:
-        """Drop the open minutes: trades may be missing, so the venue's history has to supply them."""
+    def interrupt(self, since_ts: int | None = None) -> None:
+        """Drop the open minutes: trades may be missing, so the venue's history has to supply them.
+
+        Where trades are known to be missing since a minute that was closed already (ns), its day is counted
+        anew from there on, for what was counted cannot be taken out of a sum.
+        """
         if self._next is not None and self.missing_since is None:
             self.missing_since = self._next
+        self._recount(since_ts)
         self._whole_from = self._next = None
         self._bars.clear()
 
@@ -180,6 +199,14 @@ class CandleBuilder:
             closed += self._count(minute, bar)
         return tuple(closed)
 
+    def recall(self, candles: Iterable[Candle]) -> None:
+        """Count closed candles that were told before; they are no news."""
+        for candle in candles:
+            if candle.interval == "1d":
+                self._told_days.add(candle.open_ts)
+            elif self._is_news(candle.open_ts):
+                self._count(candle.open_ts, _Bar.of_candle(candle))
+
     def backfill(self, candles: Iterable[Candle]) -> tuple[Candle, ...]:
         """Take candles of one interval from the venue's history, oldest first; return those that are news.
 
@@ -193,7 +220,9 @@ class CandleBuilder:
                 continue
             if candle.interval == "1d":
                 self._days.pop(candle.open_ts, None)
-                news.append(candle)
+                if candle.open_ts not in self._told_days:
+                    self._told_days.add(candle.open_ts)
+                    news.append(candle)
                 continue
             if previous is not None:
                 for minute in range(previous + MINUTE_NS, candle.open_ts, MINUTE_NS)[-MINUTES_A_DAY:]:
@@ -238,7 +267,24 @@ class CandleBuilder:
         total = day.bar
         if total is None and self._last is not None:
             total = _Bar.flat(start, self._last[1])
-        return () if total is None else (self._candle("1d", start, total, closed=True),)
+        if total is None:
+            return ()
+        self._told_days.add(start)
+        return (self._candle("1d", start, total, closed=True),)
+
+    def _recount(self, since_ts: int | None) -> None:
+        if since_ts is None or self.missing_since is None:
+            return
+        minute = since_ts - since_ts % MINUTE_NS
+        if (
+            minute >= self.missing_since
+            or minute not in self._days.get(minute - minute % DAY_NS, _Day()).minutes
+        ):
+            return
+        first = min(self._days[minute - minute % DAY_NS].minutes)
+        for start in [start for start in self._days if start >= first - first % DAY_NS]:
+            del self._days[start]
+        self.missing_since = min(self.missing_since, first)
 
     def _note(self, ts: int, price: float) -> None:
         if self._last is None or ts >= self._last[0]:

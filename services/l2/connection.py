@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 import websockets
 
-from services.l2.messages import Fetch, FrameReceived, OpenSocket, ReplyReceived, SocketClosed, SocketOpened
+from services.l2.messages import (
+    Fetch,
+    FrameReceived,
+    OpenSocket,
+    PongReceived,
+    ReplyReceived,
+    SocketClosed,
+    SocketOpened,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
     from services.l2.messages import L2Message
 
@@ -33,14 +41,14 @@ async def run_socket(order: OpenSocket, report: Report, max_frame_bytes: int) ->
             max_size=max_frame_bytes,
             max_queue=QUEUED_FRAMES,
             open_timeout=OPEN_TIMEOUT_S,
-            ping_timeout=None,  # a pong behind a backlog is late, not missing; silence is the core's to judge
+            ping_interval=None,  # ours are sent below: silence is the core's to judge
             close_timeout=1.0,
             compression=None,
         ) as socket:
             for frame in order.subscribe:
                 await socket.send(frame)
             await report(SocketOpened(order.key, order.connection))
-            keeper = asyncio.create_task(_keep_alive(socket, order)) if order.ping else None
+            keepers = [asyncio.create_task(each) for each in _keepers(socket, order, report)]
             try:
                 while True:
                     for _ in range(TURN_FRAMES):
@@ -48,18 +56,39 @@ async def run_socket(order: OpenSocket, report: Report, max_frame_bytes: int) ->
                         await report(FrameReceived(order.key, order.connection, raw))
                     await asyncio.sleep(0)
             finally:
-                if keeper:
+                for keeper in keepers:
                     keeper.cancel()
     except (OSError, TimeoutError, websockets.WebSocketException) as error:
         await report(SocketClosed(order.key, order.connection, f"{type(error).__name__}: {error}"))
 
 
-async def _keep_alive(socket: websockets.ClientConnection, order: OpenSocket) -> None:
-    assert order.ping is not None  # noqa: S101 -- the caller starts this task only then
+def _keepers(
+    socket: websockets.ClientConnection, order: OpenSocket, report: Report
+) -> Iterator[Coroutine[None, None, None]]:
+    if order.ping is not None:
+        yield _keep_alive(socket, order.ping, order.ping_interval_s)
+    if order.pong_interval_s is not None:
+        yield _prove_alive(socket, order, report, order.pong_interval_s)
+
+
+async def _keep_alive(socket: websockets.ClientConnection, ping: str, interval_s: float) -> None:
     try:
         while True:
-            await asyncio.sleep(order.ping_interval_s)
-            await socket.send(order.ping)
+            await asyncio.sleep(interval_s)
+            await socket.send(ping)
+    except websockets.ConnectionClosed:
+        return  # the reader of the same socket reports the end
+
+
+async def _prove_alive(
+    socket: websockets.ClientConnection, order: OpenSocket, report: Report, interval_s: float
+) -> None:
+    """Ping, and report each pong; one that does not come is silence, which the core judges."""
+    try:
+        while True:
+            await asyncio.sleep(interval_s)
+            await (await socket.ping())
+            await report(PongReceived(order.key, order.connection))
     except websockets.ConnectionClosed:
         return  # the reader of the same socket reports the end
 

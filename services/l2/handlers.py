@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from services.l2.messages import (
     BookReleased,
     BookUnwanted,
     BookWanted,
+    ClockSet,
     Forget,
-    FrameReceived,
     L2Message,
     NoFeed,
     Output,
-    ReplyReceived,
-    SocketClosed,
-    SocketOpened,
     Tick,
 )
 from services.l2.rate_limits import VenueBudget
@@ -42,20 +39,10 @@ class State:
 def handle(state: State, message: L2Message, now: int) -> list[Output]:
     """Return what follows from `message` at `now` (ns UTC), in the order in which it must happen."""
     match message:
-        case FrameReceived():
-            session = state.sessions.get(message.key)
-            return session.on_frame(message, now) if session else []
         case Tick():
             return [output for session in state.sessions.values() for output in session.on_tick(now)]
-        case SocketOpened():
-            session = state.sessions.get(message.key)
-            return session.on_opened(message, now) if session else []
-        case SocketClosed():
-            session = state.sessions.get(message.key)
-            return session.on_closed(message, now) if session else []
-        case ReplyReceived():
-            session = state.sessions.get(message.key)
-            return session.on_reply(message, now) if session else []
+        case ClockSet():
+            return _begin_anew(state, message.by_ns, now)
         case BookWanted():
             return _want(state, message, now)
         case BookReleased():
@@ -65,8 +52,22 @@ def handle(state: State, message: L2Message, now: int) -> list[Output]:
             key = f"{message.venue}:{message.symbol}"
             session = state.sessions.pop(key, None)
             return [*(session.close() if session else ()), Forget(key)]
-        case _ as unreachable:
-            assert_never(unreachable)
+        case _:
+            session = state.sessions.get(message.key)
+            return session.on_message(message, now) if session else []
+
+
+def _begin_anew(state: State, by_ns: int, now: int) -> list[Output]:
+    """Let go of every book and want it again: how old anything of it is, nobody knows.
+
+    What the venues allow us is no book's, and what was to be waited for is waited for.
+    """
+    for budget in state.budgets.values():
+        budget.step_clock(by_ns)
+    out = [output for session in state.sessions.values() for output in session.close()]
+    for key, session in state.sessions.items():
+        state.sessions[key] = session.begun_anew(by_ns, now)
+    return out + [output for session in state.sessions.values() for output in session.on_tick(now)]
 
 
 def _want(state: State, message: BookWanted, now: int) -> list[Output]:

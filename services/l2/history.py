@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final, TypeGuard
 from services.l2.candles import DAY_NS, GRACE_NS, MINUTE_NS, CandleBuilder, VenueClock
 from services.l2.feeds.feed import BadFrameError
 from services.l2.messages import DeadLetter, Fetch
+from services.l2.stamps import MOST_AHEAD_NS, plausible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from libs.common.events import Candle
     from services.l2.feeds.feed import Feed, Interval, VenueTrade
@@ -41,6 +42,7 @@ class History:
         self._rest_base = rest_base
         self._reach: dict[Interval, int] = {"1d": days * DAY_NS, "1m": minutes * MINUTE_NS}
         self._since: dict[Interval, int] = {}  # pages still to fetch, by interval
+        self._known: dict[Interval, set[int]] | None = None  # starts of what the log holds; None: unread
         self._primed = False  # whether the first pages were asked for
         self._clock = VenueClock()
         self._builder = CandleBuilder(feed.venue, symbol)
@@ -52,6 +54,20 @@ class History:
         self._running_at = 0
         self._traded = False
 
+    def wait_like(self, before: History, by_ns: int) -> None:
+        """Ask the venue no sooner than the history before would have, whose clock was set by so many ns."""
+        self._request = before._request  # answers to what was asked before are told apart
+        self._retry_ns, self._retry_at = before._retry_ns, before._retry_at + by_ns
+
+    def recall(self, candles: Iterable[Candle]) -> None:
+        """Take up what the log holds: the venue is asked only for what is missing there, and not before."""
+        known = [candle for candle in candles if candle.closed]
+        self._known = {
+            interval: {candle.open_ts for candle in known if candle.interval == interval}
+            for interval in LENGTH_NS
+        }
+        self._builder.recall(known)
+
     def resume(self) -> None:
         """Count on a whole stream from here on: the book is LIVE."""
         self._whole = True
@@ -61,9 +77,15 @@ class History:
         self._whole = False
         self._builder.interrupt()
 
+    def distrust(self, since_ts: int | None) -> None:
+        """Leave the minutes since then (ns) to the venue's history: trades of them are missing."""
+        self._builder.interrupt(since_ts)
+
     def on_trade(self, trade: VenueTrade, now: int) -> None:
-        """Count a trade."""
-        self._clock.observe(trade.venue_ts, now)
+        """Count a trade; where the venue's time leaps, its history has to supply the minute."""
+        if not self._clock.observe(trade.venue_ts, now):
+            self._builder.interrupt()
+            return
         self._builder.add(trade)
         self._traded = True
 
@@ -96,6 +118,7 @@ class History:
             self._retry(now)
             return [DeadLetter(self._key, reply.body, f"unreadable candles: {error}")]
         self._retry_ns = RETRY_MIN_NS
+        page = tuple(candle for candle in page if plausible(candle.open_ts, now, MOST_AHEAD_NS))
         self._turn(interval, page, now)
         missing = self._builder.missing_since
         news = self._builder.backfill(page)
@@ -106,9 +129,15 @@ class History:
 
     def _plan(self, venue_now: int) -> None:
         """Note which candles are to be fetched: the reach once, then the minutes the stream missed."""
+        if self._known is None:
+            return
         if not self._primed:
             self._primed = True
-            self._since = {interval: venue_now - reach for interval, reach in self._reach.items() if reach}
+            for interval, reach in self._reach.items():
+                since = _first_missing(self._known[interval], venue_now - reach, LENGTH_NS[interval])
+                if since + LENGTH_NS[interval] <= venue_now:
+                    self._since[interval] = since
+            self._known = {}
         missing = self._builder.missing_since
         if "1m" not in self._since and self._pending != "1m" and self._closed(missing, venue_now):
             self._since["1m"] = missing
@@ -116,7 +145,7 @@ class History:
     def _fetch(self, now: int, budget: VenueBudget) -> list[Output]:
         if self._pending is not None or not self._since or now < self._retry_at:
             return []
-        if again := budget.rest.take(budget.limits.candles_cost, now):
+        if again := budget.take_page(now):
             self._retry_at = again
             return []
         interval = next(iter(self._since))
@@ -147,3 +176,13 @@ class History:
     def _retry(self, now: int) -> None:
         self._retry_at = now + self._retry_ns
         self._retry_ns = min(RETRY_MAX_NS, 2 * self._retry_ns)
+
+
+def _first_missing(known: set[int], since: int, length: int) -> int:
+    """Return `since` if nothing is known, else the first start at or after it that is not known."""
+    if not known:
+        return since
+    start = -(-since // length) * length
+    while start in known:
+        start += length
+    return start

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from libs.common.events import BookDelta, BookSnapshot, BookState, Event
 from libs.common.order_book import OrderBook
+from libs.common.topics import L2_BOOK_DELTAS
 from services.l2.book_states import Trigger, after
 from services.l2.feeds.feed import Step
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 MS: Final = 1_000_000
 CONSISTENT: Final = "consistent"
 UNVERIFIED: Final = "consistent as far as can be seen; the venue offers no proof"
+LEVEL_BYTES: Final = 19  # of a (price, size) in MessagePack: an array of two, two float64
+ROOM_BYTES: Final = 4096  # for all that a keyframe holds beside its levels
+MOST_LEVELS: Final = (L2_BOOK_DELTAS.max_message_bytes - ROOM_BYTES) // LEVEL_BYTES  # of both sides
 MAX_QUOTES: Final = 4096  # best quotes held until the book reaches their id
 
 
@@ -39,6 +43,10 @@ class Counts:
     orphan_deletes: int = 0
     checksums_matched: int = 0
     quotes_matched: int = 0
+    false_stamps: int = 0
+    repeated_trades: int = 0
+    trade_holes: int = 0
+    missing_trades: int = 0
 
 
 class BookMaintainer:
@@ -60,6 +68,7 @@ class BookMaintainer:
         self.state = BookState.DISCONNECTED
         self.reason = "not connected yet"
         self.since = now
+        self.trigger = Trigger.CLOSED  # by which it was lost last
         self.epoch = 0
         self.seq = 0
         self.position: int | None = None
@@ -93,8 +102,9 @@ class BookMaintainer:
             self.counts.checksum_failures += 1
         elif trigger is Trigger.SILENCE:
             self.counts.stales += 1
-        elif trigger is Trigger.CLOSED:
+        elif trigger in (Trigger.CLOSED, Trigger.REFUSED, Trigger.TOO_LARGE):
             self.counts.disconnects += 1
+        self.trigger = trigger
         self._move(trigger, reason, now)
         self._buffer.clear()
 
@@ -109,6 +119,7 @@ class BookMaintainer:
             self.sync(now, "the venue sent a new snapshot")
         if self.state is not BookState.SYNCING:
             return []
+        self.snapshot_outdated = False
         self.book.load(snapshot.bids, snapshot.asks)
         self._truncate()
         self.position = snapshot.sequence
@@ -139,6 +150,11 @@ class BookMaintainer:
             self.lose(Trigger.HOLE, self._hole(delta), now)
             return []
         bids, asks = self._apply(delta)
+        if (levels := len(bids) + len(asks)) > MOST_LEVELS:  # deletes, else the book would be too large
+            self.lose(
+                Trigger.TOO_LARGE, f"a delta of {levels} levels, a message holds at most {MOST_LEVELS}", now
+            )
+            return []
         if not self._holds(delta.checksum, now) or not self._agrees(now):
             return []
         self.received_ts = now
@@ -247,7 +263,10 @@ class BookMaintainer:
         return self.book.truncate(self.feed.depth)
 
     def _holds(self, checksum: int | None, now: int) -> bool:
-        """Check the book after a whole message; lose it when crossed or when the checksum differs."""
+        """Check the book after a whole message; lose it when crossed, too large or of another checksum."""
+        if (levels := sum(self.book.counts())) > MOST_LEVELS:
+            self.lose(Trigger.TOO_LARGE, f"{levels} levels, a keyframe holds at most {MOST_LEVELS}", now)
+            return False
         if self.book.crossed:
             bid, ask = self.book.best_bid, self.book.best_ask
             self.lose(Trigger.HOLE, f"crossed: best bid {bid} is not under best ask {ask}", now)

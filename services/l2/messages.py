@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from libs.common.events import Event
+from libs.common.events import Candle, Event
 
 Purpose: TypeAlias = Literal["snapshot", "candles-1m", "candles-1d"]
 
@@ -21,6 +21,13 @@ class BookWanted(Message, frozen=True, gc=False):
     venue: str
     symbol: str
     epoch: int = 0  # which an earlier owner reached; ours rise above it
+
+
+class CandlesKnown(Message, frozen=True, gc=False):
+    """What the log holds of a wanted book's closed candles, as far back as anything is asked of its venue."""
+
+    key: str  # venue:symbol
+    candles: tuple[Candle, ...]
 
 
 class BookUnwanted(Message, frozen=True, gc=False):
@@ -60,6 +67,13 @@ class SocketClosed(Message, frozen=True, gc=False):
     reason: str
 
 
+class PongReceived(Message, frozen=True, gc=False):
+    """The venue answered a WebSocket ping of ours: the line lives, however quiet the market is."""
+
+    key: str
+    connection: int
+
+
 class ReplyReceived(Message, frozen=True, gc=False):
     """A REST request was answered; status 0 means that no answer came, and `body` says why."""
 
@@ -72,20 +86,21 @@ class ReplyReceived(Message, frozen=True, gc=False):
     took_ns: int | None = None  # from asking to the first byte of the answer; None where none came
 
 
+class ClockSet(Message, frozen=True, gc=False):
+    """Somebody set the machine's clock: no book's time from before says anything of now."""
+
+    by_ns: int  # forwards if positive
+
+
 class Tick(Message, frozen=True, gc=False):
     """Time passed."""
 
 
-L2Message: TypeAlias = (
-    BookWanted
-    | BookUnwanted
-    | BookReleased
-    | SocketOpened
-    | FrameReceived
-    | SocketClosed
-    | ReplyReceived
-    | Tick
+BookMessage: TypeAlias = (
+    CandlesKnown | SocketOpened | FrameReceived | PongReceived | SocketClosed | ReplyReceived
 )
+"""What is told of a book that is kept already; of any other it is too late."""
+L2Message: TypeAlias = BookWanted | BookUnwanted | BookReleased | BookMessage | ClockSet | Tick
 
 
 class Effect(msgspec.Struct, frozen=True, gc=False):
@@ -101,6 +116,7 @@ class OpenSocket(Effect, frozen=True, gc=False):
     subscribe: tuple[str, ...]
     ping: str | None  # sent every `ping_interval_s`, where the venue wants its own keep-alive
     ping_interval_s: float
+    pong_interval_s: float | None = None  # between WebSocket pings whose pongs are to be reported
 
 
 class CloseSocket(Effect, frozen=True, gc=False):
@@ -125,6 +141,21 @@ class DeadLetter(Effect, frozen=True, gc=False):
     key: str
     raw: bytes
     reason: str
+
+
+class TradesMissing(Effect, frozen=True, gc=False):
+    """Say that the venue's trade ids leave some out."""
+
+    key: str
+    before: str  # the trade that came instead
+    missing: int
+
+
+class FalseStamp(Effect, frozen=True, gc=False):
+    """Say that a message's time cannot be true, and was not used."""
+
+    key: str
+    stamp: int  # ns UTC, as far as one can tell
 
 
 class NoFeed(Effect, frozen=True, gc=False):

@@ -40,10 +40,12 @@ class Recoveries:
 class Flow:
     """What passes through the shell."""
 
+    clock_steps: int  # times that the machine's clock was set
     frames: int
     queued: int
     published: int  # records that Kafka has acknowledged
     lag_ns: int  # age of the oldest output that Kafka has not
+    left_out: int  # records of subscriptions and healths that only another version knows
 
 
 def families(state: State, flow: Flow, recoveries: Recoveries, now: int) -> Iterable[Family]:
@@ -53,6 +55,10 @@ def families(state: State, flow: Flow, recoveries: Recoveries, now: int) -> Iter
     def per_book(value: Callable[[BookMaintainer], float]) -> Mapping[tuple[str, ...], float]:
         return {(book.venue, book.symbol): value(book) for book in books}
 
+    text = "Times that the machine's clock was set; all books began anew"
+    yield Family("bookrunner_l2_clock_steps_total", text, "counter", (), {(): flow.clock_steps})
+    text = "Subscriptions and healths left out, as only another version knows them"
+    yield Family("bookrunner_l2_left_out_total", text, "counter", (), {(): flow.left_out})
     yield Family("bookrunner_l2_frames_total", "Frames received", "counter", (), {(): flow.frames})
     yield Family("bookrunner_l2_queued_outputs", "Outputs waiting for Kafka", "gauge", (), {(): flow.queued})
     yield Family(
@@ -110,6 +116,10 @@ def families(state: State, flow: Flow, recoveries: Recoveries, now: int) -> Iter
         ("bad_frames", "Frames and replies kept as dead letters"),
         ("orphan_deletes", "Deletes of levels never seen"),
         ("checksums_matched", "Messages whose checksum was the venue's"),
+        ("false_stamps", "Venue times that cannot be true, and were not used"),
+        ("repeated_trades", "Trades of an id that had been counted"),
+        ("trade_holes", "Times at which the venue's trade ids left some out"),
+        ("missing_trades", "Trades whose ids were left out"),
         ("quotes_matched", "Best quotes of the venue that equalled the book at the same venue id"),
     ):
         yield Family(

@@ -10,17 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
-from libs.common.events import BookHealth, Subscribed
-from libs.common.kafka import Reader, Undecodable
-from libs.common.kafka_reader import decoded
+from libs.common.events import BookHealth, Candle, Subscribed
+from libs.common.kafka import Reader, Undecodable, read
+from libs.common.kafka_reader import Place, decoded
 from libs.common.kafka_security import client_arguments, stop_consumer
-from libs.common.topics import L2_BOOK_HEALTH, L2_SUBSCRIPTIONS
-from services.l2.messages import BookReleased, BookUnwanted, BookWanted
+from libs.common.topics import (
+    L2_BOOK_HEALTH,
+    L2_CANDLES,
+    L2_CANDLES_DAILY,
+    L2_SUBSCRIPTIONS,
+    book_key,
+)
+from services.l2.candles import MINUTE_NS
+from services.l2.messages import BookReleased, BookUnwanted, BookWanted, CandlesKnown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -32,6 +42,7 @@ if TYPE_CHECKING:
 SESSION_MS: Final = 6_000  # the least a broker accepts; a dead owner's books stand still for so long
 HEARTBEAT_MS: Final = 1_000
 POLL_MS: Final = 200
+_HOME: Final = {"1m": L2_CANDLES, "1d": L2_CANDLES_DAILY}
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +59,30 @@ class PastLog(Protocol):
         """Return whether everything up to the ends has come."""
 
 
+@dataclass(slots=True)
+class _Found:
+    """What the log holds of the books of some partitions, by their keys."""
+
+    wanted: dict[bytes, Record] = field(default_factory=dict)
+    unknown: set[bytes] = field(default_factory=set)  # wished in words that cannot be read
+    epochs: dict[bytes, int] = field(default_factory=dict)
+    shown: set[bytes] = field(default_factory=set)  # with a health, which the gateway lists
+
+    def fold(self, record: Record) -> None:
+        """Apply one record."""
+        match record.event:
+            case Subscribed():
+                self.wanted[record.key] = record
+            case BookHealth(epoch=epoch):
+                self.epochs[record.key] = max(epoch, self.epochs.get(record.key, 0))
+                self.shown.add(record.key)
+            case _ if record.topic is L2_SUBSCRIPTIONS:
+                self.wanted.pop(record.key, None)
+                self.unknown.discard(record.key)
+            case _:
+                self.shown.discard(record.key)
+
+
 class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
     """Membership in the group of l2 processes; reports the books that come and go."""
 
@@ -60,8 +95,10 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         self._books: dict[int, set[bytes]] = {}  # keys of the wanted books, by owned partition
         self._next: dict[int, int] = {}  # offset to go on from, by owned partition
         self._changing = asyncio.Lock()
-        self._failure: Exception | None = None  # of the last assignment
+        self._recalls: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None  # of the last assignment, or of what it began
         self.rebalances = 0
+        self.left_out = 0  # records that only another version knows
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -100,6 +137,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
                         for record in records:
                             await self._heed(partition.partition, decoded(L2_SUBSCRIPTIONS, record))
         finally:
+            for recall in self._recalls:
+                recall.cancel()
             await stop_consumer(self._consumer)
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -121,8 +160,10 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             came = mine - set(self._books)
             if came:
                 topics = [L2_SUBSCRIPTIONS, L2_BOOK_HEALTH]
-                async with Reader(self._settings, topics, partitions=came) as reader:
+                start: dict[str, Place] = {L2_SUBSCRIPTIONS.name: "beginning", L2_BOOK_HEALTH.name: "recent"}
+                async with Reader(self._settings, topics, start=start, partitions=came) as reader:
                     await self.take_over(came, reader)
+                self._recall_in_background(came, {key for number in came for key in self._books[number]})
             for number in mine:
                 self._consumer.seek(TopicPartition(L2_SUBSCRIPTIONS.name, number), self._next[number])
             log.info(
@@ -132,32 +173,29 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
     async def take_over(self, came: set[int], past: PastLog) -> None:
         """Report the books of the partitions that came: what nobody wants any more, then what is wanted.
 
-        All wishes stand in the log, those of settings too; one that is written meanwhile is heeded later.
+        All wishes stand in the log, those of settings too; one that is written meanwhile is heeded later. A
+        book that another version wants, in words unknown here, is left as it is.
         """
-        wanted: dict[bytes, Record] = {}
-        epochs: dict[bytes, int] = {}
-        shown: set[bytes] = set()  # keys with a health, which the gateway lists
-        while not await past.at_end():
-            for record in await past.poll():
-                match record:
-                    case Undecodable():
-                        await self._publisher.reject(record)
-                    case _ if isinstance(record.event, Subscribed):
-                        wanted[record.key] = record
-                    case _ if isinstance(record.event, BookHealth):
-                        epochs[record.key] = max(record.event.epoch, epochs.get(record.key, 0))
-                        shown.add(record.key)
-                    case _ if record.topic is L2_SUBSCRIPTIONS:
-                        wanted.pop(record.key, None)
-                    case _:
-                        shown.discard(record.key)
+        found = await self._found(past)
         for number in came:
             self._books[number] = set()
             self._next[number] = past.ends[TopicPartition(L2_SUBSCRIPTIONS.name, number)]
-        for key in sorted(shown - wanted.keys()):
+        for key in sorted(found.shown - found.wanted.keys() - found.unknown):
             await self._report(BookUnwanted(*_book_of(key)))
-        for key, record in wanted.items():
-            await self._want(record, epochs.get(key, 0))
+        for key, record in found.wanted.items():
+            await self._want(record, found.epochs.get(key, 0))
+
+    async def _found(self, past: PastLog) -> _Found:
+        found = _Found()
+        while not await past.at_end():
+            for record in await past.poll():
+                if isinstance(record, Undecodable):
+                    await self._set_aside(record)
+                    if record.topic is L2_SUBSCRIPTIONS:
+                        found.unknown.add(record.key)
+                else:
+                    found.fold(record)
+        return found
 
     async def _heed(self, number: int, record: Record | Undecodable) -> None:
         """Follow one change of the subscriptions; records from before the take-over are known already."""
@@ -165,12 +203,66 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             return
         self._next[number] = record.offset + 1
         if isinstance(record, Undecodable):
-            await self._publisher.reject(record)
+            await self._set_aside(record)
         elif isinstance(record.event, Subscribed):
+            new = record.key not in self._books[number]
             await self._want(record, 0)
+            if new:
+                self._recall_in_background({number}, {record.key})
         else:
             self._books[number].discard(record.key)
             await self._report(BookUnwanted(*_book_of(record.key)))
+
+    async def _set_aside(self, record: Undecodable) -> None:
+        if record.unknown:
+            self.left_out += 1
+        else:
+            await self._publisher.reject(record)
+
+    def recall(self) -> None:
+        """Read again what the log holds of the candles of all books: they began anew."""
+        keys = {key for books in self._books.values() for key in books}
+        if keys:
+            self._recall_in_background(set(self._books), keys)
+
+    def _recall_in_background(self, partitions: set[int], keys: set[bytes]) -> None:
+        """Read what the log holds of the books' candles; only their venues' histories wait for it."""
+        recall = asyncio.create_task(self._recall(partitions, keys))
+        self._recalls.add(recall)
+        recall.add_done_callback(self._recalled)
+
+    def _recalled(self, recall: asyncio.Task[None]) -> None:
+        self._recalls.discard(recall)
+        if not recall.cancelled() and (error := recall.exception()) is not None:
+            self._failure = error
+
+    async def _recall(self, partitions: set[int], keys: set[bytes]) -> None:
+        found: dict[bytes, dict[tuple[str, int], Candle]] = {key: {} for key in keys}
+        minutes_ns = self._settings.l2_history_minutes * MINUTE_NS
+        start: dict[str, Place] = {
+            L2_CANDLES.name: time.time_ns() - minutes_ns,
+            L2_CANDLES_DAILY.name: "beginning",
+        }
+        batches = read(
+            self._settings,
+            [L2_CANDLES, L2_CANDLES_DAILY],
+            on_undecodable=self._publisher.reject,
+            start=start,
+            partitions=partitions,
+            stop_at_end=True,
+        )
+        async with aclosing(batches):
+            async for records in batches:
+                for record in records:
+                    candle = record.event
+                    # Days count as told only where those stand who read no minutes.
+                    if isinstance(candle, Candle) and record.topic is _HOME[candle.interval]:
+                        known = found.get(book_key(candle.venue, candle.symbol))
+                        if known is not None:
+                            known[candle.interval, candle.open_ts] = candle  # the newest word counts
+        for key, known in found.items():
+            candles = tuple(sorted(known.values(), key=lambda candle: candle.open_ts))
+            await self._report(CandlesKnown(key.decode("utf-8", "replace"), candles))
 
     async def _want(self, record: Record, epoch: int) -> None:
         self._books[record.partition].add(record.key)

@@ -1,6 +1,8 @@
 """Each venue's limits on us, kept by counting before asking.
 
-Units are the venue's: request weight for REST, connection attempts for sockets.
+Units are the venue's: request weight for REST, connection attempts for sockets. Half of a budget is reserved:
+out of it a book has what it needs once in `SHARE_NS`, and no more, so a book in trouble cannot spend what the
+others need. History has no hurry and never touches the reserve.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NS: Final = 1_000_000_000
+SHARE_NS: Final = 60 * NS  # in which each book may draw on the reserve once
+RESERVE: Final = 0.5  # of a budget
 
 
 @dataclass(slots=True)
@@ -27,16 +31,20 @@ class TokenBucket:
     def __post_init__(self) -> None:
         self._tokens = self.capacity
 
-    def take(self, cost: float, now: int) -> int:
-        """Take `cost` units and return 0, or take none and return the time (ns) at which to ask again."""
+    def take(self, cost: float, now: int, *, spare: float = 0.0) -> int:
+        """Take `cost` units and return 0, or take none and return the time (ns) at which to ask again.
+
+        `spare` units must be left afterwards, or as many as there ever can be.
+        """
         if now < self._blocked_until:
             return self._blocked_until
         self._tokens = self._refilled(now)
         self._at = now
-        if self._tokens >= cost:
+        needed = cost + max(0.0, min(spare, self.capacity - cost))
+        if self._tokens >= needed:
             self._tokens -= cost
             return 0
-        return now + int((cost - self._tokens) / self._rate * NS) + 1
+        return now + int((needed - self._tokens) / self._rate * NS) + 1
 
     def left(self, now: int) -> float:
         """Return the share of the budget that is left, 0 while the venue has said to wait."""
@@ -52,6 +60,11 @@ class TokenBucket:
     def block(self, until: int) -> None:
         """Refuse everything before `until`, because the venue said so."""
         self._blocked_until = max(self._blocked_until, until)
+
+    def step_clock(self, by_ns: int) -> None:
+        """Move the times by so many ns, as the clock was set: nothing is refilled by it, and no ban ends."""
+        self._at += by_ns
+        self._blocked_until += by_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +127,42 @@ class VenueBudget:
             TokenBucket(limits.connections, limits.connections_period_s),
         )
 
+    def take_page(self, now: int) -> int:
+        """Take the cost of a page of candles, like `TokenBucket.take`, and leave the reserve alone."""
+        return self.rest.take(self.limits.candles_cost, now, spare=RESERVE * self.rest.capacity)
+
+    def step_clock(self, by_ns: int) -> None:
+        """Follow the clock; see `TokenBucket.step_clock`."""
+        self.rest.step_clock(by_ns)
+        self.sockets.step_clock(by_ns)
+
     def on_reply(self, took_ns: int) -> None:
         """Note how long a request took that the venue answered."""
         self.requests += 1
         self.request_ns = took_ns
+
+
+@dataclass(slots=True)
+class Share:
+    """One book's part of a budget: anything above the reserve, and out of it once in `SHARE_NS`."""
+
+    bucket: TokenBucket
+    _drew_at: int | None = None  # on the reserve
+
+    def take(self, cost: float, now: int) -> int:
+        """Take `cost` units and return 0, or take none and return the time (ns) at which to ask again."""
+        again = self.bucket.take(cost, now, spare=RESERVE * self.bucket.capacity)
+        if again == 0:
+            return 0
+        entitled_at = now if self._drew_at is None else self._drew_at + SHARE_NS
+        if now < entitled_at:
+            return min(again, entitled_at)
+        if again := self.bucket.take(cost, now):
+            return again
+        self._drew_at = now
+        return 0
+
+    def step_clock(self, by_ns: int) -> None:
+        """Move the last draw by so many ns, as the clock was set; the bucket is the venue's."""
+        if self._drew_at is not None:
+            self._drew_at += by_ns

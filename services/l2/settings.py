@@ -55,6 +55,9 @@ class L2Settings(ServiceSettings):
     l2_buffer_messages: int = Field(10_000, ge=1, description="most deltas held while waiting for a snapshot")
     l2_backoff_min_s: float = Field(0.25, gt=0, description="first pause of a failing resync, seconds")
     l2_backoff_max_s: float = Field(30.0, gt=0, description="longest pause of a failing resync, seconds")
+    l2_given_up_s: float = Field(
+        900.0, gt=0, description="pause of a book that its venue refuses or no keyframe can hold, seconds"
+    )
     l2_history_days: int = Field(730, ge=0, le=1500, description="days of 1d candles backfilled; 0 is off")
     l2_history_minutes: int = Field(1440, ge=0, le=10_000, description="minutes of 1m candles backfilled")
     l2_max_frame_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="largest frame accepted, bytes")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
-from libs.common.events import CommandRejected, Fault, PortfolioOptimized, Refusal
+from libs.common.command_rules import NEEDED_DAYS
+from libs.common.events import CommandRejected, PortfolioOptimized, Refusal
 from libs.common.instruments import INSTRUMENTS
 from services.portfolio.certificate import Limits
 from services.portfolio.cutting_planes import optimize_portfolio_cvar
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
     from services.portfolio.returns import History, Scenarios
     from services.portfolio.rules import Rules
 
-NEEDED_DAYS: Final = 20  # fewer say too little of anything: asked for, refused; found, all is cash
-MAX_SYMBOLS: Final = 100  # so that an answer with its covariance stays below 100 KB
-MAX_FRACTION: Final = 1e6  # of budgets, per day
 LEAST_PRICE: Final = 1e-12  # of a limit that binds; below is rounding
 _SHOWN: Final = 20  # symbols listed in a refusal
 
@@ -43,62 +42,43 @@ def answer(
     command: OptimizePortfolio, history: History, rules: Rules, now: int
 ) -> PortfolioOptimized | CommandRejected:
     """Return the best weights, or why there is no answer; it exists for every budget and ceiling."""
-    faults = _faults(command)
-    if faults:
-        detail = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
-        return _rejected(command, Refusal.INVALID, detail, faults, now)
     unknown = [symbol for symbol in command.symbols if not _known(symbol, history)]
     if unknown:
         listed = {symbol for venue, symbol in INSTRUMENTS if venue == history.venue}
         known = ", ".join(sorted(listed.union(history.symbols))[:_SHOWN])
         detail = f"{history.venue} has no daily candles of {', '.join(unknown[:_SHOWN])}; it has: {known}."
-        return _rejected(command, Refusal.UNKNOWN, detail, (), now)
-    series = [history.returns(symbol) for symbol in command.symbols]
-    found = scenarios(command.symbols, series, command.lookback, NEEDED_DAYS)
-    if len(found.days) < NEEDED_DAYS:
-        whole = scenarios(command.symbols, series, command.lookback, 0)
-        return _insufficient(command, whole, rules, now)
-    return _optimized(command, found, rules, now)
+        return _unknown(command, detail, now)
+    ended = {s: day for s in command.symbols if (day := history.ended(s, now)) is not None}
+    going_on = tuple(symbol for symbol in command.symbols if symbol not in ended)
+    said = "; ".join(f"{symbol} ended on {_date(day)}" for symbol, day in ended.items())
+    asked = going_on or command.symbols
+    series = [history.returns(symbol) for symbol in asked]
+    found = scenarios(asked, series, command.lookback, NEEDED_DAYS)
+    if not going_on or len(found.days) < NEEDED_DAYS:
+        whole = scenarios(asked, series, command.lookback, 0)
+        return _insufficient(command, whole, rules, now, said if not going_on else "")
+    found = replace(found, dropped=tuple(s for s in command.symbols if s in (*ended, *found.dropped)))
+    return _optimized(command, found, rules, now, said)
 
 
 def _known(symbol: str, history: History) -> bool:
     return symbol in history.symbols or (history.venue, symbol) in INSTRUMENTS
 
 
-def _faults(command: OptimizePortfolio) -> tuple[Fault, ...]:
-    faults = []
-    number, distinct = len(command.symbols), len(set(command.symbols))
-    if not 1 <= number <= MAX_SYMBOLS:
-        faults.append(Fault(field="symbols", message=f"{number} symbols; 1 to {MAX_SYMBOLS} are right"))
-    if distinct < number:
-        faults.append(Fault(field="symbols", message="each symbol once"))
-    for field, value in (("cvar_budget", command.cvar_budget), ("vol_target", command.vol_target)):
-        if not (isfinite(value) and 0.0 <= value <= MAX_FRACTION):
-            message = f"{value} is no fraction per day from 0 to {MAX_FRACTION:g}"
-            faults.append(Fault(field=field, message=message))
-    if not 0.5 <= command.confidence <= 0.999:  # noqa: PLR2004 -- said in the message
-        faults.append(Fault(field="confidence", message=f"{command.confidence} is not from 0.5 to 0.999"))
-    if command.lookback is not None and command.lookback < NEEDED_DAYS:
-        message = f"{command.lookback} days are too few; {NEEDED_DAYS} or more are right"
-        faults.append(Fault(field="lookback", message=message))
-    return tuple(faults)
-
-
-def _rejected(
-    command: OptimizePortfolio, refusal: Refusal, detail: str, faults: tuple[Fault, ...], now: int
-) -> CommandRejected:
+def _unknown(command: OptimizePortfolio, detail: str, now: int) -> CommandRejected:
     return CommandRejected(
         command_id=command.command_id,
         command=type(command).__name__,
         key=command.book,
-        refusal=refusal,
+        refusal=Refusal.UNKNOWN,
         detail=detail,
-        faults=faults,
         ts=now,
     )
 
 
-def _insufficient(command: OptimizePortfolio, found: Scenarios, rules: Rules, now: int) -> PortfolioOptimized:
+def _insufficient(
+    command: OptimizePortfolio, found: Scenarios, rules: Rules, now: int, ended: str
+) -> PortfolioOptimized:
     names = " and ".join(command.symbols) if len(command.symbols) <= 2 else "these symbols"  # noqa: PLR2004 -- two fit a sentence
     reason = (
         f"{names} have {len(found.days)} days of returns in common at {rules.venue}; {NEEDED_DAYS} are needed"
@@ -109,7 +89,7 @@ def _insufficient(command: OptimizePortfolio, found: Scenarios, rules: Rules, no
         book=command.book,
         mode=command.mode,
         status="insufficient_history",
-        reason=reason,
+        reason=ended or reason,
         symbols=command.symbols,
         weights=nothing,
         cash=1.0,
@@ -141,7 +121,9 @@ def _insufficient(command: OptimizePortfolio, found: Scenarios, rules: Rules, no
     )
 
 
-def _optimized(command: OptimizePortfolio, found: Scenarios, rules: Rules, now: int) -> PortfolioOptimized:
+def _optimized(
+    command: OptimizePortfolio, found: Scenarios, rules: Rules, now: int, ended: str
+) -> PortfolioOptimized:
     R, beta = found.R, command.confidence
     mu, Sigma = shrunk_mean(R), shrunk_covariance(R)
     c, plain = cautious_cvar(R, beta), unit_cvar(R, beta)
@@ -165,7 +147,7 @@ def _optimized(command: OptimizePortfolio, found: Scenarios, rules: Rules, now: 
         book=command.book,
         mode=command.mode,
         status=status,
-        reason=reason,
+        reason=f"{reason}; {ended}" if ended else reason,
         symbols=command.symbols,
         dropped=found.dropped,
         weights=weights,
@@ -204,6 +186,10 @@ def _status(mu: Vector, solution: Solution) -> tuple[Status, str]:
     if solution.optimal:
         return "optimal", "no weights within the limits are better by more than `gap`"
     return "tolerance_not_met", "within the limits, but better weights may exist: `gap` says by how much"
+
+
+def _date(day: int) -> str:
+    return f"{datetime.fromtimestamp(day * DAY_NS // 10**9, UTC):%Y-%m-%d}"
 
 
 def _by_symbol(found: Scenarios, values: Vector) -> dict[str, float]:

@@ -32,7 +32,7 @@ from libs.common.topics import (
     PORTFOLIO_STATE,
 )
 from libs.common.views import View
-from services.portfolio.handlers import Desk, Positions, handle
+from services.portfolio.handlers import Desk, Positions, handle, step_clock
 from services.portfolio.marks import Books
 from services.portfolio.monitoring import PortfolioMonitor
 from services.portfolio.returns import History
@@ -48,7 +48,7 @@ SOURCE = "/services/portfolio"
 def desk_of(rules: Rules) -> Desk:
     """Return a desk whose views are empty."""
     books = Books(View(L2_BOOK_TOPS), View(L2_BOOK_HEALTH), rules.venue, rules.silence_ns)
-    return Desk(rules, History(rules.venue), books, Positions())
+    return Desk(rules, History(rules.venue, rules.history_age_days), books, Positions())
 
 
 def create_wiring(rules: Rules) -> Wiring[Event]:
@@ -66,6 +66,7 @@ def create_wiring(rules: Rules) -> Wiring[Event]:
             AssessRisk: Output(PORTFOLIO_COMMANDS, _book_of),
         },
         handle=partial(handle, desk),
+        step_clock=step_clock,
         views=(desk.history, desk.books.tops, desk.books.healths, desk.positions),
         threaded=True,  # an optimisation of many symbols takes longer than a heartbeat may wait
     )

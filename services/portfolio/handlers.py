@@ -137,6 +137,19 @@ def _mark(desk: Desk, state: State[Event], tick: Tick, now: int) -> Returned:
     return [position, *_keep(desk, state, position, None, now)]
 
 
+def step_clock(state: State[Event], by_ns: int) -> None:
+    """Move the next marks and the next assessment by so many ns, as the clock was set; marks stay as old."""
+    for key, kept in list(state.items()):
+        if isinstance(kept, PortfolioHolding):
+            position, pending_ts = kept.position, kept.next_mark_ts
+            if position.mark_ts is not None:
+                position = replace(position, mark_ts=position.mark_ts + by_ns)
+            pending_ts = None if pending_ts is None else pending_ts + by_ns
+            state.put(key, PortfolioHolding(position=position, next_mark_ts=pending_ts))
+        elif isinstance(kept, PortfolioBook) and kept.next_assessment_ts is not None:
+            state.put(key, replace(kept, next_assessment_ts=kept.next_assessment_ts + by_ns))
+
+
 def _holding(state: State[Event], symbol: str, now: int) -> PortfolioHolding:
     found = state.get(f"position/{symbol}".encode())
     return found if isinstance(found, PortfolioHolding) else PortfolioHolding(position=flat(symbol, now))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from libs.common.events import BookState
 from libs.common.instruments import INSTRUMENTS
 from libs.common.topics import book_key
+from libs.common.usable_books import book_fault
 
 if TYPE_CHECKING:
     from libs.common.events import BookHealth, BookTop
@@ -36,9 +36,6 @@ class Books:
         for venue in (self.reference, *others):
             key = book_key(venue, symbol)
             top, health = self.tops.items.get(key), self.healths.items.get(key)
-            if top is None or health is None or top.features is None:
-                continue
-            live = health.state is BookState.LIVE and now - health.ts <= self.silence_ns
-            if live and top.epoch == health.epoch:
+            if book_fault(top, health, now, self.silence_ns) is None and top is not None and top.features:
                 return Mark(top.features.mid, top.received_ts)
         return None

@@ -39,6 +39,7 @@ PRIOR_SHARPE: Final = 0.02  # S0, per day: what every symbol's Sharpe ratio is s
 PRIOR_DAYS: Final = 1000  # T0: how many days of evidence the prior is worth
 SHORT_HISTORY_DAYS: Final = 120  # below, a CVaR of few scenarios is too low more often than not
 CAUTION: Final = 0.10  # lower quantile of chi squared: the variance is under-estimated no more often than so
+SAME_RETURN: Final = 1e-13  # some hundred roundings of a price ratio near 1
 _ROUNDING: Final = 1e-12  # so that (1 - 0.95) * 1000 has 50 whole days
 
 
@@ -90,8 +91,12 @@ def cautious_cvar(R: Matrix, beta: float) -> Vector:
 
 
 def volatility(R: Matrix) -> Vector:
-    """Return sigma, the sample standard deviation of each column (divisor T - 1); of a constant exactly 0."""
-    constant = R.max(axis=0) == R.min(axis=0)  # its mean may be off by rounding
+    """Return sigma, the sample standard deviation of each column (divisor T - 1); of a constant exactly 0.
+
+    A return is the quotient of two prices, so those of a price that compounds exactly differ by rounding;
+    what differs by no more is a riskless asset, and no tiny risk that everything may be put on.
+    """
+    constant = R.max(axis=0) - R.min(axis=0) <= SAME_RETURN
     return np.asarray(np.where(constant, 0.0, R.std(axis=0, ddof=1)))
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from libs.common.candle_view import CandleView
+from libs.common.candle_view import CandleView, Series
+from libs.common.topics import L2_CANDLES_DAILY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,30 +24,55 @@ if TYPE_CHECKING:
 
 DAY_NS: Final = 86_400_000_000_000
 KEEP_DAYS: Final = 1500  # the most history that counts
+ENDED_DAYS: Final = 3  # a series whose last day is older than the newest of its venue by more has ended
+AGE_DAYS: Final = (
+    3  # the same against yesterday, the newest day that can have closed, unless settings say more
+)
 
 
 class History(CandleView):
-    """The daily candles of the reference venue; those of other venues and minutes pass by.
+    """The daily candles of the reference venue; those of other venues pass by.
 
     Handlers read it from a thread while it is folded, so what they iterate is replaced, never changed.
+
+    Parameters
+    ----------
+    age_days
+        By how much the last day of a series that goes on may be older than yesterday.
     """
 
-    def __init__(self, venue: str) -> None:
-        super().__init__({"1m": 0, "1d": KEEP_DAYS})
+    def __init__(self, venue: str, age_days: int = AGE_DAYS) -> None:
+        super().__init__(L2_CANDLES_DAILY, Series({"1d": KEEP_DAYS}))
         self.venue = venue
+        self._age_days = age_days
         self.symbols: tuple[str, ...] = ()  # that have a daily candle, in order
 
     def fold(self, partition: int, offset: int, key: bytes, event: Candle | None) -> None:
         """Apply one record; see `View.fold`."""
         super().fold(partition, offset, key, event)
-        if event is None or event.venue != self.venue or event.interval != "1d":
+        if event is None or event.venue != self.venue:
             return
         if event.symbol not in self.symbols:
             self.symbols = tuple(sorted((*self.symbols, event.symbol)))
 
+    def ended(self, symbol: str, now: int) -> int | None:
+        """Return the last day (since 1970 UTC) of a series that has ended by `now`; None if it goes on."""
+        lasts = {each: self._last_day(each) for each in self.symbols}
+        last = lasts.get(symbol)
+        newest = max((day for day in lasts.values() if day is not None), default=None)
+        if last is None or newest is None:
+            return None
+        yesterday = now // DAY_NS - 1
+        goes_on = newest - last <= ENDED_DAYS and yesterday - last <= self._age_days
+        return None if goes_on else last
+
+    def _last_day(self, symbol: str) -> int | None:
+        newest = self.candles.newest(self.venue, symbol, "1d")
+        return None if newest is None else newest.open_ts // DAY_NS
+
     def returns(self, symbol: str) -> Returns:
         """Return the simple returns of a symbol; none of one that is not known."""
-        candles = self.series(self.venue, symbol, "1d")
+        candles = [each for each in self.candles.since(self.venue, symbol, "1d", 0) if each.closed]
         days = np.array([candle.open_ts // DAY_NS for candle in candles], dtype=np.int64)
         return simple_returns(days, np.array([candle.close for candle in candles]))
 
@@ -60,7 +86,7 @@ class Returns(NamedTuple):
 
 @dataclass(frozen=True)
 class Scenarios:
-    """Returns of several symbols on the days that all have; `dropped` were too young to be among them."""
+    """Returns of several symbols on the days that all have; `dropped` were too young, or had ended."""
 
     symbols: tuple[str, ...]
     dropped: tuple[str, ...]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from libs.common.command_rules import NEEDED_DAYS
 from libs.common.events import BOOK, RiskBudget, SymbolRisk
-from services.portfolio.allocation import NEEDED_DAYS
 from services.portfolio.measures import cautious_cvar, volatility
 from services.portfolio.positions import exact, profit
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from services.portfolio.returns import History
     from services.portfolio.rules import Rules
 
-TOTAL_LOSS: Final = 1.0  # what one unit of weight loses at most, where too little is known to say less
+TOTAL_LOSS: Final = 1.0  # what one unit of weight loses at most, where too little is known of now to say less
 
 
 def assess(positions: Mapping[str, Position], history: History, rules: Rules, now: int) -> RiskBudget:
@@ -36,7 +36,7 @@ def assess(positions: Mapping[str, Position], history: History, rules: Rules, no
     held = {symbol for symbol, position in positions.items() if position.quantity}
     by_symbol = {}
     for symbol in sorted(held.union(history.symbols)):
-        risk = _risk_of(symbol, _weight(positions.get(symbol), equity), history, rules.confidence)
+        risk = _risk_of(symbol, _weight(positions.get(symbol), equity), history, rules.confidence, now)
         if risk is not None:
             by_symbol[symbol] = risk
     used = sum(risk.used for risk in by_symbol.values())
@@ -54,9 +54,9 @@ def assess(positions: Mapping[str, Position], history: History, rules: Rules, no
     )
 
 
-def _risk_of(symbol: str, weight: float, history: History, beta: float) -> SymbolRisk | None:
+def _risk_of(symbol: str, weight: float, history: History, beta: float, now: int) -> SymbolRisk | None:
     R = history.returns(symbol).values[:, None]
-    if len(R) < NEEDED_DAYS:
+    if len(R) < NEEDED_DAYS or history.ended(symbol, now) is not None:
         if not weight:
             return None
         used = abs(weight) * TOTAL_LOSS

@@ -22,3 +22,4 @@ class Rules:
     kelly_clip: float
     period_ns: int
     silence_ns: int
+    history_age_days: int

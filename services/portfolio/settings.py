@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from libs.common.instruments import UnknownVenueError, venue_of
 from libs.common.settings import ProcessorSettings
+from services.portfolio.returns import AGE_DAYS
 from services.portfolio.rules import Rules
 
 NS_PER_S: Final = 1_000_000_000
@@ -40,6 +41,12 @@ class PortfolioSettings(ProcessorSettings):
     portfolio_silence_s: float = Field(
         5.0, gt=0, description="a book whose heartbeat is older is not LIVE, seconds"
     )
+    portfolio_history_age_days: int = Field(
+        AGE_DAYS,
+        ge=1,
+        le=36_500,
+        description="a series whose last day is older than yesterday by more has ended, days",
+    )
 
     @field_validator("portfolio_venue")
     @classmethod
@@ -61,4 +68,5 @@ class PortfolioSettings(ProcessorSettings):
             kelly_clip=self.portfolio_kelly_clip,
             period_ns=round(self.portfolio_period_s * NS_PER_S),
             silence_ns=round(self.portfolio_silence_s * NS_PER_S),
+            history_age_days=self.portfolio_history_age_days,
         )

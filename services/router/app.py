@@ -8,6 +8,7 @@ from libs.common.events import CommandRejected, PoliciesChanged, PolicyChosen, P
 from libs.common.handling import Output, Wiring
 from libs.common.topics import ROUTER_CHOICES, ROUTER_COMMANDS, ROUTER_SNAPSHOTS, ROUTER_STATE
 from services.router.handlers import Router
+from services.router.scopes import ScopeArchived, ScopeForgotten, step_clock
 
 if TYPE_CHECKING:
     from services.router.arms import Arms
@@ -29,12 +30,17 @@ def wiring(settings: RouterSettings, arms: Arms) -> Wiring[Record]:
             PoliciesChanged: answer,
             CommandRejected: Output(ROUTER_CHOICES, lambda event: event.key.encode(), answers=True),
             RouterSnapshot: Output(ROUTER_SNAPSHOTS, _scope),
+            ScopeArchived: Output(ROUTER_SNAPSHOTS, _scope, tombstone=True),
+            ScopeForgotten: Output(ROUTER_SNAPSHOTS, _scope, tombstone=True),
         },
         handle=Router(rules, live, arms).handle,
         views=(*live.views, arms.view),
         lack=lambda: arms.lack_of(rules.policies),
+        step_clock=step_clock,
     )
 
 
-def _scope(event: PolicyChosen | PolicyRewarded | PoliciesChanged | RouterSnapshot) -> bytes:
+def _scope(
+    event: PolicyChosen | PolicyRewarded | PoliciesChanged | RouterSnapshot | ScopeArchived | ScopeForgotten,
+) -> bytes:
     return event.scope.encode()

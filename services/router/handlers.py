@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 from uuid import UUID
 
 import numpy as np
 from msgspec.structs import replace
 
-from libs.common.context_fields import LAYOUT, REWARD_LIMIT, unknown_keys, value_faults
+from libs.common.context_fields import LAYOUT, unknown_keys
 from libs.common.events import (
     AddPolicy,
     ChoosePolicy,
@@ -26,6 +26,7 @@ from libs.common.events import (
     RouterScopeState,
 )
 from libs.common.handling import Tick
+from services.router import scopes
 from services.router.context import NAMES, Statistics, missing, vector
 from services.router.evaluation import Sums
 from services.router.records import (
@@ -41,17 +42,21 @@ from services.router.records import (
     remember,
     scope_key,
 )
-from services.router.rules import IDENTIFIER, MOST_POLICIES, Rules
+from services.router.rules import MOST_POLICIES, Rules
 from services.router.snapshot import snapshot_of
 from services.router.thompson import draw, propensities
 
 if TYPE_CHECKING:
     from libs.common.events import Event, RouterPolicyState
-    from libs.common.handling import State
+    from libs.common.handling import State, WakeAt
     from services.router.arms import Arms
     from services.router.live import LiveInputs
     from services.router.thompson import Bank
 
+EXPIRED: Final = "decision expired"
+REWARDED: Final = "decision rewarded before"
+
+Returned: TypeAlias = "list[Event | WakeAt]"
 RouterCommand: TypeAlias = ChoosePolicy | RewardPolicy | AddPolicy | RetirePolicy
 
 
@@ -63,7 +68,7 @@ class Router:
     live: LiveInputs
     arms: Arms
 
-    def handle(self, state: State[Record], message: RouterCommand | Tick, now: int) -> list[Event]:
+    def handle(self, state: State[Record], message: RouterCommand | Tick, now: int) -> Returned:
         """Answer a command; a refused one changes nothing, a repeated one is answered again.
 
         Raises
@@ -72,18 +77,17 @@ class Router:
             If the stored posterior belongs to another layout of the features.
         """
         if isinstance(message, Tick):
-            return []  # the router asks for none
-        faults = _faults(message)
-        if faults:
-            return [_rejected(message, Refusal.INVALID, faults, now)]
+            return scopes.on_tick(state, message, self.rules, now)
         kept = find(state, answer_key(message.scope, message.command_id), RouterAnswer)
         if kept is not None:
             if isinstance(kept.answer, _answer_kind(message)):
                 return [kept.answer]
             fault = Fault(field="command_id", message="is that of another command")
             return [_rejected(message, Refusal.INVALID, [fault], now)]
-        shared = find(state, scope_key(message.scope), RouterScopeState)
-        shared = shared or new_scope(self.rules.policies)
+        known = find(state, scope_key(message.scope), RouterScopeState)
+        if known is None and (why := scopes.too_many(state, self.rules, now)):
+            return [_refused(message, Refusal.UNAVAILABLE, why, (), now)]
+        shared = known or new_scope(self.rules.policies)
         if shared.layout != LAYOUT:
             raise ValueError(
                 f"scope {message.scope} learnt layout {shared.layout} of the features, this is {LAYOUT}"
@@ -102,7 +106,7 @@ class Router:
 
     def _choose(
         self, state: State[Record], shared: RouterScopeState, command: ChoosePolicy, now: int
-    ) -> list[Event]:
+    ) -> Returned:
         among = self.arms.among(shared.policies)
         if not among:
             return [self._without_arms(command, shared, now)]
@@ -160,22 +164,26 @@ class Router:
 
     def _reward(
         self, state: State[Record], shared: RouterScopeState, command: RewardPolicy, now: int
-    ) -> list[Event]:
+    ) -> Returned:
         if command.policy_id not in shared.policies + shared.retired:
             return [_rejected(command, Refusal.UNKNOWN, [_unknown_policy(shared)], now)]
         key = answer_key(command.scope, command.decision_id or "")
         kept = find(state, key, RouterAnswer)
         decision = kept.answer if kept and isinstance(kept.answer, PolicyChosen) else None
-        refused = _mismatch(command, decision)
-        if refused is not None:
-            return [_rejected(command, refused[0], [refused[1]], now)]
+        if decision is not None and decision.policy_id != command.policy_id:
+            fault = Fault(field="policyId", message=f"that decision chose {decision.policy_id}")
+            return [_rejected(command, Refusal.INVALID, [fault], now)]
         # The policies that share the noise, and the rewarded one if it is retired.
         names = tuple(dict.fromkeys((*shared.policies, command.policy_id)))
         records, bank = self._bank(state, command.scope, shared, names)
         k = names.index(command.policy_id)
         alarm = False
-        counted = kept is None or not kept.rewarded
-        if counted:
+        reason = ""
+        if command.decision_id is not None and decision is None:
+            reason = EXPIRED  # nobody knows any more whether it was rewarded
+        elif kept is not None and kept.rewarded:
+            reason = REWARDED
+        if not reason:
             if decision is None:
                 x = vector(_known(command.context), _statistics(shared))
             else:
@@ -199,18 +207,17 @@ class Router:
             policy_id=command.policy_id,
             reward=command.reward,
             decision_id=command.decision_id,
-            counted=counted,
+            counted=not reason,
+            reason=reason,
             updates=record.updates,
-            mean_reward=record.reward_sum / record.updates,
+            mean_reward=record.reward_sum / record.updates if record.updates else 0.0,
             drift_alarm=alarm,
             ts=now,
         )
         active = len(shared.policies)
         return self._finish(state, command.scope, shared, rewarded, records[:active], bank)
 
-    def _add(
-        self, state: State[Record], shared: RouterScopeState, command: AddPolicy, now: int
-    ) -> list[Event]:
+    def _add(self, state: State[Record], shared: RouterScopeState, command: AddPolicy, now: int) -> Returned:
         name = command.policy_id
         if not self.arms:
             return [self._without_arms(command, shared, now)]
@@ -229,7 +236,7 @@ class Router:
 
     def _retire(
         self, state: State[Record], shared: RouterScopeState, command: RetirePolicy, now: int
-    ) -> list[Event]:
+    ) -> Returned:
         name = command.policy_id
         if name not in shared.policies + shared.retired:
             return [_rejected(command, Refusal.UNKNOWN, [_unknown_policy(shared)], now)]
@@ -252,7 +259,7 @@ class Router:
         now: int,
         *,
         changed: bool,
-    ) -> list[Event]:
+    ) -> Returned:
         answer = PoliciesChanged(
             command_id=command.command_id,
             scope=command.scope,
@@ -278,17 +285,19 @@ class Router:
         answer: PolicyChosen | PolicyRewarded | PoliciesChanged,
         records: list[RouterPolicyState],
         bank: Bank,
-    ) -> list[Event]:
+    ) -> Returned:
         """Remember the answer, keep the scope, and show it."""
-        oldest_ts = answer.ts - self.rules.remember_ns
-        first, following = remember(state, scope, shared, answer, oldest_ts, self.rules.remember_most)
-        shared = replace(shared, first_slot=first, next_slot=following)
+        new = scope_key(scope) not in state
+        ended = scopes.begin(state, self.rules, answer.ts) if new else []
+        shared = remember(state, scope, shared, answer, self.rules.remember_ns, self.rules.remember_most)
+        shared, wishes = scopes.used(shared, scope, self.rules, answer.ts)
         state.put(scope_key(scope), shared)
         if shared.last is None:
             x = vector({}, _statistics(shared)).tolist()
         else:
             x = list(shared.last.features.values())
-        return [answer, snapshot_of(scope, shared, records, bank, x, self.arms, answer.ts)]
+        shown = snapshot_of(scope, shared, records, bank, x, self.arms, answer.ts)
+        return [answer, shown, *ended, *wishes]
 
     def _without_arms(
         self, command: ChoosePolicy | AddPolicy, shared: RouterScopeState, now: int
@@ -301,24 +310,6 @@ class Router:
         return _refused(command, Refusal.UNAVAILABLE, why, (), now)
 
 
-def _faults(command: RouterCommand) -> list[Fault]:
-    found = []
-    try:
-        UUID(command.command_id)
-    except ValueError:
-        found.append(Fault(field="command_id", message="must be a UUID"))
-    if not IDENTIFIER.fullmatch(command.scope):
-        found.append(Fault(field="scope", message="must be 1-64 of A-Za-z0-9._-"))
-    if isinstance(command, AddPolicy) and not IDENTIFIER.fullmatch(command.policy_id):
-        found.append(Fault(field="policyId", message="must be 1-64 of A-Za-z0-9._-"))
-    if isinstance(command, ChoosePolicy | RewardPolicy):
-        found += value_faults(command.context)
-    if isinstance(command, RewardPolicy) and not abs(command.reward) <= REWARD_LIMIT:
-        message = f"must be a number from {-REWARD_LIMIT:g} to {REWARD_LIMIT:g}, return units"
-        found.append(Fault(field="reward", message=message))
-    return found
-
-
 def _answer_kind(command: RouterCommand) -> type[PolicyChosen | PolicyRewarded | PoliciesChanged]:
     match command:
         case ChoosePolicy():
@@ -329,18 +320,6 @@ def _answer_kind(command: RouterCommand) -> type[PolicyChosen | PolicyRewarded |
             return PoliciesChanged
         case _ as unreachable:
             assert_never(unreachable)
-
-
-def _mismatch(command: RewardPolicy, decision: PolicyChosen | None) -> tuple[Refusal, Fault] | None:
-    """Return why this reward cannot be learnt from: of another policy's decision, or without any context."""
-    if decision is None:
-        if command.decision_id is None or command.context:
-            return None
-        message = "is not remembered, and there is no context to learn from instead"
-        return Refusal.UNKNOWN, Fault(field="decisionId", message=message)
-    if decision.policy_id == command.policy_id:
-        return None
-    return Refusal.INVALID, Fault(field="policyId", message=f"that decision chose {decision.policy_id}")
 
 
 def _evaluated(

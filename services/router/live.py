@@ -7,13 +7,13 @@ book, for the basis; and from the providers. What is too old, or not there, stay
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from libs.common.candle_view import CandleView
+from libs.common.candle_view import Candles
 from libs.common.context_fields import BY_NAME
-from libs.common.events import BookState
 from libs.common.instruments import canonical_symbol
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, book_key
+from libs.common.usable_books import book_fault
 from libs.common.views import View
 from services.router.har import MINUTE_NS, forecast
 from services.router.providers import PROVIDERS
@@ -34,12 +34,12 @@ class LiveInputs:
     horizon_ns: int  # a book top older than this is missing
     tops: View[BookTop] = field(default_factory=lambda: View(L2_BOOK_TOPS))
     healths: View[BookHealth] = field(default_factory=lambda: View(L2_BOOK_HEALTH))
-    candles: CandleView = field(default_factory=CandleView)
+    candles: Candles = field(default_factory=Candles)
 
     @property
-    def views(self) -> tuple[View[BookTop], View[BookHealth], CandleView]:
+    def views(self) -> tuple[View[Any], ...]:
         """All of them."""
-        return (self.tops, self.healths, self.candles)
+        return (self.tops, self.healths, *self.candles.views)
 
     def fill(self, context: dict[str, float | str], now: int) -> tuple[str, ...]:
         """Add to `context` what it lacks and is known of its symbol; return the names added."""
@@ -76,12 +76,12 @@ class LiveInputs:
     def _features(self, venue: str, symbol: str, now: int) -> Features | None:
         key = book_key(venue, symbol)
         top, health = self.tops.items.get(key), self.healths.items.get(key)
-        if top is None or health is None or health.state is not BookState.LIVE or health.epoch != top.epoch:
+        if top is None or book_fault(top, health, now, self.horizon_ns) is not None:
             return None
-        return top.features if now - max(top.received_ts, health.ts) <= self.horizon_ns else None
+        return top.features
 
     def _candles(self, symbol: str, now: int) -> dict[str, float | str | None]:
-        bars = self.candles.series(self.reference_venue, symbol, "1m")
+        bars = self.candles.window(self.reference_venue, symbol, "1m")
         if not bars or now - (bars[-1].open_ts + MINUTE_NS) > LATEST_CANDLE_NS:
             return {}
         said = forecast([bar.open_ts for bar in bars], [bar.close for bar in bars])

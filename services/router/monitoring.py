@@ -15,6 +15,7 @@ from libs.common.events import (
 )
 from libs.common.metrics import Family, Names
 from libs.common.monitoring import Line, refused
+from services.router.scopes import ScopeArchived, ScopeForgotten
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -53,6 +54,7 @@ class RouterMonitor:
         self._explored = 0
         self._drifts = 0
         self._means: dict[str, float] = {}
+        self._ended: Counter[str] = Counter(archived=0, forgotten=0)
 
     def saw(self, step: Step) -> Iterable[Line]:
         """Count, and tell every decision and reward, and once of a policy that cannot be chosen."""
@@ -69,6 +71,7 @@ class RouterMonitor:
                     self._rewards[self._policies.of(event.policy_id), counted] += 1
                     self._drifts += event.drift_alarm
                     facts = {"policy": event.policy_id, "scope": event.scope, "reward": event.reward}
+                    facts |= {"reason": event.reason} if event.reason else {}
                     yield Line("policy_rewarded", facts | {"counted": event.counted})
                 case PoliciesChanged():
                     yield Line("policies_changed", {"scope": event.scope, "policies": list(event.policies)})
@@ -80,6 +83,12 @@ class RouterMonitor:
                             for each in event.policies
                             if each.mean_reward is not None
                         }
+                case ScopeArchived():
+                    self._ended["archived"] += 1
+                    yield Line("scope_archived", {"scope": event.scope})
+                case ScopeForgotten():
+                    self._ended["forgotten"] += 1
+                    yield Line("scope_forgotten", {"scope": event.scope, "idle_s": event.idle_ns / 1e9})
                 case CommandRejected():
                     yield refused(event)
 
@@ -119,7 +128,7 @@ class RouterMonitor:
         )
         yield Family(
             f"{prefix}_rewards_total",
-            "Rewards by policy, and whether they were counted or repeated",
+            "Rewards by policy, and whether they were counted; else repeated or too late",
             "counter",
             ("policy", "counted"),
             self._rewards,
@@ -137,4 +146,20 @@ class RouterMonitor:
             "gauge",
             ("policy",),
             {(policy,): mean for policy, mean in self._means.items()},
+        )
+        kept = [each for state in states for each in state.values() if isinstance(each, RouterScopeState)]
+        archived = sum(each.archive_ts is None for each in kept)
+        yield Family(
+            f"{prefix}_scopes",
+            "Scopes kept: in use, or archived because nobody used them for ROUTER_SCOPE_IDLE_S",
+            "gauge",
+            ("state",),
+            {("used",): len(kept) - archived, ("archived",): archived},
+        )
+        yield Family(
+            f"{prefix}_scopes_ended_total",
+            "Scopes archived because they were idle, or forgotten because there are too many",
+            "counter",
+            ("how",),
+            {(how,): count for how, count in self._ended.items()},
         )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from libs.common.context_fields import LAYOUT
 from libs.common.events import (
+    PolicyChosen,
     RouterAnswer,
+    RouterIntake,
     RouterPolicyState,
     RouterScopeState,
     RouterSlot,
@@ -17,13 +20,13 @@ from services.router.context import DIMENSION, Statistics
 from services.router.thompson import Bank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from libs.common.events import PoliciesChanged, PolicyChosen, PolicyRewarded
+    from libs.common.events import PoliciesChanged, PolicyRewarded
     from libs.common.handling import State
     from services.router.thompson import Floats, Tuning
 
-Record: TypeAlias = RouterScopeState | RouterPolicyState | RouterAnswer | RouterSlot
+Record: TypeAlias = RouterScopeState | RouterPolicyState | RouterAnswer | RouterSlot | RouterIntake
 R = TypeVar("R", bound=Record)
 
 NEW_POLICY: Final = RouterPolicyState(
@@ -47,8 +50,13 @@ def answer_key(scope: str, command_id: str) -> bytes:
 
 
 def slot_key(scope: str, number: int) -> bytes:
-    """Return the key of a place in the order of forgetting."""
+    """Return the key of a decision's place in the order of forgetting."""
     return f"slot/{scope}/{number}".encode()
+
+
+def other_key(scope: str, number: int) -> bytes:
+    """Return the key of the place of an answer that is no decision."""
+    return f"other/{scope}/{number}".encode()
 
 
 def new_scope(policies: tuple[str, ...]) -> RouterScopeState:
@@ -117,28 +125,62 @@ def remember(
     scope: str,
     shared: RouterScopeState,
     answer: PolicyChosen | PolicyRewarded | PoliciesChanged,
-    oldest_ts: int,
+    remember_ns: int,
     most: int,
-) -> tuple[int, int]:
-    """Keep an answer, forget those from before `oldest_ts` or beyond `most`; return first and next slot."""
+) -> RouterScopeState:
+    """Keep an answer, and forget decisions older than `remember_ns` or beyond `most`; likewise the others.
+
+    The two are counted apart: however many rewards are answered, `most` decisions can still be rewarded.
+    """
     state.put(answer_key(scope, answer.command_id), RouterAnswer(answer=answer))
-    state.put(slot_key(scope, shared.next_slot), RouterSlot(command_id=answer.command_id, ts=answer.ts))
-    first, following = shared.first_slot, shared.next_slot + 1
-    while first < following - 1:
-        slot = find(state, slot_key(scope, first), RouterSlot)
-        if slot is None:
-            raise LookupError(f"slot {first} of scope {scope} is missing")
-        if slot.ts >= oldest_ts and following - first <= most:
-            break
-        state.remove(answer_key(scope, slot.command_id))
-        state.remove(slot_key(scope, first))
-        first += 1
-    return first, following
+    slot = RouterSlot(command_id=answer.command_id, ts=answer.ts - shared.stepped_ns)
+    oldest_ts = slot.ts - remember_ns
+    following, other = shared.next_slot, shared.next_other
+    if isinstance(answer, PolicyChosen):
+        state.put(slot_key(scope, following), slot)
+        following += 1
+    else:
+        state.put(other_key(scope, other), slot)
+        other += 1
+
+    first = _forget(state, scope, slot_key, range(shared.first_slot, following), oldest_ts, most)
+    first_other = _forget(state, scope, other_key, range(shared.first_other, other), oldest_ts, most)
+    return replace(shared, first_slot=first, next_slot=following, first_other=first_other, next_other=other)
+
+
+def release(state: State[Record], scope: str, shared: RouterScopeState) -> RouterScopeState:
+    """Forget every answer of a scope."""
+    for key, first, end in (
+        (slot_key, shared.first_slot, shared.next_slot),
+        (other_key, shared.first_other, shared.next_other),
+    ):
+        _forget(state, scope, key, range(first, end), oldest_ts=0, most=0)
+    return replace(shared, first_slot=shared.next_slot, first_other=shared.next_other)
 
 
 def names_of(policies: Iterable[str]) -> str:
     """Return policy ids as one text."""
     return ", ".join(policies)
+
+
+def _forget(
+    state: State[Record],
+    scope: str,
+    key: Callable[[str, int], bytes],
+    kept: range,
+    oldest_ts: int,
+    most: int,
+) -> int:
+    """Forget the answers of these places that are too old or too many; return the first place that stays."""
+    for number in kept:
+        slot = find(state, key(scope, number), RouterSlot)
+        if slot is None:
+            raise LookupError(f"{key(scope, number)!r} is missing")
+        if slot.ts >= oldest_ts and kept.stop - number <= most:
+            return number
+        state.remove(answer_key(scope, slot.command_id))
+        state.remove(key(scope, number))
+    return kept.stop
 
 
 def _array(raw: bytes) -> Floats:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from services.router.thompson import Tuning
 
-IDENTIFIER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")  # of a scope or a policy
 MOST_POLICIES: Final = 32  # of a scope, the retired ones included
 
 
@@ -20,4 +18,7 @@ class Rules:
     policies: tuple[str, ...]  # of a scope used for the first time
     tuning: Tuning
     remember_ns: int  # how long a decision or an answer is kept
-    remember_most: int  # how many per scope
+    remember_most: int  # decisions per scope, and as many other answers
+    scope_idle_ns: int  # without a command, until a scope is archived
+    scopes_per_minute: int  # that may begin, of a partition
+    scopes_most: int  # of a partition, the archived ones included

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
+from libs.common.command_rules import IDENTIFIER
 from libs.common.settings import ProcessorSettings
-from services.router.rules import IDENTIFIER, MOST_POLICIES, Rules
+from services.router.rules import MOST_POLICIES, Rules
 
 if TYPE_CHECKING:
     from services.router.live import LiveInputs
@@ -31,7 +32,16 @@ class RouterSettings(ProcessorSettings):
         7 * 86_400, gt=0, description="how long decisions and answers are remembered, seconds"
     )
     router_remember_most: int = Field(
-        10_000, ge=1, le=1_000_000, description="decisions and answers remembered per scope"
+        10_000, ge=1, le=1_000_000, description="decisions remembered per scope, and other answers"
+    )
+    router_scope_idle_s: float = Field(
+        86_400, gt=0, description="without a command, until a scope is archived, seconds"
+    )
+    router_scopes_per_minute: int = Field(
+        60, ge=1, le=1_000_000, description="scopes that may begin in a minute, of each partition"
+    )
+    router_scopes_most: int = Field(
+        10_000, ge=1, le=1_000_000, description="scopes kept, in equal parts by all partitions"
     )
     router_exploration_scale: float = Field(0.3, gt=0, le=10, description="c: width of the posterior draws")
     router_gamma: float = Field(
@@ -81,6 +91,9 @@ class RouterSettings(ProcessorSettings):
             tuning=tuning,
             remember_ns=round(self.router_remember_s * NS_PER_S),
             remember_most=self.router_remember_most,
+            scope_idle_ns=round(self.router_scope_idle_s * NS_PER_S),
+            scopes_per_minute=self.router_scopes_per_minute,
+            scopes_most=max(1, self.router_scopes_most // self.topic_partitions),
         )
 
     def live(self) -> LiveInputs:

@@ -80,7 +80,7 @@ def snapshot_of(
         pooled_cusum=shared.pooled_cusum,
         drift_alarms=shared.drift_alarms,
         ignored_keys=shared.ignored_keys,
-        pending=shared.next_slot - shared.first_slot,
+        pending=shared.next_slot - shared.first_slot + shared.next_other - shared.first_other,
         stubs=STUBS,
         layout=shared.layout,
         ts=now,

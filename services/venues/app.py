@@ -12,25 +12,23 @@ import contextlib
 import gc
 import logging
 import os
-import tempfile
 import threading
 import time
 from contextlib import aclosing
-from pathlib import Path
+from traceback import format_exception
 from typing import TYPE_CHECKING, Final, cast
 
-import faust
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from libs.common import log, metrics
 from libs.common.cloudevents import CloudEvent, caused_id, headers_of, identity, position_id
-from libs.common.codec import UndecodableMessageError, decode, encode
+from libs.common.codec import UndecodableMessageError, UnknownMessageError, decode, encode
+from libs.common.command_rules import echoed, refused_as_internal
 from libs.common.dead_letters import dead_letter
-from libs.common.events import BookHealth, BookTop, Command, ServiceState, VenueMetrics
+from libs.common.events import BookHealth, BookTop, Command, ScoreVenues, ServiceState, VenueMetrics
+from libs.common.instruments import VENUES
 from libs.common.kafka import create_topics, follow, partition_of
-from libs.common.kafka_security import tls
-from libs.common.settings import SASL
 from libs.common.status import Condition, heartbeat
 from libs.common.topics import (
     DEAD_LETTERS,
@@ -47,18 +45,20 @@ from libs.common.topics import (
 from libs.common.views import View
 from services.venues.answers import Answer, Answers
 from services.venues.catching_up import caught_up
-from services.venues.faust_recovery import HoleGuard, PromptTables, mend_recovery
+from services.venues.faust_app import faust_app
+from services.venues.faust_recovery import HoleGuard, mend_recovery
 from services.venues.handlers import Message, Place, State, Unknowns, handle
 from services.venues.monitoring import VenuesMonitor
-from services.venues.registry import NS_PER_MS, NS_PER_S, Measurement
+from services.venues.registry import NS_PER_MS, NS_PER_S, Lags, Measurement, has_news
 from services.venues.smart_router import Policy
-from services.venues.tables import ANSWERS, MEASUREMENTS, PackedTable, WindowTable, changelogs
+from services.venues.tables import ANSWERS, LAGS, MEASUREMENTS, ConflatedTable, PackedTable, changelogs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Iterable, Mapping
     from uuid import UUID
 
-    from faust.types import StreamT, TopicT
+    import faust
+    from faust.types import EventT, StreamT, TopicT
 
     from libs.common.cloudevents import Headers
     from libs.common.events import CommandRejected, Event, VenueScored
@@ -67,9 +67,6 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "/services/venues"
 INPUTS: Final = (L2_BOOK_TOPS, L2_BOOK_HEALTH, EXECUTION_FILLS, VENUES_COMMANDS)
-SESSION_S: Final = 6.0  # the broker's minimum
-HEARTBEAT_S: Final = 1.0
-COMMIT_S: Final = 0.5
 LOOK_S: Final = 0.1
 STOP_S: Final = 10.0
 EXIT_FAILED: Final = 3
@@ -102,7 +99,7 @@ class _Service:
     def __init__(self, settings: VenuesSettings) -> None:
         mend_recovery()
         self._settings = settings
-        self.app = _faust_app(settings)
+        self.app = faust_app(settings, INPUTS)
         self._tops: View[BookTop] = View(L2_BOOK_TOPS)
         self._healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self._ready = asyncio.Event()
@@ -117,8 +114,8 @@ class _Service:
         answers = Answers(self._answers_table)
         self._answers_table.on_recovered(answers.forget_index)
         self._state = State(
-            measurements=PackedTable(self.app, MEASUREMENTS, Measurement, partitions),
-            windows=WindowTable(self.app, partitions),
+            measurements=ConflatedTable(self.app, MEASUREMENTS, Measurement, partitions, has_news),
+            lags=ConflatedTable(self.app, LAGS, Lags, partitions),
             answers=answers,
             tops=self._tops.items,
             healths=self._healths.items,
@@ -231,16 +228,17 @@ class _Service:
                 continue
             await self._ready.wait()
             headers = headers_of(dict(message.headers or ()).items())
-            try:
-                told = cast("Message", decode(topic, event.value))
-            except UndecodableMessageError as error:
-                source = f"{topic.name}/{place.partition}/{place.offset}"
-                await self._keep_letter(event.key or b"", event.value, str(error), source, headers)
+            told = await self._decoded(topic, event, headers)
+            if told is None:
                 continue
             now = time.time_ns()
             behind_s = now / NS_PER_S - message.timestamp
             self._monitor.read(told, topic.name, behind_s)
-            events = handle(self._state, told, place, now)
+            try:
+                events = handle(self._state, told, place, now)
+            except Exception as error:  # noqa: BLE001 -- told and kept; what is measured heals, a command is refused
+                source = f"{topic.name}/{place.partition}/{place.offset}"
+                events = await self._fail(told, event, error, source, headers)
             if isinstance(told, Command):
                 await self._answers_table.persisted()
                 fallback = position_id(topic.name, place.partition, place.offset)
@@ -251,6 +249,34 @@ class _Service:
                     self._monitor.answered(answer, time.time_ns() / NS_PER_S - message.timestamp)
             else:
                 await self._tell(events, place.partition)
+
+    async def _decoded(self, topic: Topic, event: EventT[bytes], headers: Headers) -> Message | None:
+        """Return the message, or None of one that is kept as a dead letter, or of another version's."""
+        try:
+            told = cast("Message", decode(topic, event.value))
+        except UndecodableMessageError as error:
+            if isinstance(error, UnknownMessageError) and topic is not VENUES_COMMANDS:
+                self._monitor.left_out += 1
+                return None
+            source = f"{topic.name}/{event.message.partition}/{event.message.offset}"
+            await self._keep_letter(event.key or b"", event.value, str(error), source, headers)
+            return None
+        if not isinstance(told, ScoreVenues) and told.venue not in VENUES:
+            self._monitor.left_out += 1
+        return told
+
+    async def _fail(
+        self, told: Message, event: EventT[bytes], error: Exception, source: str, headers: Headers
+    ) -> list[Event]:
+        """Keep a message that the handler raised on, and refuse it if it is a command."""
+        self._monitor.failures += 1
+        reason = f"{source}: {type(error).__name__}: {error}"
+        _log.error("message_failed", exc_info=error, extra={"at": source})
+        traceback = "".join(format_exception(error))
+        await self._keep_letter(event.key or b"", event.value, reason, source, headers, traceback)
+        if not isinstance(told, ScoreVenues):
+            return []
+        return [refused_as_internal(told, told.symbol, "venues", error, source, time.time_ns())]
 
     async def _tell(self, events: list[Event], partition: int) -> None:
         for event in events:
@@ -267,16 +293,14 @@ class _Service:
         fallback: UUID,
     ) -> None:
         cause, correlation_id = identity(headers, fallback)
-        key = command.symbol.encode()
-        reply_key = getattr(command, "reply_key", None)
-        place = partition_of(
-            reply_key.encode() if reply_key is not None else key, self._settings.topic_partitions
-        )
+        key = echoed(command.symbol).encode()
+        placing = getattr(command, "reply_key", None) or command.symbol
+        place = partition_of(placing.encode(), self._settings.topic_partitions)
         for answer in answers:
             kind = type(answer).__name__
             told = CloudEvent(caused_id(cause, kind), kind, SOURCE, answer.ts, correlation_id, cause)
             await self._send(VENUES_SCORES, key, encode(answer), place, answer.ts, told.headers())
-            facts = {"command_id": answer.command_id, "answer": kind, "symbol": command.symbol}
+            facts = {"command_id": answer.command_id, "answer": kind, "symbol": key.decode()}
             with log.correlated(correlation_id):
                 log.tell(_log, "scored", facts | {"venue": getattr(answer, "venue", None)}, answer.ts)
 
@@ -290,8 +314,10 @@ class _Service:
         await sending
         self._monitor.wrote(topic.name)
 
-    async def _keep_letter(self, key: bytes, raw: bytes, reason: str, source: str, headers: Headers) -> None:
-        letter_key, value, told = dead_letter(key, raw, reason, source, headers)
+    async def _keep_letter(
+        self, key: bytes, raw: bytes, reason: str, source: str, headers: Headers, traceback: str = ""
+    ) -> None:
+        letter_key, value, told = dead_letter(key, raw, reason, source, headers, traceback)
         partition = partition_of(letter_key, self._settings.topic_partitions)
         await self._send(DEAD_LETTERS, letter_key, value, partition, time.time_ns(), told)
 
@@ -326,50 +352,8 @@ class _Service:
 
 
 def _book_of(key: bytes) -> tuple[str, str]:
-    venue, _, symbol = key.decode().partition(":")
+    venue, _, symbol = key.decode("utf-8", "replace").partition(":")
     return venue, symbol
-
-
-def _faust_app(settings: VenuesSettings) -> faust.App:
-    folder = Path(tempfile.gettempdir()) / f"bookrunner-{settings.venues_group}"
-    return faust.App(
-        settings.venues_group,
-        broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
-        broker_credentials=_credentials(settings),
-        store="memory://",
-        datadir=str(folder),  # Faust makes it, and with tables in memory leaves it empty
-        TableManager=PromptTables,
-        autodiscover=False,
-        web_enabled=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        topic_partitions=settings.topic_partitions,
-        key_serializer="raw",
-        value_serializer="raw",
-        processing_guarantee="at_least_once",
-        consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=f"{settings.venues_group}-{settings.group_instance_id}",
-        broker_session_timeout=SESSION_S,
-        broker_heartbeat_interval=HEARTBEAT_S,
-        broker_commit_interval=COMMIT_S,
-        stream_wait_empty=False,
-        producer_acks=-1,
-        producer_linger=0.0,
-    )
-
-
-def _credentials(settings: VenuesSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:
-    """Return as Faust takes it what `client_arguments` gives to all other clients."""
-    context = tls(settings)
-    if settings.kafka_security_protocol in SASL:
-        assert settings.kafka_sasl_password is not None  # noqa: S101 -- the settings have looked
-        return faust.SASLCredentials(
-            mechanism=settings.kafka_sasl_mechanism,
-            username=settings.kafka_sasl_username,
-            password=settings.kafka_sasl_password.get_secret_value(),
-            ssl_context=context,
-        )
-    return None if context is None else faust.SSLCredentials(context)
 
 
 async def _or_end(work: Coroutine[None, None, None]) -> None:

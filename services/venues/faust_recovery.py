@@ -1,9 +1,14 @@
-"""Two guards that keep Faust 0.15.3 from skipping commands; a shell.
+"""Guards that keep Faust 0.15.3 from skipping commands, and from waiting for ever; a shell.
 
 **The recovery.** After a restart Faust un-pauses the streams and only then seeks them to the
 committed offsets, with the fetcher already running: what it takes in between is lost, or comes later and is
 refused as old (2 of 5 runs with kills ended wrong). `mend_recovery` stops the flow first, and waits until no
 fetch can be in flight (123 kills without a loss).
+
+**The fetch that outlives a rebalance.** Faust lends a fetch its set of active partitions and empties that
+set when the group rebalances, and no partition means all to aiokafka. So a fetch begun before takes, after
+the seek, what the tables are to be read from, and it is dropped: the recovery waits for ever for records
+that lie behind it (1 in some 60 take-overs, more on a busy machine). `mend_recovery` ends the fetch before.
 
 **The hole guard.** The second line. Offsets of a topic are contiguous but for what retention deleted and the
 markers of transactions, which no reader sees. So between two records that Faust delivers there is nothing, or
@@ -14,21 +19,24 @@ committed offset.
 
 from __future__ import annotations
 
+import asyncio
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, cast
+from weakref import WeakKeyDictionary
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
 from libs.common.kafka_security import client_arguments, stop_consumer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     import faust
-    from faust.transport.consumer import Consumer
+    from faust.transport.consumer import Consumer, RecordMap
 
     from libs.common.settings import ServiceSettings
     from libs.common.topics import Topic
@@ -61,6 +69,8 @@ def mend_recovery() -> None:
             f"faust-streaming is {found}, but its recovery is mended for {MENDED_VERSION}"
         )
     Recovery.on_recovery_completed = _on_recovery_completed  # type: ignore[method-assign]  # the mend
+    AIOKafkaConsumerThread._fetch_records = _fetch_records  # type: ignore[method-assign]  # noqa: SLF001
+    AIOKafkaConsumerThread._seek_wait = _seek_wait  # type: ignore[method-assign]  # noqa: SLF001
 
 
 class PromptTables(TableManager):
@@ -82,6 +92,36 @@ async def _on_recovery_completed(self: Recovery, generation_id: int = 0) -> None
     self.app.consumer.stop_flow()
     await self.sleep(FETCH_S)
     await _completed(self, generation_id)
+
+
+_fetch = AIOKafkaConsumerThread._fetch_records  # noqa: SLF001
+_seek = AIOKafkaConsumerThread._seek_wait  # noqa: SLF001
+_fetching: WeakKeyDictionary[AIOKafkaConsumerThread, asyncio.Future[RecordMap]] = WeakKeyDictionary()
+
+
+async def _fetch_records(
+    self: AIOKafkaConsumerThread,
+    consumer: AIOKafkaConsumer,
+    active_partitions: set[TP],
+    timeout: float | None = None,  # noqa: ASYNC109 -- Faust's
+    max_records: int | None = None,
+) -> RecordMap:
+    fetch = _fetch(self, consumer, active_partitions, timeout=timeout, max_records=max_records)
+    fetching = _fetching[self] = asyncio.ensure_future(fetch)
+    try:
+        await asyncio.wait([fetching])
+    finally:
+        fetching.cancel()
+    return {} if fetching.cancelled() else fetching.result()
+
+
+async def _seek_wait(
+    self: AIOKafkaConsumerThread, consumer: AIOKafkaConsumer, partitions: Mapping[TP, int]
+) -> None:
+    if (fetching := _fetching.get(self)) is not None:
+        fetching.cancel()  # it waits for records: what it takes it returns without waiting
+        await asyncio.wait([fetching])
+    await _seek(self, consumer, partitions)
 
 
 class HoleGuard:

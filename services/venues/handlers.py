@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import msgspec
 
+from libs.common.command_rules import refused_at_the_door
 from libs.common.events import (
     BookHealth,
-    BookState,
     BookTop,
     CommandRejected,
     Event,
@@ -22,10 +21,12 @@ from libs.common.events import (
     VenueMetrics,
     VenueScored,
 )
-from libs.common.instruments import INSTRUMENTS, MAX_SIZE, venue_of
+from libs.common.instruments import INSTRUMENTS, VENUES, venue_of
 from libs.common.topics import book_key
+from libs.common.usable_books import EARLY_NS, book_age_ns, book_fault
 from services.venues.costs import Terms, mid_of, taken_side
 from services.venues.registry import (
+    Lags,
     Measurement,
     fold_fill,
     fold_health,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
     from libs.common.events import TakerSide
     from services.venues.answers import Answers
-    from services.venues.registry import Windows
 
 PUBLISH_NS: Final = 900_000_000  # l2 repeats a health every second; those that waited come faster
 
@@ -67,13 +67,13 @@ class Unknowns:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is known; the measurements, windows and answers change in place and survive.
+    """What is known; the measurements, lags and answers change in place and survive.
 
     The newest tops and healths come from their compacted topics, not through the handler: they are inputs.
     """
 
     measurements: MutableMapping[bytes, Measurement]  # by venue:symbol
-    windows: Windows
+    lags: MutableMapping[bytes, Lags]  # likewise
     answers: Answers
     tops: Mapping[bytes, BookTop]
     healths: Mapping[bytes, BookHealth]
@@ -81,10 +81,16 @@ class State:
     unknowns: Unknowns
     reference_notional: float  # quote units
     published: dict[bytes, int] = field(default_factory=dict)  # when metrics were last told, ns UTC
+    seen: dict[bytes, tuple[int, int]] = field(default_factory=dict)  # epoch and seq of the last top
 
 
 def handle(state: State, message: Message, place: Place, now: int) -> list[Event]:
-    """Return what follows from `message` at `now` (ns UTC)."""
+    """Return what follows from `message` at `now` (ns UTC).
+
+    A venue that only a newer version knows has no fees here, and is left out.
+    """
+    if not isinstance(message, ScoreVenues) and message.venue not in VENUES:
+        return []
     match message:
         case BookTop():
             return _on_top(state, message, place)
@@ -103,11 +109,14 @@ def _measurement(state: State, key: bytes) -> Measurement:
 
 
 def _on_top(state: State, top: BookTop, place: Place) -> list[Event]:
-    key = f"{top.venue}:{top.symbol}"
-    before = state.windows.at(key, top.received_ts)
+    key = book_key(top.venue, top.symbol)
+    if state.seen.get(key) == (top.epoch, top.seq):
+        return []  # told again for late readers: nothing has come since
+    state.seen[key] = (top.epoch, top.seq)
+    before = state.lags.get(key) or Lags()
     after = fold_top(before, top, place.offset)
     if after is not before:
-        state.windows.put(key, top.received_ts, after)
+        state.lags[key] = after
     return []
 
 
@@ -121,17 +130,17 @@ def _on_health(state: State, health: BookHealth, place: Place, now: int) -> list
     """Fold a health; the metrics follow a change of state at once, and else about once a second."""
     key = book_key(health.venue, health.symbol)
     top, policy = state.tops.get(key), state.policy
-    fresh = now - health.ts <= policy.silence_ns
     mid = None
-    if fresh and health.state is BookState.LIVE and top is not None and top.bids and top.asks:
-        mid = mid_of(top) if now - top.received_ts <= policy.max_age_ns else None
+    if book_fault(top, health, now, policy.silence_ns) is None and top is not None and top.bids and top.asks:
+        mid = mid_of(top) if book_age_ns(top, health, now) <= policy.max_age_ns else None
     before = _measurement(state, key)
     after = fold_health(before, health, mid, place.offset)
     if after is before:
         return []
     state.measurements[key] = after
-    due = after.state is not before.state or now - state.published.get(key, 0) >= PUBLISH_NS
-    if not (fresh and due):
+    fresh = -EARLY_NS <= now - health.ts <= policy.silence_ns
+    lately = 0 <= now - state.published.get(key, 0) < PUBLISH_NS
+    if not fresh or (lately and after.state is before.state):
         return []
     state.published[key] = now
     return [_metrics(state, health.venue, health.symbol, now)]
@@ -139,7 +148,7 @@ def _on_health(state: State, health: BookHealth, place: Place, now: int) -> list
 
 def _metrics(state: State, venue: str, symbol: str, now: int) -> VenueMetrics:
     key = book_key(venue, symbol)
-    lags = recent_lags(state.windows, key.decode(), now)
+    lags = recent_lags(state.lags.get(key) or Lags(), now)
     found = metrics_of(venue, symbol, _measurement(state, key), lags, state.tops.get(key), now)
     offers = offers_of(state, symbol, now)
     own = next((offer for offer in offers if offer.venue == venue), None)
@@ -161,16 +170,20 @@ def _metrics(state: State, venue: str, symbol: str, now: int) -> VenueMetrics:
 def offers_of(state: State, symbol: str, now: int) -> list[Offer]:
     """Return every venue that has, or is to have, a book of the symbol, by venue id."""
     suffix = b":" + symbol.encode()
-    keys = sorted(key for key in state.tops.keys() | state.healths.keys() if key.endswith(suffix))
+    told = state.tops.keys() | state.healths.keys()
+    keys = sorted(key for key in told if key.endswith(suffix) and _venue_in(key) in VENUES)
     measured = {key: _measurement(state, key) for key in keys}
     sigma = pooled_volatility(measured.values(), state.unknowns.volatility)
     return [_offer(state, key, symbol, measured[key], sigma, now) for key in keys]
 
 
+def _venue_in(key: bytes) -> str:
+    return key.partition(b":")[0].decode("utf-8", "replace")
+
+
 def _offer(state: State, key: bytes, symbol: str, measured: Measurement, sigma: float, now: int) -> Offer:
-    name = key.decode()
-    venue = name.removesuffix(f":{symbol}")
-    lags = recent_lags(state.windows, name, now)
+    venue = _venue_in(key)
+    lags = recent_lags(state.lags.get(key) or Lags(), now)
     terms = Terms(
         taker_bps=venue_of(venue).taker_bps,
         sigma_day=sigma,
@@ -200,10 +213,9 @@ def _answer(state: State, command: ScoreVenues, place: Place, now: int) -> Venue
 
 
 def _score(state: State, command: ScoreVenues, now: int) -> VenueScored | CommandRejected:
+    if (refused := refused_at_the_door(command, command.symbol, now)) is not None:
+        return refused
     size = command.size
-    if not (math.isfinite(size) and 0 < size <= MAX_SIZE):
-        wrong = f"must be greater than 0 and at most {MAX_SIZE:g} base units"
-        return _rejected(command, Refusal.INVALID, f"size: {wrong}", now, Fault(field="size", message=wrong))
     offers = offers_of(state, command.symbol, now)
     if not (state.healths or state.tops):
         return _rejected(command, Refusal.UNAVAILABLE, "no venue has told a book yet", now)

@@ -32,6 +32,8 @@ class VenuesMonitor:
         self._age_s: dict[str, float] = {}
         self.ready_s = 0.0  # from the start until measurements and views were rebuilt; 0 until then
         self.holes = 0
+        self.failures = 0
+        self.left_out = 0
 
     def read(self, message: Event, topic: str, age_s: float) -> None:
         """Count a message, which was so old when its turn came."""
@@ -100,6 +102,20 @@ class VenuesMonitor:
             "counter",
             (),
             {(): self.holes},
+        )
+        yield Family(
+            f"{prefix}_left_out_total",
+            "Messages left out, as only another version knows them or their venue",
+            "counter",
+            (),
+            {(): self.left_out},
+        )
+        yield Family(
+            f"{prefix}_failures_total",
+            "Messages that the handler raised on, kept in dead-letters.v1",
+            "counter",
+            (),
+            {(): self.failures},
         )
         yield from self._measurements()
 

@@ -7,7 +7,7 @@ a, b       Beta posterior of the venue being well: prior (20, 1) and counts  1
 T          3600, decay time of the counts                                    s
 r          log return of the mid over a minute                               1
 v          decayed mean of r^2                                               1 / min
-lag        received minus venue time; its least value is the clocks' offset  ms
+lag        received minus venue time; its 2 % quantile is the clocks' offset  ms
 ========== ================================================================= =======
 
 A trial of the Beta is 10 s: a success while LIVE, a failure while not, and a failure more for each gap,
@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from statistics import median
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
@@ -51,6 +51,9 @@ LEAST_RETURNS: Final = 5
 WINDOW_S: Final = 60.0  # of the lags
 WINDOWS: Final = 5  # read together
 GRID_MS: Final = 0.5  # of the lags
+OFFSET_QUANTILE: Final = 0.02
+LEAP_MS: Final = 500.0  # of a lag as a book begins anew, which its owner's clock has made
+AHEAD_NS: Final = 10 * NS_PER_S  # of our clock; no venue's is, so such a stamp is wrong
 TOP_LEVELS: Final = 5
 BANDS_BPS: Final = (5.0, 10.0, 25.0)
 ORDER_QUANTILE: Final = 0.95
@@ -100,50 +103,49 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lags(msgspec.Struct, frozen=True):
-    """How often each lag was seen within one window; in steps of 0.5 ms."""
+    """How often each lag of a book's tops was seen, by window of `WINDOW_S`; lags in steps of 0.5 ms."""
 
     offset: int = -1  # of the last top counted
-    counts: dict[int, int] = {}
+    windows: dict[int, dict[int, int]] = {}  # counts by lag, by number of the window since 1970
+    epoch: int = 0  # of the book, at the last top counted
 
 
-class Windows(Protocol):
-    """The lags of each book, in windows of `WINDOW_S`."""
-
-    def at(self, key: str, ts: int) -> Lags:
-        """Return what the window of `ts` (ns) holds; empty where it holds nothing."""
-
-    def put(self, key: str, ts: int, lags: Lags) -> None:
-        """Replace what the window of `ts` holds; `ts` is the time of the message being handled."""
-
-
-class MemoryWindows:
-    """`Windows` of a process alone: for tests and simulations."""
-
-    def __init__(self) -> None:
-        self._items: dict[tuple[str, int], Lags] = {}
-
-    def at(self, key: str, ts: int) -> Lags:
-        """See `Windows`."""
-        return self._items.get((key, _window_of(ts)), Lags())
-
-    def put(self, key: str, ts: int, lags: Lags) -> None:
-        """See `Windows`."""
-        self._items[key, _window_of(ts)] = lags
-
-
-def _window_of(ts: int) -> int:
-    return ts // round(WINDOW_S * NS_PER_S)
+def has_news(before: Measurement, after: Measurement) -> bool:
+    """Tell whether something was counted that no later message tells again; the passing of time is none."""
+    return (before.fills, before.told, before.owner, before.state, before.returns) != (
+        after.fills,
+        after.told,
+        after.owner,
+        after.state,
+        after.returns,
+    )
 
 
 # Folds
 
 
 def fold_top(lags: Lags, top: BookTop, offset: int) -> Lags:
-    """Count the lag of one top."""
-    if offset <= lags.offset or top.venue_ts is None:
+    """Count the lag of one top; a stamp that is ahead of any clock says nothing of a lag.
+
+    A book whose owner's clock was set begins anew, and its lags leap by the step: those before say nothing of
+    those after.
+    """
+    if offset <= lags.offset or top.venue_ts is None or top.venue_ts - top.received_ts > AHEAD_NS:
         return lags
+    window = _window_of(top.received_ts)
     step = round((top.received_ts - top.venue_ts) / NS_PER_MS / GRID_MS)
-    return Lags(offset, {**lags.counts, step: lags.counts.get(step, 0) + 1})
+    before = {} if _clock_was_set(lags, top.epoch, step) else lags.windows
+    counts = before.get(window, {})
+    windows = {**before, window: {**counts, step: counts.get(step, 0) + 1}}
+    kept = {each: found for each, found in windows.items() if window - WINDOWS < each <= window}
+    return Lags(offset, kept, top.epoch)
+
+
+def _clock_was_set(lags: Lags, epoch: int, step: int) -> bool:
+    if epoch == lags.epoch or not lags.windows:
+        return False
+    usual = _quantile(Counter(lags.windows[max(lags.windows)]), 0.5)
+    return usual is not None and abs(step - usual) * GRID_MS > LEAP_MS
 
 
 def fold_health(before: Measurement, health: BookHealth, mid: float | None, offset: int) -> Measurement:
@@ -186,7 +188,7 @@ def fold_health(before: Measurement, health: BookHealth, mid: float | None, offs
 
 def _fold_mid(before: Measurement, mid: float, minute: int) -> Measurement:
     """Take the first mid of each minute; a return over a minute without one is left out, not 0."""
-    if before.minute is not None and minute <= before.minute:
+    if before.minute == minute:
         return before
     if before.mid is None or before.minute != minute - 1:
         return msgspec.structs.replace(before, minute=minute, mid=mid)
@@ -215,25 +217,40 @@ def fold_fill(before: Measurement, fill: OrderFilled) -> Measurement:
 # Readings
 
 
-def recent_lags(windows: Windows, key: str, now: int) -> Counter[int]:
+def recent_lags(lags: Lags, now: int) -> Counter[int]:
     """Return the counts of the last `WINDOWS` windows."""
+    newest = _window_of(now)
     total: Counter[int] = Counter()
-    for back in range(WINDOWS):
-        total.update(windows.at(key, now - back * round(WINDOW_S * NS_PER_S)).counts)
+    for window, counts in lags.windows.items():
+        if newest - WINDOWS < window <= newest:
+            total.update(counts)
     return total
 
 
+def clock_offset_ms(lags: Counter[int]) -> float | None:
+    """Return the clocks' difference, which is in each lag: a low quantile, which no single stamp is."""
+    step = _quantile(lags, OFFSET_QUANTILE)
+    return None if step is None else step * GRID_MS
+
+
 def lag_quantile_ms(lags: Counter[int], q: float) -> float | None:
-    """Return the q-quantile (the least value with at least q of the counts) above the least lag."""
-    total = lags.total()
-    if not total:
-        return None
-    reached = 0
+    """Return how far the q-quantile lies above the clocks' offset."""
+    step, offset = _quantile(lags, q), _quantile(lags, OFFSET_QUANTILE)
+    return None if step is None or offset is None else max(0, step - offset) * GRID_MS
+
+
+def _quantile(lags: Counter[int], q: float) -> int | None:
+    """Return the least value with at least q of the counts, None without any."""
+    total, reached = lags.total(), 0
     for step in sorted(lags):
         reached += lags[step]
         if reached >= q * total:
-            return (step - min(lags)) * GRID_MS
-    raise AssertionError("q is at most 1")
+            return step
+    return None
+
+
+def _window_of(ts: int) -> int:
+    return ts // round(WINDOW_S * NS_PER_S)
 
 
 def request_quantile_ms(measurement: Measurement, q: float) -> float | None:
@@ -287,7 +304,7 @@ def metrics_of(
         latency_p50_ms=lag_quantile_ms(lags, 0.5),
         latency_p99_ms=lag_quantile_ms(lags, 0.99),
         request_p50_ms=request_quantile_ms(measurement, 0.5),
-        clock_offset_ms=min(lags) * GRID_MS if lags else None,
+        clock_offset_ms=clock_offset_ms(lags),
         spread_bps=spread,
         top_depth=depth,
         depth_bid=depth_bid,

@@ -19,7 +19,10 @@ class VenuesSettings(ServiceSettings):
         "0", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="unique and stable per replica of the service"
     )
     venues_max_age_ms: float = Field(
-        1500.0, gt=0, le=60_000, description="a book silent for longer is not scored, ms"
+        1500.0,
+        gt=0,
+        le=60_000,
+        description="a book that nothing proved for longer, neither change nor heartbeat, is not scored, ms",
     )
     venues_silence_s: float = Field(
         5.0, gt=0, le=600, description="without l2's heartbeat for so long a book is not scored, seconds"

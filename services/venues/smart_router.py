@@ -13,7 +13,8 @@ from decimal import Decimal
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from libs.common.events import BookState, VenueCandidate, VenueShare
+from libs.common.events import VenueCandidate, VenueShare
+from libs.common.usable_books import book_age_ns, book_fault
 from services.venues.costs import (
     BPS,
     Terms,
@@ -43,7 +44,7 @@ TOLD_BPS: Final = 0.05  # parts below are not worth a word
 class Policy:
     """The limits of the gates."""
 
-    max_age_ns: int  # of a book's last message
+    max_age_ns: int  # of a book, see `book_age_ns`
     silence_ns: int  # of l2 about a book
     off_market_bps: float  # gap of a mid to the median mid
     min_rate_remaining: float  # share of the venue's rate limit
@@ -134,28 +135,17 @@ def median_mid(offers: Sequence[Offer], policy: Policy, now: int) -> float | Non
 
 def book_gate(offer: Offer, policy: Policy, now: int) -> str | None:
     """Return why this book may not be used at all, None if it may."""
-    return _health_gate(offer.health, policy, now) or _top_gate(offer, policy, now)
-
-
-def _health_gate(health: BookHealth | None, policy: Policy, now: int) -> str | None:
-    if health is None:
-        return "nothing is known of the book's state"
-    if health.state is not BookState.LIVE:
-        return f"the book is {health.state}: {health.reason}"
-    if now - health.ts > policy.silence_ns:
-        return f"the l2 service has been silent about the book for {(now - health.ts) / NS_PER_S:.1f} s"
-    return None
+    return book_fault(offer.top, offer.health, now, policy.silence_ns) or _top_gate(offer, policy, now)
 
 
 def _top_gate(offer: Offer, policy: Policy, now: int) -> str | None:
-    top, health = offer.top, offer.health
-    if top is None:
-        return "the book has not been told yet"
-    if health is not None and top.epoch < health.epoch:
-        return "the newest book is of an earlier epoch"
-    age_ms = (now - top.received_ts) / NS_PER_MS
-    if now - top.received_ts > policy.max_age_ns:
-        return f"stale: the book is {age_ms:.0f} ms old, over {policy.max_age_ns / NS_PER_MS:.0f} ms"
+    top = offer.top
+    assert top is not None  # noqa: S101 -- `book_fault` came first
+    age_ns = book_age_ns(top, offer.health, now)
+    if age_ns > policy.max_age_ns:
+        return (
+            f"stale: the book is {age_ns / NS_PER_MS:.0f} ms old, over {policy.max_age_ns / NS_PER_MS:.0f} ms"
+        )
     if not (top.bids and top.asks):
         return "a side of the book is empty"
     if top.bids[0][0] >= top.asks[0][0]:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-import faust
 import msgspec
-from faust import current_event
 from faust.tables.table import Table
 
-from libs.common.topics import HOUR_MS, Key, Topic
-from services.venues.registry import WINDOW_S, WINDOWS, Lags
+from libs.common.topics import MINUTE_MS, Key, Topic
 
 if TYPE_CHECKING:
+    import faust
     from faust.types import CodecArg, FutureMessage
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-NS_PER_S: Final = 1e9
+TELL_S: Final = 5.0  # between two tellings of a value that changes all the time
 MEASUREMENTS: Final = "measurements"
-LAGS: Final = "lags"
+LAGS: Final = "latencies"
 ANSWERS: Final = "answers"
 
 
@@ -29,17 +28,10 @@ def changelogs(group: str) -> tuple[Topic, ...]:
 
     Faust names them, and reads and writes them alone; so they are not in the registry of topics.
     """
-    return (
-        Topic(f"{group}-{MEASUREMENTS}-changelog", (), Key.BOOK, ("venues",), compacted=True),
-        Topic(f"{group}-{ANSWERS}-changelog", (), Key.BOOK, ("venues",), compacted=True),
-        Topic(
-            f"{group}-{LAGS}-changelog",
-            (),
-            Key.BOOK,
-            ("venues",),
-            compacted=True,
-            retention_ms=HOUR_MS,  # windows are read for five minutes
-        ),
+    names = (f"{group}-{name}-changelog" for name in (MEASUREMENTS, LAGS, ANSWERS))
+    segment_ms = 10 * MINUTE_MS
+    return tuple(
+        Topic(name, (), Key.BOOK, ("venues",), compacted=True, segment_ms=segment_ms) for name in names
     )
 
 
@@ -101,23 +93,51 @@ class PackedTable(MutableMapping[bytes, T], Generic[T]):
             await self._table.written
 
 
-class WindowTable:
-    """The core's `Windows` as a tumbling table; writable, and readable, while a message is handled."""
+class ConflatedTable(PackedTable[T]):
+    """A table that tells its changelog of a value every few seconds, and at once of what must not be lost.
 
-    def __init__(self, app: faust.App, partitions: int) -> None:
-        table = app.Table(LAGS, default=bytes, value_type=bytes, partitions=partitions)
-        self._table = table.tumbling(WINDOW_S, expires=(WINDOWS + 1) * WINDOW_S)
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(Lags).decode
+    What a killed process had not told is what the market says again: it heals.
 
-    def at(self, key: str, ts: int) -> Lags:
-        """See `Windows`."""
-        event = current_event()
-        assert event is not None  # noqa: S101 -- the core is called by agents only
-        before_s = event.message.timestamp - ts / NS_PER_S
-        packed = self._table[key].delta(before_s)
-        return self._decode(packed) if packed else Lags()
+    Parameters
+    ----------
+    at_once
+        Whether a value must be told at once, given the one before it.
+    stopwatch
+        Monotonic, s.
+    """
 
-    def put(self, key: str, ts: int, lags: Lags) -> None:  # noqa: ARG002 -- Faust takes the message's own time
-        """See `Windows`."""
-        self._table[key] = self._encode(lags)
+    def __init__(
+        self,
+        app: faust.App,
+        name: str,
+        kind: type[T],
+        partitions: int,
+        at_once: Callable[[T, T], bool] = lambda _before, _after: False,
+        stopwatch: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(app, name, kind, partitions)
+        self._at_once = at_once
+        self._stopwatch = stopwatch
+        self._newest: dict[bytes, T] = {}
+        self._told_s: dict[bytes, float] = {}
+        self.on_recovered(self._forget)
+
+    def __getitem__(self, key: bytes) -> T:
+        found = self._newest.get(key)
+        return super().__getitem__(key) if found is None else found
+
+    def __setitem__(self, key: bytes, value: T) -> None:
+        before, now_s = self._newest.get(key), self._stopwatch()
+        self._newest[key] = value
+        if before is None or now_s - self._told_s[key] >= TELL_S or self._at_once(before, value):
+            self._told_s[key] = now_s
+            super().__setitem__(key, value)
+
+    def __delitem__(self, key: bytes) -> None:
+        self._newest.pop(key, None)
+        super().__delitem__(key)
+
+    def _forget(self) -> None:
+        """Begin with what the changelog has: others may have written there meanwhile."""
+        self._newest.clear()
+        self._told_s.clear()

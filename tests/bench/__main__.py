@@ -18,6 +18,7 @@ from tests.bench import (
     hot_path,
     portfolio,
     publisher,
+    restart,
     router_round_trip,
     saturation,
     schedules,
@@ -49,6 +50,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "executions": executions.run,
     "exactly_once": exactly_once.run,
     "start": start.run,
+    "restart": restart.run,
 }
 
 

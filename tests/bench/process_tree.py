@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _NAMES: Final = {  # by a word of the command line; the first that is found
@@ -28,16 +28,28 @@ def cpu_by_process(root: int) -> Mapping[str, float]:
     A program counts from its first interpreter on: one that becomes another keeps its process id.
     """
     used: defaultdict[str, float] = defaultdict(float)
-    for pid in _with_descendants(root):
+    for pid, name in _named(root):
         try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue  # it has just ended; its parent has its time
-        name = next((name for word, name in _NAMES.items() if word in words), _REST)
         # proc(5): utime, stime, and those of children that were waited for
         used[name] += sum(int(field) for field in fields[11:15]) / _TICKS
     return used
+
+
+def process_ids(root: int, name: str) -> list[int]:
+    """Return the ids of the processes of this name that `root` or a descendant started."""
+    return [pid for pid, called in _named(root) if called == name]
+
+
+def _named(root: int) -> Iterator[tuple[int, str]]:
+    for pid in _with_descendants(root):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        yield pid, next((name for word, name in _NAMES.items() if word in words), _REST)
 
 
 def _with_descendants(root: int) -> list[int]:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 RUNS: Final = int(os.environ.get("START_RUNS", "5"))
 POLL_S: Final = 0.1
 ASKING_S: Final = 1.0  # for an answer to what is asked again and again
-PATIENCE_S: Final = 180.0
 STOP_S: Final = 60.0
 IMPORTS: Final = 3  # of which the median counts
 BENCH: Final = "start"
@@ -49,6 +48,9 @@ MODULES: Final = (
 
 class Start:
     """One `make run` and the moments of its phases, seconds after its beginning."""
+
+    milestones: Sequence[str] = (READY, PROVEN)  # beside the phases
+    patience_s = 180.0
 
     def __init__(self, folder: Path, ports: Mapping[str, int]) -> None:
         self.reached: dict[str, float] = {}
@@ -76,8 +78,8 @@ class Start:
             reader = threading.Thread(target=self._read, args=(make,), daemon=True)
             for thread in (*watchers, reader):
                 thread.start()
-            awaited = {*self._phases(), READY, PROVEN}
-            while awaited - self.reached.keys() and self._now() < PATIENCE_S and make.poll() is None:
+            awaited = {*self._phases(), *self.milestones}
+            while awaited - self.reached.keys() and self._now() < self.patience_s and make.poll() is None:
                 self._over.wait(POLL_S)
             missing = awaited - self.reached.keys()
             self._over.set()

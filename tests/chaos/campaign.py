@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Final
 
 from tests.chaos.follower import NS_S
 from tests.chaos.pending import PATIENCE_NS, Pending
-from tests.chaos.schedule import BROKER_KILLED, GATEWAY_KILLED, L2_KILLED, PROCESS_KINDS
+from tests.chaos.schedule import CLOCK_SET, FAULT_KINDS, MARKET_QUIET, STIRRING_KINDS, SYSTEM_KINDS
+from tests.chaos.system_faults import SystemFaults
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from tests.chaos.choices import Choices
     from tests.chaos.follower import Follower
+    from tests.chaos.readiness import Readiness
     from tests.chaos.schedule import Action, Book
     from tests.chaos.truth import Comparer
     from tests.chaos.world import World
 
 TICK_S: Final = 0.05
 PATIENCE_S: Final = PATIENCE_NS / NS_S
+START_S: Final = 120.0  # of all services, on a busy machine
 PROGRESS_S: Final = 5.0
 SETTLE_S: Final = 6.0  # for most of a phase's faults; the rest go on healing while the others are compared
 QUIET_S: Final = 1.0  # of a market without faults, before it is held: every book must have got a message
@@ -35,8 +39,8 @@ class Campaign:
     ----------
     done
         Every fault that was injected, settled or not.
-    live_after_s
-        How long all books took to be LIVE at the start.
+    live_after_s, ready_after_s
+        How long all books took to be LIVE at the start, and ``/readyz`` to be 200.
     """
 
     def __init__(
@@ -44,20 +48,24 @@ class Campaign:
         world: World,
         follower: Follower,
         comparer: Comparer,
+        readiness: Readiness,
+        choices: Choices,
         actions: Sequence[Action],
         say: Callable[[str], None],
     ) -> None:
         self.done: list[Pending] = []
         self.failed: list[str] = []
-        self.live_after_s = 0.0
+        self.live_after_s = self.ready_after_s = 0.0
         self.not_reached = len(actions)
         self._world = world
         self._follower = follower
         self._comparer = comparer
+        self._readiness = readiness
+        self._choices = choices
         self._waiting = deque(actions)
         self._say = say
-        self._pending: dict[int, Pending] = {}  # by the simulator's id of the fault, below 0 for processes
-        self._kills = 0
+        self._pending: dict[int, Pending] = {}  # by the simulator's id of the fault, below 0 for all others
+        self._begun = 0  # of the others
         self._calm_since: dict[Book, float] = {}
         self._began_s = 0.0
         self._said_s = 0.0
@@ -72,8 +80,15 @@ class Campaign:
             return
         self.live_after_s = time.monotonic() - started_s
         self._say(f"all {len(self._world.books)} books LIVE after {self.live_after_s:.1f} s")
-        async with asyncio.TaskGroup() as self._tasks:
-            watching = self._tasks.create_task(self._comparer.watch(self._world.books, self._calm))
+        async with asyncio.TaskGroup() as tasks:
+            self._system = SystemFaults(self._world, self._follower, self._readiness, tasks)
+            watching = [tasks.create_task(self._readiness.watch(self._pending.values()))]
+            if not await self._until(self._is_ready, START_S):
+                self.failed.append(f"not ready within {START_S:g} s: {'; '.join(self._readiness.lines)}")
+            self.ready_after_s = time.monotonic() - started_s
+            self._say(f"/readyz is {self._readiness.status} after {self.ready_after_s:.1f} s")
+            watching.append(tasks.create_task(self._comparer.watch(self._world.books, self._calm)))
+            watching.append(tasks.create_task(self._choices.ask_for_ever()))
             self._began_s = time.monotonic()
             clock_s = 0.0
             phase_s = min(max(seconds / PHASES, PHASE_RANGE_S[0]), PHASE_RANGE_S[1])
@@ -83,7 +98,19 @@ class Campaign:
                 await self._compare()
             await self._until(self._is_settled, 2 * PATIENCE_S)
             await self._compare()
-            watching.cancel()
+            await self._conclude(watching)
+
+    async def _conclude(self, watching: Sequence[asyncio.Task[None]]) -> None:
+        """Let all be ready, and count what was asked for."""
+        if not await self._until(self._is_ready, PATIENCE_S):
+            said = "; ".join(self._readiness.lines)
+            self.failed.append(f"/readyz is {self._readiness.status} at the end: {said}")
+        *_, asking = watching
+        asking.cancel()
+        if lost := await self._choices.lost():
+            self.failed.append(lost)
+        for task in watching:
+            task.cancel()
 
     async def _phase(self, clock_s: float, until_s: float, seconds: float) -> float:
         """Inject what is due on the clock of the run; return what the clock says then."""
@@ -91,65 +118,51 @@ class Campaign:
         while clock_s < until_s and time.monotonic() - self._began_s < seconds:
             await self._tick()
             clock_s = time.monotonic() - began_s
-            for action in [action for action in self._waiting if action.at_s <= clock_s]:
+            due = [action for action in self._waiting if action.at_s <= clock_s]
+            if any(action.kind == CLOCK_SET for action in due):
+                due = self._before_a_jump(due)
+            for action in due:
                 if self._is_free(action):
                     self._waiting.remove(action)
                     self.not_reached -= 1
                     await self._inject(action)
         return clock_s
 
+    def _before_a_jump(self, due: list[Action]) -> list[Action]:
+        """Return what may begin while a jump of the clock waits until nothing is pending."""
+        is_quiet = any(pending.action.kind == MARKET_QUIET for pending in self._pending.values())
+        return [
+            action
+            for action in due
+            if action.kind == CLOCK_SET or (is_quiet and action.kind not in (MARKET_QUIET, *STIRRING_KINDS))
+        ]
+
     def _is_free(self, action: Action) -> bool:
         """Whether what happens next to its books will be this fault's doing."""
-        if action.kind in PROCESS_KINDS:
-            return not any(pending.action.kind in PROCESS_KINDS for pending in self._pending.values())
+        kinds = {pending.action.kind for pending in self._pending.values()}
+        if action.kind == CLOCK_SET:  # the times of what is pending would be those of another clock
+            return self._readiness.ready and not kinds
+        if action.kind in SYSTEM_KINDS:
+            stirs_quiet = action.kind in STIRRING_KINDS and MARKET_QUIET in kinds
+            return self._readiness.ready and kinds.isdisjoint(SYSTEM_KINDS) and not stirs_quiet
+        if action.kind == MARKET_QUIET and not kinds.isdisjoint(STIRRING_KINDS):
+            return False
         return not any(pending.concerns(action.books) for pending in self._pending.values())
 
     async def _inject(self, action: Action) -> None:
-        now = time.time_ns()
-        if action.kind in PROCESS_KINDS:
-            for request in action.requests:
-                await self._world.control("POST", "faults", request)
-            self._kills += 1
-            self._pending[-self._kills] = self._killed(action, now)
-        else:
+        if action.kind in FAULT_KINDS:
+            now = self._world.now()
             first, *others = [await self._world.control("POST", "faults", body) for body in action.requests]
             del others  # provocations
             self._pending[first["id"]] = Pending(action, now, action.books)
-
-    def _killed(self, action: Action, now: int) -> Pending:
+            return
+        if action.kind in SYSTEM_KINDS:
+            for request in action.requests:
+                await self._world.control("POST", "faults", request)
+        self._begun += 1
         # Books that heal from another fault are that fault's to answer for.
         calm = tuple(book for book in action.books if self._calm(book) < float("inf"))
-        match action.kind:
-            case kind if kind == L2_KILLED:
-                name = self._world.workers[action.worker]
-                owned = tuple(book for book in calm if self._follower.health(book).owner == name)
-                self._world.kill(name, action.away_s)
-                return Pending(action, now, owned, frozenset(owned), over_ts=now, injected=1)
-            case kind if kind == BROKER_KILLED:
-                pending = Pending(action, now, calm, injected=1)
-                self._tasks.create_task(self._restart_broker(pending))
-                return pending
-            case kind if kind == GATEWAY_KILLED:
-                pending = Pending(action, now, (("gateway", "all views"),), over_ts=now, injected=1)
-                self._world.kill("gateway", action.away_s)
-                self._tasks.create_task(self._await_gateway(pending))
-                return pending
-            case kind:
-                raise AssertionError(f"no one kills for {kind}")
-
-    async def _restart_broker(self, pending: Pending) -> None:
-        await self._world.kill_broker(pending.action.away_s)
-        pending.over_ts = time.time_ns()
-
-    async def _await_gateway(self, pending: Pending) -> None:
-        async def answers() -> bool:
-            page = await self._world.gateway("/readyz") and await self._world.gateway("/api/l2")
-            return page is not None and len(page) == len(self._world.books)
-
-        if await self._until(answers, PATIENCE_S):
-            pending.settle_at_once(time.time_ns())
-        else:
-            pending.give_up(f"the gateway did not show every book {PATIENCE_S:g} s after it was killed")
+        self._pending[-self._begun] = self._system.begin(action, calm)
 
     async def _tick(self) -> None:
         """Look at everything that is pending."""
@@ -157,12 +170,12 @@ class Campaign:
         self._world.require_running()
         self._follower.require_running()
         if any(number > 0 for number in self._pending):
-            now = time.time_ns()
+            now = self._world.now()
             for status in (await self._world.control("GET", "faults"))["faults"]:
                 pending = self._pending.get(status["id"])
                 if pending is not None:
                     pending.heed(status["injected"], is_over=status["state"] == "spent", now=now)
-        now = time.time_ns()
+        now = self._world.now()
         for number, pending in tuple(self._pending.items()):
             for book in pending.books:
                 pending.look(book, self._follower.health(book), now)
@@ -177,10 +190,10 @@ class Campaign:
         """Let the market run without faults, hold it, compare what is not healing, and let it go on."""
         await self._world.control("DELETE", "faults")
         for pending in self._pending.values():
-            pending.disarmed(time.time_ns())
+            pending.disarmed(self._world.now())
         await self._until(self._never, QUIET_S)
         healing = {book for pending in self._pending.values() for book in pending.books}
-        if any(pending.action.kind in PROCESS_KINDS for pending in self._pending.values()):
+        if any(pending.action.kind in SYSTEM_KINDS for pending in self._pending.values()):
             return
         await self._world.control("POST", "pause")
         try:
@@ -202,8 +215,11 @@ class Campaign:
 
     async def _all_live(self) -> bool:
         self._follower.require_running()
-        now = time.time_ns()
+        now = self._world.now()
         return all(self._follower.health(book).is_live(now) for book in self._world.books)
+
+    async def _is_ready(self) -> bool:
+        return self._readiness.ready
 
     async def _never(self) -> bool:
         return False

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 DELTAS: Final = "l2.book-deltas.v1"
 HEALTH: Final = "l2.book-health.v1"
+KNOWN: Final = frozenset({"BookSnapshot", "BookDelta", "BookHealth"})
 NS_S: Final = 1_000_000_000
 FRESH_NS: Final = 3 * NS_S  # a health is repeated every second; an older one says nothing of now
+EARLY_NS: Final = NS_S  # what is said from further ahead is of a clock that was set back since
 CHANGES_KEPT: Final = 10_000  # of a book's state
 POLL_MS: Final = 50
 CREATED_S: Final = 60.0
@@ -44,6 +46,7 @@ class Health:
         self.reason = ""
         self.since_ts = 0
         self.ts = 0
+        self.resyncs = 0
         self.changes: deque[Change] = deque(maxlen=CHANGES_KEPT)
 
     def take(self, event: dict[str, Any]) -> None:
@@ -52,10 +55,11 @@ class Health:
             self.changes.append(Change(event["since_ts"], event["state"]))
         self.state, self.epoch, self.owner = event["state"], event["epoch"], event["owner"]
         self.reason, self.since_ts, self.ts = event["reason"], event["since_ts"], event["ts"]
+        self.resyncs = event["resyncs"]
 
     def is_live(self, now: int) -> bool:
         """Whether someone keeps the book and says that it is good."""
-        return self.state == "LIVE" and now - self.ts < FRESH_NS
+        return self.state == "LIVE" and -EARLY_NS <= now - self.ts < FRESH_NS
 
     def states_since(self, ts: int) -> set[str]:
         """Return the states entered from a time on."""
@@ -102,6 +106,11 @@ class Follower:
         """Return the health of a book, UNKNOWN before the first word."""
         return self.healths.setdefault(book, Health())
 
+    def forget_changes(self) -> None:
+        """Begin the books' past anew, because its times are those of another clock."""
+        for health in self.healths.values():
+            health.changes.clear()
+
     @property
     def broken(self) -> list[str]:
         """Every promise that an event broke."""
@@ -129,6 +138,8 @@ class Follower:
         if value is None:
             return  # a book that is wanted no more
         event = msgpack.unpackb(value)
+        if event["type"] not in KNOWN or not isinstance(event.get("epoch"), int):
+            return  # another version's
         book = (event["venue"], event["symbol"])
         if topic == HEALTH:
             self.health(book).take(event)

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.follower import NS_S
-from tests.chaos.schedule import GATEWAY_KILLED, L2_KILLED, PROCESS_KINDS
+from tests.chaos.schedule import (
+    BOOKLESS_KINDS,
+    CLOCK_SET,
+    FAULT_KINDS,
+    L2_KILLED,
+    PROCESS_KINDS,
+)
 
 if TYPE_CHECKING:
     from tests.chaos.follower import Health
@@ -27,7 +33,9 @@ class Pending:
     over_ts
         When the fault itself had ended, ns UTC; from then on the system has to heal.
     must_leave
-        Books that cannot have stayed LIVE, because their owner was killed.
+        Books that cannot have stayed LIVE, because their owner was killed or its clock set.
+    readyz
+        All that ``/readyz`` said meanwhile.
     """
 
     action: Action
@@ -40,6 +48,7 @@ class Pending:
     healed_s: list[float] = field(default_factory=list)  # per book that had left LIVE
     unharmed: int = 0  # books that stayed LIVE
     failed: list[str] = field(default_factory=list)
+    readyz: set[str] = field(default_factory=set)
     _open: set[Book] = field(default_factory=set)
     _live_again: dict[Book, int] = field(default_factory=dict)
 
@@ -73,12 +82,12 @@ class Pending:
 
     def disarmed(self, now: int) -> None:
         """Take it that the simulator knows the fault no more."""
-        if self.action.kind not in PROCESS_KINDS and self.over_ts is None:
+        if self.action.kind in FAULT_KINDS and self.over_ts is None:
             self.over_ts = now
 
     def look(self, book: Book, health: Health, now: int) -> None:
         """Settle a book if it is LIVE again for good, or if it took too long."""
-        if book not in self._open or self.over_ts is None or self.action.kind == GATEWAY_KILLED:
+        if book not in self._open or self.over_ts is None or self.action.kind in BOOKLESS_KINDS:
             return
         has_left = health.since_ts > self.began_ts
         is_live = health.is_live(now) and health.ts >= self.over_ts
@@ -98,7 +107,7 @@ class Pending:
 
     def settle_at_once(self, now: int) -> None:
         """Note that all is well again, whatever the books' healths say."""
-        self.healed_s.append((now - self.began_ts) / NS_S)
+        self.healed_s.append((now - (self.over_ts or self.began_ts)) / NS_S)
         self._open.clear()
 
     def give_up(self, what: str) -> None:
@@ -120,7 +129,7 @@ class Pending:
         assert self.over_ts is not None
         self._open.discard(book)
         self.detected |= health.states_since(self.began_ts) & UNUSUAL
-        if self.action.kind in PROCESS_KINDS and (has_left or not self.must_leave):
+        if self.action.kind in (*PROCESS_KINDS, CLOCK_SET) and (has_left or not self.must_leave):
             self.healed_s.append((self._live_again[book] - self.over_ts) / NS_S)
         elif has_left:
             self.healed_s.append(max(0, health.since_ts - self.over_ts) / NS_S)

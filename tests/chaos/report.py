@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from rich.table import Table
 
-from tests.chaos.schedule import FAULT_KINDS, PROCESS_KINDS
+from tests.chaos.schedule import FAULT_KINDS, MARKET_QUIET, SYSTEM_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.pending import Pending
 
+SAYINGS: Final = 5  # of /readyz, by the number of faults during which it said so
 SHOWN: Final = 20  # lines of each list of complaints
 
 
@@ -34,6 +35,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     live_again_p95_s: float | None
     live_again_max_s: float | None
     failed: int
+    readyz: dict[str, int]  # faults by what ``/readyz`` said during them
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -47,6 +49,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     rate: float
     rows: tuple[Row, ...]
     live_after_s: float
+    ready_after_s: float
+    choices_asked: int
+    choices_answered: int
     not_reached: int
     records: int
     epochs: int
@@ -70,7 +75,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 def rows(done: Sequence[Pending]) -> tuple[Row, ...]:
     """Return a row for each kind of fault that was injected."""
     found = []
-    for kind in (*FAULT_KINDS, *PROCESS_KINDS):
+    for kind in (*FAULT_KINDS, *SYSTEM_KINDS, MARKET_QUIET):
         mine = [pending for pending in done if pending.action.kind == kind]
         if mine:
             found.append(_row(kind, mine))
@@ -104,6 +109,10 @@ def show(outcome: Outcome, console: Console) -> None:
             ),
         )
     console.print(table)
+    for row in outcome.rows:
+        if row.kind not in FAULT_KINDS:
+            said = "; ".join(f"{line} ({count})" for line, count in list(row.readyz.items())[:SAYINGS])
+            console.print(f"/readyz during {row.kind}: {said}", markup=False, soft_wrap=True)
     for line in _facts(outcome):
         console.print(line, markup=False, soft_wrap=True)
     for title, lines in (
@@ -120,7 +129,8 @@ def _facts(outcome: Outcome) -> Iterator[str]:
     by_venue = ", ".join(f"{venue} {count:,}" for venue, count in outcome.compared_running.items())
     yield (
         f"{outcome.books} books on {outcome.workers} l2 workers, {outcome.rate:g} messages/s, "
-        f"all LIVE {outcome.live_after_s:.1f} s after the start; "
+        f"all LIVE {outcome.live_after_s:.1f} s after the start, "
+        f"/readyz 200 after {outcome.ready_after_s:.1f} s; "
         f"{sum(row.injected for row in outcome.rows)} faults in {outcome.seconds:.0f} s, "
         f"{outcome.not_reached} scheduled ones not reached"
     )
@@ -132,6 +142,10 @@ def _facts(outcome: Outcome) -> Iterator[str]:
         f"{running + outcome.compared_paused:,} comparisons with the truth: {running:,} while the market ran "
         f"({by_venue}), {outcome.compared_paused} while it was held; {outcome.compared_gateway} of the "
         f"gateway's pages; {outcome.unanswered} truths lost to faults"
+    )
+    yield (
+        f"{outcome.choices_answered} choices of the router answered of {outcome.choices_asked} asked, "
+        f"and counted by it"
     )
     yield (
         f"wrong LIVE books {len(outcome.wrong)}, broken promises {len(outcome.broken)}, "
@@ -155,6 +169,7 @@ def _row(kind: str, mine: Sequence[Pending]) -> Row:
         live_again_p95_s=_rounded(p95),
         live_again_max_s=_rounded(healed.max()) if len(healed) else None,
         failed=sum(len(pending.failed) for pending in mine),
+        readyz=dict(Counter(said for pending in met for said in sorted(pending.readyz)).most_common()),
     )
 
 

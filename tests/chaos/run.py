@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tests.chaos.campaign import Campaign
+from tests.chaos.choices import Choices
 from tests.chaos.follower import Follower
+from tests.chaos.readiness import Readiness
 from tests.chaos.report import Outcome, rows
 from tests.chaos.schedule import schedule
 from tests.chaos.truth import Comparer
@@ -47,7 +49,8 @@ async def run(
             say(f"seed {seed}: {len(actions)} faults over {len(world.books)} books, Kafka on {world.kafka}")
             async with Follower(world.kafka) as follower:
                 comparer = Comparer(world, follower, folder)
-                campaign = Campaign(world, follower, comparer, actions, say)
+                choices = Choices(world)
+                campaign = Campaign(world, follower, comparer, Readiness(world), choices, actions, say)
                 await campaign.run(seconds)
                 replicas = follower.replicas.values()
                 return Outcome(
@@ -59,6 +62,9 @@ async def run(
                     rate=rate,
                     rows=rows(campaign.done),
                     live_after_s=round(campaign.live_after_s, 3),
+                    ready_after_s=round(campaign.ready_after_s, 3),
+                    choices_asked=choices.asked,
+                    choices_answered=choices.answered,
                     not_reached=campaign.not_reached,
                     records=follower.records,
                     epochs=sum(replica.epochs for replica in replicas),

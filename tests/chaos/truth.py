@@ -100,7 +100,7 @@ class Comparer:
             await asyncio.sleep(POLL_S)
         not_live = []
         for truth in truths:
-            if self._follower.health(truth.book).is_live(time.time_ns()):
+            if self._follower.health(truth.book).is_live(self._world.now()):
                 self.paused += 1
                 self._note(truth, None, f"LIVE, but not the truth {ANSWER_S:g} s after the market was held")
             else:
@@ -110,7 +110,7 @@ class Comparer:
 
     def _is_equal(self, truth: Truth) -> bool:
         replica = self._follower.replica(truth.book)
-        if not self._follower.health(truth.book).is_live(time.time_ns()):
+        if not self._follower.health(truth.book).is_live(self._world.now()):
             return False
         if replica.fingerprint != truth.fingerprint:
             return False
@@ -166,7 +166,7 @@ class Comparer:
         return (
             calm_since(truth.book) < truth.asked_s
             and self._follower.replica(truth.book).epoch == truth.epoch
-            and self._follower.health(truth.book).is_live(time.time_ns())
+            and self._follower.health(truth.book).is_live(self._world.now())
         )
 
     def _note(self, truth: Truth, moment: Moment | None, what: str) -> None:

@@ -14,17 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
+from pydantic import SecretStr
 
+from tests.chaos.shifted_clock import ShiftedClock
 from tests.e2e.system import free_port
 from tests.kafka_cluster import native_broker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tests.chaos.schedule import Book, Request
 
 ROOT: Final = Path(__file__).parents[2]
+SHIFTED: Final = "tests.chaos.shifted_clock"
+DECIDING: Final = ("router", "venues", "portfolio", "execution")
 TETHER: Final = ROOT / "broker" / "tether.py"
+PARTITIONS: Final = 4
+OLD_RECORDS: Final = {"log.message.timestamp.before.max.ms": SecretStr(str(2**62))}  # of a clock set back
 RESTART_S: Final = 1.0  # a supervisor's pause
 STOP_S: Final = 10.0  # for all together; without a broker none of them ends by itself
 WATCH_S: Final = 0.1
@@ -32,14 +38,16 @@ HTTP_TIMEOUT_S: Final = 10.0
 
 
 class Supervised:
-    """One ``python -m MODULE`` that is started again whenever it ends, with its output in a file."""
+    """One ``python -m MODULES`` that is started again whenever it ends, with its output in a file."""
 
-    def __init__(self, name: str, module: str, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, name: str, modules: Sequence[str], environment: Mapping[str, str], folder: Path
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         self.start_at_s = 0.0  # monotonic, while it does not run
         self._environment = os.environ | environment
-        command = [sys.executable, str(TETHER), "SIGKILL", str(os.getpid()), sys.executable, "-m", module]
+        command = [sys.executable, str(TETHER), "SIGKILL", str(os.getpid()), sys.executable, "-m", *modules]
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -89,7 +97,7 @@ class Supervised:
 
 
 class World:
-    """Broker, simulator, l2 workers and gateway; and the simulator's control routes.
+    """Broker, simulator and all services, on a clock that can be set; and the simulator's control routes.
 
     Parameters
     ----------
@@ -102,8 +110,9 @@ class World:
     def __init__(self, folder: Path, kafka_folder: Path, workers: int, rate: float) -> None:
         self.gateway_url = f"http://127.0.0.1:{(gateway_port := free_port())}"
         self.simulator_url = f"http://127.0.0.1:{(simulator_port := free_port())}"
-        self.broker = native_broker(kafka_folder)
+        self.broker = native_broker(kafka_folder, properties=OLD_RECORDS)
         self.folder = folder
+        self.clock = ShiftedClock(kafka_folder / "clock")
         self.workers = tuple(f"l2-{number}" for number in range(1, workers + 1))
         self.books: tuple[Book, ...] = ()
         self.ended: list[str] = []  # processes that ended by themselves
@@ -140,6 +149,11 @@ class World:
             process.stop(deadline_s)
         self._kafka_thread.submit(self.broker.stop).result()
         self._kafka_thread.shutdown()
+        self.clock.close()
+
+    def now(self) -> int:
+        """Return the time as the services read it, ns UTC."""
+        return self.clock.now()
 
     def kill(self, name: str, away_s: float) -> None:
         """Kill -9 a process; the supervisor starts it again after `away_s`."""
@@ -166,16 +180,38 @@ class World:
         except (aiohttp.ClientConnectionError, TimeoutError):
             return None
 
+    async def readyz(self) -> tuple[int, Any]:
+        """Return the status and the JSON of ``/readyz``; 0 and nothing where no answer comes."""
+        try:
+            async with self._http.get(f"{self.gateway_url}/readyz") as reply:
+                return reply.status, json.loads(await reply.read())
+        except (aiohttp.ClientError, TimeoutError):
+            return 0, {}
+
+    async def post(self, path: str, body: object, key: str) -> int:
+        """Send a command to the gateway; return the status, 0 where no answer comes."""
+        headers = {"Idempotency-Key": key}
+        try:
+            async with self._http.post(f"{self.gateway_url}{path}", json=body, headers=headers) as reply:
+                return reply.status
+        except (aiohttp.ClientError, TimeoutError):
+            return 0
+
     def require_running(self) -> None:
         """Raise what ended the supervision, if anything did."""
         if self._watching.done():
             self._watching.result()
 
     async def _start_system(self) -> None:
-        common = {"KAFKA_BOOTSTRAP_SERVERS": self.kafka, **self._ports, "SIMULATOR_URL": self.simulator_url}
+        common = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
+            **self._ports,
+            "SIMULATOR_URL": self.simulator_url,
+            "TOPIC_PARTITIONS": str(PARTITIONS),
+        }
         # Its own outages would be faults that nobody ordered.
         load = {"SIMULATOR_RATE": str(self._rate), "SIMULATOR_OUTAGES": "0"}
-        self._add("simulator", "simulator", common | load)
+        self._add("simulator", ("simulator",), common | load)
         while not self.books:
             try:
                 listed = await self.control("GET", "books")
@@ -185,11 +221,14 @@ class World:
             self.books = tuple((book["venue"], book["symbol"]) for book in listed["books"])
         wanted = {"L2_BOOKS": ",".join(map(":".join, self.books))}
         for worker in self.workers:
-            self._add(worker, "services.l2", common | wanted | {"L2_INSTANCE": worker})
-        self._add("gateway", "services.gateway", common)
+            self._add(worker, (SHIFTED, "services.l2"), common | wanted | {"L2_INSTANCE": worker})
+        for name in ("gateway", *DECIDING):
+            self._add(name, (SHIFTED, f"services.{name}"), common)
 
-    def _add(self, name: str, module: str, environment: Mapping[str, str]) -> None:
-        self._supervised[name] = Supervised(name, module, environment, self.folder)
+    def _add(self, name: str, modules: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._supervised[name] = Supervised(
+            name, modules, {**environment, **self.clock.environment}, self.folder
+        )
 
     async def _watch(self) -> None:
         while True:

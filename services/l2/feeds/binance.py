@@ -24,7 +24,6 @@ from services.l2.feeds.feed import (
 )
 from services.l2.feeds.frames import (
     NS_PER_MS,
-    Book,
     Changes,
     Count,
     EpochMs,
@@ -101,8 +100,8 @@ class _BookTicker(msgspec.Struct, frozen=True, gc=False):
 
 class _Snapshot(msgspec.Struct, frozen=True, gc=False):
     last_update_id: Id = field(name="lastUpdateId")
-    bids: Book
-    asks: Book
+    bids: Changes
+    asks: Changes
 
 
 class _Kline(msgspec.Struct, frozen=True, array_like=True):
@@ -134,8 +133,11 @@ class BinanceFeed:
     snapshot_limit = 5000  # levels a side, the most there is; weighs 250 of 6000 a minute
     snapshot_by_rest = True
     depth: int | None = None
-    silence_s = 10.0  # a diff comes every 100 ms while anything changes
-    ping_interval_s: float | None = None  # the server sends WebSocket pings every 20 s
+    silence_s = 10.0  # thrice the time between our pings, and some
+    ping_interval_s: float | None = None
+    pong_interval_s: float | None = 3.0  # no heartbeat of its own; 5 messages a second at most
+    contiguous_trades = True  # `t` of the stream `trade`
+    placed_by_time = False
 
     def stream_url(self, base: str, symbol: str) -> str:
         """Return the combined stream of diffs, trades and best quotes."""

@@ -17,7 +17,7 @@ from msgspec import Raw, field
 
 from services.l2.feeds.binance import BinanceFeed, of_another_symbol
 from services.l2.feeds.feed import Heartbeat, Step, VenueDelta, VenueSnapshot, VenueTrade
-from services.l2.feeds.frames import NS_PER_MS, Book, EpochMs, FrameDecoder, Id, Size, bad_frame
+from services.l2.feeds.frames import NS_PER_MS, Changes, EpochMs, FrameDecoder, Id, Size, bad_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +42,8 @@ class _Trade(msgspec.Struct, frozen=True, gc=False):
 class _Snapshot(msgspec.Struct, frozen=True, gc=False):
     last_update_id: Id = field(name="lastUpdateId")
     transaction_ms: EpochMs = field(name="T")
-    bids: Book
-    asks: Book
+    bids: Changes
+    asks: Changes
 
 
 _trade: Final = FrameDecoder[_Trade](_FAMILY, _Trade)
@@ -61,6 +61,7 @@ class BinanceFuturesFeed(BinanceFeed):
         Where the market's REST routes are.
     """
 
+    contiguous_trades = False  # some ids are those of trades outside the market
     snapshot_limit = 1000  # levels a side, the most there is; weighs 20 of 2400 a minute
 
     def __init__(self, venue: str, rest_path: str) -> None:

@@ -23,8 +23,8 @@ from services.l2.feeds.feed import (
 )
 from services.l2.feeds.frames import (
     NS_PER_S,
-    Book,
     Changes,
+    EpochUs,
     FrameDecoder,
     Id,
     Price,
@@ -47,7 +47,6 @@ _STEP_S: Final[dict[Interval, int]] = {"1m": 60, "1d": 86_400}
 _BUY: Final = 0
 _HEARTBEAT: Final = (Heartbeat(),)
 
-_EpochUs = Annotated[int, Meta(ge=0, le=9_000_000_000_000_000)]  # to the year 2255: ns in 63 bits
 _EpochS = Annotated[int, Meta(ge=0, le=9_000_000_000)]
 
 
@@ -58,7 +57,7 @@ class _Frame(msgspec.Struct, frozen=True):
 
 
 class _Diff(msgspec.Struct, frozen=True, gc=False):
-    at_us: _EpochUs = field(name="microtimestamp")
+    at_us: EpochUs = field(name="microtimestamp")
     bids: Changes
     asks: Changes
 
@@ -68,7 +67,7 @@ class _Trade(msgspec.Struct, frozen=True, gc=False):
     price: Price = field(name="price_str")
     size: Quantity = field(name="amount_str")
     type: Literal[0, 1]
-    at_us: _EpochUs = field(name="microtimestamp")
+    at_us: EpochUs = field(name="microtimestamp")
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -77,9 +76,9 @@ class _Error(msgspec.Struct, frozen=True):
 
 
 class _Snapshot(msgspec.Struct, frozen=True, gc=False):
-    at_us: _EpochUs = field(name="microtimestamp")
-    bids: Book
-    asks: Book
+    at_us: EpochUs = field(name="microtimestamp")
+    bids: Changes
+    asks: Changes
 
 
 class _Candle(msgspec.Struct, frozen=True):
@@ -115,6 +114,9 @@ class BitstampFeed:
     depth: int | None = None
     silence_s = 30.0  # thrice the time between our own heartbeats, which are answered
     ping_interval_s: float | None = 10.0
+    pong_interval_s: float | None = None
+    contiguous_trades = False
+    placed_by_time = True
 
     def stream_url(self, base: str, symbol: str) -> str:  # noqa: ARG002 -- one address serves all
         """Return the one address."""

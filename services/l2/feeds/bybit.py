@@ -133,6 +133,9 @@ class BybitFeed:
     snapshot_by_rest = False  # the REST book's id belongs to the topic of 1000 levels only
     silence_s = 25.0  # a pong comes at least every 20 s
     ping_interval_s: float | None = 20.0  # "send the ping heartbeat packet every 20 seconds", connect.mdx
+    pong_interval_s: float | None = None
+    contiguous_trades = False
+    placed_by_time = False
 
     def __init__(self, depth: int = _LIVE_DEPTH) -> None:
         if depth not in _DEPTHS:
@@ -251,8 +254,6 @@ class BybitFeed:
                     venue_ts=at_ms * NS_PER_MS,
                 ),
             )
-        if not all(size for _, size in book.bids + book.asks):
-            raise bad_frame(_VENUE, "a snapshot with a level of size 0", raw)
         return (
             VenueSnapshot(
                 bids=book.bids, asks=book.asks, sequence=book.update_id, venue_ts=at_ms * NS_PER_MS

@@ -113,6 +113,9 @@ class CoinbaseFeed:
     depth: int | None = None
     silence_s = 5.0  # a heartbeat comes every second
     ping_interval_s: float | None = None  # the channel heartbeats keeps the connection open
+    pong_interval_s: float | None = None
+    contiguous_trades = True
+    placed_by_time = False
 
     def stream_url(self, base: str, symbol: str) -> str:  # noqa: ARG002 -- one address for all symbols
         """Return the root of the base."""
@@ -218,7 +221,7 @@ def _spelled(symbol: str) -> str:
 
 
 def _book_messages(frame: _BookFrame, spelled: str) -> Sequence[VenueMessage]:
-    ts = ns_of(_VENUE, frame.timestamp)
+    ts = ns_of(frame.timestamp)
     ours = (event for event in frame.events if event.product_id == spelled)
     return FrameNumber(frame.number), *(_book_message(event, frame.number, ts) for event in ours)
 
@@ -231,11 +234,9 @@ def _book_message(event: _BookEvent, number: int, ts: int) -> VenueSnapshot | Ve
     """
     bids: list[Level] = []
     asks: list[Level] = []
-    is_snapshot = event.type == "snapshot"
     for change in event.updates:
-        if change.size or not is_snapshot:
-            (bids if change.side == "bid" else asks).append((change.price, change.size))
-    if is_snapshot:
+        (bids if change.side == "bid" else asks).append((change.price, change.size))
+    if event.type == "snapshot":
         return VenueSnapshot(bids=tuple(bids), asks=tuple(asks), sequence=number, venue_ts=ts)
     return VenueDelta(bids=tuple(bids), asks=tuple(asks), first=number, last=number, venue_ts=ts)
 
@@ -252,7 +253,7 @@ def _trades(events: Raw, spelled: str) -> list[VenueTrade]:
             price=trade.price,
             size=trade.size,
             side="sell" if trade.side == "BUY" else "buy",
-            venue_ts=ns_of(_VENUE, trade.time),
+            venue_ts=ns_of(trade.time),
         )
         for event in _trade_events.decode(events)
         if event.type == "update"

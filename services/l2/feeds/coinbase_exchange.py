@@ -23,7 +23,7 @@ from services.l2.feeds.feed import (
     VenueSnapshot,
     VenueTrade,
 )
-from services.l2.feeds.frames import NS_PER_S, Book, FrameDecoder, Id, Price, Quantity, Size, bad_frame
+from services.l2.feeds.frames import NS_PER_S, Changes, FrameDecoder, Id, Price, Quantity, Size, bad_frame
 from services.l2.feeds.moments import Moment, ns_of
 from services.l2.feeds.ohlc import OhlcRow, candles_of
 
@@ -51,8 +51,8 @@ class _Frame(msgspec.Struct, frozen=True):
 
 
 class _Snapshot(msgspec.Struct, frozen=True, gc=False):
-    bids: Book
-    asks: Book
+    bids: Changes
+    asks: Changes
 
 
 class _Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -98,6 +98,9 @@ class CoinbaseExchangeFeed:
     depth: int | None = None
     silence_s = 5.0  # a heartbeat comes every second
     ping_interval_s: float | None = None  # the channel heartbeat keeps the connection open
+    pong_interval_s: float | None = None
+    contiguous_trades = True
+    placed_by_time = False
 
     def stream_url(self, base: str, symbol: str) -> str:  # noqa: ARG002 -- one address for all symbols
         """Return the base itself."""
@@ -200,7 +203,7 @@ def _delta_of(update: _Update) -> VenueDelta:
     asks: list[Level] = []
     for change in update.changes:
         (bids if change.side == "buy" else asks).append((change.price, change.size))
-    venue_ts = None if update.time.year == _NO_TIME else ns_of(_VENUE, update.time)
+    venue_ts = None if update.time.year == _NO_TIME else ns_of(update.time)
     return VenueDelta(bids=tuple(bids), asks=tuple(asks), venue_ts=venue_ts)
 
 
@@ -211,5 +214,5 @@ def _trade_of(match: _Match) -> VenueTrade:
         price=match.price,
         size=match.size,
         side="sell" if match.side == "buy" else "buy",
-        venue_ts=ns_of(_VENUE, match.time),
+        venue_ts=ns_of(match.time),
     )

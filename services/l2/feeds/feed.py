@@ -29,7 +29,7 @@ class BadFrameError(ValueError):
 class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The venue's whole book (or its top `depth` levels), by REST or in band."""
 
-    bids: tuple[Level, ...]  # any order; sizes > 0
+    bids: tuple[Level, ...]  # any order; size 0.0 is no level
     asks: tuple[Level, ...]
     sequence: int | None = None  # the id that the next delta must follow
     checksum: int | None = None  # of the book after this message
@@ -111,7 +111,10 @@ class Feed(Protocol):
     snapshot_by_rest: bool  # else the snapshot comes in band after subscribing
     depth: int | None  # levels a side the venue maintains; the client truncates to it. None: the full book
     silence_s: float  # without any frame for this long, the connection is stale
-    ping_interval_s: float | None  # how often `ping` must be sent; None: the WebSocket's own pings suffice
+    ping_interval_s: float | None  # how often `ping` must be sent; None: the venue wants none
+    pong_interval_s: float | None  # between WebSocket pings of ours; None: the venue sends heartbeats
+    contiguous_trades: bool  # whether the ids of an instrument's trades are whole numbers that rise by 1
+    placed_by_time: bool  # whether `first` and `last` of a delta are its time
 
     def stream_url(self, base: str, symbol: str) -> str:
         """Return the WebSocket address that serves this symbol."""

@@ -26,10 +26,10 @@ Size: TypeAlias = Annotated[float, Meta(ge=0, le=1e15)]  # base units; 0 deletes
 Quantity: TypeAlias = Annotated[float, Meta(gt=0, le=1e15)]  # base units
 Id: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # what MessagePack can carry
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
-EpochMs: TypeAlias = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]  # to the year 2255: ns in 63 bits
-EpochS: TypeAlias = Annotated[float, Meta(ge=0, le=9_000_000_000)]
-Changes: TypeAlias = tuple[tuple[Price, Size], ...]
-Book: TypeAlias = tuple[tuple[Price, Quantity], ...]
+EpochMs: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # `stamps.py` says which are plausible
+EpochUs: TypeAlias = EpochMs
+EpochS: TypeAlias = Annotated[float, Meta(ge=-1e15, le=1e15)]
+Changes: TypeAlias = tuple[tuple[Price, Size], ...]  # of a delta, or a snapshot, in which size 0 is no level
 
 _T = TypeVar("_T")
 _EXCERPT: Final = 200  # bytes of a bad frame quoted in the error; the whole frame goes to dead-letters
@@ -63,14 +63,10 @@ def bad_frame(venue: str, why: str, raw: bytes | msgspec.Raw) -> BadFrameError:
     return BadFrameError(f"{venue}: {why}: {bytes(raw)[:_EXCERPT]!r}")
 
 
-def levels_of_text(
-    venue: str,
-    texts: Iterable[tuple[str, str]],
-    type_: Any,  # noqa: ANN401 -- Changes or Book, which are aliases
-) -> tuple[Level, ...]:
-    """Return the numbers of (price, size) texts, within the bounds of `type_`."""
+def levels_of_text(venue: str, texts: Iterable[tuple[str, str]]) -> tuple[Level, ...]:
+    """Return the numbers of (price, size) texts, within the bounds of a sane one."""
     try:
-        levels: tuple[Level, ...] = msgspec.convert(tuple(texts), type_, strict=False)
+        levels: tuple[Level, ...] = msgspec.convert(tuple(texts), Changes, strict=False)
     except msgspec.ValidationError as error:
         raise BadFrameError(f"{venue}: {error}") from error
     return levels

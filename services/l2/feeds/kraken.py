@@ -5,7 +5,6 @@ Source: docs.kraken.com/exchange, `book.md`, `trade.md` and the guide `book-chec
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 from zlib import crc32
 
@@ -16,7 +15,6 @@ from libs.common.instruments import venue_of
 from services.l2.feeds.digits import DigitBook, digits_of
 from services.l2.feeds.feed import (
     Acknowledged,
-    BadFrameError,
     Heartbeat,
     Refused,
     Step,
@@ -26,8 +24,6 @@ from services.l2.feeds.feed import (
 )
 from services.l2.feeds.frames import (
     NS_PER_S,
-    Book,
-    Changes,
     Count,
     FrameDecoder,
     Id,
@@ -37,6 +33,7 @@ from services.l2.feeds.frames import (
     bad_frame,
     levels_of_text,
 )
+from services.l2.feeds.moments import Moment, ns_of
 from services.l2.feeds.ohlc import OhlcRow, candles_of
 
 if TYPE_CHECKING:
@@ -48,11 +45,8 @@ if TYPE_CHECKING:
 _VENUE: Final = "kraken"
 DEPTHS: Final = (10, 25, 100, 500, 1000)
 OHLC_MINUTES: Final = {"1m": 1, "1d": 1440}
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(2255, 1, 1, tzinfo=UTC)  # ns of later times do not fit in 63 bits
 _HEARTBEAT: Final = (Heartbeat(),)
 
-Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 Crc32: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
 
@@ -132,6 +126,9 @@ class KrakenFeed:
     snapshot_by_rest = False
     silence_s = 5.0  # a heartbeat comes about every second when nothing else does
     ping_interval_s: float | None = 30.0
+    pong_interval_s: float | None = None
+    contiguous_trades = True  # "unique per book", rising by 1
+    placed_by_time = False
 
     def __init__(self, depth: int = 10) -> None:
         if depth not in DEPTHS:
@@ -280,24 +277,24 @@ def _digits(texts: list[tuple[str, str]]) -> tuple[str, ...]:
 def _snapshot_of(book: _Book) -> VenueSnapshot:
     bids, asks = _texts(book.bids), _texts(book.asks)
     return VenueSnapshot(
-        bids=levels_of_text(_VENUE, bids, Book),
-        asks=levels_of_text(_VENUE, asks, Book),
+        bids=levels_of_text(_VENUE, bids),
+        asks=levels_of_text(_VENUE, asks),
         checksum=book.checksum,
         bid_digits=_digits(bids),
         ask_digits=_digits(asks),
-        venue_ts=None if book.timestamp is None else _ns(book.timestamp),
+        venue_ts=None if book.timestamp is None else ns_of(book.timestamp),
     )
 
 
 def _delta_of(book: _Book) -> VenueDelta:
     bids, asks = _texts(book.bids), _texts(book.asks)
     return VenueDelta(
-        bids=levels_of_text(_VENUE, bids, Changes),
-        asks=levels_of_text(_VENUE, asks, Changes),
+        bids=levels_of_text(_VENUE, bids),
+        asks=levels_of_text(_VENUE, asks),
         checksum=book.checksum,
         bid_digits=_digits(bids),
         ask_digits=_digits(asks),
-        venue_ts=None if book.timestamp is None else _ns(book.timestamp),
+        venue_ts=None if book.timestamp is None else ns_of(book.timestamp),
     )
 
 
@@ -307,11 +304,5 @@ def _trade_of(trade: _Trade) -> VenueTrade:
         price=trade.price,
         size=trade.qty,
         side=trade.side,
-        venue_ts=_ns(trade.timestamp),
+        venue_ts=ns_of(trade.timestamp),
     )
-
-
-def _ns(moment: datetime) -> int:
-    if not _EPOCH <= moment < _LATEST:
-        raise BadFrameError(f"{_VENUE}: {moment.isoformat()} is no time of a market")
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -22,8 +22,6 @@ from services.l2.feeds.feed import (
     VenueTrade,
 )
 from services.l2.feeds.frames import (
-    Book,
-    Changes,
     EpochS,
     FrameDecoder,
     Price,
@@ -91,6 +89,9 @@ class KrakenV1Feed:
     snapshot_by_rest = False
     silence_s = 5.0  # a heartbeat comes about every second when nothing else does
     ping_interval_s: float | None = 30.0
+    pong_interval_s: float | None = None
+    contiguous_trades = False
+    placed_by_time = False
 
     def __init__(self, depth: int = 1000) -> None:
         if depth not in DEPTHS:
@@ -201,8 +202,8 @@ def _book_message(bodies: tuple[_Sides, ...], raw: bytes) -> VenueSnapshot | Ven
     bids = tuple(level for body in bodies for level in body.bids)
     asks = tuple(level for body in bodies for level in body.asks)
     return VenueDelta(
-        bids=levels_of_text(_VENUE, _texts(bids), Changes),
-        asks=levels_of_text(_VENUE, _texts(asks), Changes),
+        bids=levels_of_text(_VENUE, _texts(bids)),
+        asks=levels_of_text(_VENUE, _texts(asks)),
         checksum=checksum,
         bid_digits=_digits(bids),
         ask_digits=_digits(asks),
@@ -212,8 +213,8 @@ def _book_message(bodies: tuple[_Sides, ...], raw: bytes) -> VenueSnapshot | Ven
 
 def _snapshot_of(bids: tuple[_Level, ...], asks: tuple[_Level, ...]) -> VenueSnapshot:
     return VenueSnapshot(
-        bids=levels_of_text(_VENUE, _texts(bids), Book),
-        asks=levels_of_text(_VENUE, _texts(asks), Book),
+        bids=levels_of_text(_VENUE, _texts(bids)),
+        asks=levels_of_text(_VENUE, _texts(asks)),
         bid_digits=_digits(bids),
         ask_digits=_digits(asks),
         venue_ts=_latest(bids + asks),

@@ -60,13 +60,6 @@ class _Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
     size: Size
 
 
-class _Resting(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A level of a snapshot, which has none of size 0."""
-
-    price: Price
-    size: Quantity
-
-
 class _Update(msgspec.Struct, frozen=True, gc=False):
     bids: tuple[_Change, ...]
     asks: tuple[_Change, ...]
@@ -76,8 +69,8 @@ class _Update(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Snapshot(msgspec.Struct, frozen=True, gc=False):
-    bids: tuple[_Resting, ...]
-    asks: tuple[_Resting, ...]
+    bids: tuple[_Change, ...]
+    asks: tuple[_Change, ...]
     ts: EpochMs
     seq_id: Id = field(name="seqId")
 
@@ -143,6 +136,9 @@ class OkxFeed:
     depth: int | None = 400  # the server itself deletes what leaves the window
     silence_s = 15.0  # a pong comes at least every 10 s
     ping_interval_s: float | None = 10.0  # the server drops who was silent for 30 s
+    pong_interval_s: float | None = None
+    contiguous_trades = False  # a message may stand for several trades
+    placed_by_time = False
 
     def stream_url(self, base: str, symbol: str) -> str:  # noqa: ARG002 -- one address for all symbols
         """Return the address of the public channels."""
@@ -274,7 +270,7 @@ def _answer(frame: _Frame, name: str) -> Sequence[VenueMessage]:
     return (Acknowledged(),)
 
 
-def _levels(levels: Iterable[_Change | _Resting]) -> tuple[Level, ...]:
+def _levels(levels: Iterable[_Change]) -> tuple[Level, ...]:
     return tuple([(level.price, level.size) for level in levels])
 
 

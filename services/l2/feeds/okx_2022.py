@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from services.l2.feeds.digits import DigitBook
 from services.l2.feeds.feed import Step, VenueDelta, VenueSnapshot
-from services.l2.feeds.frames import NS_PER_MS, Book, Changes, EpochMs, FrameDecoder, levels_of_text
+from services.l2.feeds.frames import NS_PER_MS, EpochMs, FrameDecoder, levels_of_text
 from services.l2.feeds.okx import Arg, OkxFeed
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ class Okx2022Feed(OkxFeed):
 
 def _snapshot_of(book: _Book) -> VenueSnapshot:
     return VenueSnapshot(
-        bids=levels_of_text(_VENUE, _texts(book.bids), Book),
-        asks=levels_of_text(_VENUE, _texts(book.asks), Book),
+        bids=levels_of_text(_VENUE, _texts(book.bids)),
+        asks=levels_of_text(_VENUE, _texts(book.asks)),
         checksum=book.checksum,
         bid_digits=_digits(book.bids),
         ask_digits=_digits(book.asks),
@@ -104,8 +104,8 @@ def _snapshot_of(book: _Book) -> VenueSnapshot:
 
 def _delta_of(book: _Book) -> VenueDelta:
     return VenueDelta(
-        bids=levels_of_text(_VENUE, _texts(book.bids), Changes),
-        asks=levels_of_text(_VENUE, _texts(book.asks), Changes),
+        bids=levels_of_text(_VENUE, _texts(book.bids)),
+        asks=levels_of_text(_VENUE, _texts(book.asks)),
         checksum=book.checksum,
         bid_digits=_digits(book.bids),
         ask_digits=_digits(book.asks),

@@ -24,7 +24,7 @@ def a_health(*said: tuple[str, float, float]) -> Health:
     """Return the health after (state, since, said), seconds after the fault."""
     health = Health()
     for state, since_s, ts_s in said:
-        event = {"state": state, "epoch": 1, "owner": "a", "reason": ""}
+        event = {"state": state, "epoch": 1, "owner": "a", "reason": "", "resyncs": 0}
         since_ts, ts = (BEGAN + int(seconds * NS_S) for seconds in (since_s, ts_s))
         health.take({**event, "since_ts": since_ts, "ts": ts})
     return health

@@ -213,3 +213,8 @@ def test_a_symbol_that_no_canonical_name_fits_is_reported_and_not_offered() -> N
     venue = learnt(reply)
     assert venue.unnamed == {"BTCTRY"}
     assert venue.play(reply) is None
+
+
+@pytest.mark.parametrize("spelling", ["BTCFDUSD", "BTCBUSD", "DOTTUSD"])
+def test_a_pair_in_a_dollar_of_its_own_is_not_read_as_one_in_dollars(spelling: str) -> None:
+    assert BinanceReplay().read_symbol(spelling) == f"{spelling[:3]}-{spelling[3:]}"

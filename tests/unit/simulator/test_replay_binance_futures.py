@@ -172,3 +172,12 @@ def test_the_recording_keeps_its_book_to_the_end_and_agrees_with_its_best_quotes
     assert truth.bids[0][0] < truth.asks[0][0]
     assert (unknown + equal) == (629 if symbol == "BTC-USDT" else 1125)
     assert unknown <= 1
+
+
+@pytest.mark.parametrize("base", ["BTC", "DOT", "BNB"])
+def test_a_perpetual_in_coins_is_quoted_in_dollars_whatever_its_coin_ends_in(base: str) -> None:
+    assert BinanceCoinmReplay().read_symbol(f"{base}USD_PERP") == f"{base}-USD"
+
+
+def test_a_perpetual_of_the_other_market_is_never_quoted_in_dollars() -> None:
+    assert BinanceUsdmReplay().read_symbol("BTCBUSD") == "BTC-BUSD"

@@ -12,9 +12,20 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import pytest
 
-from libs.common.topics import EXECUTION_RECORDS, L2_BOOK_DELTAS, L2_BOOK_HEALTH, L2_TRADES, TOPICS, book_key
+from libs.common.budgets import budget_of
+from libs.common.events import Subscribed
+from libs.common.topics import (
+    EXECUTION_RECORDS,
+    L2_BOOK_DELTAS,
+    L2_BOOK_HEALTH,
+    L2_SUBSCRIPTIONS,
+    L2_TRADES,
+    TOPICS,
+    book_key,
+)
 from tests.execution_world import ExecutionWorld
 from tests.integration.libs.cli.command import PATIENCE_S, environment, finish, publishing, run, start
 from tests.unit.libs.cli.builders import a_delta, a_health, a_keyframe
@@ -333,3 +344,25 @@ async def test_doctor_fails_for_what_is_missing_beside_a_kafka_that_runs(fresh_k
     assert re.search(r"✗ fail  topics .*missing", ended.out)
     assert re.search(r"✗ fail  simulator .*though other parts run", ended.out)
     assert re.search(r"✗ fail  gateway .*something else listens", ended.out)
+
+
+async def test_doctor_names_a_topic_that_has_outgrown_its_budget(fresh_kafka: str) -> None:
+    def about_budgets(out: str) -> str:
+        return "\n".join(re.findall(r"^.* budgets .*\n.*$", out, re.MULTILINE))
+
+    ports = {"GATEWAY_PORT": str(free_port()), "SIMULATOR_PORT": str(free_port())}
+    async with publishing(fresh_kafka) as publisher:
+        before = await run("doctor", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka, **ports)
+        assert "✓ ok    budgets      no topic is over its own" in about_budgets(before.out)
+        noise = np.random.Generator(np.random.Philox(1)).bytes(2 * budget_of(L2_SUBSCRIPTIONS).bytes)
+        wish = Subscribed(venue="binance", symbol=noise.hex(), requested_ts=1, source="request")
+        await publisher.send_and_wait(L2_SUBSCRIPTIONS, KEY, wish, time.time_ns())
+    after = await run("doctor", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka, **ports)
+    told = about_budgets(after.out)
+    assert "! warn  budgets      l2.subscriptions.v1 takes " in told
+    assert "→ docs/operations.md#topicoverbudget" in told
+    listed = await run("topics", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
+    row = next(line for line in listed.out.splitlines() if line.startswith(L2_SUBSCRIPTIONS.name))
+    share = re.search(r" (\d+)%", row)
+    assert share is not None
+    assert int(share[1]) > 100

@@ -30,7 +30,7 @@ from libs.common.kafka import (
     read,
 )
 from libs.common.topics import DEAD_LETTERS, L2_BOOK_DELTAS, L2_BOOK_TOPS, L2_SUBSCRIPTIONS, TOPICS
-from libs.common.views import View
+from libs.common.views import Last, View
 from tests.integration.libs.common.workers import PARTITIONS, settings_of
 
 if TYPE_CHECKING:
@@ -250,6 +250,17 @@ async def test_reading_can_begin_at_the_end_at_a_time_and_at_an_offset(settings:
     assert len(await everything(settings, L2_SUBSCRIPTIONS, partitions={place.partition})) == 10
     others = set(range(PARTITIONS)) - {place.partition}
     assert not await everything(settings, L2_SUBSCRIPTIONS, partitions=others)
+
+
+@pytest.mark.parametrize(("most", "first"), [(8, 3), (5, 3), (4, 4), (1_000, 0)])
+async def test_reading_can_begin_so_many_offsets_before_the_end_of_each_partition(
+    settings: ServiceSettings, most: int, first: int
+) -> None:
+    async with Publisher(settings) as publisher:
+        for n in range(5):
+            await publisher.send_and_wait(L2_SUBSCRIPTIONS, KEY, a_subscription(n), TS)
+    found = await everything(settings, L2_SUBSCRIPTIONS, start=Last(most))
+    assert [record.offset for record in found] == list(range(first, 5))
 
 
 async def test_a_missing_topic_is_a_clear_error(settings: ServiceSettings) -> None:

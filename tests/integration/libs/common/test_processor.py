@@ -17,13 +17,17 @@ from libs.common.processor import Processor
 from libs.common.topics import DEAD_LETTERS, L2_SUBSCRIPTIONS
 from libs.common.views import View
 from tests.integration.libs.common.counting import (
+    ALARMS,
     COMMANDS,
     COUNTS,
+    DOUBLINGS,
     STATE,
     Add,
     Counted,
+    Double,
     Explode,
     Total,
+    Woken,
     handle,
     wiring,
 )
@@ -31,11 +35,17 @@ from tests.integration.libs.common.exactly_once import log_of
 from tests.integration.libs.common.workers import PARTITIONS, eventually, reported, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from libs.common.handling import State, WakeAt, Wiring
     from libs.common.settings import ProcessorSettings
+
+
+class Nameless(Event, frozen=True, kw_only=True, tag="Add"):
+    """Says that it adds, and not how much."""
+
+    key: str
 
 
 @pytest.fixture
@@ -49,8 +59,10 @@ def counting(tmp_path: Path) -> Wiring[Total]:
 
 
 @asynccontextmanager
-async def running(of: Wiring[Total], settings: ProcessorSettings) -> AsyncIterator[Processor[Total]]:
-    processor = Processor(of, settings)
+async def running(
+    of: Wiring[Total], settings: ProcessorSettings, clock: Callable[[], int] = time.time_ns
+) -> AsyncIterator[Processor[Total]]:
+    processor = Processor(of, settings, clock)
     task = asyncio.create_task(processor.run())
     try:
         yield processor
@@ -88,10 +100,9 @@ async def test_bytes_that_are_no_message_become_dead_letters_and_do_not_stop_a_p
     settings: ProcessorSettings, counting: Wiring[Total]
 ) -> None:
     await create_topics(settings, counting.topics)
-    junk = replace(COMMANDS, events=(Subscribed,))
+    junk = replace(COMMANDS, events=(Nameless,))
     async with running(counting, settings), Publisher(settings) as publisher:
-        event = Subscribed(venue="v", symbol="s", requested_ts=1)
-        await publisher.send(junk, b"k", event, time.time_ns())
+        await publisher.send(junk, b"k", Nameless(key="k"), time.time_ns())
         await publisher.send(COMMANDS, b"k", Add(key="k", amount=2), time.time_ns())
         await eventually(partial(has_counted, settings, 1))
     (letter,) = await log_of(settings, DEAD_LETTERS)
@@ -109,7 +120,7 @@ async def test_a_broken_invariant_stops_its_partition_only_and_changes_nothing(
         await eventually(partial(has_stopped, processor))
         await tell(settings, Add(key=other, amount=3))
         await eventually(partial(has_counted, settings, 2))
-        assert processor.stopped_partitions == {partition_of(b"k", PARTITIONS)}
+        assert set(processor.stopped_partitions) == {partition_of(b"k", PARTITIONS)}
         names = {family.name: list(family.samples.values()) for family in processor.families()}
         assert names["bookrunner_processor_partitions_stopped"] == [1]
     assert {(c.key, c.total) for c in await counted(settings)} == {("k", 1), (other, 3)}
@@ -220,3 +231,76 @@ async def test_stopping_while_kafka_is_away_does_not_wait_for_it(counting: Wirin
     await asyncio.sleep(0)
     processor.stop()
     await asyncio.wait_for(task, 2.0)
+
+
+ALARM_S = 8
+
+
+class WallClock:
+    """The machine's clock, and what it is set by."""
+
+    def __init__(self) -> None:
+        self.by_ns = 0
+
+    def __call__(self) -> int:
+        return time.time_ns() + self.by_ns
+
+
+@pytest.mark.parametrize("by_s", [-3600, 3600])
+async def test_a_clock_that_is_set_neither_delays_an_alarm_nor_rings_it_early(
+    settings: ProcessorSettings, counting: Wiring[Total], by_s: int
+) -> None:
+    async def rung() -> bool:
+        return bool(await log_of(settings, ALARMS))
+
+    async def steps() -> bool:
+        return processor.counts["clock_steps"] >= 1
+
+    clock = WallClock()
+    await create_topics(settings, counting.topics)
+    async with running(counting, settings, clock) as processor:
+        await tell(settings, Add(key="k", amount=1, wake_after_ns=ALARM_S * 1_000_000_000))
+        began_s = time.monotonic()
+        await eventually(partial(has_counted, settings, 1))
+        clock.by_ns = by_s * 1_000_000_000
+        await eventually(steps)
+        too_late = time.monotonic() - began_s > ALARM_S - 1  # on a machine that has no time for it
+        assert too_late or not await rung()
+        await eventually(rung)
+        assert ALARM_S - 1 < time.monotonic() - began_s < 60
+        await tell(settings, Add(key="k", amount=1))
+        await eventually(partial(has_counted, settings, 2))
+
+
+@pytest.mark.parametrize("by_s", [-3600, 3600])
+async def test_what_the_first_command_after_a_clock_was_set_schedules_is_not_moved(
+    settings: ProcessorSettings, counting: Wiring[Total], by_s: int
+) -> None:
+    async def rung() -> bool:
+        return bool(await log_of(settings, ALARMS))
+
+    clock = WallClock()
+    await create_topics(settings, counting.topics)
+    async with running(counting, settings, clock):
+        await tell(settings, Add(key="k", amount=1))
+        await eventually(partial(has_counted, settings, 1))
+        clock.by_ns = by_s * 1_000_000_000
+        await tell(settings, Add(key="k", amount=1, wake_after_ns=2_000_000_000))
+        await eventually(rung)
+        (alarm,) = await log_of(settings, ALARMS)
+        assert isinstance(alarm.event, Woken)
+        assert abs(alarm.event.due_ts - clock()) < 60_000_000_000
+
+
+async def test_a_version_that_reads_another_topic_too_is_given_it_though_its_predecessor_is_not_missed_yet(
+    settings: ProcessorSettings, counting: Wiring[Total]
+) -> None:
+    await create_topics(settings, counting.topics)
+    for inputs in ((COMMANDS,), counting.inputs, (COMMANDS,)):
+        before = len(await counted(settings))
+        async with running(replace(counting, inputs=inputs), settings):
+            await tell(settings, Add(key="k", amount=1))
+            if DOUBLINGS in inputs:
+                async with Publisher(settings, compress=False) as publisher:
+                    await publisher.send(DOUBLINGS, b"k", Double(key="k"), time.time_ns())
+            await eventually(partial(has_counted, settings, before + len(inputs)))

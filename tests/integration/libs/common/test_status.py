@@ -18,7 +18,7 @@ from libs.common.processor import Processor
 from libs.common.status import Condition, heartbeat
 from libs.common.topics import SERVICES_STATUS
 from libs.common.views import View
-from tests.integration.libs.common.counting import Add, Explode, wiring
+from tests.integration.libs.common.counting import COMMANDS, Add, Explode, wiring
 from tests.integration.libs.common.exactly_once import log_of
 from tests.integration.libs.common.test_processor import tell
 from tests.integration.libs.common.workers import PARTITIONS, eventually, settings_of
@@ -76,7 +76,8 @@ async def test_a_processor_tells_what_it_works_on_what_it_has_stopped_and_that_i
         assert status is not None
         stopped = partition_of(b"k", PARTITIONS)
         assert status.partitions_stopped == (stopped,)
-        assert status.detail == f"a handler raised on partition {stopped}: see partition_stopped in the log"
+        where = f"{COMMANDS.name}/{stopped}/1"
+        assert status.detail == f"a handler raised at {where}: ArithmeticError: a broken invariant"
         processor.stop()
         await task
         await eventually(partial(_is_gone, audience, counting.service))

@@ -20,21 +20,27 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
+    from aiokafka import TopicPartition
+
 PARTITIONS: Final = 4
+COUNTING: Final = "tests.integration.libs.common.counting"
 
 
 class Worker:
-    """One replica of the counting service; `start` it again after a `kill`."""
+    """One replica of the counting service, or of another module; `start` it again after a `kill`."""
 
-    def __init__(self, kafka: str, group: str, instance: int, log: Path) -> None:
+    def __init__(
+        self, kafka: str, group: str, instance: int, log: Path, module: str = COUNTING, **environment: str
+    ) -> None:
         self.log = log
-        self._group = group
+        self._command = [sys.executable, "-m", module, group]
         self._environment = {
             **os.environ,
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "TOPIC_PARTITIONS": str(PARTITIONS),
             "GROUP_INSTANCE_ID": str(instance),
             "BATCH_RECORDS": "20",
+            **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -47,12 +53,7 @@ class Worker:
     def start(self) -> None:
         """Start the process; its log is appended to."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.libs.common.counting", self._group],
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-            )
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
 
     def kill(self) -> None:
         """End the process with SIGKILL, if it runs, frozen or not."""
@@ -92,17 +93,22 @@ def settings_of(kafka: str, **changes: object) -> ProcessorSettings:
     return ProcessorSettings.model_validate(known | changes)
 
 
-async def reported(settings: ProcessorSettings, group: str) -> int:
-    """Return how many commands the group's offsets say were handled (their topics have no markers)."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+async def group_offsets(kafka: str, group: str) -> dict[TopicPartition, int]:
+    """Return the group's offsets."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
         found = await admin.list_consumer_group_offsets(group)
     except GroupCoordinatorNotAvailableError:  # of a new broker, before the first group
-        return 0
+        return {}
     finally:
         await admin.close()
-    return sum(place.offset for place in found.values())
+    return {partition: place.offset for partition, place in found.items()}
+
+
+async def reported(settings: ProcessorSettings, group: str) -> int:
+    """Return how many commands the group's offsets say were handled (their topics have no markers)."""
+    return sum((await group_offsets(settings.kafka_bootstrap_servers, group)).values())
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = 30.0) -> None:

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from libs.common.budgets import budget_of
 from libs.common.events import BookHealth, BookState, BookTop
 from libs.common.kafka import Publisher, follow
-from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS, book_key
+from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS, TOPICS, book_key
 from libs.common.views import View
 from tests.e2e.system import until
 from tests.heartbeats import standing_in
 from tests.integration.services.gateway.process import GatewayProcess
+from tests.prometheus import scrape_of
 from tests.unit.services.gateway.world import KEY, a_book_health, a_book_top
 
 if TYPE_CHECKING:
@@ -233,6 +235,24 @@ async def _metric(gateway: GatewayProcess, name: str) -> float:
         text = await answer.text()
     line = next(line for line in text.splitlines() if line.startswith(name))
     return float(line.rpartition(" ")[2])
+
+
+async def test_metrics_tell_what_every_topic_takes_and_may(gateway: GatewayProcess) -> None:
+    async def measured() -> bool:
+        async with gateway.http.get("/metrics") as answer:
+            found = scrape_of(await answer.text())
+        if not found.total("bookrunner_topic_budget_bytes"):
+            return False
+        for name, topic in TOPICS.items():
+            for what in ("bytes", "records"):
+                label = frozenset({("topic", name)})
+                used = found.samples[f"bookrunner_topic_{what}", label]
+                budget = found.samples[f"bookrunner_topic_budget_{what}", label]
+                assert budget == getattr(budget_of(topic), what), name
+                assert 0 <= used < budget, name
+        return True
+
+    await until("the topics are measured", measured)
 
 
 async def test_an_endless_request_head_is_refused_and_the_connection_closed(

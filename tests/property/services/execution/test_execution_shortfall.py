@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from services.execution.shortfall import ShortfallFill, ShortfallInputs, shortfall
+from services.execution.shortfall import ShortfallChild, ShortfallFill, ShortfallInputs, shortfall
 
 prices = st.decimals("0.01", "200000", places=2)
 quantities = st.decimals("0.00000001", "1000", places=8)
@@ -52,6 +53,27 @@ def test_the_parts_sum_exactly_to_paper_less_real_profit(case: ShortfallInputs) 
     parts = found.delay_bps + found.impact_bps + found.opportunity_bps + found.fees_bps
     size = abs(found.delay_bps) + abs(found.impact_bps) + abs(found.opportunity_bps) + abs(found.fees_bps)
     assert parts == pytest.approx(found.total_bps, abs=1e-9 + 1e-12 * size)
+
+
+@settings(max_examples=300)
+@given(case=parents(), sizes=st.lists(st.integers(1, 5), max_size=20))
+def test_the_sums_of_children_say_the_same_as_their_fills_one_by_one(
+    case: ShortfallInputs, sizes: list[int]
+) -> None:
+    rest = list(case.fills)
+    one_by_one: list[ShortfallFill] = []
+    children: list[ShortfallChild] = []
+    for size in (*sizes, *([1] * len(rest))):
+        own, rest = rest[:size], rest[size:]
+        if own:
+            book = {"mid_px": own[0].mid_px, "best_px": own[0].best_px}
+            one_by_one += [replace(fill, **book) for fill in own]
+            qty = sum((fill.qty for fill in own), Decimal(0))
+            paid = sum((fill.qty * fill.px for fill in own), Decimal(0))
+            children.append(ShortfallChild(qty=qty, paid=paid, **book))
+    assert shortfall(replace(case, fills=(), children=tuple(children))) == shortfall(
+        replace(case, fills=tuple(one_by_one))
+    )
 
 
 def test_a_buyer_who_pays_above_arrival_bears_impact_and_one_who_waits_delay() -> None:

@@ -56,6 +56,7 @@ class NaiveVenue:
         self.epoch = 0
         self.shown: dict[tuple[str, Decimal], Decimal] = {}
         self.left: dict[tuple[str, Decimal], Decimal] = {}
+        self.taken: dict[tuple[str, Decimal], Decimal] = {}  # of levels that are gone, or of the epoch before
 
     def see(self, top: BookTop) -> None:
         shown = {
@@ -63,10 +64,15 @@ class NaiveVenue:
             for side, levels in (("buy", top.asks), ("sell", top.bids))
             for price, size in levels
         }
+        back = set(self.left) if top.epoch != self.epoch else self.left.keys() - shown.keys()
+        for level in back:  # gone, or of a book synchronised anew
+            self.taken[level] = self.shown[level] - self.left.pop(level)
         for level, size in shown.items():
-            if top.epoch != self.epoch or self.shown.get(level) != size or level not in self.left:
-                self.left[level] = size
-        self.left = {level: left for level, left in self.left.items() if level in shown}
+            if level in self.left:
+                added = max(Decimal(0), size - self.shown[level])
+                self.left[level] = min(self.left[level] + added, size)
+            else:
+                self.left[level] = max(Decimal(0), size - self.taken.pop(level, Decimal(0)))
         self.shown, self.epoch = shown, top.epoch
 
     def take(self, side: TakerSide, qty: Decimal, limit: Decimal | None) -> list[tuple[Decimal, Decimal]]:
@@ -113,6 +119,56 @@ def test_fills_are_those_of_a_venue_walked_lot_by_lot_and_what_we_took_is_not_of
         if worked.order.time_in_force == "ioc":
             assert not worked.order.ord_status.open
         resting = [o for o in (*resting, worked.order) if o.ord_status.open]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 120), st.integers(1, 3)), min_size=1, max_size=20))
+def test_no_more_is_filled_at_a_price_than_ever_stood_and_was_added_over_any_epochs(
+    looks: list[tuple[int, int]],
+) -> None:
+    impact: SelfImpact | None = None
+    filled = added = before = Decimal(0)
+    for number, (shown, epoch) in enumerate(looks):
+        asks = (*(((100.0, shown / 100),) if shown else ()), (101.0, 1.0))
+        top = a_book_top(bids=((99.0, 1.0),), asks=asks, epoch=epoch)
+        order = an_order(
+            cl_ord_id=f"o{number}",
+            side="buy",
+            order_qty=Decimal(10),
+            ord_type="limit",
+            price=Decimal(100),
+            time_in_force="ioc",
+        )
+        fine = replace(TERMS, lot=Decimal("0.01"))
+        worked = paper_broker.arrive(order, top, impact, fine, now=number)
+        impact = worked.impact
+        filled += worked.order.cum_qty
+        size = Decimal(shown) / 100
+        added += max(Decimal(0), size - before)
+        before = size
+        assert filled <= Decimal(max(size for size, _ in looks[: number + 1])) / 100 + added
+        assert filled <= added  # the first look counts as an increase from nothing
+
+
+def test_a_level_that_flickers_hands_out_only_what_was_added() -> None:
+    impact: SelfImpact | None = None
+    filled = []
+    fine = replace(TERMS, lot=Decimal("0.01"))
+    for number, shown in enumerate((1.0, 1.01, 1.0, 1.01, None, 1.01)):
+        asks = (*(((100.0, shown),) if shown else ()), (101.0, 1.0))
+        top = a_book_top(bids=((99.0, 1.0),), asks=asks)
+        order = an_order(
+            cl_ord_id=f"o{number}",
+            side="buy",
+            order_qty=Decimal(10),
+            ord_type="limit",
+            price=Decimal(100),
+            time_in_force="ioc",
+        )
+        worked = paper_broker.arrive(order, top, impact, fine, now=number)
+        impact = worked.impact
+        filled.append(worked.order.cum_qty)
+    assert filled == [Decimal(q) for q in ("1", "0.01", "0", "0.01", "0", "0")]
 
 
 def assert_consistent(before: PaperOrder, worked: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -12,10 +13,13 @@ from hypothesis import strategies as st
 
 from services.gateway.problems import PROBLEM_TYPES
 from services.gateway.sse import Backlog
+from tests.unit.services.gateway.wire import answer_to
 from tests.unit.services.gateway.world import Answer, World, a_book_top
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.unit.services.gateway.wire import Told
 
 KNOWN = {(f"/docs#{problem.slug}", problem.status) for problem in PROBLEM_TYPES}
 
@@ -45,18 +49,116 @@ headers = st.dictionaries(
 )
 
 
+addresses = st.sampled_from(
+    [
+        "a:b",
+        "",
+        "203.0.113.1",
+        "203.0.113.1:x",
+        "[::1]:9",
+        "[",
+        "::ffff:1.2.3.4",
+        "fe80::1%eth0",
+        "1.2.3.4,a:b",
+    ]
+)
+latin = st.text(st.characters(max_codepoint=255), max_size=40)
+printable = st.text(st.characters(max_codepoint=255, exclude_categories=["Cc"]), max_size=20)
+numbers = st.sampled_from(["0", "2", "-1", "1_0", "9" * 4400])
+sent_values = {
+    "X-Forwarded-For": addresses | printable,
+    "X-Forwarded-Proto": printable,
+    "Content-Type": st.sampled_from(["application/json", "application/json;charset=x"]) | printable,
+    "Content-Encoding": st.sampled_from(["gzip", "identity"]) | printable,
+    "Last-Event-ID": numbers | printable,
+    "Idempotency-Key": printable,
+    "Origin": st.sampled_from(["https://desk.example", "null"]) | printable,
+    "Authorization": printable,
+    "If-None-Match": printable,
+    "Expect": st.sampled_from(["100-continue", "x"]),
+    "Upgrade": st.sampled_from(["h2c", "websocket"]),
+    "Connection": st.sampled_from(["close", "upgrade", "x"]),
+    "Access-Control-Request-Method": printable,
+}
+plausible = st.lists(
+    st.sampled_from([*sent_values]).flatmap(lambda name: sent_values[name].map(lambda value: (name, value))),
+    max_size=5,
+    unique_by=lambda header: header[0],
+)
+targets = st.sampled_from(
+    [
+        *(
+            "/",
+            "*",
+            "//",
+            "//[",
+            "http://x/api/l2",
+            "/%",
+            "/%ff",
+            "/%00",
+            "/api/l2/binance/%5b",
+            "/?",
+            "/#",
+            "x:80",
+        ),
+        *("/api/l2/subscriptions", "/api/l2/subscriptions/binance/BTCUSDT", "/api/exec/plan-and-execute"),
+        *(
+            "/api/l2/binance/BTCUSDT",
+            "/api/l2/binance/BTCBUSD",
+            "/api/exec/records?limit=1_0",
+            "/healthz",
+            "/docs",
+        ),
+    ]
+)
+methods = st.sampled_from(["GET", "HEAD", "POST", "DELETE", "PUT", "OPTIONS", "TRACE", "CONNECT", "QUERY"])
+
+
+def written(method: str, target: str, version: str, headers: list[tuple[str, str]]) -> bytes:
+    lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {value}" for name, value in headers), "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+likely_heads = st.builds(
+    written,
+    methods,
+    targets | latin.map(lambda text: "/" + quote(text)),
+    st.sampled_from(["1.1", "1.0"]),
+    plausible.map(lambda headers: [("Host", "x"), ("Content-Length", "2"), *headers]),
+)
+wild_heads = st.builds(
+    written,
+    methods | st.sampled_from(["PRI", "BREW", "get", ""]),
+    targets | latin,
+    st.sampled_from(["1.1", "1.0", "0.9", "2.0", "x"]),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["Host", "Content-Length", "Transfer-Encoding"]) | latin,
+            st.sampled_from(["x", "[", "[::1]:5000", "a b", "chunked", "gzip"]) | numbers | latin,
+        )
+    ),
+)
+
+requests = st.builds(bytes.__add__, likely_heads, st.sampled_from([b"{}", b"[]", b"\xff\xff"])) | st.builds(
+    bytes.__add__, wild_heads, st.sampled_from([b"", b"{}", b"0\r\n\r\n"])
+)
+
+
 class Asker:
     """Asks one gateway everything, as time goes by."""
 
-    def __init__(self, runner: asyncio.Runner) -> None:
+    def __init__(self, runner: asyncio.Runner, **settings: Any) -> None:
         self._runner = runner
-        self.world = runner.run(self._build())
+        self.world = runner.run(self._build(settings))
 
     def ask(self, *request: Any) -> Answer:
         return self._runner.run(self.world.ask(*request))
 
-    async def _build(self) -> World:
-        world = World(command_timeout_s=0.005)
+    def exchange(self, sent: bytes) -> Told | None:
+        return self._runner.run(answer_to(self.world, sent))
+
+    async def _build(self, settings: dict[str, Any]) -> World:
+        world = World(command_timeout_s=0.005, **settings)
         world.live()
         return world
 
@@ -67,9 +169,16 @@ def asker() -> Iterator[Asker]:
         yield Asker(runner)
 
 
+@pytest.fixture(scope="module")
+def behind() -> Iterator[Asker]:
+    """Behind a proxy that passes everything on, with pages of another origin."""
+    with asyncio.Runner() as runner:
+        yield Asker(runner, gateway_trusted_proxies="127.0.0.1", gateway_cors_origins="https://desk.example")
+
+
 def assert_documented(answer: Answer) -> None:
     assert answer.headers["x-correlation-id"].isprintable()
-    if answer.status >= 300:
+    if answer.status >= 300 and answer.body:
         assert answer.headers["content-type"] == "application/problem+json"
         document: dict[str, Any] = answer.json()
         assert (document["type"], answer.status) in KNOWN
@@ -89,6 +198,18 @@ def test_no_address_is_answered_by_anything_undocumented(
     asker: Asker, method: str, path: str, query: str, sent: dict[str, str]
 ) -> None:
     assert_documented(asker.ask(f"{path}?{query}", method, b"", sent))
+
+
+@settings(max_examples=300)
+@given(requests)
+def test_no_bytes_are_answered_by_a_failure_or_in_plain_text(behind: Asker, sent: bytes) -> None:
+    told = behind.exchange(sent)
+    if told is None:
+        return  # of a head that does not end: it waits for more
+    assert told.status != 500, told
+    if told.status >= 300 and told.body:
+        assert told.headers["content-type"] == "application/problem+json"
+        assert (json.loads(told.body)["type"], told.status) in KNOWN
 
 
 @given(st.integers(1, 50), st.integers(0, 60), st.integers(0, 60))

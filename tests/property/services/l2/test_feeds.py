@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from services.l2.feeds.feed import (
     VenueSnapshot,
     VenueTrade,
 )
+from services.l2.stamps import StampGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -265,8 +267,9 @@ def sane(price: float, size: float) -> bool:
     return 0 < price <= 1e12 and 0 <= size <= 1e15 and math.isfinite(price + size)
 
 
-def storable(ts: int | None) -> bool:
-    return ts is None or 0 <= ts < INT64
+def judged(ts: int | None) -> bool:
+    """Tell whether the gate of stamps, asked about it, lets nothing through that no message can hold."""
+    return ts is None or -INT64 <= ts < INT64 or not StampGate().admits(ts, time.time_ns())
 
 
 def check(messages: Iterable[VenueMessage]) -> None:
@@ -274,12 +277,12 @@ def check(messages: Iterable[VenueMessage]) -> None:
         match message:
             case VenueDelta() | VenueSnapshot():
                 assert all(sane(*level) for level in message.bids + message.asks)
-                assert storable(message.venue_ts)
+                assert judged(message.venue_ts)
                 assert len(message.bid_digits) in {0, len(message.bids)}
             case VenueTrade():
                 assert sane(message.price, message.size)
                 assert message.size > 0
-                assert storable(message.venue_ts)
+                assert judged(message.venue_ts)
             case BestQuote():
                 assert sane(*message.bid)
                 assert sane(*message.ask)

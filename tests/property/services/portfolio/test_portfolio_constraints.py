@@ -244,3 +244,29 @@ def test_cvar_is_the_minimum_of_the_rockafellar_uryasev_programme(seed: int, day
         assert cvar(returns[:, None], beta)[0] == pytest.approx(programme.fun, abs=1e-12)
     else:
         assert cvar(returns[:, None], beta)[0] == (-returns).max()
+
+
+def beside_a_riskless_asset(seed: int, rate: float, risky: int, days: int = 400) -> Problem:
+    """Return risky symbols beside a price that compounds exactly, but for the rounding of its quotients."""
+    price = 100.0 * (1.0 + rate) ** np.arange(days + 1)
+    sure = price[1:] / price[:-1] - 1.0
+    assert 0.0 < np.ptp(sure) < 1e-13, "rounding alone"
+    return problem_of(np.column_stack((sure, random_returns(seed, risky, days)[:, :risky])))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("ceiling", "budget"), [(0.02, 0.05), (0.0, 0.05), (0.005, 0.01)])
+@pytest.mark.parametrize("rate", [1e-4, 1e-3])
+def test_a_riskless_asset_is_a_case_and_gets_what_another_solver_gives_it(
+    mode: str, ceiling: float, budget: float, rate: float
+) -> None:
+    limits = Limits(budget, ceiling, 1.0)
+    alone = beside_a_riskless_asset(1, rate, 0)
+    assert solved(alone, limits, mode).w == pytest.approx([1.0])
+    assert solved(alone, limits, mode).optimal
+    for seed in range(4):
+        problem = beside_a_riskless_asset(seed, rate, 3)
+        solution = solved(problem, limits, mode)
+        assert_within(problem, limits, solution.w, mode)
+        assert solution.optimal
+        assert solution.utility == pytest.approx(reference_utility(problem, limits, mode), abs=2e-7)

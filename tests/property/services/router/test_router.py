@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from libs.common.codec import decode, encode
 from libs.common.context_fields import FIELDS, REGIMES
 from libs.common.events import CommandRejected, PolicyChosen, PolicyRewarded, RouterSnapshot
+from libs.common.handling import WakeAt
 from libs.common.topics import ROUTER_STATE
 from tests.router_world import POLICIES, World, add, choose, retire, reward
 
@@ -79,10 +80,12 @@ def test_no_sequence_of_commands_breaks_what_the_router_promises(steps: list[tup
             assert answer.scores.keys() == answer.means.keys() == answer.versions.keys()
             assert all(map(math.isfinite, answer.scores.values()))
             assert 0 < answer.width <= answer.prior_width * (1 + 1e-9)
-        counted += isinstance(answer, PolicyRewarded)
+        counted += isinstance(answer, PolicyRewarded) and answer.counted
         for snapshot in shown:
+            if isinstance(snapshot, WakeAt):
+                continue
             assert isinstance(snapshot, RouterSnapshot)
-            assert snapshot.pending <= 10
+            assert snapshot.pending <= 20  # decisions, and other answers
             for policy in snapshot.policies:
                 assert policy.low <= policy.estimate <= policy.high
     records = world.state.values()

@@ -170,7 +170,8 @@ def behind_a_gate(offer: Offer, gate: str) -> Offer:  # noqa: PLR0911 -- one ret
         case "gap":
             return replace(offer, health=a_health(offer.venue, state=BookState.GAP))
         case "stale":
-            return replace(offer, top=msgspec.structs.replace(top, received_ts=NOW - 1_500_000_001))
+            old = msgspec.structs.replace(top, received_ts=NOW - 1_500_000_001)
+            return replace(offer, top=old, health=msgspec.structs.replace(health, in_doubt=True))
         case "silent":
             return replace(offer, health=a_health(offer.venue, now=NOW - 5_000_000_001))
         case "crossed":
@@ -201,7 +202,7 @@ WORDS = {
     "crossed": "crossed",
     "empty": "empty",
     "too thin": "too thin",
-    "earlier epoch": "earlier epoch",
+    "earlier epoch": "synchronised anew",
     "minimum": "minimum",
     "rate limit": "rate limit nearly spent",
     "failures": "5 failures in a row",

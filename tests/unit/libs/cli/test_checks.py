@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from libs.cli.checks import (
     books_finding,
+    budgets_finding,
     clock_finding,
     line_of,
     locked_versions,
@@ -9,6 +10,8 @@ from libs.cli.checks import (
     topics_finding,
 )
 from libs.cli.findings import Finding, Verdict
+from libs.cli.topics import LEADERLESS
+from libs.common.budgets import Account, Budget
 
 LOCK = """\
 aiokafka==0.14.0 \\
@@ -31,6 +34,12 @@ def test_missing_and_other_packages_are_named() -> None:
     assert finding.verdict is Verdict.FAIL
     assert finding.says == "b is 5, not 2; c is missing"
     assert packages_finding(locked, locked).verdict is Verdict.OK
+
+
+def test_a_partition_without_a_leader_is_no_reason_to_delete_anything() -> None:
+    finding = topics_finding({"a": [LEADERLESS], "b": ["retention.ms is 1, the registry says 2"]}, 9)
+    assert finding.verdict is Verdict.FAIL
+    assert finding.mend == "start the Kafka brokers that are down"
 
 
 def test_missing_topics_fail_and_say_how_to_create_them() -> None:
@@ -66,3 +75,32 @@ def test_a_line_holds_verdict_name_and_finding_and_below_it_the_mend() -> None:
     first, second = line_of(Finding(Verdict.FAIL, "kafka", "nobody listens", "start it")).plain.splitlines()
     assert first.split() == ["✗", "fail", "kafka", "nobody", "listens"]
     assert second.strip() == "→ start it"
+
+
+def test_a_topic_over_its_budget_is_named_with_what_it_takes_and_may_the_fullest_first() -> None:
+    budget = Budget(1_000, 2_000_000)
+    finding = budgets_finding(
+        {
+            "a": Account(1_200, 1_000_000, budget),
+            "b": Account(100, 5_000_000, budget),
+            "c": Account(1_000, 2_000_000, budget),
+        }
+    )
+    assert finding.verdict is Verdict.WARN
+    assert finding.says == "b takes 5.0 MB of 2.0 MB; a takes 1,200 records of 1,000"
+    assert "topicoverbudget" in finding.mend
+
+
+def test_topics_within_their_budgets_are_fine_and_the_fullest_is_named() -> None:
+    budget = Budget(1_000, 2_000_000)
+    finding = budgets_finding({"a": Account(10, 100_000, budget), "b": Account(500, 900_000, budget)})
+    assert finding == Finding(
+        Verdict.OK, "budgets", "no topic is over its own; 1.0 MB in all, the fullest is b at 50%"
+    )
+
+
+def test_bytes_that_kafka_does_not_tell_are_no_good_news() -> None:
+    finding = budgets_finding({"a": Account(10, None, Budget(1_000, 2_000_000))})
+    assert finding.verdict is Verdict.WARN
+    assert "Kafka does not tell the bytes of 1 topics" in finding.says
+    assert "docs/security.md" in finding.mend

@@ -38,6 +38,8 @@ def test_an_unknown_venue_or_symbol_is_a_usage_error_that_helps() -> None:
         book_named("binanc", "BTC-USDT")
     with pytest.raises(UsageError, match="write it like BTC-USDT"):
         book_named("binance", "???")
+    with pytest.raises(UsageError, match="BTC-BUSD, BTCB-USD"):
+        book_named("binance", "BTCBUSD")
 
 
 def test_a_key_is_made_canonical_for_books_and_left_alone_elsewhere() -> None:

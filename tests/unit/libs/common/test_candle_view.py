@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from libs.common.candle_view import CandleView
+from libs.common.candle_view import MINUTE_NS, Candles
 from libs.common.events import Candle
-from libs.common.topics import book_key
-from libs.common.views import View
-from services.l2.candles import MINUTE_NS
-
-KEY = book_key("binance", "BTC-USDT")
+from libs.common.kafka import partition_of
+from libs.common.topics import L2_CANDLES, L2_CANDLES_OPEN, book_key, candle_key
 
 
 def a_candle(minute: int, close: float = 1.0, *, closed: bool = True) -> Candle:
@@ -25,11 +22,14 @@ def a_candle(minute: int, close: float = 1.0, *, closed: bool = True) -> Candle:
     )
 
 
-def folded(*candles: Candle, keep: int = 10) -> CandleView:
-    view = CandleView({"1m": keep, "1d": keep})
+def folded(*candles: Candle, keep: int = 10) -> Candles:
+    """Return what the topics tell: closed candles one, open ones the other."""
+    found = Candles({"1m": keep, "1d": keep})
     for offset, candle in enumerate(candles):
-        view.fold(0, offset, KEY, candle)
-    return view
+        topic = L2_CANDLES if candle.closed else L2_CANDLES_OPEN
+        view = next(view for view in found.views if view.topic is topic)
+        view.fold(0, offset, candle_key(candle), candle)
+    return found
 
 
 def test_candles_come_in_order_whatever_the_order_of_arrival() -> None:
@@ -61,7 +61,34 @@ def test_since_is_inclusive_and_other_instruments_have_none() -> None:
     assert view.series("binance", "BTC-USDT", "1d") == []
 
 
-def test_it_is_a_view_with_a_position() -> None:
-    view = folded(a_candle(1), a_candle(2))
-    assert isinstance(view, View)
-    assert view.position(0) == 2
+def test_a_closed_candle_does_not_open_again_whichever_topic_is_read_last() -> None:
+    view = folded(a_candle(1, 6.0), a_candle(1, 5.0, closed=False))
+    assert [candle.close for candle in view.series("binance", "BTC-USDT", "1m")] == [6.0]
+
+
+def test_its_views_have_positions_and_keep_no_messages_beside_the_series() -> None:
+    minutes, _, running = folded(a_candle(1), a_candle(2), a_candle(3, closed=False)).views
+    assert (minutes.position(0), running.position(0)) == (2, 3)
+    assert not minutes.items
+
+
+def test_minutes_are_read_from_where_they_are_kept_days_from_their_beginning_open_ones_from_lately() -> None:
+    minutes, days, running = Candles({"1m": 60, "1d": 10}).views
+    now = 100 * MINUTE_NS
+    assert minutes.start(now) == 40 * MINUTE_NS
+    assert (days.start(now), running.start(now)) == ("beginning", "recent")
+
+
+def test_a_closed_candle_has_a_key_of_its_own_an_open_one_that_of_its_series_both_at_their_symbols() -> None:
+    first, second, running = a_candle(1), a_candle(2), a_candle(2, closed=False)
+    assert candle_key(first) == b"1m:60000:binance:BTC-USDT"
+    assert len({*map(candle_key, (first, second, running, a_candle(3, closed=False)))}) == 3
+    home = partition_of(book_key("binance", "BTC-USDT"), 8)
+    assert {partition_of(candle_key(each), 8) for each in (first, second, running)} == {home}
+
+
+def test_a_window_is_one_of_time_and_not_of_how_many_candles_there_are() -> None:
+    view = folded(a_candle(1), a_candle(500_000), a_candle(500_007), keep=10)
+    opens = [candle.open_ts // MINUTE_NS for candle in view.window("binance", "BTC-USDT", "1m")]
+    assert opens == [500_000, 500_007]
+    assert view.window("kraken", "BTC-USDT", "1m") == []

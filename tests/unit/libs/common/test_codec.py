@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgpack
 import pytest
 
-from libs.common.codec import UndecodableMessageError, decode, encode
+from libs.common.codec import UndecodableMessageError, UnknownMessageError, decode, encode
 from libs.common.events import BookDelta, BookState, Subscribed
 from libs.common.topics import L2_BOOK_DELTAS, L2_BOOK_HEALTH, L2_SUBSCRIPTIONS
 
@@ -83,5 +83,27 @@ def test_a_state_outside_the_table_is_refused() -> None:
         "ts": 0,
     }
     decode(L2_BOOK_HEALTH, msgpack.packb(health))
-    with pytest.raises(UndecodableMessageError):
+    with pytest.raises(UnknownMessageError):
         decode(L2_BOOK_HEALTH, msgpack.packb(health | {"state": "PERFECT"}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "unknown"),
+    [
+        ({"type": "BookMood"}, True),
+        ({"source": "elsewhere"}, True),
+        ({"requested_ts": "1"}, False),
+        ({"type": 1}, False),
+    ],
+)
+def test_what_another_version_may_know_is_told_apart_from_what_is_wrong(
+    changes: dict[str, object],
+    unknown: bool,  # noqa: FBT001 -- an expectation
+) -> None:
+    with pytest.raises(UndecodableMessageError) as caught:
+        decode(L2_SUBSCRIPTIONS, msgpack.packb(A_SUBSCRIPTION | changes))
+    assert isinstance(caught.value, UnknownMessageError) is unknown
+
+
+def test_a_field_that_a_newer_version_has_added_is_passed_over() -> None:
+    assert decode(L2_SUBSCRIPTIONS, msgpack.packb(A_SUBSCRIPTION | {"mood": "calm"}))

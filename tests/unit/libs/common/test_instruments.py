@@ -4,13 +4,16 @@ import pytest
 
 from libs.common.instruments import (
     INSTRUMENTS,
+    QUOTES,
     VENUES,
+    AmbiguousSymbolError,
     UnknownInstrumentError,
     UnknownSymbolError,
     UnknownVenueError,
     canonical_symbol,
     instrument_of,
     kraken_v1_symbol,
+    venue_named,
     venue_of,
 )
 
@@ -38,6 +41,52 @@ def test_a_pair_of_two_quotes_keeps_its_base() -> None:
 def test_what_names_no_pair_is_refused(text: str) -> None:
     with pytest.raises(UnknownSymbolError):
         canonical_symbol(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "candidates"),
+    [
+        ("BTCBUSD", ("BTC-BUSD", "BTCB-USD")),
+        ("BTCFDUSD", ("BTC-FDUSD", "BTCFD-USD")),
+        ("dotusd", ("DOT-USD", "DO-TUSD")),
+    ],
+)
+def test_what_may_be_several_pairs_is_refused_with_them(text: str, candidates: tuple[str, ...]) -> None:
+    with pytest.raises(AmbiguousSymbolError) as refused:
+        canonical_symbol(text)
+    assert all(candidate in str(refused.value) for candidate in candidates)
+    assert [canonical_symbol(candidate) for candidate in candidates] == [*candidates]
+
+
+def test_a_listed_pair_is_never_ambiguous() -> None:
+    for symbol in {symbol for _, symbol in INSTRUMENTS}:
+        assert canonical_symbol(symbol.replace("-", "")) == symbol
+
+
+def test_the_quotes_of_a_venue_settle_what_its_spelling_means() -> None:
+    assert canonical_symbol("BTCBUSD", [quote for quote in QUOTES if quote != "USD"]) == "BTC-BUSD"
+    assert canonical_symbol("DOTUSD", ["USD", "EUR"]) == "DOT-USD"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\N{LATIN SMALL LETTER LONG S}olusdt",
+        "SOL-USDT\N{ZERO WIDTH SPACE}",
+        "BTC-\N{FULLWIDTH LATIN CAPITAL LETTER U}SDT",
+        "ßTC-USDT",
+        "BTC-USDT\n",
+    ],
+)
+def test_letters_beyond_ascii_are_never_taken_for_others(text: str) -> None:
+    with pytest.raises(UnknownSymbolError):
+        canonical_symbol(text)
+
+
+def test_a_venue_is_named_in_any_case_of_ascii() -> None:
+    assert venue_named("Kraken").venue == "kraken"
+    with pytest.raises(UnknownVenueError):
+        venue_named("\N{KELVIN SIGN}raken")
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,19 @@ from uuid import UUID
 import pytest
 
 from libs.common.cloudevents import CloudEvent, caused_id
-from libs.common.codec import UndecodableMessageError, encode
-from libs.common.events import Event
+from libs.common.codec import UndecodableMessageError, decode, encode
+from libs.common.events import Command, CommandRejected, Event, Refusal
 from libs.common.handling import Output, State, Tick, WakeAt, Wiring
-from libs.common.partition import POSITION_KEY, Effects, HandlerError, Incoming, Partition, StateLostError
+from libs.common.partition import (
+    POSITION_KEY,
+    SKIP_KEY,
+    Effects,
+    HandlerError,
+    Incoming,
+    Partition,
+    Skip,
+    StateLostError,
+)
 from libs.common.topics import DEAD_LETTERS, Key, Topic
 
 NOW = 1_800_000_000_000_000_000
@@ -34,13 +43,18 @@ class Done(Event, frozen=True, kw_only=True):
     value: int
 
 
-INPUT = Topic("t.commands.v1", (Put, Fail), Key.ORIGINAL, ("tests",))
+class Burst(Command, frozen=True, kw_only=True):
+    pass
+
+
+INPUT = Topic("t.commands.v1", (Put, Fail, Burst), Key.ORIGINAL, ("tests",))
 SECOND = Topic("t.answers.v1", (Put,), Key.ORIGINAL, ("tests",))
+ANSWERS = Topic("t.refusals.v1", (CommandRejected,), Key.ORIGINAL, ("tests",))
 OUTPUT = Topic("t.results.v1", (Done,), Key.ORIGINAL, ("tests",))
 STATE = Topic("t.state.v1", (Kept,), Key.ORIGINAL, ("tests",), compacted=True)
 
 
-def handle(state: State[Kept], message: Put | Fail | Tick, now: int) -> list[Event | WakeAt]:
+def handle(state: State[Kept], message: Put | Fail | Burst | Tick, now: int) -> list[Event | WakeAt]:
     match message:
         case Put(value=value, wake_at=wake_at):
             state.put(b"k", Kept(value=value))
@@ -55,6 +69,9 @@ def handle(state: State[Kept], message: Put | Fail | Tick, now: int) -> list[Eve
             state.put(b"k", Kept(value=-1))
             state.put(b"new", Kept(value=-1))
             raise ZeroDivisionError("broken")
+        case Burst():
+            state.put(b"new", Kept(value=-1))
+            raise ZeroDivisionError("command")
 
 
 def a_partition(wiring: Wiring[Kept] | None = None) -> Partition[Kept]:
@@ -66,6 +83,12 @@ def a_wiring(*, answers: bool = False) -> Wiring[Kept]:
         Done: Output(OUTPUT, lambda done: str(done.value).encode(), answers=answers)
     }
     return Wiring(service="t", inputs=(INPUT, SECOND), state=STATE, outputs=outputs, handle=handle)
+
+
+def an_answering_wiring() -> Wiring[Kept]:
+    wiring = a_wiring()
+    refusals = Output(ANSWERS, lambda answer: answer.key.encode(), answers=True)
+    return replace(wiring, outputs={**wiring.outputs, CommandRejected: refusals})
 
 
 def a_record(message: Event | bytes | None, offset: int = 0, **changes: object) -> Incoming:
@@ -185,6 +208,16 @@ def test_an_event_that_is_no_answer_goes_by_its_key() -> None:
     assert effects.outgoing[0].partition == 2
 
 
+def test_an_event_that_ends_what_stands_under_its_key_is_written_as_a_tombstone() -> None:
+    wiring = replace(a_wiring(), outputs={Done: Output(STATE, lambda _: b"ended", tombstone=True)})
+    effects = a_partition(wiring).apply([[a_record(Put(value=1))]], NOW)
+    (ended,) = (out for out in effects.outgoing if out.key == b"ended")
+    assert (ended.topic, ended.value) == (STATE, None)
+    assert [type(event) for step in effects.steps for event in step.events] == [Done]
+    with pytest.raises(ValueError, match="not compacted"):
+        replace(a_wiring(), outputs={Done: Output(OUTPUT, lambda _: b"ended", tombstone=True)})
+
+
 def test_a_tick_comes_when_it_is_due_and_once() -> None:
     partition = a_partition()
     partition.apply([[a_record(Put(value=1, wake_at=NOW + 5))]], NOW)
@@ -242,10 +275,58 @@ def test_a_group_that_is_ahead_of_an_empty_state_is_refused() -> None:
         a_partition().resume({INPUT.name: 5, SECOND.name: None})
 
 
-def test_a_group_moved_ahead_by_an_operator_is_followed_and_never_back() -> None:
+@pytest.mark.parametrize("committed", [1, 9])
+def test_a_groups_offset_never_overtakes_the_position_of_the_restored_state(committed: int) -> None:
     log = a_partition().apply([[a_record(Put(value=1), 4)]], NOW)
-    assert restored(log).resume({INPUT.name: 9})[INPUT.name] == 9
-    assert restored(log).resume({INPUT.name: 1})[INPUT.name] == 5
+    assert restored(log).resume({INPUT.name: committed})[INPUT.name] == 5
+
+
+def test_what_an_operator_says_to_leave_out_is_left_out_once_and_never_back() -> None:
+    partition = a_partition()
+    log = partition.apply([[a_record(Put(value=1, wake_at=13), 4)], [a_record(Fail(), 8)]], NOW)
+    tick = next(out.key for out in log.outgoing if b"tick" in out.key)
+    told = Skip(offsets={INPUT.name: 9, SECOND.name: 0, "foreign.v1": 7}, ticks=(tick,), reason="", ts=NOW)
+    successor = restored(log)
+    successor.restore(SKIP_KEY, encode(told))
+    successor.resume({INPUT.name: 5})
+    done = successor.skip(NOW)
+    assert successor.offsets == done.offsets == {INPUT.name: 9}
+    assert successor.next_wake is None
+    assert not successor.skip(NOW).outgoing
+    again = restored(Effects(NOW, outgoing=log.outgoing + done.outgoing))
+    assert (again.offsets, again.next_wake, again.skips) == ({INPUT.name: 9}, None, None)
+    assert again.state == partition.state
+
+
+def test_a_command_that_the_handler_raises_on_is_refused_kept_and_undone_and_the_next_is_done() -> None:
+    headers = CloudEvent(COMMAND, "Burst", "/gateway", 0, "conversation", None).headers()
+    partition = a_partition(an_answering_wiring())
+    burst = Burst(command_id=str(COMMAND), reply_key="5")
+    effects = partition.apply([[a_record(burst, 3, headers=headers), a_record(Put(value=2), 4)]], NOW)
+    answer, letter = (
+        next(out for out in effects.outgoing if out.topic is topic) for topic in (ANSWERS, DEAD_LETTERS)
+    )
+    refused = decode(ANSWERS, answer.value or b"")
+    assert isinstance(refused, CommandRejected)
+    assert (refused.refusal, refused.command, refused.key) == (Refusal.INTERNAL, "Burst", "7")
+    assert "ZeroDivisionError" in refused.detail
+    assert "t.commands.v1/3/3" in refused.detail
+    assert (answer.partition, dict(answer.headers)["ce_correlationid"]) == (5, b"conversation")
+    told = dict(letter.headers)
+    assert (letter.value, told["source"]) == (encode(burst), b"t.commands.v1/3/3")
+    assert b"raise ZeroDivisionError" in told["traceback"]
+    assert effects.failure is None
+    assert [str(failure) for failure in effects.failures] == ["t.commands.v1/3/3: ZeroDivisionError: command"]
+    assert dict(partition.state) == {b"k": Kept(value=2)}
+    assert effects.offsets == {INPUT.name: 5}
+
+
+def test_a_command_that_breaks_a_rule_is_refused_before_the_handler_sees_it() -> None:
+    effects = a_partition(an_answering_wiring()).apply([[a_record(Burst(command_id="one"))]], NOW)
+    refused = decode(ANSWERS, next(out.value for out in effects.outgoing if out.topic is ANSWERS) or b"")
+    assert isinstance(refused, CommandRejected)
+    assert (refused.refusal, refused.faults[0].field) == (Refusal.INVALID, "command_id")
+    assert not effects.failures
 
 
 def test_a_fresh_service_begins_without_a_position() -> None:
@@ -285,3 +366,33 @@ def test_a_wiring_that_cannot_work_is_refused() -> None:
         replace(a_wiring(), outputs={Done: Output(STATE, lambda _: b"")})
     with pytest.raises(ValueError, match="no view"):
         replace(a_wiring(), announce=list)
+
+
+def test_an_event_that_only_a_newer_version_knows_is_left_out_and_counted_a_command_is_kept() -> None:
+    class Newer(Event, frozen=True, kw_only=True):
+        pass
+
+    partition = a_partition(an_answering_wiring())
+    events = [a_record(Newer(), 0, topic=SECOND), a_record(Put(value=2), 1, topic=SECOND)]
+    effects = partition.apply([events], NOW)
+    assert (effects.left_out, effects.dead_letters, effects.handled) == (1, 0, 1)
+    assert effects.offsets == {SECOND.name: 2}
+    effects = partition.apply([[a_record(Newer(), 0)]], NOW)
+    assert (effects.left_out, effects.dead_letters) == (0, 1), "its sender waits for an answer"
+
+
+@pytest.mark.parametrize("by_ns", [-3_600_000_000_000, 3_600_000_000_000])
+def test_what_is_due_moves_as_the_clock_is_set_in_the_log_too_and_comes_once(by_ns: int) -> None:
+    def step_clock(state: State[Kept], by: int) -> None:
+        state.put(b"stepped", Kept(value=by))
+
+    partition = a_partition(replace(a_wiring(), step_clock=step_clock))
+    asked = partition.apply([[a_record(Put(value=1, wake_at=NOW + 5))]], NOW)
+    stepped = partition.step_clock(by_ns, NOW + by_ns)
+    assert partition.state[b"stepped"] == Kept(value=by_ns)
+    successor = restored(Effects(NOW, outgoing=asked.outgoing + stepped.outgoing))
+    for each in (partition, successor):
+        assert each.next_wake == NOW + by_ns + 5
+        assert each.wake(NOW + by_ns + 4, limit=9).handled == 0
+        assert each.wake(NOW + by_ns + 5, limit=9).handled == 1
+        assert each.next_wake is None

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from libs.common.events import Subscribed
-from libs.common.topics import L2_SUBSCRIPTIONS
+from libs.common.events import BookHealth, BookTop, Subscribed
+from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
 from libs.common.views import OffsetRegressionError, View
+from tests.execution_market import a_book_health, a_book_top
 
 
 def a_view(ends: dict[int, int] | None = None) -> View[Subscribed]:
@@ -104,3 +105,24 @@ def test_partitions_have_positions_of_their_own() -> None:
     view.fold(0, 9, b"a", a_subscription())
     view.fold(1, 0, b"b", a_subscription())
     assert (view.position(0), view.position(1), view.position(2)) == (10, 1, 0)
+
+
+@pytest.mark.parametrize("by_ns", [-86_400_000_000_000, 7_000_000_000])
+def test_a_book_is_as_old_as_it_was_after_the_clock_was_set(by_ns: int) -> None:
+    tops: View[BookTop] = View(L2_BOOK_TOPS)
+    healths: View[BookHealth] = View(L2_BOOK_HEALTH)
+    top, health = a_book_top(), a_book_health()
+    tops.fold(0, 0, b"a", top)
+    healths.fold(0, 0, b"a", health)
+    tops.step_clock(by_ns)
+    healths.step_clock(by_ns)
+    assert tops.items[b"a"].received_ts == top.received_ts + by_ns
+    assert (healths.items[b"a"].ts, healths.items[b"a"].since_ts) == (
+        health.ts + by_ns,
+        health.since_ts + by_ns,
+    )
+    assert (tops.items[b"a"].venue_ts, healths.items[b"a"].epoch) == (top.venue_ts, health.epoch)
+    view = a_view()
+    view.fold(0, 0, b"a", a_subscription())
+    view.step_clock(by_ns)
+    assert view.items == {b"a": a_subscription()}

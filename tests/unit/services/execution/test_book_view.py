@@ -77,3 +77,11 @@ def test_a_book_with_an_empty_side_adds_nothing_and_a_tombstone_forgets(told: To
     told.fold(None)
     assert told.depths() == (None, None)
     assert KEY not in told.view.items
+
+
+def test_a_depth_from_before_the_clock_was_set_back_is_forgotten(told: Told) -> None:
+    for second in range(30):
+        told.top(second, bid=3.0, ask=5.0)
+    for second in range(10):
+        told.top(second - 86_400, bid=7.0, ask=8.0)
+    assert told.depths() == (7.0, 8.0)

@@ -152,3 +152,11 @@ def test_a_smaller_order_than_many_minima_gets_fewer_children() -> None:
     planned = plan(inputs, seeded())
     assert all(each.qty >= 1 for each in planned.slices)
     assert sum(each.qty for each in planned.slices) == 3
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+@pytest.mark.parametrize("price", [0.004, 0.0049, 0.0099, 1e-12])
+def test_a_price_under_the_tick_of_the_table_is_refused_in_words(side: str, price: float) -> None:
+    inputs = plan_inputs("10000", 0.5, side=side, levels=((price, 1e9),), mid=price)
+    with pytest.raises(CannotPlanError, match=r"is under the tick 0\.01 .* does not fit the market"):
+        plan(inputs, seeded())

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from libs.common.events import (
+    BOOK,
     BookState,
     CancelExecution,
     CommandRejected,
@@ -17,9 +18,10 @@ from libs.common.events import (
     OrderSubmitted,
     PaperOrderPlaced,
     Refusal,
+    SizingSnapshot,
     SubmitPaperOrder,
 )
-from tests.execution_market import EPOCH
+from tests.execution_market import EPOCH, a_position, a_risk_budget
 from tests.execution_world import ExecutionWorld, an_id
 
 
@@ -33,10 +35,17 @@ def submit(world: ExecutionWorld, name: str = "order", **fields: Any) -> list[Ev
     return world.deliver(SubmitPaperOrder(command_id=an_id(name), **known | fields))
 
 
-def a_world() -> ExecutionWorld:
-    world = ExecutionWorld()
+def a_world(equity: int = 1_000_000, **settings: Any) -> ExecutionWorld:
+    world = ExecutionWorld(**settings)
     world.books()
+    world.fold(world.market.risk, BOOK.encode(), a_risk_budget(equity=Decimal(equity)))
     return world
+
+
+def refusal_of(events: list[Event]) -> CommandRejected:
+    (answer,) = events
+    assert isinstance(answer, CommandRejected), answer
+    return answer
 
 
 def kinds(events: list[Event]) -> list[type[Event]]:
@@ -59,31 +68,38 @@ def test_a_market_order_arrives_after_its_latency_and_is_answered_with_its_fills
     assert fill.latency_ns == 5_000_000
 
 
-def test_what_an_order_took_is_not_there_for_the_next_until_the_feed_changes_the_level() -> None:
+def test_what_an_order_took_is_not_there_for_the_next_but_what_was_added_is() -> None:
     world = a_world()
     submit(world, "first", order_qty=Decimal(2))
     world.advance()
     submit(world, "second", order_qty=Decimal(2))
     world.advance()
     assert [fill.last_px for fill in world.all(OrderFilled)] == [Decimal("60000.5"), Decimal("60001.0")]
-    world.books(asks=((60_000.5, 1.5), (60_001.0, 2.0), (60_002.0, 5.0)), seq=8)
+    world.books(asks=((60_000.5, 2.5), (60_001.0, 2.0), (60_002.0, 5.0)), seq=8)
     submit(world, "third", order_qty=Decimal(2))
     world.advance()
     third = [f for f in world.all(OrderFilled) if f.cl_ord_id == an_id("third")]
     assert [(f.last_px, f.last_qty) for f in third] == [
-        (Decimal("60000.5"), Decimal("1.5")),
-        (Decimal("60002.0"), Decimal("0.5")),
+        (Decimal("60000.5"), Decimal("0.5")),
+        (Decimal("60002.0"), Decimal("1.5")),
     ]
 
 
-def test_a_new_epoch_of_the_book_offers_everything_again() -> None:
+def test_a_book_synchronised_anew_offers_only_what_was_added() -> None:
     world = a_world()
     submit(world, "first", order_qty=Decimal(2))
     world.advance()
     world.books(epoch=EPOCH + 1, seq=1)
-    submit(world, "second", order_qty=Decimal(2))
+    submit(world, "second", order_qty=Decimal(1))
     world.advance()
-    assert [fill.last_px for fill in world.all(OrderFilled)] == [Decimal("60000.5")] * 2
+    assert [fill.last_px for fill in world.all(OrderFilled)] == [Decimal("60000.5"), Decimal("60001.0")]
+    world.books(asks=((60_000.5, 2.25), (60_001.0, 0.5), (60_002.0, 5.0)), epoch=EPOCH + 2, seq=1)
+    submit(world, "third", order_qty=Decimal(1))
+    world.advance()
+    assert [(fill.last_px, fill.last_qty) for fill in world.all(OrderFilled)[2:]] == [
+        (Decimal("60000.5"), Decimal("0.25")),
+        (Decimal("60002.0"), Decimal("0.75")),
+    ]
 
 
 def test_the_rest_of_an_ioc_order_is_canceled_and_of_a_gtc_order_rests_until_the_book_comes() -> None:
@@ -92,7 +108,7 @@ def test_the_rest_of_an_ioc_order_is_canceled_and_of_a_gtc_order_rests_until_the
     submit(world, "ioc", **limit, time_in_force="ioc")
     world.advance()
     assert world.all(OrderCanceled)[0].order.cum_qty == 2
-    world.books(asks=((60_000.5, 1.0), (60_001.0, 2.0)), seq=8)
+    world.books(asks=((60_000.5, 3.0), (60_001.0, 2.0)), seq=8)
     submit(world, "gtc", **limit, time_in_force="gtc")
     world.advance()
     assert world.all(PaperOrderPlaced)[-1].order.ord_status == "partially_filled"
@@ -212,3 +228,100 @@ def test_without_a_venue_the_cheapest_live_one_is_taken_fee_included() -> None:
     world.books(asks=((59_980.0, 1.0),), venues=("binance",), state=BookState.GAP)
     submit(world, "again", venue=None)
     assert world.all(OrderSubmitted)[1].order.venue == "bybit"
+
+
+def test_what_is_not_held_is_not_sold_and_the_refusal_names_what_is() -> None:
+    world = a_world()
+    answer = refusal_of(submit(world, side="sell"))
+    assert answer.refusal is Refusal.INVALID
+    assert "at most 0 can" in answer.detail
+    submit(world, "bought", order_qty=Decimal("0.3"))
+    assert "at most 0 can" in refusal_of(submit(world, "too soon", side="sell")).detail, (
+        "it is not filled yet"
+    )
+    world.advance()
+    answer = refusal_of(submit(world, "again", side="sell"))
+    assert "at most 0.3" in answer.detail
+    assert kinds(submit(world, "sold", side="sell", order_qty=Decimal("0.3"))) == [OrderSubmitted]
+
+
+def test_what_another_open_order_sells_is_not_sold_again_until_that_is_canceled() -> None:
+    world = a_world()
+    world.fold(world.market.positions, b"BTC-USDT", a_position(Decimal(1)))
+    rest: dict[str, Any] = {"ord_type": "limit", "price": Decimal(70_000), "time_in_force": "gtc"}
+    submit(world, "rest", side="sell", order_qty=Decimal("0.75"), **rest)
+    world.advance()
+    assert "at most 0.25" in refusal_of(submit(world, "more", side="sell")).detail
+    world.deliver(CancelExecution(command_id=an_id("cancel"), symbol="BTC-USDT", execution_id=an_id("rest")))
+    assert kinds(submit(world, "more", side="sell")) == [OrderSubmitted]
+
+
+def test_a_short_is_a_setting_and_bounded_by_the_position_cap() -> None:
+    world = a_world(execution_allow_short=True, execution_position_cap=0.06)
+    assert "at most 0.99999" in refusal_of(submit(world, side="sell", order_qty=Decimal(2))).detail
+    assert kinds(submit(world, "less", side="sell")) == [OrderSubmitted]
+    assert "at most 0.49999" in refusal_of(submit(world, "more", side="sell", order_qty=Decimal(1))).detail
+
+
+def test_no_more_is_bought_than_the_cash_pays_at_the_book_walked_and_the_fee() -> None:
+    world = a_world(equity=100_000)
+    most = Decimal("1.66498")  # of 2 at 60000.5, plus 10 bps
+    answer = refusal_of(submit(world, order_qty=Decimal(2)))
+    assert answer.refusal is Refusal.INVALID
+    assert f"at most {most} can be bought" in answer.detail
+    again = refusal_of(submit(world, "again", order_qty=most + Decimal("0.00001")))
+    assert f"at most {most} " in again.detail
+    assert kinds(submit(world, "right", order_qty=most)) == [OrderSubmitted]
+    assert "at most 0 can" in refusal_of(submit(world, "next")).detail, "an order on its way has reserved it"
+    world.advance()
+    last = refusal_of(submit(world, "last"))
+    assert "at most 0 can" in last.detail, "the fill is not in the position yet"
+    assert "0.47 of cash is free" in last.detail
+
+
+def test_the_levels_of_the_book_are_paid_one_after_the_other() -> None:
+    world = a_world(equity=100_000)
+    world.books(asks=((50_000.0, 1.0), (90_000.0, 1.0)))
+    assert "at most 1.55444" in refusal_of(submit(world, order_qty=Decimal(2))).detail
+
+
+def test_a_resting_buy_reserves_its_limit_and_fee_until_it_is_filled_or_canceled() -> None:
+    world = a_world(equity=100_000)
+    rest: dict[str, Any] = {"ord_type": "limit", "price": Decimal(50_000), "time_in_force": "gtc"}
+    submit(world, "rest", order_qty=Decimal(1), **rest)
+    world.advance()
+    left = Decimal("0.83166")  # of 100000 - 50050, at 60060.5005 each
+    assert f"at most {left} " in refusal_of(submit(world, order_qty=Decimal(1))).detail
+    world.deliver(CancelExecution(command_id=an_id("cancel"), symbol="BTC-USDT", execution_id=an_id("rest")))
+    assert kinds(submit(world, "now", order_qty=Decimal(1))) == [OrderSubmitted]
+
+
+def test_covering_a_short_needs_no_cash() -> None:
+    world = a_world(equity=60_001)  # 60000 of it stand behind the short
+    world.fold(world.market.positions, b"BTC-USDT", a_position(Decimal(-1)))
+    assert "at most 1.00001 can" in refusal_of(submit(world, order_qty=Decimal("1.1"))).detail
+    assert kinds(submit(world, "cover", order_qty=Decimal(1))) == [OrderSubmitted]
+
+
+def test_without_a_risk_budget_nothing_is_bought_and_what_is_held_may_be_sold() -> None:
+    world = ExecutionWorld()
+    world.books()
+    world.fold(world.market.positions, b"BTC-USDT", a_position(Decimal(1)))
+    assert refusal_of(submit(world)).refusal is Refusal.UNAVAILABLE
+    assert kinds(submit(world, "sell", side="sell")) == [OrderSubmitted]
+
+
+def test_an_execution_does_not_sell_what_a_resting_order_sells_nor_spend_what_one_has_reserved() -> None:
+    world = ExecutionWorld("p_flat")
+    world.ready()
+    world.fold(world.market.positions, b"BTC-USDT", a_position(Decimal(1)))
+    rest: dict[str, Any] = {"ord_type": "limit", "time_in_force": "gtc"}
+    submit(world, "sell", side="sell", order_qty=Decimal("0.75"), price=Decimal(70_000), **rest)
+    submit(world, "buy", order_qty=Decimal(10), price=Decimal(50_000), **rest)
+    world.advance()
+    world.execute()
+    world.answer()
+    (sizing,) = world.all(SizingSnapshot)
+    assert (sizing.side, sizing.qty) == ("sell", Decimal("0.25"))
+    (entry,) = [entry for entry in world.audit(an_id("one")) if entry.kind == "sizing"]
+    assert '"cash":"439500.0' in entry.payload, "of 1000000 less 60000 held and 500500 reserved"

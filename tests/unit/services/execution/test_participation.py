@@ -57,7 +57,7 @@ class Tape:
     def _tell(self, minute: int, volume: float, *, closed: bool) -> None:
         close = 60_000.0 * (1 + 2e-6 * minute)
         candle = a_candle("1m", NOW + minute * MINUTE, close, volume=volume, closed=closed)
-        self.world.fold(self.world.market.candles, b"binance:BTC-USDT", candle)
+        self.world.fold(self.world.market.candles.views[0], b"binance:BTC-USDT", candle)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from libs.common.events import BookState, CancelExecution, RewardPolicy, VenueScored
+from libs.common.events import BookState, CancelExecution, PolicyRewarded, RewardPolicy, VenueScored
 from services.execution.holdings import Held, held_key
 from services.execution.remembered import Done
 from services.execution.saga import asked_key, saga_key
@@ -139,3 +139,15 @@ def test_a_state_that_still_waits_for_a_forgotten_execution_drops_the_answer() -
         world.state.put(key, asked)
         assert world.deliver(world.answer_to(reward)) == []
         assert key not in world.state
+
+
+def test_a_decision_that_expired_at_the_router_is_told_as_not_counted_and_why() -> None:
+    world = a_ready_world()
+    execution_id = world.execute()
+    command = until_rewarded(world, levels(60_000.25, 2.0, 0.5), world.now)
+    answer = world.answer_to(command)
+    assert isinstance(answer, PolicyRewarded)
+    world.deliver(replace(answer, counted=False, reason="decision expired"))
+    outcome = world.records[execution_id].reward
+    assert outcome is not None
+    assert (outcome.counted, outcome.reason) == (False, "the router did not count it: decision expired")

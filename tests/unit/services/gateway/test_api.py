@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -100,6 +102,23 @@ async def test_unknown_venue_symbol_and_unsubscribed_book_are_404_and_say_what_t
     assert "/api/l2/subscriptions" in detail
 
 
+async def test_a_symbol_that_may_be_several_is_422_with_the_candidates() -> None:
+    world = World()
+    spelt = {"venue": "binance", "symbol": "BTCBUSD"}
+    for answer in (await world.ask("/api/l2/binance/BTCBUSD"), await world.post(spelt)):
+        (error,) = assert_problem(answer, 422, "invalid")["errors"]
+        assert error["field"] == "symbol"
+        assert "BTC-BUSD, BTCB-USD" in error["message"]
+
+
+async def test_a_letter_that_only_looks_like_one_of_a_symbol_is_404() -> None:
+    world = World()
+    world.live()
+    assert_problem(
+        await world.ask("/api/l2/binance/\N{LATIN SMALL LETTER LONG S}olusdt"), 404, "unknown-symbol"
+    )
+
+
 async def test_a_book_that_never_synchronised_is_503_with_retry_after() -> None:
     world = World()
     world.fold(L2_BOOK_HEALTH, KEY, a_book_health(BookState.SYNCING))
@@ -191,7 +210,11 @@ async def test_an_unknown_route_is_404_and_a_wrong_method_405_with_those_allowed
     assert_problem(await world.ask("/nope"), 404, "unknown-route")
     answer = await world.ask("/api/l2", "POST")
     assert_problem(answer, 405, "method-not-allowed")
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
+    assert (await world.ask("/api/l2/subscriptions")).headers["allow"] == "POST"
+    assert (await world.ask("/openapi.json", "PUT")).headers["allow"] == "GET, HEAD"
+    several = await world.ask("/api/l2/subscriptions/binance/BTCUSDT", "PUT")
+    assert several.headers["allow"] == "DELETE, GET, HEAD"
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b'{"venue": "\\ud800"}', b"[" * 60_000, b"'x'"])
@@ -213,6 +236,77 @@ async def test_no_media_type_is_415_and_a_charset_is_welcome() -> None:
     world = World()
     assert_problem(await world.ask("/api/l2/subscriptions", "POST", b"{}"), 415, "wrong-media-type")
     assert_problem(await world.post({}, content_type="application/json; charset=utf-8"), 422, "invalid")
+
+
+@pytest.mark.parametrize(
+    "charset", ["iso-8859-1", "utf-16", '"us-ascii"', "utf-8; charset=latin1", "utf-8 x", "", '"utf-8']
+)
+async def test_another_charset_is_415_and_says_what_is_read(charset: str) -> None:
+    answer = await World().post({}, content_type=f"application/json; charset={charset}")
+    detail = assert_problem(answer, 415, "wrong-media-type")["detail"]
+    assert "utf-8" in detail or "application/json" in detail
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "utf-8 ;", "utf-8; version=1"])
+async def test_utf_8_is_read_however_it_is_declared(charset: str) -> None:
+    answer = await World().post({}, content_type=f"application/json ;charset={charset}")
+    assert_problem(answer, 422, "invalid")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, deflate", "GZIP"])
+async def test_a_content_encoding_is_415_and_names_identity(encoding: str) -> None:
+    answer = await World().post({}, content_encoding=encoding)
+    assert "identity" in assert_problem(answer, 415, "wrong-media-type")["detail"]
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
+async def test_no_encoding_and_identity_are_the_same(encoding: str) -> None:
+    assert_problem(await World().post({}, content_encoding=encoding), 422, "invalid")
+
+
+async def test_a_media_type_made_to_be_slow_is_answered_at_once() -> None:
+    slow = "application/json" + ";  " * 9_000 + "@"
+    async with asyncio.timeout(5):
+        assert_problem(await World().post({}, content_type=slow), 415, "wrong-media-type")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"venue": "binance", "symbol": "BTCUSDT", "venue": "kraken"}',
+        b'{"venue": "binance", "v\\u0065nue": "binance"}',
+        b'{"x": [1, {"y": {"venue": 1, "z": 1e999, "venue": -0}}]}',
+    ],
+)
+async def test_a_key_that_stands_twice_is_400_and_named(raw: bytes) -> None:
+    assert "'venue'" in assert_problem(await World().post(raw), 400, "not-json")["detail"]
+
+
+async def test_one_key_in_two_objects_is_no_repetition() -> None:
+    raw = b'{"a": {"venue": 1}, "b": [{"venue": 2}, {"venue": NaN}]}'
+    assert_problem(await World().post(raw), 422, "invalid")
+
+
+async def test_a_byte_order_mark_is_400_and_named() -> None:
+    raw = b'\xef\xbb\xbf{"venue": "binance", "symbol": "BTCUSDT"}'
+    assert "U+FEFF" in assert_problem(await World().post(raw), 400, "not-json")["detail"]
+
+
+@pytest.mark.parametrize("number", [" 5", "5 ", "1_0", "5.0", "+5", "\N{FULLWIDTH DIGIT FIVE}", "1e1"])
+@pytest.mark.parametrize("target", [f"{BOOK}?depth=", f"{BOOK}?at=", "/api/exec/records?limit="])
+async def test_a_whole_number_of_an_address_is_plain_digits(target: str, number: str) -> None:
+    world = World()
+    world.live()
+    problem = assert_problem(await world.ask(target + quote(number)), 422, "invalid")
+    assert problem["errors"][0]["field"] == target.partition("?")[2].rstrip("=")
+
+
+@pytest.mark.parametrize("number", [" 5", "1_0", "nan", "inf", "\N{ARABIC-INDIC DIGIT FIVE}"])
+async def test_a_timeout_of_an_address_is_plain_digits(number: str) -> None:
+    target = f"/api/exec/plan-and-execute?timeoutS={quote(number)}"
+    answer = await World().ask(target, "POST", b"{}", {"content-type": "application/json"})
+    assert assert_problem(answer, 422, "invalid")["errors"][0]["field"] == "timeoutS"
 
 
 async def test_a_body_over_64_kib_is_413_however_it_is_cut() -> None:

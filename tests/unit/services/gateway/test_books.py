@@ -63,3 +63,22 @@ async def test_the_caches_stay_bounded_whatever_is_asked() -> None:
         world.books.hot_page(f"/api/l2/binance/A{i}USDT", b"", NOW)
     assert len(world.books._requests) <= books.CACHED  # noqa: SLF001 -- the bound is the promise
     assert world.books.hot_page(PATH, b"", NOW) is not None
+
+
+async def test_a_book_whose_newer_tops_have_not_come_through_is_not_live() -> None:
+    world = World()
+    world.live()
+    world.fold(L2_BOOK_HEALTH, KEY, a_book_health(ts=NOW, seq=99, told_seq=a_book_top().seq + 1))
+    page = world.books.page(BOOK, 20, NOW)
+    assert b'"state":"STALE"' in page.body
+    assert b"its log is held up" in page.body
+    world.fold(L2_BOOK_TOPS, KEY, a_book_top(seq=99))
+    assert b'"state":"LIVE"' in world.books.page(BOOK, 20, NOW).body
+
+
+async def test_a_clock_that_stepped_back_makes_no_book_fresh_not_even_one_of_the_cache() -> None:
+    world = World()
+    world.live()
+    assert b'"state":"LIVE"' in world.books.page(BOOK, 20, NOW).body
+    for back_s in (60, 3600):
+        assert b"a clock is wrong" in world.books.page(BOOK, 20, NOW - back_s * 10**9).body

@@ -9,7 +9,7 @@ import pytest
 
 from libs.common.codec import encode
 from libs.common.events import ChoosePolicy, CommandRejected, Fault, PolicyRewarded, Refusal
-from libs.common.kafka import Record, Undecodable
+from libs.common.kafka import Record, Undecodable, partition_of
 from libs.common.topics import ROUTER_CHOICES, ROUTER_COMMANDS
 from services.gateway.problems import ProblemError
 from services.gateway.questions import ANSWER_TOPICS
@@ -118,7 +118,8 @@ async def test_the_record_carries_the_commands_id_and_the_callers_correlation() 
 
 
 @pytest.mark.parametrize(
-    ("refusal", "status"), [(Refusal.UNKNOWN, 404), (Refusal.INVALID, 422), (Refusal.UNAVAILABLE, 503)]
+    ("refusal", "status"),
+    [(Refusal.UNKNOWN, 404), (Refusal.INVALID, 422), (Refusal.UNAVAILABLE, 503), (Refusal.INTERNAL, 500)],
 )
 async def test_a_refusal_is_a_problem_with_its_fields(refusal: Refusal, status: int) -> None:
     world = World()
@@ -148,6 +149,22 @@ async def test_before_the_gateway_hears_answers_it_asks_nothing() -> None:
         await world.questions.ask(ROUTER_COMMANDS, b"default", a_command(world), "c-1")
     assert caught.value.status == 503
     assert not world.writer.sent
+
+
+async def test_a_command_whose_answer_an_open_transaction_would_hide_is_503_at_once_and_not_sent() -> None:
+    world = World()
+    async with listening(world):
+        home = partition_of(b"default", world.settings.topic_partitions)
+        for partition in {*range(world.settings.topic_partitions)} - {home}:
+            world.questions.held_up = {ROUTER_CHOICES: {partition: "held up at offset 5"}}
+            command = a_command(world)
+            await asked(world, command, an_answer(command.command_id))
+        world.questions.held_up = {ROUTER_CHOICES: {home: "held up at offset 5"}}
+        sent = len(world.writer.sent)
+        with pytest.raises(ProblemError, match=f"answers on router.choices.v1-{home} are held up") as caught:
+            await world.questions.ask(ROUTER_COMMANDS, b"default", a_command(world), "c-1")
+    assert caught.value.status == 503
+    assert len(world.writer.sent) == sent
 
 
 async def test_one_command_too_many_is_503_and_not_sent() -> None:
@@ -185,6 +202,31 @@ async def test_what_is_no_message_is_kept_and_the_next_answer_still_comes() -> N
         world.answers.feed(rubbish, a_record(an_answer(command.command_id)))
         await asking
     assert rejected == [rubbish]
+
+
+async def test_an_answer_that_only_a_later_version_knows_is_left_out_and_counted() -> None:
+    world = World()
+    async with listening(world) as rejected:
+        command = a_command(world)
+        asking = asyncio.create_task(
+            world.questions.ask(ROUTER_COMMANDS, b"default", command, "c-1", timeout_s=0.5)
+        )
+        await until(lambda: bool(world.writer.sent))
+        later = Undecodable(
+            topic=ROUTER_CHOICES,
+            partition=0,
+            offset=0,
+            timestamp_ms=0,
+            key=b"",
+            value=b"",
+            headers=(),
+            reason="Invalid enum value",
+            unknown=True,
+        )
+        world.answers.feed(later, a_record(an_answer(command.command_id)))
+        await asking
+    assert rejected == []
+    assert +world.questions.left_out == {ROUTER_CHOICES: 1}
 
 
 async def test_the_same_key_gives_the_same_id_and_no_key_a_new_one() -> None:

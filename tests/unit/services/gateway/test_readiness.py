@@ -136,3 +136,22 @@ async def test_once_ready_a_book_that_is_away_is_degraded_and_a_service_that_die
     assert "book okx ETH-USDT is SYNCING" in "; ".join(start.judge().degraded)
     start.fold(SERVICES_STATUS, b"venues:0", None)
     assert start.judge().missing == ("venues has not been heard",)
+
+
+async def test_a_view_that_an_open_transaction_holds_up_is_degraded_by_name() -> None:
+    start = Start()
+    start.live()
+    start.measure()
+    start.views.tops.held_up = {3: "held up at offset 5 for 4 s"}
+    report = start.judge()
+    assert report.ready
+    assert report.degraded == (
+        "the view of l2.book-tops.v1 stands: partition 3 is held up at offset 5 for 4 s",
+    )
+
+
+async def test_answers_that_an_open_transaction_holds_up_are_missing() -> None:
+    start = Start()
+    start.live()
+    said = ["answers on execution.plans.v1-3 are held up at offset 5 for 4 s"]
+    assert start.readiness.report(None, hears_answers=True, unheard=said).missing == tuple(said)

@@ -106,7 +106,7 @@ async def test_the_registry_is_503_before_anything_is_measured_and_then_an_unkno
     "body",
     [
         {"symbol": "BTCUSDT", "size": 0},
-        {"symbol": "BTCUSDT", "size": 2e9},
+        {"symbol": "BTCUSDT", "size": 2e12},
         {"symbol": "BTCUSDT", "size": "1"},
         {"symbol": "BTCUSDT", "size": 1, "side": "hold"},
         {"symbol": "BTCUSDT", "size": 1, "more": 1},

@@ -8,7 +8,7 @@ from pydantic import SecretStr, ValidationError
 from services.gateway.bodies import MAX_BODY
 from services.gateway.settings import GatewaySettings
 from services.gateway.token_bucket import NS
-from services.gateway.write_guard import address_of
+from services.gateway.write_guard import counted
 from tests.unit.services.gateway.test_api import assert_problem
 from tests.unit.services.gateway.world import World, scope_of
 
@@ -154,11 +154,16 @@ async def test_guesses_at_the_token_are_slowed_down() -> None:
     ],
 )
 def test_a_host_of_ipv6_counts_once_however_many_addresses_it_has(host: str, counted_for: str) -> None:
-    assert address_of((host, 1)) == counted_for
+    assert counted(host) == counted_for
 
 
-def test_a_client_without_an_address_counts_too() -> None:
-    assert address_of(None) == "unknown"
+async def test_a_client_without_an_address_counts_too() -> None:
+    scope = scope_of("POST", "/api/router/choose", "", {}) | {"client": None}
+    guard = World(write_rate_per_s=1, write_burst=1).guard
+    assert guard.refusal(scope) is None
+    refused = guard.refusal(scope)
+    assert refused is not None
+    assert "unknown" in refused.detail
 
 
 async def test_a_body_that_announces_too_much_is_413_before_it_is_read() -> None:
@@ -172,6 +177,11 @@ async def test_a_body_that_announces_too_much_is_413_before_it_is_read() -> None
     assert_problem(answer, 413, "too-large")
     assert world.unread == 1
     assert world.refusals == {"too-large": 1}
+
+
+@pytest.mark.parametrize(("length", "status"), [("9" * 5000, 413), ("0" * 5000 + "2", 422)])
+async def test_a_length_of_thousands_of_digits_is_a_number_like_others(length: str, status: int) -> None:
+    assert (await World().post(b"{}", content_length=length)).status == status
 
 
 async def test_a_body_that_grows_too_large_is_413_and_counted() -> None:

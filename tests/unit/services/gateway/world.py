@@ -32,6 +32,7 @@ from services.gateway.as_of import Row
 from services.gateway.audit_log import AuditLog
 from services.gateway.books import Books
 from services.gateway.commands import Changes, Commands
+from services.gateway.cross_origin import CrossOrigin, origins_of
 from services.gateway.edge import Edge
 from services.gateway.past_books import PastBooks
 from services.gateway.questions import Questions
@@ -230,6 +231,9 @@ class _Scripted:
             raise found
         return found
 
+    def held_up(self, _topic: Topic) -> Mapping[int, str]:
+        return {}
+
 
 class World:
     """The gateway's app, its clock, and hands on everything around it."""
@@ -278,13 +282,14 @@ class World:
             token_required=self.settings.gateway_token is not None,
         )
         self.refusals: Counter[str] = Counter()
+        self.cross_origin = CrossOrigin(origins_of(self.settings.gateway_cors_origins))
         self.guard = WriteGuard(self.settings, self.refusals, self._clock)
         self.app = Edge(
             self.api,
             self.books,
             self.traffic,
             self.guard,
-            refusals=self.refusals,
+            self.cross_origin,
             clock=self._clock,
             stopwatch=lambda: 0.0,
         )
@@ -359,6 +364,7 @@ class World:
 def scope_of(
     method: str, path: str, query: str, headers: Mapping[str, str], peer: str = "127.0.0.1"
 ) -> dict[str, Any]:
+    sent = {"host": "127.0.0.1:5000", **headers}
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -369,7 +375,7 @@ def scope_of(
         "raw_path": path.encode("utf-8", "replace"),
         "query_string": query.encode("utf-8", "replace"),
         "root_path": "",
-        "headers": [(k.lower().encode(), v.encode("latin-1", "replace")) for k, v in headers.items()],
+        "headers": [(k.lower().encode(), v.encode("latin-1", "replace")) for k, v in sent.items()],
         "client": (peer, 1),
         "server": ("127.0.0.1", 5000),
         "state": {},

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from libs.common.events import Candle
+from services.l2.candles import CandleBuilder
 from services.l2.feeds import FEEDS
 from services.l2.feeds.feed import VenueTrade
 from services.l2.history import History
 from services.l2.messages import DeadLetter, Fetch, Output, ReplyReceived
 from services.l2.rate_limits import VenueBudget
+
+if TYPE_CHECKING:
+    from libs.common.events import Interval
 
 NS = 1_000_000_000
 MINUTE = 60 * NS
@@ -25,7 +30,7 @@ def a_kline(open_ts: int, close: float = 100.0) -> list[object]:
 class Bench:
     """One history with its clock, budget and a venue that answers from a list of rows."""
 
-    def __init__(self, days: int = 0, minutes: int = 0) -> None:
+    def __init__(self, days: int = 0, minutes: int = 0, known: tuple[Candle, ...] = ()) -> None:
         feed = FEEDS["binance"]
         self.history = History(feed, "BTC-USDT", "http://test", days, minutes)
         self.budget = VenueBudget.of("binance")
@@ -33,6 +38,7 @@ class Bench:
         self.asked: list[Fetch] = []
         self.candles: list[Candle] = []
         self.dead: list[DeadLetter] = []
+        self.history.recall(known)
         self.history.resume()
         self.trade()
 
@@ -162,3 +168,76 @@ def test_a_quiet_market_whose_minutes_the_venue_does_not_have_yet_is_asked_again
         assert bench.asked[-1].url == first.url
     bench.answer([a_kline(minute), a_kline(minute + 5 * MINUTE)])
     assert minute in bench.closed("1m")
+
+
+def a_told(interval: Interval, open_ts: int) -> Candle:
+    return Candle(
+        venue="binance",
+        symbol="BTC-USDT",
+        interval=interval,
+        open_ts=open_ts,
+        open=100.0,
+        high=110.0,
+        low=90.0,
+        close=100.0,
+        volume=2.0,
+        trades=5,
+        closed=True,
+    )
+
+
+def test_before_the_log_was_read_the_venue_is_asked_nothing() -> None:
+    bench = Bench(days=3)
+    unread = History(FEEDS["binance"], "BTC-USDT", "http://test", 3, 60)
+    unread.resume()
+    unread.on_trade(VenueTrade(trade_id="1", price=1.0, size=1.0, side="buy", venue_ts=START), START)
+    assert not unread.on_tick(START + NS, bench.budget)
+    unread.recall(())
+    assert [type(each) for each in unread.on_tick(START + 2 * NS, bench.budget)] == [Fetch]
+
+
+def test_what_the_log_holds_is_not_asked_for_again_and_not_told_again() -> None:
+    today = 20_000 * DAY
+    days = tuple(a_told("1d", today - back * DAY) for back in (3, 2))  # yesterday's is missing
+    minute = START - START % MINUTE
+    minutes = tuple(a_told("1m", minute - back * MINUTE) for back in range(60, 10, -1))  # ten are missing
+    bench = Bench(days=3, minutes=60, known=days + minutes)
+    bench.tick()
+    assert f"startTime={(today - DAY) // 1_000_000}" in bench.asked[0].url
+    bench.answer([a_kline(today - DAY), a_kline(today)])
+    assert bench.closed("1d") == [today - DAY]
+    bench.tick()
+    assert f"startTime={(minute - 10 * MINUTE) // 1_000_000}" in bench.asked[1].url
+    bench.answer([a_kline(minute - back * MINUTE) for back in range(12, -1, -1)])
+    assert bench.closed("1m") == [minute - back * MINUTE for back in range(10, 0, -1)]
+
+
+def test_a_log_that_holds_everything_leaves_nothing_to_ask() -> None:
+    today, minute = 20_000 * DAY, START - START % MINUTE
+    days = tuple(a_told("1d", today - back * DAY) for back in (3, 2, 1))
+    minutes = tuple(a_told("1m", minute - back * MINUTE) for back in range(60, 0, -1))
+    bench = Bench(days=3, minutes=60, known=days + minutes)
+    for _ in range(30):
+        bench.tick()
+    assert not bench.asked
+
+
+def test_a_hole_in_what_the_log_holds_is_asked_for() -> None:
+    minute = START - START % MINUTE
+    minutes = tuple(a_told("1m", minute - back * MINUTE) for back in range(60, 0, -1) if back != 40)
+    bench = Bench(minutes=60, known=minutes)
+    bench.tick()
+    assert f"startTime={(minute - 40 * MINUTE) // 1_000_000}" in bench.asked[0].url
+    bench.answer([a_kline(minute - back * MINUTE) for back in range(40, -1, -1)])
+    assert bench.closed("1m") == [minute - 40 * MINUTE]
+
+
+def test_a_minute_that_the_log_or_a_second_reading_tells_twice_counts_once() -> None:
+    day = 20_000 * DAY - DAY
+    minutes = tuple(a_told("1m", day + at * MINUTE) for at in range(1439))
+    builder = CandleBuilder("binance", "BTC-USDT")
+    builder.recall((*minutes, *minutes[:700]))
+    builder.recall(minutes)
+    last = a_told("1m", day + 1439 * MINUTE)
+    *_, whole = builder.backfill((minutes[-1], last))
+    assert (whole.interval, whole.volume, whole.trades) == ("1d", 1440 * 2.0, 1440 * 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -12,6 +13,7 @@ from services.l2.messages import (
     BookReleased,
     BookUnwanted,
     BookWanted,
+    ClockSet,
     CloseSocket,
     Forget,
     FrameReceived,
@@ -20,7 +22,7 @@ from services.l2.messages import (
     SocketClosed,
     Tick,
 )
-from tests.l2_world import MS, START, World
+from tests.l2_world import MS, POLICY, START, World
 from tests.model_exchange import BinanceModel, KrakenModel
 
 S = BookState
@@ -357,6 +359,20 @@ def test_the_reply_to_an_abandoned_request_is_not_used() -> None:
     assert world.truth_holds()
 
 
+def test_a_book_that_is_lost_to_the_snapshot_after_an_outdated_one_starts_over() -> None:
+    world = World(BinanceModel(7))
+    assert isinstance(world.exchange, BinanceModel)
+    outdated = world.exchange.snapshot()
+    crossed = {"lastUpdateId": world.exchange.id + 1000, "bids": [["2", "1"]], "asks": [["1", "1"]]}
+    world.exchange.next_frame()
+    world.snapshot_answers += [(200, outdated, None), (200, json.dumps(crossed).encode(), None)]
+    while world.snapshot_answers:
+        world.step()
+    assert S.GAP in world.states
+    world.step([b"not a frame"])
+    world.until_live()
+
+
 def test_a_refused_subscription_is_retried_rarely_and_says_why() -> None:
     world = World(BinanceModel(3))
     world.deliver(b'{"error":{"code":2,"msg":"Invalid request: unknown stream"},"id":1}')
@@ -389,3 +405,51 @@ def test_an_unwanted_book_is_forgotten() -> None:
 def test_a_book_of_a_venue_without_a_feed_is_said_to_have_none() -> None:
     world = a_live_world("binance")
     assert handle(world.state, BookWanted("nowhere", "BTC-USDT"), world.now) == [NoFeed("nowhere:BTC-USDT")]
+
+
+@pytest.mark.parametrize("venue", ["binance", "kraken"])
+def test_a_heartbeat_says_up_to_where_tops_had_been_told_by_the_one_before(venue: str) -> None:
+    world = a_live_world(venue)
+    told: list[tuple[int, int, int]] = []  # a heartbeat's ts, epoch and told_seq
+    seqs: list[tuple[int, int]] = []  # when a top was told, and its seq
+    for step in range(200):  # 10 s; a resync in their middle
+        if step == 100:
+            world.disconnect("connection reset")
+        tops = len(world.tops)
+        world.step()
+        seqs += [(world.now, top.seq) for top in world.tops[tops:] if top.epoch == world.reader.epoch]
+        assert world.health is not None
+        if not told or world.health.ts != told[-1][0]:
+            told.append((world.health.ts, world.health.epoch, world.health.told_seq))
+    assert len({epoch for _, epoch, _ in told}) == 2
+    assert max(seq for _, _, seq in told) > 0
+    for ts, epoch, told_seq in told:
+        if epoch == world.reader.epoch and told_seq:
+            newest = [at for at, seq in seqs if seq == told_seq]
+            assert newest
+            assert ts - newest[-1] >= POLICY.heartbeat_ns - 100 * MS, (
+                "it has had a heartbeat's time to arrive"
+            )
+    assert all(later[2] == 0 for before, later in pairwise(told) if later[1] != before[1])
+
+
+@pytest.mark.parametrize("venue", ["binance", "kraken"])
+@pytest.mark.parametrize("by_s", [-86_400, -3600, -2, 2, 3600, 86_400])
+def test_a_clock_that_is_set_costs_a_resync_and_nothing_waits_for_the_old_time(venue: str, by_s: int) -> None:
+    world = a_live_world(venue)
+    for _ in range(40):
+        world.step()
+    epoch, began = world.reader.epoch, world.now
+    world.now += by_s * 1000 * MS
+    world.tell(ClockSet(by_s * 1000 * MS))
+    assert not world.live
+    world.until_live()
+    assert world.now - began - by_s * 1000 * MS < 5_000 * MS
+    assert world.reader.epoch > epoch
+    tops = len(world.tops)
+    for _ in range(40):  # 2 s
+        world.step()
+    assert len(world.tops) > tops + 10
+    assert all(abs(top.received_ts - world.now) < 3_000 * MS for top in world.tops[tops:])
+    assert world.health is not None
+    assert abs(world.health.ts - world.now) <= 1_100 * MS

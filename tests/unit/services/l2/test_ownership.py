@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from aiokafka import TopicPartition
 
 from libs.common.events import BookHealth, BookState, Subscribed
-from libs.common.kafka import Publisher, Record
+from libs.common.kafka import Publisher, Record, Undecodable
 from libs.common.topics import L2_BOOK_HEALTH, L2_SUBSCRIPTIONS
 from services.l2.messages import BookUnwanted, BookWanted
 from services.l2.ownership import Ownership
@@ -26,14 +26,14 @@ NUMBER = 3  # of the partition
 class WrittenLog:
     """What stands in the partition of the subscriptions and of the healths, record by record."""
 
-    def __init__(self, *written: Record) -> None:
+    def __init__(self, *written: Record | Undecodable) -> None:
         topics = (L2_SUBSCRIPTIONS, L2_BOOK_HEALTH)
         self.ends: Mapping[TopicPartition, int] = {
             TopicPartition(topic.name, NUMBER): 100 for topic in topics
         }
         self._left = list(written)
 
-    async def poll(self) -> Sequence[Record]:
+    async def poll(self) -> Sequence[Record | Undecodable]:
         return [self._left.pop(0)]
 
     async def at_end(self) -> bool:
@@ -72,7 +72,21 @@ def ended(topic: Topic, key: bytes) -> Record:
     return a_record(topic, key, None)
 
 
-async def reported(*written: Record) -> list[L2Message]:
+def of_a_later_version(topic: Topic, key: bytes) -> Undecodable:
+    return Undecodable(
+        topic=topic,
+        partition=NUMBER,
+        offset=0,
+        timestamp_ms=0,
+        key=key,
+        value=b"",
+        headers=(),
+        reason="Invalid enum value",
+        unknown=True,
+    )
+
+
+async def reported(*written: Record | Undecodable) -> list[L2Message]:
     """Return what a new owner of the partition reports."""
     messages: list[L2Message] = []
 
@@ -83,6 +97,7 @@ async def reported(*written: Record) -> list[L2Message]:
     ownership = Ownership(settings, Publisher(settings), report)
     await ownership.take_over({NUMBER}, WrittenLog(*written))
     assert len(ownership.partitions) == 1
+    assert ownership.left_out == sum(isinstance(each, Undecodable) for each in written)
     return messages
 
 
@@ -116,3 +131,15 @@ async def test_a_book_that_is_wanted_is_never_ended_whoever_wants_it_and_whateve
         assert await reported(*history) == wanted
         assert await reported(*history, ended(L2_BOOK_HEALTH, BTC)) == wanted
     assert await reported(a_subscription(BTC)) == [BookWanted("binance", "BTC-USDT", 0)]
+
+
+async def test_what_only_a_later_version_knows_is_left_out_and_neither_starts_nor_ends_a_book() -> None:
+    wish, health = (of_a_later_version(topic, BTC) for topic in (L2_SUBSCRIPTIONS, L2_BOOK_HEALTH))
+    wanted = [BookWanted("binance", "BTC-USDT", 7)]
+    assert await reported(wish, health) == []
+    assert await reported(wish, a_health(BTC)) == [], "somebody wants it"
+    assert await reported(a_subscription(BTC), a_health(BTC), wish, health) == wanted
+    assert await reported(wish, a_health(BTC), a_subscription(BTC)) == wanted
+    assert await reported(wish, a_health(BTC), ended(L2_SUBSCRIPTIONS, BTC)) == [
+        BookUnwanted("binance", "BTC-USDT")
+    ]

@@ -1,6 +1,8 @@
+import pytest
+
 from libs.common.instruments import VENUES
 from services.l2.feeds import FEEDS
-from services.l2.rate_limits import LIMITS, NS, TokenBucket, VenueBudget
+from services.l2.rate_limits import LIMITS, NS, Share, TokenBucket, VenueBudget
 
 
 def test_a_spent_budget_names_the_moment_at_which_it_suffices_again() -> None:
@@ -45,3 +47,23 @@ def test_what_is_left_of_a_budget_refills_with_time_and_is_nothing_while_blocked
     bucket.block(9 * NS)
     assert bucket.left(8 * NS) == 0.0
     assert bucket.left(9 * NS) == 1.0
+
+
+@pytest.mark.parametrize("by_ns", [-86_400 * NS, -600_000_000, 600_000_000, 86_400 * NS])
+def test_a_clock_that_is_set_refills_nothing_and_ends_no_ban(by_ns: int) -> None:
+    now = 1_800_000_000 * NS
+    budget = VenueBudget.of("binance")
+    share = Share(budget.rest)
+    while share.take(250, now) == 0:
+        pass
+    left = budget.rest.left(now)
+    assert left < 0.5
+    due = share.take(250, now)
+    budget.step_clock(by_ns)
+    share.step_clock(by_ns)
+    assert budget.rest.left(now + by_ns) == left
+    assert share.take(250, now + by_ns) == due + by_ns
+    budget.rest.block(now + by_ns + 120 * NS)
+    budget.step_clock(-by_ns)
+    assert budget.rest.take(1, now + 119 * NS) == now + 120 * NS
+    assert budget.rest.take(1, now + 120 * NS) == 0

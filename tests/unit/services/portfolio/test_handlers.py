@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from libs.common.codec import decode, encode
 from libs.common.events import (
@@ -22,10 +24,12 @@ from libs.common.topics import PORTFOLIO_ALLOCATIONS
 from services.portfolio.certificate import utility
 from services.portfolio.handlers import GROWING_NS
 from services.portfolio.measures import cautious_cvar, cvar
+from services.portfolio.positions import flat
 from services.portfolio.remembered import KEEP_ANSWERS
 from services.portfolio.returns import DAY_NS
+from services.portfolio.risk import assess
 from tests.fills import a_fill
-from tests.unit.services.portfolio.world import TODAY, World
+from tests.unit.services.portfolio.world import NOW, TODAY, World
 
 TWO = ("BTC-USDT", "ETH-USDT")
 
@@ -110,6 +114,96 @@ def test_the_youngest_symbol_is_dropped_by_name_where_the_others_have_enough() -
     assert answer.dropped == ("SOL-USDT",)
     assert answer.weights["SOL-USDT"] == 0.0
     assert answer.observations == 300
+
+
+def with_a_dead_coin(days: int = 300, since: int = 700) -> World:
+    """Return two symbols of so many days, and one of 800 that was delisted long before them."""
+    world = a_world(days)
+    for n in range(800):
+        world.candle("DEAD-USDT", TODAY - since - 800 + n, 100.0 * 1.01**n * (1 + 0.02 * (n % 2)))
+    return world
+
+
+def test_a_series_that_has_ended_is_dropped_by_name_with_its_last_day_and_drops_nobody_else() -> None:
+    world = with_a_dead_coin()
+    answer = optimized(world, symbols=("DEAD-USDT", *TWO))
+    assert answer.dropped == ("DEAD-USDT",)
+    assert answer.weights["DEAD-USDT"] == 0.0
+    assert answer.observations == 300
+    last_day = datetime.fromtimestamp((TODAY - 701) * 86_400, UTC)
+    assert f"DEAD-USDT ended on {last_day:%Y-%m-%d}" in answer.reason
+    without = optimized(with_a_dead_coin(), symbols=TWO)
+    assert {symbol: answer.weights[symbol] for symbol in TWO} == without.weights
+
+
+def test_with_nothing_but_what_has_ended_all_is_cash_and_the_answer_says_so() -> None:
+    answer = optimized(with_a_dead_coin(), symbols=("DEAD-USDT",))
+    assert (answer.status, answer.cash) == ("insufficient_history", 1.0)
+    assert answer.reason.startswith("DEAD-USDT ended on ")
+
+
+def test_the_risk_of_what_is_held_of_an_ended_series_is_assumed_and_no_other_is_told() -> None:
+    world = with_a_dead_coin()
+    assert world.desk.history.ended("DEAD-USDT", NOW) == TODAY - 701
+    budget = assess({}, world.desk.history, world.rules, NOW)
+    assert set(budget.by_symbol) == set(TWO)
+    held = replace(flat("DEAD-USDT", NOW), quantity=Decimal(1), mark=100.0)
+    risk = assess({"DEAD-USDT": held}, world.desk.history, world.rules, NOW).by_symbol["DEAD-USDT"]
+    assert risk.assumed
+    assert risk.cvar == 1.0
+
+
+def of_old_days(age: int, **settings: Any) -> World:
+    """Return two symbols whose last closed day was so many days before yesterday."""
+    world = World(**settings)
+    for n, symbol in enumerate(TWO):
+        for day in range(300):
+            world.candle(
+                symbol, TODAY - 1 - age - 299 + day, 100.0 * 1.003**day * (1 + 0.02 * ((day + n) % 2))
+            )
+    return world
+
+
+@pytest.mark.parametrize("symbols", [TWO, TWO[:1]])
+def test_where_the_whole_venue_ended_long_ago_there_are_no_weights_and_no_kelly(
+    symbols: tuple[str, ...],
+) -> None:
+    answer = optimized(of_old_days(700), symbols=symbols)
+    assert (answer.status, answer.cash) == ("insufficient_history", 1.0)
+    assert set(answer.weights.values()) == set(answer.kelly.values()) == {0.0}
+    last_day = datetime.fromtimestamp((TODAY - 701) * 86_400, UTC)
+    assert answer.reason == "; ".join(f"{symbol} ended on {last_day:%Y-%m-%d}" for symbol in symbols)
+    assert answer.last_day_ts == (TODAY - 701) * DAY_NS
+
+
+def test_the_risk_of_what_is_held_where_the_whole_venue_ended_is_assumed() -> None:
+    world = of_old_days(700)
+    held = replace(flat("BTC-USDT", NOW), quantity=Decimal(1), mark=100.0)
+    by_symbol = assess({"BTC-USDT": held}, world.desk.history, world.rules, NOW).by_symbol
+    assert set(by_symbol) == {"BTC-USDT"}
+    assert by_symbol["BTC-USDT"].assumed
+
+
+@pytest.mark.parametrize(("age", "status"), [(0, "optimal"), (3, "optimal"), (4, "insufficient_history")])
+def test_history_may_be_three_days_older_than_yesterday(age: int, status: str) -> None:
+    assert optimized(of_old_days(age)).status == status
+    assert bool(assess({}, of_old_days(age).desk.history, World().rules, NOW).by_symbol) is (age <= 3)
+
+
+def test_history_ages_while_the_system_runs_on_it() -> None:
+    world = of_old_days(0)
+    world.now += 3 * DAY_NS
+    assert optimized(world).status == "optimal"
+    world.now += DAY_NS
+    assert optimized(world, command_id=str(UUID(int=2))).status == "insufficient_history"
+
+
+def test_a_recording_counts_where_the_setting_allows_its_age_and_what_ended_in_it_does_not() -> None:
+    world = of_old_days(700, portfolio_history_age_days=700)
+    for day in range(300):
+        world.candle("DEAD-USDT", TODAY - 1 - 704 - 299 + day, 100.0 + day % 3)
+    answer = optimized(world, symbols=(*TWO, "DEAD-USDT"))
+    assert (answer.status, answer.dropped) == ("optimal", ("DEAD-USDT",))
 
 
 def test_a_short_history_is_budgeted_with_more_caution_than_it_reports() -> None:

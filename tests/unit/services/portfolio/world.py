@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from libs.common.command_rules import refused_at_the_door
 from libs.common.events import BookHealth, BookState, BookTop, Candle, Event, Features, Position
 from libs.common.handling import State, Tick, WakeAt
 from libs.common.topics import book_key
@@ -35,7 +36,8 @@ class World:
 
     def tell(self, message: Any) -> list[Event]:
         """Handle one message; positions that come of it reach the view only by `see`."""
-        returned = self._handle(self.state, message, self.now)
+        refused = refused_at_the_door(message, getattr(message, "book", ""), self.now)
+        returned = [refused] if refused else self._handle(self.state, message, self.now)
         self.state.keep()
         self.wishes += [wish for wish in returned if isinstance(wish, WakeAt)]
         return [event for event in returned if isinstance(event, Event)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -101,14 +102,57 @@ def test_rewards_out_of_order_give_the_same_posterior_without_discount() -> None
         assert one.estimate == pytest.approx(two.estimate, abs=1e-12)
 
 
-def test_a_forgotten_decision_is_learnt_from_the_context_given_or_refused_without_one() -> None:
+@pytest.mark.parametrize("context", [None, BULL])
+def test_a_forgotten_decision_is_answered_as_expired_and_teaches_nothing_however_often(
+    context: dict[str, float | str] | None,
+) -> None:
     world = World(remember_most=3)
     policy = world.choose(choose("d")).policy_id
+    assert world.reward(reward("r", policy, 0.004, decision="d", context=context)).counted
     for n in range(5):
         world.choose(choose(n))
-    late = world.refused(reward("r1", policy, 0.004, decision="d"))
-    assert late.refusal is Refusal.UNKNOWN
-    assert world.reward(reward("r2", policy, 0.004, decision="d", context=BULL)).counted
+    before = learnt(world)
+    for n in range(3):
+        late = world.reward(reward(f"late {n}", policy, 0.004, decision="d", context=context))
+        assert (late.counted, late.reason) == (False, "decision expired")
+        assert (late.updates, late.mean_reward) == (1, 0.004)
+    assert learnt(world) == before
+
+
+def test_a_decision_that_never_was_teaches_nothing_and_no_decision_teaches_from_the_context() -> None:
+    world = World()
+    never = world.reward(reward("r1", "p_sma", 0.004, decision="never", context=BULL))
+    assert (never.counted, never.reason, never.updates, never.mean_reward) == (
+        False,
+        "decision expired",
+        0,
+        0.0,
+    )
+    plain = world.reward(reward("r2", "p_sma", 0.004, context=BULL))
+    assert (plain.counted, plain.reason, plain.updates) == (True, "", 1)
+
+
+def test_the_window_counts_decisions_whatever_else_is_answered() -> None:
+    world = World(remember_most=5)
+    chosen = [world.choose(choose(n)).policy_id for n in range(5)]
+    for n in range(50):
+        world.reward(reward(f"plain {n}", "p_sma", 0.0, context=BULL))
+    for n, policy in enumerate(chosen):
+        assert world.reward(reward(f"r{n}", policy, 0.004, decision=n)).counted
+    for n, policy in enumerate(chosen):
+        again = world.reward(reward(f"again {n}", policy, 0.004, decision=n))
+        assert (again.counted, again.reason) == (False, "decision rewarded before")
+    assert len(remembered(world)) == 10
+
+
+def learnt(world: World) -> dict[bytes, Any]:
+    """Return the posteriors as they stand."""
+    return {key: record for key, record in world.state.items() if key.startswith(b"policy/")}
+
+
+def remembered(world: World) -> list[bytes]:
+    """Return the keys of the answers that are remembered."""
+    return [key for key in world.state if key.startswith(b"answer/")]
 
 
 def test_what_is_remembered_is_bounded_by_number_and_by_age() -> None:

@@ -57,7 +57,7 @@ def _candles(live: LiveInputs, minutes: int = 30, end: int = NOW) -> None:
             trades=1,
             closed=True,
         )
-        live.candles.fold(0, n, book_key("binance", "BTC-USDT"), candle)
+        live.candles.views[0].fold(0, n, book_key("binance", "BTC-USDT"), candle)
 
 
 def test_a_symbol_fills_what_the_caller_left_out_and_the_event_says_so() -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
+from libs.common.events import Event
 from libs.common.metrics import MAX_VALUES, OTHER
 from libs.common.partition import Step
 from services.router.monitoring import RouterMonitor
@@ -23,7 +24,7 @@ def seen(monitor: RouterMonitor, world: World, command: Any) -> list[Line]:
     world.now += 1_000_000
     events = world.router.handle(world.state, command, world.now)
     world.state.keep()
-    return list(monitor.saw(Step(command, [e for e in events if hasattr(e, "ts")], "c")))
+    return list(monitor.saw(Step(command, [e for e in events if isinstance(e, Event)], "c")))
 
 
 def number(monitor: RouterMonitor, name: str) -> dict[tuple[str, ...], float]:
@@ -94,3 +95,13 @@ def test_an_unregistered_policy_of_a_scope_is_shown_though_the_settings_do_not_n
     world.unregister("p_old")
     gauge = numbers(monitored(world).families([world.state]))["bookrunner_router_policy_registered"]
     assert gauge["p_old",] == 0
+
+
+def test_scopes_are_told_in_use_and_archived_and_each_that_ends_is_counted() -> None:
+    world = World(scopes_most=2)
+    monitor = monitored(world)
+    for n in range(3):
+        seen(monitor, world, choose(n, scope=f"s{n}"))
+    told = numbers(monitor.families([world.state]))
+    assert told["bookrunner_router_scopes"] == {("used",): 2, ("archived",): 0}
+    assert told["bookrunner_router_scopes_ended_total"] == {("archived",): 0, ("forgotten",): 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,9 +22,11 @@ from libs.common.topics import book_key
 from services.venues.answers import SLOTS, Answer, Answers
 from services.venues.app import policy_of
 from services.venues.handlers import Place, State, Unknowns, handle
-from services.venues.registry import Measurement, MemoryWindows
 from services.venues.settings import VenuesSettings
 from tests.venue_market import NOW, NS_PER_S, a_health, a_score, a_top
+
+if TYPE_CHECKING:
+    from services.venues.registry import Lags, Measurement
 
 VENUES = ("binance", "bybit", "coinbase", "kraken", "okx")
 
@@ -33,7 +36,7 @@ class World:
     """A handler with its memory; a restart keeps what the changelogs keep."""
 
     measurements: dict[bytes, Measurement] = field(default_factory=dict)
-    windows: MemoryWindows = field(default_factory=MemoryWindows)
+    lags: dict[bytes, Lags] = field(default_factory=dict)
     kept: dict[bytes, Answer] = field(default_factory=dict)
     tops: dict[bytes, BookTop] = field(default_factory=dict)
     healths: dict[bytes, BookHealth] = field(default_factory=dict)
@@ -45,7 +48,7 @@ class World:
     def restart(self) -> None:
         self.state = State(
             measurements=self.measurements,
-            windows=self.windows,
+            lags=self.lags,
             answers=Answers(self.kept),
             tops=self.tops,
             healths=self.healths,
@@ -108,7 +111,7 @@ def test_the_choice_moves_when_the_best_venue_worsens_and_returns_when_it_is_wel
     elif what == "failures":
         world.tell(a_health(gaps=5, now=later), later)
     if what in {"stale", "spread", "thin"}:
-        world.tell(a_health(now=later), later)
+        world.tell(a_health(now=later, in_doubt=what == "stale"), later)
     else:
         world.tell(a_top(now=later), later)
     asked = later if what != "stale" else later + NS_PER_S  # its last book is 2 s old then, the others' 1 s
@@ -163,7 +166,7 @@ def test_a_refused_command_may_try_again_and_its_score_is_kept_from_then_on() ->
     assert world.score(a_score(), NOW + 3) == scored
 
 
-@pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf"), 1e10])
+@pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf"), 1e13])
 def test_a_size_that_is_none_is_invalid(size: float) -> None:
     refused = a_world().refusal(a_score(size=size))
     assert refused.refusal is Refusal.INVALID
@@ -218,3 +221,24 @@ def test_an_old_health_is_folded_and_not_published() -> None:
     world = World()
     assert world.tell(a_health(gaps=3), NOW + 60 * NS_PER_S) == []
     assert world.measurements[book_key("binance", "BTC-USDT")].gaps == 3
+
+
+def test_a_venue_that_only_a_newer_version_knows_is_left_out_and_all_others_are_scored() -> None:
+    world = a_world()
+    before = world.score(a_score())
+    assert world.tell(a_health("aurora")) == []
+    assert world.tell(a_top("aurora", mid=59_000.0)) == []
+    after = world.score(a_score(2))
+    assert [each.venue for each in after.candidates] == [each.venue for each in before.candidates]
+    assert after.allocation == before.allocation
+
+
+@pytest.mark.parametrize("back_s", [2, 60, 3600])
+def test_a_clock_that_steps_back_makes_nothing_fresh_and_metrics_are_told_on(back_s: int) -> None:
+    world = a_world()
+    then = NOW - back_s * NS_PER_S
+    refused = world.refusal(a_score(), then)
+    assert "a clock is wrong" in refused.detail
+    world.tell(a_health(), NOW)
+    (told,) = world.tell(a_health(now=then, gaps=1), then)
+    assert isinstance(told, VenueMetrics)

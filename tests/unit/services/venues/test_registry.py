@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from statistics import median
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,11 @@ from libs.common.events import BookState
 from services.venues.registry import (
     Lags,
     Measurement,
-    MemoryWindows,
     depth_within,
     fold_fill,
     fold_health,
     fold_top,
+    has_news,
     lag_quantile_ms,
     metrics_of,
     order_delay_s,
@@ -92,30 +93,67 @@ def test_each_round_trip_counts_once_and_the_newest_are_kept() -> None:
     assert request_quantile_ms(found, 0.5) == median(range(18, 50))
 
 
-def test_lags_are_corrected_by_the_least_of_them_and_read_over_five_windows() -> None:
-    windows = MemoryWindows()
-    key = "binance:BTC-USDT"
+def test_lags_are_corrected_by_a_low_quantile_and_read_over_five_windows() -> None:
+    found = Lags()
     told = []
     for number in range(600):
         now = NOW + number * NS_PER_S
         lag_ms = -3000.0 + number % 50 * 2  # the venue's clock is 3 s ahead
         told.append((now, lag_ms))
-        windows.put(key, now, fold_top(windows.at(key, now), a_top(now=now, lag_ms=lag_ms), number))
+        found = fold_top(found, a_top(now=now, lag_ms=lag_ms), number)
     now = told[-1][0]
-    lags = recent_lags(windows, key, now)
+    lags = recent_lags(found, now)
     begun = (now // (60 * NS_PER_S) - 4) * 60 * NS_PER_S
-    recent = sorted(lag + 3000 for at, lag in told if at >= begun)
+    recent = sorted(lag for at, lag in told if at >= begun)
     assert lags.total() == len(recent)
+    assert len(found.windows) == 5
+    offset = recent[math.ceil(0.02 * len(recent)) - 1]
     for q in (0.5, 0.95, 0.99):
-        assert lag_quantile_ms(lags, q) == recent[math.ceil(q * len(recent)) - 1]
+        assert lag_quantile_ms(lags, q) == recent[math.ceil(q * len(recent)) - 1] - offset
     metrics = metrics_of("binance", "BTC-USDT", Measurement(), lags, a_top(), now)
-    assert metrics.clock_offset_ms == -3000.0
+    assert metrics.clock_offset_ms == offset
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_lags_that_leap_as_the_book_begins_anew_are_another_clocks(epoch: int) -> None:
+    found = Lags()
+    for number in range(60):
+        found = fold_top(found, a_top(now=NOW + number * NS_PER_S), number)
+    for number in range(60, 120):
+        top = a_top(now=NOW + number * NS_PER_S, lag_ms=2_005.0, epoch=epoch)
+        found = fold_top(found, top, number)
+    slow = lag_quantile_ms(recent_lags(found, NOW + 119 * NS_PER_S), 0.99)
+    assert slow == (0.0 if epoch == 2 else 2_000.0)
+
+
+@pytest.mark.parametrize("ahead_s", [3600.0, 9.0])
+def test_one_stamp_that_is_ahead_moves_neither_latency_nor_offset(ahead_s: float) -> None:
+    found = Lags()
+    for number in range(200):
+        lag_ms = -1000 * ahead_s if number == 100 else 20.0 + number % 5
+        found = fold_top(found, a_top(now=NOW + number * NS_PER_S, lag_ms=lag_ms), number)
+    lags = recent_lags(found, NOW + 199 * NS_PER_S)
+    assert lag_quantile_ms(lags, 0.5) == 2.0
+    metrics = metrics_of("binance", "BTC-USDT", Measurement(), lags, a_top(), NOW)
+    assert metrics.clock_offset_ms == 20.0
+    assert order_delay_s(Measurement(), lags, 50.0) < 0.06
 
 
 def test_a_top_told_again_or_without_a_venue_time_is_not_counted() -> None:
     once = fold_top(Lags(), a_top(), 3)
     assert fold_top(once, a_top(), 3) is once
-    assert once.counts == {10: 1}
+    assert list(once.windows.values()) == [{10: 1}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "news"), [({"gaps": 1}, True), ({"state": BookState.GAP}, True), ({}, False)]
+)
+def test_what_no_later_message_tells_again_is_news(changes: dict[str, Any], news: bool) -> None:  # noqa: FBT001 -- an expectation
+    before = fold_health(Measurement(), a_health(), None, 0)
+    after = fold_health(before, a_health(now=NOW + NS_PER_S, **changes), None, 1)
+    assert after is not before
+    assert has_news(before, after) is news
+    assert has_news(before, fold_fill(before, a_fill()))
 
 
 def test_no_lag_has_no_quantile() -> None:
@@ -172,3 +210,17 @@ def test_metrics_carry_every_figure_and_survive_the_wire() -> None:
     assert metrics.top_depth == pytest.approx(2.5)
     assert metrics.reliability == metrics.alpha / (metrics.alpha + metrics.beta)
     assert encode(metrics)
+
+
+def test_lags_and_volatility_go_on_at_once_when_the_clock_is_set_back() -> None:
+    found, lags = Measurement(), Lags()
+    for at in range(10):
+        ts = NOW + at * 60 * NS_PER_S
+        found = fold_health(found, a_health(now=ts), 60_000.0 + at, at)
+        lags = fold_top(lags, a_top(now=ts), at)
+    for at in range(10, 20):
+        ts = NOW - HOUR_NS + at * 60 * NS_PER_S
+        found = fold_health(found, a_health(now=ts), 60_000.0 + at, at)
+        lags = fold_top(lags, a_top(now=ts), at)
+        assert recent_lags(lags, ts).total() == min(5, at - 9)
+    assert found.returns == 9 + 9

@@ -106,12 +106,9 @@ def test_no_absurd_size_gets_in(size: str) -> None:
         UPDATE.replace("2416540570", "-1"),
         UPDATE.replace("2416540570", "4294967296"),
         UPDATE.replace('"checksum":2416540570,', ""),
-        UPDATE.replace("2026-08-24", "0001-01-01"),
-        UPDATE.replace("2026-08-24", "9999-01-01"),
         UPDATE.replace("58.343688Z", "58.343688"),
         UPDATE.replace("update", "other"),
         UPDATE.replace('"data"', '"date"'),
-        UPDATE.replace('"type":"update"', '"type":"snapshot"'),  # a snapshot has no level of size 0
         '{"channel":"book","type":"update","data":' + "[" * 100_000,
     ],
 )

@@ -110,7 +110,7 @@ def test_events_are_told_apart() -> None:
         ONE_SIDE.replace("56218.30000", "1e13"),
         ONE_SIDE.replace('"56218.30000"', "56218.3"),
         ONE_SIDE.replace("1618678132.123456", "1e300"),
-        SNAPSHOT.replace("0.00012000", "0.00000000"),
+        SNAPSHOT.replace("0.00012000", "-0.1"),
         TRADES.replace('"s"', '"x"'),
         "[" * 100_000,
     ],

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from libs.common.events import ExecutionRecord
 from libs.common.topics import EXECUTION_RECORDS
-from libs.common.views import View
+from libs.common.views import Last, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+KEEP: Final = 10_000  # executions held in memory, the newest; some 5 kB each
+assert EXECUTION_RECORDS.load is not None  # noqa: S101 -- the registry states it of each topic
+OFFSETS: Final = EXECUTION_RECORDS.load.records  # of an execution, markers of transactions included
 
 
 class RecordView(View[ExecutionRecord]):
     """A view of the executions that were written last, up to `keep`; older ones are on their topic only."""
 
-    def __init__(self, keep: int) -> None:
+    def __init__(self, keep: int = KEEP) -> None:
         super().__init__(EXECUTION_RECORDS)
         self._keep = keep
+
+    def start(self, _now: int) -> Last:
+        """Return the end of the log that holds as many executions, by what the registry says of each."""
+        return Last(round(OFFSETS * self._keep))
 
     def fold(self, partition: int, offset: int, key: bytes, event: ExecutionRecord | None) -> None:
         """Apply one record; see `View.fold`."""

@@ -1,0 +1,184 @@
+"""What every command must hold before any service does it, whoever sent it; pure.
+
+The gateway checks the bodies of its callers by the same limits. What depends on a service's state, as whether
+a policy is registered, is not here.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from libs.common.amounts import absurd_amount
+from libs.common.context_fields import REWARD_LIMIT, value_faults
+from libs.common.events import Command, CommandRejected, Fault, Refusal
+from libs.common.instruments import MAX_SIZE
+from libs.common.topics import DEAD_LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from libs.common.events import Event
+
+IDENTIFIER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+SYMBOL: Final = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}", re.ASCII)
+MAX_TEXT: Final = 255  # characters of a text that has no rule of its own
+MAX_CONTEXT: Final = 64  # keys, and characters of each
+MAX_AMOUNT: Final = Decimal(MAX_SIZE)  # of an order's size, and of its price
+MAX_DECIMALS: Final = 18
+MAX_SYMBOLS: Final = 100  # so that an answer with its covariance stays below 100 KB
+MAX_FRACTION: Final = 1e6  # of budgets, per day
+NEEDED_DAYS: Final = 20  # fewer say too little of anything: asked for, refused; found, all is cash
+MAX_LOOKBACK: Final = 1500  # days
+CONFIDENCE: Final = (0.5, 0.999)
+LONGEST_ECHO: Final = 256  # characters of a key or an id that is wrong
+
+
+def refused_at_the_door(message: Event, key: str, now: int) -> CommandRejected | None:
+    """Return the answer to a command that no handler may see; None for all else.
+
+    Parameters
+    ----------
+    key
+        Of the command's record.
+    now
+        ns UTC.
+    """
+    if not isinstance(message, Command) or not (faults := command_faults(message)):
+        return None
+    return CommandRejected(
+        command_id=echoed(message.command_id),
+        command=type(message).__name__,
+        key=echoed(key),
+        refusal=Refusal.INVALID,
+        detail=f"{'; '.join(f'{fault.field}: {fault.message}' for fault in faults)}.",
+        faults=faults,
+        ts=now,
+    )
+
+
+def refused_as_internal(
+    command: Command, key: str, service: str, error: BaseException | None, source: str, now: int
+) -> CommandRejected:
+    """Return the answer to a command that a service's handler raised `error` on; nothing of it was done.
+
+    Parameters
+    ----------
+    source
+        Where the command stands, under which it is kept among the dead letters.
+    """
+    return CommandRejected(
+        command_id=echoed(command.command_id),
+        command=type(command).__name__,
+        key=echoed(key),
+        refusal=Refusal.INTERNAL,
+        detail=(
+            f"{service} failed on this command, and has done nothing of it: {type(error).__name__}."
+            f" It is kept in {DEAD_LETTERS.name} as {source}."
+        ),
+        ts=now,
+    )
+
+
+def echoed(text: str) -> str:
+    """Return what an answer repeats of a text that nothing bounds: one of a right length whole."""
+    return text if len(text) <= LONGEST_ECHO else f"{text[: LONGEST_ECHO - 1]}…"
+
+
+def command_faults(command: Command) -> tuple[Fault, ...]:
+    """Return what is wrong with each field of `command`, in their order; nothing where all may be tried."""
+    found: list[Fault] = []
+    for name in command.__struct_fields__:
+        value = getattr(command, name)
+        if name == "context":
+            found += _context_faults(value)
+        elif value is not None and (wrong := _RULES.get(name, _any)(value)) is not None:
+            found.append(Fault(field=_SAID.get(name, name), message=wrong))
+    if not found and (wrong := absurd_amount(command)) is not None:
+        found.append(Fault(field="", message=wrong))
+    return tuple(found)
+
+
+def amount_fault(amount: Decimal) -> str | None:
+    """Return what keeps a number from being a size or a price of an order; None if nothing does."""
+    if not amount.is_finite() or not 0 < amount <= MAX_AMOUNT:
+        return f"{amount:.6g} is not over 0 and at most {MAX_AMOUNT:.0e}"
+    if amount.as_tuple().exponent < -MAX_DECIMALS:  # type: ignore[operator]  # an int, of a finite number
+        return f"{amount:.6g} has more than {MAX_DECIMALS} decimals"
+    return None
+
+
+def _context_faults(context: Mapping[str, float | str]) -> list[Fault]:
+    if len(context) > MAX_CONTEXT:
+        return [Fault(field="context", message=f"has {len(context)} keys; {MAX_CONTEXT} at most are right")]
+    long = [key for key, value in context.items() if max(len(key), len(str(value))) > MAX_CONTEXT]
+    if long:
+        message = f"is longer than {MAX_CONTEXT} characters, or its value is"
+        return [Fault(field=f"context.{long[0][:MAX_CONTEXT]}", message=message)]
+    return value_faults(context)
+
+
+def _uuid(text: str) -> str | None:
+    try:
+        UUID(text)
+    except ValueError:
+        return "must be a UUID"
+    return None
+
+
+def _identifier(text: str) -> str | None:
+    return None if IDENTIFIER.fullmatch(text) else "must be 1-64 of A-Za-z0-9._-"
+
+
+def _symbol(text: str) -> str | None:
+    return None if SYMBOL.fullmatch(text) else f"{text[:40]!r} is not BASE-QUOTE, as BTC-USDT"
+
+
+def _symbols(symbols: tuple[str, ...]) -> str | None:
+    if not 1 <= len(symbols) <= MAX_SYMBOLS:
+        return f"{len(symbols)} symbols; 1 to {MAX_SYMBOLS} are right"
+    if len(set(symbols)) < len(symbols):
+        return "each symbol once"
+    return next(filter(None, map(_symbol, symbols)), None)
+
+
+def _size(size: float) -> str | None:
+    if isfinite(size) and 0 < size <= MAX_SIZE:
+        return None
+    return f"must be greater than 0 and at most {MAX_SIZE:g} base units"
+
+
+def _from_to(low: float, high: float, unit: str = "") -> Callable[[float], str | None]:
+    message = f"must be from {low:g} to {high:g}{unit}"  # which no NaN is
+    return lambda value: None if low <= value <= high else message
+
+
+def _any(value: Any) -> str | None:  # noqa: ANN401 -- any field of a command
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        return f"is longer than {MAX_TEXT} characters"
+    return None
+
+
+_RULES: Final[Mapping[str, Callable[[Any], str | None]]] = {
+    "command_id": _uuid,
+    "execution_id": _uuid,
+    "symbol": _symbol,
+    "symbols": _symbols,
+    "scope": _identifier,
+    "book": _identifier,
+    "policy_id": _identifier,
+    "size": _size,
+    "order_qty": amount_fault,
+    "price": amount_fault,
+    "urgency": _from_to(0, 1),
+    "reward": _from_to(-REWARD_LIMIT, REWARD_LIMIT, ", return units"),
+    "cvar_budget": _from_to(0, MAX_FRACTION, ", fraction per day"),
+    "vol_target": _from_to(0, MAX_FRACTION, ", fraction per day"),
+    "confidence": _from_to(*CONFIDENCE),
+    "lookback": _from_to(NEEDED_DAYS, MAX_LOOKBACK, " days"),
+}
+_SAID: Final[Mapping[str, str]] = {"policy_id": "policyId", "order_qty": "size", "price": "limit"}
+"""What callers of the gateway call a field."""

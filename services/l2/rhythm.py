@@ -1,0 +1,41 @@
+"""How long a book usually pauses, and whether its silence is longer than that.
+
+That a line lives does not prove that the book's stream on it does. A book that changes every few hours is
+LIVE on a proven line; one that changed ten times a second and stopped is in doubt for `DOUBT_NS`, in which
+only its own messages make it fresh. What lasts longer is a quiet market.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+NS: Final = 1_000_000_000
+SHORTEST_NS: Final = NS  # every line stutters
+TIMES: Final = 3  # longer than its longest pause of late
+FADE: Final = 0.98  # of the longest pause, with each message
+DOUBT_NS: Final = 30 * NS
+
+
+class Rhythm:
+    """The pauses between a LIVE book's messages; changed in place by each."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._longest: float | None = None  # pause (ns), fading; None before the first
+
+    def begin(self, now: int) -> None:
+        """Count from here: the book is LIVE."""
+        self._last = now
+
+    def beat(self, now: int) -> None:
+        """Note a message."""
+        if self._last is not None:
+            pause = max(0, now - self._last)
+            self._longest = pause if self._longest is None else max(pause, self._longest * FADE)
+        self._last = now
+
+    def in_doubt(self, now: int) -> bool:
+        """Return whether the book is silent for longer than is usual for it, and not yet for long."""
+        if self._last is None or self._longest is None:
+            return False
+        return max(SHORTEST_NS, TIMES * self._longest) < now - self._last <= DOUBT_NS

@@ -1,0 +1,75 @@
+"""Faust as the venues service has it: tables in memory, a static member, the credentials of all clients."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import faust
+
+from libs.common.kafka_security import tls
+from libs.common.membership import static_member
+from libs.common.settings import SASL
+from libs.common.topics import DEAD_LETTERS
+from services.venues.faust_recovery import PromptTables
+from services.venues.tables import changelogs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from libs.common.topics import Topic
+    from services.venues.settings import VenuesSettings
+
+SESSION_S: Final = 6.0  # the broker's minimum
+HEARTBEAT_S: Final = 1.0
+COMMIT_S: Final = 0.5
+
+
+def faust_app(settings: VenuesSettings, inputs: Iterable[Topic]) -> faust.App:
+    """Return an app without agents, a member of the service's group that reads `inputs`."""
+    folder = Path(tempfile.gettempdir()) / f"bookrunner-{settings.venues_group}"
+    return faust.App(
+        settings.venues_group,
+        broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings),
+        store="memory://",
+        datadir=str(folder),  # Faust makes it, and with tables in memory leaves it empty
+        TableManager=PromptTables,
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=settings.topic_partitions,
+        table_standby_replicas=0,  # one would be read anew when it takes over
+        key_serializer="raw",
+        value_serializer="raw",
+        processing_guarantee="at_least_once",
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=static_member(
+            settings.venues_group,
+            settings.group_instance_id,
+            (*inputs, *changelogs(settings.venues_group)),
+        ),
+        broker_session_timeout=SESSION_S,
+        broker_heartbeat_interval=HEARTBEAT_S,
+        broker_commit_interval=COMMIT_S,
+        stream_wait_empty=False,
+        producer_acks=-1,
+        producer_max_request_size=DEAD_LETTERS.max_message_bytes,
+        producer_linger=0.0,
+    )
+
+
+def _credentials(settings: VenuesSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """Return as Faust takes it what `client_arguments` gives to all other clients."""
+    context = tls(settings)
+    if settings.kafka_security_protocol in SASL:
+        assert settings.kafka_sasl_password is not None  # noqa: S101 -- the settings have looked
+        return faust.SASLCredentials(
+            mechanism=settings.kafka_sasl_mechanism,
+            username=settings.kafka_sasl_username,
+            password=settings.kafka_sasl_password.get_secret_value(),
+            ssl_context=context,
+        )
+    return None if context is None else faust.SSLCredentials(context)

@@ -1,0 +1,197 @@
+"""However often the machine's clock is set, an execution does what it would have done, and when.
+
+The world stands behind a real partition, run as its owner runs it. Its twin has the same on a clock that
+nobody sets; both are compared on the monotonic clock, which the service never shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from libs.common.codec import encode
+from libs.common.events import (
+    CommandRejected,
+    ExecutionRecord,
+    OrderFilled,
+    OrderRejected,
+    OrderSubmitted,
+    RewardPolicy,
+)
+from libs.common.partition import Incoming, Partition
+from services.execution.app import wiring
+from services.execution.handlers import handle
+from tests.execution_market import NOW
+from tests.execution_world import ExecutionWorld, assert_books_balance
+from tests.jumping_clock import JUMPS_S, Machine, S
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libs.common.events import Event
+    from libs.common.partition import Effects
+
+SCANT = ((60_000.5, 0.00123), (60_001.0, 0.0004))  # so that rests stay, and patience ends
+THIN = tuple((60_000.5 + 0.5 * n, 0.02) for n in range(50))
+WAITS_S = st.one_of(st.floats(0.001, 0.01), st.floats(0.1, 2.0), st.floats(2.0, 60.0))
+ACTIONS = st.one_of(WAITS_S, JUMPS_S)
+LONGEST_S = 300
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What was done of what, and when by the monotonic clock."""
+
+    at: int
+    what: tuple[Any, ...]
+
+
+class JumpingWorld(ExecutionWorld):
+    """The messages go in as records, and the time as the owner of a partition reads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.machine = Machine(NOW)
+        self.deeds: list[Deed] = []
+        made = wiring(self.settings)
+        made = replace(made, handle=lambda state, told, now: handle(state, told, now, self.market))
+        self.partition = Partition(made, 0, lambda _key: 0)
+        self.state = self.partition.state
+        self._inputs = made.inputs
+
+    def jump(self, by_s: int) -> None:
+        self.machine.jump(by_s)
+        self.follow_clock()
+
+    def follow_clock(self) -> int:
+        self.now = self.machine.clock.read()
+        if stepped_ns := self.machine.clock.stepped_ns():
+            for view in self.market.views:
+                view.step_clock(stepped_ns)
+            self.partition.step_clock(stepped_ns, self.now)
+        return self.now
+
+    def deliver(self, message: Any) -> list[Event]:
+        now = self.follow_clock()
+        topic = next(topic for topic in self._inputs if type(message) in topic.events)
+        self._offsets += 1
+        record = Incoming(topic, 0, self._offsets, now // 1_000_000, b"BTC-USDT", encode(message))
+        return self._did(self.partition.apply([[record]], now))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, with each tick as it is due, and l2's heartbeat before it."""
+        until = self.machine.monotonic + round(seconds * S)
+        while (
+            due := self.partition.next_wake
+        ) is not None and due - self.now <= until - self.machine.monotonic:
+            self.machine.wait(max(0, due - self.now))
+            now = self.follow_clock()
+            self.beat()
+            self._did(self.partition.wake(now, limit=1))
+        self.machine.wait(until - self.machine.monotonic)
+        self.follow_clock()
+        self.beat()
+
+    def end(self) -> None:
+        """Answer, and let time pass until the policy of what was traded is rewarded."""
+        for _ in range(LONGEST_S):
+            if self.unanswered:
+                self.answer()
+            elif self.open or any(record.fills for record in self.records.values()):
+                if self.all(RewardPolicy):
+                    return
+                self.wait(1.0)
+            else:
+                return
+        raise AssertionError(f"{self.open} did not end")
+
+    def _did(self, effects: Effects) -> list[Event]:
+        assert effects.failure is None
+        assert effects.failures == []
+        events = [event for step in effects.steps for event in step.events]
+        self.sent += events
+        self.unanswered += [event for event in events if hasattr(event, "command_id") and _asks(event)]
+        self.deeds += [Deed(self.machine.monotonic, what) for event in events if (what := _deed(event))]
+        return events
+
+
+def _asks(event: Event) -> bool:
+    return type(event).__name__ in {"ChoosePolicy", "ScoreVenues", "RewardPolicy"}
+
+
+def _deed(event: Event) -> tuple[Any, ...]:
+    match event:
+        case OrderSubmitted(order=order):
+            return ("submitted", order.cl_ord_id, order.order_qty, order.price)
+        case OrderFilled():
+            return ("filled", event.exec_id, event.last_qty, event.last_px)
+        case OrderRejected(order=order):
+            return ("rejected", order.cl_ord_id, order.order_qty)
+        case RewardPolicy():
+            return ("rewarded", event.reward)
+        case ExecutionRecord():
+            return ("recorded", event.status, event.filled, event.reason)
+        case CommandRejected():
+            return ("refused", event.detail)
+    return ()
+
+
+def played(
+    actions: Sequence[float | int],
+    urgency: float,
+    *,
+    jumping: bool,
+    answers: bool = True,
+    asks: Sequence[tuple[float, float]] = THIN,
+) -> JumpingWorld:
+    """Play a plan that is made before the first action, or an execution that nobody answers."""
+    world = JumpingWorld()
+    world.ready()
+    world.books(asks=asks)
+    world.execute(urgency=urgency)
+    while answers and world.unanswered:
+        world.answer()
+    for action in actions:
+        match action:
+            case float():
+                world.wait(action)
+            case int() if jumping:
+                world.jump(action)
+    if answers:
+        world.end()
+    else:
+        world.wait(world.settings.execution_step_timeout_s)
+    return world
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    actions=st.lists(ACTIONS, max_size=15),
+    urgency=st.sampled_from((0.3, 0.6, 1.0)),
+    asks=st.sampled_from((THIN, SCANT)),
+)
+@example(actions=[0.1, 3600, 0.1, -86_400, 0.1], urgency=1.0, asks=SCANT)
+def test_a_plan_is_done_once_in_order_and_at_its_distances_whatever_the_clock_is_set_to(
+    actions: list[float | int], urgency: float, asks: Sequence[tuple[float, float]]
+) -> None:
+    twin = played(actions, urgency, asks=asks, jumping=False)
+    world = played(actions, urgency, asks=asks, jumping=True)
+    assert world.deeds == twin.deeds
+    assert_books_balance(world)
+    fills = [event.exec_id for event in world.all(OrderFilled)]
+    assert len(fills) == len(set(fills))
+    assert all(record.status.final for record in world.records.values())
+
+
+@settings(max_examples=40, deadline=None)
+@given(actions=st.lists(ACTIONS, max_size=15))
+def test_an_answer_is_waited_for_as_long_as_ever_whatever_the_clock_is_set_to(
+    actions: list[float | int],
+) -> None:
+    twin = played(actions, 1.0, answers=False, jumping=False)
+    world = played(actions, 1.0, answers=False, jumping=True)
+    assert world.deeds == twin.deeds
+    assert all(record.status.final for record in world.records.values())

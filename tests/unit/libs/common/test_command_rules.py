@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from libs.common.command_rules import command_faults, refused_at_the_door
+from libs.common.events import (
+    AddPolicy,
+    CancelExecution,
+    ChoosePolicy,
+    OptimizePortfolio,
+    PlanAndExecute,
+    Refusal,
+    RewardPolicy,
+    ScoreVenues,
+    SimulateExecution,
+    SubmitPaperOrder,
+)
+
+if TYPE_CHECKING:
+    from libs.common.events import Command
+
+ID = str(UUID(int=7))
+SCORE = ScoreVenues(command_id=ID, symbol="BTC-USDT", size=1.0)
+CHOOSE = ChoosePolicy(command_id=ID, context={"regime": "bull", "sigmaHAR": 0.02})
+REWARD = RewardPolicy(command_id=ID, policy_id="p_sma", reward=0.01)
+OPTIMIZE = OptimizePortfolio(command_id=ID, symbols=("BTC-USDT",), cvar_budget=0.05, vol_target=0.02)
+EXECUTE = PlanAndExecute(command_id=ID, symbol="BTC-USDT")
+ORDER = SubmitPaperOrder(command_id=ID, symbol="BTC-USDT", side="buy", order_qty=Decimal(1))
+GOOD = (SCORE, CHOOSE, REWARD, OPTIMIZE, EXECUTE, ORDER)
+
+
+@pytest.mark.parametrize("command", GOOD)
+def test_a_command_as_it_should_be_passes(command: Command) -> None:
+    assert refused_at_the_door(command, "key", 1) is None
+
+
+@pytest.mark.parametrize("command", GOOD)
+def test_an_id_that_is_no_uuid_and_an_endless_reply_key_are_refused(command: Command) -> None:
+    wrong = replace(command, command_id="one", reply_key="x" * 256)
+    assert [fault.field for fault in command_faults(wrong)] == ["command_id", "reply_key"]
+
+
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [
+        (replace(SCORE, symbol="BTCUSDT"), "symbol"),
+        (replace(SCORE, symbol="\u017fOL-USDT"), "symbol"),
+        *((replace(SCORE, size=size), "size") for size in (0.0, -1.0, math.nan, math.inf, 1e13)),
+        (replace(CHOOSE, scope="a/b"), "scope"),
+        (replace(CHOOSE, context={"obi": math.nan}), "context.obi"),
+        (replace(CHOOSE, context={f"k{n}": 1.0 for n in range(65)}), "context"),
+        (replace(CHOOSE, context={"x" * 65: 1.0}), f"context.{'x' * 64}"),
+        (replace(CHOOSE, context={"note": "x" * 65}), "context.note"),
+        (replace(REWARD, reward=math.nan), "reward"),
+        (replace(REWARD, decision_id="x" * 256), "decision_id"),
+        (AddPolicy(command_id=ID, policy_id="p sma"), "policyId"),
+        (replace(OPTIMIZE, symbols=()), "symbols"),
+        (replace(OPTIMIZE, symbols=("BTC-USDT",) * 2), "symbols"),
+        (replace(OPTIMIZE, symbols=("BTC",)), "symbols"),
+        (replace(OPTIMIZE, cvar_budget=math.inf), "cvar_budget"),
+        (replace(OPTIMIZE, vol_target=-0.01), "vol_target"),
+        (replace(OPTIMIZE, confidence=1.0), "confidence"),
+        (replace(OPTIMIZE, lookback=19), "lookback"),
+        (replace(EXECUTE, urgency=1.1), "urgency"),
+        (SimulateExecution(command_id=ID, symbol="BTC-USDT", size=1.0, urgency=math.nan), "urgency"),
+        (replace(ORDER, order_qty=Decimal("NaN")), "size"),
+        (replace(ORDER, order_qty=Decimal("1e-19")), "size"),
+        (replace(ORDER, price=Decimal(-1)), "limit"),
+        (CancelExecution(command_id=ID, symbol="BTC-USDT", execution_id="one"), "execution_id"),
+    ],
+)
+def test_a_field_that_no_handler_may_see_is_named(command: Command, field: str) -> None:
+    refused = refused_at_the_door(command, "key", 1)
+    assert refused is not None
+    assert (refused.refusal, refused.command_id, refused.key) == (Refusal.INVALID, ID, "key")
+    assert [fault.field for fault in refused.faults] == [field]
+    assert field in refused.detail
