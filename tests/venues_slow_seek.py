@@ -33,5 +33,5 @@ async def _slowly_to(self: Recovery, *told: Any) -> None:
 
 if __name__ == "__main__":
     aiokafka.AIOKafkaConsumer.seek_to_committed = _slowly
-    Recovery._seek_offsets = _slowly_to  # type: ignore[assignment,method-assign]  # noqa: SLF001
+    Recovery._seek_offsets = _slowly_to  # type: ignore[assignment,method-assign]  # noqa: SLF001 -- as above
     main()

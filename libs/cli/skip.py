@@ -15,7 +15,8 @@ from libs.cli.errors import CommandError, UsageError
 from libs.common.codec import encode
 from libs.common.kafka import read
 from libs.common.kafka_security import client_arguments
-from libs.common.partition import POSITION_KEY, SKIP_KEY, Position, Skip, merged
+from libs.common.partition import POSITION_KEY, Position
+from libs.common.skips import SKIP_KEY, Skip, merged
 from libs.common.topics import EXECUTION_STATE, PORTFOLIO_STATE, ROUTER_STATE, TOPICS
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from libs.common.command_rules import echoed, refused_as_internal, refused_at_th
 from libs.common.dead_letters import dead_letter
 from libs.common.events import Command, CommandRejected, Event
 from libs.common.handling import RESERVED, State, Tick, WakeAt
+from libs.common.skips import SKIP_KEY, Skip, merged
 from libs.common.topics import DEAD_LETTERS, Topic
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Event)
 
 POSITION_KEY: Final = RESERVED + b"position"
-SKIP_KEY: Final = RESERVED + b"skip"
 _TICK: Final = RESERVED + b"tick/"
 
 
@@ -56,15 +56,6 @@ class Position(Event, frozen=True, kw_only=True):
     """The next offset of each input, by topic name; written with every transaction."""
 
     offsets: dict[str, int]
-
-
-class Skip(Event, frozen=True, kw_only=True):
-    """An operator's word that what lies before these offsets is to be left out, by topic name."""
-
-    offsets: dict[str, int]
-    ticks: tuple[bytes, ...] = ()  # and these, by their keys in the state's log
-    reason: str  # in the operator's words
-    ts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,15 +365,6 @@ class Partition(Generic[S]):
         for key, value in self.state.take_changes():
             self._write(effects, key, value)
         return effects
-
-
-def merged(before: Skip | None, word: Skip) -> Skip:
-    """Return what two words of an operator say together."""
-    if before is None:
-        return word
-    names = before.offsets.keys() | word.offsets.keys()
-    offsets = {name: max(before.offsets.get(name, 0), word.offsets.get(name, 0)) for name in names}
-    return msgspec.structs.replace(word, offsets=offsets, ticks=(*before.ticks, *word.ticks))
 
 
 def _message_of(record: Incoming) -> Event:

@@ -16,7 +16,8 @@ from libs.common.events import Event
 from libs.common.holdups import Holdups
 from libs.common.kafka import BATCH_BYTES, Reader, partition_of
 from libs.common.kafka_security import client_arguments
-from libs.common.partition import SKIP_KEY, HandlerError, Incoming, Partition
+from libs.common.partition import HandlerError, Incoming, Partition
+from libs.common.skips import SKIP_KEY
 from libs.common.topics import TOPICS
 from libs.common.wall_clock import WallClock
 

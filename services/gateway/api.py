@@ -24,12 +24,7 @@ from libs.common.topics import (
 )
 from services.gateway import contract, docs_api, portfolio_api, router_api
 from services.gateway.allowed_methods import methods_at
-from services.gateway.answers import (
-    DEFAULT_DEPTH,
-    MAX_DEPTH,
-    HealthAnswer,
-    encode,
-)
+from services.gateway.answers import DEFAULT_DEPTH, MAX_DEPTH, HealthAnswer, encode
 from services.gateway.bodies import (
     SYMBOL_SAID,
     VENUE_SAID,

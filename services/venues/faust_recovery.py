@@ -69,8 +69,8 @@ def mend_recovery() -> None:
             f"faust-streaming is {found}, but its recovery is mended for {MENDED_VERSION}"
         )
     Recovery.on_recovery_completed = _on_recovery_completed  # type: ignore[method-assign]  # the mend
-    AIOKafkaConsumerThread._fetch_records = _fetch_records  # type: ignore[method-assign]  # noqa: SLF001
-    AIOKafkaConsumerThread._seek_wait = _seek_wait  # type: ignore[method-assign]  # noqa: SLF001
+    AIOKafkaConsumerThread._fetch_records = _fetch_records  # type: ignore[method-assign]  # noqa: SLF001 -- as above
+    AIOKafkaConsumerThread._seek_wait = _seek_wait  # type: ignore[method-assign]  # noqa: SLF001 -- as above
 
 
 class PromptTables(TableManager):
@@ -94,8 +94,8 @@ async def _on_recovery_completed(self: Recovery, generation_id: int = 0) -> None
     await _completed(self, generation_id)
 
 
-_fetch = AIOKafkaConsumerThread._fetch_records  # noqa: SLF001
-_seek = AIOKafkaConsumerThread._seek_wait  # noqa: SLF001
+_fetch = AIOKafkaConsumerThread._fetch_records  # noqa: SLF001 -- what is mended
+_seek = AIOKafkaConsumerThread._seek_wait  # noqa: SLF001 -- as above
 _fetching: WeakKeyDictionary[AIOKafkaConsumerThread, asyncio.Future[RecordMap]] = WeakKeyDictionary()
 
 

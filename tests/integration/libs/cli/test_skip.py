@@ -12,8 +12,9 @@ from aiokafka import AIOKafkaProducer
 from libs.common.codec import encode
 from libs.common.events import CommandRejected, Refusal
 from libs.common.kafka import create_topics, partition_of
-from libs.common.partition import POSITION_KEY, SKIP_KEY, Position, Skip
+from libs.common.partition import POSITION_KEY, Position
 from libs.common.settings import ServiceSettings
+from libs.common.skips import SKIP_KEY, Skip
 from libs.common.topics import EXECUTION_STATE, ROUTER_COMMANDS, VENUES_SCORES
 from tests.integration.libs.cli.command import publishing, run
 from tests.integration.libs.common.exactly_once import log_of

@@ -15,7 +15,7 @@ from libs.common.codec import encode
 from libs.common.events import ServiceState
 from libs.common.kafka import Publisher, Reader, create_topics, partition_of
 from libs.common.kafka_reader import follow_for_ever
-from libs.common.partition import SKIP_KEY, Skip
+from libs.common.skips import SKIP_KEY, Skip
 from libs.common.views import View
 from tests.integration.libs.common.counting import COMMANDS, STATE, Add, Explode, Total, wiring
 from tests.integration.libs.common.test_processor import counted, has_counted, has_stopped, running, tell

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from libs.common.kafka import create_topics
-from libs.common.partition import SKIP_KEY, Skip
+from libs.common.skips import SKIP_KEY, Skip
 from tests import kafka_cluster
 from tests.integration.libs.common import ledger
 from tests.integration.libs.common.ledger import PRIME, Account, Enter, Entered, Spoil

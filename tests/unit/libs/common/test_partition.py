@@ -11,14 +11,13 @@ from libs.common.events import Command, CommandRejected, Event, Refusal
 from libs.common.handling import Output, State, Tick, WakeAt, Wiring
 from libs.common.partition import (
     POSITION_KEY,
-    SKIP_KEY,
     Effects,
     HandlerError,
     Incoming,
     Partition,
-    Skip,
     StateLostError,
 )
+from libs.common.skips import SKIP_KEY, Skip
 from libs.common.topics import DEAD_LETTERS, Key, Topic
 
 NOW = 1_800_000_000_000_000_000
