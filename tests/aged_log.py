@@ -44,7 +44,7 @@ from libs.common.topics import (
 )
 from services.venues.registry import Lags, Measurement
 from services.venues.settings import VenuesSettings
-from services.venues.tables import LAGS, MEASUREMENTS, changelogs
+from services.venues.tables import LAGS, MEASUREMENTS, TELL_S, changelogs
 from tests.aged_decisions import decisions, remembered
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ def records(
                 open_ts = ts - ts % (MINUTE if interval == "1m" else DAY)
                 running = _candle(venue, symbol, interval, open_ts, closed=False)
                 yield L2_CANDLES_OPEN, candle_key(running), running, ts
-            yield tables[f"{group}-{MEASUREMENTS}-changelog"], key, measured, ts  # type: ignore[misc]  # a struct
-            if at % 5 == 0:
+            if at % TELL_S == 0:
+                yield tables[f"{group}-{MEASUREMENTS}-changelog"], key, measured, ts  # type: ignore[misc]  # a struct
                 yield tables[f"{group}-{LAGS}-changelog"], key, lags, ts  # type: ignore[misc]  # a struct
 
 

@@ -27,7 +27,7 @@ from services.l2.messages import (
     SocketOpened,
     Tick,
 )
-from services.l2.session import Policy
+from services.l2.policy import Policy
 from tests.model_exchange import BinanceModel, Book, KrakenModel, Side, book_of
 
 MS = 1_000_000

@@ -67,8 +67,8 @@ PLAIN: dict[str, tuple[Command, ...]] = {
 class Service:
     """One partition of a service, told one record after the other."""
 
-    def __init__(self, name: str, now: int = NOW) -> None:
-        self.wiring = WIRINGS[name]()
+    def __init__(self, name: str, now: int = NOW, wiring: Wiring[Any] | None = None) -> None:
+        self.wiring = WIRINGS[name]() if wiring is None else wiring
         self.now = now
         self.partition: Partition[Any] = Partition(self.wiring, 0, place=lambda _key: 0)
         self._offset = 0

@@ -14,7 +14,7 @@ from libs.common.topics import L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN, bo
 from libs.common.views import Last, View
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from libs.common.events import Interval
     from libs.common.topics import Topic
@@ -66,9 +66,14 @@ class Series:
 class CandleView(View[Candle]):
     """A view of one candle topic that puts what it reads into a `Series`, and keeps no `items`."""
 
-    def __init__(self, topic: Topic, series: Series) -> None:
+    def __init__(self, topic: Topic, series: Series, venue: str | None = None) -> None:
         super().__init__(topic)
         self.candles = series
+        self._venue = f":{venue}:".encode() if venue else b""
+
+    def wants(self, key: bytes) -> bool:
+        """Return whether it is the venue's, by its `candle_key`, or by the mere `book_key` of older ones."""
+        return self._venue in b":" + key
 
     def start(self, now: int) -> Literal["beginning", "recent"] | int | Last:
         """Begin with the minutes that are kept; of days all are kept, and have a topic of their own."""
@@ -85,12 +90,24 @@ class CandleView(View[Candle]):
 
 
 class Candles:
-    """The series of all instruments, and the views that feed them."""
+    """The series of all instruments, and the views that feed them.
 
-    def __init__(self, keep: Mapping[Interval, int] = KEEP) -> None:
+    Parameters
+    ----------
+    topics
+        Those of use.
+    venue
+        The only one whose candles are of use; None: all are.
+    """
+
+    def __init__(
+        self,
+        keep: Mapping[Interval, int] = KEEP,
+        topics: Sequence[Topic] = (L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN),
+        venue: str | None = None,
+    ) -> None:
         self._series = Series(keep)
-        topics = (L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN)
-        self.views = tuple(CandleView(topic, self._series) for topic in topics)
+        self.views = tuple(CandleView(topic, self._series, venue) for topic in topics)
 
     def series(
         self, venue: str, symbol: str, interval: Interval, *, since_ts: int = 0, closed: bool = True

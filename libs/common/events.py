@@ -23,7 +23,11 @@ Level: TypeAlias = tuple[float, float]
 """(price, size); in a delta a size of 0.0 deletes the level."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A part of a message; a message is a tree, so the search for cycles leaves it and its parts out."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """A message on a topic; its wire field ``type`` is the class name."""
 
 
@@ -46,7 +50,7 @@ class Refusal(StrEnum):
     INTERNAL = "internal"  # its service failed on it: a defect; the command is kept in dead-letters.v1
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
+class Fault(Part, frozen=True, kw_only=True):
     """What is wrong with one field."""
 
     field: str  # as in the command
@@ -149,7 +153,7 @@ class BookDelta(Event, frozen=True, kw_only=True, gc=False):
     received_ts: int
 
 
-class Features(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Features(Part, frozen=True, kw_only=True):
     """What the top of a LIVE two-sided book says; definitions in ``services/l2/features.py``."""
 
     mid: float  # quote units
@@ -251,7 +255,7 @@ class ScoreVenues(Command, frozen=True, kw_only=True):
     side: TakerSide = "buy"
 
 
-class CostBps(msgspec.Struct, frozen=True, kw_only=True):
+class CostBps(Part, frozen=True, kw_only=True):
     """The parts of a venue's expected all-in cost, in bps of its own mid."""
 
     spread: float  # half spread
@@ -266,7 +270,7 @@ class CostBps(msgspec.Struct, frozen=True, kw_only=True):
         return self.spread + self.impact + self.fee + self.latency + self.reliability
 
 
-class VenueCandidate(msgspec.Struct, frozen=True, kw_only=True):
+class VenueCandidate(Part, frozen=True, kw_only=True):
     """One venue as it was judged; the book it was judged on can be found again by `epoch` and `seq`."""
 
     venue: str
@@ -280,7 +284,7 @@ class VenueCandidate(msgspec.Struct, frozen=True, kw_only=True):
     basis_bps: float | None = None  # gap of the mid to the median of the usable books; reported, not scored
 
 
-class VenueShare(msgspec.Struct, frozen=True, kw_only=True):
+class VenueShare(Part, frozen=True, kw_only=True):
     """A venue's part of an optimal split."""
 
     venue: str
@@ -437,7 +441,7 @@ class PoliciesChanged(Event, frozen=True, kw_only=True):
     ts: int
 
 
-class OffPolicyEstimate(msgspec.Struct, frozen=True, kw_only=True):
+class OffPolicyEstimate(Part, frozen=True, kw_only=True):
     """What always choosing one policy would have earned, by one estimator, return units."""
 
     value: float  # return units
@@ -445,7 +449,7 @@ class OffPolicyEstimate(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None = None  # its upper end
 
 
-class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
+class PolicySummary(Part, frozen=True, kw_only=True):
     """What is known of one policy; rewards are in return units."""
 
     policy_id: str
@@ -641,7 +645,7 @@ class Position(Event, frozen=True, kw_only=True):
     ts: int
 
 
-class SymbolRisk(msgspec.Struct, frozen=True, kw_only=True):
+class SymbolRisk(Part, frozen=True, kw_only=True):
     """A symbol's part of the risk."""
 
     cvar: float  # of one unit of weight, fraction per day, >= 0
@@ -781,7 +785,7 @@ class CancelExecution(Command, frozen=True, kw_only=True):
     execution_id: str  # or the cl_ord_id of an order on its own
 
 
-class PaperOrder(msgspec.Struct, frozen=True, kw_only=True):
+class PaperOrder(Part, frozen=True, kw_only=True):
     """A paper order as it stands; amounts in quote units. A cancel leaves `leaves_qty` 0, as FIX has it."""
 
     cl_ord_id: str
@@ -864,7 +868,7 @@ class OrderFilled(Event, frozen=True, kw_only=True):
     ts: int
 
 
-class PolicySignal(msgspec.Struct, frozen=True):
+class PolicySignal(Part, frozen=True):
     """What the chosen policy wants."""
 
     value: float  # +1 fully long, 0 flat, in [-1, 1]
@@ -898,7 +902,7 @@ class SizingSnapshot(Event, frozen=True, kw_only=True):
     ts: int
 
 
-class PlannedSlice(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedSlice(Part, frozen=True, kw_only=True):
     """One child order of a plan."""
 
     at_ts: int  # when it is sent
@@ -906,7 +910,7 @@ class PlannedSlice(msgspec.Struct, frozen=True, kw_only=True):
     limit: Decimal  # quote units, as seen from the book of the plan
 
 
-class PlanAlternative(msgspec.Struct, frozen=True, kw_only=True):
+class PlanAlternative(Part, frozen=True, kw_only=True):
     """A way to work the order, as it was judged."""
 
     style: str
@@ -918,7 +922,7 @@ class PlanAlternative(msgspec.Struct, frozen=True, kw_only=True):
     why_not: str  # empty: possible
 
 
-class ExecutionPlan(msgspec.Struct, frozen=True, kw_only=True):
+class ExecutionPlan(Part, frozen=True, kw_only=True):
     """How an order is worked."""
 
     style: str
@@ -937,7 +941,7 @@ class ExecutionPlan(msgspec.Struct, frozen=True, kw_only=True):
     alternatives: tuple[PlanAlternative, ...]
 
 
-class PlanCost(msgspec.Struct, frozen=True, kw_only=True):
+class PlanCost(Part, frozen=True, kw_only=True):
     """What a plan is expected to cost."""
 
     spread_bps: float  # half spread
@@ -949,7 +953,7 @@ class PlanCost(msgspec.Struct, frozen=True, kw_only=True):
     impact_upper_bps: float  # its upper end
 
 
-class RecordFill(msgspec.Struct, frozen=True, kw_only=True):
+class RecordFill(Part, frozen=True, kw_only=True):
     """One fill of a record; amounts in quote units."""
 
     fill_id: str  # FIX ExecID
@@ -964,7 +968,7 @@ class RecordFill(msgspec.Struct, frozen=True, kw_only=True):
     ts: int  # when it was filled
 
 
-class ShortfallBps(msgspec.Struct, frozen=True, kw_only=True):
+class ShortfallBps(Part, frozen=True, kw_only=True):
     """Implementation shortfall, bps of the order's value at the decision; four parts and their sum."""
 
     delay_bps: float  # from the decision to the first child
@@ -975,7 +979,7 @@ class ShortfallBps(msgspec.Struct, frozen=True, kw_only=True):
     detail: dict[str, float | str]  # parts of impact in bps; all amounts in quote units as text
 
 
-class RewardOutcome(msgspec.Struct, frozen=True, kw_only=True):
+class RewardOutcome(Part, frozen=True, kw_only=True):
     """What the execution taught the router."""
 
     reward: float | None  # return units, net of costs; None: nothing was taught
@@ -984,7 +988,7 @@ class RewardOutcome(msgspec.Struct, frozen=True, kw_only=True):
     counted: bool | None = None  # by the router; None: not answered
 
 
-class AuditHead(msgspec.Struct, frozen=True, kw_only=True):
+class AuditHead(Part, frozen=True, kw_only=True):
     """Where the chain of an execution's audit entries stands."""
 
     entries: int  # how many

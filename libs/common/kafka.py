@@ -17,6 +17,7 @@ from libs.common.kafka_admin import (
     MissingTopicError,
     TopicCreationError,
     TopicMismatchError,
+    UnreachableError,
     create_topics,
     partition_counts,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "TopicCreationError",
     "TopicMismatchError",
     "Undecodable",
+    "UnreachableError",
     "UnsentError",
     "by_symbol",
     "create_topics",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PROGRESS_S: Final = 30.0  # between two lines that say what is awaited
 RETRY_S: Final = 0.1
 REQUEST_TIMEOUT_MS: Final = 5_000
+REFUSAL_S: Final = 1.0  # in which a connection is refused, if it is
 NAMED: Final = 3  # of a list of topics
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,14 @@ _log = logging.getLogger(__name__)
 
 class KafkaAwayError(Exception):
     """Kafka did not answer in time."""
+
+
+class UnreachableError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka carries no types
+    """All bootstrap servers refuse connections: no broker runs there."""
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return "nobody takes a connection"
 
 
 class BrokersMissingError(KafkaError):  # type: ignore[misc]  # aiokafka carries no types
@@ -102,7 +111,8 @@ async def partition_counts(settings: ServiceSettings, topics: Iterable[Topic]) -
     Raises
     ------
     KafkaError
-        If Kafka does not answer; its kind `KafkaAccessError`, if it turns us away.
+        If Kafka does not answer; its kind `KafkaAccessError`, if it turns us away, and `UnreachableError`, if
+        nobody is there.
     MissingTopicError
         If one of the topics does not exist.
     """
@@ -223,10 +233,27 @@ async def _admin(settings: ServiceSettings) -> AsyncIterator[AIOKafkaAdminClient
         except KafkaConnectionError as error:
             if (refused := await refusal(settings)) is not None:
                 raise refused from error
+            if await _nobody_listens(settings):
+                raise UnreachableError from error
             raise
         yield admin
     finally:
         await admin.close()
+
+
+async def _nobody_listens(settings: ServiceSettings) -> bool:
+    """Return whether every bootstrap server refuses a connection; one that is slow or unknown does not."""
+    for host, port, _ in collect_hosts(settings.kafka_bootstrap_servers, randomize=False):
+        try:
+            async with asyncio.timeout(REFUSAL_S):
+                _, writer = await asyncio.open_connection(host, port)
+        except ConnectionRefusedError:
+            continue
+        except OSError:
+            return False
+        writer.close()
+        return False
+    return True
 
 
 class _Waiting:

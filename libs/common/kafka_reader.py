@@ -9,45 +9,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from libs.common.amounts import absurd_amount
 from libs.common.cloudevents import headers_of
 from libs.common.codec import UndecodableMessageError, UnknownMessageError, decode
 from libs.common.holdups import Holdups
 from libs.common.kafka_admin import partition_counts
+from libs.common.kafka_places import bounds
 from libs.common.kafka_security import client_arguments, stop_consumer
-from libs.common.views import Last
 from libs.common.wall_clock import WallClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Collection, Sequence
+    from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
     from types import TracebackType
 
     from aiokafka.structs import ConsumerRecord
 
     from libs.common.events import Event
+    from libs.common.kafka_places import Start
     from libs.common.settings import ServiceSettings
     from libs.common.topics import Topic
     from libs.common.views import View
 
 POLL_MS: Final = 100  # an idle poll; records end it at once
-NEWEST_S: Final = 1.0  # how long the newest records are waited for: where none stands, all are read
 SURVEY_S: Final = 0.1  # how old positions past markers, and the logs' ends, get while records come and come
-RECENT_MS: Final = 30_000  # before a partition's newest record: three times what anything is repeated in
 PATIENCE_S: Final = 45.0  # Kafka ends a dead writer's transaction after 15 s, and looks every 10 s
 MIB: Final = 1024 * 1024
-
-Place: TypeAlias = Literal["beginning", "recent", "end"] | int | Last
-"""Where to begin in a partition: a place, or a time (ns UTC); recent: 30 s before its newest record."""
-Start: TypeAlias = Place | Mapping[TopicPartition, int] | Mapping[str, Place]
-"""Where to begin: everywhere alike, at offsets, or by topic name; what is not named, at its beginning."""
-
 
 _told: Final[set[str]] = set()  # topics of which it was said that some messages are of another version
 _log = logging.getLogger(__name__)
@@ -57,7 +51,7 @@ class OpenTransactionError(KafkaError):  # type: ignore[misc]  # aiokafka carrie
     """A transaction that somebody left open holds a log up for longer than Kafka lets one live."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A record of a topic; `event` is None for a tombstone, and on a topic of raw bytes."""
 
     topic: Topic
@@ -70,7 +64,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-class Undecodable(msgspec.Struct, frozen=True, kw_only=True):
+class Undecodable(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A record whose bytes are no message of its topic."""
 
     topic: Topic
@@ -107,9 +101,12 @@ def decoded(topic: Topic, raw: ConsumerRecord[bytes, bytes]) -> Record | Undecod
     if raw.value is None or not topic.events:
         return Record(event=None, **common)
     try:
-        return Record(event=decode(topic, raw.value), **common)
+        event = decode(topic, raw.value)
     except UndecodableMessageError as error:
         return Undecodable(reason=str(error), unknown=isinstance(error, UnknownMessageError), **common)
+    if (wrong := absurd_amount(event)) is not None:
+        return Undecodable(reason=f"{topic.name}: {wrong}", **common)
+    return Record(event=event, **common)
 
 
 class Reader:
@@ -122,11 +119,13 @@ class Reader:
         *,
         start: Start = "beginning",
         partitions: Collection[int] | None = None,
+        wanted: Callable[[str, bytes], bool] = lambda _topic, _key: True,
     ) -> None:
         self._settings = settings
         self._topics = {topic.name: topic for topic in topics}
         self._start = start
         self._only = partitions
+        self._wanted = wanted
         self.ends: Mapping[TopicPartition, int] = {}  # at the start, what open transactions wrote included
         self._holdups = {name: Holdups() for name in self._topics}
 
@@ -138,6 +137,7 @@ class Reader:
             for partition in range(count)
             if self._only is None or partition in self._only
         ]
+        starts, self.ends = await bounds(self._settings, self.assignment, self._start)
         self._consumer = AIOKafkaConsumer(
             **client_arguments(self._settings),
             group_id=None,
@@ -150,9 +150,7 @@ class Reader:
         try:
             await self._consumer.start()
             self._consumer.assign(self.assignment)
-            self._stable = await self._consumer.end_offsets(self.assignment)
-            self.ends = await high_watermarks(self._settings, self.assignment)
-            for partition, offset in (await self._starts()).items():
+            for partition, offset in starts.items():
                 self._consumer.seek(partition, offset)
         except BaseException:
             await stop_consumer(self._consumer)
@@ -165,7 +163,7 @@ class Reader:
         await stop_consumer(self._consumer)
 
     async def poll(self) -> list[Record | Undecodable]:
-        """Return what has come, in the order of each partition; empty if nothing does for 100 ms.
+        """Return what has come and is wanted, in the order of each partition; waits for 100 ms at most.
 
         Raises
         ------
@@ -174,7 +172,10 @@ class Reader:
         """
         batches = await self._consumer.getmany(timeout_ms=POLL_MS)
         return [
-            decoded(self._topics[partition.topic], raw) for partition, raws in batches.items() for raw in raws
+            decoded(self._topics[partition.topic], raw)
+            for partition, raws in batches.items()
+            for raw in raws
+            if self._wanted(partition.topic, raw.key or b"")
         ]
 
     async def position(self, partition: TopicPartition) -> int:
@@ -204,66 +205,6 @@ class Reader:
                 )
                 self._holdups[topic.name].note(partition.partition, stable, end, now_s)
         return self._holdups[topic.name].told(now_s)
-
-    async def _starts(self) -> Mapping[TopicPartition, int]:
-        offsets: dict[TopicPartition, int] = await self._consumer.beginning_offsets(self.assignment)
-        recent: list[TopicPartition] = []
-        times: dict[TopicPartition, int] = {}
-        for partition in self.assignment:
-            place: Any = self._start
-            if isinstance(place, Mapping):
-                named: Mapping[Any, Any] = place
-                offsets[partition] = named.get(partition, offsets[partition])
-                place = named.get(partition.topic)
-            match place:
-                case "end":  # before what open transactions wrote: nothing that ends later is missed
-                    offsets[partition] = self._stable[partition]
-                case "recent" if self._stable[partition] > offsets[partition]:
-                    recent.append(partition)
-                case Last(offsets=most):
-                    count = sum(each.topic == partition.topic for each in self.assignment)
-                    first = self._stable[partition] - -(-most // count)
-                    offsets[partition] = max(offsets[partition], first)
-                case int(ts):
-                    times[partition] = ts // 1_000_000
-        for partition, newest_ms in (await self._newest(recent)).items():
-            times[partition] = newest_ms - RECENT_MS
-        if times:
-            found = await self._consumer.offsets_for_times(times)
-            offsets |= {p: self._stable[p] if at is None else at.offset for p, at in found.items()}
-        return offsets
-
-    async def _newest(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Return the time (ms) of the newest record of each; none where no record stands at the end."""
-        found: dict[TopicPartition, int] = {}
-        for partition in self.assignment:
-            self._consumer.seek(partition, self._stable[partition] - (partition in partitions))
-        deadline_s = asyncio.get_running_loop().time() + NEWEST_S
-        while len(found) < len(partitions) and asyncio.get_running_loop().time() < deadline_s:
-            batches = await self._consumer.getmany(*partitions, timeout_ms=POLL_MS)
-            found |= {partition: raws[-1].timestamp for partition, raws in batches.items() if raws}
-        return found
-
-
-async def high_watermarks(
-    settings: ServiceSettings, partitions: Collection[TopicPartition]
-) -> Mapping[TopicPartition, int]:
-    """Return the end of each log, behind what open transactions wrote.
-
-    Raises
-    ------
-    KafkaError
-        If Kafka does not answer.
-    """
-    consumer = AIOKafkaConsumer(
-        **client_arguments(settings), group_id=None, isolation_level="read_uncommitted"
-    )
-    try:
-        await consumer.start()
-        ends: Mapping[TopicPartition, int] = await consumer.end_offsets(list(partitions))
-    finally:
-        await stop_consumer(consumer)
-    return ends
 
 
 async def read(
@@ -327,7 +268,11 @@ async def follow(
     by_name = {view.topic.name: view for view in views}
     clock, wall_clock = asyncio.get_running_loop().time, WallClock()
     start = {name: view.start(time.time_ns()) for name, view in by_name.items()}
-    async with Reader(settings, [view.topic for view in views], start=start) as reader:
+
+    def wanted(topic: str, key: bytes) -> bool:
+        return by_name[topic].wants(key)
+
+    async with Reader(settings, [view.topic for view in views], start=start, wanted=wanted) as reader:
         for name, view in by_name.items():
             view.begin({p.partition: end for p, end in reader.ends.items() if p.topic == name})
         surveyed_s = clock()

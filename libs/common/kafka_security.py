@@ -159,7 +159,10 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     encrypted = [each.transport for each in connections if each and each.get_extra_info("ssl_object")]
     hang_up = asyncio.get_running_loop().call_later(GOODBYE_S, _abort, encrypted)
     try:
-        await consumer.stop()
+        try:
+            await asyncio.sleep(0)  # a consumer is not stopped cleanly before its tasks have had a turn
+        finally:
+            await consumer.stop()
     finally:
         hang_up.cancel()
 

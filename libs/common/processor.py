@@ -36,7 +36,7 @@ from libs.common.kafka_security import client_arguments, stop_consumer
 from libs.common.membership import static_member
 from libs.common.metrics import Family
 from libs.common.monitoring import Meter, Unmonitored
-from libs.common.partition_owner import PartitionOwner
+from libs.common.partition_owner import RETRY_S, PartitionOwner
 from libs.common.status import Condition, heartbeat
 from libs.common.topics import DEAD_LETTERS, SERVICES_STATUS
 
@@ -180,7 +180,10 @@ class Processor(Generic[S]):
             **client_arguments(self._settings),
             group_id=self._wiring.service,
             group_instance_id=static_member(
-                self._wiring.service, self._settings.group_instance_id, self._wiring.inputs
+                self._wiring.service,
+                self._settings.group_instance_id,
+                self._wiring.inputs,
+                self._settings.topic_partitions,
             ),
             partition_assignment_strategy=(RangePartitionAssignor,),  # gives equal numbers of all inputs
             enable_auto_commit=False,
@@ -201,10 +204,11 @@ class Processor(Generic[S]):
         await stop_consumer(self._consumer)
 
     async def _end_background(self) -> None:
-        for task in self._background:
-            task.cancel()
-        if self._background:
-            await asyncio.wait(self._background)
+        left = set(self._background)
+        while left:
+            for task in left:
+                task.cancel()  # repeated: aiokafka swallows one that comes while it closes a connection
+            _, left = await asyncio.wait(left, timeout=RETRY_S)
         self._background.clear()
 
     async def _follow_views(self, publisher: Publisher, ready: asyncio.Event) -> None:

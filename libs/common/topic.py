@@ -16,6 +16,7 @@ HOUR_MS: Final = 60 * MINUTE_MS
 DAY_MS: Final = 24 * HOUR_MS
 MIB: Final = 1024 * 1024
 FOREVER: Final = -1
+REPEATED_MS: Final = 3_000  # between two tellings of what is told again and again, about
 SEGMENT_BYTES: Final = 64 * MIB  # retention drops whole segments
 COMPACTION_LAG_MS: Final = 2 * HOUR_MS  # by then a closed segment is compacted
 DIRTY_RATIO: Final = 0.2  # of the log that is not compacted yet; from there on it is, at once
@@ -76,8 +77,8 @@ class Topic:
     Attributes
     ----------
     repeated
-        Each key is told again within seconds as long as it lives, so a reader of all keys may begin half a
-        minute before the newest record.
+        Each key is told again within about `REPEATED_MS` as long as it lives (a top while its book is LIVE,
+        an open candle while its minute has trades), so a reader may begin three times that before the newest.
     """
 
     name: str

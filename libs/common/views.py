@@ -51,6 +51,10 @@ class View(Generic[E]):
         """Return where the log is to be read from, so that nothing lacks which the view keeps at `now`."""
         return "recent" if self.topic.repeated else "beginning"
 
+    def wants(self, _key: bytes) -> bool:
+        """Return whether a record is worth decoding; one that is not is passed by."""
+        return True
+
     def begin(self, ends: Mapping[int, int]) -> None:
         """Set the end offset per partition up to which the view must read to be `ready`."""
         self._starts = dict(ends)

@@ -54,6 +54,14 @@ class BookView(View[BookTop]):
             while seen[0].ts <= ts - WINDOW_NS:
                 seen.popleft()
 
+    def step_clock(self, by_ns: int) -> None:
+        """Let tops and samples be as old as they were; see `View.step_clock`."""
+        super().step_clock(by_ns)
+        for seen in self._seen.values():
+            moved = [each._replace(ts=each.ts + by_ns) for each in seen]
+            seen.clear()
+            seen.extend(moved)
+
     def median_depth(self, venue: str, symbol: str, side: TakerSide) -> float | None:
         """Return the median depth of the side that `side` takes, base units; None of an unknown book."""
         seen = self._seen.get(book_key(venue, symbol))

@@ -36,7 +36,7 @@ def end(turn: Turn, trigger: Trigger, reason: str) -> None:
         found = shortfall(inputs)
         turn.update(shortfall=found)
         turn.audit("shortfall", **decision(inputs, found))
-    turn.audit("ended", step=str(saga.step), reason=reason)
+    turn.audit("ended", step=str(saga.step), reason=reason, elapsed_ns=saga.elapsed_ns(turn.now))
     if not saga.answered:
         turn.answer()
     flat = saga.signal is not None and saga.signal.value == 0.0

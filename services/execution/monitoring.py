@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,12 +62,12 @@ class ExecutionMonitor:
                 yield refused(event)
 
     def _count(self, record: ExecutionRecord, events: Sequence[Event]) -> None:
-        kinds = _kinds(events)
-        if any(isinstance(event, AuditEntry) and event.seq == 0 for event in events):
+        entries = _entries(events)
+        if any(entry.seq == 0 for entry in entries):
             self._started += 1
-        if "ended" in kinds:
+        for ended in (entry for entry in entries if entry.kind == "ended"):
             self._ended[record.status.value] += 1
-            self._duration_s[record.status.value,].observe((record.ts - record.created_ts) / 1e9)
+            self._duration_s[record.status.value,].observe(json.loads(ended.payload)["elapsed_ns"] / 1e9)
             if record.shortfall is not None:
                 self._observe(record.shortfall)
 
@@ -117,13 +118,13 @@ class ExecutionMonitor:
         )
 
 
-def _kinds(events: Sequence[Event]) -> list[str]:
-    return [event.kind for event in events if isinstance(event, AuditEntry)]
+def _entries(events: Sequence[Event]) -> list[AuditEntry]:
+    return [event for event in events if isinstance(event, AuditEntry)]
 
 
 def _line(record: ExecutionRecord, events: Sequence[Event]) -> Line:
     facts: dict[str, Any] = {
-        "did": " ".join(_kinds(events)),
+        "did": " ".join(entry.kind for entry in _entries(events)),
         "status": record.status.value,
         "symbol": record.symbol,
         "policy": record.policy_id,

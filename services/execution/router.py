@@ -21,7 +21,7 @@ from libs.common.events import (
 )
 from libs.common.instruments import instrument_of, venue_of
 from services.execution import audit, children, ending, holdings, working
-from services.execution.market_data import NS_PER_MS, NS_PER_S, Unusable, instruments_of
+from services.execution.market_data import NS_PER_MS, Unusable, instruments_of
 from services.execution.paper_broker import exact, minimum_fault
 from services.execution.parent_order import parent_of
 from services.execution.planner import CannotPlanError, plan
@@ -223,12 +223,13 @@ def _plan_at(turn: Turn, top: BookTop, side: TakerSide, wanted: Decimal) -> None
         plan_epoch=top.epoch,
         plan_seq=top.seq,
         planned_ts=turn.now,
+        planned_venue_ts=top.venue_ts,
         planned_stepped_ns=saga.stepped_ns,
-        volume_seen=turn.market.volume_since(top.venue, saga.symbol, turn.now - 60 * NS_PER_S),
         slices=made.slices,
         parent=parent_of(quantity),
         last_px=exact(top.features.mid),
     )
+    turn.update(volume_seen=turn.market.volume_since(top.venue, saga.symbol, turn.saga.volume_from_ts))
     turn.move(Trigger.PLANNED)
     turn.answer()
     working.on_slice(turn)

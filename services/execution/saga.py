@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+MINUTE_NS: Final = 60_000_000_000
+
+
 class Step(StrEnum):
     """Where an execution stands."""
 
@@ -115,7 +118,8 @@ class Saga(Event, frozen=True, kw_only=True):
     plan_mid: float | None = None
     plan_epoch: int = 0
     plan_seq: int = 0
-    planned_ts: int = 0
+    planned_ts: int = 0  # moves with the clock
+    planned_venue_ts: int | None = None  # the same by the venue's clock, which nobody here sets; None: untold
     slices: tuple[Slice, ...] = ()  # still to be sent
     parent: Parent | None = None
     orders: tuple[PaperOrder, ...] = ()
@@ -132,6 +136,16 @@ class Saga(Event, frozen=True, kw_only=True):
     stepped_ns: int = 0  # by how much the clock was set since
     planned_stepped_ns: int = 0  # of that, before the plan
     horizon_ts: int = 0  # when its policy is rewarded, at the earliest; known at the end
+
+    @property
+    def volume_from_ts(self) -> int:
+        """From when the venue's minutes count for POV, ns: those of the plan and of the minute before it."""
+        planned_ts = self.planned_ts if self.planned_venue_ts is None else self.planned_venue_ts
+        return planned_ts - MINUTE_NS
+
+    def elapsed_ns(self, now: int) -> int:
+        """Return how long it has taken at `now` (ns), however the clock was set meanwhile."""
+        return now - self.created_ts - self.stepped_ns
 
     @property
     def ended(self) -> bool:

@@ -144,7 +144,7 @@ def _finish(turn: Turn, reason: str) -> None:
 def _next_qty(turn: Turn, plan: Plan, parent: Parent, venue: str) -> Decimal:
     if plan.participation is None:
         return min(turn.saga.slices[0].qty, parent.unscheduled)
-    volume = turn.market.volume_since(venue, turn.saga.symbol, turn.saga.planned_ts - 60 * NS_PER_S)
+    volume = turn.market.volume_since(venue, turn.saga.symbol, turn.saga.volume_from_ts)
     lot = instrument_of(venue, turn.saga.symbol).lot
     since = max(0.0, volume - turn.saga.volume_seen)
     qty = pov_child(parent.unscheduled, since, plan.participation, lot, plan.min_child)
@@ -156,10 +156,11 @@ def _next_qty(turn: Turn, plan: Plan, parent: Parent, venue: str) -> Decimal:
 def _until(turn: Turn) -> int:
     plan, _, _ = work_of(turn.saga)
     span_s = turn.settings.execution_deadline_s if plan.participation else 0.0
-    last = max((piece.at_ts for piece in plan.slices), default=turn.saga.planned_ts)
-    stepped_ns = turn.saga.stepped_ns - turn.saga.planned_stepped_ns
-    patience_ns = round(turn.settings.execution_patience_s * NS_PER_S) + stepped_ns
-    return max(last, turn.saga.planned_ts + round(span_s * NS_PER_S)) + patience_ns
+    planned_ts = turn.saga.planned_ts
+    stepped_ns = turn.saga.stepped_ns - turn.saga.planned_stepped_ns  # the plan stays as it was told
+    last = max((piece.at_ts + stepped_ns for piece in plan.slices), default=planned_ts)
+    patience_ns = round(turn.settings.execution_patience_s * NS_PER_S)
+    return max(last, planned_ts + round(span_s * NS_PER_S)) + patience_ns
 
 
 def _retry_s(turn: Turn) -> float:

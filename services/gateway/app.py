@@ -19,6 +19,7 @@ from libs.common.kafka import (
     MissingTopicError,
     Publisher,
     Reader,
+    UnreachableError,
     create_topics,
     follow,
     partition_counts,
@@ -87,6 +88,7 @@ class KafkaLink:
         self._publisher: Publisher | None = None
         self._answered_s: float | None = None  # monotonic
         self._away_because = "no answer yet"
+        self._unreachable = False
         self.refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @asynccontextmanager
@@ -128,16 +130,18 @@ class KafkaLink:
                     await partition_counts(self._settings, [L2_BOOK_TOPS])
             except (KafkaError, MissingTopicError, TimeoutError, OSError) as error:
                 self._tell(str(error) or type(error).__name__)
+                self._unreachable |= isinstance(error, UnreachableError)  # until it answers
             else:
+                self._unreachable = False
                 self._tell("")
                 self._answered_s = time.monotonic()
             await asyncio.sleep(PROBE_S)
 
     @property
     def away(self) -> str | None:
-        """Why Kafka cannot be asked; None if its last answer is younger than the settings allow."""
+        """Why Kafka cannot be asked; None if somebody is there and answered within the setting."""
         silent_s = float("inf") if self._answered_s is None else time.monotonic() - self._answered_s
-        if silent_s <= self._settings.kafka_silence_s:
+        if silent_s <= self._settings.kafka_silence_s and not self._unreachable:
             return None
         return f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer: {self._away_because}"
 

@@ -313,9 +313,13 @@ AUDIT: Final[dict[str, Any]] = {
             "seq": 1,
             "ts": 1795632644472,
             "kind": "ended",
-            "payload": {"reason": "no answer to ChoosePolicy within 5 s", "step": "failed"},
+            "payload": {
+                "elapsed_ns": 5_007_000_000,
+                "reason": "no answer to ChoosePolicy within 5 s",
+                "step": "failed",
+            },
             "prevHash": "5fcc51e7b6b043c64382a995b8dc0042b6a1c591e036dbe2a15aa9fa15b6c5a0",
-            "hash": "87f998151dbb8b7db6b772eed605df5ff846628ea74456a33ea9228a1db27b55",
+            "hash": "7c50e3eee8962b25dacfc8cad29adcdb854821aa411fc86bb8cac59eeffcb2e4",
         },
     ],
 }

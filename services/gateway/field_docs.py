@@ -16,6 +16,7 @@ from libs.common import events
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_CLASS: Final = re.compile(r"^class (\w+)(.*?)(?=^[^\s)]|\Z)", re.MULTILINE | re.DOTALL)
 _COMMENT: Final = re.compile(r"^    (\w+): .*?  # (.+)$", re.MULTILINE)
 _NONE: Final = re.compile(r"\bNone\b")  # as JSON and MessagePack have it
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -189,4 +190,10 @@ def meaning(kind: type | None, field: str, moment: str) -> str | None:
 def _comments(kind: type) -> Mapping[str, str]:
     """Return the comments at the fields of an event and of what it inherits from."""
     known = [each for each in reversed(kind.__mro__) if each.__module__ == events.__name__]
-    return {field: said for each in known for field, said in _COMMENT.findall(inspect.getsource(each))}
+    return {field: said for each in known for field, said in _COMMENT.findall(_sources()[each.__name__])}
+
+
+@cache
+def _sources() -> Mapping[str, str]:
+    """Return the source of each class of the events by name; `inspect` would parse the module for each."""
+    return dict(_CLASS.findall(inspect.getsource(events)))

@@ -127,7 +127,7 @@ async def risk(
     if budget is None and not views.risks.items:
         raise ProblemError(UNAVAILABLE, "The portfolio has assessed no book yet.", retry_after_s=1)
     if budget is None:
-        known = ", ".join(sorted(key.decode() for key in views.risks.items))
+        known = ", ".join(sorted(key.decode("utf-8", "replace") for key in views.risks.items))
         raise ProblemError(UNKNOWN_NAME, f"There is no book {book!r}; there is: {known}.")
     return json_answer(200, encode(risk_answer(budget)))
 

@@ -60,7 +60,9 @@ class GatewaySettings(ServiceSettings):
         10_000, ge=1, description="commands that may wait for answers at once; more is 503"
     )
     kafka_silence_s: float = Field(
-        5.0, gt=0, description="without an answer of Kafka for this long, /readyz is 503, seconds"
+        5.0,
+        gt=0,
+        description="/readyz is 503 once Kafka, if anybody is there at all, is silent for this long, seconds",
     )
     idempotency_ttl_s: int = Field(
         86_400, ge=1, description="how long a reply is kept under its Idempotency-Key, seconds"

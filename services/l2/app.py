@@ -68,7 +68,7 @@ from services.l2.messages import (
 )
 from services.l2.monitoring import Flow, Recoveries, families
 from services.l2.ownership import SESSION_MS, Ownership
-from services.l2.session import Policy
+from services.l2.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable

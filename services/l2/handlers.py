@@ -17,12 +17,13 @@ from services.l2.messages import (
     Tick,
 )
 from services.l2.rate_limits import VenueBudget
-from services.l2.session import BookSession, Policy
+from services.l2.session import BookSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from services.l2.feeds.feed import Feed
+    from services.l2.policy import Policy
 
 
 @dataclass(slots=True)

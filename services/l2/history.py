@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeGuard
 
+from libs.common.topic import REPEATED_MS
 from services.l2.candles import DAY_NS, GRACE_NS, MINUTE_NS, CandleBuilder, VenueClock
 from services.l2.feeds.feed import BadFrameError
-from services.l2.messages import DeadLetter, Fetch
+from services.l2.messages import HTTP_OK, DeadLetter, Fetch
 from services.l2.stamps import MOST_AHEAD_NS, plausible
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 NS: Final = 1_000_000_000
 RUNNING_NS: Final = NS  # an open candle is told at most so often
+REPEAT_NS: Final = REPEATED_MS * 1_000_000  # and again while nothing is traded
 PUBLISH_LAG_NS: Final = 3 * NS  # a venue's closed minute may take this long to show in its history
 RETRY_MIN_NS: Final = 30 * NS
 RETRY_MAX_NS: Final = 600 * NS
 LENGTH_NS: Final[Mapping[Interval, int]] = {"1m": MINUTE_NS, "1d": DAY_NS}
-HTTP_OK: Final = 200
 
 
 class History:
@@ -98,7 +99,7 @@ class History:
             self._builder.begin(venue_now)
         self._plan(venue_now)
         out: list[Output] = [*self._builder.close_until(venue_now)]
-        if self._traded and now >= self._running_at:
+        if now >= self._running_at + (0 if self._traded else REPEAT_NS - RUNNING_NS):
             self._traded, self._running_at = False, now + RUNNING_NS
             out += self._builder.running()
         return out + self._fetch(now, budget)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from libs.common.events import Candle, Event
 
+HTTP_OK: Final = 200
 Purpose: TypeAlias = Literal["snapshot", "candles-1m", "candles-1d"]
 
 

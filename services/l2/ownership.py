@@ -20,8 +20,9 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 
 from libs.common.events import BookHealth, Candle, Subscribed
 from libs.common.kafka import Reader, Undecodable, read
-from libs.common.kafka_reader import Place, decoded
+from libs.common.kafka_reader import decoded
 from libs.common.kafka_security import client_arguments, stop_consumer
+from libs.common.membership import static_member
 from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_CANDLES,
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from libs.common.kafka import Publisher, Record
+    from libs.common.kafka_places import Place
     from services.l2.messages import L2Message
     from services.l2.settings import L2Settings
 
 SESSION_MS: Final = 6_000  # the least a broker accepts; a dead owner's books stand still for so long
 HEARTBEAT_MS: Final = 1_000
 POLL_MS: Final = 200
+MOST_EPOCH: Final = 2**53  # ms since 1970: no owner reached more, and ours above it could not be written
 _HOME: Final = {"1m": L2_CANDLES, "1d": L2_CANDLES_DAILY}
 
 log = logging.getLogger(__name__)
@@ -74,7 +77,8 @@ class _Found:
             case Subscribed():
                 self.wanted[record.key] = record
             case BookHealth(epoch=epoch):
-                self.epochs[record.key] = max(epoch, self.epochs.get(record.key, 0))
+                if epoch <= MOST_EPOCH:
+                    self.epochs[record.key] = max(epoch, self.epochs.get(record.key, 0))
                 self.shown.add(record.key)
             case _ if record.topic is L2_SUBSCRIPTIONS:
                 self.wanted.pop(record.key, None)
@@ -105,6 +109,12 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         """The partitions of the subscriptions that this process owns, their books taken over."""
         return tuple(sorted(self._books))
 
+    def _member(self) -> str | None:
+        known = self._settings
+        if not known.l2_instance:
+            return None
+        return static_member(known.l2_group, known.l2_instance, (L2_SUBSCRIPTIONS,), known.topic_partitions)
+
     async def run(self) -> None:
         """Take part until cancelled.
 
@@ -117,7 +127,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         self._consumer = AIOKafkaConsumer(
             **client_arguments(self._settings),
             group_id=self._settings.l2_group,
-            group_instance_id=self._settings.l2_instance or None,
+            group_instance_id=self._member(),
             session_timeout_ms=SESSION_MS,
             rebalance_timeout_ms=SESSION_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,

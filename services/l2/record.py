@@ -19,7 +19,15 @@ from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from services.l2.connection import fetch, run_socket
 from services.l2.feeds import FEEDS
 from services.l2.feeds.feed import BadFrameError, Refused, VenueDelta
-from services.l2.messages import Fetch, FrameReceived, OpenSocket, ReplyReceived, SocketClosed, SocketOpened
+from services.l2.messages import (
+    HTTP_OK,
+    Fetch,
+    FrameReceived,
+    OpenSocket,
+    ReplyReceived,
+    SocketClosed,
+    SocketOpened,
+)
 from services.l2.settings import L2Settings
 
 if TYPE_CHECKING:
@@ -28,7 +36,6 @@ if TYPE_CHECKING:
     from services.l2.feeds.feed import Feed
     from services.l2.messages import L2Message
 
-HTTP_OK: Final = 200
 QUIET_S: Final = 5.0  # a stream that is silent for so long does not hold up its snapshot
 RETRY_S: Final = 2.0  # between connections, and between snapshots that were refused
 PROGRESS_S: Final = 1.0

@@ -1,22 +1,20 @@
-"""`BookSession`: one book with its connection, its retries and what it owes its readers by when.
+"""`BookSession`: one book, from its line to its readers: what its venue says, and what follows.
 
 The session decides; the shell does. Each book has a connection of its own, so one symbol's trouble never
-touches another's.
-
-The file is long because a session is one state machine; what needs no sight of the others is elsewhere
-(patience, rhythm, shares of budgets, stamps, the memory of trades, history).
+touches another's. What is waited for has its own modules: the line to the venue (`line.py`), the snapshot
+(`snapshot_requests.py`), the pause after a failure (`patience.py`), and what readers are owed by when
+(`publication.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 
 import msgspec
 
-from libs.common.events import BookHealth, BookState, BookTop, Event, Trade
+from libs.common.events import BookState, Event, Trade
 from services.l2.book_states import Trigger
-from services.l2.features import TradeFlow, features_of
+from services.l2.features import TradeFlow
 from services.l2.feeds.feed import (
     Acknowledged,
     BadFrameError,
@@ -29,15 +27,14 @@ from services.l2.feeds.feed import (
     VenueTrade,
 )
 from services.l2.history import History
+from services.l2.line import Line
 from services.l2.maintainer import BookMaintainer
 from services.l2.messages import (
+    HTTP_OK,
     CandlesKnown,
-    CloseSocket,
     DeadLetter,
     FalseStamp,
-    Fetch,
     FrameReceived,
-    OpenSocket,
     Output,
     PongReceived,
     ReplyReceived,
@@ -46,44 +43,24 @@ from services.l2.messages import (
     TradesMissing,
 )
 from services.l2.patience import Patience
-from services.l2.rate_limits import Share
-from services.l2.rhythm import Rhythm
+from services.l2.publication import REASON_CHARS, Publication
+from services.l2.snapshot_requests import SnapshotRequests
 from services.l2.stamps import StampGate
 from services.l2.trade_memory import TradeMemory
 
 if TYPE_CHECKING:
     from services.l2.feeds.feed import Feed, VenueMessage
     from services.l2.messages import BookMessage
+    from services.l2.policy import Policy
     from services.l2.rate_limits import VenueBudget
 
 NS: Final = 1_000_000_000
-TOP_LEVELS: Final = 50
-FIRST_DELTA_NS: Final = NS  # a quiet stream need not speak before its snapshot is fetched
-HTTP_OK: Final = 200
 HTTP_REFUSALS: Final = frozenset({400, 404})  # the venue knows no such symbol
-REASON_CHARS: Final = 500  # a venue's own words may be as long as a frame
 FALSE_STAMP_NS: Final = 60 * NS  # between two log lines of a book
 BEGUN_ANEW_NS: Final = 5 * NS  # the book's venue time never goes back by more, save that a recording restarts
 
 
 _Timed = TypeVar("_Timed", VenueDelta, VenueSnapshot)
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The service's patience, in nanoseconds and counts."""
-
-    keyframe_ns: int
-    top_interval_ns: int
-    heartbeat_ns: int
-    sync_timeout_ns: int
-    buffer_messages: int
-    backoff_min_ns: int
-    backoff_max_ns: int
-    history_days: int
-    history_minutes: int
-    owner: str  # this process, as readers see it
-    given_up_ns: int = 900 * NS  # pause of a book that is refused, or that no keyframe can hold
 
 
 class BookSession:
@@ -97,36 +74,24 @@ class BookSession:
         self.symbol = symbol
         self.policy = policy
         self.budget = budget
-        self._rest, self._sockets = Share(budget.rest), Share(budget.sockets)
-        self.stream_base, self.rest_base = bases
+        self.bases = bases
         self.maintainer = BookMaintainer(feed, symbol, now, policy.buffer_messages, policy.owner)
         self.flow = TradeFlow()
         self.stamps = StampGate()
         self.trades = TradeMemory(contiguous=feed.contiguous_trades)
-        self.rhythm = Rhythm()
         self.patience = Patience(self.key, policy.backoff_min_ns, policy.backoff_max_ns)
         self.history = History(feed, symbol, bases[1], policy.history_days, policy.history_minutes)
-        self.connection = 0
-        self.request = 0
-        self._open = False
-        self._connecting = False
-        self._connect_at: int | None = now
-        self._awaits_stream = False  # the snapshot is fetched as soon as the stream has spoken
-        self._snapshot_at: int | None = None
-        self._snapshot_request: int | None = None
+        self.line = Line(feed, symbol, bases[0], budget, now)
+        self.snapshots = SnapshotRequests(feed, symbol, bases[1], budget, now)
+        self.publication = Publication(self.maintainer, self.flow, budget, policy)
         self._frame_number: int | None = None  # due next, where the venue counts its frames
-        self._heard_at = now  # a frame, or a pong
         self._newest_ts: int | None = None  # of the book's messages, by the venue's clock
-        self._in_doubt = False
         self._false_stamp_at = 0  # when the last one was logged
-        self._sync_since = now
-        self._top_due = False
-        self._top_at = 0
-        self._keyframe_at = 0
-        self._health_at = 0
-        self._told = (0, 0)  # epoch and seq of the newest top
-        self._told_before = (0, 0)  # the same at the heartbeat before
-        self._told_at = 0
+
+    @property
+    def connection(self) -> int:
+        """The number of the newest connection asked for."""
+        return self.line.connection
 
     # What the shell reports
 
@@ -135,8 +100,9 @@ class BookSession:
         match message:
             case FrameReceived():
                 return self.on_frame(message, now)
-            case PongReceived():
-                return self.on_pong(message, now)
+            case PongReceived(connection=connection):
+                self.line.on_heard(connection, now)
+                return []
             case SocketOpened():
                 return self.on_opened(message, now)
             case SocketClosed():
@@ -151,27 +117,24 @@ class BookSession:
 
     def on_opened(self, message: SocketOpened, now: int) -> list[Output]:
         """Begin to sync: hold deltas, and for REST venues ask for a snapshot once the stream has spoken."""
-        if message.connection != self.connection:
+        if not self.line.on_opened(message.connection, now):
             return []
-        self._open, self._connecting = True, False
-        self._heard_at = now
         self._frame_number = None
-        self._awaits_stream = self.feed.snapshot_by_rest
-        return self._begin_sync(now, "connected", now + FIRST_DELTA_NS)
+        self.snapshots.on_opened(now)
+        self.maintainer.sync(now, "connected")
+        return [self.publication.health(now)]
 
     def on_closed(self, message: SocketClosed, now: int) -> list[Output]:
         """Leave LIVE and connect again after a pause."""
-        if message.connection != self.connection or not (self._open or self._connecting):
+        if not self.line.on_closed(message.connection, now):
             return []
-        self._open = self._connecting = False
         self.maintainer.lose(Trigger.CLOSED, message.reason, now)
         return self._after_loss(now)
 
     def on_frame(self, message: FrameReceived, now: int) -> list[Output]:
         """Read one frame; what cannot be read may have held levels, so the book is lost with it."""
-        if message.connection != self.connection or not self._open:
+        if not self.line.on_heard(message.connection, now):
             return []
-        self._heard_at = now
         try:
             said = self.feed.parse(message.raw, self.symbol)
         except BadFrameError as error:
@@ -181,15 +144,7 @@ class BookSession:
             out += self._take(item, now)
             if self._lost:
                 return out + self._after_loss(now)
-        if self._top_due and now >= self._top_at:
-            out += self._top(now)
-        return out
-
-    def on_pong(self, message: PongReceived, now: int) -> list[Output]:
-        """Note that the line lives."""
-        if message.connection == self.connection and self._open:
-            self._heard_at = now
-        return []
+        return out + self.publication.changed_top(now)
 
     def on_reply(self, message: ReplyReceived, now: int) -> list[Output]:
         """Join a snapshot, take candles, or wait as the venue demands."""
@@ -200,9 +155,8 @@ class BookSession:
             self.budget.rest.block(now + int(pause * NS))
         if message.purpose != "snapshot":
             return list(self.history.on_reply(message, now))
-        if message.request != self._snapshot_request:
+        if not self.snapshots.on_reply(message.request):
             return []
-        self._snapshot_request = None
         return self._on_snapshot(message, now) if self.maintainer.state is BookState.SYNCING else []
 
     def _on_snapshot(self, message: ReplyReceived, now: int) -> list[Output]:
@@ -228,94 +182,46 @@ class BookSession:
 
     def on_tick(self, now: int) -> list[Output]:
         """Do what is due."""
-        if not self._open:
-            out = self._connect(now)
-        elif now - self._heard_at > self.feed.silence_s * NS:
+        if not self.line.is_open:
+            out = self.line.connect(now)
+        elif self.line.silent(now):
             self.maintainer.lose(Trigger.SILENCE, f"silent for {self.feed.silence_s:g} s", now)
             out = self._after_loss(now)
         elif self.maintainer.live:
-            out = self._serve(now)
-        elif now - self._sync_since > self.policy.sync_timeout_ns:
+            self.patience.on_tick(now)
+            out = self.publication.periodic(now)
+        elif self.snapshots.overdue(now, self.policy.sync_timeout_ns):
             self.maintainer.lose(
                 Trigger.CLOSED, f"no book within {self.policy.sync_timeout_ns / NS:g} s", now
             )
             out = self._after_loss(now)
         else:
-            out = self._fetch_snapshot(now)
-        out += self.history.on_tick(now, self.budget)
-        in_doubt = self.maintainer.live and self.rhythm.in_doubt(now)
-        if now >= self._health_at or in_doubt is not self._in_doubt:
-            self._in_doubt = in_doubt
-            out.append(self.health(now))
-        return out
+            out = self.snapshots.fetch(now)
+        return out + self.history.on_tick(now, self.budget) + self.publication.heartbeat(now)
 
     def close(self) -> list[Output]:
         """Let go of the connection."""
-        return [CloseSocket(self.key, self.connection)]
+        return [self.line.close()]
 
     def begun_anew(self, by_ns: int, now: int) -> BookSession:
         """Return a session that knows nothing of the book and waits like this one: the clock was set."""
-        bases = (self.stream_base, self.rest_base)
-        anew = BookSession(self.feed, self.symbol, bases, self.budget, self.policy, now)
+        anew = BookSession(self.feed, self.symbol, self.bases, self.budget, self.policy, now)
         anew.maintainer.epoch = self.maintainer.epoch
-        anew.connection, anew.request = self.connection + 1, self.request  # no late message finds its own
-        anew._rest, anew._sockets, anew.patience = self._rest, self._sockets, self.patience
-        anew._rest.step_clock(by_ns)
-        anew._sockets.step_clock(by_ns)
+        anew.patience = self.patience
         anew.patience.on_clock_set()
+        due_at = self.snapshots.due_at if self.line.is_open else self.line.again_at
+        anew.line.wait_like(self.line, by_ns, now if due_at is None else max(now, due_at + by_ns))
+        anew.snapshots.wait_like(self.snapshots, by_ns)
         anew.history.wait_like(self.history, by_ns)
-        due = self._snapshot_at if self._open else self._connect_at
-        anew._connect_at = now if due is None else max(now, due + by_ns)
         return anew
-
-    def health(self, now: int) -> BookHealth:
-        """Return the book's state and counts, and owe the next heartbeat."""
-        self._health_at = now + self.policy.heartbeat_ns
-        book, counts = self.maintainer, self.maintainer.counts
-        told_epoch, told_seq = self._told_before
-        if now >= self._told_at:
-            self._told_at, self._told_before = now + self.policy.heartbeat_ns, self._told
-        return BookHealth(
-            venue=book.venue,
-            symbol=book.symbol,
-            state=book.state,
-            epoch=book.epoch,
-            seq=book.seq,
-            reason=book.reason[:REASON_CHARS],
-            owner=self.policy.owner,
-            since_ts=book.since,
-            ts=now,
-            messages=counts.messages,
-            gaps=counts.gaps,
-            resyncs=counts.resyncs,
-            checksum_failures=counts.checksum_failures,
-            disconnects=counts.disconnects,
-            stales=counts.stales,
-            bad_frames=counts.bad_frames,
-            orphan_deletes=counts.orphan_deletes,
-            checksums_matched=counts.checksums_matched,
-            quotes_matched=counts.quotes_matched,
-            lag_ns=book.received_ts - book.venue_ts if book.venue_ts is not None else 0,
-            rate_remaining=self.budget.rest.left(now),
-            requests=self.budget.requests,
-            request_ns=self.budget.request_ns,
-            told_seq=told_seq if told_epoch == book.epoch else 0,
-            in_doubt=book.live and self.rhythm.in_doubt(now),
-            false_stamps=counts.false_stamps,
-            repeated_trades=counts.repeated_trades,
-            trade_holes=counts.trade_holes,
-            missing_trades=counts.missing_trades,
-        )
 
     # What a frame says
 
     def _take(self, item: VenueMessage, now: int) -> list[Output]:
         match item:
             case VenueDelta():
-                self._top_due = True
-                self.rhythm.beat(now)
-                if self._awaits_stream:
-                    self._awaits_stream, self._snapshot_at = False, now
+                self.publication.on_delta(now)
+                self.snapshots.on_delta(now)
                 delta, told = self._stamped(item, now)
                 return told if self._lost else [*told, *self.maintainer.on_delta(delta, now)]
             case VenueTrade():
@@ -361,137 +267,6 @@ class BookSession:
         self._false_stamp_at = now
         return [FalseStamp(self.key, stamp)]
 
-    # Losing and winning a book
-
-    @property
-    def _lost(self) -> bool:
-        return self.maintainer.state not in (BookState.LIVE, BookState.SYNCING)
-
-    def _after_loss(self, now: int) -> list[Output]:
-        """Say what happened, then start over: by a new snapshot where that suffices, else by connecting."""
-        self.patience.on_loss(now)
-        refused = self.maintainer.trigger is Trigger.REFUSED and self.patience.refused_for_good
-        gives_up = self.maintainer.trigger is Trigger.TOO_LARGE or refused
-        if gives_up:
-            self.maintainer.reason += f"; given up for {self.policy.given_up_ns / NS:g} s"
-        out: list[Output] = [self.health(now)]
-        self.maintainer.counts.resyncs += 1
-        self.history.interrupt()  # where levels were lost, trades may have been lost too
-        self._snapshot_request = None
-        by_snapshot = self.feed.snapshot_by_rest and self.maintainer.state is BookState.GAP and self._open
-        if by_snapshot:
-            due = self._snapshot_at  # of the sync that failed, if the venue was not asked yet
-            if due is None or due <= now:
-                due = now + self.patience.pause(now)
-            return out + self._begin_sync(now, f"resync after: {self.maintainer.reason}", due)
-        return out + self._reconnect(now, self.policy.given_up_ns if gives_up else self.patience.pause(now))
-
-    def _refused(self, reason: str, now: int) -> None:
-        self.patience.on_refusal()
-        self.maintainer.lose(Trigger.REFUSED, f"the venue refused: {reason}", now)
-
-    def _reconnect(self, now: int, pause: int) -> list[Output]:
-        out: list[Output] = [CloseSocket(self.key, self.connection)] if self._open else []
-        self._open = self._connecting = False
-        self._snapshot_at = None
-        self._connect_at = now + pause
-        return out
-
-    def _begin_sync(self, now: int, reason: str, snapshot_at: int) -> list[Output]:
-        self.maintainer.sync(now, reason)
-        self._sync_since = now
-        self._snapshot_at = None
-        if self.feed.snapshot_by_rest:
-            self._snapshot_at = self._sync_since = snapshot_at  # a pause is no delay of the venue's
-        return [self.health(now)]
-
-    def _joined(self, published: list[Event], now: int) -> list[Output]:
-        """Follow the keyframe of a new epoch with its top and the news that the book is LIVE."""
-        if not self.maintainer.live or not published:
-            return []
-        self._snapshot_at = self._snapshot_request = None
-        self.patience.on_live(now)
-        self.rhythm.begin(now)
-        self._keyframe_at = now + self.policy.keyframe_ns
-        self.flow.clear()
-        self.history.resume()
-        return [*published, *self._top(now), self.health(now)]
-
-    def _bad(self, raw: bytes, reason: str, now: int) -> list[Output]:
-        self.maintainer.counts.bad_frames += 1
-        self.maintainer.lose(Trigger.HOLE, reason, now)
-        return [DeadLetter(self.key, raw, reason[:REASON_CHARS]), *self._after_loss(now)]
-
-    def _ask_again(self, reason: str, now: int) -> list[Output]:
-        self.maintainer.reason = reason
-        self._snapshot_at = self._sync_since = now + self.patience.pause(now)
-        return [self.health(now)]
-
-    # What is due
-
-    def _connect(self, now: int) -> list[Output]:
-        if self._connecting or self._connect_at is None or now < self._connect_at:
-            return []
-        if again := self._sockets.take(1, now):
-            self._connect_at = again
-            return []
-        self.connection += 1
-        self._connecting, self._connect_at = True, None
-        return [
-            OpenSocket(
-                self.key,
-                self.connection,
-                self.feed.stream_url(self.stream_base, self.symbol),
-                self.feed.subscribe(self.symbol),
-                self.feed.ping() if self.feed.ping_interval_s is not None else None,
-                self.feed.ping_interval_s or 0.0,
-                self.feed.pong_interval_s,
-            )
-        ]
-
-    def _fetch_snapshot(self, now: int) -> list[Output]:
-        if self._snapshot_at is None or now < self._snapshot_at or self._snapshot_request is not None:
-            return []
-        if again := self._rest.take(self.budget.limits.snapshot_cost, now):
-            self._snapshot_at = self._sync_since = again
-            return []
-        self.request += 1
-        self._snapshot_request = self.request
-        url = self.feed.snapshot_url(self.rest_base, self.symbol)
-        return [Fetch(self.key, self.request, "snapshot", url)]
-
-    def _serve(self, now: int) -> list[Output]:
-        self.patience.on_tick(now)
-        out: list[Output] = []
-        if (self._top_due and now >= self._top_at) or now >= self._top_at + self.policy.keyframe_ns:
-            out += self._top(now)
-        if now >= self._keyframe_at:
-            self._keyframe_at = now + self.policy.keyframe_ns
-            out.append(self.maintainer.keyframe())
-        return out
-
-    def _top(self, now: int) -> list[Output]:
-        if not self.maintainer.live:
-            return []
-        self._top_due = False
-        self._top_at = now + self.policy.top_interval_ns
-        maintainer, book = self.maintainer, self.maintainer.book
-        self._told = (maintainer.epoch, maintainer.seq)
-        return [
-            BookTop(
-                venue=maintainer.venue,
-                symbol=maintainer.symbol,
-                epoch=maintainer.epoch,
-                seq=maintainer.seq,
-                venue_seq=maintainer.position,
-                bids=book.bids(TOP_LEVELS),
-                asks=book.asks(TOP_LEVELS),
-                features=features_of(book, self.flow.imbalance(now)),
-                venue_ts=maintainer.venue_ts,
-                received_ts=maintainer.received_ts,
-            )
-        ]
-
     def _on_trade(self, trade: VenueTrade, now: int) -> list[Output]:
         counts, out = self.maintainer.counts, list[Output]()
         if not self.stamps.admits(trade.venue_ts, now):
@@ -521,3 +296,54 @@ class BookSession:
         )
         self.history.on_trade(trade, now)
         return [*out, said]
+
+    # Losing and winning a book
+
+    @property
+    def _lost(self) -> bool:
+        return self.maintainer.state not in (BookState.LIVE, BookState.SYNCING)
+
+    def _after_loss(self, now: int) -> list[Output]:
+        """Say what happened, then start over: by a new snapshot where that suffices, else by connecting."""
+        self.patience.on_loss(now)
+        refused = self.maintainer.trigger is Trigger.REFUSED and self.patience.refused_for_good
+        gives_up = self.maintainer.trigger is Trigger.TOO_LARGE or refused
+        if gives_up:
+            self.maintainer.reason += f"; given up for {self.policy.given_up_ns / NS:g} s"
+        out: list[Output] = [self.publication.health(now)]
+        self.maintainer.counts.resyncs += 1
+        self.history.interrupt()  # where levels were lost, trades may have been lost too
+        in_gap = self.maintainer.state is BookState.GAP
+        if in_gap and self.feed.snapshot_by_rest and self.line.is_open:
+            due_at = self.snapshots.due_at  # of the sync that failed, if the venue was not asked yet
+            if due_at is None or due_at <= now:
+                due_at = now + self.patience.pause(now)
+            self.snapshots.begin(now, due_at)
+            self.maintainer.sync(now, f"resync after: {self.maintainer.reason}")
+            return [*out, self.publication.health(now)]
+        self.snapshots.end()
+        pause = self.policy.given_up_ns if gives_up else self.patience.pause(now)
+        return out + self.line.reconnect(now + pause)
+
+    def _refused(self, reason: str, now: int) -> None:
+        self.patience.on_refusal()
+        self.maintainer.lose(Trigger.REFUSED, f"the venue refused: {reason}", now)
+
+    def _joined(self, published: list[Event], now: int) -> list[Output]:
+        """Follow the keyframe of a new epoch with its top and the news that the book is LIVE."""
+        if not self.maintainer.live or not published:
+            return []
+        self.snapshots.end()
+        self.patience.on_live(now)
+        self.history.resume()
+        return [*published, *self.publication.begin(now)]
+
+    def _bad(self, raw: bytes, reason: str, now: int) -> list[Output]:
+        self.maintainer.counts.bad_frames += 1
+        self.maintainer.lose(Trigger.HOLE, reason, now)
+        return [DeadLetter(self.key, raw, reason[:REASON_CHARS]), *self._after_loss(now)]
+
+    def _ask_again(self, reason: str, now: int) -> list[Output]:
+        self.maintainer.reason = reason
+        self.snapshots.ask_at(now + self.patience.pause(now))
+        return [self.publication.health(now)]

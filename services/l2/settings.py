@@ -49,8 +49,10 @@ class L2Settings(ServiceSettings):
     )
     l2_books: str = Field(DEFAULT_BOOKS, description="venue:symbol[,venue:symbol], subscribed at every start")
     l2_keyframe_s: float = Field(10.0, gt=0, description="seconds between keyframes of a book")
-    l2_top_interval_ms: int = Field(100, ge=1, description="least time between two tops of a book, ms")
-    l2_heartbeat_s: float = Field(1.0, gt=0, description="seconds between repeated healths of a book")
+    l2_top_interval_ms: int = Field(
+        100, ge=1, le=3000, description="least time between two tops of a book, ms"
+    )
+    l2_heartbeat_s: float = Field(1.0, gt=0, le=3, description="seconds between repeated healths of a book")
     l2_sync_timeout_s: float = Field(8.0, gt=0, description="longest wait for a snapshot, seconds")
     l2_buffer_messages: int = Field(10_000, ge=1, description="most deltas held while waiting for a snapshot")
     l2_backoff_min_s: float = Field(0.25, gt=0, description="first pause of a failing resync, seconds")

@@ -25,6 +25,7 @@ from libs.common.events import (
     Refusal,
 )
 from libs.common.handling import Tick, WakeAt
+from libs.common.instruments import INSTRUMENTS
 from libs.common.topics import PORTFOLIO_POSITIONS
 from libs.common.views import View
 from services.portfolio import allocation
@@ -48,6 +49,7 @@ Returned: TypeAlias = "list[Event | WakeAt]"
 MARK: Final = b"mark/"  # a tick's key, with the symbol
 ASSESS: Final = b"assess/"  # a tick's key, with the book
 GROWING_NS: Final = 500_000_000  # between two assessments while the first candles come in
+LISTED: Final = frozenset(symbol for _, symbol in INSTRUMENTS)
 BOOK_KEY: Final = b"book/" + BOOK.encode()  # of the state
 
 
@@ -170,21 +172,26 @@ def _keep(
 
 
 def _assess_on_command(desk: Desk, state: State[Event], command: AssessRisk, now: int) -> Returned:
+    position, why = command.position, ""
     if command.book != BOOK:
+        why = f"There is no book {command.book[:64]!r}; there is: {BOOK}."
+    elif position is not None and position.symbol not in LISTED:
+        why = f"Nobody lists {position.symbol[:64]!r}, so there is no position of it."
+    if why:
         return [
             CommandRejected(
                 command_id=command.command_id,
                 command=type(command).__name__,
                 key=command.book,
                 refusal=Refusal.UNKNOWN,
-                detail=f"There is no book {command.book[:64]!r}; there is: {BOOK}.",
+                detail=why,
                 ts=now,
             )
         ]
     book = _book(state)
     ahead = dict(book.ahead)
-    if command.position is not None:
-        ahead[command.position.symbol] = command.position
+    if position is not None:
+        ahead[position.symbol] = position
     return _assessed(desk, state, replace(book, ahead=ahead), now)
 
 

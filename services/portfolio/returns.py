@@ -42,7 +42,7 @@ class History(CandleView):
     """
 
     def __init__(self, venue: str, age_days: int = AGE_DAYS) -> None:
-        super().__init__(L2_CANDLES_DAILY, Series({"1d": KEEP_DAYS}))
+        super().__init__(L2_CANDLES_DAILY, Series({"1d": KEEP_DAYS}), venue)
         self.venue = venue
         self._age_days = age_days
         self.symbols: tuple[str, ...] = ()  # that have a daily candle, in order

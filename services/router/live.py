@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from libs.common.candle_view import Candles
 from libs.common.context_fields import BY_NAME
 from libs.common.instruments import canonical_symbol
-from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, book_key
+from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_CANDLES, book_key
 from libs.common.usable_books import book_fault
 from libs.common.views import View
 from services.router.har import MINUTE_NS, forecast
@@ -25,7 +25,7 @@ LATEST_CANDLE_NS: Final = 5 * MINUTE_NS  # a series that ended earlier forecasts
 NS_PER_S: Final = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LiveInputs:
     """The views that hold live values, and where to look in them."""
 
@@ -34,7 +34,11 @@ class LiveInputs:
     horizon_ns: int  # a book top older than this is missing
     tops: View[BookTop] = field(default_factory=lambda: View(L2_BOOK_TOPS))
     healths: View[BookHealth] = field(default_factory=lambda: View(L2_BOOK_HEALTH))
-    candles: Candles = field(default_factory=Candles)
+    candles: Candles = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Of the candles only the closed minutes of the reference venue are of use."""
+        self.candles = Candles(topics=(L2_CANDLES,), venue=self.reference_venue)
 
     @property
     def views(self) -> tuple[View[Any], ...]:

@@ -45,6 +45,7 @@ from libs.common.topics import (
 from libs.common.views import View
 from services.venues.answers import Answer, Answers
 from services.venues.catching_up import caught_up
+from services.venues.doors import fault_of
 from services.venues.faust_app import faust_app
 from services.venues.faust_recovery import HoleGuard, mend_recovery
 from services.venues.handlers import Message, Place, State, Unknowns, handle
@@ -260,6 +261,10 @@ class _Service:
                 return None
             source = f"{topic.name}/{event.message.partition}/{event.message.offset}"
             await self._keep_letter(event.key or b"", event.value, str(error), source, headers)
+            return None
+        if (wrong := fault_of(told)) is not None:
+            source = f"{topic.name}/{event.message.partition}/{event.message.offset}"
+            await self._keep_letter(event.key or b"", event.value, wrong, source, headers)
             return None
         if not isinstance(told, ScoreVenues) and told.venue not in VENUES:
             self._monitor.left_out += 1

@@ -50,6 +50,7 @@ def faust_app(settings: VenuesSettings, inputs: Iterable[Topic]) -> faust.App:
             settings.venues_group,
             settings.group_instance_id,
             (*inputs, *changelogs(settings.venues_group)),
+            settings.topic_partitions,
         ),
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=HEARTBEAT_S,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import msgspec
 
-from libs.common.command_rules import refused_at_the_door
+from libs.common.command_rules import SYMBOL, refused_at_the_door
 from libs.common.events import (
     BookHealth,
     BookTop,
@@ -25,6 +25,7 @@ from libs.common.instruments import INSTRUMENTS, VENUES, venue_of
 from libs.common.topics import book_key
 from libs.common.usable_books import EARLY_NS, book_age_ns, book_fault
 from services.venues.costs import Terms, mid_of, taken_side
+from services.venues.doors import top_fault
 from services.venues.registry import (
     Lags,
     Measurement,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from libs.common.events import TakerSide
     from services.venues.answers import Answers
 
+MOST_NAMED: Final = 100  # symbols in an answer
 PUBLISH_NS: Final = 900_000_000  # l2 repeats a health every second; those that waited come faster
 
 Message: TypeAlias = BookTop | BookHealth | OrderFilled | ScoreVenues
@@ -129,7 +131,7 @@ def _on_fill(state: State, fill: OrderFilled) -> list[Event]:
 def _on_health(state: State, health: BookHealth, place: Place, now: int) -> list[Event]:
     """Fold a health; the metrics follow a change of state at once, and else about once a second."""
     key = book_key(health.venue, health.symbol)
-    top, policy = state.tops.get(key), state.policy
+    top, policy = _top(state, key), state.policy
     mid = None
     if book_fault(top, health, now, policy.silence_ns) is None and top is not None and top.bids and top.asks:
         mid = mid_of(top) if book_age_ns(top, health, now) <= policy.max_age_ns else None
@@ -149,7 +151,7 @@ def _on_health(state: State, health: BookHealth, place: Place, now: int) -> list
 def _metrics(state: State, venue: str, symbol: str, now: int) -> VenueMetrics:
     key = book_key(venue, symbol)
     lags = recent_lags(state.lags.get(key) or Lags(), now)
-    found = metrics_of(venue, symbol, _measurement(state, key), lags, state.tops.get(key), now)
+    found = metrics_of(venue, symbol, _measurement(state, key), lags, _top(state, key), now)
     offers = offers_of(state, symbol, now)
     own = next((offer for offer in offers if offer.venue == venue), None)
     if own is None or own.top is None or not (own.top.bids and own.top.asks):
@@ -177,6 +179,12 @@ def offers_of(state: State, symbol: str, now: int) -> list[Offer]:
     return [_offer(state, key, symbol, measured[key], sigma, now) for key in keys]
 
 
+def _top(state: State, key: bytes) -> BookTop | None:
+    """Return the newest top of a book; none where the view, which has no door, holds what no book can."""
+    top = state.tops.get(key)
+    return None if top is None or top_fault(top) is not None else top
+
+
 def _venue_in(key: bytes) -> str:
     return key.partition(b":")[0].decode("utf-8", "replace")
 
@@ -194,7 +202,7 @@ def _offer(state: State, key: bytes, symbol: str, measured: Measurement, sigma: 
     )
     return Offer(
         venue,
-        state.tops.get(key),
+        _top(state, key),
         state.healths.get(key),
         INSTRUMENTS.get((venue, symbol)),
         terms,
@@ -220,8 +228,7 @@ def _score(state: State, command: ScoreVenues, now: int) -> VenueScored | Comman
     if not (state.healths or state.tops):
         return _rejected(command, Refusal.UNAVAILABLE, "no venue has told a book yet", now)
     if not offers:
-        known = sorted({key.decode().partition(":")[2] for key in state.healths.keys() | state.tops.keys()})
-        detail = f"no venue has a book of {command.symbol[:40]!r}; there are books of: {', '.join(known)}"
+        detail = f"no venue has a book of {command.symbol[:40]!r}; there are books of: {_known(state)}"
         return _rejected(command, Refusal.UNKNOWN, detail, now)
     least = _least(offers, command.side)
     if least is not None and size < least[0]:
@@ -245,6 +252,14 @@ def _score(state: State, command: ScoreVenues, now: int) -> VenueScored | Comman
         saving_bps=routing.saving_bps,
         ts=now,
     )
+
+
+def _known(state: State) -> str:
+    """Return the symbols there are books of, as many as an answer has room for; keys may be any bytes."""
+    keys = state.healths.keys() | state.tops.keys()
+    symbols = sorted({key.decode("utf-8", "replace").partition(":")[2] for key in keys})
+    named = [symbol for symbol in symbols if SYMBOL.fullmatch(symbol)]
+    return ", ".join(named[:MOST_NAMED]) + (", …" if len(named) > MOST_NAMED else "")
 
 
 def _least(offers: Sequence[Offer], side: TakerSide) -> tuple[float, str] | None:

@@ -42,6 +42,7 @@ PRIOR_ALPHA: Final = 20.0
 PRIOR_BETA: Final = 1.0
 DECAY_S: Final = 3600.0
 TRIAL_S: Final = 10.0
+FAILURES_AT_ONCE: Final = 10  # of a health: an absurd count costs a venue an hour, not a day
 SETTLED_NS: Final = 10 * NS_PER_S  # LIVE for so long, failures in a row are forgotten
 REQUESTS_KEPT: Final = 32
 FILLS_KEPT: Final = 64  # ids of the newest, by which a repeated fill is known
@@ -155,7 +156,7 @@ def fold_health(before: Measurement, health: BookHealth, mid: float | None, offs
     told = (health.gaps, health.checksum_failures, health.disconnects)
     known = before.told if health.owner == before.owner else (0, 0, 0)
     new = tuple(now - then if now >= then else now for now, then in zip(told, known, strict=True))
-    failures = sum(new)
+    failures = min(sum(new), FAILURES_AT_ONCE)
     elapsed_s = 0.0
     if before.health_ts is not None:
         elapsed_s = min(TRIAL_S, max(0, health.ts - before.health_ts) / NS_PER_S)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-TELL_S: Final = 5.0  # between two tellings of a value that changes all the time
+TELL_S: Final = 10.0  # between two tellings of a value that changes all the time
 MEASUREMENTS: Final = "measurements"
 LAGS: Final = "latencies"
 ANSWERS: Final = "answers"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE_S = 45.0
+TOLD_CHARS = 3_000
 
 
 def free_port() -> int:
@@ -62,11 +63,24 @@ class System:
         self.start("simulator", "services.l2", "services.gateway")
         return self
 
-    async def __aexit__(self, *failure: object) -> None:
+    async def __aexit__(self, _kind: object, failure: BaseException | None, _trace: object) -> None:
+        if failure is not None:
+            failure.add_note(await self._told())
         await self.http.close()
         codes = {module: self.stop(module) for module in tuple(self.processes)}
-        if failure[0] is None:
+        if failure is None:
             assert codes == dict.fromkeys(codes, 0), f"exit codes {codes}; logs in {self.folder}"
+
+    async def _told(self) -> str:
+        """Return, for whoever reads of the failure, what the system says and last said."""
+        try:
+            async with self.http.get(f"{self.gateway}/readyz") as reply:
+                told = f"/readyz: {reply.status} {await reply.text()}"
+        except aiohttp.ClientError as error:
+            told = f"/readyz: {error!r}"
+        for module, process in self.processes.items():
+            told += f"\n-- {module}, exit code {process.poll()}:\n{self.log(module)[-TOLD_CHARS:]}"
+        return told
 
     def start(self, *modules: str) -> None:
         for module in modules:

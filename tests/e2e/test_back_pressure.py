@@ -75,7 +75,8 @@ async def test_a_flood_is_published_whole_with_conflated_tops_and_bounded_memory
         await assert_all_books_are_the_truth(system)
         for key, tops in (await system.tops()).items():
             lasted_s = (tops[-1].received_ts - tops[0].received_ts) / 1e9
-            assert len(tops) <= TOPS_A_SECOND * lasted_s + 2, key
+            news = {(top.epoch, top.seq) for top in tops}  # the newest comes again while nothing changes
+            assert len(news) <= TOPS_A_SECOND * lasted_s + 2, key
             assert tops[-1].seq == books[key].book.seq, "the last top shows the last delta"
 
 

@@ -281,6 +281,26 @@ async def test_a_view_holds_the_newest_message_of_each_key_and_obeys_tombstones(
     assert view.lag() == 0
 
 
+class KrakensOnly(View[Subscribed]):
+    """A view of one venue."""
+
+    def wants(self, key: bytes) -> bool:
+        return key.startswith(b"kraken:")
+
+
+async def test_what_a_view_does_not_want_is_passed_by_unread_and_it_is_at_the_end(
+    settings: ServiceSettings,
+) -> None:
+    mine, other = b"kraken:BTC-USDT", b"binance:BTC-USDT"
+    await raw(
+        settings, L2_SUBSCRIPTIONS, [(other, b"junk"), (mine, encode(a_subscription())), (other, b"junk")]
+    )
+    view = KrakensOnly(L2_SUBSCRIPTIONS)
+    assert len(await caught_up(settings, view)) == 1
+    assert view.items == {mine: a_subscription()}
+    assert (view.position(partition_of(mine, PARTITIONS)), view.lag()) == (3, 0)
+
+
 async def test_a_view_of_an_empty_topic_is_ready(settings: ServiceSettings) -> None:
     view: View[Subscribed] = View(L2_SUBSCRIPTIONS)
     assert not await caught_up(settings, view)

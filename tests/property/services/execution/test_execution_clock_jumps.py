@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from libs.common.codec import encode
 from libs.common.events import (
+    BOOK,
     CommandRejected,
     ExecutionRecord,
+    ExecutionStatus,
     OrderFilled,
     OrderRejected,
     OrderSubmitted,
@@ -24,8 +27,8 @@ from libs.common.events import (
 from libs.common.partition import Incoming, Partition
 from services.execution.app import wiring
 from services.execution.handlers import handle
-from tests.execution_market import NOW
-from tests.execution_world import ExecutionWorld, assert_books_balance
+from tests.execution_market import NOW, a_candle, a_risk_budget
+from tests.execution_world import MINUTE, ExecutionWorld, assert_books_balance
 from tests.jumping_clock import JUMPS_S, Machine, S
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ THIN = tuple((60_000.5 + 0.5 * n, 0.02) for n in range(50))
 WAITS_S = st.one_of(st.floats(0.001, 0.01), st.floats(0.1, 2.0), st.floats(2.0, 60.0))
 ACTIONS = st.one_of(WAITS_S, JUMPS_S)
 LONGEST_S = 300
+VOLUME = 12.0  # a minute, base units
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,35 @@ class JumpingWorld(ExecutionWorld):
         return events
 
 
+class TradingWorld(JumpingWorld):
+    """Its venue trades by a clock that nobody sets; it did so in bursts, so that a POV plan costs least."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began = self.machine.monotonic
+        self.rising()
+        self.fold(self.market.risk, BOOK.encode(), a_risk_budget())
+        for minute in range(-240, 0):
+            self._tell(minute, 0.02 if minute % 20 < 15 else 2.4, closed=True)
+
+    def beat(self) -> None:
+        """Tell the books, and what was traded until now: as much each second."""
+        super().beat()
+        passed_ns = self.machine.monotonic - self._began
+        for key, top in list(self.market.tops.items.items()):
+            self.fold(self.market.tops, key, structs.replace(top, venue_ts=NOW + passed_ns))
+        minute, within_ns = divmod(passed_ns, MINUTE)
+        for before in range(minute):
+            self._tell(before, VOLUME, closed=True)
+        self._tell(minute, VOLUME * within_ns / MINUTE, closed=False)
+
+    def _tell(self, minute: int, volume: float, *, closed: bool) -> None:
+        candle = a_candle(
+            "1m", NOW + minute * MINUTE, 60_000.0 * (1 + 2e-6 * minute), volume=volume, closed=closed
+        )
+        self.fold(self.market.candles.views[0], b"binance:BTC-USDT", candle)
+
+
 def _asks(event: Event) -> bool:
     return type(event).__name__ in {"ChoosePolicy", "ScoreVenues", "RewardPolicy"}
 
@@ -127,7 +160,7 @@ def _deed(event: Event) -> tuple[Any, ...]:
         case OrderSubmitted(order=order):
             return ("submitted", order.cl_ord_id, order.order_qty, order.price)
         case OrderFilled():
-            return ("filled", event.exec_id, event.last_qty, event.last_px)
+            return ("filled", event.exec_id, event.last_qty, event.last_px, event.latency_ns)
         case OrderRejected(order=order):
             return ("rejected", order.cl_ord_id, order.order_qty)
         case RewardPolicy():
@@ -174,6 +207,7 @@ def played(
     asks=st.sampled_from((THIN, SCANT)),
 )
 @example(actions=[0.1, 3600, 0.1, -86_400, 0.1], urgency=1.0, asks=SCANT)
+@example(actions=[0.001, 3600, 0.1], urgency=1.0, asks=THIN)  # while the order is on its way
 def test_a_plan_is_done_once_in_order_and_at_its_distances_whatever_the_clock_is_set_to(
     actions: list[float | int], urgency: float, asks: Sequence[tuple[float, float]]
 ) -> None:
@@ -184,6 +218,43 @@ def test_a_plan_is_done_once_in_order_and_at_its_distances_whatever_the_clock_is
     fills = [event.exec_id for event in world.all(OrderFilled)]
     assert len(fills) == len(set(fills))
     assert all(record.status.final for record in world.records.values())
+
+
+def followed(actions: Sequence[float | int], ahead_s: int, *, jumping: bool) -> TradingWorld:
+    """Play a plan that follows the volume; it is made while the clock is ahead, which is set right then."""
+    world = TradingWorld()
+    if jumping:
+        world.jump(ahead_s)
+    world.books(asks=THIN)
+    world.beat()
+    world.execute(urgency=0.03)
+    while world.unanswered:
+        world.answer()
+    for action in (-ahead_s, *actions):
+        match action:
+            case float():
+                world.wait(action)
+            case int() if jumping:
+                world.jump(action)
+    world.end()
+    return world
+
+
+@settings(max_examples=10, deadline=None)
+@given(actions=st.lists(ACTIONS, max_size=15), ahead_s=st.integers(0, 290))
+@example(actions=[30.0], ahead_s=240)
+@example(actions=[30.0, 86_400], ahead_s=0)
+def test_a_plan_that_follows_the_volume_follows_the_venues_whatever_the_clock_was_and_is_set_to(
+    actions: list[float | int], ahead_s: int
+) -> None:
+    twin = followed(actions, ahead_s, jumping=False)
+    world = followed(actions, ahead_s, jumping=True)
+    (record,) = world.records.values()
+    assert record.plan is not None
+    assert record.plan.style == "POV"
+    assert record.status is ExecutionStatus.COMPLETED
+    assert world.deeds == twin.deeds
+    assert_books_balance(world)
 
 
 @settings(max_examples=40, deadline=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from contextlib import suppress
@@ -22,6 +21,7 @@ from services.l2.feeds.feed import (
     VenueTrade,
 )
 from services.l2.stamps import StampGate
+from tests.hostile_frames import INT64, mutated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from services.l2.feeds.feed import Feed, VenueMessage
 
 SYMBOL = "BTC-USDT"
-INT64 = 2**63
 
 # Real frames, cut to few levels; kraken-v1's pair spelled for the symbol above.
 FRAMES: dict[str, tuple[str, ...]] = {
@@ -194,73 +193,13 @@ FRAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 
-NUMBERS = [
-    "NaN",
-    "Infinity",
-    "-Infinity",
-    "-1",
-    "0",
-    "-0.0",
-    "1e308",
-    "1e309",
-    "1e-320",
-    "1e12",
-    str(INT64),
-    "9" * 60,
-]
-WORDS = [
-    "null",
-    "true",
-    '""',
-    '"NaN"',
-    '"-1"',
-    '"1e400"',
-    '"\\ud800"',
-    '"\\u0000"',
-    "[]",
-    "{}",
-    "[" * 50_000,
-    '{"a":' * 50_000,
-]
-
-
-def tokens(text: str) -> list[tuple[int, int]]:
-    """Return the span of each value-like run between punctuation, with its quotes."""
-    spans, start = [], None
-    for at, char in enumerate(text):
-        if char in "{}[],:":
-            if start is not None:
-                spans.append((start, at))
-            start = None
-        elif start is None:
-            start = at
-    return spans
-
 
 @st.composite
 def hostile_frames(draw: st.DrawFn) -> tuple[str, bytes]:
     """Return a venue and a real frame, cut, spliced, or with values replaced."""
     venue = draw(st.sampled_from(sorted(FRAMES)))
     text = draw(st.sampled_from(FRAMES[venue]))
-    for _ in range(draw(st.integers(1, 3))):
-        spans = tokens(text)
-        if not spans:
-            break
-        start, end = draw(st.sampled_from(spans))
-        values = st.one_of(
-            st.sampled_from(NUMBERS),
-            st.sampled_from(NUMBERS).map(json.dumps),
-            st.sampled_from(WORDS),
-            st.floats().map(repr),
-            st.integers().map(str),
-            st.text(max_size=5).map(json.dumps),
-        )
-        text = text[:start] + draw(values) + text[end:]
-    raw = bytearray(text.encode())
-    for _ in range(draw(st.integers(0, 2))):
-        raw[draw(st.integers(0, len(raw) - 1))] = draw(st.integers(0, 255))
-    cut = draw(st.none() | st.integers(0, len(raw)))
-    return venue, bytes(raw[:cut])
+    return venue, draw(mutated(text.encode()))
 
 
 def sane(price: float, size: float) -> bool:

@@ -17,6 +17,7 @@ from libs.common.wall_clock import STEP_NS
 from services.l2.app import App
 from services.l2.feeds import FEEDS
 from services.l2.messages import Tick
+from services.l2.publication import REPEAT_NS
 from services.l2.settings import L2Settings
 from tests.jumping_clock import JUMPS_S, Machine, S
 from tests.l2_world import MS, POLICY, START, World
@@ -113,9 +114,8 @@ class JumpingWorld(World):
         assert self.live or now - self.trouble_at < HEALED_NS, f"{self.health}"
         assert now - self.told_at[BookHealth] <= POLICY.heartbeat_ns + LATE_NS
         if self.live:
-            rarest = POLICY.keyframe_ns + LATE_NS
-            assert now - max(self.told_at[BookSnapshot], self.live_at) <= rarest
-            often = POLICY.top_interval_ns + LATE_NS if flows else rarest
+            assert now - max(self.told_at[BookSnapshot], self.live_at) <= POLICY.keyframe_ns + LATE_NS
+            often = (POLICY.top_interval_ns if flows else REPEAT_NS) + LATE_NS
             assert now - max(self.told_at[BookTop], self.live_at) <= often
 
     def _check(self, output: Output) -> None:

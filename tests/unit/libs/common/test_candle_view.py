@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from libs.common.candle_view import MINUTE_NS, Candles
 from libs.common.events import Candle
 from libs.common.kafka import partition_of
@@ -70,6 +72,16 @@ def test_its_views_have_positions_and_keep_no_messages_beside_the_series() -> No
     minutes, _, running = folded(a_candle(1), a_candle(2), a_candle(3, closed=False)).views
     assert (minutes.position(0), running.position(0)) == (2, 3)
     assert not minutes.items
+
+
+def test_of_one_venue_no_others_candles_are_wanted() -> None:
+    (view,) = Candles(topics=(L2_CANDLES,), venue="kraken").views
+    ours, theirs = replace(a_candle(1), venue="kraken"), a_candle(1)
+    for closed in (True, False):
+        assert view.wants(candle_key(replace(ours, closed=closed)))
+        assert not view.wants(candle_key(replace(theirs, closed=closed)))
+    assert view.wants(book_key("kraken", "BTC-USDT")), "as candles were told once"
+    assert all(each.wants(candle_key(theirs)) for each in Candles().views)
 
 
 def test_minutes_are_read_from_where_they_are_kept_days_from_their_beginning_open_ones_from_lately() -> None:

@@ -85,3 +85,16 @@ def test_a_depth_from_before_the_clock_was_set_back_is_forgotten(told: Told) -> 
     for second in range(10):
         told.top(second - 86_400, bid=7.0, ask=8.0)
     assert told.depths() == (7.0, 8.0)
+
+
+@pytest.mark.parametrize("by_s", [-3600, -30, 30, 3600])
+def test_a_clock_that_is_set_changes_nothing_of_what_was_seen(told: Told, by_s: int) -> None:
+    for second in range(30):
+        told.top(second, bid=3.0, ask=5.0)
+    told.view.step_clock(by_s * S)
+    for second in range(30, 45):
+        told.top(by_s + second, bid=900.0, ask=0.1)
+    assert told.depths() == (3.0, 5.0)
+    for second in range(45, 91):
+        told.top(by_s + second, bid=900.0, ask=0.1)
+    assert told.depths() == (900.0, 0.1)

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from libs.common.partition import Step
+from services.execution.clock_steps import step_clock
 from services.execution.monitoring import ExecutionMonitor
-from tests.execution_world import ExecutionWorld
+from tests.execution_world import ExecutionWorld, S
 from tests.monitored import numbers
 
 if TYPE_CHECKING:
@@ -43,6 +46,24 @@ def test_an_execution_is_running_until_it_ended_and_its_costs_are_counted() -> N
     assert world.number("fills_total", "binance") + world.number("fills_total", "kraken") >= 1
     assert world.number("filled_quote_total", "binance") + world.number("filled_quote_total", "kraken") > 0
     assert all(world.number("shortfall_ratio", part) == 1 for part in ("total", "fees", "impact", "delay"))
+
+
+@pytest.mark.parametrize("by_s", [-86_400, 0, 86_400])
+def test_an_execution_lasts_as_long_as_it_took_though_the_clock_was_set(by_s: int) -> None:
+    world = Watched()
+    world.ready()
+    world.execute()
+    began = world.now
+    step_clock(world.state, by_s * S)
+    world.step_clock(by_s * S)
+    world.finish()
+    families = {family.name: family for family in world.monitor.families([world.state])}
+    (lasted,) = (
+        each
+        for labels, each in families["bookrunner_execution_duration_seconds"].samples.items()
+        if labels == ("completed",)
+    )
+    assert lasted.total == pytest.approx((world.now - began) / S - by_s)
 
 
 def test_running_executions_are_those_of_the_state_so_a_restart_forgets_none() -> None:

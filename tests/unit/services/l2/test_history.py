@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from libs.common.events import Candle
+from libs.common.topic import REPEATED_MS
 from services.l2.candles import CandleBuilder
 from services.l2.feeds import FEEDS
 from services.l2.feeds.feed import VenueTrade
@@ -150,6 +151,20 @@ def test_an_open_candle_is_told_at_most_once_a_second() -> None:
         bench.tick(0.1)
     told = [candle for candle in bench.candles if not candle.closed and candle.interval == "1m"]
     assert 4 <= len(told) <= 6
+
+
+def test_an_open_candle_is_told_again_while_nothing_is_traded() -> None:
+    bench = Bench()
+    for _ in range(70):
+        bench.tick()
+    bench.trade()
+    bench.tick()
+    bench.candles.clear()
+    for _ in range(30):
+        bench.tick()
+    told = [candle for candle in bench.candles if not candle.closed and candle.interval == "1m"]
+    assert len(told) == 30_000 // REPEATED_MS
+    assert len({candle.open_ts for candle in told}) == 1
 
 
 def test_a_quiet_market_whose_minutes_the_venue_does_not_have_yet_is_asked_again_after_a_pause() -> None:

@@ -12,6 +12,7 @@ import pytest
 from libs.common.codec import encode
 from libs.common.events import BookState
 from services.venues.registry import (
+    FAILURES_AT_ONCE,
     Lags,
     Measurement,
     depth_within,
@@ -64,6 +65,14 @@ def test_a_gap_is_a_failure_and_a_health_told_again_changes_nothing() -> None:
     assert after.beta - before.beta == pytest.approx(1.0)
     assert (after.gaps, after.failures_in_a_row) == (1, 1)
     assert fold_health(after, a_health(gaps=1), None, 8) is after
+
+
+def test_an_absurd_count_is_outlived_in_hours_of_health() -> None:
+    found = fold_health(Measurement(), a_health(gaps=2**40), None, 0)
+    assert found.beta == pytest.approx(1 + FAILURES_AT_ONCE)
+    for at in range(1, 3 * 3600 + 1, 10):
+        found = fold_health(found, a_health(now=NOW + at * NS_PER_S, gaps=2**40), None, at)
+    assert found.alpha / (found.alpha + found.beta) > 0.99
 
 
 def test_counts_go_on_over_a_new_owner_whose_counts_begin_at_nought() -> None:

@@ -1,0 +1,25 @@
+"""How long the service waits for what, and how much it holds of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+NS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The service's patience, in nanoseconds and counts."""
+
+    keyframe_ns: int
+    top_interval_ns: int
+    heartbeat_ns: int
+    sync_timeout_ns: int
+    buffer_messages: int
+    backoff_min_ns: int
+    backoff_max_ns: int
+    history_days: int
+    history_minutes: int
+    owner: str  # this process, as readers see it
+    given_up_ns: int = 900 * NS  # pause of a book that is refused, or that no keyframe can hold

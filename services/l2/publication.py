@@ -1,0 +1,143 @@
+"""What the readers of one book are owed, and by when: tops, keyframes, and its health as a heartbeat.
+
+A top follows each change, not more often than `top_interval_ns`, and comes again where nothing changes.
+Health comes with each heartbeat, and at once where the book's state changes or its silence becomes doubtful.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from libs.common.events import BookHealth, BookTop
+from libs.common.topic import REPEATED_MS
+from services.l2.features import features_of
+from services.l2.rhythm import Rhythm
+
+if TYPE_CHECKING:
+    from services.l2.features import TradeFlow
+    from services.l2.maintainer import BookMaintainer
+    from services.l2.messages import Output
+    from services.l2.policy import Policy
+    from services.l2.rate_limits import VenueBudget
+
+TOP_LEVELS: Final = 50
+REPEAT_NS: Final = REPEATED_MS * 1_000_000  # between two tops while nothing changes
+REASON_CHARS: Final = 500  # a venue's own words may be as long as a frame
+
+
+class Publication:
+    """The messages that one book owes its readers beside its deltas; changed in place."""
+
+    def __init__(
+        self, maintainer: BookMaintainer, flow: TradeFlow, budget: VenueBudget, policy: Policy
+    ) -> None:
+        self._maintainer = maintainer
+        self._flow = flow
+        self._budget = budget
+        self._policy = policy
+        self._rhythm = Rhythm()
+        self._in_doubt = False  # as last said
+        self._top_due = False
+        self._top_at = 0
+        self._keyframe_at = 0
+        self._health_at = 0
+        self._top_seq = (0, 0)  # epoch and seq of the newest top
+        self._top_seq_before = (0, 0)  # the same at the heartbeat before
+        self._top_seq_at = 0  # when it is taken again
+
+    def begin(self, now: int) -> list[Output]:
+        """Return the first top of a new epoch and the news that the book is LIVE."""
+        self._rhythm.begin(now)
+        self._keyframe_at = now + self._policy.keyframe_ns
+        self._flow.clear()
+        return [*self._top(now), self.health(now)]
+
+    def on_delta(self, now: int) -> None:
+        """Owe a top: the venue sent a change."""
+        self._top_due = True
+        self._rhythm.beat(now)
+
+    def changed_top(self, now: int) -> list[Output]:
+        """Return the top that a change is owed, unless the last one is too young."""
+        return self._top(now) if self._top_due and now >= self._top_at else []
+
+    def periodic(self, now: int) -> list[Output]:
+        """Return the top and the keyframe of a LIVE book that are due."""
+        repeated = now >= self._top_at + REPEAT_NS
+        out: list[Output] = self._top(now) if repeated else self.changed_top(now)
+        if now >= self._keyframe_at:
+            self._keyframe_at = now + self._policy.keyframe_ns
+            out.append(self._maintainer.keyframe())
+        return out
+
+    def heartbeat(self, now: int) -> list[Output]:
+        """Return the book's health, if it is due or its silence is doubtful in another way than last said."""
+        in_doubt = self._doubtful(now)
+        if now < self._health_at and in_doubt is self._in_doubt:
+            return []
+        self._in_doubt = in_doubt
+        return [self.health(now)]
+
+    def health(self, now: int) -> BookHealth:
+        """Return the book's state and counts, and owe the next heartbeat."""
+        self._health_at = now + self._policy.heartbeat_ns
+        book, counts, budget = self._maintainer, self._maintainer.counts, self._budget
+        epoch, seq = self._top_seq_before
+        if now >= self._top_seq_at:
+            self._top_seq_at, self._top_seq_before = now + self._policy.heartbeat_ns, self._top_seq
+        return BookHealth(
+            venue=book.venue,
+            symbol=book.symbol,
+            state=book.state,
+            epoch=book.epoch,
+            seq=book.seq,
+            reason=book.reason[:REASON_CHARS],
+            owner=self._policy.owner,
+            since_ts=book.since,
+            ts=now,
+            messages=counts.messages,
+            gaps=counts.gaps,
+            resyncs=counts.resyncs,
+            checksum_failures=counts.checksum_failures,
+            disconnects=counts.disconnects,
+            stales=counts.stales,
+            bad_frames=counts.bad_frames,
+            orphan_deletes=counts.orphan_deletes,
+            checksums_matched=counts.checksums_matched,
+            quotes_matched=counts.quotes_matched,
+            lag_ns=book.received_ts - book.venue_ts if book.venue_ts is not None else 0,
+            rate_remaining=budget.rest.left(now),
+            requests=budget.requests,
+            request_ns=budget.request_ns,
+            told_seq=seq if epoch == book.epoch else 0,
+            in_doubt=self._doubtful(now),
+            false_stamps=counts.false_stamps,
+            repeated_trades=counts.repeated_trades,
+            trade_holes=counts.trade_holes,
+            missing_trades=counts.missing_trades,
+        )
+
+    def _doubtful(self, now: int) -> bool:
+        return self._maintainer.live and self._rhythm.in_doubt(now)
+
+    def _top(self, now: int) -> list[Output]:
+        maintainer, book = self._maintainer, self._maintainer.book
+        if not maintainer.live:
+            return []
+        self._top_due = False
+        self._top_at = now + self._policy.top_interval_ns
+        self._top_seq = (maintainer.epoch, maintainer.seq)
+        return [
+            BookTop(
+                venue=maintainer.venue,
+                symbol=maintainer.symbol,
+                epoch=maintainer.epoch,
+                seq=maintainer.seq,
+                venue_seq=maintainer.position,
+                bids=book.bids(TOP_LEVELS),
+                asks=book.asks(TOP_LEVELS),
+                features=features_of(book, self._flow.imbalance(now)),
+                venue_ts=maintainer.venue_ts,
+                received_ts=maintainer.received_ts,
+            )
+        ]

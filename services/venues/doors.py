@@ -1,0 +1,69 @@
+"""What a message of another service must hold before it is measured, whoever wrote it; pure.
+
+What does not is kept as a dead letter: a number that no market has raises, or stays in an average for ever.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Final
+
+from libs.common.amounts import absurd_amount
+from libs.common.command_rules import SYMBOL, echoed
+from libs.common.events import BookHealth, BookTop, OrderFilled
+
+if TYPE_CHECKING:
+    from libs.common.events import Level, ScoreVenues
+
+MOST_PRICE: Final = 1e12  # quote units
+MOST_SIZE: Final = 1e15  # base units
+MOST_COUNTED: Final = 2**40  # gaps and the like of one owner: one a microsecond for twelve days
+MOST_REQUEST_NS: Final = 3600 * 1_000_000_000
+
+
+def fault_of(message: BookTop | BookHealth | OrderFilled | ScoreVenues) -> str | None:
+    """Return what no honest message holds, None if nothing; commands have a door of their own."""
+    match message:
+        case BookTop():
+            wrong = top_fault(message)
+        case BookHealth():
+            wrong = _health_fault(message)
+        case OrderFilled():
+            wrong = _fill_fault(message)
+        case _:
+            return None
+    if wrong is None and SYMBOL.fullmatch(message.symbol) is None:
+        wrong = f"its symbol {echoed(message.symbol)!r} is not BASE-QUOTE, as BTC-USDT"
+    return None if wrong is None else f"{type(message).__name__}: {wrong}"
+
+
+def top_fault(top: BookTop) -> str | None:
+    """Return which level no book has, None if all may be."""
+    level = next((each for each in (*top.bids, *top.asks) if not _is_level(each)), None)
+    return None if level is None else f"{level} is no price and size"
+
+
+def _is_level(level: Level) -> bool:
+    price, size = level
+    return 0 < price <= MOST_PRICE and 0 < size <= MOST_SIZE  # which no NaN is
+
+
+def _health_fault(health: BookHealth) -> str | None:
+    for name in ("gaps", "checksum_failures", "disconnects", "requests"):
+        if not 0 <= getattr(health, name) <= MOST_COUNTED:
+            return f"{name} is {getattr(health, name)}, not 0 to {MOST_COUNTED}"
+    if health.rate_remaining is not None and not 0 <= health.rate_remaining <= 1:
+        return f"rate_remaining is {health.rate_remaining}, not 0 to 1"
+    if health.request_ns is not None and not 0 <= health.request_ns <= MOST_REQUEST_NS:
+        return f"request_ns is {health.request_ns}, not 0 to {MOST_REQUEST_NS}"
+    return None
+
+
+def _fill_fault(fill: OrderFilled) -> str | None:
+    if (wrong := absurd_amount(fill)) is not None:
+        return wrong
+    if not (isfinite(fill.expected_px) and 0 < fill.expected_px <= MOST_PRICE):
+        return f"expected_px is {fill.expected_px}, not over 0 and at most {MOST_PRICE:g}"
+    if not 0 < fill.last_px <= MOST_PRICE:
+        return f"last_px is {fill.last_px}, not over 0 and at most {MOST_PRICE:g}"
+    return None
