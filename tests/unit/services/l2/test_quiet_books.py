@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import ValidationError
 
 from libs.common.events import BookHealth, BookState
+from libs.common.topic import REPEATED_MS
 from libs.common.usable_books import book_age_ns
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
@@ -24,6 +26,7 @@ from services.l2.messages import (
     Tick,
 )
 from services.l2.rate_limits import LIMITS
+from services.l2.settings import L2Settings
 from tests.l2_world import MS, POLICY, START, World
 from tests.model_exchange import BinanceModel
 
@@ -62,6 +65,26 @@ def test_pongs_alone_keep_a_quiet_book_live_without_a_single_request() -> None:
     assert world.health.rate_remaining == 1.0
     world.step()
     assert world.live
+
+
+def test_the_top_of_a_quiet_book_comes_again_so_often_that_who_starts_finds_it() -> None:
+    world = a_live_world()
+    world.step([])
+    world.tops.clear()
+    for step in range(600):  # 30 s
+        if step % 60 == 0:
+            pong(world)
+        world.step([])
+    assert 30_000 // REPEATED_MS - 1 <= len(world.tops) <= 30_000 // REPEATED_MS
+    assert len({(top.epoch, top.seq) for top in world.tops}) == 1
+
+
+@pytest.mark.parametrize("rarer", ["l2_heartbeat_s", "l2_top_interval_ms"])
+def test_no_setting_makes_what_is_repeated_too_rare_for_who_starts(rarer: str) -> None:
+    most = {"l2_heartbeat_s": REPEATED_MS / 1000, "l2_top_interval_ms": REPEATED_MS}[rarer]
+    L2Settings.model_validate({rarer: most})
+    with pytest.raises(ValidationError, match=rarer):
+        L2Settings.model_validate({rarer: most + 1})
 
 
 def test_an_unanswered_ping_is_a_dead_line_within_ten_seconds() -> None:

@@ -26,7 +26,7 @@ from services.portfolio.handlers import GROWING_NS
 from services.portfolio.measures import cautious_cvar, cvar
 from services.portfolio.positions import flat
 from services.portfolio.remembered import KEEP_ANSWERS
-from services.portfolio.returns import DAY_NS
+from services.portfolio.returns import DAY_NS, History
 from services.portfolio.risk import assess
 from tests.fills import a_fill
 from tests.unit.services.portfolio.world import NOW, TODAY, World
@@ -85,6 +85,12 @@ def test_only_closed_days_of_the_reference_venue_count() -> None:
     assert answer.observations == 60
     assert answer.venue == "binance"
     assert answer.last_day_ts == (TODAY - 1) * DAY_NS
+
+
+def test_days_of_other_venues_are_not_even_decoded() -> None:
+    history = History("binance")
+    assert history.wants(b"1d:60000:binance:BTC-USDT")
+    assert not history.wants(b"1d:60000:kraken:BTC-USDT")
 
 
 def test_no_return_spans_a_missing_day_and_days_are_those_in_common() -> None:

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from libs.common.events import BookHealth, BookState, BookTop, Candle, Features
-from libs.common.topics import book_key
+from libs.common.topics import L2_CANDLES, book_key
 from services.router.har import MINUTE_NS
 from services.router.providers import PROVIDERS
 from tests.router_world import NOW, World, choose
@@ -58,6 +58,13 @@ def _candles(live: LiveInputs, minutes: int = 30, end: int = NOW) -> None:
             closed=True,
         )
         live.candles.views[0].fold(0, n, book_key("binance", "BTC-USDT"), candle)
+
+
+def test_of_the_candles_only_the_reference_venues_minutes_are_read() -> None:
+    (minutes,) = (view for view in World().live.views if "candles" in view.topic.name)
+    assert minutes.topic is L2_CANDLES
+    assert minutes.wants(b"1m:60000:binance:BTC-USDT")
+    assert not minutes.wants(b"1m:60000:binance-usdm:BTC-USDT")
 
 
 def test_a_symbol_fills_what_the_caller_left_out_and_the_event_says_so() -> None:
