@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import inspect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from libs.common.events import Event
 
 MOST_DIGITS: Final = 40  # before or behind the point
@@ -20,7 +23,8 @@ def absurd_amount(event: Event) -> str | None:
 
     MessagePack has no decimals: they are text, and the codec takes all that Python's `Decimal` does.
     """
-    return None if _sound(event) else _absurd(event, type(event).__name__)
+    found = _absurd(event)
+    return None if found is None else f"{type(event).__name__}{found[0]} is {found[1]}, which is no amount"
 
 
 @cache
@@ -46,34 +50,25 @@ def _names_amount(info: inspect.Type) -> bool:
     return False
 
 
-def _sound(value: Any) -> bool:  # noqa: ANN401 -- any field of an event
-    """Return whether all is well; of nearly all messages it is, and no words are needed."""
-    if value is None:
-        return True
+def _absurd(value: Any) -> tuple[str, str] | None:  # noqa: ANN401 -- any field of an event
+    """Return the way to the first one and the number, in words that are made only where there is one."""
     kind = type(value)
+    if value is None:
+        return None
     if kind is Decimal:
-        return _wrong(value) is None
+        shown = _wrong(value)
+        return None if shown is None else ("", shown)
     if kind is tuple or kind is list:
-        return all(map(_sound, value))
-    if kind is dict:
-        return all(map(_sound, value.values()))
-    if issubclass(kind, msgspec.Struct):
-        return all(_sound(getattr(value, name)) for name in _fields(kind))
-    return True
-
-
-def _absurd(value: Any, where: str) -> str | None:  # noqa: ANN401 -- any field of an event
-    match value:
-        case Decimal():
-            shown = _wrong(value)
-            return None if shown is None else f"{where} is {shown}, which is no amount"
-        case msgspec.Struct():
-            fields = ((name, getattr(value, name)) for name in _fields(type(value)))
-            return next(filter(None, (_absurd(field, f"{where}.{name}") for name, field in fields)), None)
-        case tuple() | list():
-            return next(filter(None, (_absurd(each, where) for each in value)), None)
-        case dict():
-            return next(filter(None, (_absurd(each, f"{where}.{key}") for key, each in value.items())), None)
+        items: Iterable[tuple[str, Any]] = zip(repeat(""), value)
+    elif kind is dict:
+        items = value.items()
+    elif issubclass(kind, msgspec.Struct):
+        items = ((name, getattr(value, name)) for name in _fields(kind))
+    else:
+        return None
+    for name, each in items:
+        if (found := _absurd(each)) is not None:
+            return (f".{name}{found[0]}" if name else found[0]), found[1]
     return None
 
 
