@@ -155,6 +155,8 @@ class App:
             If this process stood still for most of its session: its books may have another owner, so nothing
             more may be published.
         """
+        if self._stopping:
+            return  # books that an assignment still brings are the next owner's: no socket may open for them
         self._check_stall()
         now = self._clock.read()
         if stepped_ns := self._clock.stepped_ns():

@@ -136,8 +136,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             partition_assignment_strategy=[StickyPartitionAssignor],
         )
         self._consumer.subscribe([L2_SUBSCRIPTIONS.name], listener=self)
-        await self._consumer.start()
         try:
+            await self._consumer.start()
             while True:
                 changes = await self._consumer.getmany(timeout_ms=POLL_MS)
                 if self._failure is not None:
