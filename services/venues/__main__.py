@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
-import faust
 import uvloop
 
 from libs.common.startup import begin
-from services.venues.app import create_app, prepare
+from services.venues.app import create_worker, prepare
 from services.venues.settings import VenuesSettings
 
 
@@ -28,8 +27,7 @@ def main() -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # before Faust makes its loop
     asyncio.run(prepare(settings))
     asyncio.set_event_loop(asyncio.new_event_loop())
-    worker = faust.Worker(create_app(settings), override_logging=False, redirect_stdouts=False, quiet=True)
-    worker.execute_from_commandline()
+    create_worker(settings).execute_from_commandline()
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ from libs.common.views import View
 from services.venues.answers import Answer, Answers
 from services.venues.catching_up import caught_up
 from services.venues.doors import fault_of
-from services.venues.faust_app import faust_app
+from services.venues.faust_app import PromptWorker, faust_app
 from services.venues.faust_recovery import HoleGuard, mend_recovery
 from services.venues.handlers import Message, Place, State, Unknowns, handle
 from services.venues.monitoring import VenuesMonitor
@@ -75,9 +75,10 @@ EXIT_FAILED: Final = 3
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: VenuesSettings) -> faust.App:
-    """Return the Faust app of the service; its topics must exist when it starts."""
-    return _Service(settings).app
+def create_worker(settings: VenuesSettings) -> faust.Worker:
+    """Return what runs the service until it is told to end; its topics must exist when it starts."""
+    service = _Service(settings)
+    return PromptWorker(service.app, service.at_work)
 
 
 async def prepare(settings: VenuesSettings) -> None:
@@ -165,6 +166,10 @@ class _Service:
         await self._guard.close()
         self._stopping.set()
         await self._stopped.wait()  # or until `_end_in_time`
+
+    def at_work(self) -> bool:
+        """Return whether all that Faust starts has started, and no recovery is under way."""
+        return self._condition().state is ServiceState.READY
 
     def _condition(self) -> Condition:
         views = (self._tops, self._healths)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,7 +19,7 @@ from services.venues.faust_recovery import PromptTables
 from services.venues.tables import changelogs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from libs.common.topics import Topic
     from services.venues.settings import VenuesSettings
@@ -24,6 +27,26 @@ if TYPE_CHECKING:
 SESSION_S: Final = 6.0  # the broker's minimum
 HEARTBEAT_S: Final = 1.0
 COMMIT_S: Final = 0.5
+
+
+class PromptWorker(faust.Worker):
+    """Ends at once when told to before the app is at work: Faust's own end waits for what never began."""
+
+    def __init__(self, app: faust.App, at_work: Callable[[], bool]) -> None:
+        super().__init__(app, override_logging=False, redirect_stdouts=False, quiet=True)
+        self._at_work = at_work
+
+    def install_signal_handlers(self) -> None:
+        """Heed SIGINT and SIGTERM alike."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.loop.add_signal_handler(number, self._end)
+
+    def _end(self) -> None:
+        if self._at_work():
+            self._on_sigterm()
+        else:  # nothing is acknowledged that is not in the log
+            logging.shutdown()
+            os._exit(os.EX_OK)
 
 
 def faust_app(settings: VenuesSettings, inputs: Iterable[Topic]) -> faust.App:
