@@ -19,6 +19,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+from libs.common.kafka_connection import mend_connections
 from libs.common.settings import SASL, TLS
 
 if TYPE_CHECKING:
@@ -48,11 +49,14 @@ class TlsFileError(Exception):
 def client_arguments(settings: ServiceSettings) -> dict[str, Any]:
     """Return where Kafka is and how it is spoken to, as every client of aiokafka takes it.
 
+    They are mended beforehand (`kafka_connection`).
+
     Raises
     ------
     TlsFileError
         If a certificate or key cannot be used.
     """
+    mend_connections()
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "security_protocol": settings.kafka_security_protocol,
