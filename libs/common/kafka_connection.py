@@ -2,9 +2,9 @@
 
 To write on a connection that is gone raises a RuntimeError on uvloop and nothing on asyncio's own loop, and
 aiokafka expects an OSError. So where a write met a connection that Kafka had just reset, the task ended that
-was writing, and if that was the one that learns where the partitions and coordinators are, whatever waited for
-it waited for ever: the client fetched and committed nothing more, and nobody was told (seen with aiokafka
-0.14.0 and uvloop 0.23 in one of ten kills of a broker that had work).
+was writing; and if it was the one that learns where partitions and coordinators are, whatever waited for it
+waited for ever: the client fetched and committed nothing more, and nobody was told (seen with aiokafka 0.14.0
+and uvloop 0.23 in one of ten kills of a broker that had work).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WRITES: Final = ("send", "_send_sasl_token")
 
 
 def mend_connections() -> None:
-    """Let every connection of this process that is gone be closed, and told as such, before it is written to."""
+    """Let every connection of this process that is gone be closed, and told, before it is written to."""
     for name, write in _mended.items():
         setattr(AIOKafkaConnection, name, write)
 

@@ -195,16 +195,15 @@ class Reader:
         return all([await self.position(partition) >= end for partition, end in self.ends.items()])
 
     def held_up(self, topic: Topic) -> Mapping[int, str]:
-        """Return what to say of each partition that an open transaction holds up, as of the last fetches."""
+        """Return what to say of each partition whose end is out of reach, as of the last fetches."""
         now_s = asyncio.get_running_loop().time()
+        holdups, consumer = self._holdups[topic.name], self._consumer
         for partition in self.assignment:
             if partition.topic == topic.name:
-                stable, end = (
-                    self._consumer.last_stable_offset(partition),
-                    self._consumer.highwater(partition),
-                )
-                self._holdups[topic.name].note(partition.partition, stable, end, now_s)
-        return self._holdups[topic.name].told(now_s)
+                stable, end = consumer.last_stable_offset(partition), consumer.highwater(partition)
+                holdups.note(partition.partition, stable, end, now_s)
+                holdups.note_answer(partition.partition, consumer.last_poll_timestamp(partition), now_s)
+        return holdups.told(now_s)
 
 
 async def read(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -13,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from libs.common.cloudevents import headers_of
 from libs.common.events import Event
-from libs.common.holdups import Holdups
+from libs.common.holdups import HELD_S, Holdups
 from libs.common.kafka import BATCH_BYTES, Reader, partition_of
 from libs.common.kafka_security import client_arguments
 from libs.common.partition import HandlerError, Incoming, Partition
@@ -22,7 +23,7 @@ from libs.common.topics import TOPICS
 from libs.common.wall_clock import WallClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from aiokafka.structs import ConsumerRecord
 
@@ -80,6 +81,7 @@ class PartitionOwner(Generic[S]):
         )  # raw: it also holds records that the topic does not name
         self._restored_to = 0  # the next offset of the state's log
         self._holdups = {partition: Holdups() for partition in self._inputs}
+        self._opened_s: float | None = None  # since when a transaction is open, on the loop's clock
         self._held_up = ""  # why the state's log cannot be read to its end, in words
 
     @property
@@ -93,20 +95,24 @@ class PartitionOwner(Generic[S]):
         return {p.topic: max(0, end - self._read.get(p, end)) for p, end in ends.items()}
 
     def held_up(self) -> str:
-        """Say which log an open transaction holds up, as of the last fetches; empty where none does."""
+        """Say what keeps this from its work; empty where nothing does."""
         if not self.restored:
             return self._held_up
         now_s = asyncio.get_running_loop().time()
+        open_s = 0.0 if self._opened_s is None else now_s - self._opened_s
+        if open_s >= HELD_S:
+            return f"a transaction of partition {self.number} waits for Kafka for {open_s:.0f} s"
         for partition, holdups in self._holdups.items():
             stable, end = self._consumer.last_stable_offset(partition), self._consumer.highwater(partition)
             if stable is not None and self._read.get(partition, 0) < stable:
                 stable = None  # not all that there is was taken: what the last fetch told is old
             holdups.note(self.number, stable, end, now_s)
-        return "; ".join(
+        standing = (
             f"{partition.topic}-{self.number} is {said}"
             for partition, holdups in self._holdups.items()
             for said in holdups.told(now_s).values()
         )
+        return next(standing, "")
 
     async def own(self, batch_records: int) -> None:
         """Fence, restore and process for ever, up to `batch_records` a transaction.
@@ -285,7 +291,9 @@ class PartitionOwner(Generic[S]):
 
     def _note(self, batches: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]) -> None:
         """Note how far the inputs are read; a fetch that brings nothing has seen all, markers too."""
-        for partition in self._inputs:
+        now_s = asyncio.get_running_loop().time()
+        for partition, holdups in self._holdups.items():
+            holdups.note_answer(self.number, self._consumer.last_poll_timestamp(partition), now_s)
             if batches.get(partition):
                 self._read[partition] = batches[partition][-1].offset + 1
             elif not batches:
@@ -295,24 +303,23 @@ class PartitionOwner(Generic[S]):
         """Write the effects in one transaction; then raise the handler's failure, if there was one."""
         if effects.outgoing or effects.offsets:
             began_s = perf_counter()
-            await producer.begin_transaction()
-            sends = [
-                await producer.send(
-                    out.topic.name,
-                    out.value,
-                    out.key,
-                    partition=out.partition,
-                    timestamp_ms=effects.now // 1_000_000,
-                    headers=list(out.headers),
-                )
-                for out in effects.outgoing
-            ]
-            # The acknowledgements before the offsets: both at once collide in the broker and cost 100 ms.
-            await asyncio.gather(*sends)
-            self._reached(effects.offsets)
-            if self._unreported and asyncio.get_running_loop().time() >= self._report_at:
-                await self._report(producer)
-            await producer.commit_transaction()
+            async with self._transaction(producer):
+                sends = [
+                    await producer.send(
+                        out.topic.name,
+                        out.value,
+                        out.key,
+                        partition=out.partition,
+                        timestamp_ms=effects.now // 1_000_000,
+                        headers=list(out.headers),
+                    )
+                    for out in effects.outgoing
+                ]
+                # The acknowledgements before the offsets: both at once collide in the broker and cost 100 ms.
+                await asyncio.gather(*sends)
+                self._reached(effects.offsets)
+                if self._unreported and asyncio.get_running_loop().time() >= self._report_at:
+                    await self._report(producer)
             self.counts["transactions"] += 1
             self._meter.transaction_s.observe(perf_counter() - began_s)
         self.counts["handled"] += effects.handled
@@ -325,6 +332,15 @@ class PartitionOwner(Generic[S]):
         self._meter.committed(effects)
         if effects.failure is not None:
             raise effects.failure
+
+    @asynccontextmanager
+    async def _transaction(self, producer: AIOKafkaProducer) -> AsyncIterator[None]:
+        """Begin a transaction and commit it; what fails meanwhile leaves it to who takes over."""
+        self._opened_s = asyncio.get_running_loop().time()
+        await producer.begin_transaction()
+        yield
+        await producer.commit_transaction()
+        self._opened_s = None
 
     def _reached(self, offsets: Mapping[str, int]) -> None:
         """Let the group's offsets follow the position in the state's log, soon."""
@@ -343,9 +359,8 @@ class PartitionOwner(Generic[S]):
 
     async def _report_alone(self, producer: AIOKafkaProducer) -> None:
         # Not right after another transaction: offsets first that meet CONCURRENT_TRANSACTIONS wait 100 ms.
-        await producer.begin_transaction()
-        await self._report(producer)
-        await producer.commit_transaction()
+        async with self._transaction(producer):
+            await self._report(producer)
 
     def _place(self, key: bytes) -> int:
         return partition_of(key, self._settings.topic_partitions)

@@ -288,8 +288,8 @@ class Processor(Generic[S]):
         stopped = len(self.stopped_partitions)
         yield self._gauge("partitions_owned", "Partitions worked on", len(self.owned))
         yield self._gauge("partitions_stopped", "Partitions whose handler raised", stopped)
-        held = len(self._held_up())
-        yield self._gauge("partitions_held_up", "Partitions whose log an open transaction holds up", held)
+        held, what = len(self._held_up()), "Partitions that stand: an open transaction, or no answer of Kafka"
+        yield self._gauge("partitions_held_up", what, held)
 
     def _gauge(self, what: str, meaning: str, value: int) -> Family:
         labels = {(self._wiring.service,): value}

@@ -45,7 +45,7 @@ class View(Generic[E]):
         self._ready = False
         self.items: Mapping[bytes, E] = MappingProxyType(self._items)
         self.left_out = 0  # records that only another version knows
-        self.held_up: Mapping[int, str] = {}  # partitions behind an open transaction, and what to say of each
+        self.held_up: Mapping[int, str] = {}  # partitions that stand, and what to say of each
 
     def start(self, _now: int) -> Literal["beginning", "recent"] | int | Last:
         """Return where the log is to be read from, so that nothing lacks which the view keeps at `now`."""

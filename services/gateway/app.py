@@ -88,7 +88,7 @@ class KafkaLink:
         self._publisher: Publisher | None = None
         self._answered_s: float | None = None  # monotonic
         self._away_because = "no answer yet"
-        self._unreachable_s = float("-inf")  # when nobody was there last, monotonic
+        self._unreachable = False
         self.refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @asynccontextmanager
@@ -130,27 +130,20 @@ class KafkaLink:
                     await partition_counts(self._settings, [L2_BOOK_TOPS])
             except (KafkaError, MissingTopicError, TimeoutError, OSError) as error:
                 self._tell(str(error) or type(error).__name__)
-                if isinstance(error, UnreachableError):
-                    self._unreachable_s = time.monotonic()
+                self._unreachable |= isinstance(error, UnreachableError)  # until it answers
             else:
+                self._unreachable = False
                 self._tell("")
                 self._answered_s = time.monotonic()
             await asyncio.sleep(PROBE_S)
 
     @property
     def away(self) -> str | None:
-        """Why Kafka cannot be asked; None if somebody was there and answered within the setting.
-
-        One that is back is not believed for as long: consumers and transactions have to find it again.
-        """
-        now_s, patience_s = time.monotonic(), self._settings.kafka_silence_s
-        silent_s = float("inf") if self._answered_s is None else now_s - self._answered_s
-        if silent_s <= patience_s and now_s - self._unreachable_s > patience_s:
+        """Why Kafka cannot be asked; None if somebody is there and answered within the setting."""
+        silent_s = float("inf") if self._answered_s is None else time.monotonic() - self._answered_s
+        if silent_s <= self._settings.kafka_silence_s and not self._unreachable:
             return None
-        where = f"Kafka at {self._settings.kafka_bootstrap_servers}"
-        if self._away_because:
-            return f"{where} does not answer: {self._away_because}"
-        return f"{where} has just come back: the services get {patience_s:g} s to find it again"
+        return f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer: {self._away_because}"
 
     def _tell(self, away_because: str) -> None:
         if bool(away_because) != bool(self._away_because):

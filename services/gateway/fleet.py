@@ -1,7 +1,8 @@
 """The processes of all services, as they tell of themselves, and which partitions nobody works on; pure.
 
 A heartbeat is believed for five seconds after it was heard, by the monotonic clock of the hearer: neither a
-clock that steps nor one that differs between machines makes a dead process live, or a living one dead.
+clock that steps nor one that differs between machines makes a dead process live, or a living one dead. What
+was heard before Kafka went away does not tell who has found it again.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ class Heard(NamedTuple):
 
     status: ServiceStatus
     age_ns: int
+    doubted: bool  # for it was heard before Kafka went away
 
     @property
     def silent(self) -> bool:
         """Whether it can no longer be believed."""
-        return self.age_ns > STATUS_SILENCE_NS
+        return self.doubted or self.age_ns > STATUS_SILENCE_NS
 
 
 class Fleet(View[ServiceStatus]):
@@ -51,6 +53,11 @@ class Fleet(View[ServiceStatus]):
         self._partitions = frozenset(range(partitions))
         self._stopwatch = stopwatch
         self._heard: dict[bytes, int] = {}
+        self._doubted_at = -1  # what was heard until then is not believed
+
+    def doubt(self) -> None:
+        """Believe no process before it is heard again."""
+        self._doubted_at = self._stopwatch()
 
     def fold(self, partition: int, offset: int, key: bytes, event: ServiceStatus | None) -> None:
         """Apply one record; see `View.fold`."""
@@ -66,7 +73,8 @@ class Fleet(View[ServiceStatus]):
         now = self._stopwatch()
         for key, status in sorted(self._items.items()):
             if service in (None, status.service) and key in self._heard:
-                yield Heard(status, now - self._heard[key])
+                heard = self._heard[key]
+                yield Heard(status, now - heard, doubted=heard <= self._doubted_at)
 
     def unowned(self, service: str) -> frozenset[int]:
         """Return the partitions of a service that no process works on now."""
@@ -116,6 +124,8 @@ class Fleet(View[ServiceStatus]):
             return f"leaves {_partitions(unowned)} to nobody"
         if processes:
             last = min(processes, key=lambda each: each.age_ns)
+            if last.doubted:
+                return f"has not been heard since Kafka is back; before, at {_time(last.status.ts)}"
             return f"is silent for {last.age_ns / NS_PER_S:.0f} s, since {_time(last.status.ts)}"
         return "has not been heard"
 

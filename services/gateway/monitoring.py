@@ -40,14 +40,14 @@ def families(
         ("view_keys", "Keys in a view", {name: len(view.items) for name, view in by_topic.items()}),
         (
             "view_held_up",
-            "Partitions of a view behind an open transaction",
+            "Partitions of a view that stand: an open transaction, or no answer of Kafka",
             {n: len(v.held_up) for n, v in by_topic.items()},
         ),
         ("view_ready", "1 once a view has caught up", {n: float(v.ready) for n, v in by_topic.items()}),
     ):
         yield Family(f"{prefix}_{what}", text, "gauge", ("topic",), values)
     held_up = {(topic.name,): len(partitions) for topic, partitions in questions.held_up.items()}
-    text = "Partitions of answers behind an open transaction"
+    text = "Partitions of answers that stand: an open transaction, or no answer of Kafka"
     yield Family(f"{prefix}_answers_held_up", text, "gauge", ("topic",), held_up)
     for what, text, value in (
         ("rebuilds", "Past books being rebuilt", past_books.rebuilding),

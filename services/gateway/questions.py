@@ -109,7 +109,7 @@ class Questions:
         self._waiting: dict[str, asyncio.Future[Event]] = {}
         self.listening = False  # whether answers are heard
         self.left_out = Counter(dict.fromkeys(ANSWER_TOPICS, 0))  # answers that only another version knows
-        self.held_up: dict[Topic, Mapping[int, str]] = {}  # partitions of answers behind an open transaction
+        self.held_up: dict[Topic, Mapping[int, str]] = {}  # partitions of answers that stand
         self.seconds: dict[tuple[str, str], Histogram] = {}  # by command and outcome
 
     @property
@@ -119,7 +119,7 @@ class Questions:
 
     @property
     def unheard(self) -> list[str]:
-        """What to say of answers that an open transaction holds up."""
+        """What to say of answers that are not heard."""
         said = [self._unheard(topic, number) for topic, found in self.held_up.items() for number in found]
         return [each for each in said if each is not None]
 
@@ -205,7 +205,7 @@ class Questions:
             raise not_ready(f"Not sent: {missing}.")
 
     def _unheard(self, answers: Topic, partition: int) -> str | None:
-        """Say why an answer would not be heard, if an open transaction holds its partition up."""
+        """Say why an answer would not be heard, if its partition stands."""
         said = self.held_up.get(answers, {}).get(partition)
         return None if said is None else f"answers on {answers.name}-{partition} are {said}"
 

@@ -75,9 +75,10 @@ class Readiness:
         hears_answers
             Whether the gateway reads what the services answer.
         unheard
-            What to say of answers that an open transaction holds up.
+            What to say of answers that are not heard.
         """
         if kafka_away is not None:
+            self._fleet.doubt()
             return Report((kafka_away,))
         missing = self._missing(unheard, hears_answers=hears_answers)
         if missing:

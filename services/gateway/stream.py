@@ -62,7 +62,7 @@ class Source(Protocol):
         """Return what has come; empty if nothing does for a while."""
 
     def held_up(self, topic: Topic) -> Mapping[int, str]:
-        """Return what to say of each partition that an open transaction holds up."""
+        """Return what to say of each partition that stands."""
 
 
 OpenSource: TypeAlias = "Callable[[Sequence[Topic], Start], AbstractAsyncContextManager[Source]]"

@@ -27,6 +27,7 @@ from libs.common.codec import UndecodableMessageError, UnknownMessageError, deco
 from libs.common.command_rules import echoed, refused_as_internal
 from libs.common.dead_letters import dead_letter
 from libs.common.events import BookHealth, BookTop, Command, ScoreVenues, ServiceState, VenueMetrics
+from libs.common.holdups import Holdups
 from libs.common.instruments import VENUES
 from libs.common.kafka import create_topics, follow, partition_of
 from libs.common.status import Condition, heartbeat
@@ -47,7 +48,7 @@ from services.venues.answers import Answer, Answers
 from services.venues.catching_up import caught_up
 from services.venues.doors import fault_of
 from services.venues.faust_app import PromptWorker, faust_app
-from services.venues.faust_recovery import HoleGuard, mend_recovery
+from services.venues.faust_recovery import HoleGuard, last_answer, mend_recovery
 from services.venues.handlers import Message, Place, State, Unknowns, handle
 from services.venues.monitoring import VenuesMonitor
 from services.venues.registry import NS_PER_MS, NS_PER_S, Lags, Measurement, has_news
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
 SOURCE: Final = "/services/venues"
 INPUTS: Final = (L2_BOOK_TOPS, L2_BOOK_HEALTH, EXECUTION_FILLS, VENUES_COMMANDS)
 LOOK_S: Final = 0.1
+STANDS_S: Final = 10.0  # without an answered fetch; what was fetched before is worked off in six
 STOP_S: Final = 10.0
 EXIT_FAILED: Final = 3
 
@@ -107,6 +109,7 @@ class _Service:
         self._ready = asyncio.Event()
         self._owned: tuple[int, ...] | None = None  # partitions, once the group has given any
         self._reached: dict[int, int] = {}  # offset of the last top by partition, since the group gave them
+        self._holdups = Holdups(STANDS_S)
         self._caught_up = False  # with the tops that were there then
         self._stopping, self._stopped = asyncio.Event(), asyncio.Event()  # the heartbeat's end: asked, told
         self._monitor = VenuesMonitor()
@@ -159,7 +162,7 @@ class _Service:
         assigned = cast("Collection[TP]", told[1])  # the first is the app
         owned = {each.partition for each in assigned if each.topic == VENUES_COMMANDS.name}
         self._owned = tuple(sorted(owned))
-        self._reached, self._caught_up = {}, False
+        self._reached, self._caught_up, self._holdups = {}, False, Holdups(STANDS_S)
         self._guard.keep_only(owned)
 
     async def _on_before_shutdown(self, *_told: object, **_signal: object) -> None:
@@ -182,7 +185,20 @@ class _Service:
             return Condition(ServiceState.STARTING, detail="restoring its tables")
         if not self._caught_up:
             return Condition(ServiceState.STARTING, detail="catching up with the market")
+        if stands := self._standing(self._owned):
+            works = tuple(number for number in self._owned if number not in stands)
+            number, said = next(iter(stands.items()))
+            detail = f"{VENUES_COMMANDS.name}-{number} is {said}"
+            return Condition(ServiceState.DEGRADED, works, tuple(stands), detail)
         return Condition(ServiceState.READY, self._owned)
+
+    def _standing(self, owned: Iterable[int]) -> Mapping[int, str]:
+        """Return what is to be said of the partitions of which Faust hears nothing."""
+        now_s = time.monotonic()
+        for number in owned:
+            answer = last_answer(self.app, VENUES_COMMANDS, number)
+            self._holdups.note_answer(number, answer, now_s)
+        return self._holdups.told(now_s)
 
     async def _beat(self) -> None:
         await _or_end(self._tell_condition())

@@ -1,4 +1,4 @@
-"""Guards that keep Faust 0.15.3 from skipping commands, and from waiting for ever; a shell.
+"""Guards that keep Faust 0.15.3 from skipping commands, and from waiting for ever unnoticed; a shell.
 
 **The recovery.** After a restart Faust un-pauses the streams and only then seeks them to the
 committed offsets, with the fetcher already running: what it takes in between is lost, or comes later and is
@@ -9,6 +9,9 @@ fetch can be in flight (123 kills without a loss).
 set when the group rebalances, and no partition means all to aiokafka. So a fetch begun before takes, after
 the seek, what the tables are to be read from, and it is dropped: the recovery waits for ever for records
 that lie behind it (1 in some 60 take-overs, more on a busy machine). `mend_recovery` ends the fetch before.
+
+**The fetch that nobody makes.** Whatever Faust waits for, a commit above all, it takes no records meanwhile
+and says so after five minutes. `mend_recovery` keeps what each partition was last told, for `last_answer`.
 
 **The hole guard.** The second line. Offsets of a topic are contiguous but for what retention deleted and the
 markers of transactions, which no reader sees. So between two records that Faust delivers there is nothing, or
@@ -96,6 +99,7 @@ async def _on_recovery_completed(self: Recovery, generation_id: int = 0) -> None
 
 _fetch = AIOKafkaConsumerThread._fetch_records  # noqa: SLF001 -- what is mended
 _seek = AIOKafkaConsumerThread._seek_wait  # noqa: SLF001 -- as above
+_answered: WeakKeyDictionary[AIOKafkaConsumerThread, Mapping[TopicPartition, object]] = WeakKeyDictionary()
 _fetching: WeakKeyDictionary[AIOKafkaConsumerThread, asyncio.Future[RecordMap]] = WeakKeyDictionary()
 
 
@@ -112,6 +116,8 @@ async def _fetch_records(
         await asyncio.wait([fetching])
     finally:
         fetching.cancel()
+    fetched = consumer.assignment() & {TopicPartition(*each) for each in active_partitions}
+    _answered[self] = {each: consumer.last_poll_timestamp(each) for each in fetched}
     return {} if fetching.cancelled() else fetching.result()
 
 
@@ -122,6 +128,12 @@ async def _seek_wait(
         fetching.cancel()  # it waits for records: what it takes it returns without waiting
         await asyncio.wait([fetching])
     await _seek(self, consumer, partitions)
+
+
+def last_answer(app: faust.App, topic: Topic, partition: int) -> object:
+    """Return what differs after each answered fetch of a partition, as long as Faust fetches."""
+    thread = cast("Consumer", app.consumer)._thread  # type: ignore[attr-defined]  # noqa: SLF001 -- it tells it nowhere else
+    return _answered.get(thread, {}).get(TopicPartition(topic.name, partition))
 
 
 class HoleGuard:

@@ -34,8 +34,8 @@ def test_a_write_on_a_connection_that_is_gone_is_told_as_such_and_the_next_one_i
         try:
             (node,) = client.cluster.brokers()
             assert await client.ready(node.nodeId)
-            (lost,) = client._conns.values()
-            lost._writer.transport.abort()
+            (lost,) = client._conns.values()  # noqa: SLF001 -- it shows them nowhere else
+            lost._writer.transport.abort()  # noqa: SLF001 -- as above
             for _ in range(TURNS):  # in the middle of which the client notices
                 with contextlib.suppress(KafkaConnectionError):
                     waiting.append(asyncio.ensure_future(lost.send(MetadataRequest([]))))

@@ -111,3 +111,15 @@ def test_a_silent_process_is_listed_while_it_is_missed_and_else_for_ten_minutes(
     assert [each.silent for each in ward.fleet.shown()] == [True]
     ward.hear("1", 0, 1, 2, 3)
     assert [each.status.instance for each in ward.fleet.shown()] == ["1"]
+
+
+def test_what_was_heard_before_kafka_went_away_is_not_believed() -> None:
+    ward = Ward()
+    ward.hear("0", 0, 1, 2, 3)
+    ward.fleet.doubt()
+    lack = "router has not been heard since Kafka is back; before, at 00:00:00 UTC"
+    assert ward.fleet.lack_of("router") == lack
+    ward.now += 1
+    assert ward.fleet.lack_of("router") == lack
+    ward.hear("0", 0, 1, 2, 3)
+    assert ward.fleet.lack_of("router") is None

@@ -54,6 +54,18 @@ async def test_a_lost_kafka_is_all_that_is_said() -> None:
     assert Start(ready=False).judge(AWAY).missing == (AWAY,)
 
 
+async def test_after_a_lost_kafka_every_service_has_to_be_heard_again() -> None:
+    start = Start()
+    start.live()
+    start.measure()
+    assert start.judge().ready
+    assert start.judge(AWAY).missing == (AWAY,)
+    assert len(start.judge().missing) == len(SERVICES)
+    assert "router has not been heard since Kafka is back" in start.judge().detail
+    start.later(1)
+    assert start.judge().ready
+
+
 async def test_views_that_are_behind_are_named() -> None:
     (missing,) = Start(ready=False).judge().missing
     assert missing.startswith("the gateway is still reading l2.book-tops.v1, ")
