@@ -39,15 +39,20 @@ class Holdups:
 
     def told(self, now_s: float) -> dict[int, str]:
         """Return what is to be said of each partition that is held up for longer than is normal."""
-        held = {
+        return dict(sorted((self.in_transactions(now_s) | self._unheard()).items()))
+
+    def in_transactions(self, now_s: float) -> dict[int, str]:
+        """Return what is to be said of those that an open transaction holds up."""
+        return {
             partition: f"held up at offset {stable} for {now_s - since_s:.0f} s by an open transaction,"
             f" {end - stable} records before its end"
             for partition, (stable, end, since_s) in self._since.items()
             if now_s - since_s >= self._patience_s
         }
-        unheard = {
+
+    def _unheard(self) -> dict[int, str]:
+        return {
             partition: f"not heard of for {looked_s - since_s:.0f} s, no fetch is answered"
             for partition, (_, since_s, looked_s) in self._answered.items()
             if looked_s - since_s >= self._patience_s
         }
-        return dict(sorted((held | unheard).items()))

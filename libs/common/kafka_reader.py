@@ -196,6 +196,13 @@ class Reader:
 
     def held_up(self, topic: Topic) -> Mapping[int, str]:
         """Return what to say of each partition whose end is out of reach, as of the last fetches."""
+        return self._looked(topic).told(asyncio.get_running_loop().time())
+
+    def in_transactions(self, topic: Topic) -> Mapping[int, str]:
+        """Return what to say of each partition whose end an open transaction keeps out of reach."""
+        return self._looked(topic).in_transactions(asyncio.get_running_loop().time())
+
+    def _looked(self, topic: Topic) -> Holdups:
         now_s = asyncio.get_running_loop().time()
         holdups, consumer = self._holdups[topic.name], self._consumer
         for partition in self.assignment:
@@ -203,7 +210,7 @@ class Reader:
                 stable, end = consumer.last_stable_offset(partition), consumer.highwater(partition)
                 holdups.note(partition.partition, stable, end, now_s)
                 holdups.note_answer(partition.partition, consumer.last_poll_timestamp(partition), now_s)
-        return holdups.told(now_s)
+        return holdups
 
 
 async def read(
@@ -250,7 +257,7 @@ async def read(
                 held = [
                     f"{topic.name}-{number} is {why}"
                     for topic in topics
-                    for number, why in reader.held_up(topic).items()
+                    for number, why in reader.in_transactions(topic).items()
                 ]
                 if held:
                     raise OpenTransactionError("; ".join(held))

@@ -49,7 +49,7 @@ class TlsFileError(Exception):
 def client_arguments(settings: ServiceSettings) -> dict[str, Any]:
     """Return where Kafka is and how it is spoken to, as every client of aiokafka takes it.
 
-    They are mended beforehand (`kafka_connection`).
+    From then on, what aiokafka's connections lack is mended, in all of this process (`kafka_connection`).
 
     Raises
     ------

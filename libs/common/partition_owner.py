@@ -162,7 +162,7 @@ class PartitionOwner(Generic[S]):
             batches = await self._consumer.getmany(
                 *self._inputs, timeout_ms=wait_ms, max_records=batch_records
             )
-            self._note(batches)
+            self._note(batches, full=sum(map(len, batches.values())) == batch_records)
             if batches:
                 await self._follow_clock(producer)  # what the batch schedules is on the clock as it is now
                 async with self._in_transaction:
@@ -289,11 +289,15 @@ class PartitionOwner(Generic[S]):
                 await self._commit(producer, self._partition.step_clock(stepped_ns, now))
         return now
 
-    def _note(self, batches: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]) -> None:
-        """Note how far the inputs are read; a fetch that brings nothing has seen all, markers too."""
+    def _note(self, batches: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]], *, full: bool) -> None:
+        """Note how far the inputs are read; a fetch that brings nothing has seen all, markers too.
+
+        After a full batch more of it may wait here, and aiokafka fetches none of what waits.
+        """
         now_s = asyncio.get_running_loop().time()
         for partition, holdups in self._holdups.items():
-            holdups.note_answer(self.number, self._consumer.last_poll_timestamp(partition), now_s)
+            if not full:
+                holdups.note_answer(self.number, self._consumer.last_poll_timestamp(partition), now_s)
             if batches.get(partition):
                 self._read[partition] = batches[partition][-1].offset + 1
             elif not batches:

@@ -143,7 +143,8 @@ class KafkaLink:
         silent_s = float("inf") if self._answered_s is None else time.monotonic() - self._answered_s
         if silent_s <= self._settings.kafka_silence_s and not self._unreachable:
             return None
-        return f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer: {self._away_because}"
+        because = self._away_because or f"nothing for {silent_s:.0f} s"
+        return f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer: {because}"
 
     def _tell(self, away_because: str) -> None:
         if bool(away_because) != bool(self._away_because):

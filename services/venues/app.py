@@ -12,7 +12,6 @@ import contextlib
 import gc
 import logging
 import os
-import threading
 import time
 from contextlib import aclosing
 from traceback import format_exception
@@ -56,7 +55,7 @@ from services.venues.smart_router import Policy
 from services.venues.tables import ANSWERS, LAGS, MEASUREMENTS, ConflatedTable, PackedTable, changelogs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
     from uuid import UUID
 
     import faust
@@ -70,8 +69,7 @@ if TYPE_CHECKING:
 SOURCE: Final = "/services/venues"
 INPUTS: Final = (L2_BOOK_TOPS, L2_BOOK_HEALTH, EXECUTION_FILLS, VENUES_COMMANDS)
 LOOK_S: Final = 0.1
-STANDS_S: Final = 10.0  # without an answered fetch; what was fetched before is worked off in six
-STOP_S: Final = 10.0
+STANDS_S: Final = 10.0  # without an answered fetch, and without a record
 EXIT_FAILED: Final = 3
 
 _log = logging.getLogger(__name__)
@@ -109,6 +107,7 @@ class _Service:
         self._ready = asyncio.Event()
         self._owned: tuple[int, ...] | None = None  # partitions, once the group has given any
         self._reached: dict[int, int] = {}  # offset of the last top by partition, since the group gave them
+        self._delivered = 0  # records, since the start
         self._holdups = Holdups(STANDS_S)
         self._caught_up = False  # with the tops that were there then
         self._stopping, self._stopped = asyncio.Event(), asyncio.Event()  # the heartbeat's end: asked, told
@@ -133,12 +132,9 @@ class _Service:
         self._outputs = {topic: self._raw_topic(topic) for topic in outputs}
         for topic in INPUTS:
             self._read(topic)
-        self.app.task(self._follow_views)
-        self.app.task(self._serve_metrics)
-        self.app.task(self._beat)
-        self.app.task(self._watch_catching_up)
+        for work in (self._follow, self._serve_metrics, self._beat, self._watch):
+            self.app.task(_ending_all(work))
         self.app.on_partitions_assigned.connect(self._on_assigned)
-        self.app.on_before_shutdown.connect(_end_in_time)
         self.app.on_before_shutdown.connect(self._on_before_shutdown)
 
     def _raw_topic(self, topic: Topic) -> TopicT:
@@ -168,7 +164,7 @@ class _Service:
     async def _on_before_shutdown(self, *_told: object, **_signal: object) -> None:
         await self._guard.close()
         self._stopping.set()
-        await self._stopped.wait()  # or until `_end_in_time`
+        await self._stopped.wait()  # or until the app's time to stop is over
 
     def at_work(self) -> bool:
         """Return whether all that Faust starts has started, and no recovery is under way."""
@@ -185,39 +181,36 @@ class _Service:
             return Condition(ServiceState.STARTING, detail="restoring its tables")
         if not self._caught_up:
             return Condition(ServiceState.STARTING, detail="catching up with the market")
-        if stands := self._standing(self._owned):
+        if stands := self._holdups.told(time.monotonic()):
             works = tuple(number for number in self._owned if number not in stands)
             number, said = next(iter(stands.items()))
             detail = f"{VENUES_COMMANDS.name}-{number} is {said}"
             return Condition(ServiceState.DEGRADED, works, tuple(stands), detail)
         return Condition(ServiceState.READY, self._owned)
 
-    def _standing(self, owned: Iterable[int]) -> Mapping[int, str]:
-        """Return what is to be said of the partitions of which Faust hears nothing."""
-        now_s = time.monotonic()
-        for number in owned:
-            answer = last_answer(self.app, VENUES_COMMANDS, number)
-            self._holdups.note_answer(number, answer, now_s)
-        return self._holdups.told(now_s)
-
     async def _beat(self) -> None:
-        await _or_end(self._tell_condition())
-
-    async def _tell_condition(self) -> None:
         settings = self._settings
         async with heartbeat(settings, "venues", settings.group_instance_id, self._condition):
             await self._stopping.wait()
         self._stopped.set()
 
-    async def _watch_catching_up(self) -> None:
-        await _or_end(self._catch_up())
-
-    async def _catch_up(self) -> None:
+    async def _watch(self) -> None:
+        """Find out whether what stood there is handled, and from then on whether what comes is."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if self._owned is not None and not self._caught_up and not self.app.rebalancing:
+            if self._owned is None or self.app.rebalancing:
+                continue
+            if self._caught_up:
+                self._look_for_answers(self._owned)
+            else:
                 with contextlib.suppress(KafkaError):  # asked again
                     await self._reach_ends(self._owned, self._reached)
+
+    def _look_for_answers(self, owned: Iterable[int]) -> None:
+        """Note whether Faust still fetches commands, or handles what it has."""
+        for number in owned:
+            if (answer := last_answer(self.app, VENUES_COMMANDS, number)) is not None:
+                self._holdups.note_answer(number, (answer, self._delivered), time.monotonic())
 
     async def _reach_ends(self, owned: Iterable[int], reached: Mapping[int, int]) -> None:
         """Wait until the tops that are there now have been measured, or the partitions are given anew."""
@@ -238,6 +231,7 @@ class _Service:
     async def _consume(self, topic: Topic, stream: StreamT[bytes]) -> None:
         async for event in stream.events():
             message = event.message
+            self._delivered += 1
             place = Place(message.partition, message.offset)
             if topic is L2_BOOK_TOPS:
                 self._reached[place.partition] = place.offset
@@ -351,9 +345,6 @@ class _Service:
         """Leave the dead letter to the stream that reads the same record."""
         _log.warning("undecodable", extra={"at": undecodable.source, "reason": undecodable.reason})
 
-    async def _follow_views(self) -> None:
-        await _or_end(self._follow())
-
     async def _follow(self) -> None:
         views = (self._tops, self._healths)
         async with aclosing(follow(self._settings, views, on_undecodable=self._reject)) as batches:
@@ -382,6 +373,15 @@ def _book_of(key: bytes) -> tuple[str, str]:
     return venue, symbol
 
 
+def _ending_all(work: Callable[[], Coroutine[None, None, None]]) -> Callable[[], Coroutine[None, None, None]]:
+    """Return what does `work` and ends the process if that fails."""
+
+    async def task() -> None:
+        await _or_end(work())
+
+    return task
+
+
 async def _or_end(work: Coroutine[None, None, None]) -> None:
     """End the process if `work` fails: what it was about to acknowledge must come again."""
     try:
@@ -390,10 +390,3 @@ async def _or_end(work: Coroutine[None, None, None]) -> None:
         _log.critical("venues_failed", exc_info=True)
         logging.shutdown()
         os._exit(EXIT_FAILED)
-
-
-def _end_in_time(*_sender: object, **_signal: object) -> None:
-    """Bound the stop, which hangs while Kafka is away; the log makes a hard end safe."""
-    watchdog = threading.Timer(STOP_S, os._exit, (1,))
-    watchdog.daemon = True
-    watchdog.start()

@@ -6,11 +6,13 @@ import logging
 import os
 import signal
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import faust
 
+from libs.common.kafka_connection import mend_connections
 from libs.common.kafka_security import tls
 from libs.common.membership import static_member
 from libs.common.settings import SASL
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 SESSION_S: Final = 6.0  # the broker's minimum
 HEARTBEAT_S: Final = 1.0
 COMMIT_S: Final = 0.5
+STOP_S: Final = 10.0
 
 
 class PromptWorker(faust.Worker):
@@ -37,12 +40,13 @@ class PromptWorker(faust.Worker):
         self._at_work = at_work
 
     def install_signal_handlers(self) -> None:
-        """Heed SIGINT and SIGTERM alike."""
+        """Heed SIGINT and SIGTERM alike, and the others as Faust does."""
+        super().install_signal_handlers()
         for number in (signal.SIGINT, signal.SIGTERM):
             self.loop.add_signal_handler(number, self._end)
 
     def _end(self) -> None:
-        if self._at_work():
+        if self._at_work() or self._signal_stop_time is not None:
             self._on_sigterm()
         else:  # nothing is acknowledged that is not in the log
             logging.shutdown()
@@ -51,8 +55,9 @@ class PromptWorker(faust.Worker):
 
 def faust_app(settings: VenuesSettings, inputs: Iterable[Topic]) -> faust.App:
     """Return an app without agents, a member of the service's group that reads `inputs`."""
+    mend_connections()
     folder = Path(tempfile.gettempdir()) / f"bookrunner-{settings.venues_group}"
-    return faust.App(
+    app = faust.App(
         settings.venues_group,
         broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
@@ -83,6 +88,15 @@ def faust_app(settings: VenuesSettings, inputs: Iterable[Topic]) -> faust.App:
         producer_max_request_size=DEAD_LETTERS.max_message_bytes,
         producer_linger=0.0,
     )
+    app.on_before_shutdown.connect(_end_in_time)
+    return app
+
+
+def _end_in_time(*_sender: object, **_signal: object) -> None:
+    """Bound the stop, which hangs while Kafka is away; the log makes a hard end safe."""
+    watchdog = threading.Timer(STOP_S, os._exit, (1,))
+    watchdog.daemon = True
+    watchdog.start()
 
 
 def _credentials(settings: VenuesSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:

@@ -116,7 +116,7 @@ async def _fetch_records(
         await asyncio.wait([fetching])
     finally:
         fetching.cancel()
-    fetched = consumer.assignment() & {TopicPartition(*each) for each in active_partitions}
+    fetched = [each for each in consumer.assignment() if each in active_partitions]  # another thread's set
     _answered[self] = {each: consumer.last_poll_timestamp(each) for each in fetched}
     return {} if fetching.cancelled() else fetching.result()
 
@@ -131,7 +131,7 @@ async def _seek_wait(
 
 
 def last_answer(app: faust.App, topic: Topic, partition: int) -> object:
-    """Return what differs after each answered fetch of a partition, as long as Faust fetches."""
+    """Return what differs after each answered fetch of a partition, None where Faust wants none of it now."""
     thread = cast("Consumer", app.consumer)._thread  # type: ignore[attr-defined]  # noqa: SLF001 -- it tells it nowhere else
     return _answered.get(thread, {}).get(TopicPartition(topic.name, partition))
 
