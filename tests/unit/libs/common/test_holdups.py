@@ -51,3 +51,12 @@ def test_no_answer_is_told_before_an_open_transaction_of_which_there_is_no_news(
         holdups.note(3, stable=5, end=6, now_s=now_s)
         holdups.note_answer(3, None, now_s)
     assert holdups.told(1.0) == {3: "not heard of for 1 s, no fetch is answered"}
+    assert holdups.in_transactions(1.0).keys() == {3}
+
+
+def test_a_kafka_that_is_silent_is_no_open_transaction() -> None:
+    holdups = Holdups(patience_s=1.0)
+    for now_s in (0.0, 1.0):
+        holdups.note_answer(3, None, now_s)
+    assert holdups.told(1.0).keys() == {3}
+    assert holdups.in_transactions(1.0) == {}

@@ -72,3 +72,24 @@ async def test_a_kafka_that_is_out_of_reach_is_away_at_once_and_one_that_is_slow
     with pytest.raises(EndedError):
         await link.probe()
     assert told == [True, False, *[isinstance(error, UnreachableError)] * 2, False]
+
+
+async def test_a_kafka_that_answers_nothing_more_is_said_to_be_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered = asyncio.Event()
+
+    async def counts(*_: object) -> Mapping[str, int]:
+        answered.set()
+        return {}
+
+    silence_s = 0.05
+    monkeypatch.setattr(app, "partition_counts", counts)
+    monkeypatch.setattr(app, "PROBE_S", 60)
+    link = KafkaLink(GatewaySettings(kafka_silence_s=silence_s))
+    probing = asyncio.create_task(link.probe())
+    await answered.wait()
+    await asyncio.sleep(2 * silence_s)
+    assert link.away is not None
+    assert "does not answer: nothing for " in link.away
+    probing.cancel()
