@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import os
+import secrets
 from pathlib import Path  # noqa: TC003 -- pydantic resolves annotations at run time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -172,10 +172,11 @@ def taken(variable: str, port: int) -> str:
 
 def _wrong_in(module: str, name: str, settings: RunSettings) -> list[str]:
     kind: type[BaseSettings] = getattr(importlib.import_module(module), name)
-    if settings.makes_token:
-        os.environ.pop("GATEWAY_TOKEN", None)  # what is made is right
+    made: dict[str, Any] = {}
+    if settings.makes_token and "gateway_token" in kind.model_fields:
+        made["gateway_token"] = SecretStr(secrets.token_urlsafe())  # as the one that will be made
     try:
-        kind()
+        kind(**made)
     except ValidationError as error:
         return sentences(kind, error)
     except SettingsError as error:

@@ -56,6 +56,7 @@ __all__ = [
 ]
 
 BATCH_BYTES: Final = 128 * 1024  # twice the throughput of 16 KiB, and a linger gains nothing (measured)
+MAX_REMEMBERED: Final = 40  # bytes: a symbol, or a UUID
 STOP_S: Final = 5.0  # how long a stop waits for the last acknowledgements
 
 
@@ -63,14 +64,20 @@ class UnsentError(Exception):
     """The publisher was stopped while Kafka had not acknowledged everything."""
 
 
-@lru_cache(maxsize=65_536)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition of `key`: murmur2 of what follows its last colon, as Java clients compute it.
 
-    So ``binance:BTC-USDT`` and ``BTC-USDT`` meet in one partition.
+    So ``binance:BTC-USDT`` and ``BTC-USDT`` meet in one partition. Short keys are remembered: callers make up
+    longer ones.
     """
-    hashed: int = murmur2(key.rpartition(b":")[2])
+    name = key.rpartition(b":")[2]
+    hashed: int = _hashed(name) if len(name) <= MAX_REMEMBERED else murmur2(name)
     return (hashed & 0x7FFF_FFFF) % partitions
+
+
+@lru_cache(maxsize=16_384)
+def _hashed(name: bytes) -> int:
+    return int(murmur2(name))
 
 
 def by_symbol(key: bytes, all_partitions: Sequence[int], _available: Sequence[int]) -> int:

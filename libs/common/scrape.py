@@ -4,6 +4,9 @@ Answers a scraper: ``GET`` of one path over HTTP/1.1, one request a connection.
 Every service has this, so it must cost nothing to start: a web framework takes as long to import as all the
 rest of a small service.
 
+On loopback it is asked by address or as localhost, as whatever has another name is a web page that had its name
+resolved to this machine. A network of its own gives its processes what names it likes.
+
 References
 ----------
 RFC 9112 (2022), sections 2.1 (the head ends at an empty line), 3 (request line) and 9.6 (Connection: close).
@@ -12,8 +15,12 @@ RFC 9112 (2022), sections 2.1 (the head ends at an empty line), 3 (request line)
 from __future__ import annotations
 
 import asyncio
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+
+from libs.common.loopback import is_loopback
+from libs.common.web_pages import OWN_PAGES_ONLY, WebPages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 MAX_HEAD_BYTES: Final = 16 * 1024
 PATIENCE_S: Final = 10.0  # for the request, and for the taking of the answer
 _METHODS: Final = ("GET", "HEAD")
+_HOST: Final = re.compile(rb"(?im)^host:[ \t]*(.*?)[ \t]*\r$")
 
 
 async def listen(
@@ -34,25 +42,32 @@ async def listen(
         If the address cannot be bound.
     """
 
+    pages = WebPages(listed_in="METRICS_HOST") if is_loopback(host) else None
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_response(head, path, content_type, content))
-                await writer.drain()
+                writer.write(_response(head, path, content_type, content, pages))
+                writer.close()
+                await writer.wait_closed()  # once all of it is taken
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
-            pass  # whoever asked has gone, or does not speak HTTP
+            pass  # whoever asked has gone, takes nothing, or does not speak HTTP
         finally:
-            writer.close()
+            writer.transport.abort()
 
     return await asyncio.start_server(answer, host, port, limit=MAX_HEAD_BYTES)
 
 
-def _response(head: bytes, path: str, content_type: str, content: Callable[[], bytes]) -> bytes:
+def _response(
+    head: bytes, path: str, content_type: str, content: Callable[[], bytes], pages: WebPages | None
+) -> bytes:
     method, _, rest = head.decode("latin-1").partition(" ")
     target = rest.partition(" ")[0].partition("?")[0]
     body = b""
-    if target != path:
+    if pages is not None and not all(map(pages.serves, _HOST.findall(head))):
+        status = HTTPStatus.MISDIRECTED_REQUEST
+    elif target != path:
         status = HTTPStatus.NOT_FOUND
     elif method not in _METHODS:
         status = HTTPStatus.METHOD_NOT_ALLOWED
@@ -62,6 +77,7 @@ def _response(head: bytes, path: str, content_type: str, content: Callable[[], b
         f"HTTP/1.1 {status} {status.phrase}",
         f"Content-Length: {len(body)}",
         "Connection: close",
+        ": ".join(each.decode() for each in OWN_PAGES_ONLY),
         *([f"Content-Type: {content_type}"] if status is HTTPStatus.OK else []),
         *([f"Allow: {', '.join(_METHODS)}"] if status is HTTPStatus.METHOD_NOT_ALLOWED else []),
     ]

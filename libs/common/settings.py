@@ -9,6 +9,8 @@ from typing import Final, Literal, Self
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from libs.common.loopback import exposed, is_loopback
+
 _SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
 SASL: tuple[str, ...] = ("SASL_PLAINTEXT", "SASL_SSL")
@@ -57,6 +59,12 @@ class ServiceSettings(BaseSettings):
         le=65_535,
         description="port of the Prometheus metrics; 0: a free one if METRICS_TARGETS_DIR is set, else none",
     )
+    private_network: bool = Field(
+        False,  # noqa: FBT003 -- a default, not an argument
+        description="whether this process's addresses are reachable only from a network of its own, or "
+        "published on loopback only, as docker-compose.yml does: then it may listen beyond loopback "
+        "without a token",
+    )
     metrics_targets_dir: str = Field(
         "", description="folder for a file that tells Prometheus where this process serves its metrics"
     )
@@ -68,6 +76,13 @@ class ServiceSettings(BaseSettings):
             if not _SERVER.fullmatch(server.strip()):
                 raise ValueError(f"{server.strip()!r} is not host:port, as 127.0.0.1:19092 or [::1]:19092")
         return value
+
+    @model_validator(mode="after")
+    def _keep_metrics_to_this_machine(self) -> Self:
+        served = self.metrics_port != 0 or self.metrics_targets_dir != ""
+        if served and not self.private_network and not is_loopback(self.metrics_host):
+            raise ValueError(exposed("METRICS_HOST", self.metrics_host, "read what this process does"))
+        return self
 
     @model_validator(mode="after")
     def _agree_on_kafka(self) -> Self:

@@ -163,7 +163,8 @@ class Gateway:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.refusals: Counter[str] = Counter()  # by reason
         self.request_timeout_s = settings.request_timeout_s
-        self.cross_origin = CrossOrigin(origins_of(settings.gateway_cors_origins))
+        self.write_timeout_s = settings.write_timeout_s
+        self.cross_origin = CrossOrigin(origins_of(settings.gateway_cors_origins), settings.served_as)
         self._settings = settings
         self._views = GatewayViews(settings.l2_silence_s, settings.topic_partitions, time.monotonic_ns)
         self._changes = Changes()

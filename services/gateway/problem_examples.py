@@ -41,6 +41,15 @@ _SAID: Final[Mapping[ProblemType, _Said]] = {
         "GET /api/exec/records lists them."
     ),
     p.UNAUTHORIZED: _Said("The token is wrong: send Authorization: Bearer TOKEN."),
+    p.FOREIGN_PAGE: _Said(
+        "A web page of 'http://localhost:8000' may not change anything here, as Sec-Fetch-Site is "
+        "'same-site', not same-origin: send it from the server's own pages, or from a program, which sends "
+        "no Origin; list the page's origin in GATEWAY_CORS_ORIGINS if it may."
+    ),
+    p.MISDIRECTED: _Said(
+        "This is not 'desk.example:5000': ask by an address, like 127.0.0.1, or by localhost; for a name "
+        "that is right, list it in GATEWAY_SERVED_AS."
+    ),
     p.TOO_SLOW: _Said("The request was not complete within 10 s."),
     p.TOO_FAST: _Said("This address asks too often; wait for the seconds in Retry-After."),
     p.METHOD_NOT_ALLOWED: _Said("/api/l2 cannot be asked by PATCH."),

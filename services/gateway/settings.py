@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Self
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from libs.common.loopback import exposed, is_loopback
 from libs.common.settings import ServiceSettings
+from libs.common.web_pages import NAME, names_of
 from services.gateway.cross_origin import ANY, origins_of
 from services.gateway.forwarded import networks_of
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # b64token of RFC 6750 section 2.1
+_LEAST_SIGNS: Final = 16  # 96 bits, where they are drawn from 64
+_LEAST_KINDS: Final = 8  # of signs: 16 random ones of 64 have fewer once in 10^10
 
 
 class GatewaySettings(ServiceSettings):
@@ -21,6 +25,11 @@ class GatewaySettings(ServiceSettings):
     gateway_port: int = Field(5000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     gateway_token: SecretStr | None = Field(
         None, description="if set, changes need `Authorization: Bearer` and this; without it everybody may"
+    )
+    gateway_served_as: str = Field(
+        "",
+        description="names of hosts, separated by commas, by which this gateway is asked beside addresses "
+        "and localhost, like desk.example; any other is 421, so that no web page can pretend to be ours",
     )
     gateway_trusted_proxies: str = Field(
         "",
@@ -34,6 +43,12 @@ class GatewaySettings(ServiceSettings):
     )
     request_timeout_s: float = Field(
         10.0, gt=0, description="how long head and body of a request may take to come before 408, seconds"
+    )
+    write_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        description="a client that takes no byte of its answer for this long is cut, seconds; so is a "
+        "stream's that does not make room for the next messages",
     )
     write_rate_per_s: int = Field(2_000, ge=1, description="changes one address may ask for, 1/s; then 429")
     write_burst: int = Field(5_000, ge=1, description="changes one address may ask for at once")
@@ -103,9 +118,6 @@ class GatewaySettings(ServiceSettings):
     stream_linger_s: float = Field(
         30.0, ge=0, description="how long a topic is still read after its last client left, seconds"
     )
-    stream_write_timeout_s: float = Field(
-        30.0, gt=0, description="a client that takes no byte for this long is closed, seconds"
-    )
 
     @field_validator("gateway_token")
     @classmethod
@@ -143,3 +155,21 @@ class GatewaySettings(ServiceSettings):
                 "a browser near this gateway could trade and end books; set a token, or name the origins"
             )
         return value
+
+    @model_validator(mode="after")
+    def _keep_to_this_machine(self) -> Self:
+        if self.gateway_token is None and not self.private_network and not is_loopback(self.gateway_host):
+            what = "trade and end books, as no GATEWAY_TOKEN is set"
+            remedy = ", or set a GATEWAY_TOKEN, as `openssl rand -base64 32` prints"
+            raise ValueError(exposed("GATEWAY_HOST", self.gateway_host, what, remedy))
+        return self
+
+    @property
+    def served_as(self) -> frozenset[str]:
+        """The names by which this gateway is asked, that of GATEWAY_HOST too if it is one."""
+        return names_of(self.gateway_served_as) | frozenset(filter(NAME.fullmatch, [self.gateway_host.lower()]))
+
+
+def _is_weak(token: str) -> bool:
+    repeated = token in (token + token)[1:-1]
+    return len(token) < _LEAST_SIGNS or len(set(token)) < _LEAST_KINDS or repeated

@@ -157,7 +157,7 @@ class Hub:
             chunks = self._new_messages(topics, keys, start, last_event_id)
         else:
             chunks = self._old_messages(topics, keys, start)
-        return EventStream(chunks, self._released, self._settings.stream_write_timeout_s)
+        return EventStream(chunks, self._released, self._settings.write_timeout_s)
 
     async def close(self) -> None:
         """End every stream and reader."""

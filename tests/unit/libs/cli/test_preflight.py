@@ -122,8 +122,25 @@ def test_a_port_of_another_bookrunner_is_told_as_such(tmp_path: Path) -> None:
 
 def test_an_address_of_another_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_HOST", "192.0.2.1")
+    monkeypatch.setenv("PRIVATE_NETWORK", "true")
     (sentence,) = refused()
     assert sentence.startswith("GATEWAY_HOST=192.0.2.1 is no address of this machine")
+
+
+def test_beyond_loopback_nothing_starts_without_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_HOST", "0.0.0.0")  # noqa: S104 -- refused here
+    monkeypatch.setenv("SIMULATOR_HOST", "0.0.0.0")  # noqa: S104 -- refused here
+    first, second = refused()
+    assert first.startswith("SIMULATOR_HOST=0.0.0.0 can be reached from other machines")
+    assert second.startswith("GATEWAY_HOST=0.0.0.0 can be reached from other machines")
+    assert "set a GATEWAY_TOKEN" in second
+    assert "TLS" in second
+
+
+def test_a_token_that_is_to_be_made_is_one_beyond_loopback_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_HOST", "0.0.0.0")  # noqa: S104 -- refused here
+    monkeypatch.setenv("GATEWAY_TOKEN", "auto")
+    assert check_settings().makes_token
 
 
 def test_a_disk_too_small_names_run_dir(monkeypatch: pytest.MonkeyPatch) -> None:

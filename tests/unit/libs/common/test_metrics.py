@@ -146,7 +146,7 @@ async def test_every_request_ends_with_an_answer_or_the_connection(
     port = free_port()
     async with serve(create_registry(), settings_of(port=port), "l2"):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(request_line + b"\r\nHost: here\r\n\r\n")
+        writer.write(request_line + b"\r\nHost: localhost\r\n\r\n")
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
         assert head.partition(b"\r\n")[0] == status

@@ -147,7 +147,7 @@ async def test_a_slow_client_loses_counted_messages_and_holds_no_other_up() -> N
 
 
 async def test_a_client_that_takes_no_byte_for_too_long_is_closed_and_its_place_is_free() -> None:
-    world = World(stream_write_timeout_s=0.01)
+    world = World(write_timeout_s=0.01)
     stuck = await opened(world)
     stuck.reading.clear()
     world.script.feed(a_record(0, a_book_top()))

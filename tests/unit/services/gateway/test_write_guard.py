@@ -15,7 +15,7 @@ from tests.unit.services.gateway.world import World, scope_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TOKEN = "Zm9v.bar-_~+/=="  # noqa: S105 -- a test's own: every kind of sign that may stand in one
+TOKEN = "Zm9v.bar-_~+/0123=="  # noqa: S105 -- a test's own: every kind of sign that may stand in one
 WISH = {"venue": "binance", "symbol": "BTC-USDT"}
 BOOK = "/api/l2/subscriptions/binance/BTCUSDT"
 

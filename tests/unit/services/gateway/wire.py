@@ -40,6 +40,7 @@ class Served:
     def __init__(self, world: World) -> None:
         self._world = world
         self.request_timeout_s = world.settings.request_timeout_s
+        self.write_timeout_s = world.settings.write_timeout_s
         self.refusals: Counter[str] = world.refusals
         self.cross_origin: CrossOrigin = world.cross_origin
 
@@ -57,6 +58,9 @@ class Connection(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return 0  # the client takes all at once
 
     def write_eof(self) -> None:
         """Nothing follows."""
@@ -111,7 +115,7 @@ async def answer_to(world: World, sent: bytes) -> Told | None:
     return Told(int(status.split()[1]), headers, body)
 
 
-def head_of(method: str, target: str, *headers: str, version: str = "1.1", host: str | None = "x") -> bytes:
+def head_of(method: str, target: str, *headers: str, version: str = "1.1", host: str | None = "localhost") -> bytes:
     """Return a request without a body."""
     named = [f"Host: {host}"] if host is not None else []
     lines = [f"{method} {target} HTTP/{version}", *named, *headers, "", ""]

@@ -282,7 +282,9 @@ class World:
             token_required=self.settings.gateway_token is not None,
         )
         self.refusals: Counter[str] = Counter()
-        self.cross_origin = CrossOrigin(origins_of(self.settings.gateway_cors_origins))
+        self.cross_origin = CrossOrigin(
+            origins_of(self.settings.gateway_cors_origins), self.settings.served_as
+        )
         self.guard = WriteGuard(self.settings, self.refusals, self._clock)
         self.app = Edge(
             self.api,

@@ -1,0 +1,135 @@
+"""Which web pages may ask a server: none but its own, and those of origins that are listed; pure.
+
+A browser sends a page's requests to any address that the page names, also to one on this machine. It says in
+Host which name it was given and, of everything that changes something, in Origin and Sec-Fetch-Site whose
+page it was; a page can set none of them. Programs send no Origin, and are asked for none.
+
+A page whose name was made to resolve to this machine after it was loaded (DNS rebinding) is of one origin with
+the server, for the browser. But it has a name, and names that are no server of ours are not served.
+
+References
+----------
+RFC 9110, HTTP Semantics, sections 7.2 (Host), 7.4 (requests for somebody else) and 15.5.20 (421).
+RFC 6454, The Web Origin Concept, section 7. W3C Fetch Metadata Request Headers, section 2.4 Sec-Fetch-Site.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 section 9.2.1: they change nothing
+ANY: Final = b"*"
+# Not for other origins' pages to embed, as picture, script or frame: Fetch, section 3.7.
+OWN_PAGES_ONLY: Final = (b"cross-origin-resource-policy", b"same-origin")
+NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+_ADDRESSES: Final = r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}|\[[0-9A-Fa-f:.]{2,45}\]"
+_PORT: Final = r"(?::[0-9]{0,5})?"
+_OWN: Final = (b"same-origin", b"none")  # none: a person typed the address
+_MOST_SHOWN: Final = 80  # signs of what a caller sent
+
+
+def names_of(setting: str) -> frozenset[str]:
+    """Return the names of hosts of a list separated by commas.
+
+    Raises
+    ------
+    ValueError
+        If one is none.
+    """
+    found = frozenset(filter(None, (part.strip().lower() for part in setting.split(","))))
+    for name in found:
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{name[:_MOST_SHOWN]!r} is no name of a host, like desk.example: without port and path")
+    return found
+
+
+class WebPages:
+    """Tells requests of web pages that may ask from others.
+
+    Parameters
+    ----------
+    names
+        By which the server is asked, beside its addresses and ``localhost``, in lower case.
+    origins
+        Whose pages may ask; ``*`` is all.
+    listed_in, allowed_in
+        The settings that hold both, for the refusals; an empty one: there is none.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str] = (),
+        origins: Iterable[str] = (),
+        *,
+        listed_in: str,
+        allowed_in: str = "",
+    ) -> None:
+        ours = "|".join(map(re.escape, ("localhost", *sorted(names))))
+        self._served = re.compile(rf"(?:{_ADDRESSES}|{ours})?{_PORT}".encode(), re.IGNORECASE)
+        self._origins = frozenset(origin.encode() for origin in origins)
+        self._listed_in = listed_in
+        self._allowed_in = allowed_in
+
+    def serves(self, host: bytes) -> bool:
+        """Tell whether a header Host names this server; an empty one, which no browser sends, names none."""
+        return self._served.fullmatch(host) is not None
+
+    def misdirected(self, host: bytes) -> str:
+        """Return what to say of a Host that is not served."""
+        return (
+            f"This is not {_shown(host)}: ask by an address, like 127.0.0.1, or by localhost; "
+            f"for a name that is right, list it in {self._listed_in}."
+        )
+
+    def foreign(self, headers: Iterable[tuple[bytes, bytes]], scheme: str = "http") -> str | None:
+        """Return why a page may not change anything by a request with these headers; None if it may.
+
+        Parameters
+        ----------
+        headers
+            Names in lower case.
+        scheme
+            In which the server was asked.
+        """
+        host = origin = site = None
+        for name, value in headers:
+            if name == b"origin":
+                origin = value
+            elif name == b"sec-fetch-site":
+                site = value
+            elif name == b"host":
+                host = value
+        if origin is None and site is None:
+            return None  # no browser
+        if origin is not None and origin != b"null" and (origin in self._origins or ANY in self._origins):
+            return None
+        if site is not None and site not in _OWN:
+            return self._refused(origin, f"Sec-Fetch-Site is {_shown(site)}, not same-origin")
+        if origin is None or host is None:
+            return None if origin is None else self._refused(origin, "there is no Host to compare it with")
+        if origin.lower() == scheme.encode() + b"://" + host.lower():
+            return None
+        # Of https in front of this server only the browser can tell that it is the same origin.
+        if site == _OWN[0] and origin.lower() == b"https://" + host.lower():
+            return None
+        return self._refused(origin, f"the server was asked as {scheme}://{_shown(host)}")
+
+    def _refused(self, origin: bytes | None, because: str) -> str:
+        page = "A web page of another origin" if origin is None else f"A web page of {_shown(origin)}"
+        list_it = (
+            f"; list the page's origin in {self._allowed_in} if it may"
+            if self._allowed_in
+            else ""
+        )
+        return (
+            f"{page} may not change anything here, as {because}: send it from the server's own pages, or from a "
+            f"program, which sends no Origin{list_it}."
+        )
+
+
+def _shown(sent: bytes) -> str:
+    return repr(sent[:_MOST_SHOWN].decode("latin-1"))

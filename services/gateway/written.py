@@ -1,0 +1,63 @@
+"""How much of what a connection was given its client has taken; a transport in front of the real one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncio import Transport
+
+
+class CountedTransport:
+    """Passes everything on, and counts what is written."""
+
+    __slots__ = ("_inner", "_write", "is_closing", "written")
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+        self._write = inner.write
+        self.is_closing = inner.is_closing
+        self.written = 0  # bytes, since the connection was made
+
+    def write(self, data: bytes) -> None:
+        """Write, as the transport does."""
+        self.written += len(data)
+        self._write(data)
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the client's side has taken, or the system for it."""
+        return self.written - self._inner.get_write_buffer_size()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait here."""
+        return self._inner.get_write_buffer_size()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return everything else of the transport itself."""
+        return getattr(self._inner, name)
+
+
+class Patience:
+    """Tells when a client has taken nothing of what waits for it for too long.
+
+    Parameters
+    ----------
+    seconds
+        How long it may take nothing.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._taken = 0
+        self._since: float | None = None  # nothing was taken since this look; None: nothing waited
+
+    def is_over(self, taken: int, unsent: int, now: float) -> bool:
+        """Look at a connection; `now` is in seconds of a clock that does not go back."""
+        if not unsent:
+            self._since = None
+        elif self._since is None or taken != self._taken:
+            self._since = now
+        self._taken = taken
+        return self._since is not None and now - self._since >= self._seconds
