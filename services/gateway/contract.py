@@ -34,6 +34,7 @@ from services.gateway.problems import (
     INVALID,
     KEY_REUSED,
     MEDIA_TYPE,
+    MISDIRECTED,
     NO_ANSWER,
     NOT_HTTP,
     NOT_JSON,
@@ -149,7 +150,7 @@ STREAM_EXAMPLE: Final = (
     '"side":"buy","venueTs":1767225600123,"receivedTs":1767225600131}\n\n'
 )
 
-EVERYWHERE: Final = (NOT_HTTP, URI_TOO_LONG, HEADERS_TOO_LARGE)  # whatever the route
+EVERYWHERE: Final = (NOT_HTTP, URI_TOO_LONG, MISDIRECTED, HEADERS_TOO_LARGE)  # whatever the route
 IDEMPOTENCY_HEADER: Final[dict[str, Any]] = {
     "name": "Idempotency-Key",
     "in": "header",

@@ -1,11 +1,11 @@
-"""What OpenAPI says of every route that changes something: the token, and the limits before it."""
+"""What OpenAPI says of every route that changes something: whose page may, the token, and the limits."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from services.gateway.contract import problems
-from services.gateway.problems import TOO_FAST, TOO_LARGE, TOO_SLOW, UNAUTHORIZED
+from services.gateway.problems import FOREIGN_PAGE, TOO_FAST, TOO_LARGE, TOO_SLOW, UNAUTHORIZED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def _writes(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _answers() -> dict[int | str, dict[str, Any]]:
-    said = problems(UNAUTHORIZED, TOO_SLOW, TOO_LARGE, TOO_FAST)
+    said = problems(UNAUTHORIZED, FOREIGN_PAGE, TOO_SLOW, TOO_LARGE, TOO_FAST)
     said[UNAUTHORIZED.status]["headers"] = {
         "WWW-Authenticate": {"description": "RFC 6750 section 3", "schema": {"type": "string"}}
     }

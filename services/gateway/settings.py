@@ -129,6 +129,20 @@ class GatewaySettings(ServiceSettings):
                 "GATEWAY_TOKEN must be letters, digits and -._~+/ with = at its end only, as `openssl rand "
                 "-base64 32` prints, and not empty: unset it if everybody may change things"
             )
+        if value is not None and _is_weak(value.get_secret_value().rstrip("=")):
+            raise ValueError(
+                f"GATEWAY_TOKEN can be guessed: take {_LEAST_SIGNS} signs or more, of {_LEAST_KINDS} kinds or "
+                "more, that repeat no part; best random ones, as `openssl rand -base64 32` prints"
+            )
+        return value
+
+    @field_validator("gateway_served_as")
+    @classmethod
+    def _check_names(cls, value: str) -> str:
+        try:
+            names_of(value)
+        except ValueError as error:
+            raise ValueError(f"GATEWAY_SERVED_AS: {error}") from error
         return value
 
     @field_validator("gateway_trusted_proxies")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[4]
 PACKAGES = ("broker", "libs", "services", "simulator")
-SECRET = "hunter2-hunter2"  # noqa: S105 -- what must not be found anywhere
+SECRET = "unguessable-k7Rq2vXw"  # noqa: S105 -- what must not be found anywhere
 SASL = {
     "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
     "KAFKA_SASL_MECHANISM": "PLAIN",
