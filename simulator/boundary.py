@@ -1,7 +1,7 @@
 """Who may ask the simulator: programs, and no web page of another origin; an aiohttp middleware.
 
-Venues' routes only ask for the right Host and, for a WebSocket, the right Origin, as browsers let pages of any
-origin open and read one; what changes something under /control also takes JSON only, where there is a body.
+Every route asks for the right Host; a WebSocket for the right Origin too, as browsers let pages of any origin
+open and read one; and what changes something for both, and for JSON, where there is a body.
 """
 
 from __future__ import annotations

@@ -94,7 +94,9 @@ class SimulatorSettings(BaseSettings):
     @model_validator(mode="after")
     def _keep_to_this_machine(self) -> Self:
         if not self.private_network and not is_loopback(self.simulator_host):
-            raise ValueError(exposed("SIMULATOR_HOST", self.simulator_host, "pause the market and add faults"))
+            raise ValueError(
+                exposed("SIMULATOR_HOST", self.simulator_host, "pause the market and add faults")
+            )
         return self
 
     @property

@@ -4,8 +4,8 @@ Answers a scraper: ``GET`` of one path over HTTP/1.1, one request a connection.
 Every service has this, so it must cost nothing to start: a web framework takes as long to import as all the
 rest of a small service.
 
-On loopback it is asked by address or as localhost, as whatever has another name is a web page that had its name
-resolved to this machine. A network of its own gives its processes what names it likes.
+On loopback it is asked by address or as localhost: by another name a web page asks that had its name resolve
+to this machine. In a network of its own a process has any name.
 
 References
 ----------
@@ -41,7 +41,6 @@ async def listen(
     OSError
         If the address cannot be bound.
     """
-
     pages = WebPages(listed_in="METRICS_HOST") if is_loopback(host) else None
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,11 +1,11 @@
 """Which web pages may ask a server: none but its own, and those of origins that are listed; pure.
 
-A browser sends a page's requests to any address that the page names, also to one on this machine. It says in
-Host which name it was given and, of everything that changes something, in Origin and Sec-Fetch-Site whose
+A browser sends a page's requests to any address that the page names, also to one on this machine. It says
+in Host which name it was given and, of everything that changes something, in Origin and Sec-Fetch-Site whose
 page it was; a page can set none of them. Programs send no Origin, and are asked for none.
 
-A page whose name was made to resolve to this machine after it was loaded (DNS rebinding) is of one origin with
-the server, for the browser. But it has a name, and names that are no server of ours are not served.
+A page whose name was made to resolve to this machine after it was loaded (DNS rebinding) is of one origin
+with the server, for the browser. But it has a name, and names that are no server of ours are not served.
 
 References
 ----------
@@ -43,7 +43,9 @@ def names_of(setting: str) -> frozenset[str]:
     found = frozenset(filter(None, (part.strip().lower() for part in setting.split(","))))
     for name in found:
         if not NAME.fullmatch(name):
-            raise ValueError(f"{name[:_MOST_SHOWN]!r} is no name of a host, like desk.example: without port and path")
+            raise ValueError(
+                f"{name[:_MOST_SHOWN]!r} is no name of a host, like desk.example: without port and path"
+            )
     return found
 
 
@@ -95,39 +97,25 @@ class WebPages:
         scheme
             In which the server was asked.
         """
-        host = origin = site = None
-        for name, value in headers:
-            if name == b"origin":
-                origin = value
-            elif name == b"sec-fetch-site":
-                site = value
-            elif name == b"host":
-                host = value
-        if origin is None and site is None:
-            return None  # no browser
+        sent = dict(headers)  # what stands twice was refused before
+        host, origin, site = sent.get(b"host", b""), sent.get(b"origin"), sent.get(b"sec-fetch-site")
         if origin is not None and origin != b"null" and (origin in self._origins or ANY in self._origins):
             return None
         if site is not None and site not in _OWN:
             return self._refused(origin, f"Sec-Fetch-Site is {_shown(site)}, not same-origin")
-        if origin is None or host is None:
-            return None if origin is None else self._refused(origin, "there is no Host to compare it with")
-        if origin.lower() == scheme.encode() + b"://" + host.lower():
+        ours = {scheme.encode() + b"://" + host.lower()}
+        if site == _OWN[0]:
+            ours.add(b"https://" + host.lower())  # a proxy's in front, as only the browser can tell
+        if origin is None or origin.lower() in ours:
             return None
-        # Of https in front of this server only the browser can tell that it is the same origin.
-        if site == _OWN[0] and origin.lower() == b"https://" + host.lower():
-            return None
-        return self._refused(origin, f"the server was asked as {scheme}://{_shown(host)}")
+        return self._refused(origin, f"it was asked as {scheme}://{_shown(host)}")
 
     def _refused(self, origin: bytes | None, because: str) -> str:
         page = "A web page of another origin" if origin is None else f"A web page of {_shown(origin)}"
-        list_it = (
-            f"; list the page's origin in {self._allowed_in} if it may"
-            if self._allowed_in
-            else ""
-        )
+        list_it = f"; list the page's origin in {self._allowed_in} if it may" if self._allowed_in else ""
         return (
-            f"{page} may not change anything here, as {because}: send it from the server's own pages, or from a "
-            f"program, which sends no Origin{list_it}."
+            f"{page} may not change anything here, as {because}: send it from the server's own pages, or "
+            f"from a program, which sends no Origin{list_it}."
         )
 
 

@@ -1,8 +1,7 @@
 """The answers of the book routes, the hottest of them encoded at most once per change.
 
-No cache is keyed by what a caller makes up. What is remembered of addresses are the few usual spellings of
-books that there are; pages are kept by book and depth, within `MAX_PAGE_BYTES`. Any other spelling is answered
-by the route, which remembers nothing of it.
+No cache is keyed by what a caller makes up. Of addresses the few usual spellings of books that there are
+are remembered; pages are kept by book and depth, within `MAX_PAGE_BYTES`. Nothing is remembered of others.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""uvicorn's HTTP protocol with bounds on the request and on the taking of its answer, which it does not set itself.
+"""uvicorn's HTTP protocol with bounds on the request and its answer, which it does not set itself.
 
 uvicorn closes a connection that is idle after an answer (`KEEP_ALIVE_S`), but waits for ever for a first
 byte, for the end of a head and for the end of a body, and for a client that takes nothing of its answer, also
 once it has closed the connection. It queues as many requests as one read may hold.
 
-No upgrade is offered, so what asks for one is answered as if it did not (RFC 9110 section 7.8). httptools takes
-such a request to be without a body, and uvicorn goes on parsing behind its head: the body would be a request of
-its own. The head is therefore parsed again without the header.
+No upgrade is offered, so what asks for one is answered as if it did not (RFC 9110 section 7.8). httptools
+takes such a request to be without a body, and uvicorn goes on parsing behind its head: the body would be a
+request of its own. The head is therefore parsed again without the header.
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -53,13 +53,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _look_timer: TimerHandle | None = None
     _refused = False  # what still comes is thrown away
 
-    def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
-        self._patience = Patience(self._app.write_timeout_s)
-
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin to wait for a request, and to look whether the client takes its answers."""
         self._counted = CountedTransport(cast("Transport", transport))
+        self._patience = Patience(self._app.write_timeout_s)
         super().connection_made(self._counted)  # type: ignore[arg-type]  # a transport in all but its bases
         self._arm()
         self._look()
@@ -102,7 +99,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 return
 
     def _head_without_upgrade(self) -> bytes:
-        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        lines = [
+            b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        ]
         lines += (b"%b: %b" % header for header in self.headers if header[0] != b"upgrade")
         return b"\r\n".join((*lines, b"", b""))
 
@@ -163,11 +162,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _look(self) -> None:
-        """Cut a client that takes nothing of its answer, be it whole, under way, or of a closed connection."""
+        """Cut a client that takes nothing of its answer, whole or under way, also of a closed connection."""
         counted = self._counted
         if self._patience.is_over(counted.taken, counted.unsent, self.loop.time()):
             self._app.refusals[UNREAD] += 1
-            counted.abort()
+            self.transport.abort()
             return
         self._look_timer = self.loop.call_later(self._app.write_timeout_s / LOOKS, self._look)
 

@@ -29,7 +29,7 @@ class GatewaySettings(ServiceSettings):
     gateway_served_as: str = Field(
         "",
         description="names of hosts, separated by commas, by which this gateway is asked beside addresses "
-        "and localhost, like desk.example; any other is 421, so that no web page can pretend to be ours",
+        "and localhost, like desk.example; any other is 421, so that no foreign page passes for ours",
     )
     gateway_trusted_proxies: str = Field(
         "",
@@ -131,8 +131,8 @@ class GatewaySettings(ServiceSettings):
             )
         if value is not None and _is_weak(value.get_secret_value().rstrip("=")):
             raise ValueError(
-                f"GATEWAY_TOKEN can be guessed: take {_LEAST_SIGNS} signs or more, of {_LEAST_KINDS} kinds or "
-                "more, that repeat no part; best random ones, as `openssl rand -base64 32` prints"
+                f"GATEWAY_TOKEN can be guessed: take {_LEAST_SIGNS} signs or more, of {_LEAST_KINDS} kinds "
+                "or more, that repeat no part; best random ones, as `openssl rand -base64 32` prints"
             )
         return value
 
@@ -181,7 +181,9 @@ class GatewaySettings(ServiceSettings):
     @property
     def served_as(self) -> frozenset[str]:
         """The names by which this gateway is asked, that of GATEWAY_HOST too if it is one."""
-        return names_of(self.gateway_served_as) | frozenset(filter(NAME.fullmatch, [self.gateway_host.lower()]))
+        return names_of(self.gateway_served_as) | frozenset(
+            filter(NAME.fullmatch, [self.gateway_host.lower()])
+        )
 
 
 def _is_weak(token: str) -> bool:

@@ -1,10 +1,9 @@
 """Who may change something, and how often: asked before a request goes any further.
 
-In this order: the request shows the gateway's token, where one is set; its address has a place left in its
-bucket; all addresses together have one left. So whoever has no token takes nothing from those who have it, not
-even of one address with them. What does not show it takes from a bucket of its own, per address, and is answered
-429 instead of 401 once that is empty: a right token is let through all the same, so what keeps guesses from
-being right is the length of the token.
+In this order: the request shows the gateway's token, where one is set; its address has a token left in its
+bucket; all addresses together have one left. So whoever has no token takes nothing from those who have it,
+not even from the same address. What does not show it has a bucket of its own, per address, and is 429 instead
+of 401 once that is empty; a right token passes all the same, so it is its length that guesses fail at.
 """
 
 from __future__ import annotations
@@ -108,9 +107,7 @@ def counted(host: str) -> str:
 def _without_token(scope: Scope, token: bytes) -> ProblemError | None:
     sent = [value for name, value in scope["headers"] if name == b"authorization"]
     if not sent:
-        return ProblemError(
-            UNAUTHORIZED, f"Changes need a token: {SEND_THIS}.", asks={CHALLENGES: CHALLENGE}
-        )
+        return ProblemError(UNAUTHORIZED, f"Changes need a token: {SEND_THIS}.", asks={CHALLENGES: CHALLENGE})
     scheme, _, shown = sent[0].partition(b" ")  # the scheme is in any case: RFC 9110 section 11.1
     if len(sent) > 1 or scheme.lower() != b"bearer":
         return ProblemError(

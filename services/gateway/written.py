@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from asyncio import Transport
+
+class Transport(Protocol):
+    """What is needed of a transport of asyncio."""
+
+    def write(self, data: bytes) -> None:
+        """Write, sooner or later."""
+
+    def is_closing(self) -> bool:
+        """Tell whether it is closed, or will be once all is written."""
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes wait to be written."""
 
 
 class CountedTransport:
@@ -34,7 +44,7 @@ class CountedTransport:
         """Bytes that wait here."""
         return self._inner.get_write_buffer_size()
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         """Return everything else of the transport itself."""
         return getattr(self._inner, name)
 

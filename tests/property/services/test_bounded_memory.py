@@ -37,7 +37,7 @@ from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_CANDLES_DAILY, V
 from services.execution.app import wiring as execution_wiring
 from services.execution.remembered import IDS_KEPT_NS
 from services.execution.settings import ExecutionSettings
-from services.gateway.books import CACHED
+from services.gateway.books import MAX_PAGE_BYTES, PAGE_BYTES
 from services.gateway.sse import Frame, History
 from services.portfolio.remembered import KEEP_ANSWERS, remember
 from services.router.app import wiring as router_wiring
@@ -52,7 +52,6 @@ from tests.venue_market import a_health, a_top
 from tests.venues_alone import Venues
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from libs.common.events import Command, Event, ExecutionRecord
     from libs.common.partition import Effects
@@ -314,7 +313,7 @@ def test_the_gateway_holds_the_newest_executions_alone() -> None:
 
 
 def test_replies_and_addresses_and_pages_of_the_gateway_are_bounded() -> None:
-    """IDEMPOTENCY_MAX_KEYS replies, WRITE_MAX_ADDRESSES addresses, CACHED pages and addresses of pages."""
+    """IDEMPOTENCY_MAX_KEYS replies, WRITE_MAX_ADDRESSES addresses, MAX_PAGE_BYTES of pages, no path."""
     asyncio.run(_flood())
 
 
@@ -337,10 +336,13 @@ async def _flood() -> None:
         assert len(world.views.replies.items) <= most
         assert world.guard.addresses <= most
     assert statuses == {200, 503}
-    for number in range(CACHED + 500):
+    for number in range(4_600):
         await world.ask(f"/api/l2/binance/A{number}-USDT?depth={1 + number % 50}")
-    caches: Sequence[dict[Any, Any]] = (world.books._requests, world.books._pages)  # noqa: SLF001 -- shown nowhere
-    assert all(len(cache) <= CACHED for cache in caches)
+    assert world.books._keys == {}  # noqa: SLF001 -- shown nowhere
+    for number in range(100):
+        await world.ask(f"/api/l2/binance/BTC-USDT?depth={1 + number % 50}")
+    pages = world.books._pages.values()  # noqa: SLF001 -- shown nowhere
+    assert sum(len(page.body) + PAGE_BYTES for page in pages) <= MAX_PAGE_BYTES
 
 
 def test_the_history_of_streams_is_bounded_in_bytes() -> None:

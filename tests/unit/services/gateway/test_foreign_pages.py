@@ -15,7 +15,17 @@ from tests.unit.services.gateway.world import World
 WISH = {"venue": "binance", "symbol": "BTC-USDT"}
 BOOK = "/api/l2/binance/BTCUSDT"
 ENDED = "/api/l2/subscriptions/binance/BTCUSDT"
-READ = [BOOK, f"{BOOK}?depth=3", "/api/l2", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/nope"]
+READ = [
+    BOOK,
+    f"{BOOK}?depth=3",
+    "/api/l2",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/docs",
+    "/openapi.json",
+    "/nope",
+]
 
 
 def a_world(**settings: Any) -> World:

@@ -1,0 +1,132 @@
+"""A client that takes nothing of its answer is cut, whatever the answer and however far it is; real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from services.gateway.http_protocol import BoundedHttpProtocol
+from services.gateway.written import Patience
+from tests.e2e.system import until
+from tests.unit.services.gateway.wire import Served, head_of
+from tests.unit.services.gateway.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PATIENCE_S = 20.0
+SMALL = 4096  # bytes of the system's buffers: what it keeps of an answer is not ours to free
+
+
+class Serving:
+    """A world behind real sockets with small buffers."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.state = ServerState()
+        self._config = Config(
+            Served(world),
+            http=BoundedHttpProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=1,
+        )
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[tuple[str, int]]:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: BoundedHttpProtocol(self._config, self.state, {}), sock=listener
+        )
+        try:
+            yield listener.getsockname()
+        finally:
+            server.close()
+            for protocol in [*self.state.connections]:
+                protocol.transport.abort()
+
+    async def all_gone(self) -> None:
+        async def gone() -> bool:
+            return not self.state.connections
+
+        await until("every connection is cut", gone, PATIENCE_S)
+
+
+async def a_client(address: tuple[str, int], sent: bytes) -> socket.socket:
+    """Return a client that has sent this and reads nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+    client.setblocking(False)  # noqa: FBT003 -- the socket's own signature
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(client, address)
+    await loop.sock_sendall(client, sent)
+    return client
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        head_of("GET", "/openapi.json"),
+        head_of("GET", "/openapi.json", "Connection: close"),
+        head_of("GET", "/openapi.json", version="1.0"),
+        head_of("GET", "/openapi.json") * 20,
+        head_of("GET", "/api/l2/binance/BTCUSDT?depth=50") * 60,
+        head_of("GET", "/docs") * 60,
+        head_of("GET", "/nope") * 60,
+    ],
+    ids=["kept alive", "closed after it", "1.0", "pipelined", "hot", "page", "problem"],
+)
+async def test_a_client_that_reads_nothing_is_cut(asked: bytes) -> None:
+    world = World(write_timeout_s=0.5)
+    world.live()
+    serving = Serving(world)
+    async with serving.listening() as address:
+        clients = [await a_client(address, asked) for _ in range(3)]
+
+        async def connected() -> bool:
+            return len(serving.state.connections) == len(clients)
+
+        await until("all are connected", connected)
+        await serving.all_gone()
+        assert world.refusals == {"unread": len(clients)}
+        for client in clients:
+            client.close()
+
+
+async def test_a_client_that_reads_slowly_gets_all_of_it() -> None:
+    world = World(write_timeout_s=0.5)
+    expected = await world.ask("/openapi.json")
+    serving = Serving(world)
+    async with serving.listening() as address:
+        client = await a_client(address, head_of("GET", "/openapi.json", "Connection: close"))
+        loop = asyncio.get_running_loop()
+        told = b""
+        async with asyncio.timeout(60):
+            while part := await loop.sock_recv(client, max(SMALL, len(expected.body) // 10)):
+                told += part
+                await asyncio.sleep(0.1)  # all together longer than a client may take nothing
+        assert told.partition(b"\r\n\r\n")[2] == expected.body
+        assert not world.refusals
+        client.close()
+
+
+def test_patience_ends_when_nothing_is_taken_for_so_long_and_begins_again_with_every_byte() -> None:
+    patience = Patience(10.0)
+    assert not patience.is_over(taken=0, unsent=0, now=100.0)
+    assert not patience.is_over(taken=0, unsent=50, now=200.0)  # it may have come this moment
+    assert not patience.is_over(taken=0, unsent=50, now=209.9)
+    assert not patience.is_over(taken=1, unsent=49, now=210.0)
+    assert not patience.is_over(taken=1, unsent=99, now=219.9)  # more came, and none was taken
+    assert patience.is_over(taken=1, unsent=99, now=220.0)
+    assert not patience.is_over(taken=100, unsent=0, now=230.0)
+    assert not patience.is_over(taken=100, unsent=9, now=240.0)
