@@ -52,7 +52,6 @@ from tests.venue_market import a_health, a_top
 from tests.venues_alone import Venues
 
 if TYPE_CHECKING:
-
     from libs.common.events import Command, Event, ExecutionRecord
     from libs.common.partition import Effects
 

@@ -1,4 +1,4 @@
-"""A client that takes nothing of its answer is cut, whatever the answer and however far it is; real sockets."""
+"""A client that takes nothing of its answer is cut, whatever the answer, however far it is; real sockets."""
 
 from __future__ import annotations
 
