@@ -4,62 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import pytest
-from uvicorn import Config
-from uvicorn.server import ServerState
 
-from services.gateway.http_protocol import BoundedHttpProtocol
 from services.gateway.written import Patience
 from tests.e2e.system import until
-from tests.unit.services.gateway.wire import Served, head_of
+from tests.unit.services.gateway.serving import Serving
+from tests.unit.services.gateway.wire import head_of
 from tests.unit.services.gateway.world import World
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-PATIENCE_S = 20.0
 SMALL = 4096  # bytes of the system's buffers: what it keeps of an answer is not ours to free
-
-
-class Serving:
-    """A world behind real sockets with small buffers."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.state = ServerState()
-        self._config = Config(
-            Served(world),
-            http=BoundedHttpProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_keep_alive=1,
-        )
-
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[tuple[str, int]]:
-        listener = socket.create_server(("127.0.0.1", 0))
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: BoundedHttpProtocol(self._config, self.state, {}), sock=listener
-        )
-        try:
-            yield listener.getsockname()
-        finally:
-            server.close()
-            for protocol in [*self.state.connections]:
-                protocol.transport.abort()
-
-    async def all_gone(self) -> None:
-        async def gone() -> bool:
-            return not self.state.connections
-
-        await until("every connection is cut", gone, PATIENCE_S)
 
 
 async def a_client(address: tuple[str, int], sent: bytes) -> socket.socket:
@@ -89,7 +43,7 @@ async def a_client(address: tuple[str, int], sent: bytes) -> socket.socket:
 async def test_a_client_that_reads_nothing_is_cut(asked: bytes) -> None:
     world = World(write_timeout_s=0.5)
     world.live()
-    serving = Serving(world)
+    serving = Serving(world, send_buffer=SMALL)
     async with serving.listening() as address:
         clients = [await a_client(address, asked) for _ in range(3)]
 
@@ -106,7 +60,7 @@ async def test_a_client_that_reads_nothing_is_cut(asked: bytes) -> None:
 async def test_a_client_that_reads_slowly_gets_all_of_it() -> None:
     world = World(write_timeout_s=0.5)
     expected = await world.ask("/openapi.json")
-    serving = Serving(world)
+    serving = Serving(world, send_buffer=SMALL)
     async with serving.listening() as address:
         client = await a_client(address, head_of("GET", "/openapi.json", "Connection: close"))
         loop = asyncio.get_running_loop()
