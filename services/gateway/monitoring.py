@@ -83,7 +83,7 @@ def turned_away(refusals: Mapping[str, int], addresses: int) -> Iterable[Family]
     """Return what the guards in front of the routes count."""
     yield Family(
         "bookrunner_gateway_refused_total",
-        "Requests refused before a route saw all of them",
+        "Requests refused before a route saw all of them, and answers that nobody took",
         "counter",
         ("reason",),
         {(reason,): count for reason, count in sorted(refusals.items())},

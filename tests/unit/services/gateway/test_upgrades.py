@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 
 import pytest
 
 from services.gateway.http_protocol import MAX_PIPELINED
+from tests.unit.services.gateway.serving import Serving
 from tests.unit.services.gateway.wire import answers_to, head_of
 from tests.unit.services.gateway.world import World
 
@@ -81,3 +84,17 @@ async def test_so_many_requests_at_once_are_answered_and_the_last_says_that_no_m
     assert ["connection" in each.headers for each in told] == [False] * MAX_PIPELINED + [True]
     told = await answers_to(a_world(), *([NEXT] * 3 * MAX_PIPELINED))  # one after the other, all
     assert len(told) == 3 * MAX_PIPELINED
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+async def test_curl_that_would_rather_speak_http_2_gets_its_answer() -> None:
+    world = a_world()
+    async with Serving(world).listening() as (host, port):
+        arguments = ("--http2", "-X", "POST", "-H", "Content-Type: application/json", "-d", WISH.decode())
+        address = f"http://{host}:{port}/api/l2/subscriptions"
+        curl = await asyncio.create_subprocess_exec(
+            *("curl", "-sS", "--max-time", "20", *arguments, address, address), stdout=-1, stderr=-1
+        )
+        told, complaint = await curl.communicate()
+    assert (curl.returncode, complaint) == (0, b"")
+    assert told.count(b'"symbol":"BTC-USDT"') == 2, told
