@@ -73,6 +73,7 @@ class Edge:
         self._hot = traffic.of("GET", BOOK_ROUTE, 200)
         self._guard = guard
         self._cross_origin = cross_origin
+        self._serves = cross_origin.pages.serves
         self._clock = clock
         self._stopwatch = stopwatch
         self._prefix = b"gw-%x-" % (clock() // 1_000_000)  # no two runs share one
@@ -148,12 +149,11 @@ class Edge:
 
     def _wrong_host(self, scope: Scope) -> ProblemError | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        pages = self._cross_origin.pages
-        if len(hosts) == 1 and pages.serves(hosts[0]):
+        if len(hosts) == 1 and self._serves(hosts[0]):
             return None
         if (fault := host_fault(scope["http_version"], hosts)) is not None:
             return ProblemError(NOT_HTTP, fault)
-        return ProblemError(MISDIRECTED, pages.misdirected(hosts[0])) if hosts else None
+        return ProblemError(MISDIRECTED, self._cross_origin.pages.misdirected(hosts[0])) if hosts else None
 
     def _refused(self, scope: Scope, wrong_host: ProblemError | None) -> ProblemError | None:
         """Return why a request goes no further; what costs least to find is looked at first."""

@@ -52,6 +52,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _timer: TimerHandle | None = None
     _look_timer: TimerHandle | None = None
     _refused = False  # what still comes is thrown away
+    _again = False  # this request asks for an upgrade: its head is parsed again
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin to wait for a request, and to look whether the client takes its answers."""
@@ -79,7 +80,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._arm()
 
     def _parse(self, data: bytes) -> None:
-        rest = memoryview(data)
+        rest: bytes | memoryview = data
         while True:
             try:
                 self.parser.feed_data(rest)
@@ -87,7 +88,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 if self.parser.get_method() == b"CONNECT":
                     self.send_400_response("CONNECT is not served: this gateway is no proxy.")
                     return
-                rest = rest[asked.args[0] :]
+                rest = memoryview(rest)[asked.args[0] :]
                 head = self._head_without_upgrade()
                 self.parser = new_parser(self)
                 self.parser.feed_data(head)
@@ -113,7 +114,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Stop to count; what asks for an upgrade is parsed again, see `_parse`."""
-        if self.parser.should_upgrade():
+        self._again = self.parser.should_upgrade()
+        if self._again:
             return
         self._head_bytes = None
         super().on_headers_complete()
@@ -126,12 +128,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         OverflowError
             To stop the parser, which knows no other way.
         """
-        if self.parser.should_upgrade():
+        if self._again:
             return
         self._unfinished = False
         self._disarm()
         super().on_message_complete()
-        if len(self.pipeline) >= MAX_PIPELINED:
+        if self.pipeline and len(self.pipeline) >= MAX_PIPELINED:
             self.cycle.keep_alive = False  # the answers so far are sent, and the last says that it is
             self._refused = True
             raise OverflowError
