@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from typing import TYPE_CHECKING
+
 import pytest
 
 from libs.common.events import BookState
@@ -7,6 +11,9 @@ from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
 from services.gateway import books
 from services.gateway.books import BookId
 from tests.unit.services.gateway.world import KEY, NOW, World, a_book_health, a_book_top
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 BOOK = BookId("binance", "BTC-USDT")
 PATH = "/api/l2/binance/BTCUSDT"
@@ -77,6 +84,27 @@ async def test_nothing_is_remembered_of_what_callers_make_up() -> None:
     for odd in ("bTcuSDT", "btCUsdT", "Btc-UsDt", "BTC/usdt"):  # answered, and a caller has many of them
         assert world.books.hot_page(f"/api/l2/binance/{odd}", b"", NOW) is not None
     assert kept_by(world) == before
+
+
+async def test_addresses_that_are_refused_as_too_long_leave_no_memory_taken() -> None:
+    world = World()
+    world.live()
+
+    async def ask(numbers: Iterable[int]) -> int:
+        """Return how many bytes are held afterwards."""
+        for number in numbers:
+            for target in (f"/api/l2/binance/{number}{'x' * 8300}", f"{PATH}?x={number}{'x' * 8300}"):
+                assert (await world.ask(target)).status == 414
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = await ask(range(5))
+        grown = await ask(range(5, 205)) - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 200 * 2 * 8300 // 20
 
 
 @pytest.mark.parametrize("spelled", ["BTC-USDT", "BTCUSDT", "BTC/USDT", "BTC_USDT", "btcusdt", "btc-usdt"])
