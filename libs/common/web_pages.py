@@ -108,7 +108,7 @@ class WebPages:
             ours.add(b"https://" + host.lower())  # a proxy's in front, as only the browser can tell
         if origin is None or origin.lower() in ours:
             return None
-        return self._refused(origin, f"it was asked as {scheme}://{_shown(host)}")
+        return self._refused(origin, f"it was asked as {_shown(scheme.encode() + b'://' + host)}")
 
     def _refused(self, origin: bytes | None, because: str) -> str:
         page = "A web page of another origin" if origin is None else f"A web page of {_shown(origin)}"
