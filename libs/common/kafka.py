@@ -21,7 +21,7 @@ from libs.common.kafka_admin import (
     create_topics,
     partition_counts,
 )
-from libs.common.kafka_reader import Reader, Record, Undecodable, follow, read
+from libs.common.kafka_reader import Pace, Reader, Record, Undecodable, follow, read
 from libs.common.kafka_security import client_arguments
 from libs.common.topics import DEAD_LETTERS, TOPICS, Topic
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KafkaAwayError",
     "MissingTopicError",
+    "Pace",
     "Publisher",
     "Reader",
     "Record",
