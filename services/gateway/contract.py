@@ -40,6 +40,8 @@ from services.gateway.problems import (
     NOT_KNOWN_THEN,
     NOT_READY,
     NOT_SUBSCRIBED,
+    SHARE_TAKEN,
+    TOO_FAST,
     TOO_LARGE,
     TOO_MANY,
     UNKNOWN_SYMBOL,
@@ -150,6 +152,7 @@ STREAM_EXAMPLE: Final = (
 )
 
 EVERYWHERE: Final = (NOT_HTTP, URI_TOO_LONG, HEADERS_TOO_LARGE)  # whatever the route
+RETRIED: Final = (429, 503)  # Retry-After belongs to them: RFC 6585 section 4, RFC 9110 section 15.6.4
 IDEMPOTENCY_HEADER: Final[dict[str, Any]] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -204,7 +207,7 @@ def problems(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
         if problem.title not in answer["description"]:
             answer["description"] += f"; or: {problem.title}"
         answer["content"][MEDIA_TYPE]["examples"][problem.slug] = {"value": example_of(problem)}
-        if problem.status == 503:  # noqa: PLR2004 -- RFC 9110 section 15.6.4, where Retry-After belongs
+        if problem.status in RETRIED:
             answer["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     return said
 
@@ -261,7 +264,14 @@ def schemas_of(answers: Sequence[type[msgspec.Struct]], bodies: Sequence[type[Bo
 
 def _book_answers() -> dict[int | str, dict[str, Any]]:
     said = problems(
-        UNKNOWN_VENUE, UNKNOWN_SYMBOL, NOT_SUBSCRIBED, INVALID, BOOK_NOT_SYNCED, NOT_READY, TOO_MANY
+        UNKNOWN_VENUE,
+        UNKNOWN_SYMBOL,
+        NOT_SUBSCRIBED,
+        INVALID,
+        SHARE_TAKEN,
+        BOOK_NOT_SYNCED,
+        NOT_READY,
+        TOO_MANY,
     )
     absent = said[404]
     absent["description"] += f"; or: {NOT_KNOWN_THEN.title}"
@@ -301,6 +311,8 @@ SUBSCRIBE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         TOO_LARGE,
         WRONG_MEDIA_TYPE,
         INVALID,
+        TOO_FAST,
+        SHARE_TAKEN,
         NOT_READY,
         TOO_MANY,
         NO_ANSWER,
@@ -312,7 +324,17 @@ UNSUBSCRIBE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         reference(SubscriptionAnswer),
         SUBSCRIPTION_EXAMPLE | {"state": "UNSUBSCRIBED"},
     ),
-    **problems(UNKNOWN_VENUE, UNKNOWN_SYMBOL, NOT_SUBSCRIBED, INVALID, NOT_READY, NO_ANSWER),
+    **problems(
+        UNKNOWN_VENUE,
+        UNKNOWN_SYMBOL,
+        NOT_SUBSCRIBED,
+        INVALID,
+        TOO_FAST,
+        SHARE_TAKEN,
+        NOT_READY,
+        TOO_MANY,
+        NO_ANSWER,
+    ),
 }
 STREAM_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: success(
@@ -321,7 +343,7 @@ STREAM_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         STREAM_EXAMPLE,
         media_type="text/event-stream",
     ),
-    **problems(UNKNOWN_TOPIC, UNKNOWN_VENUE, UNKNOWN_SYMBOL, INVALID, NOT_READY, TOO_MANY),
+    **problems(UNKNOWN_TOPIC, UNKNOWN_VENUE, UNKNOWN_SYMBOL, INVALID, SHARE_TAKEN, NOT_READY, TOO_MANY),
 }
 HEALTHZ_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: success("Yes.", reference(HealthAnswer), {"status": "alive"}),

@@ -106,6 +106,12 @@ HEADERS_TOO_LARGE: Final = ProblemType(
 TOO_FAST: Final = ProblemType(
     "too-fast", 429, "There are too many requests", "Retry after the seconds in Retry-After."
 )
+SHARE_TAKEN: Final = ProblemType(
+    "share-taken",
+    429,
+    "This address has its share",
+    "End something that this address has under way, or retry after the seconds in Retry-After.",
+)
 INTERNAL: Final = ProblemType(
     "internal", 500, "The gateway failed", "The log has the reason under the X-Correlation-Id of this answer."
 )
@@ -148,6 +154,8 @@ ASKING_WITHOUT_BODY: Final = (
     UNKNOWN_NAME,
     INVALID,
     COMMAND_FAILED,
+    TOO_FAST,
+    SHARE_TAKEN,
     UNAVAILABLE,
     NOT_READY,
     TOO_MANY,

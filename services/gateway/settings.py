@@ -11,6 +11,7 @@ from libs.common.settings import ServiceSettings
 from services.gateway.cross_origin import ANY, origins_of
 from services.gateway.forwarded import networks_of
 
+MIB: Final = 1024 * 1024
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # b64token of RFC 6750 section 2.1
 
 
@@ -59,6 +60,15 @@ class GatewaySettings(ServiceSettings):
     max_commands: int = Field(
         10_000, ge=1, description="commands that may wait for answers at once; more is 503"
     )
+    max_commands_per_address: int = Field(5_000, ge=1, description="of these, of one address; more is 429")
+    max_waiters: int = Field(
+        512, ge=1, description="requests that may wait for the end of an execution at once; more is 503"
+    )
+    max_waiters_per_address: int = Field(256, ge=1, description="of these, of one address; more is 429")
+    scopes_per_hour: int = Field(
+        120, ge=1, description="router scopes that one address may name first, 1/h; then 429"
+    )
+    scopes_burst: int = Field(500, ge=1, description="router scopes that one address may name first at once")
     kafka_silence_s: float = Field(
         5.0,
         gt=0,
@@ -70,13 +80,28 @@ class GatewaySettings(ServiceSettings):
     idempotency_max_keys: int = Field(
         100_000, ge=1, description="replies kept at once; more is 503, never a forgotten reply"
     )
+    idempotency_max_keys_per_address: int = Field(
+        50_000, ge=1, description="of these, of one address; more is 429"
+    )
+    idempotency_max_bytes: int = Field(
+        128 * MIB, ge=1, description="bytes of the replies kept at once; then 503"
+    )
+    idempotency_max_bytes_per_address: int = Field(
+        64 * MIB, ge=1, description="of these, of one address; then 429"
+    )
     as_of_look_back_s: float = Field(
         25.0,
         gt=0,
         description="how far before a past moment its keyframe is looked for first, and after it the next "
         "message, seconds; l2 repeats keyframes every 10 s",
     )
-    as_of_max_rebuilds: int = Field(2, ge=1, description="past books rebuilt at once; one more is 503")
+    as_of_max_rebuilds: int = Field(3, ge=1, description="past books rebuilt at once; one more is 503")
+    as_of_max_rebuilds_per_address: int = Field(
+        2, ge=1, description="of these, of one address; one more is 429"
+    )
+    as_of_max_bytes: int = Field(
+        8 * MIB, ge=1, description="bytes of a book's own records that one past book may keep; more is 503"
+    )
     as_of_max_records: int = Field(
         500_000, ge=1, description="records of the log that one past book may take; more is 503"
     )
@@ -84,13 +109,26 @@ class GatewaySettings(ServiceSettings):
         5.0, gt=0, le=60, description="how long one past book may take before 503, seconds"
     )
     audit_max_reads: int = Field(4, ge=1, description="audits read from the log at once; one more is 503")
+    audit_max_reads_per_address: int = Field(2, ge=1, description="of these, of one address; one more is 429")
+    audit_max_bytes: int = Field(
+        4 * MIB, ge=1, description="bytes of the entries that one audit may have; more is 503"
+    )
     audit_timeout_s: float = Field(
         30.0, gt=0, le=300, description="how long reading one audit may take before 503, seconds"
     )
-    stream_max_clients: int = Field(64, ge=1, description="open streams; one more is 503")
+    stream_max_clients: int = Field(64, ge=1, description="open streams of new messages; one more is 503")
+    stream_max_clients_per_address: int = Field(
+        32, ge=1, description="of these, of one address; one more is 429"
+    )
     stream_backlog_messages: int = Field(1_000, ge=1, description="messages waiting for one slow client")
     stream_backlog_bytes: int = Field(
         8 * 1024 * 1024, ge=1024, description="bytes waiting for one slow client; then messages drop, counted"
+    )
+    stream_backlogs_bytes: int = Field(
+        64 * MIB, ge=1, description="bytes waiting for all slow clients together; then messages drop, counted"
+    )
+    stream_backlogs_bytes_per_address: int = Field(
+        32 * MIB, ge=1, description="of these, for those of one address"
     )
     stream_history_bytes: int = Field(
         16 * 1024 * 1024,
@@ -102,6 +140,18 @@ class GatewaySettings(ServiceSettings):
     )
     stream_linger_s: float = Field(
         30.0, ge=0, description="how long a topic is still read after its last client left, seconds"
+    )
+    replay_max_streams: int = Field(
+        16, ge=1, description="open streams of old messages (`from=`); one more is 503"
+    )
+    replay_max_streams_per_address: int = Field(
+        8, ge=1, description="of these, of one address; one more is 429"
+    )
+    replay_bytes_per_s: int = Field(
+        4 * MIB, ge=1024, description="what all streams of old messages read together, bytes/s"
+    )
+    replay_buffer_bytes: int = Field(
+        2 * MIB, ge=64 * 1024, description="what one of them may have fetched and not sent, bytes, about"
     )
     stream_write_timeout_s: float = Field(
         30.0, gt=0, description="a client that takes no byte for this long is closed, seconds"

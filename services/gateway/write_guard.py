@@ -8,10 +8,9 @@ whoever has no token takes nothing from those who have it.
 from __future__ import annotations
 
 import hmac
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
-from services.gateway.forwarded import networks_of, origin_of
+from services.gateway.callers import Callers
 from services.gateway.problems import TOO_FAST, UNAUTHORIZED, ProblemError
 from services.gateway.token_bucket import NS, AddressBuckets, Rate, TokenBucket
 
@@ -46,7 +45,7 @@ class WriteGuard:
     def __init__(self, settings: GatewaySettings, refusals: Counter[str], clock: Callable[[], int]) -> None:
         secret = settings.gateway_token
         self._token = None if secret is None else secret.get_secret_value().encode()
-        self._proxies = networks_of(settings.gateway_trusted_proxies)
+        self._callers = Callers(settings.gateway_trusted_proxies)
         now = clock()
         self._addresses = AddressBuckets(
             Rate(settings.write_rate_per_s, settings.write_burst), settings.write_max_addresses
@@ -65,7 +64,7 @@ class WriteGuard:
         if scope["method"] in SAFE:
             return None
         now = self._clock()
-        address = self._address_of(scope)
+        address = self._callers.address_of(scope)
         if wait_ns := self._addresses.take(address, now):
             return self._too_fast("too-fast-address", f"There are too many requests from {address}.", wait_ns)
         if self._token is not None and (problem := self._unauthorized(scope, self._token)) is not None:
@@ -74,13 +73,6 @@ class WriteGuard:
         if wait_ns := self._all.take(now):
             return self._too_fast("too-fast-total", "There are too many requests from everybody.", wait_ns)
         return None
-
-    def _address_of(self, scope: Scope) -> str:
-        client: tuple[str, int] | None = scope["client"]
-        if client is None:
-            return "unknown"
-        host = client[0]
-        return counted(origin_of(host, scope["headers"], self._proxies) if self._proxies else host)
 
     def _too_fast(self, reason: str, detail: str, wait_ns: int) -> ProblemError:
         self.refusals[reason] += 1
@@ -103,16 +95,3 @@ class WriteGuard:
                 UNAUTHORIZED, f"The token is wrong: {SEND_THIS}.", asks={CHALLENGES: INVALID_TOKEN}
             )
         return None
-
-
-def counted(host: str) -> str:
-    """Return whom a host counts for: an IPv4 address, or the /64 of which one host has all of IPv6's."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host  # of a peer, as the server names it: callers cannot choose it
-    if not isinstance(address, IPv6Address):
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return f"{IPv6Address(int(address) >> 64 << 64)}/64"

@@ -31,7 +31,7 @@ def a_record(offset: int, event: Event | None, topic: Topic = L2_BOOK_TOPS, key:
 class Stream:
     """A client with a socket that takes bytes only while `reading`."""
 
-    def __init__(self, world: World, target: str, **headers: str) -> None:
+    def __init__(self, world: World, target: str, peer: str = "127.0.0.1", **headers: str) -> None:
         path, _, query = target.partition("?")
         self.received = bytearray()
         self.status = 0
@@ -42,7 +42,7 @@ class Stream:
         self._arrived = asyncio.Event()
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         self.task = asyncio.create_task(
-            world.app(scope_of("GET", path, query, sent), self._receive, self._send)
+            world.app(scope_of("GET", path, query, sent, peer), self._receive, self._send)
         )
 
     async def until(self, holds: Callable[[], bool]) -> None:

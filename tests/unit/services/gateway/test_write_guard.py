@@ -6,9 +6,9 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from services.gateway.bodies import MAX_BODY
+from services.gateway.callers import counted
 from services.gateway.settings import GatewaySettings
 from services.gateway.token_bucket import NS
-from services.gateway.write_guard import counted
 from tests.unit.services.gateway.test_api import assert_problem
 from tests.unit.services.gateway.world import World, scope_of
 
