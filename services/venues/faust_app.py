@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import faust
 
 from libs.common.kafka_connection import mend_connections
+from libs.common.kafka_records import mend_records
 from libs.common.kafka_security import tls
 from libs.common.membership import static_member
 from libs.common.settings import SASL
@@ -56,6 +57,7 @@ class PromptWorker(faust.Worker):
 def faust_app(settings: VenuesSettings, inputs: Iterable[Topic]) -> faust.App:
     """Return an app without agents, a member of the service's group that reads `inputs`."""
     mend_connections()
+    mend_records()
     folder = Path(tempfile.gettempdir()) / f"bookrunner-{settings.venues_group}"
     app = faust.App(
         settings.venues_group,
