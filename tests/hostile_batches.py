@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
     name: str
     raw: bytes
-    count: int
+    records: int
     refused: bool = False  # by Kafka itself
 
 
@@ -148,13 +148,13 @@ class _Sent:
         return bytearray(self._batch.raw)
 
     def record_count(self) -> int:
-        return self._batch.count
+        return self._batch.records
 
     def size(self) -> int:
         return len(self._batch.raw)
 
     def close(self) -> None:
-        """It is."""
+        """Leave it as it is: finished."""
 
     def closed(self) -> bool:
         return True

@@ -63,6 +63,10 @@ class State(Mapping[bytes, S], Generic[S]):
         else:
             self._items[key] = value
 
+    def changing(self) -> Iterator[tuple[bytes, S | None]]:
+        """Yield what was done since the last `keep`, None for a removal."""
+        return ((key, self._items.get(key)) for key in self._before)
+
     def keep(self) -> None:
         """Make what was done since the last `keep` part of the changes."""
         self._changed.update(dict.fromkeys(self._before))

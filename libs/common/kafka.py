@@ -23,6 +23,7 @@ from libs.common.kafka_admin import (
 )
 from libs.common.kafka_reader import Reader, Record, Undecodable, follow, read
 from libs.common.kafka_security import client_arguments
+from libs.common.message_sizes import TooLargeError, check_size
 from libs.common.topics import DEAD_LETTERS, TOPICS, Topic
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "Reader",
     "Record",
     "TopicCreationError",
+    "TooLargeError",
     "TopicMismatchError",
     "Undecodable",
     "UnreachableError",
@@ -131,8 +133,14 @@ class Publisher:
         """Hand a record over without awaiting its acknowledgement; None is a tombstone.
 
         Waits only while the partition's batch is full. `ts` (ns UTC) is the event's own time.
+
+        Raises
+        ------
+        TooLargeError
+            If the topic takes no record of this size; the publisher goes on.
         """
         value = None if event is None else encode(event)
+        check_size(topic, key, value, headers)
         return await self._hand_over(topic.name, key, value, ts // 1_000_000, headers)
 
     async def send_and_wait(
@@ -144,8 +152,11 @@ class Publisher:
         ------
         KafkaError
             If Kafka refused it.
+        TooLargeError
+            If the topic takes no record of this size; the publisher goes on.
         """
         value = None if event is None else encode(event)
+        check_size(topic, key, value, headers)
         sending = await self._producer.send(
             topic.name, value, key, timestamp_ms=ts // 1_000_000, headers=list(headers)
         )

@@ -19,10 +19,11 @@ from aiokafka.errors import KafkaError
 
 from libs.common.amounts import absurd_amount
 from libs.common.cloudevents import headers_of
-from libs.common.codec import UndecodableMessageError, UnknownMessageError, decode
+from libs.common.codec import UndecodableMessageError, UnknownMessageError, Unreadable, decode
 from libs.common.holdups import Holdups
 from libs.common.kafka_admin import partition_counts
 from libs.common.kafka_places import bounds
+from libs.common.kafka_records import FETCH_LIMITS
 from libs.common.kafka_security import client_arguments, stop_consumer
 from libs.common.wall_clock import WallClock
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 POLL_MS: Final = 100  # an idle poll; records end it at once
 SURVEY_S: Final = 0.1  # how old positions past markers, and the logs' ends, get while records come and come
 PATIENCE_S: Final = 45.0  # Kafka ends a dead writer's transaction after 15 s, and looks every 10 s
-MIB: Final = 1024 * 1024
 
 _told: Final[set[str]] = set()  # topics of which it was said that some messages are of another version
 _log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def decoded(topic: Topic, raw: ConsumerRecord[bytes, bytes]) -> Record | Undecod
         "value": raw.value,
         "headers": headers_of(raw.headers),
     }
-    if raw.value is None or not topic.events:
+    if raw.value is None or not (topic.events or isinstance(raw.value, Unreadable)):
         return Record(event=None, **common)
     try:
         event = decode(topic, raw.value)
@@ -144,8 +144,7 @@ class Reader:
             enable_auto_commit=False,
             auto_offset_reset="none",  # raise when retention overtakes the reader; skip nothing
             isolation_level="read_committed",
-            max_partition_fetch_bytes=4 * MIB,
-            fetch_max_bytes=32 * MIB,
+            **FETCH_LIMITS,
         )
         try:
             await self._consumer.start()

@@ -167,6 +167,8 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiok
 
 
 class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka is untyped
+    _partition_records: Any
+
     def getall(self, max_records: int | None = None) -> list[ConsumerRecord[Any, Any]]:
         """Return what is there, up to a bound of records and of bytes."""
         if not self.check_assignment(self._topic_partition) or not self.has_more():
@@ -174,7 +176,8 @@ class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka is un
         most = CALL_RECORDS if max_records is None else min(max_records, CALL_RECORDS)
         found: list[ConsumerRecord[Any, Any]] = []
         size = 0
-        for record in self._partition_records:
+        records: Iterator[ConsumerRecord[Any, Any]] = self._partition_records
+        for record in records:
             found.append(record)
             size += record.serialized_key_size + record.serialized_value_size
             if len(found) >= most or size >= CALL_BYTES:

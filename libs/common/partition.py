@@ -3,11 +3,17 @@
 The state's log holds, besides the service's own keys, two kinds of records under keys that start with a zero
 byte: the position (next offset per input, so that state and progress are one thing), and a `Tick` per wish.
 One more record there is not the owner's: an operator's `Skip`.
+
+No transaction holds a record that its topic does not take. A command that would cause one is refused, and
+nothing of it is done. Of any other message what is too large is kept as a dead letter in its place, and the
+rest is written: the state is true, and who reads that topic lacks one record, of which it is told. Where the
+state itself would be too large, that is a failure of the handler: nothing of the message is done, and the
+partition stops.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush, merge
 from traceback import format_exception
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
@@ -20,28 +26,35 @@ from libs.common.cloudevents import CloudEvent, caused_id, identity, position_id
 from libs.common.codec import UndecodableMessageError, UnknownMessageError, decode, encode
 from libs.common.command_rules import echoed, refused_as_internal, refused_at_the_door
 from libs.common.dead_letters import dead_letter
+from libs.common.effects import Effects, HandlerError, Incoming, Outgoing, Step
 from libs.common.events import Command, CommandRejected, Event
 from libs.common.handling import RESERVED, State, Tick, WakeAt
+from libs.common.message_sizes import TooLargeError, check_size
 from libs.common.skips import SKIP_KEY, Skip, merged
-from libs.common.topics import DEAD_LETTERS, Topic
+from libs.common.topics import DEAD_LETTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from libs.common.cloudevents import Headers
     from libs.common.handling import Wiring
+
+__all__ = [
+    "POSITION_KEY",
+    "Effects",
+    "HandlerError",
+    "Incoming",
+    "Outgoing",
+    "Partition",
+    "Position",
+    "StateLostError",
+    "Step",
+    "UnroutedEventError",
+]
 
 S = TypeVar("S", bound=Event)
 
 POSITION_KEY: Final = RESERVED + b"position"
 _TICK: Final = RESERVED + b"tick/"
-
-
-class HandlerError(Exception):
-    """A handler raised: an invariant is broken.
-
-    A command is then refused; before any other message the partition stops.
-    """
 
 
 class UnroutedEventError(Exception):
@@ -56,55 +69,6 @@ class Position(Event, frozen=True, kw_only=True):
     """The next offset of each input, by topic name; written with every transaction."""
 
     offsets: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A record of an input as it came, not yet decoded."""
-
-    topic: Topic
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes
-    value: bytes | None
-    headers: Headers = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A record to be written; None is a tombstone."""
-
-    topic: Topic
-    partition: int
-    key: bytes
-    value: bytes | None
-    headers: Headers = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One message handled, and what it caused."""
-
-    message: Event
-    events: Sequence[Event]
-    correlation_id: str
-
-
-@dataclass(slots=True)
-class Effects:
-    """What one transaction writes, and the input offsets it reaches; `failure` came after all that."""
-
-    now: int  # ns UTC, the time of all it writes
-    outgoing: list[Outgoing] = field(default_factory=list)
-    offsets: dict[str, int] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
-    handled: int = 0
-    stale: int = 0
-    dead_letters: int = 0
-    left_out: int = 0  # events that only another version knows
-    failures: list[HandlerError] = field(default_factory=list)  # of commands, each refused as internal
-    failure: HandlerError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +98,18 @@ class Partition(Generic[S]):
         self._place = place
         self._log = replace(wiring.state, events=(*wiring.state.events, Position, Skip, Tick))
         self.skips: Skip | None = None  # not done yet
+        self.unreadable: dict[bytes, str] = {}  # by key: why its newest record in the log is none of ours
         self._ticks: dict[bytes, Tick] = {}
         self._queue: list[tuple[int, bytes]] = []
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        """Fold a record of the state's log.
-
-        Raises
-        ------
-        UndecodableMessageError
-            If it is none of this service's.
-        """
-        event = None if value is None else decode(self._log, value)
+        """Fold a record of the state's log; one that is none of this service's is `unreadable`."""
+        self.unreadable.pop(key, None)
+        try:
+            event = None if value is None else decode(self._log, value)
+        except UndecodableMessageError as error:
+            self.unreadable[key] = str(error)
+            return
         if key == POSITION_KEY and isinstance(event, Position):
             self.offsets = dict(event.offsets)
         elif key == SKIP_KEY:
@@ -278,6 +242,8 @@ class Partition(Generic[S]):
             returned = self._wiring.handle(self.state, cause.message, effects.now)
             events = [event for event in returned if isinstance(event, Event)]
             sends = [self._routed(event, cause, effects.now, n) for n, event in enumerate(events)]
+            too_large = [self._too_large(send, cause) for send in sends]
+            self._check_state()
         except Exception as error:  # noqa: BLE001 -- a command's is told and kept; the shell raises any other
             self.state.undo()
             failure = HandlerError(f"{cause.source}: {type(error).__name__}: {echoed(str(error))}")
@@ -288,13 +254,47 @@ class Partition(Generic[S]):
             effects.failure = failure
             return False
         self.state.keep()
-        effects.outgoing += sends
+        for send, wrong in zip(sends, too_large, strict=True):
+            effects.outgoing.append(send if wrong is None else self._letter_about(send, wrong, cause))
+        effects.too_large += filter(None, too_large)
+        events = [event for event, wrong in zip(events, too_large, strict=True) if wrong is None]
         for wish in returned:
             if isinstance(wish, WakeAt):
                 self._wish(effects, wish, cause)
         effects.handled += 1
         effects.steps.append(Step(cause.message, events, cause.correlation_id))
         return True
+
+    def _too_large(self, send: Outgoing, cause: _Cause) -> TooLargeError | None:
+        """Return why this output is not written.
+
+        Raises
+        ------
+        TooLargeError
+            If a command causes it: that is refused as a whole.
+        """
+        try:
+            check_size(send.topic, send.key, send.value, send.headers)
+        except TooLargeError as error:
+            if isinstance(cause.message, Command):
+                raise
+            return error
+        return None
+
+    def _letter_about(self, send: Outgoing, error: TooLargeError, cause: _Cause) -> Outgoing:
+        letter = dead_letter(send.key, send.value or b"", str(error), cause.source, send.headers)
+        return Outgoing(DEAD_LETTERS, self._place(letter[0]), *letter)
+
+    def _check_state(self) -> None:
+        """See that all which the handler has put can be written.
+
+        Raises
+        ------
+        TooLargeError
+            If the state's log does not take a record of it.
+        """
+        for key, value in self.state.changing():
+            check_size(self._wiring.state, key, None if value is None else encode(value))
 
     def _refuse_failed(
         self, cause: _Cause, command: Command, failure: HandlerError, effects: Effects

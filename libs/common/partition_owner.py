@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from libs.common.cloudevents import headers_of
+from libs.common.command_rules import echoed
 from libs.common.events import Event
 from libs.common.holdups import HELD_S, Holdups
 from libs.common.kafka import BATCH_BYTES, Reader, partition_of
@@ -118,14 +119,15 @@ class PartitionOwner(Generic[S]):
         """Fence, restore and process for ever, up to `batch_records` a transaction.
 
         Where the handler raises on what is no command, what came before is committed, and the partition
-        stands until an operator says what to leave out.
+        stands until an operator says what to leave out. It also stands where the state's log holds, as the
+        newest record of a key, what is none of this service's: to go on without would be to forget.
 
         Raises
         ------
         KafkaError
             If Kafka refuses anything, or another process has taken over.
-        StateLostError, UndecodableMessageError
-            If the state topic does not fit the group or this service.
+        StateLostError
+            If the state topic does not fit the group.
         """
         while True:
             try:
@@ -218,6 +220,8 @@ class PartitionOwner(Generic[S]):
             self._held_up = ""
             (partition,) = reader.assignment
             self._restored_to = await reader.position(partition)
+        for key, why in self._partition.unreadable.items():
+            raise HandlerError(f"{self._log.name}-{self.number}, key {echoed(repr(key))}: {echoed(why)}")
 
     async def _seek(self, producer: AIOKafkaProducer) -> None:
         committed = {p.topic: await self._consumer.committed(p) for p in self._inputs}
@@ -331,6 +335,9 @@ class PartitionOwner(Generic[S]):
         self.counts["dead_letters"] += effects.dead_letters
         self.counts["left_out"] += effects.left_out
         self.counts["failures"] += len(effects.failures)
+        self.counts["too_large"] += len(effects.too_large)
+        for error in effects.too_large:
+            _log.error("message_too_large", extra={"partition": self.number, "reason": str(error)})
         for failure in effects.failures:
             _log.error("command_failed", exc_info=failure.__cause__, extra={"at": str(failure)})
         self._meter.committed(effects)

@@ -151,7 +151,7 @@ class Processor(Generic[S]):
         Raises
         ------
         ExceptionGroup
-            Of what went wrong: `KafkaError`, `StateLostError`, `UndecodableMessageError` of the state topic.
+            Of what went wrong: `KafkaError`, `StateLostError`.
         """
         aiokafka.producer.sender.BACKOFF_OVERRIDE = TRANSACTION_GAP_S
         if not await self._finished(

@@ -1,8 +1,8 @@
 """What a batch of records may inflate to and hold, and how it is inflated no further; pure.
 
 Kafka bounds a batch as it is stored. So 5 kB of zstd may hold 150 MiB, and a megabyte of records half a
-million empty headers, each of which costs 70 bytes once it is read. Whatever is over a bound raises before the
-memory is taken.
+million empty headers, each of which costs 70 bytes once it is read. Whatever is over a bound raises before
+the memory is taken.
 
 References
 ----------
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     Bytes: TypeAlias = bytes | bytearray | memoryview
 
 MOST_INFLATED: Final = max(topic.max_message_bytes for topic in TOPICS.values())
-PLAIN_BYTES: Final = 128 * 1024  # a batch up to here cannot hold what costs much; so large are our own at most
+PLAIN_BYTES: Final = (
+    128 * 1024
+)  # a batch up to here cannot hold what costs much; so large are our own at most
 MOST_RECORDS: Final = 20_000  # of a larger one
 MOST_HEADERS: Final = 128  # of a record in a larger one
-MARGIN_BYTES: Final = 64 * 1024  # what keys, headers and lengths may add to a topic's limit
 
 _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEAD: Final = 16  # bytes, versions included
@@ -46,7 +47,7 @@ class UnreadableBatchError(ValueError):
 def most_inflated(topic: str) -> int:
     """Return how many bytes the records of a batch on `topic` may take; its producers send no larger ones."""
     known = TOPICS.get(topic)
-    return (MOST_INFLATED if known is None else max(known.max_message_bytes, MIB)) + MARGIN_BYTES
+    return MOST_INFLATED if known is None else max(known.max_message_bytes, MIB)
 
 
 def gunzip(packed: Bytes, most: int) -> bytes:
@@ -76,7 +77,7 @@ def unsnap(packed: Bytes, most: int) -> bytes:
         If that is over `most` bytes, or `packed` is no snappy.
     """
     whole = memoryview(packed)
-    if whole[: len(_XERIAL)] != _XERIAL or len(whole) <= _XERIAL_HEAD:
+    if bytes(whole[: len(_XERIAL)]) != _XERIAL or len(whole) <= _XERIAL_HEAD:
         return _unsnapped(whole, most)
     found = bytearray()
     at = _XERIAL_HEAD
@@ -183,7 +184,7 @@ class _Room(threading.local):
     @staticmethod
     def of_thread(most: int) -> memoryview:
         if _room.view is None or len(_room.view) < most:
-            _room.view = memoryview(mmap.mmap(-1, max(most, MOST_INFLATED + MARGIN_BYTES)))
+            _room.view = memoryview(mmap.mmap(-1, max(most, MOST_INFLATED)))
         return _room.view
 
 

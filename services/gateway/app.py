@@ -19,6 +19,7 @@ from libs.common.kafka import (
     MissingTopicError,
     Publisher,
     Reader,
+    TooLargeError,
     UnreachableError,
     create_topics,
     follow,
@@ -41,7 +42,7 @@ from services.gateway.cross_origin import CrossOrigin, origins_of
 from services.gateway.edge import Edge
 from services.gateway.monitoring import families, measured, of_topics, turned_away
 from services.gateway.past_books import PastBooks
-from services.gateway.problems import not_ready
+from services.gateway.problems import TOO_LARGE, ProblemError, not_ready
 from services.gateway.questions import Questions
 from services.gateway.readiness import Readiness, Report
 from services.gateway.routing import Parts
@@ -110,13 +111,16 @@ class KafkaLink:
         Raises
         ------
         ProblemError
-            503 before Kafka is there, or if it refused the message; then the process ends, for the producer
-            may be of no more use.
+            413 if its topic takes no message of this size, which is a refusal of this one alone. 503 before
+            Kafka is there, or if it refused the message; then the process ends, for the producer may be of no
+            more use.
         """
         if self._publisher is None:
             raise not_ready("Kafka is not there yet.")
         try:
             await self._publisher.send_and_wait(topic, key, event, ts, headers)
+        except TooLargeError as error:
+            raise ProblemError(TOO_LARGE, f"Nothing was sent: {error}.") from error
         except KafkaError as error:
             if not self.refused.done():
                 self.refused.set_exception(error)

@@ -254,6 +254,7 @@ class App:
             published=publisher.acked,
             lag_ns=publisher.lag_ns(now),
             left_out=self._ownership.left_out,
+            too_large=publisher.too_large,
         )
         return families(self.state, flow, self._recoveries, now)
 

@@ -83,7 +83,6 @@ async def test_an_enemy_on_every_topic_ends_no_process_and_costs_none_much_memor
     assert taken > 1_000
     await proven(system)
     grown = {module: most - before[module] for module, most in most_mib(system).items()}
-    print(grown)
     assert max(grown.values()) < GROWTH_MIB, grown
 
 
