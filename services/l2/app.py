@@ -275,7 +275,7 @@ class App:
         for key, subscribed in wanted.items():
             if subscribed.source == "settings" and key not in configured:
                 await self._publisher.send(L2_SUBSCRIPTIONS, key, None, now)
-                self._act(Forget(key.decode()), now)
+                self._act(Forget(key.decode("utf-8", "replace")), now)
         for key, (venue, symbol) in configured.items():
             if key not in wanted:
                 wish = Subscribed(venue=venue, symbol=symbol, requested_ts=now, source="settings")
