@@ -77,7 +77,7 @@ def unsnap(packed: Bytes, most: int) -> bytes:
         If that is over `most` bytes, or `packed` is no snappy.
     """
     whole = memoryview(packed)
-    if bytes(whole[: len(_XERIAL)]) != _XERIAL or len(whole) <= _XERIAL_HEAD:
+    if bytes(whole[: len(_XERIAL)]) != _XERIAL or len(whole) < _XERIAL_HEAD:
         return _unsnapped(whole, most)
     found = bytearray()
     at = _XERIAL_HEAD

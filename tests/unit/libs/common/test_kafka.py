@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 from aiokafka.structs import ConsumerRecord
 
@@ -88,6 +90,8 @@ def test_an_over_long_dead_letter_is_cut_and_says_so(length: int, *, cut: bool) 
     _, value, headers = dead_letter(b"k", b"x" * length, "r", "s")
     assert len(value) == LIMIT
     assert dict(headers).get("original-value-bytes") == (str(length).encode() if cut else None)
+    whole = sha256(b"x" * length).hexdigest().encode()
+    assert dict(headers).get("original-value-sha256") == (whole if cut else None)
 
 
 def test_no_header_or_key_makes_a_dead_letter_undeliverable() -> None:
