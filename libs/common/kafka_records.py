@@ -8,7 +8,7 @@ anybody. With `mend_records`
 * a batch that is over a bound, or from some record on cannot be parsed, is one record, at the batch's last
   offset, whose value is `Unreadable`: to `decode` that is an undecodable message, so every reader tells it as
   one, and goes on behind it;
-* the time of every record lies between 1970 and the year 9999;
+* the time of every record lies between 1970 and the year 9999, and every header has a value;
 * one fetch asks for, and one call returns, at most so much of a partition; the rest waits.
 """
 
@@ -23,6 +23,7 @@ from aiokafka.consumer import consumer, fetcher
 from aiokafka.record.memory_records import MemoryRecords
 
 from libs.common import record_batches
+from libs.common.cloudevents import headers_of
 from libs.common.codec import Unreadable
 
 if TYPE_CHECKING:
@@ -163,6 +164,8 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiok
         found: ConsumerRecord[Any, Any] = super()._consumer_record(tp, record)
         if found.timestamp is None or not 0 <= found.timestamp <= LAST_MS:
             found.timestamp = min(max(0, found.timestamp or 0), LAST_MS)
+        if found.headers:
+            found.headers = headers_of(found.headers)
         return found
 
 

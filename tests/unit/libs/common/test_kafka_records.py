@@ -83,6 +83,7 @@ def test_every_hostile_batch_ends_in_records_and_the_next_one_is_read(batch: hos
     assert 1 <= len(found) <= batch.records
     for each in found:
         assert 0 <= each.timestamp <= kafka_records.LAST_MS
+        assert all(isinstance(value, bytes) for _, value in each.headers)
         item = decoded(ROUTER_COMMANDS, each)
         assert each.value is None or isinstance(item, Undecodable)
 
