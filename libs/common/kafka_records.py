@@ -74,6 +74,7 @@ class _Limit(threading.local):
     """How far the batch that is read now may be inflated; Faust reads in a thread of its own."""
 
     most: int = record_batches.MOST_INFLATED
+    count: int = 0  # of its records, as it says
 
 
 _limit: Final = _Limit()
@@ -82,7 +83,7 @@ _limit: Final = _Limit()
 def _bounded(inflate: Callable[[bytes | memoryview, int], bytes]) -> Callable[[bytes | memoryview], bytes]:
     def inflated(packed: bytes | memoryview) -> bytes:
         found = inflate(packed, _limit.most)
-        record_batches.check_records(found)
+        record_batches.check_records(found, _limit.count)
         return found
 
     return inflated
@@ -127,9 +128,11 @@ class _Batch:
     def __iter__(self) -> Iterator[Any]:
         first = getattr(self._batch, "base_offset", None)
         try:
-            if self._raw[_MAGIC] >= _VERSION and self._batch.compression_type == _PLAIN:
-                record_batches.check_records(self._raw[_HEAD:])
-            _limit.most = self._most
+            _limit.most, _limit.count = self._most, 0
+            if self._raw[_MAGIC] >= _VERSION:
+                (_limit.count,) = unpack_from(">i", self._raw, _HEAD - 4)
+                if self._batch.compression_type == _PLAIN:
+                    record_batches.check_records(self._raw[_HEAD:], _limit.count)
             for record in self._batch:
                 yield record
                 first = record.offset + 1
@@ -183,6 +186,8 @@ class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka is un
         for record in records:
             found.append(record)
             size += record.serialized_key_size + record.serialized_value_size
+            if isinstance(record.value, Unreadable):
+                size += CALL_BYTES  # to find that out may have cost as much
             if len(found) >= most or size >= CALL_BYTES:
                 self._update_position()
                 break

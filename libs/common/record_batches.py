@@ -31,8 +31,10 @@ MOST_INFLATED: Final = max(topic.max_message_bytes for topic in TOPICS.values())
 PLAIN_BYTES: Final = (
     128 * 1024
 )  # a batch up to here cannot hold what costs much; so large are our own at most
-MOST_RECORDS: Final = 20_000  # of a larger one
+MOST_RECORDS: Final = 5_000  # of a larger one: a look at so many takes some 10 ms
 MOST_HEADERS: Final = 128  # of a record in a larger one
+
+MOST_SHIFT: Final = 63  # of the last byte of a number
 
 _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEAD: Final = 16  # bytes, versions included
@@ -113,47 +115,56 @@ def unlz4(packed: Bytes, most: int) -> bytes:
     return _into_room("lz4", cramjam.lz4.decompress_into, packed, most)
 
 
-def check_records(records: Bytes) -> None:
+def check_records(records: Bytes, count: int) -> None:
     """Look through the inflated records of a batch for what costs far more to read than it is long.
+
+    Parameters
+    ----------
+    count
+        How many there are, as the batch says.
 
     Raises
     ------
     UnreadableBatchError
         If there are too many, or one has too many headers; also if they are no records.
     """
-    found = memoryview(records)
-    if len(found) <= PLAIN_BYTES:
+    if len(records) <= PLAIN_BYTES:
         return
-    at = count = 0
-    while at < len(found):
-        count += 1
-        if count > MOST_RECORDS:
-            raise UnreadableBatchError(f"it holds more than {MOST_RECORDS} records")
-        length, at = _varint(found, at)
-        end = at + length
-        if not at < end <= len(found):
-            raise UnreadableBatchError(f"record {count} says that it has {length} bytes")
-        _, at = _varint(found, at + 1)  # behind the attributes: its time
-        _, at = _varint(found, at)  # its offset
-        for _ in ("key", "value"):
-            size, at = _varint(found, at)
-            at += max(0, size)
-        headers, at = _varint(found, at)
-        if headers > MOST_HEADERS:
-            raise UnreadableBatchError(f"record {count} has {headers} headers, more than {MOST_HEADERS}")
-        at = end
+    if count > MOST_RECORDS:
+        raise UnreadableBatchError(f"it holds {count} records, more than {MOST_RECORDS}")
+    found = bytes(records)
+    at = 0
+    try:
+        for number in range(1, count + 1):
+            length, at = _varint(found, at)
+            end = at + length
+            if not at < end <= len(found):
+                raise UnreadableBatchError(f"record {number} says that it has {length} bytes")
+            _, at = _varint(found, at + 1)  # behind the attributes: its time
+            _, at = _varint(found, at)  # its offset
+            size, at = _varint(found, at)  # its key
+            size, at = _varint(found, at + max(0, size))  # its value
+            headers, at = _varint(found, at + max(0, size))
+            if headers > MOST_HEADERS:
+                raise UnreadableBatchError(f"record {number} has {headers} headers, more than {MOST_HEADERS}")
+            at = end
+    except IndexError as error:
+        raise UnreadableBatchError("it ends within a record") from error
 
 
-def _varint(found: memoryview, at: int) -> tuple[int, int]:
+def _varint(found: bytes, at: int) -> tuple[int, int]:
     """Return the zigzag number that stands there, and where the next one does."""
-    number = shift = 0
-    for byte in found[at : at + 10]:
+    byte = found[at]
+    at += 1
+    number, shift = byte & 0x7F, 7
+    while byte > 0x7F:  # noqa: PLR2004 -- its first bit says that more follows
+        if shift > MOST_SHIFT:
+            raise UnreadableBatchError("a number does not end")
+        byte = found[at]
         at += 1
         number |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 -- the bit that says that more follows
-            return (number >> 1) ^ -(number & 1), at
         shift += 7
-    raise UnreadableBatchError("a number does not end")
+    return (number >> 1) ^ -(number & 1), at
 
 
 def _unsnapped(packed: memoryview, room: int, most: int | None = None) -> bytes:

@@ -140,6 +140,14 @@ def test_the_records_of_one_call_are_bounded_too_and_a_lower_bound_counts() -> N
     assert len(result.getall()) == kafka_records.CALL_RECORDS
 
 
+def test_one_call_looks_at_one_batch_that_is_not_read() -> None:
+    batches = [at(n, bomb(ZSTD, 2 * SIZE).raw) for n in range(3)]
+    held = _Assigned(0)
+    result = fetcher.FetchResult(PARTITION, assignment=held, partition_records=fetched(*batches), backoff=0)
+    assert [each.offset for each in result.getall()] == [0]
+    assert [each.offset for each in result.getall()] == [1]
+
+
 def test_no_client_of_this_process_fetches_more_than_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
     monkeypatch.setattr(fetcher.Fetcher, "__init__", lambda _self, **named: asked.update(named))
