@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
-PARTITIONS: Final = 2
+PARTITIONS: Final = 1  # so every reader of a topic meets all that is written there
 SERVICES: Final = tuple(f"services.{name}" for name in ("venues", "router", "portfolio", "execution"))
 # Whoever may write there is believed: what a service restores from its own log is checked, and stops it.
 PRIVATE: Final = ("router.state.v1", "portfolio.state.v1", "execution.state.v1")
@@ -47,17 +47,24 @@ async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
 
 async def proven(system: System) -> None:
     """Wait until every route does its work, and the ten commands hold."""
+    wrong: list[str] = []
 
     async def hold() -> bool:
         ended = [module for module, process in system.processes.items() if process.poll() is not None]
         assert not ended, f"{ended} ended; logs in {system.folder}"
         try:
-            return bool(await system.get("/readyz")) and not await asyncio.to_thread(failures, gateway)
+            if not await system.get("/readyz"):
+                return False
+            wrong[:] = map(str, await asyncio.to_thread(failures, gateway))
         except TypeError:  # an answer that does not know yet what it will
             return False
+        return not wrong
 
     gateway = system.gateway.removeprefix("http://")
-    await until("the ten commands hold", hold, 120.0)
+    try:
+        await until("the ten commands hold", hold, 120.0)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {wrong}") from error
 
 
 def most_mib(system: System) -> dict[str, int]:
@@ -77,15 +84,14 @@ async def test_an_enemy_on_every_topic_ends_no_process_and_costs_none_much_memor
     for topic in TOPICS.values():
         if topic.name in PRIVATE:
             continue
-        for number in range(PARTITIONS):
-            batches = (*hostile_batches.batches(), *hostile_batches.bombs())
-            if not topic.compacted:
-                batches += hostile_batches.keyless()
-            found = await hostile_batches.send(system.kafka, topic, number, batches)
-            refused = {each.name for each in batches if each.refused}
-            assert {name for name, offset in found.items() if offset < 0} == refused, topic.name
-            taken += len(found) - len(refused)
-    assert taken > 1_000
+        batches = (*hostile_batches.batches(), *hostile_batches.bombs())
+        if not topic.compacted:
+            batches += hostile_batches.keyless()
+        found = await hostile_batches.send(system.kafka, topic, 0, batches)
+        refused = {each.name for each in batches if each.refused}
+        assert {name for name, offset in found.items() if offset < 0} == refused, topic.name
+        taken += len(found) - len(refused)
+    assert taken > 500
     await proven(system)
     grown = {module: most - before[module] for module, most in most_mib(system).items()}
     assert max(grown.values()) < GROWTH_MIB, grown
