@@ -77,6 +77,7 @@ class Service:
         """Restore the state from what its log holds."""
         for key, value in records:
             self.partition.restore(key, value)
+        assert not self.partition.unreadable
         self._offset = max(self.partition.resume({}).values())
 
     def tell(self, topic: Topic, message: Event) -> list[Event]:

@@ -19,12 +19,16 @@ from tests.e2e.system import System, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 PARTITIONS: Final = 1  # so every reader of a topic meets all that is written there
 SERVICES: Final = tuple(f"services.{name}" for name in ("venues", "router", "portfolio", "execution"))
 # Whoever may write there is believed: what a service restores from its own log is checked, and stops it.
 PRIVATE: Final = ("router.state.v1", "portfolio.state.v1", "execution.state.v1")
+BOOKS: Final = ",".join(
+    f"{venue}:{symbol}" for venue in ("binance", "bybit", "okx") for symbol in ("BTC-USDT", "ETH-USDT")
+)
+PATIENCE_S: Final = 240.0
 GROWTH_MIB: Final = 120  # of a process, over what it had; a bomb inflates to 150
 
 
@@ -38,6 +42,8 @@ async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
         "METRICS_PORT": "0",
         "L2_INSTANCE": "l2",
         "EXECUTION_HORIZON_S": "2",
+        "L2_BOOKS": BOOKS,  # few, and told of seldom: the enemy makes work enough
+        "L2_TOP_INTERVAL_MS": "1000",
     }
     async with System(kafka, folder, **settings) as running:
         running.start(*SERVICES)
@@ -62,7 +68,7 @@ async def proven(system: System) -> None:
 
     gateway = system.gateway.removeprefix("http://")
     try:
-        await until("the ten commands hold", hold, 120.0)
+        await until("the ten commands hold", hold, PATIENCE_S)
     except AssertionError as error:
         raise AssertionError(f"{error}: {wrong}") from error
 
