@@ -53,7 +53,7 @@ def handle(state: State[Kept], message: Say | Ask | Tick, now: int) -> list[Even
 
 
 def a_partition() -> Partition[Kept]:
-    outputs = {
+    outputs: dict[type[Event], Output] = {
         Said: Output(OUTPUT, lambda said: said.text[:5].encode()),
         CommandRejected: Output(ANSWERS, lambda answer: answer.key.encode(), answers=True),
     }
