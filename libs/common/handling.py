@@ -49,15 +49,20 @@ class State(Mapping[bytes, S], Generic[S]):
         if not key or key.startswith(RESERVED):
             raise ValueError(f"{key!r}: a state's key is not empty and does not start with a zero byte")
         self._before.setdefault(key, self._items.get(key))
-        self._items[key] = value
+        self._set(key, value)
 
     def remove(self, key: bytes) -> None:
         """Forget `key`, if it is there."""
         if key in self._items:
-            self._before.setdefault(key, self._items.pop(key))
+            self._before.setdefault(key, self._items[key])
+            self._set(key, None)
 
     def restore(self, key: bytes, value: S | None) -> None:
         """Fold a record of the state's log; no change of it."""
+        self._set(key, value)
+
+    def _set(self, key: bytes, value: S | None) -> None:
+        """Let `key` hold this, None for nothing: the one place where it changes, for what is derived of it."""
         if value is None:
             self._items.pop(key, None)
         else:
@@ -94,7 +99,8 @@ class Tick(Event, frozen=True, kw_only=True):
 class WakeAt:
     """A handler's wish for a `Tick` at `ts` (ns UTC) or soon after it, restarts included.
 
-    A wish cannot be withdrawn: a handler ignores a tick that no longer matters. Equal wishes are one.
+    It comes before where `Wiring.early` names its key. A wish cannot be withdrawn: a handler ignores a tick
+    that no longer matters. Equal wishes are one.
     """
 
     ts: int
@@ -147,6 +153,11 @@ class Wiring(Generic[S]):
     step_clock: Callable[[State[S], int], None] = lambda _state, _by_ns: (
         None
     )  # moves what the state has scheduled by so many ns, as the clock was set
+    new_state: Callable[[], State[S]] = State  # an empty one; a service's own may index what it holds
+    early: Callable[[State[S], int], Iterable[bytes]] = lambda _state, _now: (
+        ()
+    )  # names ticks that are due before their time, for the views show what they wait for; only such whose
+    # handling changes something, or they would come again and again
     threaded: bool = (
         False  # run the handler off the event loop; it then looks views up by key, never iterates
     )

@@ -8,7 +8,7 @@ One more record there is not the owner's: an operator's `Skip`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from heapq import heappop, heappush, merge
+from heapq import merge
 from traceback import format_exception
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 from uuid import UUID
@@ -21,20 +21,20 @@ from libs.common.codec import UndecodableMessageError, UnknownMessageError, deco
 from libs.common.command_rules import echoed, refused_as_internal, refused_at_the_door
 from libs.common.dead_letters import dead_letter
 from libs.common.events import Command, CommandRejected, Event
-from libs.common.handling import RESERVED, State, Tick, WakeAt
+from libs.common.handling import RESERVED, Tick, WakeAt
 from libs.common.skips import SKIP_KEY, Skip, merged
+from libs.common.ticks import TICK, Ticks, tick_key
 from libs.common.topics import DEAD_LETTERS, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from libs.common.cloudevents import Headers
-    from libs.common.handling import Wiring
+    from libs.common.handling import State, Wiring
 
 S = TypeVar("S", bound=Event)
 
 POSITION_KEY: Final = RESERVED + b"position"
-_TICK: Final = RESERVED + b"tick/"
 
 
 class HandlerError(Exception):
@@ -128,14 +128,13 @@ class Partition(Generic[S]):
 
     def __init__(self, wiring: Wiring[S], number: int, place: Callable[[bytes], int]) -> None:
         self.number = number
-        self.state: State[S] = State()
+        self.state: State[S] = wiring.new_state()
         self.offsets: dict[str, int] = {}
         self._wiring = wiring
         self._place = place
         self._log = replace(wiring.state, events=(*wiring.state.events, Position, Skip, Tick))
         self.skips: Skip | None = None  # not done yet
-        self._ticks: dict[bytes, Tick] = {}
-        self._queue: list[tuple[int, bytes]] = []
+        self._ticks = Ticks()
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Fold a record of the state's log.
@@ -150,10 +149,10 @@ class Partition(Generic[S]):
             self.offsets = dict(event.offsets)
         elif key == SKIP_KEY:
             self.skips = merged(self.skips, event) if isinstance(event, Skip) else None
-        elif key.startswith(_TICK):
-            self._ticks.pop(key, None)
+        elif key.startswith(TICK):
+            self._ticks.pop(key)
             if isinstance(event, Tick):
-                self._remember(key, event)
+                self._ticks.add(key, event)
         else:
             self.state.restore(key, cast("S | None", event))
 
@@ -187,7 +186,7 @@ class Partition(Generic[S]):
             if name in inputs and offset > self.offsets.get(name, 0):
                 self.offsets[name] = effects.offsets[name] = offset
         for key in self.skips.ticks:
-            if self._ticks.pop(key, None) is not None:
+            if self._ticks.pop(key) is not None:
                 self._write(effects, key, None)
         self._write(effects, POSITION_KEY, Position(offsets=dict(self.offsets)))
         self._write(effects, SKIP_KEY, None)
@@ -197,9 +196,11 @@ class Partition(Generic[S]):
     @property
     def next_wake(self) -> int | None:
         """When the earliest pending tick is due, ns UTC."""
-        while self._queue and self._queue[0][1] not in self._ticks:
-            heappop(self._queue)
-        return self._queue[0][0] if self._queue else None
+        return self._ticks.next_due
+
+    def ripe(self, now: int) -> bool:
+        """Tell whether a tick is to be handled at `now`."""
+        return self._ripe(now) is not None
 
     def apply(self, batches: Iterable[Sequence[Incoming]], now: int) -> Effects:
         """Handle batches of the inputs, one per topic, merged by time; stale records are dropped.
@@ -220,11 +221,11 @@ class Partition(Generic[S]):
         return self._finished(effects)
 
     def wake(self, now: int, limit: int) -> Effects:
-        """Handle up to `limit` ticks that are due at `now`, in the order of their times."""
+        """Handle up to `limit` ticks that are due at `now`, in the order of their times, then early ones."""
         effects = Effects(now)
-        while effects.handled < limit and (due := self.next_wake) is not None and due <= now:
-            key = self._queue[0][1]
+        while effects.handled < limit and (key := self._ripe(now)) is not None:
             tick = self._ticks.pop(key)
+            assert tick is not None  # noqa: S101 -- it is pending
             identifier = caused_id(UUID(tick.causation_id), f"Tick/{tick.due_ts}/{tick.key.hex()}")
             source = f"{self._wiring.state.name}/{self.number}/{key.hex()}"
             cause = _Cause(tick, identifier, tick.correlation_id, None, source)
@@ -234,20 +235,25 @@ class Partition(Generic[S]):
                 break
         return self._finished(effects)
 
+    def _ripe(self, now: int) -> bytes | None:
+        due = self._ticks.next_due
+        if due is not None and due <= now:
+            return self._ticks.first
+        return self._ticks.one_of(self._wiring.early(self.state, now))
+
     def step_clock(self, by_ns: int, now: int) -> Effects:
         """Move all that is due, ticks and what the state has scheduled, by what the clock was set.
 
         So nothing waits for a time that will not come for long, and nothing falls due all at once.
         """
         effects = Effects(now)
-        ticks = dict(self._ticks)
-        self._ticks.clear()
+        ticks = self._ticks.pop_all()
         for key in ticks:
             self._write(effects, key, None)
         for tick in ticks.values():
             moved = msgspec.structs.replace(tick, due_ts=tick.due_ts + by_ns)
-            self._remember(_tick_key(moved.due_ts, moved.key), moved)
-            self._write(effects, _tick_key(moved.due_ts, moved.key), moved)
+            self._ticks.add(tick_key(moved.due_ts, moved.key), moved)
+            self._write(effects, tick_key(moved.due_ts, moved.key), moved)
         self._wiring.step_clock(self.state, by_ns)
         self.state.keep()
         return self._finished(effects)
@@ -344,18 +350,14 @@ class Partition(Generic[S]):
         return Outgoing(output.topic, place, key, value, attributes.headers())
 
     def _wish(self, effects: Effects, wish: WakeAt, cause: _Cause) -> None:
-        key = _tick_key(wish.ts, wish.key)
+        key = tick_key(wish.ts, wish.key)
         if key in self._ticks:
             return
         tick = Tick(
             due_ts=wish.ts, key=wish.key, causation_id=str(cause.id), correlation_id=cause.correlation_id
         )
-        self._remember(key, tick)
+        self._ticks.add(key, tick)
         self._write(effects, key, tick)
-
-    def _remember(self, key: bytes, tick: Tick) -> None:
-        self._ticks[key] = tick
-        heappush(self._queue, (tick.due_ts, key))
 
     def _write(self, effects: Effects, key: bytes, value: Event | None) -> None:
         encoded = None if value is None else encode(value)
@@ -379,10 +381,6 @@ def _message_of(record: Incoming) -> Event:
     if not isinstance(message, Command) and (wrong := absurd_amount(message)) is not None:
         raise UndecodableMessageError(f"{record.topic.name}: {wrong}")
     return message
-
-
-def _tick_key(due_ts: int, key: bytes) -> bytes:
-    return _TICK + b"%d/" % due_ts + key
 
 
 def _text(key: bytes) -> str:

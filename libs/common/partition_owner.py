@@ -82,6 +82,7 @@ class PartitionOwner(Generic[S]):
         self._restored_to = 0  # the next offset of the state's log
         self._holdups = {partition: Holdups() for partition in self._inputs}
         self._opened_s: float | None = None  # since when a transaction is open, on the loop's clock
+        self._stirred = asyncio.Event()  # what the views show is to be acted on
         self._held_up = ""  # why the state's log cannot be read to its end, in words
 
     @property
@@ -153,15 +154,14 @@ class PartitionOwner(Generic[S]):
         self._meter.restore_s.observe(perf_counter() - began_s)
         while True:
             now = await self._follow_clock(producer)
-            due = self._partition.next_wake
-            if due is not None and due <= now:
+            self._stirred.clear()
+            if self._partition.ripe(now):
                 async with self._in_transaction:
                     await self._commit(producer, self._partition.wake(now, batch_records))
                 continue
+            due = self._partition.next_wake
             wait_ms = IDLE_MS if due is None else min(IDLE_MS, -(-(due - now) // 1_000_000))
-            batches = await self._consumer.getmany(
-                *self._inputs, timeout_ms=wait_ms, max_records=batch_records
-            )
+            batches = await self._fetch(wait_ms, batch_records)
             self._note(batches, full=sum(map(len, batches.values())) == batch_records)
             if batches:
                 await self._follow_clock(producer)  # what the batch schedules is on the clock as it is now
@@ -170,6 +170,27 @@ class PartitionOwner(Generic[S]):
             elif self._unreported and wait_ms == IDLE_MS:
                 async with self._in_transaction:
                     await self._report_alone(producer)
+
+    def look(self) -> None:
+        """End the wait for records where the views, which have changed, show that a tick is to be handled."""
+        if self.restored and not self._wiring.threaded and self._partition.ripe(self._clock.read()):
+            self._stirred.set()
+
+    async def _fetch(
+        self, wait_ms: int, most: int
+    ) -> dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]:
+        """Return up to so many records of the inputs, once there are any; none after a while, or if stirred."""
+        fetching = asyncio.ensure_future(
+            self._consumer.getmany(*self._inputs, timeout_ms=wait_ms, max_records=most)
+        )
+        stirring = asyncio.ensure_future(self._stirred.wait())
+        try:
+            await asyncio.wait({fetching, stirring}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stirring.cancel()
+            fetching.cancel()  # one that has ended keeps its records; one that waits has taken none
+        await asyncio.wait({fetching})
+        return {} if fetching.cancelled() else fetching.result()
 
     async def release(self, task: asyncio.Task[None]) -> None:
         """Let the running transaction end, then stop `task`, which runs `own`, and the producer."""

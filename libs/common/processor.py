@@ -215,6 +215,8 @@ class Processor(Generic[S]):
         views = self._wiring.views
         async with aclosing(follow(self._settings, views, on_undecodable=publisher.reject)) as batches:
             async for _ in batches:
+                for owner, _task in self._owners.values():
+                    owner.look()
                 if not ready.is_set() and all(view.ready for view in views):
                     ready.set()
 

@@ -43,6 +43,7 @@ from libs.common.topics import (
 )
 from libs.common.views import View
 from services.execution.clock_steps import step_clock
+from services.execution.early import early
 from services.execution.handlers import handle
 from services.execution.holdings import Held
 from services.execution.market_data import MarketData
@@ -50,6 +51,7 @@ from services.execution.paper_broker import SelfImpact
 from services.execution.registration import announcements
 from services.execution.remembered import Done
 from services.execution.saga import Asked, CostCurve, OwnOrder, Saga
+from services.execution.standing import ExecutionState
 
 if TYPE_CHECKING:
     from libs.common.events import Event, PolicyRegistered
@@ -96,6 +98,8 @@ def wiring(settings: ExecutionSettings, service: str = SERVICE) -> Wiring[Any]:
         handle=handle_with_views,
         views=(*market.views, registry),
         step_clock=step_clock,
+        new_state=ExecutionState,
+        early=partial(early, market=market),
         announce=lambda: announcements(registry.items),
     )
 

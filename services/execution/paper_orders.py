@@ -1,7 +1,7 @@
 """Orders on their own, sent to the same paper broker as those of executions; pure.
 
-An order's id is that of its command. It is answered when it has reached the venue; what rests (GTC) is looked
-at again and again until it is filled or canceled.
+An order's id is that of its command. It is answered when it has reached the venue; what rests (GTC) is
+filled when its book comes to it (`early.py`), until it is filled or canceled.
 """
 
 from __future__ import annotations
@@ -31,13 +31,16 @@ from services.execution.paper_broker import exact, minimum_fault, terms_of
 from services.execution.record import newest, record_fill
 from services.execution.refusals import refused
 from services.execution.saga import OwnOrder, impact_key, order_key
+from services.execution.standing import impact_of
 
 if TYPE_CHECKING:
     from libs.common.events import CancelExecution, Event, SubmitPaperOrder
     from libs.common.handling import State
     from services.execution.market_data import MarketData
+    from services.execution.paper_broker import Worked
 
 ZERO: Final = Decimal(0)
+CHECK_NS: Final = 86_400_000_000_000  # a resting order's tick, should its book not come to it before
 
 
 def submit(
@@ -157,21 +160,29 @@ def cancel(
     ]
 
 
+def work(
+    state: State[Any], kept: OwnOrder, top: BookTop, market: MarketData, now: int, *, arriving: bool
+) -> Worked | None:
+    """Return what the book makes of an order; None while what it may be filled with is not known."""
+    order = kept.order
+    terms = terms_of(venue_of(order.venue), instruments_of(order.symbol)[order.venue])
+    impact = impact_of(state, top)
+    meet = paper_broker.arrive if arriving else paper_broker.check
+    worked = meet(order, top, impact, terms, now)
+    if not worked.fills:
+        return worked
+    room = order_limits.room(state, order, market, top)  # does what is held or free allow that now?
+    return None if room is None else meet(order, top, impact, terms, now, room)
+
+
 def _worked(
     state: State[Any], kept: OwnOrder, top: BookTop, market: MarketData, now: int, *, arriving: bool
 ) -> list[Event]:
-    order = kept.order
-    terms = terms_of(venue_of(order.venue), instruments_of(order.symbol)[order.venue])
+    order, worked = kept.order, work(state, kept, top, market, now, arriving=arriving)
+    if worked is None:
+        return []
     key = impact_key(order.venue, order.symbol)
-    impact = state.get(key)
-    work = paper_broker.arrive if arriving else paper_broker.check
-    worked = work(order, top, impact, terms, now)
-    if worked.fills:  # the book has come to it: does what is held or free allow that now?
-        room = order_limits.room(state, order, market, top)
-        if room is None:
-            return []
-        worked = work(order, top, impact, terms, now, room)
-    if worked.impact != impact:
+    if worked.impact != state.get(key):
         state.put(key, worked.impact)
     for fill in worked.fills:
         holdings.note(state, fill)
@@ -189,8 +200,13 @@ def _keep(state: State[Any], kept: OwnOrder) -> OwnOrder:
 
 def _later(kept: OwnOrder, market: MarketData, now: int) -> list[WakeAt]:
     if kept.order.ord_status.open:
-        return [_wake(kept.order, now + round(market.settings.execution_check_ms * 1e6), "check")]
+        return [WakeAt(now + CHECK_NS, check_name(kept.order).encode())]
     return [_wake(kept.order, now + round(market.settings.execution_remember_s * 1e9), "forget")]
+
+
+def check_name(order: PaperOrder) -> str:
+    """Return the name of the tick at which a resting order is looked at."""
+    return f"order/{order.cl_ord_id}/check"
 
 
 def _wake(order: PaperOrder, ts: int, purpose: str) -> WakeAt:

@@ -28,9 +28,6 @@ class ExecutionSettings(BaseSettings):
     execution_patience_s: float = Field(
         30.0, gt=0, description="how long after its last planned slice an execution goes on, seconds"
     )
-    execution_check_ms: float = Field(
-        250.0, gt=0, description="time between two looks at a resting order, ms"
-    )
     execution_horizon_s: float = Field(
         60.0,
         gt=0,
