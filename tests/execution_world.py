@@ -71,6 +71,7 @@ class ExecutionWorld:
         self.sent: list[Event] = []
         self.unanswered: list[Event] = []  # commands to peers
         self._ticks: list[tuple[int, bytes]] = []
+        self.wished = 0  # ticks
         self._offsets = 0
         self._log = wiring(self.settings).state
 
@@ -132,6 +133,7 @@ class ExecutionWorld:
         events = [output for output in outputs if isinstance(output, Event)]
         for output in outputs:
             if isinstance(output, WakeAt):
+                self.wished += 1
                 heapq.heappush(self._ticks, (output.ts, output.key))
         self.sent += events
         self.unanswered += [e for e in events if isinstance(e, ChoosePolicy | ScoreVenues | RewardPolicy)]
@@ -187,7 +189,7 @@ class ExecutionWorld:
         return self._look() or due
 
     def _look(self) -> bool:
-        """Let all ticks come that the views show to be due before their time; return whether there were any."""
+        """Let ticks come that the views show to be due before their time; tell whether there were any."""
         came = 0
         while (tick := next(self._early(), None)) is not None:
             self._ticks.remove(tick)

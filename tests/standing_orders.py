@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from libs.common.codec import decode
-from libs.common.events import BOOK, SubmitPaperOrder
+from libs.common.events import BOOK, BookState, SubmitPaperOrder
 from libs.common.topics import EXECUTION_COMMANDS, book_key
 from services.execution.app import wiring as execution_wiring
 from services.execution.settings import ExecutionSettings
-from tests.execution_market import a_book_health, a_book_top, a_risk_budget
+from tests.execution_market import EPOCH, a_book_health, a_book_top, a_risk_budget
 from tests.services_alone import Service
 
 if TYPE_CHECKING:
@@ -31,12 +31,10 @@ def an_id(number: int) -> str:
 
 
 class Standing(Service):
-    """Books move by `book`, time by `pass_time`; `written` counts records by topic, `told` keeps the events."""
+    """Books move by `book`, time by `pass_time`; `written` counts records, `told` keeps the events."""
 
     def __init__(self, wiring: Any = None, **settings: Any) -> None:
-        super().__init__(
-            "execution", wiring=wiring or execution_wiring(ExecutionSettings(**settings))
-        )
+        super().__init__("execution", wiring=wiring or execution_wiring(ExecutionSettings(**settings)))
         self.written: Counter[str] = Counter()
         self.told: list[Event] = []
         self.log: dict[bytes, bytes] = {}
@@ -45,7 +43,7 @@ class Standing(Service):
         self._views = {view.topic.name: view for view in self.wiring.views}
         self.fold("portfolio.risk.v1", BOOK.encode(), a_risk_budget(equity=Decimal(10_000_000)))
 
-    def fold(self, topic: str, key: bytes, event: Event) -> None:
+    def fold(self, topic: str, key: bytes, event: Event | None) -> None:
         view = self._views[topic]
         view.fold(0, view.position(0), key, event)
 
@@ -54,13 +52,15 @@ class Standing(Service):
         bid: float = 60_000.0,
         venue: str = "binance",
         symbol: str = "BTC-USDT",
+        state: BookState = BookState.LIVE,
         **changes: Any,
     ) -> None:
-        """Let a book be LIVE, its best bid there and its best ask half a unit above, unless told otherwise."""
+        """Let a book be LIVE, its best bid there and its best ask half a unit above."""
         self._seq += 1
         known: dict[str, Any] = {
             "venue": venue,
             "symbol": symbol,
+            "epoch": EPOCH,
             "seq": self._seq,
             "bids": ladder(bid, -1),
             "asks": ladder(bid + 0.5, 1),
@@ -69,7 +69,8 @@ class Standing(Service):
         fields = known | changes
         key = book_key(venue, symbol)
         self.fold("l2.book-tops.v1", key, a_book_top(**fields))
-        told = {name: fields[name] for name in ("venue", "symbol", "seq")} | {"ts": self.now}
+        told = {name: fields[name] for name in ("venue", "symbol", "seq", "epoch")}
+        told |= {"ts": self.now, "state": state}
         self.fold("l2.book-health.v1", key, a_book_health(**told))
 
     def submit(self, number: int, **fields: Any) -> list[Event]:

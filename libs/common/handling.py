@@ -62,7 +62,7 @@ class State(Mapping[bytes, S], Generic[S]):
         self._set(key, value)
 
     def _set(self, key: bytes, value: S | None) -> None:
-        """Let `key` hold this, None for nothing: the one place where it changes, for what is derived of it."""
+        """Let `key` hold this, None for nothing; the one place where the state changes."""
         if value is None:
             self._items.pop(key, None)
         else:
@@ -120,6 +120,14 @@ Handle: TypeAlias = Callable[[State[S], Any, int], Sequence[Event | WakeAt]]
 """``handle(state, message, now)``: a message of an input topic or a `Tick`, and ns UTC."""
 
 
+def nothing_early(_state: State[Any], _now: int) -> Iterable[bytes]:
+    """Name no tick that is due before its time: what a service does that waits for nothing its views show.
+
+    Another one names those alone whose handling changes something, else they would come again and again.
+    """
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """Where events of one type go."""
@@ -154,10 +162,9 @@ class Wiring(Generic[S]):
         None
     )  # moves what the state has scheduled by so many ns, as the clock was set
     new_state: Callable[[], State[S]] = State  # an empty one; a service's own may index what it holds
-    early: Callable[[State[S], int], Iterable[bytes]] = lambda _state, _now: (
-        ()
-    )  # names ticks that are due before their time, for the views show what they wait for; only such whose
-    # handling changes something, or they would come again and again
+    early: Callable[[State[S], int], Iterable[bytes]] = (
+        nothing_early  # names pending ticks that the views show to be due; not with `threaded`
+    )
     threaded: bool = (
         False  # run the handler off the event loop; it then looks views up by key, never iterates
     )
@@ -165,6 +172,8 @@ class Wiring(Generic[S]):
     def __post_init__(self) -> None:
         if not self.inputs or not self.state.compacted:
             raise ValueError(f"{self.service}: needs an input, and a state topic that is compacted")
+        if self.threaded and self.early is not nothing_early:
+            raise ValueError(f"{self.service}: a thread changes the state that is looked at beside it")
         if self.announce is not tuple and not self.views:
             raise ValueError(f"{self.service}: announces what it is to a topic of which it has no view")
         for event, output in self.outputs.items():

@@ -14,7 +14,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from libs.common.cloudevents import headers_of
 from libs.common.events import Event
+from libs.common.handling import nothing_early
 from libs.common.holdups import HELD_S, Holdups
+from libs.common.interrupting import unless
 from libs.common.kafka import BATCH_BYTES, Reader, partition_of
 from libs.common.kafka_security import client_arguments
 from libs.common.partition import HandlerError, Incoming, Partition
@@ -161,36 +163,23 @@ class PartitionOwner(Generic[S]):
                 continue
             due = self._partition.next_wake
             wait_ms = IDLE_MS if due is None else min(IDLE_MS, -(-(due - now) // 1_000_000))
-            batches = await self._fetch(wait_ms, batch_records)
+            fetching = self._consumer.getmany(*self._inputs, timeout_ms=wait_ms, max_records=batch_records)
+            if self._wiring.early is not nothing_early:
+                fetching = unless(self._stirred, fetching)  # one that is given up has taken no records
+            batches = await fetching or {}
             self._note(batches, full=sum(map(len, batches.values())) == batch_records)
             if batches:
                 await self._follow_clock(producer)  # what the batch schedules is on the clock as it is now
                 async with self._in_transaction:
                     await self._commit(producer, await self._applied(batches))
-            elif self._unreported and wait_ms == IDLE_MS:
+            elif self._unreported and wait_ms == IDLE_MS and not self._stirred.is_set():
                 async with self._in_transaction:
                     await self._report_alone(producer)
 
     def look(self) -> None:
         """End the wait for records where the views, which have changed, show that a tick is to be handled."""
-        if self.restored and not self._wiring.threaded and self._partition.ripe(self._clock.read()):
+        if self.restored and self._partition.ripe(self._clock.read()):
             self._stirred.set()
-
-    async def _fetch(
-        self, wait_ms: int, most: int
-    ) -> dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]:
-        """Return up to so many records of the inputs, once there are any; none after a while, or if stirred."""
-        fetching = asyncio.ensure_future(
-            self._consumer.getmany(*self._inputs, timeout_ms=wait_ms, max_records=most)
-        )
-        stirring = asyncio.ensure_future(self._stirred.wait())
-        try:
-            await asyncio.wait({fetching, stirring}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stirring.cancel()
-            fetching.cancel()  # one that has ended keeps its records; one that waits has taken none
-        await asyncio.wait({fetching})
-        return {} if fetching.cancelled() else fetching.result()
 
     async def release(self, task: asyncio.Task[None]) -> None:
         """Let the running transaction end, then stop `task`, which runs `own`, and the producer."""

@@ -31,6 +31,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from broker.terminal import CANNOT_RUN
 from libs.common import log, metrics
 from libs.common.events import Event, ServiceState
+from libs.common.handling import nothing_early
 from libs.common.kafka import Publisher, create_topics, follow
 from libs.common.kafka_security import client_arguments, stop_consumer
 from libs.common.membership import static_member
@@ -215,8 +216,9 @@ class Processor(Generic[S]):
         views = self._wiring.views
         async with aclosing(follow(self._settings, views, on_undecodable=publisher.reject)) as batches:
             async for _ in batches:
-                for owner, _task in self._owners.values():
-                    owner.look()
+                if self._wiring.early is not nothing_early:
+                    for owner, _ in self._owners.values():
+                        owner.look()
                 if not ready.is_set() and all(view.ready for view in views):
                     ready.set()
 

@@ -1,4 +1,4 @@
-"""The ticks that one partition of a stateful service waits for: by their times, and by what they are for; pure."""
+"""The ticks that one partition of a service waits for, by their times and by what they are for; pure."""
 
 from __future__ import annotations
 

@@ -49,8 +49,7 @@ from services.execution.holdings import Held
 from services.execution.market_data import MarketData
 from services.execution.paper_broker import SelfImpact
 from services.execution.registration import announcements
-from services.execution.remembered import Done
-from services.execution.saga import Asked, CostCurve, OwnOrder, Saga
+from services.execution.saga import Asked, CostCurve, Done, OwnOrder, Saga
 from services.execution.standing import ExecutionState
 
 if TYPE_CHECKING:

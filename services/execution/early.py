@@ -1,4 +1,4 @@
-"""What the views show to be due before its time: orders that a book has come to, executions that wait for one.
+"""What the views show to be due before its time: orders that a book has come to, and what waits for a book.
 
 A look costs what stands at the best price of each book and changes nothing; only what would change something
 is named, and is then handled as its tick; pure.

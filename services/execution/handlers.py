@@ -25,9 +25,9 @@ from libs.common.handling import Tick, WakeAt
 from services.execution import ending, paper_orders, router, working
 from services.execution.record import record_of
 from services.execution.refusals import refused
-from services.execution.remembered import Done, done_already, forget
+from services.execution.remembered import done_already, forget, sweep
 from services.execution.rerun import rerun
-from services.execution.saga import Asked, OwnOrder, Saga, asked_key, order_key, saga_key
+from services.execution.saga import Asked, Done, OwnOrder, Saga, asked_key, order_key, saga_key
 from services.execution.simulation import simulate
 from services.execution.turn import Turn, step_id
 
@@ -138,11 +138,13 @@ def _answer(state: State[Any], answer: Answer, market: MarketData, now: int) -> 
 
 def _tick(state: State[Any], tick: Tick, market: MarketData, now: int) -> Effects:
     kind, identifier, purpose, *names = tick.key.decode().split("/")
+    if purpose == "sweep":
+        return [*sweep(state, now)]
     if purpose == "forget":
-        if kind == "order":
-            return [*forget(state, order_key(identifier), tick.key, now)]
-        state.remove(asked_key(step_id(identifier, ending.REWARD)))
-        return [*forget(state, saga_key(identifier), tick.key, now)]
+        key = order_key(identifier) if kind == "order" else saga_key(identifier)
+        if kind != "order":
+            state.remove(asked_key(step_id(identifier, ending.REWARD)))
+        return [*forget(state, key, market.settings.part_of(market.settings.execution_ids_most), now)]
     if kind == "order":
         return _order_tick(state, identifier, purpose, market, now)
     saga = state.get(saga_key(identifier))

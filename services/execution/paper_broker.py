@@ -3,11 +3,12 @@
 Rules. A market order, and a limit order that crosses, takes the levels from the best on, as a taker, whole
 lots of each. What is left of an IOC order is canceled. The rest of a GTC limit order rests: when the book
 changes and the other side's best price is at its limit or through it, it is filled at its limit, as a maker,
-with no more than what stands there; the best limit first, then who arrived first. (A touch of its own side fills nothing: its place in the queue is not
-known.) Self-impact: what an order has taken of a level is not offered to later orders. Of a level that grows,
-only what was added is new; of one that shrinks, no more is left than it shows. A level that is back within
-`GONE_NS`, or that a book synchronised anew (a new epoch) shows, is new only in its size above what was taken.
-So at one price never more is filled than the most it ever showed, and the sum of its increases.
+with no more than what stands there; the best limit first, then who arrived first. (A touch of its own side
+fills nothing: its place in the queue is not known.) Self-impact: what an order has taken of a level is not
+offered to later orders. Of a level that grows, only what was added is new; of one that shrinks, no more is
+left than it shows. A level that is back within `GONE_NS`, or that a book synchronised anew (a new epoch)
+shows, is new only in its size above what was taken. So at one price never more is filled than the most it
+ever showed, and the sum of its increases.
 
 Amounts are exact: prices and sizes are the digits of the book, and nothing is rounded but `avg_px`.
 """

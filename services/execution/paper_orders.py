@@ -25,7 +25,7 @@ from libs.common.events import (
 )
 from libs.common.handling import WakeAt
 from libs.common.instruments import venue_of
-from services.execution import holdings, order_limits, paper_broker
+from services.execution import bounds, holdings, order_limits, paper_broker
 from services.execution.market_data import Unusable, instruments_of
 from services.execution.paper_broker import exact, minimum_fault, terms_of
 from services.execution.record import newest, record_fill
@@ -46,7 +46,7 @@ CHECK_NS: Final = 86_400_000_000_000  # a resting order's tick, should its book 
 def submit(
     state: State[Any], command: SubmitPaperOrder, market: MarketData, now: int
 ) -> list[Event | WakeAt]:
-    """Send an order on its way, or refuse it: unknown, wrong, too small or too much, or no LIVE book."""
+    """Send an order on its way, or refuse it: unknown, wrong, one too many, too much, or no LIVE book."""
     instruments = instruments_of(command.symbol)
     if not instruments or (command.venue is not None and command.venue not in instruments):
         where = command.venue or "No venue"
@@ -56,6 +56,8 @@ def submit(
     if limited != (command.price is not None) or (command.time_in_force == "gtc" and not limited):
         detail = "limit: a limit order needs one, over 0; a market order has none and is IOC"
         return [refused(command, command.symbol, Refusal.INVALID, detail, now)]
+    if full := bounds.no_order(state, command.symbol, command.time_in_force, market.settings):
+        return [refused(command, command.symbol, Refusal.UNAVAILABLE, full, now)]
     top = _venue_book(command, market, now)
     if isinstance(top, Unusable):
         return [refused(command, command.symbol, Refusal.UNAVAILABLE, f"{top.reason}.", now)]

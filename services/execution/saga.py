@@ -179,6 +179,12 @@ class OwnOrder(Event, frozen=True, kw_only=True):
     reserved: Decimal = Decimal(0)  # of a buy: the cash it was accepted at, quote units
 
 
+class Done(Event, frozen=True, kw_only=True):
+    """Stands for an execution or an order; its record, fills and audit stay on their topics."""
+
+    forgotten_ts: int
+
+
 class CostCurve(Event, frozen=True, kw_only=True):
     """What the fills at one venue and symbol have taught about costs."""
 

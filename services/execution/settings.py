@@ -36,6 +36,24 @@ class ExecutionSettings(BaseSettings):
     execution_remember_s: float = Field(
         3600.0, gt=0, description="how long an ended execution answers its command again, seconds"
     )
+    execution_orders_per_symbol: int = Field(
+        1_000, ge=1, description="open orders on their own of a symbol, beyond which none more may rest"
+    )
+    execution_orders_most: int = Field(
+        10_000, ge=1, description="open orders on their own, in equal parts by all partitions"
+    )
+    execution_running_most: int = Field(
+        4_000, ge=1, description="executions under way, in equal parts by all partitions"
+    )
+    execution_remembered_most: int = Field(
+        100_000,
+        ge=1,
+        description="orders and executions that run or are remembered, in equal parts by all partitions",
+    )
+    execution_ids_most: int = Field(
+        1_000_000, ge=1, description="ids of older ones that are kept, in equal parts by all partitions"
+    )
+    topic_partitions: int = Field(8, ge=1, le=1024, description="partitions of each topic")
     execution_book_silence_s: float = Field(
         5.0, gt=0, description="a book whose heartbeat is older is not used, seconds"
     )
@@ -67,6 +85,10 @@ class ExecutionSettings(BaseSettings):
     )
     execution_minutes: int = Field(180, ge=1, le=2880, description="1m candles that a policy sees")
     execution_days: int = Field(120, ge=1, le=1500, description="1d candles that a policy sees")
+
+    def part_of(self, most: int) -> int:
+        """Return how many of so many each partition may keep."""
+        return max(1, most // self.topic_partitions)
 
     @field_validator("execution_reference_venue")
     @classmethod

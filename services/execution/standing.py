@@ -1,4 +1,4 @@
-"""What stands and waits in the state, found without a search: open orders by book, executions under way; pure.
+"""What stands and waits in the state, found without a search: open orders, executions under way; pure.
 
 The state holds all that the partition remembers. What is asked of it again and again, at every change of a
 book, is indexed here as it changes, so that it costs what stands and not what is remembered.
@@ -7,14 +7,14 @@ book, is indexed here as it changes, so that it costs what stands and not what i
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from libs.common.events import OrdStatus
 from libs.common.handling import State
 from services.execution import paper_broker
-from services.execution.saga import OwnOrder, Saga, impact_key
+from services.execution.saga import Done, OwnOrder, Saga, impact_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +49,7 @@ class Standing:
         self.waiting: dict[bytes, Saga] = {}  # for a book
         self.held: set[str] = set()  # symbols
         self.remembered = 0  # orders and executions that are kept whole
+        self.ids: dict[bytes, Done] = {}  # what is left of the others, oldest first
 
     @property
     def orders(self) -> int:
@@ -66,6 +67,10 @@ class Standing:
             self._drop(key, before)
         if isinstance(after, OwnOrder | Saga):
             self._add(key, after)
+        if isinstance(after, Done):
+            self.ids[key] = after
+        elif isinstance(before, Done):
+            self.ids.pop(key, None)
         if key.startswith(HELD):
             symbol = key.removeprefix(HELD).decode()
             self.held.discard(symbol) if after is None else self.held.add(symbol)

@@ -17,8 +17,8 @@ from libs.common.events import (
     Refusal,
     SimulateExecution,
 )
-from services.execution.remembered import IDS_KEPT_NS, Done
-from services.execution.saga import saga_key
+from services.execution.remembered import IDS_KEPT_NS
+from services.execution.saga import Done, saga_key
 from tests.execution_world import a_ready_world, an_id
 
 
