@@ -21,6 +21,7 @@ from libs.common.events import (
     OrderFilled,
     OrderRejected,
     OrdStatus,
+    PaperOrder,
 )
 from libs.common.topics import EXECUTION_COMMANDS
 from services.execution.app import wiring as execution_wiring
@@ -59,7 +60,7 @@ class Naive(Standing):
         while self._names:
             yield self._names.pop(0)
 
-    def _orders(self) -> list[Any]:
+    def _orders(self) -> list[PaperOrder]:
         kept = [own.order for own in self.partition.state.values() if isinstance(own, OwnOrder)]
         rest = [order for order in kept if order.ord_status in RESTS]
         books = dict.fromkeys((order.venue, order.symbol) for order in rest)
@@ -67,7 +68,7 @@ class Naive(Standing):
             sorted(
                 (order for order in rest if (order.venue, order.symbol) == book and order.side == side),
                 key=lambda order: (
-                    -order.price if order.side == "buy" else order.price,
+                    -price_of(order) if order.side == "buy" else price_of(order),
                     order.arrives_ts,
                     order.cl_ord_id,
                 ),
@@ -187,6 +188,11 @@ def test_what_is_told_early_is_told_once_and_a_restart_forgets_no_order(seed: in
         assert ours.resting == theirs.resting
         assert ours.open == theirs.open
         assert ours.remembered == theirs.remembered
+
+
+def price_of(order: PaperOrder) -> Decimal:
+    assert order.price is not None
+    return order.price
 
 
 def state_of_orders(service: Standing) -> dict[bytes, Any]:
