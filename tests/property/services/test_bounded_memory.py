@@ -143,7 +143,7 @@ class Counted(Service):
 
 def test_the_routers_state_is_bounded_however_many_scopes_and_decisions_strangers_name() -> None:
     """ROUTER_SCOPES_MOST scopes, ROUTER_REMEMBER_MOST decisions of each, and as many other answers."""
-    most, remembered, idle_s = 8, 3, 60
+    most, remembered, idle_s = 8, 3, 30
     settings = RouterSettings(
         router_policies="p_sma p_flat",
         router_scopes_most=most * RouterSettings().topic_partitions,
