@@ -39,7 +39,7 @@ class Standing(Service):
         self.told: list[Event] = []
         self.log: dict[bytes, bytes] = {}
         self.transactions = 0
-        self._seq = 7
+        self.seq = 7
         self._views = {view.topic.name: view for view in self.wiring.views}
         self.fold("portfolio.risk.v1", BOOK.encode(), a_risk_budget(equity=Decimal(10_000_000)))
 
@@ -56,12 +56,12 @@ class Standing(Service):
         **changes: Any,
     ) -> None:
         """Let a book be LIVE, its best bid there and its best ask half a unit above."""
-        self._seq += 1
+        self.seq += 1
         known: dict[str, Any] = {
             "venue": venue,
             "symbol": symbol,
             "epoch": EPOCH,
-            "seq": self._seq,
+            "seq": self.seq,
             "bids": ladder(bid, -1),
             "asks": ladder(bid + 0.5, 1),
             "received_ts": self.now,
@@ -112,7 +112,7 @@ class Standing(Service):
     def restarted(self) -> Standing:
         """Return the partition as another process restores it from its log, with the views of this one."""
         successor = Standing(self.wiring)
-        successor.now, successor._seq, successor._offset = self.now, self._seq, self._offset
+        successor.now, successor.seq, successor._offset = self.now, self.seq, self._offset
         for key, value in self.log.items():
             successor.partition.restore(key, value)
         successor.log = dict(self.log)

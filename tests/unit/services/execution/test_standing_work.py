@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from libs.common.events import (
     BookState,
@@ -20,6 +21,7 @@ from libs.common.topics import EXECUTION_COMMANDS
 from services.execution.early import early
 from services.execution.remembered import DAY_NS, IDS_KEPT_NS
 from services.execution.saga import Done, Saga
+from tests.execution_market import a_book_top
 from tests.execution_world import ExecutionWorld, a_ready_world
 from tests.execution_world import S as SECOND
 from tests.standing_orders import LOOK_NS, TOPS_PER_S, S, Standing, an_id, ladder
@@ -93,6 +95,28 @@ def test_a_book_that_stands_is_weighed_once_however_many_orders_rest_beyond_its_
     assert next(looks, None) is None
     standing = service.partition.state.standing  # type: ignore[attr-defined]  # execution's own
     assert [len(queue) for queue in standing.resting["binance", "BTC-USDT"].values()] == [ORDERS, 0]
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [
+        {"asks": ((float("nan"), 2.0),)},
+        {"asks": ((58_000.0, float("nan")),)},
+        {"asks": ((58_000.0, float("inf")), (58_001.0, 1.0))},
+        {"asks": ((-1.0, 2.0),)},
+        {"asks": ((58_000.0, 1.0), (1e300, 1.0))},
+        {"asks": ()},
+    ],
+)
+def test_a_top_that_no_market_has_fills_nothing_and_stops_nothing(sides: dict[str, Any]) -> None:
+    service = resting(2, price=Decimal(59_000))
+    service.book(57_999.0)
+    told = a_book_top(bids=ladder(57_999.0, -1), received_ts=service.now, seq=service.seq)
+    service.fold("l2.book-tops.v1", b"binance:BTC-USDT", replace(told, **sides))
+    assert service.look() == []
+    service.book(57_999.0)
+    service.look()
+    assert len(fills_of(service)) == 2
 
 
 def test_a_crossing_that_stands_when_another_process_takes_over_is_filled_there() -> None:
