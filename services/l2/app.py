@@ -17,8 +17,6 @@ import time
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
-
 from libs.common.events import (
     BookDelta,
     BookHealth,
@@ -48,7 +46,7 @@ from libs.common.topics import (
     candle_key,
 )
 from libs.common.wall_clock import WallClock
-from services.l2.connection import fetch, run_socket
+from services.l2.connection import fetch, open_http, run_socket
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import (
@@ -123,7 +121,7 @@ class App:
             registry = create_registry(self._families)
             instance = self.settings.l2_instance or f"l2-{os.getpid()}"
             await stack.enter_async_context(serve(registry, self.settings, instance))
-            self._http = await stack.enter_async_context(aiohttp.ClientSession())
+            self._http = await stack.enter_async_context(open_http())
             beating = heartbeat(self.settings, "l2", self.state.policy.owner, self.condition)
             await stack.enter_async_context(beating)
             stop = asyncio.Event()

@@ -11,12 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
 from pydantic import ValidationError
 
 from libs.cli.record import RecordingExistsError, RecordingWriter
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
-from services.l2.connection import fetch, run_socket
+from services.l2.connection import fetch, open_http, run_socket
 from services.l2.feeds import FEEDS
 from services.l2.feeds.feed import BadFrameError, Refused, VenueDelta
 from services.l2.messages import (
@@ -32,6 +31,8 @@ from services.l2.settings import L2Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import aiohttp
 
     from services.l2.feeds.feed import Feed
     from services.l2.messages import L2Message
@@ -185,7 +186,7 @@ async def record(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with aiohttp.ClientSession() as http:
+    async with open_http() as http:
         recorders = [BookRecorder(feed, symbol, settings, writer, http) for symbol in symbols]
         stopped = asyncio.create_task(stop.wait())
         work = [asyncio.create_task(recorder.run()) for recorder in recorders]
