@@ -131,9 +131,10 @@ async def fetch(order: Fetch, report: Report, http: aiohttp.ClientSession) -> No
             took_ns = time.monotonic_ns() - asked
             status = reply.status
             retry_after = _pause(order, reply.headers.getall("Retry-After", []))
-            body = await reply.content.read(MAX_REPLY_BYTES + 1)
-            while len(body) <= MAX_REPLY_BYTES and (more := await reply.content.read(MAX_REPLY_BYTES)):
-                body += more
+            held = bytearray()  # grows in place, however small the pieces are
+            while len(held) <= MAX_REPLY_BYTES and (more := await reply.content.read(MAX_REPLY_BYTES)):
+                held += more
+            body = bytes(held)
             if status in REDIRECTIONS:
                 body = not_followed(_location(reply.headers.getall("Location", []))).encode()
         if len(body) > MAX_REPLY_BYTES:
