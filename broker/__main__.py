@@ -14,6 +14,7 @@ from broker.jars import classpath
 from broker.native import NativeBroker
 from broker.settings import BrokerSettings
 from broker.terminal import CANNOT_RUN, say
+from libs.common.printable import indented_lines
 
 _FAILED = 1
 _USAGE = 2
@@ -29,7 +30,7 @@ def _say(line: str) -> None:
     if os.environ.get("LOG_FORMAT"):
         say("kafka", line)
     else:
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(f"{indented_lines(line)}\n")
         sys.stdout.flush()
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker import terminal
 from broker.terminal import CANNOT_RUN
+from libs.common.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,8 @@ class ProgramOutput:
         return self._last_words.get(program)
 
     def _shaped(self, program: str, raw: bytes) -> str:
-        line = _CONTROL.sub("", raw.decode("utf-8", "backslashreplace")).rstrip()
+        line = _CONTROL.sub("", raw.decode("utf-8", "backslashreplace")).rstrip().expandtabs()
+        line = printable_json(line) if line.startswith("{") else printable(line, None)
         if CANNOT_RUN in line:
             self._last_words[program] = (_event(line) or line).partition(CANNOT_RUN)[2] or line
         if not line.strip():

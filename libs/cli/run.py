@@ -18,6 +18,7 @@ from broker import tether
 from libs.cli.preflight import RefusedError, RunSettings, books_of_recordings, check_machine, check_settings
 from libs.cli.run_folder import Addresses, RunFolder, RunFolderError, host_and_port
 from libs.cli.running import register
+from libs.common.printable import indented_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,7 +97,7 @@ def _become_supervisor(lock: int) -> Never:
 
 def _refuse(*sentences: str) -> int:
     for sentence in sentences:
-        sys.stderr.write(f"make run: {sentence}\n")
+        sys.stderr.write(f"make run: {indented_lines(sentence)}\n")
     return os.EX_CONFIG
 
 

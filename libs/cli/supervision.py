@@ -26,6 +26,7 @@ from supervisor.supervisord import go
 
 from broker import terminal, tether
 from libs.cli.program_output import ProgramOutput
+from libs.common.printable import indented_lines
 
 _ENDED = (events.ProcessStateExitedEvent, events.ProcessStateStoppedEvent, events.ProcessStateBackoffEvent)
 _BELIEVED = 5  # refusals in a row of a program that ran before; some 10 s apart in all
@@ -137,7 +138,7 @@ def main(arguments: list[str]) -> int:
     if options.refused is None:
         return 0
     words = options.output.last_words(options.refused) or f"{options.refused} cannot run as it is set up"
-    sys.stderr.write(f"make run: {words}\n")
+    sys.stderr.write(f"make run: {indented_lines(words)}\n")
     return os.EX_CONFIG
 
 

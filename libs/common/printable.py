@@ -38,6 +38,12 @@ def printable_lines(text: str) -> str:
     return "\n".join([printable(line, None) for line in text.split("\n")])
 
 
+def indented_lines(text: str) -> str:
+    """Return a text of several lines, each `printable`, and indented after the first: as one entry."""
+    first, *more = printable_lines(text).split("\n")
+    return "\n".join([first, *(line if not line or line[0] == " " else f"  {line}" for line in more)])
+
+
 def printable_json(text: str) -> str:
     """Return a JSON document that means the same, with what `printable` escapes written as JSON's escapes."""
     if is_printable(text):

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from libs.cli.record import RecordingExistsError, RecordingWriter
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
+from libs.common.printable import indented_lines, printable
 from services.l2.connection import fetch, open_http, run_socket
 from services.l2.feeds import FEEDS
 from services.l2.feeds.feed import BadFrameError, Refused, VenueDelta
@@ -213,7 +214,7 @@ async def _report(writer: RecordingWriter, recorders: Sequence[BookRecorder]) ->
             writer.flush()
             flushed = now
         troubles = "; ".join(recorder.trouble for recorder in recorders if recorder.trouble)
-        line = _progress(writer, now - began) + (f"  ({troubles})" if troubles else "")
+        line = _progress(writer, now - began) + (f"  ({printable(troubles)})" if troubles else "")
         terminal = sys.stderr.isatty()
         sys.stderr.write(f"\r{line}\x1b[K" if terminal else f"{line}\n")
         sys.stderr.flush()
@@ -266,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(text: str, code: int) -> int:
-    sys.stderr.write(f"bookrunner record: {text}\n")
+    sys.stderr.write(f"bookrunner record: {indented_lines(text)}\n")
     return code
 
 
