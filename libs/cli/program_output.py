@@ -18,6 +18,7 @@ from libs.common.printable import printable, printable_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LONGEST_LINE: Final = 1024 * 1024  # bytes; what is longer is cut there
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")  # cursors, backspaces
 _CLOCK: Final = re.compile(r"\d\d:\d\d:\d\d\.\d{3} ")
 
@@ -33,7 +34,10 @@ class ProgramOutput:
 
     def lines(self, program: str, data: bytes) -> list[str]:
         """Return the lines that are whole with these bytes."""
-        *whole, self._begun[program] = (self._begun.get(program, b"") + data).split(b"\n")
+        *whole, begun = (self._begun.get(program, b"") + data).split(b"\n")
+        if len(begun) > LONGEST_LINE:
+            whole, begun = [*whole, begun], b""
+        self._begun[program] = begun
         return [line for raw in whole if (line := self._shaped(program, raw))]
 
     def rest(self, program: str) -> list[str]:

@@ -43,7 +43,7 @@ class Text(rich.text.Text):
         return joined
 
     @classmethod
-    def assemble(cls, *parts: str | rich.text.Text | tuple[str, StyleType], **options: Any) -> Text:  # type: ignore[override]  # noqa: ANN401 -- rich's own
+    def assemble(cls, *parts: str | rich.text.Text | tuple[str, StyleType], **options: Any) -> Text:  # noqa: ANN401 -- rich's own
         """Return one text of parts, each with its style."""
         text = cls(**options)
         for part in parts:

@@ -72,9 +72,8 @@ def test_a_clock_off_by_more_than_a_second_beyond_doubt_warns() -> None:
 
 
 def test_a_line_holds_verdict_name_and_finding_and_below_it_the_mend() -> None:
-    first, second = (
-        line.plain for line in lines_of(Finding(Verdict.FAIL, "kafka", "nobody listens", "start it"))
-    )
+    finding = Finding(Verdict.FAIL, "kafka", "nobody listens", "start it")
+    first, second = (line.plain for line in lines_of(finding))
     assert first.split() == ["✗", "fail", "kafka", "nobody", "listens"]
     assert second.strip() == "→ start it"
 
