@@ -57,9 +57,7 @@ async def test_the_page_needs_no_other_host_and_nothing_inline() -> None:
 
 async def test_the_script_of_the_page_makes_no_markup_of_text() -> None:
     script = (await World().ask(SCRIPT)).body.decode()
-    ways = (
-        r"innerHTML|outerHTML|insertAdjacentHTML|ContextualFragment|document\.write|\beval\(|Function\("
-    )
+    ways = r"innerHTML|outerHTML|insertAdjacentHTML|ContextualFragment|document\.write|\beval\(|Function\("
     assert re.findall(ways, script) == []
 
 
