@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from simulator.profiles import symbol_profile
+from simulator.profiles import SYMBOLS
 
 REPLAY_PREFIX = "replay:"
 
@@ -15,7 +15,7 @@ REPLAY_PREFIX = "replay:"
 class SimulatorSettings(BaseSettings):
     """Where the simulator listens, what it serves and how fast."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     simulator_host: str = Field("127.0.0.1", description="address to listen on")
     simulator_port: int = Field(5100, ge=0, le=65535, description="port to listen on; 0 takes a free one")
@@ -56,7 +56,7 @@ class SimulatorSettings(BaseSettings):
             ", "
         ):
             return value
-        raise ValueError(f"{value!r} is no feed; write simulator, live or {REPLAY_PREFIX}PATH[,PATH]")
+        raise ValueError(f"it is no feed; write simulator, live or {REPLAY_PREFIX}PATH[,PATH]")
 
     @field_validator("simulator_symbols", mode="before")
     @classmethod
@@ -66,8 +66,9 @@ class SimulatorSettings(BaseSettings):
     @field_validator("simulator_symbols")
     @classmethod
     def _known_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for symbol in value:
-            symbol_profile(symbol)
+        for place, symbol in enumerate(value, 1):
+            if symbol not in SYMBOLS:
+                raise ValueError(f"place {place} is no market of the simulator; it has {', '.join(SYMBOLS)}")
         return value
 
     @property

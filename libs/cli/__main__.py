@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from broker.setting_errors import sentences
 from libs.cli import router as router_view
 from libs.cli.ask import ask
 from libs.cli.book import show_book
@@ -39,7 +40,6 @@ from libs.cli.venues import show_venues
 from libs.common.kafka import KafkaAwayError, MissingTopicError, TopicCreationError, create_topics
 from libs.common.kafka_security import KafkaAccessError, TlsFileError
 from libs.common.settings import PermanentError
-from libs.common.startup import sentences
 from libs.common.topics import TOPICS, Key
 
 if TYPE_CHECKING:

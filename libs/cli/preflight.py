@@ -13,10 +13,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from broker import ports
 from broker.data_folder import DataFolder
 from broker.errors import BrokerError, PortTakenError
+from broker.setting_errors import sentences
 from broker.settings import BrokerSettings
 from libs.cli.run_folder import DEFAULT, RunFolder, RunFolderError
 from libs.cli.running import folders
-from libs.common.startup import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,8 +176,6 @@ def _wrong_in(module: str, name: str, settings: RunSettings) -> list[str]:
         os.environ.pop("GATEWAY_TOKEN", None)  # what is made is right
     try:
         kind()
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         return sentences(kind, error)
-    except SettingsError as error:
-        return [f"{error}"]
     return []

@@ -64,9 +64,9 @@ class ServiceSettings(BaseSettings):
     @field_validator("kafka_bootstrap_servers")
     @classmethod
     def _are_addresses(cls, value: str) -> str:
-        for server in value.split(","):
+        for place, server in enumerate(value.split(","), 1):
             if not _SERVER.fullmatch(server.strip()):
-                raise ValueError(f"{server.strip()!r} is not host:port, as 127.0.0.1:19092 or [::1]:19092")
+                raise ValueError(f"place {place} is not host:port, as 127.0.0.1:19092 or [::1]:19092")
         return value
 
     @model_validator(mode="after")
@@ -84,17 +84,17 @@ class ServiceSettings(BaseSettings):
         }
         if protocol in SASL and (missing := _names(sasl, given=False)):
             raise ValueError(
-                f"KAFKA_SECURITY_PROTOCOL={protocol} needs {missing} too: set them, or take "
+                f"KAFKA_SECURITY_PROTOCOL with SASL needs {missing} too: set them, or take "
                 f"{'SSL' if protocol in TLS else 'PLAINTEXT'}"
             )
         if protocol not in SASL and (needless := _names(sasl, given=True)):
             raise ValueError(
-                f"KAFKA_SECURITY_PROTOCOL={protocol} does not say who is speaking, but {needless} is set: "
+                f"KAFKA_SECURITY_PROTOCOL does not say who is speaking, but {needless} is set: "
                 "take SASL_SSL (SASL_PLAINTEXT without TLS), or unset it"
             )
         if protocol not in TLS and (needless := _names(files, given=True)):
             raise ValueError(
-                f"KAFKA_SECURITY_PROTOCOL={protocol} does not encrypt, but {needless} is set: "
+                f"KAFKA_SECURITY_PROTOCOL does not encrypt, but {needless} is set: "
                 f"take {'SASL_SSL' if protocol in SASL else 'SSL'}, or unset it"
             )
         if (self.kafka_ssl_certfile is None) != (self.kafka_ssl_keyfile is None):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from libs.common.instruments import UnknownVenueError, venue_of
+from libs.common.instruments import VENUES, UnknownVenueError, venue_of
 
 
 class ExecutionSettings(BaseSettings):
     """Read from environment variables named like the fields, in upper case."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     execution_reference_venue: str = Field(
         "binance", description="venue whose candles and book the policies see"
@@ -76,5 +76,5 @@ class ExecutionSettings(BaseSettings):
     def _check_venue(cls, value: str) -> str:
         try:
             return venue_of(value).venue
-        except UnknownVenueError as error:
-            raise ValueError(str(error)) from error
+        except UnknownVenueError:
+            raise ValueError(f"it names no venue; known: {', '.join(VENUES)}") from None

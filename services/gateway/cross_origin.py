@@ -41,12 +41,15 @@ def origins_of(setting: str) -> frozenset[str]:
     ValueError
         If one is none, or ``*`` does not stand alone.
     """
-    found = frozenset(filter(None, (part.strip() for part in setting.split(","))))
-    for origin in found - {ANY}:
+    parts = [part.strip() for part in setting.split(",")]
+    found = frozenset(filter(None, parts))
+    for place, origin in enumerate(parts, 1):
+        if origin in {"", ANY}:
+            continue
         doubled = any(origin.startswith(scheme) and origin.endswith(port) for scheme, port in _OWN_PORTS)
         if doubled or not ORIGIN.fullmatch(origin):
             raise ValueError(
-                f"{origin!r} is no origin as browsers send it, like https://desk.example or "
+                f"place {place} is no origin as browsers send it, like https://desk.example or "
                 "http://localhost:3000: lower case, no path, no port that the scheme has anyway"
             )
     if ANY in found and len(found) > 1:

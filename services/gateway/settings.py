@@ -122,12 +122,14 @@ class GatewaySettings(ServiceSettings):
     @field_validator("gateway_trusted_proxies")
     @classmethod
     def _check_proxies(cls, value: str) -> str:
-        try:
-            networks_of(value)
-        except ValueError as error:
-            raise ValueError(
-                f"GATEWAY_TRUSTED_PROXIES must be addresses or networks like 10.0.0.0/8: {error}"
-            ) from error
+        for place, part in enumerate(value.split(","), 1):
+            try:
+                networks_of(part)
+            except ValueError:
+                raise ValueError(
+                    "GATEWAY_TRUSTED_PROXIES must be addresses or networks like 10.0.0.0/8, with no bit set "
+                    f"behind the mask: place {place} is none"
+                ) from None
         return value
 
     @field_validator("gateway_cors_origins")
