@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import tempfile
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import faust
@@ -53,16 +51,21 @@ class PromptWorker(faust.Worker):
             os._exit(os.EX_OK)
 
 
+class _App(faust.App):
+    """An app without folders: with tables in memory Faust would make some and leave them empty."""
+
+    def _create_directories(self) -> None:
+        """Make none."""
+
+
 def faust_app(settings: VenuesSettings, inputs: Iterable[Topic]) -> faust.App:
     """Return an app without agents, a member of the service's group that reads `inputs`."""
     mend_connections()
-    folder = Path(tempfile.gettempdir()) / f"bookrunner-{settings.venues_group}"
-    app = faust.App(
+    app = _App(
         settings.venues_group,
         broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
         store="memory://",
-        datadir=str(folder),  # Faust makes it, and with tables in memory leaves it empty
         TableManager=PromptTables,
         autodiscover=False,
         web_enabled=False,
