@@ -17,7 +17,7 @@ import msgspec
 
 from broker import readiness
 from broker.jars import LOCK_FILE, read_lock
-from broker.settings import BrokerSettings
+from broker.settings import JarSettings
 from install.environment import state_of
 from install.pins import path_of
 from libs.cli import machine
@@ -142,7 +142,7 @@ def _java() -> Finding:
 
 
 def _jars() -> Finding:
-    cache = BrokerSettings().jars_dir
+    cache = JarSettings().jars_dir
     jars = read_lock(LOCK_FILE.read_text(encoding="utf-8"))
     absent = [jar for jar in jars if not jar.is_intact_in(cache)]
     if not absent:

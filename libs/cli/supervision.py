@@ -25,6 +25,7 @@ from supervisor.options import ServerOptions
 from supervisor.supervisord import go
 
 from broker import terminal, tether
+from broker.secret_variables import environment_of
 from libs.cli.program_output import ProgramOutput
 
 _ENDED = (events.ProcessStateExitedEvent, events.ProcessStateStoppedEvent, events.ProcessStateBackoffEvent)
@@ -115,12 +116,15 @@ class Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no typ
             _write(self.output.rest(event.process.config.name))
 
     def execve(self, filename: str, argv: list[str], env: Mapping[str, str]) -> None:
-        """Become a program, in the child that is forked for it: tethered to us, and registered."""
+        """Become a program, in the child that is forked for it: tethered to us, and registered.
+
+        Of the secrets it gets those that it needs.
+        """
         tether.die_with_parent(signal.SIGTERM)
         if os.getppid() != self._pid:  # the supervisor died before the kernel was asked
             os._exit(1)
         tether.register(env, argv)
-        super().execve(filename, argv, env)
+        super().execve(filename, argv, environment_of(env["SUPERVISOR_PROCESS_NAME"], env))
 
     def _stop(self, _signal: int, frame: FrameType | None) -> None:
         self.signal_receiver.receive(signal.SIGTERM, frame)
