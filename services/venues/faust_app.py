@@ -51,17 +51,10 @@ class PromptWorker(faust.Worker):
             os._exit(os.EX_OK)
 
 
-class _App(faust.App):
-    """An app without folders: with tables in memory Faust would make some and leave them empty."""
-
-    def _create_directories(self) -> None:
-        """Make none."""
-
-
 def faust_app(settings: VenuesSettings, inputs: Iterable[Topic]) -> faust.App:
     """Return an app without agents, a member of the service's group that reads `inputs`."""
     mend_connections()
-    app = _App(
+    app = faust.App(
         settings.venues_group,
         broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
@@ -91,6 +84,8 @@ def faust_app(settings: VenuesSettings, inputs: Iterable[Topic]) -> faust.App:
         producer_max_request_size=DEAD_LETTERS.max_message_bytes,
         producer_linger=0.0,
     )
+    # With tables in memory Faust would make folders, and leave them empty.
+    app._create_directories = lambda: None  # type: ignore[method-assign]  # noqa: SLF001 -- no setting has it
     app.on_before_shutdown.connect(_end_in_time)
     return app
 
