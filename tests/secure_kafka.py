@@ -73,18 +73,20 @@ def of_tls(folder: Path) -> dict[str, SecretStr]:
 
 
 @contextmanager
-def secure_kafka(folder: Path, properties: Mapping[str, str] | None = None) -> Iterator[SecureKafka]:
-    """Start one, with further `properties` of the broker; costs 8 s."""
+def secure_kafka(
+    folder: Path, properties: Mapping[str, str] | None = None, *, scram: bool = True
+) -> Iterator[SecureKafka]:
+    """Start one, with further `properties` of the broker; costs 8 s, without a user of SCRAM half of it."""
     make_certificates(folder)
     port = ports.draw("127.0.0.1", 1)[0]
-    scram = {
+    mechanisms = {
         "listener.name.client.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
         **{
-            f"listener.name.client.{scram}.sasl.jaas.config": f"{LOGIN}.scram.ScramLoginModule required;"
-            for scram in ("scram-sha-256", "scram-sha-512")
+            f"listener.name.client.{each}.sasl.jaas.config": f"{LOGIN}.scram.ScramLoginModule required;"
+            for each in ("scram-sha-256", "scram-sha-512")
         },
     }
-    further = {name: SecretStr(value) for name, value in (scram | dict(properties or {})).items()}
+    further = {name: SecretStr(value) for name, value in (mechanisms | dict(properties or {})).items()}
     security: dict[str, Any] = {
         "security_protocol": "SASL_SSL",
         "sasl_mechanism": "PLAIN",
@@ -93,7 +95,8 @@ def secure_kafka(folder: Path, properties: Mapping[str, str] | None = None) -> I
     }
     with native_broker(folder, port, properties=of_tls(folder) | further, **security) as broker:
         at = SecureKafka(broker.bootstrap_servers, folder, broker)
-        _add_scram_user(at)
+        if scram:
+            _add_scram_user(at)
         yield at
 
 

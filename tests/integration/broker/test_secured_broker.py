@@ -6,6 +6,7 @@ import re
 import socket
 import struct
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +28,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds what list
 LISTEN: Final = "0A"
 
 
-@pytest.fixture(scope="module", params=[secure_kafka, kafka_of_certificates], ids=["password", "certificate"])
+@pytest.fixture(
+    scope="module",
+    params=[partial(secure_kafka, scram=False), kafka_of_certificates],
+    ids=["password", "certificate"],
+)
 def secured(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SecureKafka]:
