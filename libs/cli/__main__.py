@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from libs.cli import acls as access
 from libs.cli import router as router_view
 from libs.cli.ask import ask
 from libs.cli.book import show_book
@@ -36,6 +37,7 @@ from libs.cli.starts import parse_start
 from libs.cli.tail import now_ms, tail
 from libs.cli.topics import count_books, find_topics, table
 from libs.cli.venues import show_venues
+from libs.common.acls import USERS
 from libs.common.kafka import KafkaAwayError, MissingTopicError, TopicCreationError, create_topics
 from libs.common.kafka_security import KafkaAccessError, TlsFileError
 from libs.common.settings import PermanentError
@@ -79,6 +81,24 @@ def topics_command(
         _run(settings, create_topics(settings))
         found, others = _run(settings, find_topics(settings))
     _console().print(table(found, others, settings.topic_partitions, count_books(settings)))
+
+
+@app.command("acls")
+def acls_command(
+    *,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Give them to Kafka, as one of its super.users.")
+    ] = False,
+    users: Annotated[str, typer.Option(help="How the users are named.")] = USERS,
+) -> None:
+    """Print what each service's user needs on a Kafka with ACLs, as commands of Kafka's own tool."""
+    acls = access.rights(users)
+    if apply:
+        settings = _settings()
+        told = _run(settings, access.apply(settings, acls, users))
+    else:
+        told = access.lines(acls, users)
+    sys.stdout.writelines(f"{line}\n" for line in told)
 
 
 @app.command("tail")

@@ -54,7 +54,7 @@ def command_of(symbol: str, urgency: float, started_ts: int, n: int) -> PlanAndE
 
 async def fly(settings: AutopilotSettings) -> None:
     """Send command after command."""
-    await create_topics(settings)
+    await create_topics(settings, (EXECUTION_COMMANDS,))
     symbols = settings.autopilot_symbols.split(",")
     started_ts = time.time_ns()
     async with Publisher(settings, compress=False) as publisher:

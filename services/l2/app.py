@@ -35,6 +35,7 @@ from libs.common.kafka_lanes import StreamPublisher
 from libs.common.metrics import create_registry, serve
 from libs.common.status import Condition, heartbeat
 from libs.common.topics import (
+    DEAD_LETTERS,
     L2_BOOK_DELTAS,
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
@@ -43,6 +44,7 @@ from libs.common.topics import (
     L2_CANDLES_OPEN,
     L2_SUBSCRIPTIONS,
     L2_TRADES,
+    SERVICES_STATUS,
     Topic,
     book_key,
     candle_key,
@@ -91,6 +93,7 @@ TOPIC_OF: Final[dict[type[Event], Topic]] = {
     Trade: L2_TRADES,
 }
 PUBLISHED: Final = (*dict.fromkeys(TOPIC_OF.values()), L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN)
+USED: Final = (*PUBLISHED, L2_SUBSCRIPTIONS, DEAD_LETTERS, SERVICES_STATUS)
 
 
 class StalledError(Exception):
@@ -115,7 +118,7 @@ class App:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; any failure of Kafka or of an invariant ends the process."""
-        await create_topics(self.settings)
+        await create_topics(self.settings, USED)
         async with AsyncExitStack() as stack:
             publisher = StreamPublisher(self.settings, PUBLISHED, MAX_QUEUED)
             self._publisher = await stack.enter_async_context(publisher)

@@ -35,7 +35,7 @@ from libs.common.topics import (
     EXECUTION_FILLS,
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
-    TOPICS,
+    SERVICES_STATUS,
     VENUES_COMMANDS,
     VENUES_METRICS,
     VENUES_SCORES,
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "/services/venues"
 INPUTS: Final = (L2_BOOK_TOPS, L2_BOOK_HEALTH, EXECUTION_FILLS, VENUES_COMMANDS)
+OUTPUTS: Final = (VENUES_METRICS, VENUES_SCORES, DEAD_LETTERS)
 LOOK_S: Final = 0.1
 STANDS_S: Final = 10.0  # without an answered fetch, and without a record
 EXIT_FAILED: Final = 3
@@ -82,8 +83,8 @@ def create_worker(settings: VenuesSettings) -> faust.Worker:
 
 
 async def prepare(settings: VenuesSettings) -> None:
-    """Create the topics of the registry and the changelogs: a missing topic makes Faust spin."""
-    await create_topics(settings, (*TOPICS.values(), *changelogs(settings.venues_group)))
+    """Create what the service reads and writes, and the changelogs: a missing topic makes Faust spin."""
+    await create_topics(settings, (*INPUTS, *OUTPUTS, SERVICES_STATUS, *changelogs(settings.venues_group)))
 
 
 def policy_of(settings: VenuesSettings) -> Policy:
@@ -128,8 +129,7 @@ class _Service:
             reference_notional=settings.venues_reference_notional,
         )
         self._guard = HoleGuard(self.app, settings, VENUES_COMMANDS)
-        outputs = (VENUES_METRICS, VENUES_SCORES, DEAD_LETTERS)
-        self._outputs = {topic: self._raw_topic(topic) for topic in outputs}
+        self._outputs = {topic: self._raw_topic(topic) for topic in OUTPUTS}
         for topic in INPUTS:
             self._read(topic)
         for work in (self._follow, self._serve_metrics, self._beat, self._watch):
