@@ -1,5 +1,7 @@
 # One image; the command names the process: services.l2, services.gateway, simulator, …
-FROM python:3.11-slim-bookworm AS build
+# Locked in container/images.lock; `make lock` writes both.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 RUN python -m venv /opt/bookrunner
 ENV PATH=/opt/bookrunner/bin:$PATH
@@ -18,7 +20,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-
  && find /opt/bookrunner -type d -name tests -prune -exec rm -rf {} + \
  && pip uninstall --yes --quiet setuptools setuptools-scm vcs-versioning wheel cython pip
 
-FROM python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE}
 COPY --from=build /opt/bookrunner /opt/bookrunner
 COPY container/run container/healthy /opt/bookrunner/bin/
 ENV PATH=/opt/bookrunner/bin:$PATH \

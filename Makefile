@@ -5,7 +5,6 @@ PY := $(VENV)/bin/python
 # Once there is a .venv its Python goes first: it is the one that was named, and no launcher's shim.
 USABLE = $(if $(shell $(1) -c 'import sys; print((3, 11) <= sys.version_info < (3, 15) or "")' 2>/dev/null),$(1))
 PYTHON ?= $(eval PYTHON := $(or $(call USABLE,$(PY)),$(call USABLE,python3),$(call USABLE,python3.13),$(call USABLE,python3.12),$(call USABLE,python3.11),$(call USABLE,python3.14)))$(PYTHON)
-AUDIT := $(VENV)/.audit
 NAMED := $(if $(filter-out file undefined,$(origin PYTHON)),named)
 PROBE = case "$$($(PYTHON) -c 'import sys; print("is %d.%d" % sys.version_info[:2])' 2>/dev/null)" in 'is 3.1'[1-4]) ;; \
   'is '*) echo 'PYTHON=$(PYTHON) is not of the versions 3.11 to 3.14: name one that is, or leave it out' >&2; exit 1;; \
@@ -17,7 +16,7 @@ INSTALL = @test -n '$(PYTHON)' || { echo 'Python 3.11 to 3.14 is needed, and non
 RUN_DIR ?= .run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev doctor run stop test test-fast e2e check bench chaos audit lock clean
+.PHONY: help setup setup-dev doctor run stop test test-fast e2e check bench chaos audit sbom lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,16 +58,17 @@ bench: setup-dev ## the benchmarks, with their assumptions
 chaos: setup-dev ## three minutes of faults against the whole system, each book held against the exchange's; SECONDS= SEED=
 	$(PY) -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
-audit: setup ## known vulnerabilities of what is locked, by the database at osv.dev
-	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install --disable-pip-version-check --quiet pip-audit; }
-	@$(AUDIT)/bin/python -c 'import requests; requests.get("https://api.osv.dev", timeout=10)' 2>/dev/null || { echo 'https://api.osv.dev cannot be reached from here: nothing was audited' >&2; exit 2; }
-	$(AUDIT)/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes --progress-spinner off $(addprefix --requirement ,$(wildcard install/locks/*.lock))
+audit: setup ## known vulnerabilities of all that is locked, by the database at osv.dev; else when last could
+	@$(PY) -m install.audit
 
-lock: setup-dev ## resolve the locked versions anew: Python's and Kafka's; UPGRADE=1 takes the newest that fit
-	$(PY) -m pip install --disable-pip-version-check --quiet uv
+sbom: setup-dev ## write bookrunner.cdx.json: what it is made of, as CycloneDX 1.6
+	@$(PY) -m install.sbom bookrunner.cdx.json
+
+lock: setup-dev ## resolve the locks anew: Python's, Kafka's, the images'; UPGRADE=1 takes the newest that fit
 	$(PY) -m install.lock $(VENV)/bin/uv $(if $(UPGRADE),--upgrade)
 	$(PY) -m broker.lock
+	$(PY) -m install.images
 
 clean: ## remove .venv, caches and the data of make run
-	rm -rf $(VENV) '$(RUN_DIR)' build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) '$(RUN_DIR)' build bookrunner.cdx.json *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

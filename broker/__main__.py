@@ -12,8 +12,11 @@ from pydantic_settings import SettingsError
 from broker.errors import BrokerError
 from broker.jars import classpath
 from broker.native import NativeBroker
-from broker.settings import BrokerSettings
+from broker.owned_folder import OWNER_ONLY
+from broker.setting_errors import sentences
+from broker.settings import BrokerSettings, JarSettings
 from broker.terminal import CANNOT_RUN, say
+from libs.common.printable import indented_lines
 
 _FAILED = 1
 _USAGE = 2
@@ -29,7 +32,7 @@ def _say(line: str) -> None:
     if os.environ.get("LOG_FORMAT"):
         say("kafka", line)
     else:
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(f"{indented_lines(line)}\n")
         sys.stdout.flush()
 
 
@@ -49,13 +52,9 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, _stop)
     try:
         return _fetch() if only_fetch else _run()
-    except ValidationError as error:
-        for problem in error.errors():
-            name = f"KAFKA_{problem['loc'][0]}".upper()
-            _say(f"{CANNOT_RUN}the setting {name} is wrong: {problem['msg']}, not {problem['input']!r}")
-        return os.EX_CONFIG
-    except SettingsError as error:
-        _say(f"{CANNOT_RUN}a setting is no JSON object of texts: {error}")
+    except (ValidationError, SettingsError) as error:
+        for sentence in sentences(BrokerSettings, error):
+            _say(f"{CANNOT_RUN}{sentence}")
         return os.EX_CONFIG
     except BrokerError as error:
         _say(f"{CANNOT_RUN}{error}")
@@ -68,12 +67,13 @@ def main(arguments: list[str]) -> int:
 def _fetch() -> int:
     from broker.training import ensure_class_cache  # noqa: PLC0415 -- a Kafka client, which Kafka does without
 
-    settings = BrokerSettings()
+    settings = JarSettings()
     ensure_class_cache(classpath(settings.jars_dir, _say), settings.jars_dir, _say)
     return 0
 
 
 def _run() -> int:
+    os.umask(OWNER_ONLY)  # of Java, too
     settings = BrokerSettings()
     with NativeBroker(settings, _say) as broker:
         code = broker.wait()

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from broker import file_lock
+from broker import file_lock, owned_folder
 from broker.errors import DataFolderInUseError, DataFolderUnusableError
 
 LEAST_FREE_BYTES = 256 * 1024 * 1024  # a few segments and their indexes
@@ -40,7 +40,7 @@ class DataFolder:
 
     def acquire(self, handover_s: float = HANDOVER_S) -> None:
         """
-        Create the folder and become its only user.
+        Create the folder, or close it to other users, and become the only broker that uses it.
 
         Parameters
         ----------
@@ -52,13 +52,15 @@ class DataFolder:
         DataFolderInUseError
             If another broker holds it.
         DataFolderUnusableError
-            If it cannot be written or its disk is full.
+            If it is somebody else's, cannot be written or its disk is full.
         """
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            owned_folder.claim(self.root, self._setting)
             self._lock = file_lock.take(self._lock_file, handover_s)
         except file_lock.HeldError as held:
             raise DataFolderInUseError(self.root, str(held), self._setting) from None
+        except owned_folder.NotOurOwnError as error:
+            raise DataFolderUnusableError(str(error)) from error
         except OSError as error:
             raise self._unwritable(error.strerror or str(error)) from error
         try:
@@ -77,12 +79,23 @@ class DataFolder:
         DataFolderInUseError, DataFolderUnusableError
             As `acquire` does.
         """
+        try:
+            owned_folder.check(self.root, self._setting)
+        except owned_folder.NotOurOwnError as error:
+            raise DataFolderUnusableError(str(error)) from error
         there = next(folder for folder in (self.root, *self.root.parents) if folder.exists())
         if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
             raise self._unwritable("Permission denied" if there.is_dir() else f"{there} is a file")
         if (owner := file_lock.holder(self._lock_file)) is not None:
             raise DataFolderInUseError(self.root, owner, self._setting)
         self._check_room()
+
+    def write_properties(self, text: str) -> None:
+        """Write the settings handed to Kafka, which may hold passwords, for their owner alone."""
+        self.properties.unlink(missing_ok=True)  # one of other rights
+        descriptor = os.open(self.properties, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
 
     def release(self) -> None:
         """Let go of the folder; without effect if it is not held."""

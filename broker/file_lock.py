@@ -29,7 +29,7 @@ def take(path: Path, handover_s: float) -> int:
     OSError
         If the file cannot be written.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + handover_s
     while True:
         try:

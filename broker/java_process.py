@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from broker.secret_variables import environment_of
+
 _TETHER = Path(__file__).with_name("tether.py")
 
 
@@ -100,6 +102,7 @@ class JavaProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=(self._pass_fd,),
+                env=environment_of("java", os.environ),  # what it needs stands in server.properties
                 process_group=0,  # Ctrl-C at the terminal is for the wrapper, which then asks Java
             )
         except OSError as error:

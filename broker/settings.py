@@ -1,11 +1,16 @@
 """Settings of the native broker; each is an environment variable with the prefix ``KAFKA_``."""
 
+import json
 import os
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from broker.listeners import SASL, TLS, fault_of, listeners_of
+from broker.server_properties import OWN_NAME, Secured, properties_of
 
 # Its storage is formatted for these.
 _FIXED_PROPERTIES = frozenset(
@@ -27,14 +32,25 @@ def _connectable(host: str) -> str:
 
 def _changeable(name: str) -> str:
     if name in _FIXED_PROPERTIES:
-        raise ValueError("is the broker's own (KAFKA_DATA_DIR says where the data is)")
+        raise ValueError(f"{name} is the broker's own (KAFKA_DATA_DIR says where the data is)")
     return name
 
 
-class BrokerSettings(BaseSettings):
-    """Where the broker listens, keeps its data and finds its jars."""
+class JarSettings(BaseSettings):
+    """Where Kafka's jars are; all that who runs no broker needs to know."""
 
-    model_config = SettingsConfigDict(env_prefix="KAFKA_", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="KAFKA_", frozen=True, populate_by_name=True, hide_input_in_errors=True
+    )
+
+    jars_dir: Path = Field(
+        default_factory=lambda: _cache_home() / "bookrunner" / "jars",
+        description="Cache of Kafka's jars, shared by all checkouts.",
+    )
+
+
+class BrokerSettings(JarSettings):
+    """Where the broker listens, who may come in, and where it keeps its data."""
 
     host: Annotated[str, AfterValidator(_connectable)] = Field(
         "127.0.0.1", description="Address bound and advertised."
@@ -49,15 +65,27 @@ class BrokerSettings(BaseSettings):
     data_dir: Path = Field(
         Path(), description="Folder of the topics, the settings handed to Kafka and its log; RUN_DIR/kafka."
     )
-    jars_dir: Path = Field(
-        default_factory=lambda: _cache_home() / "bookrunner" / "jars",
-        description="Cache of Kafka's jars, shared by all checkouts.",
-    )
     heap_mb: int = Field(512, ge=128, le=65536, description="Java heap, MiB.")
     java_options: str = Field("", description="Further options of Java, separated and quoted as in a shell.")
-    extra_properties: dict[Annotated[str, AfterValidator(_changeable)], SecretStr] = Field(
-        default_factory=dict,
-        description="Further server.properties, as a JSON object; they win over the native broker's own.",
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT",
+        description="how clients speak to it; with all but PLAINTEXT every listener asks who is there",
+    )
+    sasl_mechanism: str | None = Field(None, description="PLAIN, with SASL")
+    sasl_username: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="who may come in, with SASL"
+    )
+    sasl_password: SecretStr | None = Field(None, min_length=1, description="and by which password")
+    private_network: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("private_network", "PRIVATE_NETWORK"),
+        description="whether everybody who can connect to KAFKA_HOST may, without TLS and a password",
+    )
+    extra_properties: Annotated[dict[Annotated[str, AfterValidator(_changeable)], SecretStr], NoDecode] = (
+        Field(
+            default_factory=dict,
+            description="Further server.properties, as a JSON object; they win over the native broker's own.",
+        )
     )
     start_timeout_s: float = Field(120.0, gt=0, description="Longest wait for the first answer, seconds.")
     stop_timeout_s: float = Field(20.0, gt=0, description="Longest clean shutdown before a kill, seconds.")
@@ -66,6 +94,84 @@ class BrokerSettings(BaseSettings):
     def data_setting(self) -> str:
         """The variable that moves the data folder: where nothing else is said it lies below RUN_DIR."""
         return "RUN_DIR" if self.data_dir == self.run_dir / "kafka" else "KAFKA_DATA_DIR"
+
+    @property
+    def secret_values(self) -> list[str]:
+        """What nobody is to read in a log."""
+        password = [] if self.sasl_password is None else [self.sasl_password]
+        return [each.get_secret_value() for each in (*self.extra_properties.values(), *password)]
+
+    def secured(self, own_port: int, own_password: str) -> Secured | None:
+        """Return how clients say who they are; None where everybody is let in."""
+        if self.security_protocol == "PLAINTEXT":
+            return None
+        password = "" if self.sasl_password is None else self.sasl_password.get_secret_value()
+        return Secured(self.security_protocol, own_port, own_password, self.sasl_username or "", password)
+
+    def properties(self, port: int, controller_port: int, secured: Secured | None) -> dict[str, str]:
+        """Return what the broker goes by, but for where its data lies."""
+        extra = {name: value.get_secret_value() for name, value in self.extra_properties.items()}
+        return properties_of(
+            host=self.host, port=port, controller_port=controller_port, extra=extra, secured=secured
+        )
+
+    @field_validator("java_options")
+    @classmethod
+    def _can_be_split(cls, value: str) -> str:
+        try:
+            shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f"it is not quoted as in a shell: {error}") from None
+        return value
+
+    @field_validator("extra_properties", mode="before")
+    @classmethod
+    def _are_texts(cls, value: object) -> object:
+        right = 'a JSON object of texts, as {"num.io.threads": "2"}'
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError:  # its text has the value
+                raise ValueError(f"it is no JSON: write {right}") from None
+        if not isinstance(value, dict):
+            raise ValueError(f"it must be {right}")  # noqa: TRY004 -- pydantic takes a ValueError
+        for place, each in enumerate(value.values(), 1):
+            if not isinstance(each, str | SecretStr):
+                raise ValueError(f"the value in place {place} is no text: write {right}")  # noqa: TRY004
+        return value
+
+    @model_validator(mode="after")
+    def _has_what_its_protocol_needs(self) -> Self:
+        protocol, given = self.security_protocol, self.extra_properties.keys()
+        if protocol in SASL and self.sasl_mechanism != "PLAIN":
+            raise ValueError(
+                "KAFKA_SASL_MECHANISM must be PLAIN for the native broker, which knows its one user from "
+                "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD; with SASL_SSL the password is encrypted"
+            )
+        if protocol in SASL and (self.sasl_username is None or self.sasl_password is None):
+            raise ValueError(
+                "KAFKA_SECURITY_PROTOCOL with SASL needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD too"
+            )
+        if self.sasl_username == OWN_NAME:
+            raise ValueError("KAFKA_SASL_USERNAME is the broker's own name: take another one")
+        if protocol in TLS and not any("ssl.keystore." in name for name in given):
+            raise ValueError(
+                "KAFKA_SECURITY_PROTOCOL with TLS needs the broker's key and certificate: "
+                'KAFKA_EXTRA_PROPERTIES={"ssl.keystore.type": "PEM", "ssl.keystore.location": "PATH"}'
+            )
+        if protocol == "SSL" and not any("ssl.truststore." in name for name in given):
+            raise ValueError(
+                "KAFKA_SECURITY_PROTOCOL with SSL alone needs the authority whose clients are let in: "
+                'KAFKA_EXTRA_PROPERTIES={"ssl.truststore.type": "PEM", "ssl.truststore.location": "PATH", …}'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lets_in_only_who_may(self) -> Self:
+        listeners = listeners_of(self.properties(1, 2, self.secured(3, "")))
+        if (fault := fault_of(listeners, private_network=self.private_network)) is not None:
+            raise ValueError(fault)
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -10,6 +10,8 @@ import re
 import sys
 import time
 
+from libs.common.printable import indented_lines, printable_json
+
 CANNOT_RUN = "cannot run: "  # begins the last words of a process that no restart can help
 _MILLISECOND = 1000
 _LEVELS = {"WARN": "WARNING", "WARNING": "WARNING", "ERROR": "ERROR", "CRITICAL": "CRITICAL"}
@@ -24,7 +26,7 @@ def own_name(otherwise: str) -> str:
 def prefixed(speaker: str, text: str, now_s: float) -> str:
     """Return ``12:03:04.123 kafka    ready`` for a wall clock of `now_s` seconds UTC."""
     clock = f"{time.strftime('%H:%M:%S', time.localtime(now_s))}.{_ms(now_s):03d}"
-    return f"{clock} {speaker:<8} {text}"
+    return f"{clock} {speaker:<8} {indented_lines(text)}"
 
 
 def as_json(speaker: str, text: str, now_s: float) -> str:
@@ -37,7 +39,7 @@ def as_json(speaker: str, text: str, now_s: float) -> str:
         "service": speaker,
         "event": text[level.end() :] if level else text,
     }
-    return json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+    return printable_json(json.dumps(facts, ensure_ascii=False, separators=(",", ":")))
 
 
 def line(speaker: str, text: str) -> str:

@@ -49,7 +49,7 @@ def register(environment: Mapping[str, str], command: Sequence[str], suffix: str
     if not folder:
         return
     name = environment.get("SUPERVISOR_PROCESS_NAME", "process") + suffix
-    descriptor = os.open(Path(folder) / name, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(Path(folder) / name, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + _GLANCE_S
     while True:
         try:

@@ -52,6 +52,8 @@ def _make(folder: Path, jars_dir: Path) -> Path:
         controller_port=0,
         data_dir=folder / "kafka",
         jars_dir=jars_dir,
+        security_protocol="PLAINTEXT",
+        extra_properties={},  # whatever listeners the environment asks for
         java_options=f"-XX:AOTCacheOutput={shlex.quote(str(draft))} {_OPTIONS}",
         stop_timeout_s=_CREATION_S,
     )

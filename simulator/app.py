@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from simulator.boundary import boundary, for_own_pages
 from simulator.control import Control, json_response
 from simulator.replay import create_replay_app
 from simulator.replay import list_books as list_replay_books
@@ -37,7 +38,8 @@ def create_app(settings: SimulatorSettings) -> web.Application:
     """Return the application that serves the simulated market, or the recording of ``FEED=replay:…``."""
     if settings.replay_paths:
         return create_replay_app(settings)
-    app = web.Application()
+    app = web.Application(middlewares=[boundary(settings)])
+    app.on_response_prepare.append(for_own_pages)
     simulation = Simulation(settings, time.time_ns())
     app[SIMULATION] = simulation
     server = _Server(simulation)

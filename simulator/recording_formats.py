@@ -14,6 +14,7 @@ import msgspec
 from simulator.recording_lines import RecordingError, lines
 
 SNIFF_LINES: Final = 1000  # within these a file must show which venue it is of
+MOST_CONNECTIONS: Final = 65_536  # of one recording: one in 10 s for a week
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -57,11 +58,12 @@ def seconds_to_ns(text: str) -> int:
     return int(whole) * 1_000_000_000 + int(fraction.ljust(9, "0"))
 
 
-_SECONDS: Final = re.compile(r"\d{1,11}(?:\.\d{1,9})?")
-_HFT_LINE: Final = re.compile(r"(\d{16,19}) ([{\[].*[}\]])")
-_HFT_DEPTH: Final = re.compile(r'"e":"depthUpdate".*?"s":"([A-Z0-9_]+)"')
-_CRYPTOFEED_LINE: Final = re.compile(r"(?:(\S+) (<->|<-|->) )?(\d+(?:\.\d+)?)(?:: (.*))?", re.DOTALL)
-_CRYPTOFEED_START: Final = re.compile(r"\w+://\S+ (?:<->|<-|->) \d|\d+\.\d+: |configuration: ")
+_SECONDS: Final = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,9})?")
+_HFT_LINE: Final = re.compile(r"([0-9]{16,19}) ([{\[].*[}\]])")
+_DEPTH_UPDATE: Final = '"e":"depthUpdate"'
+_SPELLING: Final = re.compile(r'"s":"([A-Z0-9_]{1,40})"')
+_CRYPTOFEED_LINE: Final = re.compile(r"(?:(\S+) (<->|<-|->) )?([0-9]+(?:\.[0-9]+)?)(?:: (.*))?", re.DOTALL)
+_CRYPTOFEED_START: Final = re.compile(r"\w+://\S+ (?:<->|<-|->) [0-9]|[0-9]+\.[0-9]+: |configuration: ")
 
 
 def _whole(text: str) -> bool:
@@ -85,8 +87,7 @@ def _read_hftbacktest(path: Path) -> Iterator[Frame | RestReply]:
 def _binance_market(path: Path) -> tuple[str, str]:
     """Return stream and snapshot address, which each market's own fields tell; the recorder noted neither."""
     for _, line in islice(lines(path), SNIFF_LINES):
-        if match := _HFT_DEPTH.search(line):
-            symbol = match[1]
+        if symbol := _symbol_of_depth(line):
             if '"ps":' in line:
                 return (
                     "wss://dstream.binance.com/stream",
@@ -104,6 +105,17 @@ def _binance_market(path: Path) -> tuple[str, str]:
     raise RecordingError(
         path, None, f"one of the first {SNIFF_LINES} lines is a depthUpdate, to know the market"
     )
+
+
+def _symbol_of_depth(line: str) -> str | None:
+    """Return how the venue spells the symbol of the first depthUpdate in a line; None where it has none.
+
+    In two searches, each of which looks at a character once: one pattern of both would look at all that
+    follows for every depthUpdate without a symbol.
+    """
+    begin = line.find(_DEPTH_UPDATE)
+    match = _SPELLING.search(line, begin + len(_DEPTH_UPDATE)) if begin >= 0 else None
+    return match[1] if match else None
 
 
 def _read_cryptofeed(path: Path) -> Iterator[Frame | RestReply]:
@@ -157,7 +169,7 @@ def _read_bookrunner(path: Path) -> Iterator[Frame | RestReply]:
     for number, text in lines(path):
         try:
             line = _decode_line(text)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise RecordingError(
                 path, number, f'a line is JSON like {{"t":"recv","conn":"1","ts":1.5,"data":"..."}}; {error}'
             ) from error
@@ -167,6 +179,8 @@ def _read_bookrunner(path: Path) -> Iterator[Frame | RestReply]:
         match line.t:
             case "connect":
                 opened[line.conn] = line.url or line.addr
+                if len(opened) > MOST_CONNECTIONS:
+                    raise RecordingError(path, number, f"there are at most {MOST_CONNECTIONS} connections")
             case "http":
                 yield RestReply(ts, line.url or line.addr, line.data)
             case "recv":
@@ -186,7 +200,7 @@ _BARE_VENUES: Final = (
     (re.compile(r'"arg":\{"channel":"'), "wss://ws.okx.com:8443/ws/v5/public"),
 )
 _RFC3339: Final = re.compile(r'"(?:timestamp|time_out)":"([0-9T:.+-]+Z)"')
-_MILLISECONDS: Final = re.compile(r'"ts":"?(\d{13})\b')
+_MILLISECONDS: Final = re.compile(r'"ts":"?([0-9]{13})\b')
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -196,12 +210,12 @@ def _read_bare(path: Path) -> Iterator[Frame | RestReply]:
         raise RecordingError(
             path, None, "the frames are of Kraken v2, Bybit or OKX; those of others need a header"
         )
-    times = (_venue_time(line) for _, line in lines(path))
+    times = (_venue_time(path, number, line) for number, line in lines(path))
     last = next((time for time in times if time is not None), 0)
     for number, line in lines(path):
         if not _whole(line):
             raise RecordingError(path, number, "a line is one whole JSON frame")
-        last = max(last, _venue_time(line) or 0)
+        last = max(last, _venue_time(path, number, line) or 0)
         yield Frame(last, "recorder", url, line)
 
 
@@ -209,11 +223,14 @@ def _bare_venue(line: str) -> str | None:
     return next((url for pattern, url in _BARE_VENUES if pattern.search(line)), None)
 
 
-def _venue_time(line: str) -> int | None:
+def _venue_time(path: Path, number: int, line: str) -> int | None:
     if match := _MILLISECONDS.search(line):
         return int(match[1]) * 1_000_000
     if match := _RFC3339.search(line):
-        return (datetime.fromisoformat(match[1]) - _EPOCH) // timedelta(microseconds=1) * 1000
+        try:
+            return (datetime.fromisoformat(match[1]) - _EPOCH) // timedelta(microseconds=1) * 1000
+        except ValueError as error:
+            raise RecordingError(path, number, f"a venue's time is RFC 3339; {error}") from error
     return None
 
 

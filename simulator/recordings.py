@@ -30,7 +30,8 @@ __all__ = ["Frame", "Record", "Recording", "RecordingError", "RestReply", "open_
 
 Record: TypeAlias = Frame | RestReply
 
-SORT_LIMIT_BYTES: Final = 256 * 1024 * 1024  # a file out of order is sorted in memory, up to this much text
+SORT_LIMIT_BYTES: Final = 256 * 1024 * 1024  # a file out of order is sorted in memory, up to this much of it
+RECORD_BYTES: Final = 256  # that a record takes beside its text
 
 _CRYPTOFEED_FILE: Final = re.compile(r"(?P<stem>[^.]+)\.(?:(?:ws|http)\.\d+\.)?\d+(?:\.zst|\.gz)?")
 
@@ -66,7 +67,7 @@ class Recording:
         records: list[Record] = []
         size = 0
         for record in self._kind.read(path):
-            size += len(record.text)
+            size += len(record.text) + RECORD_BYTES
             if size > SORT_LIMIT_BYTES:
                 raise RecordingError(
                     path, None, f"lines are by time, or have at most {SORT_LIMIT_BYTES} bytes; sort it"

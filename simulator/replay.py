@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
+from simulator.boundary import boundary, for_own_pages
 from simulator.replay_catalogue import catalogue_of
 from simulator.replay_clients import Client, Hub
 from simulator.replay_player import Player
@@ -58,7 +59,8 @@ def create_replay_app(settings: SimulatorSettings) -> web.Application:
         _log.warning("replay_foreign", extra={"records": catalogue.foreign})
     hub = Hub()
     player = Player(catalogue, settings, hub)
-    app = web.Application()
+    app = web.Application(middlewares=[boundary(settings)])
+    app.on_response_prepare.append(for_own_pages)
     numbers = itertools.count(1)
     for venue in catalogue.venues:
         for path in venue.socket_paths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -44,10 +45,10 @@ class TextBook:
 
     def truncate(self, depth: int) -> None:
         """Keep the best `depth` levels a side."""
-        while len(self._bids) > depth:
-            del self._bids[min(self._bids)]
-        while len(self._asks) > depth:
-            del self._asks[max(self._asks)]
+        for price in heapq.nsmallest(len(self._bids) - depth, self._bids):
+            del self._bids[price]
+        for price in heapq.nlargest(len(self._asks) - depth, self._asks):
+            del self._asks[price]
 
     def bids(self, limit: int | None = None) -> list[Row]:
         """Return the highest bids, best first."""

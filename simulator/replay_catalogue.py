@@ -39,13 +39,16 @@ VENUES: Final[tuple[Callable[[], ReplayVenue], ...]] = (
 )
 
 
+MOST_ADDRESSES: Final = 1000  # remembered of a recording; it may hold a new one in each line
+
+
 class Catalogue:
     """A playlist and the venues it is of, whose books are as of the last record played."""
 
     def __init__(self, recordings: Sequence[Recording]) -> None:
         self.venues: tuple[ReplayVenue, ...] = tuple(make() for make in VENUES)
         self.records = 0
-        self.foreign: dict[str, int] = {}  # records of addresses that no venue here owns, by address
+        self.foreign: dict[str, int] = {}  # records of addresses that no venue here owns; of the first ones
         self._owners: dict[str, ReplayVenue | None] = {}
         self._recordings = tuple(recordings)
         self.parts = playlist([self._survey(recording) for recording in self._recordings])
@@ -71,7 +74,12 @@ class Catalogue:
     def owner(self, url: str) -> ReplayVenue | None:
         """Return the venue that a recorded address belongs to."""
         if url not in self._owners:
-            self._owners[url] = next((venue for venue in self.venues if venue.owns(url)), None)
+            if len(self._owners) >= MOST_ADDRESSES:
+                self._owners.clear()
+            try:
+                self._owners[url] = next((venue for venue in self.venues if venue.owns(url)), None)
+            except ValueError:  # no address at all, and so nobody's
+                self._owners[url] = None
         return self._owners[url]
 
     def play(self, record: Record) -> tuple[ReplayVenue, Played] | None:
@@ -85,6 +93,10 @@ class Catalogue:
         venue = self.owner(record.url)
         return None if venue is None else (venue, venue.play(record))
 
+    def _note_foreign(self, url: str) -> None:
+        if url in self.foreign or len(self.foreign) < MOST_ADDRESSES:
+            self.foreign[url] = self.foreign.get(url, 0) + 1
+
     def _survey(self, recording: Recording) -> Part:
         first: int | None = None
         last = 0
@@ -94,11 +106,11 @@ class Catalogue:
             self.records += 1
             venue = self.owner(record.url)
             if venue is None:
-                self.foreign[record.url] = self.foreign.get(record.url, 0) + 1
+                self._note_foreign(record.url)
                 continue
             try:
                 venue.learn(record)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, RecursionError) as error:
                 raise RecordingError(
                     recording.paths[0],
                     None,

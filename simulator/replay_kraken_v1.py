@@ -26,7 +26,9 @@ DEFAULT_DEPTH: Final = 10
 DEFAULT_INTERVAL: Final = 1  # minutes, of ohlc
 
 # [id, payload..., "book-1000", "XBT/CHF"]
-_FRAME: Final = re.compile(r'\[(\d+),.*,"([a-z]+(?:-\d+)?)","([A-Z0-9.]+/[A-Z0-9.]+)"\]', re.DOTALL)
+_FRAME: Final = re.compile(
+    r'\[([0-9]{1,18}),.*,"([a-z]+(?:-[0-9]{1,6})?)","([A-Z0-9.]+/[A-Z0-9.]+)"\]', re.DOTALL
+)
 
 _SNAPSHOT: Final = re.compile('"[ab]s":')
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from simulator.profiles import symbol_profile
+from libs.common.loopback import exposed, is_loopback
+from libs.common.web_pages import names_of, served_names
+from simulator.profiles import SYMBOLS
 
 REPLAY_PREFIX = "replay:"
 
@@ -15,9 +17,19 @@ REPLAY_PREFIX = "replay:"
 class SimulatorSettings(BaseSettings):
     """Where the simulator listens, what it serves and how fast."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     simulator_host: str = Field("127.0.0.1", description="address to listen on")
+    simulator_served_as: str = Field(
+        "",
+        description="names of hosts, separated by commas, by which the simulator is asked beside addresses "
+        "and localhost; any other is 421",
+    )
+    private_network: bool = Field(
+        False,  # noqa: FBT003 -- a default, not an argument
+        description="whether the address is reachable only from a network of its own, or published on "
+        "loopback only: then it may be one beyond loopback",
+    )
     simulator_port: int = Field(5100, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     simulator_seed: int = Field(7, ge=0, lt=2**63, description="seed of market, history and faults")
     simulator_rate: float = Field(
@@ -56,7 +68,7 @@ class SimulatorSettings(BaseSettings):
             ", "
         ):
             return value
-        raise ValueError(f"{value!r} is no feed; write simulator, live or {REPLAY_PREFIX}PATH[,PATH]")
+        raise ValueError(f"it is no feed; write simulator, live or {REPLAY_PREFIX}PATH[,PATH]")
 
     @field_validator("simulator_symbols", mode="before")
     @classmethod
@@ -66,9 +78,30 @@ class SimulatorSettings(BaseSettings):
     @field_validator("simulator_symbols")
     @classmethod
     def _known_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for symbol in value:
-            symbol_profile(symbol)
+        for place, symbol in enumerate(value, 1):
+            if symbol not in SYMBOLS:
+                raise ValueError(f"place {place} is no market of the simulator; it has {', '.join(SYMBOLS)}")
         return value
+
+    @field_validator("simulator_served_as")
+    @classmethod
+    def _check_names(cls, value: str) -> str:
+        try:
+            names_of(value)
+        except ValueError as error:
+            raise ValueError(f"SIMULATOR_SERVED_AS: {error}") from error
+        return value
+
+    @model_validator(mode="after")
+    def _keep_to_this_machine(self) -> Self:
+        if not self.private_network and not is_loopback(self.simulator_host):
+            raise ValueError(exposed("SIMULATOR_HOST", "pause the market and add faults"))
+        return self
+
+    @property
+    def served_as(self) -> frozenset[str]:
+        """The names by which the simulator is asked, that of SIMULATOR_HOST too if it is one."""
+        return served_names(self.simulator_served_as, self.simulator_host)
 
     @property
     def replay_paths(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -31,7 +31,6 @@ ARGUMENTS: Final = (
     "--no-first-run",
     "--hide-scrollbars",
     "--window-size=1400,1000",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-port=0",
     "about:blank",
 )
@@ -126,10 +125,22 @@ class Page:
 
 
 @asynccontextmanager
-async def a_page(browser: str, folder: Path) -> AsyncIterator[Page]:
-    """Start Chromium with a profile of its own in `folder`, and end it."""
+async def a_page(browser: str, folder: Path, rebound: Sequence[str] = ()) -> AsyncIterator[Page]:
+    """Start Chromium with a profile of its own in `folder`, and end it.
+
+    Parameters
+    ----------
+    rebound
+        Names that resolve to this machine; no other does.
+    """
+    rules = [*(f"MAP {name} 127.0.0.1" for name in rebound), "MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"]
     process = await asyncio.create_subprocess_exec(
-        browser, *ARGUMENTS[:-1], f"--user-data-dir={folder}", ARGUMENTS[-1], stderr=asyncio.subprocess.PIPE
+        browser,
+        *ARGUMENTS[:-1],
+        f"--host-resolver-rules={', '.join(rules)}",
+        f"--user-data-dir={folder}",
+        ARGUMENTS[-1],
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         assert process.stderr is not None

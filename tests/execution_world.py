@@ -25,10 +25,12 @@ from libs.common.events import (
 )
 from libs.common.handling import State, Tick, WakeAt
 from services.execution.app import wiring
+from services.execution.early import early
 from services.execution.handlers import handle
 from services.execution.market_data import MarketData
 from services.execution.saga import saga_key
 from services.execution.settings import ExecutionSettings
+from services.execution.standing import ExecutionState
 from tests.execution_market import (
     EPOCH,
     NOW,
@@ -41,7 +43,7 @@ from tests.execution_market import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from libs.common.events import BookTop, Level
     from libs.common.views import View
@@ -63,12 +65,13 @@ class ExecutionWorld:
     def __init__(self, policy_id: str = "p_sma", **settings: Any) -> None:
         self.settings = ExecutionSettings(**settings)
         self.market = MarketData(self.settings)
-        self.state: State[Any] = State()
+        self.state: State[Any] = ExecutionState()
         self.now = NOW
         self.policy_id = policy_id
         self.sent: list[Event] = []
         self.unanswered: list[Event] = []  # commands to peers
         self._ticks: list[tuple[int, bytes]] = []
+        self.wished = 0  # ticks
         self._offsets = 0
         self._log = wiring(self.settings).state
 
@@ -130,6 +133,7 @@ class ExecutionWorld:
         events = [output for output in outputs if isinstance(output, Event)]
         for output in outputs:
             if isinstance(output, WakeAt):
+                self.wished += 1
                 heapq.heappush(self._ticks, (output.ts, output.key))
         self.sent += events
         self.unanswered += [e for e in events if isinstance(e, ChoosePolicy | ScoreVenues | RewardPolicy)]
@@ -170,19 +174,34 @@ class ExecutionWorld:
         raise AssertionError(command)
 
     def advance(self, seconds: float = 0.0) -> bool:
-        """Go on by so much, or to the next tick; return whether there was one."""
+        """Go on by so much, or to the next tick or what the views show; return whether there was one."""
         until = self.now + round(seconds * S)
+        due = self._look()
         if not seconds:
-            if not self._ticks:
-                return False
+            if due or not self._ticks:
+                return due
             until = max(self.now, self._ticks[0][0])
         self.now = until
-        due = False
         while self._ticks and self._ticks[0][0] <= self.now:
             due_ts, key = heapq.heappop(self._ticks)
             due = True
             self.deliver(Tick(due_ts=due_ts, key=key, causation_id=an_id("tick"), correlation_id="c"))
-        return due
+        return self._look() or due
+
+    def _look(self) -> bool:
+        """Let ticks come that the views show to be due before their time; tell whether there were any."""
+        came = 0
+        while (tick := next(self._early(), None)) is not None:
+            self._ticks.remove(tick)
+            heapq.heapify(self._ticks)
+            self.deliver(Tick(due_ts=tick[0], key=tick[1], causation_id=an_id("tick"), correlation_id="c"))
+            came += 1
+            assert came < 1000, f"{tick} comes again and again"
+        return came > 0
+
+    def _early(self) -> Iterator[tuple[int, bytes]]:
+        names = early(self.state, self.now, self.market)
+        return (tick for name in names for tick in self._ticks if tick[1] == name)
 
     def step_clock(self, by_ns: int) -> None:
         """Set the machine's clock: ticks move with it, and books are told on it."""
@@ -197,7 +216,7 @@ class ExecutionWorld:
 
     def restart(self) -> None:
         """Lose the process: the state comes back from its log, the ticks too."""
-        restored: State[Any] = State()
+        restored: State[Any] = ExecutionState()
         for key, value in self.state.items():
             restored.restore(key, decode(self._log, encode(value)))
         self.state = restored

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
@@ -62,15 +62,23 @@ def cluster() -> Iterator[str]:
 
 
 def native_broker(
-    folder: Path, port: int = 0, controller_port: int = 0, properties: Mapping[str, SecretStr] | None = None
+    folder: Path,
+    port: int = 0,
+    controller_port: int = 0,
+    properties: Mapping[str, SecretStr] | None = None,
+    **security: Any,
 ) -> NativeBroker:
-    """Build a broker that is not started; it can be killed and restarted on the same address and data."""
+    """Build a broker that is not started; it can be killed and restarted on the same address and data.
+
+    Unless `security` says so it lets in everybody, whatever the environment says.
+    """
     settings = BrokerSettings(
         host="127.0.0.1",
         port=port,
         controller_port=controller_port,
         data_dir=folder / "kafka",
         java_options=_QUICK_JAVA,
+        **({"security_protocol": "PLAINTEXT"} | security),
         extra_properties={
             **{name: SecretStr(str(value)) for name, value in _NO_OLD_RECORDS.items()},
             **(properties or {}),

@@ -21,6 +21,7 @@ COUNTED: Final = {
         "bookrunner_execution_running",
         "bookrunner_gateway_commands_waiting",
         "bookrunner_gateway_partitions_missing",
+        "bookrunner_gateway_places",
         "bookrunner_gateway_ready",
         "bookrunner_gateway_rebuilds",
         "bookrunner_gateway_write_addresses",

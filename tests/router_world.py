@@ -24,6 +24,7 @@ from libs.common.handling import State, Tick, WakeAt
 from services.router.arms import Arms
 from services.router.handlers import Router
 from services.router.live import LiveInputs
+from services.router.records import RouterState
 from services.router.rules import Rules
 from services.router.scopes import ScopeArchived, ScopeForgotten, step_clock
 from services.router.thompson import Bank, Tuning, draw
@@ -92,6 +93,7 @@ class World:
             "remember_most": 1000,
             "scope_idle_ns": 86_400_000_000_000,
             "scopes_per_minute": 1000,
+            "answers_most": 100_000,
             "scopes_most": 1000,
         }
         self.live = LiveInputs(reference_venue="binance", basis_venue="binance-usdm", horizon_ns=10**10)
@@ -99,7 +101,7 @@ class World:
         self.arms = Arms()
         self.register(*known["policies"])
         self.router = Router(Rules(**known), self.live, self.arms)
-        self.state: State[Record] = State()
+        self.state: State[Record] = RouterState()
         self.now = NOW
         self.snapshot: RouterSnapshot | None = None
         self.wishes: list[WakeAt] = []

@@ -62,7 +62,7 @@ def _raw(name: str, head: bytes, *statuses: int) -> Raw:
     return Raw(name, head, frozenset(statuses))
 
 
-_HOST = b"Host: x\r\n"
+_HOST = b"Host: localhost\r\n"
 _POST = b"POST /api/venues/score HTTP/1.1\r\nContent-Type: application/json\r\n" + _HOST
 _CHUNKED = _POST + b"Transfer-Encoding: chunked\r\n\r\n"
 REQUESTS = (

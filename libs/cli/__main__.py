@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 import typer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from pydantic import ValidationError
-from rich.console import Console
 from typer.exceptions import TyperException
 
+from broker.setting_errors import sentences
+from libs.cli import acls as access
 from libs.cli import router as router_view
 from libs.cli.ask import ask
 from libs.cli.book import show_book
-from libs.cli.checks import line_of
+from libs.cli.checks import lines_of
 from libs.cli.errors import FAILED, USAGE, CommandError
 from libs.cli.executions import show_executions
 from libs.cli.executions_by_id import execution_named
@@ -30,16 +31,18 @@ from libs.cli.names import book_named, key_named, symbol_named, topic_named
 from libs.cli.pictures import check_drawing
 from libs.cli.portfolio import show_portfolio
 from libs.cli.reader import not_reachable
+from libs.cli.screen import complain, screen
 from libs.cli.settings import CliSettings
 from libs.cli.skip import place_of, skip
 from libs.cli.starts import parse_start
 from libs.cli.tail import now_ms, tail
 from libs.cli.topics import count_books, find_topics, table
 from libs.cli.venues import show_venues
+from libs.common.acls import USERS
 from libs.common.kafka import KafkaAwayError, MissingTopicError, TopicCreationError, create_topics
 from libs.common.kafka_security import KafkaAccessError, TlsFileError
+from libs.common.printable import printable_json
 from libs.common.settings import PermanentError
-from libs.common.startup import sentences
 from libs.common.topics import TOPICS, Key
 
 if TYPE_CHECKING:
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
-PIPE_WIDTH: Final = 170  # of tables, where no terminal says
 RECORDER: Final = "services.l2.record"
 VERIFIER: Final = "services.execution.verify"
 
@@ -78,7 +80,25 @@ def topics_command(
     if create and TOPICS.keys() - found.keys():
         _run(settings, create_topics(settings))
         found, others = _run(settings, find_topics(settings))
-    _console().print(table(found, others, settings.topic_partitions, count_books(settings)))
+    screen().print(table(found, others, settings.topic_partitions, count_books(settings)))
+
+
+@app.command("acls")
+def acls_command(
+    *,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Give them to Kafka, as one of its super.users.")
+    ] = False,
+    users: Annotated[str, typer.Option(help="How the users are named.")] = USERS,
+) -> None:
+    """Print what each service's user needs on a Kafka with ACLs, as commands of Kafka's own tool."""
+    acls = access.rights(users)
+    if apply:
+        settings = _settings()
+        told = _run(settings, access.apply(settings, acls, users))
+    else:
+        told = access.lines(acls, users)
+    sys.stdout.writelines(f"{line}\n" for line in told)
 
 
 @app.command("tail")
@@ -102,9 +122,7 @@ def tail_command(
     settings = _settings()
     if key is not None and named.key == Key.EXECUTION:
         only = _run(settings, execution_named(settings, key)).encode()
-    _run(
-        settings, tail(settings, named, only, begin, _console(), limit=limit, follow=follow, as_json=as_json)
-    )
+    _run(settings, tail(settings, named, only, begin, screen(), limit=limit, follow=follow, as_json=as_json))
 
 
 @app.command("book")
@@ -118,7 +136,7 @@ def book_command(
     ] = False,
 ) -> None:
     """Show a live ladder, rebuilt from the book's deltas on Kafka."""
-    console = _console()
+    console = screen()
     book_id = book_named(venue, symbol)
     settings = _settings()
     _run(settings, show_book(settings, book_id, depth, console, once=once or not console.is_terminal))
@@ -133,7 +151,7 @@ def venues_command(
     ] = False,
 ) -> None:
     """Show what is measured of each venue, live: cost, spread, depth, latency, reliability, rate limit."""
-    console = _console()
+    console = screen()
     only = symbol_named(symbol) if symbol is not None else None
     settings = _settings()
     _run(settings, show_venues(settings, only, console, once=once or not console.is_terminal))
@@ -149,7 +167,7 @@ def executions_command(
     ] = False,
 ) -> None:
     """Follow the newest executions live, with a progress bar each."""
-    console = _console()
+    console = screen()
     only = symbol_named(symbol) if symbol is not None else None
     settings = _settings()
     _run(settings, show_executions(settings, only, limit, console, once=once or not console.is_terminal))
@@ -201,7 +219,7 @@ def record_command(
 def portfolio_command() -> None:
     """Show positions, and what they use of the CVaR budget."""
     settings = _settings()
-    _run(settings, show_portfolio(settings, _console()))
+    _run(settings, show_portfolio(settings, screen()))
 
 
 @app.command("frontier")
@@ -222,7 +240,7 @@ def frontier_command(
     settings = _settings()
     answers = _run(settings, frontier(settings, named, cvar_budget, max_vol, mode))
     plot(answers, picture)
-    _console().print(f"{picture}: {len(answers)} portfolios from {answers[-1].observations} days")
+    screen().print(f"{picture}: {len(answers)} portfolios from {answers[-1].observations} days")
 
 
 @app.command("router")
@@ -236,10 +254,10 @@ def router_command(
         check_drawing()
     settings = _settings()
     snapshot, history = _run(settings, router_view.router_state(settings, scope))
-    _console().print(router_view.table_of(snapshot, history))
+    screen().print(router_view.table_of(snapshot, history))
     if png is not None:
         router_view.plot(history, scope, png)
-        _console().print(f"drawn: {png}")
+        screen().print(f"drawn: {png}")
 
 
 @app.command("ask")
@@ -251,7 +269,7 @@ def ask_command(
     body: Annotated[str | None, typer.Argument(help="JSON; with it the request is a POST.")] = None,
 ) -> None:
     """Ask the gateway, wherever it listens, with its token where one is needed; print the answer."""
-    sys.stdout.write(f"{ask(_settings(), route, body)}\n")
+    sys.stdout.write(f"{printable_json(ask(_settings(), route, body))}\n")
 
 
 @app.command("doctor")
@@ -261,9 +279,10 @@ def doctor_command() -> None:
 
     settings = _settings()
     findings = _run(settings, examine(settings))
-    console = _console()
+    console = screen()
     for finding in findings:
-        console.print(line_of(finding), soft_wrap=True, highlight=False)
+        for line in lines_of(finding):
+            console.print(line, soft_wrap=True)
     if failed(findings):
         raise typer.Exit(FAILED)
 
@@ -281,7 +300,7 @@ def skip_command(
     """Let a service go on without a message that it cannot handle."""
     named = place_of(place)
     settings = _settings()
-    _console().print(
+    screen().print(
         _run(settings, skip(settings, service, named, reason, all_before=all_before)), soft_wrap=True
     )
 
@@ -311,7 +330,7 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
 
 
 def _failed(text: str, code: int) -> int:
-    sys.stderr.write(f"bookrunner: {text}\n")
+    complain("bookrunner", text)
     return code
 
 
@@ -343,11 +362,6 @@ def _run(settings: CliSettings, work: Coroutine[object, object, Result]) -> Resu
 def _let_go_of_stdout() -> None:
     """Send the rest nowhere, so that Python's flush at the end does not meet the closed pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
 
 
 if __name__ == "__main__":

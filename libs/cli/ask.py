@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -13,7 +14,15 @@ from libs.cli.run_folder import RunFolder
 if TYPE_CHECKING:
     from libs.cli.settings import CliSettings
 
+MOST_BYTES: Final = 64 * 1024 * 1024  # of an answer; the longest of the gateway have a few
 PATIENCE_S: Final = 330.0  # plan-and-execute?wait=final waits for five minutes at most
+
+
+class _NotFollowed(urllib.request.HTTPRedirectHandler):
+    """Goes to no other address: the token is for the gateway alone."""
+
+    def redirect_request(self, *_redirect: object) -> None:
+        """Return no request, so that the answer is an error."""
 
 
 def ask(settings: CliSettings, route: str, body: str | None, patience_s: float = PATIENCE_S) -> str:
@@ -35,13 +44,16 @@ def ask(settings: CliSettings, route: str, body: str | None, patience_s: float =
         request.add_header("Content-Type", "application/json")
         if (token := _token(settings)) is not None:
             request.add_header("Authorization", f"Bearer {token}")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine, mostly
+    direct = urllib.request.ProxyHandler({})  # it is on this machine, mostly
+    opener = urllib.request.build_opener(direct, _NotFollowed)
     try:
         with opener.open(request, timeout=patience_s) as reply:
-            return str(reply.read().decode())
+            return str(reply.read(MOST_BYTES).decode(errors="replace"))
     except urllib.error.HTTPError as error:
-        raise CommandError(f"{error.code}: {error.read().decode(errors='replace')}") from error
-    except (OSError, ValueError) as error:
+        if "Location" in error.headers:
+            raise CommandError(f"redirected to {error.headers['Location']}, not followed") from error
+        raise CommandError(f"{error.code}: {error.read(MOST_BYTES).decode(errors='replace')}") from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise CommandError(
             f"the gateway does not answer on {settings.gateway_host}:{settings.gateway_port} ({reason}): "

@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from rich.live import Live
-from rich.text import Text
 
 from libs.cli.errors import CommandError
 from libs.cli.ladder import ladder, rows_that_fit
 from libs.cli.reader import TopicReader
+from libs.cli.screen import Text
 from libs.cli.starts import At, Offset
 from libs.cli.watch import BookWatch
 from libs.common.codec import UndecodableMessageError, decode
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aiokafka import ConsumerRecord, TopicPartition
-    from rich.console import Console
 
     from libs.cli.names import BookId
+    from libs.cli.screen import Screen
     from libs.common.settings import ServiceSettings
 
 LOOK_BACK_MS: Final = 20_000  # l2 repeats a keyframe every 10 s
@@ -33,7 +33,7 @@ FRAME_S: Final = 0.1  # at most ten pictures a second
 
 
 async def show_book(
-    settings: ServiceSettings, book_id: BookId, depth: int, console: Console, *, once: bool
+    settings: ServiceSettings, book_id: BookId, depth: int, console: Screen, *, once: bool
 ) -> None:
     """Show one book's ladder, for ever or once.
 
@@ -59,7 +59,7 @@ async def show_book(
                 if time.monotonic() - drawn >= FRAME_S:
                     height = console.size.height
                     lines = _picture(watch, console, rows_that_fit(depth, height))
-                    live.update(Text("\n", no_wrap=True).join(lines[:height]), refresh=True)
+                    live.update(Text.of_lines(lines[:height]), refresh=True)
                     drawn = time.monotonic()
 
 
@@ -133,5 +133,5 @@ async def _no_such_book(settings: ServiceSettings, book_id: BookId) -> str:
     return f"no book {book} on Kafka; there are: {', '.join(there)}"
 
 
-def _picture(watch: BookWatch, console: Console, rows: int) -> Sequence[Text]:
+def _picture(watch: BookWatch, console: Screen, rows: int) -> Sequence[Text]:
     return ladder(watch, time.time_ns(), console.size.width, rows)

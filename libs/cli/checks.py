@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 from rich.filesize import decimal
-from rich.text import Text
 
 from libs.cli.findings import Finding, Verdict, parts_of
+from libs.cli.screen import Text
 from libs.cli.topics import LEADERLESS
 
 if TYPE_CHECKING:
@@ -25,11 +25,12 @@ _STYLES: Final[Mapping[Verdict, str]] = {
 }
 
 
-def line_of(finding: Finding) -> Text:
-    """Return a finding as text, with the way to mend it below."""
+def lines_of(finding: Finding) -> list[Text]:
+    """Return a finding as text, with the way to mend it as a second line."""
     style = _STYLES[finding.verdict]
     mark, says, below = parts_of(finding)
-    return Text.assemble((mark, style), says, (below, style))
+    mend = [Text(below.removeprefix("\n"), style)] if below else []
+    return [Text(mark, style).append(says, ""), *mend]
 
 
 def locked_versions(lock: str) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from importlib import metadata
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -17,7 +17,7 @@ import msgspec
 
 from broker import readiness
 from broker.jars import LOCK_FILE, read_lock
-from broker.settings import BrokerSettings
+from broker.settings import JarSettings
 from install.environment import state_of
 from install.pins import path_of
 from libs.cli import machine
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from libs.cli.settings import CliSettings
 
 ANSWER_S: Final = 3.0
+MOST_BYTES: Final = 4 * 1024 * 1024  # of an answer; that of all books has a tenth
 START: Final = "start it with `make run`"
 # `serverTime` in ms; binance-spot-api-docs, rest-api.md, general endpoints.
 VENUE_TIME_URL: Final = "https://api.binance.com/api/v3/time"
@@ -56,6 +57,10 @@ class Answer(msgspec.Struct, frozen=True):
     listening: bool
     status: int = 0
     body: bytes = b""
+
+
+class _VenueTime(msgspec.Struct):
+    server_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = msgspec.field(name="serverTime")
 
 
 class _Process(msgspec.Struct):
@@ -142,7 +147,7 @@ def _java() -> Finding:
 
 
 def _jars() -> Finding:
-    cache = BrokerSettings().jars_dir
+    cache = JarSettings().jars_dir
     jars = read_lock(LOCK_FILE.read_text(encoding="utf-8"))
     absent = [jar for jar in jars if not jar.is_intact_in(cache)]
     if not absent:
@@ -249,7 +254,7 @@ def _gateway(settings: CliSettings, answer: Answer, *, anything: bool) -> list[F
             return [
                 Finding(Verdict.FAIL, "gateway", each, mend) for each in problem.missing or [problem.detail]
             ]
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass  # it is no gateway
     return [
         Finding(Verdict.FAIL, "gateway", f"something else listens on {where}", "stop it, or set GATEWAY_PORT")
@@ -275,30 +280,41 @@ async def _clock(http: aiohttp.ClientSession, *, live: bool) -> Finding:
     before = time.time()
     answer = await _get(http, VENUE_TIME_URL)
     after = time.time()
-    said = _json(answer.body)
-    if answer.status != HTTP_OK or not isinstance(said, dict):
+    server_ms = _server_ms(answer.body) if answer.status == HTTP_OK else None
+    if server_ms is None:
         return Finding(
             Verdict.FAIL,
             "exchange",
             f"{VENUE_TIME_URL} does not answer",
             "FEED=live needs the internet; else omit it",
         )
-    return clock_finding((before + after) / 2 - float(str(said["serverTime"])) / 1000, (after - before) / 2)
+    return clock_finding((before + after) / 2 - server_ms / 1000, (after - before) / 2)
 
 
 async def _get(http: aiohttp.ClientSession, url: str) -> Answer:
     try:
-        async with http.get(url) as reply:
-            return Answer(listening=True, status=reply.status, body=await reply.read())
+        async with http.get(url, allow_redirects=False) as reply:
+            body = bytearray()
+            while len(body) < MOST_BYTES and (more := await reply.content.read(MOST_BYTES)):
+                body += more
+            return Answer(listening=True, status=reply.status, body=bytes(body))
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
         return Answer(listening=False)
     except (aiohttp.ClientError, TimeoutError):  # somebody is there, and says nothing that HTTP knows
         return Answer(listening=True)
 
 
+def _server_ms(body: bytes) -> int | None:
+    """Return what a venue says of the time; None if it is none."""
+    try:
+        return msgspec.json.decode(body, type=_VenueTime).server_ms
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def _json(body: bytes) -> list[dict[str, object]] | dict[str, object] | None:
     try:
         said: list[dict[str, object]] | dict[str, object] = _decode_answer(body)
-    except msgspec.DecodeError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return said

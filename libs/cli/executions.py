@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from libs.cli.errors import CommandError
+from libs.cli.screen import Text
 from libs.common.events import ExecutionStatus
 from libs.common.kafka import follow
 from libs.common.record_view import RecordView
@@ -20,8 +20,7 @@ from libs.common.record_view import RecordView
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.console import Console
-
+    from libs.cli.screen import Screen
     from libs.common.events import ExecutionRecord
     from libs.common.kafka import Undecodable
     from libs.common.settings import ServiceSettings
@@ -41,7 +40,7 @@ _STYLES: Final = {
 
 
 async def show_executions(
-    settings: ServiceSettings, symbol: str | None, limit: int, console: Console, *, once: bool
+    settings: ServiceSettings, symbol: str | None, limit: int, console: Screen, *, once: bool
 ) -> None:
     """Show the newest executions, for ever or once.
 

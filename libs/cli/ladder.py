@@ -11,9 +11,8 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rich.text import Text
-
 from libs.cli.lines import STATE_STYLES, clock
+from libs.cli.screen import Text
 from libs.common.instruments import INSTRUMENTS
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from rich.text import Text
 
+from libs.cli.screen import Text
 from libs.common.events import (
     BookDelta,
     BookHealth,
@@ -102,7 +102,7 @@ def _line(timestamp_ms: int, where: str, kind: str, key: str, facts: Text, style
     line = Text(no_wrap=True, end="")
     line.append(clock(timestamp_ms), "dim").append(f"  {where:<9}", "dim")
     line.append(f" {kind:<12} ", style).append(f" {key:<16} ", "bold")
-    return line.append_text(facts)
+    return line.append(facts)
 
 
 def _facts(event: Event) -> Text:

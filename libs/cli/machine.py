@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from libs.cli.container_limits import Limits, limits
 from libs.cli.findings import GIB, Finding, Verdict, failed, parts_of, space_finding
 from libs.cli.reach import certificates_finding, index_finding, proxies_finding
+from libs.common.printable import printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,7 @@ def main() -> int:
         sys.stdout.reconfigure(encoding="utf-8")  # the marks, where a terminal claims ASCII
     found = [*examine(os.environ, installed=False), *port_findings(os.environ)]
     for finding in found:
-        sys.stdout.write("".join(parts_of(finding)) + "\n")
+        sys.stdout.write(printable_lines("".join(parts_of(finding))) + "\n")
     if failed(found):
         return 1
     sys.stdout.write("`make run` installs the rest and starts; then `bookrunner doctor` looks at what runs\n")

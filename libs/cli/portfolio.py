@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.table import Table
-from rich.text import Text
 
 from libs.cli.errors import CommandError
 from libs.cli.reader import TopicReader
+from libs.cli.screen import Text
 from libs.cli.starts import Beginning
 from libs.common.codec import decode
 from libs.common.events import Event, Position, RiskBudget
@@ -18,15 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
 
-    from rich.console import Console
-
+    from libs.cli.screen import Screen
     from libs.common.settings import ServiceSettings
     from libs.common.topics import Topic
 
 E = TypeVar("E", bound=Event)
 
 
-async def show_portfolio(settings: ServiceSettings, console: Console) -> None:
+async def show_portfolio(settings: ServiceSettings, console: Screen) -> None:
     """Print what is held, and what it uses of the CVaR budget.
 
     Raises

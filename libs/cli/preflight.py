@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import os
+import secrets
 from pathlib import Path  # noqa: TC003 -- pydantic resolves annotations at run time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -13,10 +13,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from broker import ports
 from broker.data_folder import DataFolder
 from broker.errors import BrokerError, PortTakenError
+from broker.setting_errors import sentences
 from broker.settings import BrokerSettings
 from libs.cli.run_folder import DEFAULT, RunFolder, RunFolderError
 from libs.cli.running import folders
-from libs.common.startup import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -172,12 +172,11 @@ def taken(variable: str, port: int) -> str:
 
 def _wrong_in(module: str, name: str, settings: RunSettings) -> list[str]:
     kind: type[BaseSettings] = getattr(importlib.import_module(module), name)
-    if settings.makes_token:
-        os.environ.pop("GATEWAY_TOKEN", None)  # what is made is right
+    made: dict[str, Any] = {}
+    if settings.makes_token and "gateway_token" in kind.model_fields:
+        made["gateway_token"] = SecretStr(secrets.token_urlsafe())  # as the one that will be made
     try:
-        kind()
-    except ValidationError as error:
+        kind(**made)
+    except (ValidationError, SettingsError) as error:
         return sentences(kind, error)
-    except SettingsError as error:
-        return [f"{error}"]
     return []

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from broker import terminal
 from broker.terminal import CANNOT_RUN
+from libs.common.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LONGEST_LINE: Final = 1024 * 1024  # bytes; what is longer is cut there
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")  # cursors, backspaces
 _CLOCK: Final = re.compile(r"\d\d:\d\d:\d\d\.\d{3} ")
 
@@ -32,7 +34,10 @@ class ProgramOutput:
 
     def lines(self, program: str, data: bytes) -> list[str]:
         """Return the lines that are whole with these bytes."""
-        *whole, self._begun[program] = (self._begun.get(program, b"") + data).split(b"\n")
+        *whole, begun = (self._begun.get(program, b"") + data).split(b"\n")
+        if len(begun) > LONGEST_LINE:
+            whole, begun = [*whole, begun], b""
+        self._begun[program] = begun
         return [line for raw in whole if (line := self._shaped(program, raw))]
 
     def rest(self, program: str) -> list[str]:
@@ -45,7 +50,8 @@ class ProgramOutput:
         return self._last_words.get(program)
 
     def _shaped(self, program: str, raw: bytes) -> str:
-        line = _CONTROL.sub("", raw.decode("utf-8", "backslashreplace")).rstrip()
+        line = _CONTROL.sub("", raw.decode("utf-8", "backslashreplace")).rstrip().expandtabs()
+        line = printable_json(line) if line.startswith("{") else printable(line, None)
         if CANNOT_RUN in line:
             self._last_words[program] = (_event(line) or line).partition(CANNOT_RUN)[2] or line
         if not line.strip():

@@ -8,6 +8,7 @@ between two starts at once.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -15,14 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Never
 
 from broker import tether
+from broker.owned_folder import OWNER_ONLY
+from broker.secret_variables import SECRETS
 from libs.cli.preflight import RefusedError, RunSettings, books_of_recordings, check_machine, check_settings
 from libs.cli.run_folder import Addresses, RunFolder, RunFolderError, host_and_port
 from libs.cli.running import register
+from libs.common.printable import indented_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT: Final = Path(__file__).parents[2]
+ARGUMENTS: Final = ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")  # in which make hands on those of its own
 
 
 def environment(settings: RunSettings, folder: RunFolder) -> Mapping[str, str]:
@@ -65,9 +70,16 @@ def addresses_of(settings: RunSettings) -> Addresses:
 def main() -> int:
     """Become the supervisor, or return the exit code of a refusal."""
     tether.die_with_parent(signal.SIGTERM)
+    os.umask(OWNER_ONLY)  # of all that a running system writes
     for name in {*map(str.upper, RunSettings.model_fields), "LOG_FORMAT", "AUTOPILOT"} - {"GATEWAY_TOKEN"}:
         if not os.environ.get(name):  # `make run FEED=` means: as if it were not said
             os.environ.pop(name, None)
+    said = " ".join(os.environ.pop(name, "") for name in ARGUMENTS)
+    if shown := secrets_in(said):
+        return _refuse(
+            f"{shown} is an argument of make, which every user of this machine can read: export it, or write "
+            f"it before make, as in {shown}=… make run"
+        )
     try:
         settings = check_settings()
         books = books_of_recordings(settings)
@@ -88,6 +100,14 @@ def main() -> int:
     return _become_supervisor(lock)
 
 
+def secrets_in(arguments: str) -> str | None:
+    """Return the first secret among the arguments of make; the wish for a token to be made is none."""
+    for name in SECRETS:
+        if re.search(rf"(?:^|\s){name}=(?!auto(?:\s|$)|\s|$)", arguments):
+            return name
+    return None
+
+
 def _become_supervisor(lock: int) -> Never:
     os.set_inheritable(lock, True)  # noqa: FBT003 -- held for the supervisor's life; its children close it
     arguments = ["--configuration", str(ROOT / "supervisord.conf"), "--user", str(os.getuid())]
@@ -96,7 +116,7 @@ def _become_supervisor(lock: int) -> Never:
 
 def _refuse(*sentences: str) -> int:
     for sentence in sentences:
-        sys.stderr.write(f"make run: {sentence}\n")
+        sys.stderr.write(f"make run: {indented_lines(sentence)}\n")
     return os.EX_CONFIG
 
 

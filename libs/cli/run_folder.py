@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from broker import file_lock
+from broker import file_lock, owned_folder
 
 DEFAULT: Final = Path(".run")
 
@@ -107,8 +107,12 @@ class RunFolder:
         Raises
         ------
         RunFolderError
-            If one runs here, something is left of one, or the folder cannot be written.
+            If one runs here, something is left of one, or the folder is somebody else's or cannot be written.
         """
+        try:
+            owned_folder.check(self.root, "RUN_DIR")
+        except owned_folder.NotOurOwnError as error:
+            raise RunFolderError(str(error)) from error
         if (pid := self.supervisor()) is not None:
             raise RunFolderError(self._in_use(pid))
         if left := self.left_behind():
@@ -127,15 +131,19 @@ class RunFolder:
             )
 
     def acquire(self) -> int:
-        """Create the folder and become the one who runs a system in it; return the lock's descriptor.
+        """Create the folder, for this user alone, and become the one who runs a system in it.
+
+        Returns
+        -------
+        The descriptor of its lock.
 
         Raises
         ------
         RunFolderError
-            If another one was faster, or the folder cannot be written.
+            If another one was faster, or the folder is somebody else's or cannot be written.
         """
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            owned_folder.claim(self.root, "RUN_DIR")
             descriptor = file_lock.take(self._lock, file_lock.GLANCE_S)
             file_lock.sign(descriptor, str(os.getpid()))
             shutil.rmtree(self.metrics, ignore_errors=True)
@@ -144,6 +152,8 @@ class RunFolder:
             self.token.unlink(missing_ok=True)
         except file_lock.HeldError as held:
             raise RunFolderError(self._in_use(int(str(held)) if str(held).isdecimal() else 0)) from None
+        except owned_folder.NotOurOwnError as error:
+            raise RunFolderError(str(error)) from error
         except OSError as error:
             raise RunFolderError(
                 f"RUN_DIR={self.root} cannot be written ({error.strerror}): correct its permissions, "

@@ -38,7 +38,7 @@ def register(folder: RunFolder) -> None:
     """Let others find the system in this folder; where no cache can be written they need RUN_DIR."""
     entries = registry()
     with suppress(OSError):
-        entries.mkdir(parents=True, exist_ok=True)
+        entries.mkdir(parents=True, exist_ok=True, mode=0o700)
         entry = _entry(entries, folder)
         draft = entries.with_name(f"{entry.name}.{os.getpid()}")
         draft.write_text(str(folder.root), encoding="utf-8")

@@ -15,6 +15,7 @@ from libs.cli.errors import CommandError, UsageError
 from libs.common.codec import encode
 from libs.common.kafka import read
 from libs.common.kafka_security import client_arguments
+from libs.common.message_sizes import TooLargeError, check_size
 from libs.common.partition import POSITION_KEY, Position
 from libs.common.skips import SKIP_KEY, Skip, merged
 from libs.common.topics import EXECUTION_STATE, PORTFOLIO_STATE, ROUTER_STATE, TOPICS
@@ -64,7 +65,8 @@ async def skip(
     UsageError
         If there is no such service.
     CommandError
-        If the message was handled, is not there, or others stand before it and `all_before` is not said.
+        If the message was handled, is not there, or others stand before it and `all_before` is not said; also
+        if the reason is longer than Kafka takes.
     """
     state = STATES.get(service)
     if state is None:
@@ -87,6 +89,10 @@ async def skip(
         word = Skip(offsets={place.topic: offset + 1}, reason=reason, ts=ts)
         meaning = f"{count} of {place.topic}-{place.partition}, up to offset {offset}"
     word = merged(before, word)
+    try:
+        check_size(state, SKIP_KEY, encode(word))
+    except TooLargeError as error:
+        raise CommandError(f"{error}: say it shorter, or wait until what is said before is done") from error
     async with AIOKafkaProducer(**client_arguments(settings), enable_idempotence=True) as producer:
         await producer.send_and_wait(state.name, encode(word), SKIP_KEY, partition=place.partition)
     return f"{service} leaves out {meaning}: at once if it stands there, else at its next start"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from libs.cli.run_folder import DEFAULT, RunFolder
+from libs.common.printable import indented_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,7 +92,7 @@ def _until(holds: Callable[[], bool], patience_s: float) -> bool:
 def main() -> int:
     """Stop what runs in RUN_DIR."""
     folder = RunFolder(Path(os.environ.get("RUN_DIR") or DEFAULT))
-    return stop(folder, lambda text: print(text, flush=True))  # noqa: T201 -- a person typed the command
+    return stop(folder, lambda text: print(indented_lines(text), flush=True))  # noqa: T201 -- a person typed the command
 
 
 if __name__ == "__main__":

@@ -25,7 +25,9 @@ from supervisor.options import ServerOptions
 from supervisor.supervisord import go
 
 from broker import terminal, tether
+from broker.secret_variables import environment_of
 from libs.cli.program_output import ProgramOutput
+from libs.common.printable import indented_lines
 
 _ENDED = (events.ProcessStateExitedEvent, events.ProcessStateStoppedEvent, events.ProcessStateBackoffEvent)
 _BELIEVED = 5  # refusals in a row of a program that ran before; some 10 s apart in all
@@ -115,12 +117,15 @@ class Options(ServerOptions):  # type: ignore[misc]  # supervisor carries no typ
             _write(self.output.rest(event.process.config.name))
 
     def execve(self, filename: str, argv: list[str], env: Mapping[str, str]) -> None:
-        """Become a program, in the child that is forked for it: tethered to us, and registered."""
+        """Become a program, in the child that is forked for it: tethered to us, and registered.
+
+        Of the secrets it gets those that it needs.
+        """
         tether.die_with_parent(signal.SIGTERM)
         if os.getppid() != self._pid:  # the supervisor died before the kernel was asked
             os._exit(1)
         tether.register(env, argv)
-        super().execve(filename, argv, env)
+        super().execve(filename, argv, environment_of(env["SUPERVISOR_PROCESS_NAME"], env))
 
     def _stop(self, _signal: int, frame: FrameType | None) -> None:
         self.signal_receiver.receive(signal.SIGTERM, frame)
@@ -137,7 +142,7 @@ def main(arguments: list[str]) -> int:
     if options.refused is None:
         return 0
     words = options.output.last_words(options.refused) or f"{options.refused} cannot run as it is set up"
-    sys.stderr.write(f"make run: {words}\n")
+    sys.stderr.write(f"make run: {indented_lines(words)}\n")
     return os.EX_CONFIG
 
 

@@ -12,12 +12,12 @@ import msgspec
 from libs.cli.lines import line_of, line_of_dead_letter, line_of_raw, place
 from libs.cli.reader import TopicReader
 from libs.common.codec import UndecodableMessageError, decode
+from libs.common.printable import printable_json
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
-    from rich.console import Console
-    from rich.text import Text
 
+    from libs.cli.screen import Screen, Text
     from libs.cli.starts import Start
     from libs.common.settings import ServiceSettings
     from libs.common.topics import Topic
@@ -28,7 +28,7 @@ async def tail(  # noqa: PLR0913 -- one argument per option of the command
     topic: Topic,
     key: bytes | None,
     start: Start,
-    console: Console,
+    console: Screen,
     *,
     limit: int | None,
     follow: bool,
@@ -82,7 +82,7 @@ def json_line(topic: Topic, record: ConsumerRecord) -> str:
     else:
         raw = record.value if not topic.events else None
         line |= {"value": base64.b64encode(raw).decode()} if raw is not None else {"event": event}
-    return msgspec.json.encode(line).decode()
+    return printable_json(msgspec.json.encode(line).decode())
 
 
 def now_ms() -> int:
@@ -90,7 +90,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _print(console: Console, line: Text | str) -> None:
+def _print(console: Screen, line: Text | str) -> None:
     if isinstance(line, str) or not console.is_terminal:
         sys.stdout.write(f"{line}\n")  # whole, whatever the width
     else:

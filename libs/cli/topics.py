@@ -10,11 +10,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from rich.table import Table
-from rich.text import Text
 
 from libs.cli.ask import ask
 from libs.cli.errors import CommandError
 from libs.cli.reader import connected, not_reachable
+from libs.cli.screen import Text
 from libs.common.budgets import Usage, account_of, use_of
 from libs.common.kafka_security import client_arguments
 from libs.common.topic_usage import topic_usage

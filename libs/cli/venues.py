@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from libs.cli.errors import CommandError
+from libs.cli.screen import Text
 from libs.common.events import BookState, VenueMetrics
 from libs.common.kafka import follow
 from libs.common.topics import VENUES_METRICS
@@ -19,8 +19,7 @@ from libs.common.views import View
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.console import Console
-
+    from libs.cli.screen import Screen
     from libs.common.kafka import Undecodable
     from libs.common.settings import ServiceSettings
 
@@ -45,7 +44,7 @@ COLUMNS: Final = (
 _STYLES: Final = {BookState.LIVE: "green", BookState.SYNCING: "yellow"}
 
 
-async def show_venues(settings: ServiceSettings, symbol: str | None, console: Console, *, once: bool) -> None:
+async def show_venues(settings: ServiceSettings, symbol: str | None, console: Screen, *, once: bool) -> None:
     """Show the registry, for ever or once.
 
     Raises

@@ -90,7 +90,7 @@ def _recomputed(entry: AuditEntry) -> str | None:
         if rest or canonical(payload) != entry.payload:
             return None
         return _digest(entry.prev_hash, entry.seq, ts_ms, entry.kind, entry.payload)
-    except (ValueError, TypeError, rfc8785.CanonicalizationError):
+    except (ValueError, TypeError, RecursionError, rfc8785.CanonicalizationError):
         return None
 
 

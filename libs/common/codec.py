@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Self, Union
 
 import msgspec
 
@@ -22,6 +22,24 @@ class UnknownMessageError(UndecodableMessageError):
     """A message of a type, or with a name, that only another version knows; it is left out, and counted."""
 
 
+class Unreadable(bytes):
+    """The beginning of what stands in a log where no reader can take the records; no message of any topic.
+
+    Attributes
+    ----------
+    reason
+        What is not read, and why not.
+    """
+
+    reason: str
+
+    def __new__(cls, evidence: bytes | memoryview, reason: str) -> Self:
+        """Return it with what says why."""
+        found = super().__new__(cls, evidence)
+        found.reason = reason
+        return found
+
+
 def encode(event: Event) -> bytes:
     """Return the event as a MessagePack map with its ``type``."""
     return _encoder.encode(event)
@@ -37,6 +55,8 @@ def decode(topic: Topic, value: bytes) -> Event:
     UndecodableMessageError
         If it is not MessagePack, or a field is missing or wrong; also if a text in it is not UTF-8.
     """
+    if isinstance(value, Unreadable):
+        raise UndecodableMessageError(f"{topic.name}: {value.reason}")
     try:
         return _decoder(topic.events).decode(value)
     except msgspec.ValidationError as error:

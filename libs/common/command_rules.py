@@ -16,6 +16,7 @@ from libs.common.amounts import absurd_amount
 from libs.common.context_fields import REWARD_LIMIT, value_faults
 from libs.common.events import Command, CommandRejected, Fault, Refusal
 from libs.common.instruments import MAX_SIZE
+from libs.common.message_sizes import TooLargeError
 from libs.common.topics import DEAD_LETTERS
 
 if TYPE_CHECKING:
@@ -70,13 +71,14 @@ def refused_as_internal(
     source
         Where the command stands, under which it is kept among the dead letters.
     """
+    because = str(error) if isinstance(error, TooLargeError) else type(error).__name__
     return CommandRejected(
         command_id=echoed(command.command_id),
         command=type(command).__name__,
         key=echoed(key),
         refusal=Refusal.INTERNAL,
         detail=(
-            f"{service} failed on this command, and has done nothing of it: {type(error).__name__}."
+            f"{service} failed on this command, and has done nothing of it: {because}."
             f" It is kept in {DEAD_LETTERS.name} as {source}."
         ),
         ts=now,

@@ -5,6 +5,7 @@ They, their key, and headers that say why and whence; pure.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from libs.common.cloudevents import ATTRIBUTES
@@ -25,8 +26,9 @@ def dead_letter(
 ) -> tuple[bytes, bytes, Headers]:
     """Return key, value and headers of the dead letter about `raw`, which came from `source`.
 
-    What is over the topic's limit is cut; the header ``original-value-bytes`` (``-key-``) then tells its
-    length. Of the original's `headers` the CloudEvents attributes are kept, of a `traceback` the end.
+    What is over the topic's limit is cut; the headers ``original-value-bytes`` and ``original-value-sha256``
+    (``-key-``) then tell its length and what it was. Of the original's `headers` the CloudEvents attributes
+    are kept, of a `traceback` the end.
     """
     told = [("reason", _text(reason)), ("source", _text(source))]
     if traceback:
@@ -35,6 +37,7 @@ def dead_letter(
     for name, whole, most in (("value", raw, value_bytes), ("key", key, KEY_BYTES)):
         if len(whole) > most:
             told.append((f"original-{name}-bytes", str(len(whole)).encode()))
+            told.append((f"original-{name}-sha256", sha256(whole).hexdigest().encode()))
     told += [(name, value[:ATTRIBUTE_BYTES]) for name, value in headers if name in ATTRIBUTES]
     return key[:KEY_BYTES], raw[:value_bytes], told
 

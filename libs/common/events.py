@@ -1079,7 +1079,7 @@ class AuditEntry(Event, frozen=True, kw_only=True):
 
 
 class VerifyExecution(Command, frozen=True, kw_only=True):
-    """Make the decisions of these audit entries again, from the inputs they logged."""
+    """Make the decisions of these audit entries again; refused, known for the gateways that still send it."""
 
     symbol: str
     execution_id: str  # whose chain it is
@@ -1087,7 +1087,7 @@ class VerifyExecution(Command, frozen=True, kw_only=True):
 
 
 class ExecutionVerified(Event, frozen=True, kw_only=True):
-    """The answer to VerifyExecution."""
+    """The answer to VerifyExecution; nobody writes it, and older logs hold some."""
 
     command_id: str
     execution_id: str  # whose chain it is
@@ -1106,3 +1106,4 @@ class IdempotentReply(Event, frozen=True, kw_only=True):
     status: int  # of HTTP
     body: bytes  # JSON
     ts: int
+    caller: str = ""  # the address that it counts for; empty: nobody knows

@@ -49,19 +49,28 @@ class State(Mapping[bytes, S], Generic[S]):
         if not key or key.startswith(RESERVED):
             raise ValueError(f"{key!r}: a state's key is not empty and does not start with a zero byte")
         self._before.setdefault(key, self._items.get(key))
-        self._items[key] = value
+        self._set(key, value)
 
     def remove(self, key: bytes) -> None:
         """Forget `key`, if it is there."""
         if key in self._items:
-            self._before.setdefault(key, self._items.pop(key))
+            self._before.setdefault(key, self._items[key])
+            self._set(key, None)
 
     def restore(self, key: bytes, value: S | None) -> None:
         """Fold a record of the state's log; no change of it."""
+        self._set(key, value)
+
+    def _set(self, key: bytes, value: S | None) -> None:
+        """Let `key` hold this, None for nothing; the one place where the state changes."""
         if value is None:
             self._items.pop(key, None)
         else:
             self._items[key] = value
+
+    def changing(self) -> Iterator[tuple[bytes, S | None]]:
+        """Yield what was done since the last `keep`, None for a removal."""
+        return ((key, self._items.get(key)) for key in self._before)
 
     def keep(self) -> None:
         """Make what was done since the last `keep` part of the changes."""
@@ -94,7 +103,8 @@ class Tick(Event, frozen=True, kw_only=True):
 class WakeAt:
     """A handler's wish for a `Tick` at `ts` (ns UTC) or soon after it, restarts included.
 
-    A wish cannot be withdrawn: a handler ignores a tick that no longer matters. Equal wishes are one.
+    It comes before where `Wiring.early` names its key. A wish cannot be withdrawn: a handler ignores a tick
+    that no longer matters. Equal wishes are one.
     """
 
     ts: int
@@ -112,6 +122,14 @@ class Announcement:
 
 Handle: TypeAlias = Callable[[State[S], Any, int], Sequence[Event | WakeAt]]
 """``handle(state, message, now)``: a message of an input topic or a `Tick`, and ns UTC."""
+
+
+def nothing_early(_state: State[Any], _now: int) -> Iterable[bytes]:
+    """Name no tick that is due before its time: what a service does that waits for nothing its views show.
+
+    Another one names those alone whose handling changes something, else they would come again and again.
+    """
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +165,10 @@ class Wiring(Generic[S]):
     step_clock: Callable[[State[S], int], None] = lambda _state, _by_ns: (
         None
     )  # moves what the state has scheduled by so many ns, as the clock was set
+    new_state: Callable[[], State[S]] = State  # an empty one; a service's own may index what it holds
+    early: Callable[[State[S], int], Iterable[bytes]] = (
+        nothing_early  # names pending ticks that the views show to be due; not with `threaded`
+    )
     threaded: bool = (
         False  # run the handler off the event loop; it then looks views up by key, never iterates
     )
@@ -154,6 +176,8 @@ class Wiring(Generic[S]):
     def __post_init__(self) -> None:
         if not self.inputs or not self.state.compacted:
             raise ValueError(f"{self.service}: needs an input, and a state topic that is compacted")
+        if self.threaded and self.early is not nothing_early:
+            raise ValueError(f"{self.service}: a thread changes the state that is looked at beside it")
         if self.announce is not tuple and not self.views:
             raise ValueError(f"{self.service}: announces what it is to a topic of which it has no view")
         for event, output in self.outputs.items():

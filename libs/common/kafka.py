@@ -21,8 +21,9 @@ from libs.common.kafka_admin import (
     create_topics,
     partition_counts,
 )
-from libs.common.kafka_reader import Reader, Record, Undecodable, follow, read
+from libs.common.kafka_reader import Pace, Reader, Record, Undecodable, follow, read
 from libs.common.kafka_security import client_arguments
+from libs.common.message_sizes import TooLargeError, check_size
 from libs.common.topics import DEAD_LETTERS, TOPICS, Topic
 
 if TYPE_CHECKING:
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
 __all__ = [
     "KafkaAwayError",
     "MissingTopicError",
+    "Pace",
     "Publisher",
     "Reader",
     "Record",
+    "TooLargeError",
     "TopicCreationError",
     "TopicMismatchError",
     "Undecodable",
@@ -56,6 +59,7 @@ __all__ = [
 ]
 
 BATCH_BYTES: Final = 128 * 1024  # twice the throughput of 16 KiB, and a linger gains nothing (measured)
+MAX_REMEMBERED: Final = 40  # bytes: a symbol, or a UUID
 STOP_S: Final = 5.0  # how long a stop waits for the last acknowledgements
 
 
@@ -63,14 +67,20 @@ class UnsentError(Exception):
     """The publisher was stopped while Kafka had not acknowledged everything."""
 
 
-@lru_cache(maxsize=65_536)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition of `key`: murmur2 of what follows its last colon, as Java clients compute it.
 
-    So ``binance:BTC-USDT`` and ``BTC-USDT`` meet in one partition.
+    So ``binance:BTC-USDT`` and ``BTC-USDT`` meet in one partition. Short keys are remembered: callers make up
+    longer ones.
     """
-    hashed: int = murmur2(key.rpartition(b":")[2])
+    name = key.rpartition(b":")[2]
+    hashed: int = _hashed(name) if len(name) <= MAX_REMEMBERED else murmur2(name)
     return (hashed & 0x7FFF_FFFF) % partitions
+
+
+@lru_cache(maxsize=16_384)
+def _hashed(name: bytes) -> int:
+    return int(murmur2(name))
 
 
 def by_symbol(key: bytes, all_partitions: Sequence[int], _available: Sequence[int]) -> int:
@@ -131,8 +141,14 @@ class Publisher:
         """Hand a record over without awaiting its acknowledgement; None is a tombstone.
 
         Waits only while the partition's batch is full. `ts` (ns UTC) is the event's own time.
+
+        Raises
+        ------
+        TooLargeError
+            If the topic takes no record of this size; the publisher goes on.
         """
         value = None if event is None else encode(event)
+        check_size(topic, key, value, headers)
         return await self._hand_over(topic.name, key, value, ts // 1_000_000, headers)
 
     async def send_and_wait(
@@ -144,8 +160,11 @@ class Publisher:
         ------
         KafkaError
             If Kafka refused it.
+        TooLargeError
+            If the topic takes no record of this size; the publisher goes on.
         """
         value = None if event is None else encode(event)
+        check_size(topic, key, value, headers)
         sending = await self._producer.send(
             topic.name, value, key, timestamp_ms=ts // 1_000_000, headers=list(headers)
         )

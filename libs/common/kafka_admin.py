@@ -17,6 +17,7 @@ from aiokafka.errors import (
     KafkaError,
     NodeNotReadyError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     for_code,
 )
 from aiokafka.protocol.metadata import MetadataRequest
@@ -67,6 +68,10 @@ class TopicCreationError(Exception):
     """Kafka refused to create a topic."""
 
 
+class TopicRightsError(PermanentError):
+    """Topics are missing, or hidden, and this user may not create them."""
+
+
 class MissingTopicError(Exception):
     """A topic that somebody wants to read does not exist."""
 
@@ -82,6 +87,8 @@ async def create_topics(settings: ServiceSettings, topics: Iterable[Topic] = tup
         If it is there and turns us away, at once.
     TopicMismatchError
         If a topic exists with another number of partitions than ``topic_partitions``.
+    TopicRightsError
+        If there are topics that this user neither sees nor may create.
     TopicCreationError
         If Kafka refuses to create one.
     """
@@ -132,7 +139,9 @@ async def _created(settings: ServiceSettings, wanted: Mapping[str, Topic]) -> bo
         _check(count, {name: found[name] for name in wanted if name in found})
         new = [topic for name, topic in wanted.items() if name not in found]
         if new:
-            await _create(admin, new, count, settings.topic_replication)
+            refused = await _create(admin, new, count, settings.topic_replication)
+            if refused:
+                raise TopicRightsError(_without_right(settings, sorted(refused)))
             found = await _partitions(admin)
     return _led(found, wanted, count)
 
@@ -189,17 +198,23 @@ def _check(count: int, found: Mapping[str, list[Any]]) -> None:
         )
 
 
-async def _create(admin: AIOKafkaAdminClient, new: list[Topic], partitions: int, replication: int) -> None:
+async def _create(
+    admin: AIOKafkaAdminClient, new: list[Topic], partitions: int, replication: int
+) -> list[str]:
+    """Create topics; return the names of those that this user may not create."""
     answer = await admin.create_topics(
         [
             NewTopic(topic.name, partitions, replication, topic_configs=dict(topic.config(partitions)))
             for topic in new
         ]
     )
-    created = 0
+    created, refused = 0, []
     for name, code, *rest in answer.topic_errors:
         if code == TopicAlreadyExistsError.errno:
             continue  # another service was faster
+        if code == TopicAuthorizationFailedError.errno:
+            refused.append(name)
+            continue
         if code:
             refusal = for_code(code)
             if refusal is InvalidReplicationFactorError:
@@ -213,6 +228,17 @@ async def _create(admin: AIOKafkaAdminClient, new: list[Topic], partitions: int,
         created += 1
     if created:
         _log.info("topics_created", extra={"topics": created, "partitions": partitions})
+    return refused
+
+
+def _without_right(settings: ServiceSettings, names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} topics more" if len(names) > NAMED else ""
+    who = "this user" if settings.kafka_sasl_username is None else repr(settings.kafka_sasl_username)
+    return (
+        f"Kafka at {settings.kafka_bootstrap_servers} lets {who} neither see nor create "
+        f"{', '.join(names[:NAMED])}{more}: create what is missing as a user who may "
+        "(`bookrunner topics --create`), and give this one its rights (`bookrunner acls`)"
+    )
 
 
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, list[Any]]:

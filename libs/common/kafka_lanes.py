@@ -8,6 +8,7 @@ with the load by themselves, and no lane waits for another.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 from libs.common.codec import encode
 from libs.common.dead_letters import dead_letter
 from libs.common.kafka import STOP_S, Publisher, UnsentError, partition_of
+from libs.common.message_sizes import TooLargeError, check_size
 from libs.common.topics import DEAD_LETTERS
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from libs.common.topics import Topic
 
 NS_PER_MS: Final = 1_000_000
+
+_log = logging.getLogger(__name__)
 
 _Waiting: TypeAlias = "tuple[int, bytes, bytes | None, int, Headers]"
 """When it was posted (ns UTC), key, value, timestamp (ms UTC), headers."""
@@ -57,6 +61,7 @@ class StreamPublisher(Publisher):
     ) -> None:
         super().__init__(settings, compress=compress)
         self.waiting = 0
+        self.too_large = 0  # records that were refused, and kept as dead letters
         self._most_waiting = most_waiting
         self._topics = (*topics, DEAD_LETTERS)
         self._lanes: dict[str, list[_Lane]] = {}  # by topic; one a partition
@@ -88,8 +93,19 @@ class StreamPublisher(Publisher):
             raise UnsentError(f"{self.waiting} records were not acknowledged in {STOP_S} s")
 
     def post(self, topic: Topic, key: bytes, event: Event | None, ts: int) -> None:
-        """Put a record into its lane; None is a tombstone. `ts` (ns UTC) is the event's own time."""
-        self._put(topic.name, key, None if event is None else encode(event), ts // NS_PER_MS, ())
+        """Put a record into its lane; None is a tombstone. `ts` (ns UTC) is the event's own time.
+
+        One that its topic does not take is refused by itself: told, counted, and kept as a dead letter.
+        """
+        value = None if event is None else encode(event)
+        try:
+            check_size(topic, key, value)
+        except TooLargeError as error:
+            self.too_large += 1
+            _log.error("message_too_large", extra={"topic": topic.name, "reason": str(error)})
+            self.post_dead_letter(key, value or b"", str(error), topic.name, ts)
+        else:
+            self._put(topic.name, key, value, ts // NS_PER_MS, ())
 
     def post_dead_letter(self, key: bytes, raw: bytes, reason: str, source: str, ts: int) -> None:
         """Put bytes that are no message into the lane of the dead letters; see `Publisher.dead_letter`."""

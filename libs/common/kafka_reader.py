@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,10 +19,11 @@ from aiokafka.errors import KafkaError
 
 from libs.common.amounts import absurd_amount
 from libs.common.cloudevents import headers_of
-from libs.common.codec import UndecodableMessageError, UnknownMessageError, decode
+from libs.common.codec import UndecodableMessageError, UnknownMessageError, Unreadable, decode
 from libs.common.holdups import Holdups
 from libs.common.kafka_admin import partition_counts
 from libs.common.kafka_places import bounds
+from libs.common.kafka_records import FETCH_LIMITS
 from libs.common.kafka_security import client_arguments, stop_consumer
 from libs.common.wall_clock import WallClock
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 POLL_MS: Final = 100  # an idle poll; records end it at once
 SURVEY_S: Final = 0.1  # how old positions past markers, and the logs' ends, get while records come and come
 PATIENCE_S: Final = 45.0  # Kafka ends a dead writer's transaction after 15 s, and looks every 10 s
-MIB: Final = 1024 * 1024
+LEAST_FETCH: Final = 16 * 1024  # of a partition, bytes
 
 _told: Final[set[str]] = set()  # topics of which it was said that some messages are of another version
 _log = logging.getLogger(__name__)
@@ -83,6 +84,18 @@ class Undecodable(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return f"{self.topic.name}/{self.partition}/{self.offset}"
 
 
+class Pace(NamedTuple):
+    """How much a reader takes at once."""
+
+    buffer_bytes: int  # fetched ahead, as it stands in the log, over all partitions; one batch more at most
+    records: int  # of one poll
+
+    def fetches(self, partitions: int) -> Mapping[str, int]:
+        """Return the limits of its fetches; a batch that is larger comes whole nevertheless."""
+        share = max(LEAST_FETCH, self.buffer_bytes // max(1, partitions))
+        return {"max_partition_fetch_bytes": share, "fetch_max_bytes": self.buffer_bytes}
+
+
 OnUndecodable: TypeAlias = Callable[[Undecodable], Awaitable[None]]
 """What becomes of bytes that are no message: `Publisher.reject`, or a line on a screen."""
 
@@ -98,7 +111,7 @@ def decoded(topic: Topic, raw: ConsumerRecord[bytes, bytes]) -> Record | Undecod
         "value": raw.value,
         "headers": headers_of(raw.headers),
     }
-    if raw.value is None or not topic.events:
+    if raw.value is None or not (topic.events or isinstance(raw.value, Unreadable)):
         return Record(event=None, **common)
     try:
         event = decode(topic, raw.value)
@@ -120,12 +133,14 @@ class Reader:
         start: Start = "beginning",
         partitions: Collection[int] | None = None,
         wanted: Callable[[str, bytes], bool] = lambda _topic, _key: True,
+        pace: Pace | None = None,
     ) -> None:
         self._settings = settings
         self._topics = {topic.name: topic for topic in topics}
         self._start = start
         self._only = partitions
         self._wanted = wanted
+        self._pace = pace
         self.ends: Mapping[TopicPartition, int] = {}  # at the start, what open transactions wrote included
         self._holdups = {name: Holdups() for name in self._topics}
 
@@ -138,14 +153,15 @@ class Reader:
             if self._only is None or partition in self._only
         ]
         starts, self.ends = await bounds(self._settings, self.assignment, self._start)
+        paced = None if self._pace is None else self._pace.fetches(len(self.assignment))
+        limits = FETCH_LIMITS if paced is None else {**FETCH_LIMITS, **paced}
         self._consumer = AIOKafkaConsumer(
             **client_arguments(self._settings),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",  # raise when retention overtakes the reader; skip nothing
             isolation_level="read_committed",
-            max_partition_fetch_bytes=4 * MIB,
-            fetch_max_bytes=32 * MIB,
+            **limits,
         )
         try:
             await self._consumer.start()
@@ -170,7 +186,8 @@ class Reader:
         KafkaError
             If the position is no longer in the log, or Kafka refuses the reader.
         """
-        batches = await self._consumer.getmany(timeout_ms=POLL_MS)
+        most = None if self._pace is None else self._pace.records
+        batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=most)
         return [
             decoded(self._topics[partition.topic], raw)
             for partition, raws in batches.items()
@@ -213,7 +230,7 @@ class Reader:
         return holdups
 
 
-async def read(
+async def read(  # noqa: PLR0913 -- what is read, and how
     settings: ServiceSettings,
     topics: Sequence[Topic],
     *,
@@ -221,6 +238,8 @@ async def read(
     start: Start = "beginning",
     partitions: Collection[int] | None = None,
     stop_at_end: bool = False,
+    wanted: Callable[[str, bytes], bool] = lambda _topic, _key: True,
+    pace: Pace | None = None,
 ) -> AsyncGenerator[list[Record], None]:
     """Yield batches of decoded records, for ever or up to the end found at the start.
 
@@ -231,6 +250,10 @@ async def read(
         only another version knows is left out.
     partitions
         Read these only (`partition_of` a key), not all.
+    wanted
+        Tells by topic and key whether a record is worth decoding; one that is not is passed by.
+    pace
+        How much is taken at once; others run after each time.
 
     Raises
     ------
@@ -246,10 +269,14 @@ async def read(
     Leave the loop early through ``contextlib.aclosing``, so that the consumer is closed at once.
     """
     clock = asyncio.get_running_loop().time
-    async with Reader(settings, topics, start=start, partitions=partitions) as reader:
+    async with Reader(
+        settings, topics, start=start, partitions=partitions, wanted=wanted, pace=pace
+    ) as reader:
         moved_s = clock()
         while not (stop_at_end and await reader.at_end()):
             records = await _sorted_out(await reader.poll(), on_undecodable)
+            if pace is not None:
+                await asyncio.sleep(0)  # a poll of what is there already lets nobody else run
             if records:
                 yield records
                 moved_s = clock()

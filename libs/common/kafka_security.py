@@ -20,6 +20,7 @@ from aiokafka.errors import (
 )
 
 from libs.common.kafka_connection import mend_connections
+from libs.common.kafka_records import mend_records
 from libs.common.settings import SASL, TLS
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class TlsFileError(Exception):
 def client_arguments(settings: ServiceSettings) -> dict[str, Any]:
     """Return where Kafka is and how it is spoken to, as every client of aiokafka takes it.
 
-    From then on, what aiokafka's connections lack is mended, in all of this process (`kafka_connection`).
+    From then on, what aiokafka lacks is mended, in all of this process: its connections (`kafka_connection`)
+    and how it reads records (`kafka_records`).
 
     Raises
     ------
@@ -57,6 +59,7 @@ def client_arguments(settings: ServiceSettings) -> dict[str, Any]:
         If a certificate or key cannot be used.
     """
     mend_connections()
+    mend_records()
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "security_protocol": settings.kafka_security_protocol,

@@ -4,7 +4,8 @@
 
 A fact ``routine=True`` marks a line that people need not follow: it is left out of the console at INFO.
 
-A record becomes a dict, a chain of pure functions turns it into the line.
+A record becomes a dict, a chain of pure functions turns it into the line. Whatever a fact holds, the
+record is one line (of the console: one, and indented ones below), and no text becomes a line or a field.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
 import msgspec
 
 from broker.terminal import CANNOT_RUN
+from libs.common.printable import LONGEST, printable, printable_json, printable_lines
 from libs.common.settings import PermanentError
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ Facts: TypeAlias = dict[str, Any]
 
 RATE_LIMITED: Final = ("aiokafka",)  # writes several lines per 100 ms while a broker is away
 RATE_LIMIT_S: Final = 5.0
+MOST_PATTERNS: Final = 1000  # that are told apart; some hold text from outside
+TRACEBACK_CHARS: Final = 16_384
 
 # Of each first start, while Kafka makes its own topics, and whenever it is busy: clients ask again. And of a
 # stop in the midst of that.
@@ -131,6 +135,8 @@ class RateLimit(logging.Filter):
         if owner not in self._loggers:
             return True
         pattern = (record.name, record.levelno, str(record.msg))
+        if len(self._patterns) >= MOST_PATTERNS and pattern not in self._patterns:
+            self._patterns.clear()
         passed, hidden = self._patterns.get(pattern, (float("-inf"), 0))
         if record.created - passed < self._interval_s:
             self._patterns[pattern] = (passed, hidden + 1)
@@ -184,11 +190,30 @@ def without_own_logger(facts: Facts) -> Facts:
 
 
 def with_plain_values(facts: Facts) -> Facts:
-    """Replace bytes, which keys are, by their text."""
-    return {
-        key: value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
-        for key, value in facts.items()
-    }
+    """Replace bytes, which keys are, by their text, and cut what is too long: a traceback in its middle."""
+    return {key: _middle_cut(value) if key == "traceback" else _plain(value) for key, value in facts.items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return _text(value.decode("utf-8", "backslashreplace"))
+    return _text(value) if type(value) is str else value
+
+
+def _text(value: object) -> str:
+    """Return what a value says, without surrogates and not longer than is shown of one."""
+    text = str(value)
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}… ({len(text)} characters)"
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _middle_cut(text: str) -> str:
+    text = text.encode("utf-8", "backslashreplace").decode()
+    half = TRACEBACK_CHARS // 2
+    return (
+        text if len(text) <= TRACEBACK_CHARS else f"{text[:half]}\n… ({len(text)} characters)\n{text[-half:]}"
+    )
 
 
 CHAIN: Final[tuple[Callable[[Facts], Facts], ...]] = (without_absent, without_own_logger, with_plain_values)
@@ -198,7 +223,11 @@ def render_json(facts: Facts) -> str:
     """Return one JSON object; the time is RFC 3339 UTC with milliseconds."""
     moment = datetime.fromtimestamp(facts["ts"], UTC)
     line = facts | {"ts": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"}
-    return msgspec.json.encode(line, enc_hook=str).decode()
+    try:
+        encoded = msgspec.json.encode(line, enc_hook=_text)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
+        encoded = msgspec.json.encode({key: _text(value) for key, value in line.items()})
+    return printable_json(encoded.decode())
 
 
 def render_console(facts: Facts, zone: tzinfo | None = None) -> str:
@@ -210,15 +239,21 @@ def render_console(facts: Facts, zone: tzinfo | None = None) -> str:
     if "logger" in facts:
         head.append(f"{facts['logger']}:")
     shown = [f"{k}={_quoted(v)}" for k, v in facts.items() if k not in {*_FIXED[:5], "traceback"}]
-    event = str(facts["event"]).replace("\n", "\n    ")
-    lines = [" ".join([*head, event, *shown])]
-    lines += [f"    {line}" for line in facts.get("traceback", "").splitlines()]
-    return "\n".join(lines)
+    event = str(facts["event"])
+    foreign = "logger" in facts and "=" in event  # it may hold anything, and could be taken for facts
+    first, *more = [_quoted(event)] if foreign else printable_lines(event).split("\n")
+    traceback = printable_lines(facts["traceback"]).split("\n") if "traceback" in facts else []
+    return "\n".join([" ".join([*head, first, *shown]), *(f"    {line}" for line in [*more, *traceback])])
 
 
 def _quoted(value: object) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return f'"{text}"' if not text or any(c.isspace() for c in text) else text
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = value if isinstance(value, str) else _text(value)
+    if text and not any(c.isspace() or c in '"=' for c in text):
+        return printable(text, None)
+    inside = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{printable(inside, None)}"'
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

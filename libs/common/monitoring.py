@@ -32,6 +32,7 @@ _COUNTS: Final = {
     "clock_steps": "Times that the machine's clock was set; what was due moved with it",
     "expired": "Messages that retention took before they were read",
     "left_out": "Messages left out, as only another version knows them",
+    "too_large": "Messages not written, as their topic takes none so large; kept in dead-letters.v1",
 }
 
 _log = logging.getLogger(__name__)

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from libs.common.events import BookSnapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from libs.common.events import BookDelta, Level
 
 BookSide: TypeAlias = Literal["bid", "ask"]
 TakerSide: TypeAlias = Literal["buy", "sell"]
 BPS: Final = 1e-4
+MANY_LEVELS: Final = 256  # of one message: from here on sorting once is cheaper than placing each
 
 
 class SequenceGapError(ValueError):
@@ -89,7 +90,7 @@ class OrderBook:
         if self.depth is not None:
             self.truncate(self.depth)
 
-    def apply(self, bids: Iterable[Level], asks: Iterable[Level]) -> int:
+    def apply(self, bids: Sequence[Level], asks: Sequence[Level]) -> int:
         """Set or delete (size 0.0) levels; return how many deletes met no level."""
         orphans = _change(self._bid_keys, self._bids, bids, sign=1.0)
         orphans += _change(self._ask_keys, self._asks, asks, sign=-1.0)
@@ -235,8 +236,10 @@ def _sorted(levels: Iterable[Level], sign: float) -> tuple[list[float], dict[flo
     return sorted(held), held
 
 
-def _change(keys: list[float], held: dict[float, Level], levels: Iterable[Level], sign: float) -> int:
+def _change(keys: list[float], held: dict[float, Level], levels: Sequence[Level], sign: float) -> int:
     """Change one side in place; return how many deletes met no level."""
+    if len(levels) > MANY_LEVELS:
+        return _change_many(keys, held, levels, sign)
     orphans = 0
     for level in levels:
         price, size = level
@@ -250,6 +253,19 @@ def _change(keys: list[float], held: dict[float, Level], levels: Iterable[Level]
             del keys[bisect_left(keys, key)]
         else:
             orphans += 1
+    return orphans
+
+
+def _change_many(keys: list[float], held: dict[float, Level], levels: Sequence[Level], sign: float) -> int:
+    """Do the same and sort once: each price put into its place would move all behind it."""
+    orphans = 0
+    for level in levels:
+        key = sign * level[0]
+        if level[1]:
+            held[key] = level
+        elif held.pop(key, None) is None:
+            orphans += 1
+    keys[:] = sorted(held)
     return orphans
 
 

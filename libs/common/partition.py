@@ -3,12 +3,18 @@
 The state's log holds, besides the service's own keys, two kinds of records under keys that start with a zero
 byte: the position (next offset per input, so that state and progress are one thing), and a `Tick` per wish.
 One more record there is not the owner's: an operator's `Skip`.
+
+No transaction holds a record that its topic does not take. A command that would cause one is refused, and
+nothing of it is done. Of any other message what is too large is kept as a dead letter in its place, and the
+rest is written: the state is true, and who reads that topic lacks one record, of which it is told. Where the
+state itself would be too large, that is a failure of the handler: nothing of the message is done, and the
+partition stops.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from heapq import heappop, heappush, merge
+from dataclasses import dataclass, replace
+from heapq import merge
 from traceback import format_exception
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 from uuid import UUID
@@ -20,28 +26,35 @@ from libs.common.cloudevents import CloudEvent, caused_id, identity, position_id
 from libs.common.codec import UndecodableMessageError, UnknownMessageError, decode, encode
 from libs.common.command_rules import echoed, refused_as_internal, refused_at_the_door
 from libs.common.dead_letters import dead_letter
+from libs.common.effects import Effects, HandlerError, Incoming, Outgoing, Step
 from libs.common.events import Command, CommandRejected, Event
-from libs.common.handling import RESERVED, State, Tick, WakeAt
+from libs.common.handling import RESERVED, Tick, WakeAt
+from libs.common.message_sizes import TooLargeError, check_size
 from libs.common.skips import SKIP_KEY, Skip, merged
-from libs.common.topics import DEAD_LETTERS, Topic
+from libs.common.ticks import TICK, Ticks, tick_key
+from libs.common.topics import DEAD_LETTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from libs.common.cloudevents import Headers
-    from libs.common.handling import Wiring
+    from libs.common.handling import State, Wiring
+
+__all__ = [
+    "POSITION_KEY",
+    "Effects",
+    "HandlerError",
+    "Incoming",
+    "Outgoing",
+    "Partition",
+    "Position",
+    "StateLostError",
+    "Step",
+    "UnroutedEventError",
+]
 
 S = TypeVar("S", bound=Event)
 
 POSITION_KEY: Final = RESERVED + b"position"
-_TICK: Final = RESERVED + b"tick/"
-
-
-class HandlerError(Exception):
-    """A handler raised: an invariant is broken.
-
-    A command is then refused; before any other message the partition stops.
-    """
 
 
 class UnroutedEventError(Exception):
@@ -56,55 +69,6 @@ class Position(Event, frozen=True, kw_only=True):
     """The next offset of each input, by topic name; written with every transaction."""
 
     offsets: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A record of an input as it came, not yet decoded."""
-
-    topic: Topic
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes
-    value: bytes | None
-    headers: Headers = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A record to be written; None is a tombstone."""
-
-    topic: Topic
-    partition: int
-    key: bytes
-    value: bytes | None
-    headers: Headers = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One message handled, and what it caused."""
-
-    message: Event
-    events: Sequence[Event]
-    correlation_id: str
-
-
-@dataclass(slots=True)
-class Effects:
-    """What one transaction writes, and the input offsets it reaches; `failure` came after all that."""
-
-    now: int  # ns UTC, the time of all it writes
-    outgoing: list[Outgoing] = field(default_factory=list)
-    offsets: dict[str, int] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
-    handled: int = 0
-    stale: int = 0
-    dead_letters: int = 0
-    left_out: int = 0  # events that only another version knows
-    failures: list[HandlerError] = field(default_factory=list)  # of commands, each refused as internal
-    failure: HandlerError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,32 +92,31 @@ class Partition(Generic[S]):
 
     def __init__(self, wiring: Wiring[S], number: int, place: Callable[[bytes], int]) -> None:
         self.number = number
-        self.state: State[S] = State()
+        self.state: State[S] = wiring.new_state()
         self.offsets: dict[str, int] = {}
         self._wiring = wiring
         self._place = place
         self._log = replace(wiring.state, events=(*wiring.state.events, Position, Skip, Tick))
         self.skips: Skip | None = None  # not done yet
-        self._ticks: dict[bytes, Tick] = {}
-        self._queue: list[tuple[int, bytes]] = []
+        self.unreadable: dict[bytes, str] = {}  # by key: why its newest record in the log is none of ours
+        self._ticks = Ticks()
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        """Fold a record of the state's log.
-
-        Raises
-        ------
-        UndecodableMessageError
-            If it is none of this service's.
-        """
-        event = None if value is None else decode(self._log, value)
+        """Fold a record of the state's log; one that is none of this service's is `unreadable`."""
+        self.unreadable.pop(key, None)
+        try:
+            event = None if value is None else decode(self._log, value)
+        except UndecodableMessageError as error:
+            self.unreadable[key] = str(error)
+            return
         if key == POSITION_KEY and isinstance(event, Position):
             self.offsets = dict(event.offsets)
         elif key == SKIP_KEY:
             self.skips = merged(self.skips, event) if isinstance(event, Skip) else None
-        elif key.startswith(_TICK):
-            self._ticks.pop(key, None)
+        elif key.startswith(TICK):
+            self._ticks.pop(key)
             if isinstance(event, Tick):
-                self._remember(key, event)
+                self._ticks.add(key, event)
         else:
             self.state.restore(key, cast("S | None", event))
 
@@ -187,7 +150,7 @@ class Partition(Generic[S]):
             if name in inputs and offset > self.offsets.get(name, 0):
                 self.offsets[name] = effects.offsets[name] = offset
         for key in self.skips.ticks:
-            if self._ticks.pop(key, None) is not None:
+            if self._ticks.pop(key) is not None:
                 self._write(effects, key, None)
         self._write(effects, POSITION_KEY, Position(offsets=dict(self.offsets)))
         self._write(effects, SKIP_KEY, None)
@@ -197,9 +160,11 @@ class Partition(Generic[S]):
     @property
     def next_wake(self) -> int | None:
         """When the earliest pending tick is due, ns UTC."""
-        while self._queue and self._queue[0][1] not in self._ticks:
-            heappop(self._queue)
-        return self._queue[0][0] if self._queue else None
+        return self._ticks.next_due
+
+    def ripe(self, now: int) -> bool:
+        """Tell whether a tick is to be handled at `now`."""
+        return self._ripe(now) is not None
 
     def apply(self, batches: Iterable[Sequence[Incoming]], now: int) -> Effects:
         """Handle batches of the inputs, one per topic, merged by time; stale records are dropped.
@@ -220,11 +185,11 @@ class Partition(Generic[S]):
         return self._finished(effects)
 
     def wake(self, now: int, limit: int) -> Effects:
-        """Handle up to `limit` ticks that are due at `now`, in the order of their times."""
+        """Handle up to `limit` ticks that are due at `now`, in the order of their times, then early ones."""
         effects = Effects(now)
-        while effects.handled < limit and (due := self.next_wake) is not None and due <= now:
-            key = self._queue[0][1]
+        while effects.handled < limit and (key := self._ripe(now)) is not None:
             tick = self._ticks.pop(key)
+            assert tick is not None  # noqa: S101 -- it is pending
             identifier = caused_id(UUID(tick.causation_id), f"Tick/{tick.due_ts}/{tick.key.hex()}")
             source = f"{self._wiring.state.name}/{self.number}/{key.hex()}"
             cause = _Cause(tick, identifier, tick.correlation_id, None, source)
@@ -234,20 +199,25 @@ class Partition(Generic[S]):
                 break
         return self._finished(effects)
 
+    def _ripe(self, now: int) -> bytes | None:
+        due = self._ticks.next_due
+        if due is not None and due <= now:
+            return self._ticks.first
+        return self._ticks.one_of(self._wiring.early(self.state, now))
+
     def step_clock(self, by_ns: int, now: int) -> Effects:
         """Move all that is due, ticks and what the state has scheduled, by what the clock was set.
 
         So nothing waits for a time that will not come for long, and nothing falls due all at once.
         """
         effects = Effects(now)
-        ticks = dict(self._ticks)
-        self._ticks.clear()
+        ticks = self._ticks.pop_all()
         for key in ticks:
             self._write(effects, key, None)
         for tick in ticks.values():
             moved = msgspec.structs.replace(tick, due_ts=tick.due_ts + by_ns)
-            self._remember(_tick_key(moved.due_ts, moved.key), moved)
-            self._write(effects, _tick_key(moved.due_ts, moved.key), moved)
+            self._ticks.add(tick_key(moved.due_ts, moved.key), moved)
+            self._write(effects, tick_key(moved.due_ts, moved.key), moved)
         self._wiring.step_clock(self.state, by_ns)
         self.state.keep()
         return self._finished(effects)
@@ -278,6 +248,8 @@ class Partition(Generic[S]):
             returned = self._wiring.handle(self.state, cause.message, effects.now)
             events = [event for event in returned if isinstance(event, Event)]
             sends = [self._routed(event, cause, effects.now, n) for n, event in enumerate(events)]
+            too_large = [self._too_large(send, cause) for send in sends]
+            self._check_state()
         except Exception as error:  # noqa: BLE001 -- a command's is told and kept; the shell raises any other
             self.state.undo()
             failure = HandlerError(f"{cause.source}: {type(error).__name__}: {echoed(str(error))}")
@@ -288,13 +260,47 @@ class Partition(Generic[S]):
             effects.failure = failure
             return False
         self.state.keep()
-        effects.outgoing += sends
+        for send, wrong in zip(sends, too_large, strict=True):
+            effects.outgoing.append(send if wrong is None else self._letter_about(send, wrong, cause))
+        effects.too_large += filter(None, too_large)
+        events = [event for event, wrong in zip(events, too_large, strict=True) if wrong is None]
         for wish in returned:
             if isinstance(wish, WakeAt):
                 self._wish(effects, wish, cause)
         effects.handled += 1
         effects.steps.append(Step(cause.message, events, cause.correlation_id))
         return True
+
+    def _too_large(self, send: Outgoing, cause: _Cause) -> TooLargeError | None:
+        """Return why this output is not written.
+
+        Raises
+        ------
+        TooLargeError
+            If a command causes it: that is refused as a whole.
+        """
+        try:
+            check_size(send.topic, send.key, send.value, send.headers)
+        except TooLargeError as error:
+            if isinstance(cause.message, Command):
+                raise
+            return error
+        return None
+
+    def _letter_about(self, send: Outgoing, error: TooLargeError, cause: _Cause) -> Outgoing:
+        letter = dead_letter(send.key, send.value or b"", str(error), cause.source, send.headers)
+        return Outgoing(DEAD_LETTERS, self._place(letter[0]), *letter)
+
+    def _check_state(self) -> None:
+        """See that all which the handler has put can be written.
+
+        Raises
+        ------
+        TooLargeError
+            If the state's log does not take a record of it.
+        """
+        for key, value in self.state.changing():
+            check_size(self._wiring.state, key, None if value is None else encode(value))
 
     def _refuse_failed(
         self, cause: _Cause, command: Command, failure: HandlerError, effects: Effects
@@ -344,18 +350,14 @@ class Partition(Generic[S]):
         return Outgoing(output.topic, place, key, value, attributes.headers())
 
     def _wish(self, effects: Effects, wish: WakeAt, cause: _Cause) -> None:
-        key = _tick_key(wish.ts, wish.key)
+        key = tick_key(wish.ts, wish.key)
         if key in self._ticks:
             return
         tick = Tick(
             due_ts=wish.ts, key=wish.key, causation_id=str(cause.id), correlation_id=cause.correlation_id
         )
-        self._remember(key, tick)
+        self._ticks.add(key, tick)
         self._write(effects, key, tick)
-
-    def _remember(self, key: bytes, tick: Tick) -> None:
-        self._ticks[key] = tick
-        heappush(self._queue, (tick.due_ts, key))
 
     def _write(self, effects: Effects, key: bytes, value: Event | None) -> None:
         encoded = None if value is None else encode(value)
@@ -379,10 +381,6 @@ def _message_of(record: Incoming) -> Event:
     if not isinstance(message, Command) and (wrong := absurd_amount(message)) is not None:
         raise UndecodableMessageError(f"{record.topic.name}: {wrong}")
     return message
-
-
-def _tick_key(due_ts: int, key: bytes) -> bytes:
-    return _TICK + b"%d/" % due_ts + key
 
 
 def _text(key: bytes) -> str:

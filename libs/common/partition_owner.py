@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from libs.common.cloudevents import headers_of
+from libs.common.command_rules import echoed
 from libs.common.events import Event
+from libs.common.handling import nothing_early
 from libs.common.holdups import HELD_S, Holdups
+from libs.common.interrupting import unless
 from libs.common.kafka import BATCH_BYTES, Reader, partition_of
 from libs.common.kafka_security import client_arguments
 from libs.common.partition import HandlerError, Incoming, Partition
@@ -82,6 +85,7 @@ class PartitionOwner(Generic[S]):
         self._restored_to = 0  # the next offset of the state's log
         self._holdups = {partition: Holdups() for partition in self._inputs}
         self._opened_s: float | None = None  # since when a transaction is open, on the loop's clock
+        self._stirred = asyncio.Event()  # what the views show is to be acted on
         self._held_up = ""  # why the state's log cannot be read to its end, in words
 
     @property
@@ -118,14 +122,15 @@ class PartitionOwner(Generic[S]):
         """Fence, restore and process for ever, up to `batch_records` a transaction.
 
         Where the handler raises on what is no command, what came before is committed, and the partition
-        stands until an operator says what to leave out.
+        stands until an operator says what to leave out. It also stands where the state's log holds, as the
+        newest record of a key, what is none of this service's: to go on without would be to forget.
 
         Raises
         ------
         KafkaError
             If Kafka refuses anything, or another process has taken over.
-        StateLostError, UndecodableMessageError
-            If the state topic does not fit the group or this service.
+        StateLostError
+            If the state topic does not fit the group.
         """
         while True:
             try:
@@ -153,23 +158,30 @@ class PartitionOwner(Generic[S]):
         self._meter.restore_s.observe(perf_counter() - began_s)
         while True:
             now = await self._follow_clock(producer)
-            due = self._partition.next_wake
-            if due is not None and due <= now:
+            self._stirred.clear()
+            if self._partition.ripe(now):
                 async with self._in_transaction:
                     await self._commit(producer, self._partition.wake(now, batch_records))
                 continue
+            due = self._partition.next_wake
             wait_ms = IDLE_MS if due is None else min(IDLE_MS, -(-(due - now) // 1_000_000))
-            batches = await self._consumer.getmany(
-                *self._inputs, timeout_ms=wait_ms, max_records=batch_records
-            )
+            fetching = self._consumer.getmany(*self._inputs, timeout_ms=wait_ms, max_records=batch_records)
+            if self._wiring.early is not nothing_early:
+                fetching = unless(self._stirred, fetching)  # one that is given up has taken no records
+            batches = await fetching or {}
             self._note(batches, full=sum(map(len, batches.values())) == batch_records)
             if batches:
                 await self._follow_clock(producer)  # what the batch schedules is on the clock as it is now
                 async with self._in_transaction:
                     await self._commit(producer, await self._applied(batches))
-            elif self._unreported and wait_ms == IDLE_MS:
+            elif self._unreported and wait_ms == IDLE_MS and not self._stirred.is_set():
                 async with self._in_transaction:
                     await self._report_alone(producer)
+
+    def look(self) -> None:
+        """End the wait for records where the views, which have changed, show that a tick is to be handled."""
+        if self.restored and self._partition.ripe(self._clock.read()):
+            self._stirred.set()
 
     async def release(self, task: asyncio.Task[None]) -> None:
         """Let the running transaction end, then stop `task`, which runs `own`, and the producer."""
@@ -218,6 +230,8 @@ class PartitionOwner(Generic[S]):
             self._held_up = ""
             (partition,) = reader.assignment
             self._restored_to = await reader.position(partition)
+        for key, why in self._partition.unreadable.items():
+            raise HandlerError(f"{self._log.name}-{self.number}, key {echoed(repr(key))}: {echoed(why)}")
 
     async def _seek(self, producer: AIOKafkaProducer) -> None:
         committed = {p.topic: await self._consumer.committed(p) for p in self._inputs}
@@ -331,6 +345,9 @@ class PartitionOwner(Generic[S]):
         self.counts["dead_letters"] += effects.dead_letters
         self.counts["left_out"] += effects.left_out
         self.counts["failures"] += len(effects.failures)
+        self.counts["too_large"] += len(effects.too_large)
+        for error in effects.too_large:
+            _log.error("message_too_large", extra={"partition": self.number, "reason": str(error)})
         for failure in effects.failures:
             _log.error("command_failed", exc_info=failure.__cause__, extra={"at": str(failure)})
         self._meter.committed(effects)

@@ -31,6 +31,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from broker.terminal import CANNOT_RUN
 from libs.common import log, metrics
 from libs.common.events import Event, ServiceState
+from libs.common.handling import nothing_early
 from libs.common.kafka import Publisher, create_topics, follow
 from libs.common.kafka_security import client_arguments, stop_consumer
 from libs.common.membership import static_member
@@ -151,7 +152,7 @@ class Processor(Generic[S]):
         Raises
         ------
         ExceptionGroup
-            Of what went wrong: `KafkaError`, `StateLostError`, `UndecodableMessageError` of the state topic.
+            Of what went wrong: `KafkaError`, `StateLostError`.
         """
         aiokafka.producer.sender.BACKOFF_OVERRIDE = TRANSACTION_GAP_S
         if not await self._finished(
@@ -215,6 +216,9 @@ class Processor(Generic[S]):
         views = self._wiring.views
         async with aclosing(follow(self._settings, views, on_undecodable=publisher.reject)) as batches:
             async for _ in batches:
+                if self._wiring.early is not nothing_early:
+                    for owner, _ in self._owners.values():
+                        owner.look()
                 if not ready.is_set() and all(view.ready for view in views):
                     ready.set()
 

@@ -9,6 +9,8 @@ from typing import Final, Literal, Self
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from libs.common.loopback import exposed, is_loopback
+
 _SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
 SASL: tuple[str, ...] = ("SASL_PLAINTEXT", "SASL_SSL")
@@ -57,6 +59,12 @@ class ServiceSettings(BaseSettings):
         le=65_535,
         description="port of the Prometheus metrics; 0: a free one if METRICS_TARGETS_DIR is set, else none",
     )
+    private_network: bool = Field(
+        False,  # noqa: FBT003 -- a default, not an argument
+        description="whether this process's addresses are reachable only from a network of its own, or "
+        "published on loopback only, as docker-compose.yml does: then it may listen beyond loopback "
+        "without a token",
+    )
     metrics_targets_dir: str = Field(
         "", description="folder for a file that tells Prometheus where this process serves its metrics"
     )
@@ -64,10 +72,17 @@ class ServiceSettings(BaseSettings):
     @field_validator("kafka_bootstrap_servers")
     @classmethod
     def _are_addresses(cls, value: str) -> str:
-        for server in value.split(","):
+        for place, server in enumerate(value.split(","), 1):
             if not _SERVER.fullmatch(server.strip()):
-                raise ValueError(f"{server.strip()!r} is not host:port, as 127.0.0.1:19092 or [::1]:19092")
+                raise ValueError(f"place {place} is not host:port, as 127.0.0.1:19092 or [::1]:19092")
         return value
+
+    @model_validator(mode="after")
+    def _keep_metrics_to_this_machine(self) -> Self:
+        served = self.metrics_port != 0 or self.metrics_targets_dir != ""
+        if served and not self.private_network and not is_loopback(self.metrics_host):
+            raise ValueError(exposed("METRICS_HOST", "read what this process does"))
+        return self
 
     @model_validator(mode="after")
     def _agree_on_kafka(self) -> Self:
@@ -84,17 +99,17 @@ class ServiceSettings(BaseSettings):
         }
         if protocol in SASL and (missing := _names(sasl, given=False)):
             raise ValueError(
-                f"KAFKA_SECURITY_PROTOCOL={protocol} needs {missing} too: set them, or take "
+                f"KAFKA_SECURITY_PROTOCOL with SASL needs {missing} too: set them, or take "
                 f"{'SSL' if protocol in TLS else 'PLAINTEXT'}"
             )
         if protocol not in SASL and (needless := _names(sasl, given=True)):
             raise ValueError(
-                f"KAFKA_SECURITY_PROTOCOL={protocol} does not say who is speaking, but {needless} is set: "
+                f"KAFKA_SECURITY_PROTOCOL does not say who is speaking, but {needless} is set: "
                 "take SASL_SSL (SASL_PLAINTEXT without TLS), or unset it"
             )
         if protocol not in TLS and (needless := _names(files, given=True)):
             raise ValueError(
-                f"KAFKA_SECURITY_PROTOCOL={protocol} does not encrypt, but {needless} is set: "
+                f"KAFKA_SECURITY_PROTOCOL does not encrypt, but {needless} is set: "
                 f"take {'SASL_SSL' if protocol in SASL else 'SSL'}, or unset it"
             )
         if (self.kafka_ssl_certfile is None) != (self.kafka_ssl_keyfile is None):

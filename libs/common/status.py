@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from libs.common.settings import ServiceSettings
 
 REPEAT_S: Final = 1.0
+DETAIL_CHARS: Final = 2_000  # names of topics and partitions may be many
 LOOK_S: Final = 0.1  # between two looks for a change
 TIMEOUT_MS: Final = 3_000  # of one heartbeat; then it is too old to be of use
 
@@ -121,7 +122,7 @@ class _Teller:
             partitions_stopped=found.stopped,
             since_ts=since_ts,
             ts=now,
-            detail=found.detail,
+            detail=found.detail[:DETAIL_CHARS],
         )
 
     async def send(self, status: ServiceStatus | None) -> None:

@@ -14,7 +14,6 @@ from libs.common.events import (
     ExecutionPlanned,
     ExecutionRecord,
     ExecutionSimulated,
-    ExecutionVerified,
     OrderAccepted,
     OrderCanceled,
     OrderFilled,
@@ -43,13 +42,14 @@ from libs.common.topics import (
 )
 from libs.common.views import View
 from services.execution.clock_steps import step_clock
+from services.execution.early import early
 from services.execution.handlers import handle
 from services.execution.holdings import Held
 from services.execution.market_data import MarketData
 from services.execution.paper_broker import SelfImpact
 from services.execution.registration import announcements
-from services.execution.remembered import Done
-from services.execution.saga import Asked, CostCurve, OwnOrder, Saga
+from services.execution.saga import Asked, CostCurve, Done, OwnOrder, Saga
+from services.execution.standing import ExecutionState
 
 if TYPE_CHECKING:
     from libs.common.events import Event, PolicyRegistered
@@ -82,7 +82,6 @@ def wiring(settings: ExecutionSettings, service: str = SERVICE) -> Wiring[Any]:
             ExecutionCanceled: answer(lambda event: event.record.symbol.encode()),
             ExecutionSimulated: answer(by_symbol),
             PaperOrderPlaced: answer(lambda event: event.order.symbol.encode()),
-            ExecutionVerified: answer(_execution),
             CommandRejected: answer(lambda event: event.key.encode()),
             OrderSubmitted: order,
             OrderAccepted: order,
@@ -96,6 +95,8 @@ def wiring(settings: ExecutionSettings, service: str = SERVICE) -> Wiring[Any]:
         handle=handle_with_views,
         views=(*market.views, registry),
         step_clock=step_clock,
+        new_state=ExecutionState,
+        early=partial(early, market=market),
         announce=lambda: announcements(registry.items),
     )
 

@@ -40,10 +40,13 @@ class AutopilotSettings(ServiceSettings):
     @field_validator("autopilot_symbols")
     @classmethod
     def _check_symbols(cls, value: str) -> str:
-        try:
-            return ",".join(canonical_symbol(text.strip()) for text in value.split(","))
-        except UnknownSymbolError as error:
-            raise ValueError(f"AUTOPILOT_SYMBOLS: {error}") from error
+        found = []
+        for place, text in enumerate(value.split(","), 1):
+            try:
+                found.append(canonical_symbol(text.strip()))
+            except UnknownSymbolError:
+                raise ValueError(f"place {place} names no symbol; write it like BTC-USDT") from None
+        return ",".join(found)
 
 
 def command_of(symbol: str, urgency: float, started_ts: int, n: int) -> PlanAndExecute:
@@ -54,7 +57,7 @@ def command_of(symbol: str, urgency: float, started_ts: int, n: int) -> PlanAndE
 
 async def fly(settings: AutopilotSettings) -> None:
     """Send command after command."""
-    await create_topics(settings)
+    await create_topics(settings, (EXECUTION_COMMANDS,))
     symbols = settings.autopilot_symbols.split(",")
     started_ts = time.time_ns()
     async with Publisher(settings, compress=False) as publisher:

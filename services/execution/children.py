@@ -21,6 +21,7 @@ from services.execution.cost import PRIOR, impact_bps
 from services.execution.paper_broker import exact, terms_of
 from services.execution.record import ZERO, newest, record_fill
 from services.execution.saga import ChildTerms, CostCurve, curve_key, impact_key
+from services.execution.standing import impact_of
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -101,9 +102,8 @@ def fill(turn: Turn, order: PaperOrder, top: BookTop) -> None:
     """Let a child take what the book offers, and learn what that cost."""
     key = impact_key(order.venue, order.symbol)
     terms = terms_of(venue_of(order.venue), instrument_of(order.venue, order.symbol))
-    impact = turn.state.get(key)
-    worked = paper_broker.arrive(order, top, impact, terms, turn.now)
-    if worked.impact != impact:
+    worked = paper_broker.arrive(order, top, impact_of(turn.state, top), terms, turn.now)
+    if worked.fills or worked.impact != turn.state.get(key):
         turn.state.put(key, worked.impact)
     accepted = replace(order, ord_status=OrdStatus.NEW, exec_type=ExecType.NEW)
     turn.audit("order_accepted", order=accepted, book={"epoch": top.epoch, "seq": top.seq})

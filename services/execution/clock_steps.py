@@ -6,12 +6,14 @@ duration is what passed. What was told and is over stays as it was told: plans, 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from services.execution.paper_broker import SelfImpact
-from services.execution.saga import OwnOrder, Saga
+from services.execution.saga import Done, OwnOrder, Saga
+from services.execution.standing import move_looked
 
 if TYPE_CHECKING:
     from libs.common.events import PaperOrder
@@ -19,15 +21,18 @@ if TYPE_CHECKING:
 
 
 def step_clock(state: State[Any], by_ns: int) -> None:
-    """Move what all executions, open orders and levels that went are timed by, by so many ns."""
+    """Move what executions, open orders, kept ids and levels that went are timed by, by so many ns."""
     for key, kept in list(state.items()):
         match kept:
             case Saga():
                 state.put(key, _execution(kept, by_ns))
             case OwnOrder(order=order) if order.ord_status.open:
                 state.put(key, replace(kept, order=_order(order, by_ns)))
+            case Done():
+                state.put(key, replace(kept, forgotten_ts=kept.forgotten_ts + by_ns))
             case SelfImpact() if kept.levels:
                 state.put(key, _impact(kept, by_ns))
+                move_looked(state, key, kept, partial(_impact, by_ns=by_ns))
 
 
 def _execution(saga: Saga, by_ns: int) -> Saga:

@@ -18,7 +18,8 @@ from services.execution.shortfall import ShortfallChild, ShortfallInputs, shortf
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from libs.common.events import PolicyRewarded
+    from libs.common.events import BookTop, PolicyRewarded
+    from services.execution.market_data import MarketData
     from services.execution.parent_order import Parent
     from services.execution.saga import Saga, Trigger
     from services.execution.turn import Turn
@@ -55,15 +56,11 @@ def on_horizon(turn: Turn) -> None:
     saga = turn.saga
     if not saga.ended or saga.reward is not None or saga.signal is None or saga.policy is None:
         return
-    venue = saga.venue or turn.settings.execution_reference_venue
-    top = (
-        turn.market.book(venue, saga.symbol, turn.now)
-        if saga.venue
-        else turn.market.reference_book(saga.symbol, turn.now)
-    )
+    top = _book(saga, turn.market, turn.now)
     if isinstance(top, Unusable):
-        if turn.now < saga.horizon_ts + round(turn.settings.execution_patience_s * NS_PER_S):
-            turn.wake(turn.now + round(turn.settings.execution_retry_ms * 1e6), "horizon")
+        until = saga.horizon_ts + round(turn.settings.execution_patience_s * NS_PER_S)
+        if turn.now < until:
+            turn.wake(until, "horizon")  # or when there is a book
         else:
             turn.update(reward=RewardOutcome(reward=None, reason=f"no LIVE book: {top.reason}"))
         return
@@ -92,6 +89,18 @@ def on_horizon(turn: Turn) -> None:
         decision_id=saga.decision_id,
     )
     turn.ask(command, None)
+
+
+def horizon_name(saga: Saga) -> str:
+    """Return the name of the tick at which the policy is rewarded."""
+    return f"saga/{saga.execution_id}/horizon"
+
+
+def is_due(saga: Saga, market: MarketData, now: int) -> bool:
+    """Tell whether the policy of an execution that has ended can be rewarded."""
+    if not saga.waits_for_book or saga.horizon_ts > now or saga.signal is None or saga.policy is None:
+        return False
+    return not isinstance(_book(saga, market, now), Unusable)
 
 
 def on_reward_refused(turn: Turn, answer: CommandRejected) -> None:
@@ -125,6 +134,12 @@ def _shortfall_inputs(saga: Saga, parent: Parent, arrival_px: Decimal) -> Shortf
         ),
         fees=sum((order.fees for order in saga.orders), ZERO),
     )
+
+
+def _book(saga: Saga, market: MarketData, now: int) -> BookTop | Unusable:
+    if saga.venue:
+        return market.book(saga.venue, saga.symbol, now)
+    return market.reference_book(saga.symbol, now)
 
 
 def _decision_px(saga: Saga, otherwise: Decimal) -> Decimal:

@@ -9,7 +9,6 @@ from libs.common.events import (
     CommandRejected,
     Event,
     ExecutionPlanned,
-    ExecutionVerified,
     OrdStatus,
     PlanAndExecute,
     PoliciesChanged,
@@ -25,9 +24,8 @@ from libs.common.handling import Tick, WakeAt
 from services.execution import ending, paper_orders, router, working
 from services.execution.record import record_of
 from services.execution.refusals import refused
-from services.execution.remembered import Done, done_already, forget
-from services.execution.rerun import rerun
-from services.execution.saga import Asked, OwnOrder, Saga, asked_key, order_key, saga_key
+from services.execution.remembered import done_already, forget, sweep
+from services.execution.saga import Asked, Done, OwnOrder, Saga, asked_key, order_key, saga_key
 from services.execution.simulation import simulate
 from services.execution.turn import Turn, step_id
 
@@ -54,7 +52,7 @@ def handle(
         case CancelExecution():
             return _cancel(state, message, market, now)
         case VerifyExecution():
-            return [_verify(message, now)]
+            return [_not_verified(message, now)]
         case PolicyChosen() | PolicyRewarded() | VenueScored() | CommandRejected():
             return _answer(state, message, market, now)
         case PoliciesChanged():
@@ -102,15 +100,12 @@ def _cancel(state: State[Any], command: CancelExecution, market: MarketData, now
     return [refused(command, command.symbol, Refusal.UNKNOWN, detail, now)]
 
 
-def _verify(command: VerifyExecution, now: int) -> ExecutionVerified:
-    found = rerun(command.entries)
-    return ExecutionVerified(
-        command_id=command.command_id,
-        execution_id=command.execution_id,
-        decisions=found.decisions,
-        differences=found.differences,
-        ts=now,
+def _not_verified(command: VerifyExecution, now: int) -> CommandRejected:
+    detail = (
+        "An audit is read from its log, not asked for: GET /api/audit of a gateway of this version, or"
+        f" `bookrunner verify {command.execution_id}`."
     )
+    return refused(command, command.symbol, Refusal.INVALID, detail, now)
 
 
 def _answer(state: State[Any], answer: Answer, market: MarketData, now: int) -> Effects:
@@ -138,11 +133,13 @@ def _answer(state: State[Any], answer: Answer, market: MarketData, now: int) -> 
 
 def _tick(state: State[Any], tick: Tick, market: MarketData, now: int) -> Effects:
     kind, identifier, purpose, *names = tick.key.decode().split("/")
+    if purpose == "sweep":
+        return [*sweep(state, now)]
     if purpose == "forget":
-        if kind == "order":
-            return [*forget(state, order_key(identifier), tick.key, now)]
-        state.remove(asked_key(step_id(identifier, ending.REWARD)))
-        return [*forget(state, saga_key(identifier), tick.key, now)]
+        key = order_key(identifier) if kind == "order" else saga_key(identifier)
+        if kind != "order":
+            state.remove(asked_key(step_id(identifier, ending.REWARD)))
+        return [*forget(state, key, market.settings.part_of(market.settings.execution_ids_most), now)]
     if kind == "order":
         return _order_tick(state, identifier, purpose, market, now)
     saga = state.get(saga_key(identifier))

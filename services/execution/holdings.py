@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import Event
 from services.execution.paper_broker import EXACT
-from services.execution.saga import OwnOrder, Saga
+from services.execution.standing import HELD, open_orders, running, standing_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from libs.common.events import OrderFilled, Position, TakerSide
     from libs.common.handling import State
+    from services.execution.saga import OwnOrder, Saga
 
 ZERO: Final = Decimal(0)
 
@@ -32,7 +33,7 @@ class Held(Event, frozen=True, kw_only=True):
 
 def held_key(symbol: str) -> bytes:
     """Return the state's key of what is held."""
-    return b"held/" + symbol.encode()
+    return HELD + symbol.encode()
 
 
 def note(state: State[Any], fill: OrderFilled) -> None:
@@ -58,8 +59,7 @@ def in_flight(state: State[Any], symbol: str) -> Decimal:
 
 def meant(state: State[Any], symbol: str, side: TakerSide) -> Decimal:
     """Return what the executions of a symbol still mean to buy or to sell, base units."""
-    sagas = (saga for saga in state.values() if isinstance(saga, Saga) and saga.symbol == symbol)
-    return sum((_left(saga, side) for saga in sagas), ZERO)
+    return sum((_left(saga, side) for saga in running(state, symbol)), ZERO)
 
 
 def resting(state: State[Any], symbol: str, side: TakerSide) -> Decimal:
@@ -78,8 +78,8 @@ def reserved_cash(state: State[Any]) -> Decimal:
         return sum(
             (
                 own.reserved * own.order.leaves_qty / own.order.order_qty
-                for own in state.values()
-                if isinstance(own, OwnOrder) and own.order.side == "buy" and own.order.ord_status.open
+                for own in open_orders(state)
+                if own.order.side == "buy"
             ),
             ZERO,
         )
@@ -102,29 +102,21 @@ def owed_elsewhere(state: State[Any], symbol: str, positions: Mapping[bytes, Pos
     What was bought beyond their positions counts at the newest fill, what executions mean to buy at the price
     they were sized at; symbols of other partitions are not known here.
     """
-    others = {key.removeprefix(held_key("")).decode() for key in state if key.startswith(held_key(""))}
-    others |= {saga.symbol for saga in state.values() if isinstance(saga, Saga) and not saga.ended}
     owed = ZERO
     with localcontext(EXACT):
-        for other in others - {symbol}:
+        for other in sorted(standing_of(state).held - {symbol}):
             owed += ahead(state, other, positions.get(other.encode())) * last_px(state, other)
-        for saga in state.values():
-            if isinstance(saga, Saga) and saga.symbol != symbol and saga.sizing is not None:
+        for saga in running(state):
+            if saga.symbol != symbol and saga.sizing is not None:
                 owed += _left(saga, "buy") * saga.sizing.price
     return owed
 
 
 def _left(saga: Saga, side: TakerSide) -> Decimal:
-    if saga.ended or saga.sizing is None or saga.sizing.side != side:
+    if saga.sizing is None or saga.sizing.side != side:
         return ZERO
     return saga.sizing.qty if saga.parent is None else saga.parent.quantity - saga.parent.filled
 
 
 def _open(state: State[Any], symbol: str, side: TakerSide) -> Iterator[OwnOrder]:
-    for own in state.values():
-        if (
-            isinstance(own, OwnOrder)
-            and (own.order.symbol, own.order.side) == (symbol, side)
-            and own.order.ord_status.open
-        ):
-            yield own
+    return (own for own in open_orders(state, symbol) if own.order.side == side)

@@ -71,7 +71,9 @@ class MarketData:
             return Unusable(f"{venue} {symbol}: {fault}")
         if book_age_ns(top, health, now) / NS_PER_S > self.settings.execution_book_age_s:
             return Unusable(f"{venue} {symbol}: the book has not changed for too long")
-        if top.features is None:
+        if key in self.tops.unsound:
+            return Unusable(f"{venue} {symbol}: the book holds what is no price or size")
+        if top.features is None or not top.bids or not top.asks:
             return Unusable(f"{venue} {symbol}: a side of the book is empty")
         return top
 

@@ -15,7 +15,7 @@ from libs.common.events import BOOK, Refusal
 from libs.common.instruments import instrument_of, venue_of
 from services.execution import holdings
 from services.execution.paper_broker import BPS, EXACT, Room, exact, offered
-from services.execution.saga import impact_key
+from services.execution.standing import impact_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,7 +143,7 @@ def _asked(
         yield command.price, ENDLESS
         return
     last = exact(top.asks[0][0])
-    for price, size in offered(top, "buy", state.get(impact_key(top.venue, top.symbol))):
+    for price, size in offered(top, "buy", impact_of(state, top)):
         last = price
         if size > free:
             yield price, size - free

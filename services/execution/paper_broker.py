@@ -1,13 +1,14 @@
 """The paper broker: fills orders against a LIVE verified book, as a venue would; pure.
 
 Rules. A market order, and a limit order that crosses, takes the levels from the best on, as a taker, whole
-lots of each. What is left of an IOC order is canceled. The rest of a GTC limit order rests: whenever it is
-checked and the other side's best price is at its limit or through it, it is filled at its limit, as a maker,
-with no more than what stands there. (A touch of its own side fills nothing: its place in the queue is not
-known.) Self-impact: what an order has taken of a level is not offered to later orders. Of a level that grows,
-only what was added is new; of one that shrinks, no more is left than it shows. A level that is back within
-`GONE_NS`, or that a book synchronised anew (a new epoch) shows, is new only in its size above what was taken.
-So at one price never more is filled than the most it ever showed, and the sum of its increases.
+lots of each. What is left of an IOC order is canceled. The rest of a GTC limit order rests: when the book
+changes and the other side's best price is at its limit or through it, it is filled at its limit, as a maker,
+with no more than what stands there; the best limit first, then who arrived first. (A touch of its own side
+fills nothing: its place in the queue is not known.) Self-impact: what an order has taken of a level is not
+offered to later orders. Of a level that grows, only what was added is new; of one that shrinks, no more is
+left than it shows. A level that is back within `GONE_NS`, or that a book synchronised anew (a new epoch)
+shows, is new only in its size above what was taken. So at one price never more is filled than the most it
+ever showed, and the sum of its increases.
 
 Amounts are exact: prices and sizes are the digits of the book, and nothing is rounded but `avg_px`.
 """
@@ -192,7 +193,7 @@ def _take(
     short = ""
     for price, size in offered(top, order.side, impact):
         qty = min(order.leaves_qty, _whole_lots(size, terms.lot))
-        if order.leaves_qty == 0 or not _within(order, price):
+        if order.leaves_qty == 0 or not within(order.side, order.price, price):
             break
         if qty == 0:
             continue
@@ -266,10 +267,16 @@ def _filled(
     return after, fill
 
 
-def _within(order: PaperOrder, price: Decimal) -> bool:
-    if order.price is None:
+def within(side: TakerSide, limit: Decimal | None, price: Decimal) -> bool:
+    """Tell whether an order of that limit takes that price; None is no limit."""
+    if limit is None:
         return True
-    return price <= order.price if order.side == "buy" else price >= order.price
+    return price <= limit if side == "buy" else price >= limit
+
+
+def seen(impact: SelfImpact, top: BookTop) -> SelfImpact:
+    """Return what is taken of a book that shows this now."""
+    return _with(top, "buy", impact, [])
 
 
 def _whole_lots(size: Decimal, lot: Decimal) -> Decimal:

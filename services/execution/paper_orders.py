@@ -1,7 +1,7 @@
 """Orders on their own, sent to the same paper broker as those of executions; pure.
 
-An order's id is that of its command. It is answered when it has reached the venue; what rests (GTC) is looked
-at again and again until it is filled or canceled.
+An order's id is that of its command. It is answered when it has reached the venue; what rests (GTC) is
+filled when its book comes to it (`early.py`), until it is filled or canceled.
 """
 
 from __future__ import annotations
@@ -25,25 +25,28 @@ from libs.common.events import (
 )
 from libs.common.handling import WakeAt
 from libs.common.instruments import venue_of
-from services.execution import holdings, order_limits, paper_broker
+from services.execution import bounds, holdings, order_limits, paper_broker
 from services.execution.market_data import Unusable, instruments_of
 from services.execution.paper_broker import exact, minimum_fault, terms_of
 from services.execution.record import newest, record_fill
 from services.execution.refusals import refused
 from services.execution.saga import OwnOrder, impact_key, order_key
+from services.execution.standing import impact_of
 
 if TYPE_CHECKING:
     from libs.common.events import CancelExecution, Event, SubmitPaperOrder
     from libs.common.handling import State
     from services.execution.market_data import MarketData
+    from services.execution.paper_broker import Worked
 
 ZERO: Final = Decimal(0)
+CHECK_NS: Final = 3_600_000_000_000  # a resting order's tick, should its book not come to it before
 
 
 def submit(
     state: State[Any], command: SubmitPaperOrder, market: MarketData, now: int
 ) -> list[Event | WakeAt]:
-    """Send an order on its way, or refuse it: unknown, wrong, too small or too much, or no LIVE book."""
+    """Send an order on its way, or refuse it: unknown, wrong, one too many, too much, or no LIVE book."""
     instruments = instruments_of(command.symbol)
     if not instruments or (command.venue is not None and command.venue not in instruments):
         where = command.venue or "No venue"
@@ -53,6 +56,8 @@ def submit(
     if limited != (command.price is not None) or (command.time_in_force == "gtc" and not limited):
         detail = "limit: a limit order needs one, over 0; a market order has none and is IOC"
         return [refused(command, command.symbol, Refusal.INVALID, detail, now)]
+    if full := bounds.no_order(state, command.symbol, command.time_in_force, market.settings):
+        return [refused(command, command.symbol, Refusal.UNAVAILABLE, full, now)]
     top = _venue_book(command, market, now)
     if isinstance(top, Unusable):
         return [refused(command, command.symbol, Refusal.UNAVAILABLE, f"{top.reason}.", now)]
@@ -157,21 +162,29 @@ def cancel(
     ]
 
 
+def work(
+    state: State[Any], kept: OwnOrder, top: BookTop, market: MarketData, now: int, *, arriving: bool
+) -> Worked | None:
+    """Return what the book makes of an order; None while what it may be filled with is not known."""
+    order = kept.order
+    terms = terms_of(venue_of(order.venue), instruments_of(order.symbol)[order.venue])
+    impact = impact_of(state, top)
+    meet = paper_broker.arrive if arriving else paper_broker.check
+    worked = meet(order, top, impact, terms, now)
+    if not worked.fills:
+        return worked
+    room = order_limits.room(state, order, market, top)  # does what is held or free allow that now?
+    return None if room is None else meet(order, top, impact, terms, now, room)
+
+
 def _worked(
     state: State[Any], kept: OwnOrder, top: BookTop, market: MarketData, now: int, *, arriving: bool
 ) -> list[Event]:
-    order = kept.order
-    terms = terms_of(venue_of(order.venue), instruments_of(order.symbol)[order.venue])
+    order, worked = kept.order, work(state, kept, top, market, now, arriving=arriving)
+    if worked is None:
+        return []
     key = impact_key(order.venue, order.symbol)
-    impact = state.get(key)
-    work = paper_broker.arrive if arriving else paper_broker.check
-    worked = work(order, top, impact, terms, now)
-    if worked.fills:  # the book has come to it: does what is held or free allow that now?
-        room = order_limits.room(state, order, market, top)
-        if room is None:
-            return []
-        worked = work(order, top, impact, terms, now, room)
-    if worked.impact != impact:
+    if worked.fills or worked.impact != state.get(key):  # a fill ends what was only looked at
         state.put(key, worked.impact)
     for fill in worked.fills:
         holdings.note(state, fill)
@@ -189,8 +202,13 @@ def _keep(state: State[Any], kept: OwnOrder) -> OwnOrder:
 
 def _later(kept: OwnOrder, market: MarketData, now: int) -> list[WakeAt]:
     if kept.order.ord_status.open:
-        return [_wake(kept.order, now + round(market.settings.execution_check_ms * 1e6), "check")]
+        return [WakeAt(now + CHECK_NS, check_name(kept.order).encode())]
     return [_wake(kept.order, now + round(market.settings.execution_remember_s * 1e9), "forget")]
+
+
+def check_name(order: PaperOrder) -> str:
+    """Return the name of the tick at which a resting order is looked at."""
+    return f"order/{order.cl_ord_id}/check"
 
 
 def _wake(order: PaperOrder, ts: int, purpose: str) -> WakeAt:

@@ -4,30 +4,52 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from libs.common.events import CommandRejected, Event, Refusal
+from libs.common.events import CommandRejected, Refusal
 from libs.common.handling import WakeAt
 from services.execution.refusals import refused
+from services.execution.saga import Done
+from services.execution.standing import standing_of
 
 if TYPE_CHECKING:
     from libs.common.events import PlanAndExecute, SubmitPaperOrder
     from libs.common.handling import State
 
-IDS_KEPT_NS: Final = 30 * 86_400_000_000_000  # commands themselves are kept for 7 days
+DAY_NS: Final = 86_400_000_000_000
+IDS_KEPT_NS: Final = 30 * DAY_NS  # commands themselves are kept for 7 days
+PIECE: Final = 1_000  # ids, in one turn
+PAUSE_NS: Final = 100_000_000  # until the next piece, which is another transaction's
+SWEEP: Final = b"ids/all/sweep"  # the name of the tick at which the oldest ids are forgotten
 
 
-class Done(Event, frozen=True, kw_only=True):
-    """Stands for an execution or an order; its record, fills and audit stay on their topics."""
-
-    forgotten_ts: int
-
-
-def forget(state: State[Any], key: bytes, tick_key: bytes, now: int) -> list[WakeAt]:
-    """Keep the id of what stands under `key`; the second time, forget that too."""
+def forget(state: State[Any], key: bytes, most: int, now: int) -> list[WakeAt]:
+    """Keep the id of what stands under `key`, and of all ids the newest `most`."""
     if isinstance(state.get(key), Done):
         state.remove(key)
+    elif key in state:
+        state.put(key, Done(forgotten_ts=now))
+    ids = standing_of(state).ids
+    for _ in range(min(len(ids) - most, PIECE)):
+        state.remove(next(iter(ids)))
+    return _next_sweep(state, now)
+
+
+def sweep(state: State[Any], now: int) -> list[WakeAt]:
+    """Forget the ids that were kept for IDS_KEPT_NS, a piece of them at a time."""
+    ids = standing_of(state).ids
+    for _ in range(min(len(ids), PIECE)):
+        if ids[oldest := next(iter(ids))].forgotten_ts + IDS_KEPT_NS > now:
+            break
+        state.remove(oldest)
+    return _next_sweep(state, now)
+
+
+def _next_sweep(state: State[Any], now: int) -> list[WakeAt]:
+    """Wish for the sweep that finds the oldest id, at the end of its day: one tick for all ids of a day."""
+    oldest = next(iter(standing_of(state).ids.values()), None)
+    if oldest is None:
         return []
-    state.put(key, Done(forgotten_ts=now))
-    return [WakeAt(now + IDS_KEPT_NS, tick_key)]
+    end_of_day = -(-(oldest.forgotten_ts + IDS_KEPT_NS) // DAY_NS) * DAY_NS
+    return [WakeAt(max(end_of_day, now + PAUSE_NS), SWEEP)]
 
 
 def done_already(command: PlanAndExecute | SubmitPaperOrder, now: int) -> CommandRejected:

@@ -26,6 +26,18 @@ if TYPE_CHECKING:
     from libs.common.events import AuditEntry
 
 
+# What an entry may be that nobody here wrote: no JSON, JSON of another shape, or deeper than the stack.
+NOT_DECIDED_HERE: Final = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    msgspec.ValidationError,
+)
+
+
 class Rerun(NamedTuple):
     """What came of it."""
 
@@ -49,7 +61,7 @@ def rerun(entries: Iterable[AuditEntry]) -> Rerun:
         try:
             payload: Mapping[str, Any] = json.loads(entry.payload)
             found = jsonable(again(payload["inputs"], entry.execution_id))
-        except (ValueError, KeyError, TypeError, ArithmeticError, msgspec.ValidationError) as error:
+        except NOT_DECIDED_HERE as error:
             differences.append(f"entry {entry.seq} ({entry.kind}) cannot be made again: {error}")
             continue
         if canonical({"output": found}) != canonical({"output": payload.get("output")}):

@@ -20,7 +20,7 @@ from libs.common.events import (
     ScoreVenues,
 )
 from libs.common.instruments import instrument_of, venue_of
-from services.execution import audit, children, ending, holdings, working
+from services.execution import audit, bounds, children, ending, holdings, working
 from services.execution.market_data import NS_PER_MS, Unusable, instruments_of
 from services.execution.paper_broker import exact, minimum_fault
 from services.execution.parent_order import parent_of
@@ -52,8 +52,8 @@ SCORE: Final = "ScoreVenues"
 
 
 def begin(state: State[Any], command: PlanAndExecute, market: MarketData, now: int) -> list[Event | WakeAt]:
-    """Start an execution, or refuse it: a symbol nobody lists, or no LIVE book of it."""
-    fault = _fault(command, market, now)
+    """Start an execution, or refuse it: a symbol nobody lists, too many under way, no LIVE book."""
+    fault = _fault(state, command, market, now)
     if fault is not None:
         return [fault]
     books = market.books(command.symbol, now)
@@ -283,10 +283,14 @@ def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop
     )
 
 
-def _fault(command: PlanAndExecute, market: MarketData, now: int) -> CommandRejected | None:
+def _fault(
+    state: State[Any], command: PlanAndExecute, market: MarketData, now: int
+) -> CommandRejected | None:
     if not instruments_of(command.symbol):
         detail = f"No venue lists {command.symbol}."
         return refused(command, command.symbol, Refusal.UNKNOWN, detail, now)
+    if full := bounds.no_execution(state, command.symbol, market.settings):
+        return refused(command, command.symbol, Refusal.UNAVAILABLE, full, now)
     top = market.reference_book(command.symbol, now)
     if isinstance(top, Unusable):
         detail = f"No book of {command.symbol} is LIVE ({top.reason})."

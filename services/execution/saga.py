@@ -153,6 +153,13 @@ class Saga(Event, frozen=True, kw_only=True):
         return STATUS[self.step].final
 
     @property
+    def waits_for_book(self) -> bool:
+        """What comes next, a child or the reward, needs a book; the reward once its time has come."""
+        if self.ended:
+            return self.horizon_ts > 0 and self.reward is None
+        return self.step is Step.WORKING and self.waiting != ""
+
+    @property
     def open_orders(self) -> tuple[PaperOrder, ...]:
         """Children at the venue, or on their way."""
         return tuple(order for order in self.orders if order.ord_status.open)
@@ -170,6 +177,12 @@ class OwnOrder(Event, frozen=True, kw_only=True):
     order: PaperOrder
     fills: tuple[RecordFill, ...] = ()  # the newest, to be told; what all sum to is in `order`
     reserved: Decimal = Decimal(0)  # of a buy: the cash it was accepted at, quote units
+
+
+class Done(Event, frozen=True, kw_only=True):
+    """Stands for an execution or an order; its record, fills and audit stay on their topics."""
+
+    forgotten_ts: int
 
 
 class CostCurve(Event, frozen=True, kw_only=True):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from libs.common.instruments import UnknownVenueError, venue_of
+from libs.common.instruments import VENUES, UnknownVenueError, venue_of
 
 
 class ExecutionSettings(BaseSettings):
     """Read from environment variables named like the fields, in upper case."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     execution_reference_venue: str = Field(
         "binance", description="venue whose candles and book the policies see"
@@ -28,9 +28,6 @@ class ExecutionSettings(BaseSettings):
     execution_patience_s: float = Field(
         30.0, gt=0, description="how long after its last planned slice an execution goes on, seconds"
     )
-    execution_check_ms: float = Field(
-        250.0, gt=0, description="time between two looks at a resting order, ms"
-    )
     execution_horizon_s: float = Field(
         60.0,
         gt=0,
@@ -39,6 +36,24 @@ class ExecutionSettings(BaseSettings):
     execution_remember_s: float = Field(
         3600.0, gt=0, description="how long an ended execution answers its command again, seconds"
     )
+    execution_orders_per_symbol: int = Field(
+        1_000, ge=1, description="open orders on their own of a symbol, beyond which none more may rest"
+    )
+    execution_orders_most: int = Field(
+        10_000, ge=1, description="open orders on their own, in equal parts by all partitions"
+    )
+    execution_running_most: int = Field(
+        4_000, ge=1, description="executions under way, in equal parts by all partitions"
+    )
+    execution_remembered_most: int = Field(
+        100_000,
+        ge=1,
+        description="orders and executions that run or are remembered, in equal parts by all partitions",
+    )
+    execution_ids_most: int = Field(
+        1_000_000, ge=1, description="ids of older ones that are kept, in equal parts by all partitions"
+    )
+    topic_partitions: int = Field(8, ge=1, le=1024, description="partitions of each topic")
     execution_book_silence_s: float = Field(
         5.0, gt=0, description="a book whose heartbeat is older is not used, seconds"
     )
@@ -71,10 +86,14 @@ class ExecutionSettings(BaseSettings):
     execution_minutes: int = Field(180, ge=1, le=2880, description="1m candles that a policy sees")
     execution_days: int = Field(120, ge=1, le=1500, description="1d candles that a policy sees")
 
+    def part_of(self, most: int) -> int:
+        """Return how many of so many each partition may keep."""
+        return max(1, most // self.topic_partitions)
+
     @field_validator("execution_reference_venue")
     @classmethod
     def _check_venue(cls, value: str) -> str:
         try:
             return venue_of(value).venue
-        except UnknownVenueError as error:
-            raise ValueError(str(error)) from error
+        except UnknownVenueError:
+            raise ValueError(f"it names no venue; known: {', '.join(VENUES)}") from None

@@ -92,13 +92,15 @@ class Turn:
         self.update(answered=True)
 
     def finish(self) -> list[Event | WakeAt]:
-        """Keep the execution and return what is sent: the record last, unless nothing changed."""
+        """Keep the execution and return what is sent: the record last, unless it stands as it stood."""
         if self.saga == self._before:
             return self._out
         self.state.put(saga_key(self.saga.execution_id), self.saga)
-        record = record_of(self.saga, self.now)
-        if self.saga.answered and not (self._before is not None and self._before.answered):
+        record, before = record_of(self.saga, self.now), self._before
+        if self.saga.answered and not (before is not None and before.answered):
             self._out.append(ExecutionPlanned(command_id=self.saga.execution_id, record=record, ts=self.now))
+        if before is not None and record == record_of(before, self.now):
+            return self._out  # a child was put off, say: nothing that the record tells
         return [*self._out, record]
 
 

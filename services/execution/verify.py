@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from libs.common.audit_chain import broken_links
 from libs.common.events import AuditEntry
 from libs.common.kafka import partition_of, read
+from libs.common.printable import printable
 from libs.common.settings import ServiceSettings
 from libs.common.topics import EXECUTION_AUDIT
 from services.execution.rerun import rerun
@@ -70,7 +71,7 @@ def _gist(entry: AuditEntry) -> str:
 
 async def _leave(undecodable: Undecodable) -> None:
     """Tell of bytes that are no entry; the chain shows the hole."""
-    sys.stderr.write(f"undecodable: {undecodable.source}: {undecodable.reason}\n")
+    sys.stderr.write(printable(f"undecodable: {undecodable.source}: {undecodable.reason}") + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("execution_id")
     execution_id: str = parser.parse_args(arguments).execution_id
     lines, code = report(execution_id, asyncio.run(entries_of(ServiceSettings(), execution_id)))
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write("\n".join(printable(line) for line in lines) + "\n")
     return code
 
 

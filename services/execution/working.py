@@ -7,6 +7,7 @@ tried again until the patience ends.
 
 from __future__ import annotations
 
+from string import digits
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import OrderRejected
@@ -23,8 +24,10 @@ from services.execution.slicing import Slice, pov_child, reschedule
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from services.execution.market_data import MarketData
     from services.execution.parent_order import Parent
     from services.execution.planner import Plan
+    from services.execution.saga import Saga
     from services.execution.turn import Turn
 
 MOST_CHILDREN: Final = (
@@ -32,8 +35,30 @@ MOST_CHILDREN: Final = (
 )
 
 
+_NO_DIGITS: Final = str.maketrans("", "", digits)
+
+
+def slice_name(saga: Saga) -> str:
+    """Return the name of the tick at which the next child is sent."""
+    return f"saga/{saga.execution_id}/slice"
+
+
+def goes_on(saga: Saga, market: MarketData, now: int) -> bool:
+    """Tell whether an execution that waits need not any more, or waits for another reason.
+
+    Another number in its reason, an age or a seq, is no other one.
+    """
+    if not saga.waits_for_book or not saga.slices or saga.slices[0].at_ts > now or saga.open_orders:
+        return False
+    _, _, venue = work_of(saga)
+    top = market.book(venue, saga.symbol, now)
+    if not isinstance(top, Unusable):
+        return True
+    return top.reason.translate(_NO_DIGITS) != saga.waiting.translate(_NO_DIGITS)
+
+
 def on_slice(turn: Turn) -> None:
-    """Send the next child, if its time has come and its book is LIVE; else wait."""
+    """Send the next child, if its time has come and its book is LIVE; else wait until it is."""
     saga = turn.saga
     if saga.step is not Step.WORKING or saga.open_orders:
         return
@@ -126,10 +151,10 @@ def _wait(turn: Turn, why: str) -> None:
     if turn.saga.waiting != why:
         turn.update(waiting=why)
         turn.audit("slice_waiting", reason=why)
-    if turn.now + round(_retry_s(turn) * NS_PER_S) > _until(turn):
+    if turn.now >= _until(turn):
         _finish(turn, f"no usable book in time: {why}")
     else:
-        turn.wake(turn.now + round(_retry_s(turn) * NS_PER_S), "slice")
+        turn.wake(_until(turn), "slice")
 
 
 def _finish(turn: Turn, reason: str) -> None:

@@ -90,7 +90,8 @@ async def serve(settings: GatewaySettings, listener: socket.socket) -> int:
 
 def main() -> int:
     """Run the gateway with settings from the environment."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until `serve` takes over, nothing is open
+    # Until `serve` takes over nothing is open; an exception, which the loop may swallow, would not end it.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     settings = begin(GatewaySettings, "gateway")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     host, port = settings.gateway_host, settings.gateway_port

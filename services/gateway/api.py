@@ -5,24 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from libs.common.log import correlated
-from libs.common.topics import (
-    DEAD_LETTERS,
-    EXECUTION_STATE,
-    GATEWAY_IDEMPOTENCY,
-    PORTFOLIO_STATE,
-    ROUTER_STATE,
-    TOPICS,
-)
-from services.gateway import contract, docs_api, portfolio_api, router_api
+from services.gateway import contract, docs_api, portfolio_api, router_api, stream_api
 from services.gateway.allowed_methods import methods_at
 from services.gateway.answers import DEFAULT_DEPTH, MAX_DEPTH, HealthAnswer, encode
 from services.gateway.bodies import (
@@ -40,18 +32,25 @@ from services.gateway.edge import FAILURE_TOLD
 from services.gateway.execution_api import router as execution_router
 from services.gateway.guard_contract import describe_guards
 from services.gateway.numerals import WHOLE
+from services.gateway.presence import while_there
 from services.gateway.problems import (
     INTERNAL,
     MEDIA_TYPE,
     METHOD_NOT_ALLOWED,
     NOT_JSON,
     UNKNOWN_ROUTE,
-    UNKNOWN_TOPIC,
-    FieldError,
     ProblemError,
 )
-from services.gateway.routing import Parts, command_of, json_answer, json_body, parts_of, reply_answer
-from services.gateway.sse import start_of
+from services.gateway.routing import (
+    Parts,
+    caller_of,
+    command_of,
+    command_place,
+    json_answer,
+    json_body,
+    parts_of,
+    reply_answer,
+)
 from services.gateway.venues_api import router as venues_router
 
 if TYPE_CHECKING:
@@ -60,14 +59,7 @@ if TYPE_CHECKING:
 
     from starlette.routing import BaseRoute
 
-    from libs.common.topics import Topic
 
-# Keys of other callers, private state, and bytes that are no message, are nobody else's to watch.
-STREAMED: Final = {
-    name: topic
-    for name, topic in TOPICS.items()
-    if topic not in (GATEWAY_IDEMPOTENCY, ROUTER_STATE, PORTFOLIO_STATE, EXECUTION_STATE, DEAD_LETTERS)
-}
 MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
 VERSION: Final = "1"
 SUBSCRIPTIONS: Final = "/api/l2/subscriptions"
@@ -158,7 +150,8 @@ async def get_book(
     parts = parts_of(request)
     book = book_id(venue, symbol)
     if at is not None:
-        return json_answer(200, await parts.past_books.body(book, depth, at))
+        work = parts.past_books.body(book, depth, at, caller_of(request))
+        return json_answer(200, await while_there(request.receive, work))
     page = parts.books.page(book, depth, parts.clock())
     return json_answer(200, page.body)
 
@@ -180,7 +173,9 @@ async def subscribe(request: Request) -> Response:
     commands = parts_of(request).commands
     hashed = request_hash("POST", SUBSCRIPTIONS, raw)
     command = command_of(request, f"POST {SUBSCRIPTIONS}", key, hashed)
-    return reply_answer(await commands.once(key, hashed, command, lambda: commands.subscribe(book, command)))
+    with command_place(request):
+        done = await commands.once(key, hashed, command, lambda: commands.subscribe(book, command))
+    return reply_answer(done)
 
 
 @router.delete(
@@ -192,57 +187,9 @@ async def subscribe(request: Request) -> Response:
 async def unsubscribe(request: Request, venue: VenuePath, symbol: SymbolPath) -> Response:
     """End a book, and answer when the l2 service has dropped it."""
     command = command_of(request, f"DELETE {SUBSCRIPTIONS}")
-    return reply_answer(await parts_of(request).commands.unsubscribe(book_id(venue, symbol), command))
-
-
-@router.get(
-    "/api/stream",
-    tags=["stream"],
-    summary="Topic messages as they come",
-    response_class=StreamingResponse,
-    responses=contract.STREAM_ANSWERS,
-)
-async def stream(
-    request: Request,
-    topics: Annotated[
-        str,
-        Query(description="topic names, separated by commas", max_length=1000, examples=["l2.trades.v1"]),
-    ],
-    key: Annotated[
-        str | None,
-        Query(description="only these books: `venue:symbol`, separated by commas", max_length=1000),
-    ] = None,
-    start: Annotated[
-        str | None,
-        Query(
-            alias="from",
-            description="`end` (default), `beginning`, `-10m` (s, m, h, d), or ms since 1970 UTC; but with "
-            "`Last-Event-ID`, as an EventSource that reconnects sends it, `dropped` comes first and the "
-            "stream goes on from now",
-        ),
-    ] = None,
-    last_event_id: Annotated[
-        str | None,
-        Header(
-            description="the last id seen; what came since is sent first, while it is remembered and these "
-            "topics have been read without a break; else, and always with `from` other than `end`, an event "
-            '`dropped` with `{"count": null}` comes first: nobody knows how many are missing'
-        ),
-    ] = None,
-) -> Response:
-    """Stream decoded messages: `event` is the topic, `id` is `topic:partition:offset`, `data` is JSON.
-
-    Names are in camel case; times and durations, nanoseconds on the topic, are in milliseconds (`venueTs`,
-    `lagMs`). `type` is the message's; a deleted key comes as `{"type": "Tombstone", "key": …}`. A client that
-    reads too slowly loses messages: an event `dropped` with `{"count": n}` stands in their place. A stream
-    with `from` reads at the client's own pace and loses none while its connection lasts; it cannot be taken
-    up where it was. A stream that cannot open while Kafka is away is 503; one whose reader Kafka fails later
-    ends, and may be opened again.
-    """
-    parts = parts_of(request)
-    wanted = [_streamed(name) for name in dict.fromkeys(_listed("topics", topics))]
-    keys = frozenset() if key is None else frozenset(_book_key(text) for text in _listed("key", key))
-    return parts.hub.stream(wanted, keys, start_of(start, parts.clock()), last_event_id)
+    book = book_id(venue, symbol)
+    with command_place(request):
+        return reply_answer(await parts_of(request).commands.unsubscribe(book, command))
 
 
 @router.get(
@@ -294,26 +241,6 @@ async def metrics(request: Request) -> Response:
 async def asyncapi_document(request: Request) -> Response:
     """Return the document that subscribers of the topics read; its schemas are JSON Schema."""
     return json_answer(200, parts_of(request).asyncapi)
-
-
-def _listed(field: str, text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    if not all(names):
-        raise invalid([FieldError(field, "must be names separated by commas")])
-    return names
-
-
-def _streamed(name: str) -> Topic:
-    try:
-        return STREAMED[name]
-    except KeyError:
-        known = ", ".join(STREAMED)
-        raise ProblemError(UNKNOWN_TOPIC, f"{name[:80]!r} is not streamed; these are: {known}.") from None
-
-
-def _book_key(text: str) -> bytes:
-    venue, _, symbol = text.partition(":")
-    return book_id(venue, symbol).key
 
 
 async def _problem(_request: Request, error: Exception) -> Response:
@@ -375,7 +302,7 @@ def _openapi(app: FastAPI, *, token_required: bool) -> dict[str, Any]:
 
 
 def _one_per_service() -> tuple[APIRouter, ...]:
-    return router, venues_router, router_api.router, portfolio_api.router, execution_router
+    return router, stream_api.router, venues_router, router_api.router, portfolio_api.router, execution_router
 
 
 def _tell_nulls(document: dict[str, Any]) -> None:

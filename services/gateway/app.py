@@ -18,32 +18,34 @@ from libs.common.events import ServiceState
 from libs.common.kafka import (
     MissingTopicError,
     Publisher,
-    Reader,
+    TooLargeError,
     UnreachableError,
     create_topics,
     follow,
     partition_counts,
-    read,
 )
 from libs.common.metrics import CONTENT_TYPE, create_registry, exposition
 from libs.common.settings import TLS
 from libs.common.status import Condition, heartbeat
 from libs.common.topic_usage import topic_usage
-from libs.common.topics import EXECUTION_AUDIT, L2_BOOK_TOPS, TOPICS
+from libs.common.topics import L2_BOOK_TOPS, TOPICS
 from services.gateway import asyncapi
 from services.gateway.answers import ReadyAnswer, ViewLag, encode, service_answer
 from services.gateway.api import VERSION, create_api
 from services.gateway.audit_log import AuditLog
-from services.gateway.book_log import KafkaBookLog
 from services.gateway.books import Books
+from services.gateway.callers import Callers
 from services.gateway.commands import Changes, Commands
 from services.gateway.cross_origin import CrossOrigin, origins_of
 from services.gateway.edge import Edge
-from services.gateway.monitoring import families, measured, of_topics, turned_away
+from services.gateway.monitoring import families, kept, measured, of_topics, turned_away
+from services.gateway.new_scopes import NewScopes
 from services.gateway.past_books import PastBooks
-from services.gateway.problems import not_ready
+from services.gateway.problems import TOO_LARGE, ProblemError, not_ready
 from services.gateway.questions import Questions
+from services.gateway.readers import Readers
 from services.gateway.readiness import Readiness, Report
+from services.gateway.replays import Replays
 from services.gateway.routing import Parts
 from services.gateway.stream import Hub
 from services.gateway.traffic import Traffic
@@ -51,7 +53,7 @@ from services.gateway.views import GatewayViews
 from services.gateway.write_guard import WriteGuard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from typing import Never
 
     from fastapi import FastAPI
@@ -60,12 +62,10 @@ if TYPE_CHECKING:
     from libs.common.budgets import Account, Usage
     from libs.common.cloudevents import Headers
     from libs.common.events import Event
-    from libs.common.kafka import Record, Undecodable
     from libs.common.metrics import Family
     from libs.common.topics import Topic
     from libs.common.views import View
     from services.gateway.settings import GatewaySettings
-    from services.gateway.sse import Start
 
 PROBE_S: Final = 1.0  # between two questions whether Kafka answers
 JUDGE_S: Final = 0.25  # between two looks whether every route would do its work
@@ -110,13 +110,16 @@ class KafkaLink:
         Raises
         ------
         ProblemError
-            503 before Kafka is there, or if it refused the message; then the process ends, for the producer
-            may be of no more use.
+            413 if its topic takes no message of this size, which is a refusal of this one alone. 503 before
+            Kafka is there, or if it refused the message; then the process ends, for the producer may be of no
+            more use.
         """
         if self._publisher is None:
             raise not_ready("Kafka is not there yet.")
         try:
             await self._publisher.send_and_wait(topic, key, event, ts, headers)
+        except TooLargeError as error:
+            raise ProblemError(TOO_LARGE, f"Nothing was sent: {error}.") from error
         except KafkaError as error:
             if not self.refused.done():
                 self.refused.set_exception(error)
@@ -163,30 +166,37 @@ class Gateway:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.refusals: Counter[str] = Counter()  # by reason
         self.request_timeout_s = settings.request_timeout_s
-        self.cross_origin = CrossOrigin(origins_of(settings.gateway_cors_origins))
+        self.write_timeout_s = settings.write_timeout_s
+        self.cross_origin = CrossOrigin(origins_of(settings.gateway_cors_origins), settings.served_as)
         self._settings = settings
         self._views = GatewayViews(settings.l2_silence_s, settings.topic_partitions, time.monotonic_ns)
         self._changes = Changes()
+        self._decisions = Changes()  # the markets' left out, which come a hundred times as often
         self._link = KafkaLink(settings)
         self._books = Books(self._views)
         self._commands = Commands(settings, self._views, self._changes, self._link, time.time_ns)
-        self._questions = Questions(settings, self._views, self._link, self._open_source, time.time_ns)
+        readers = Readers(settings)
+        self._questions = Questions(settings, self._views, self._link, readers.answers, time.time_ns)
         self._ready = Readiness(self._views, self._views.fleet, time.time_ns, time.monotonic_ns)
         self._report = Report(("the gateway is starting",))  # the last one
-        self._past_books = PastBooks(settings, self._views, self._open_log, time.time_ns)
-        self._hub = Hub(settings, self._open_source)
+        self._past_books = PastBooks(settings, self._views, readers.book, time.time_ns)
+        self._audit_log = AuditLog(settings, readers.audit)
+        self._new_scopes = NewScopes(settings, self._views.router_snapshots.items, time.monotonic_ns)
+        self._hub = Hub(settings, readers.live, Replays(settings, readers.replay, time.monotonic_ns))
         self._usage: Mapping[str, Usage] = {}  # of the topics, as last known
         self._registry = create_registry(self._families)
         traffic = Traffic()
         self._registry.register(traffic)
         parts = Parts(
+            Callers(settings.gateway_trusted_proxies),
             self._views,
             self._books,
             self._past_books,
             self._commands,
             self._questions,
-            AuditLog(settings, self._read_audit),
-            self._changes,
+            self._audit_log,
+            self._new_scopes,
+            self._decisions,
             self._hub,
             self._readiness,
             self._metrics,
@@ -258,6 +268,8 @@ class Gateway:
             async for batch in batches:
                 if batch:
                     self._changes.announce()
+                    if views is self._views.of_decisions:
+                        self._decisions.announce()
                 if not told and all(view.ready for view in views):
                     told = True
                     keys = {view.topic.name: len(view.items) for view in views}
@@ -322,22 +334,6 @@ class Gateway:
         if not running.cancelled() and not self.failed.done():
             self.failed.set_exception(running.exception() or AssertionError("the gateway stopped by itself"))
 
-    def _open_source(self, topics: Sequence[Topic], start: Start) -> Reader:
-        return Reader(self._settings, topics, start=start)
-
-    def _open_log(self, key: bytes) -> KafkaBookLog:
-        return KafkaBookLog(self._settings, key)
-
-    def _read_audit(self, partition: int, start: Start) -> AsyncGenerator[list[Record], None]:
-        return read(
-            self._settings,
-            [EXECUTION_AUDIT],
-            on_undecodable=_leave,
-            start=start,
-            partitions={partition},
-            stop_at_end=True,
-        )
-
     def _readiness(self) -> ReadyAnswer:
         report = self._judge()
         if not report.ready:
@@ -364,13 +360,10 @@ class Gateway:
             self._hub,
             ready=self._report.ready,
         )
+        yield from kept(self._commands, self._past_books, self._audit_log, self._hub, self._new_scopes)
         yield from turned_away(self.refusals, self._guard.addresses)
         yield from of_topics(self._accounts())
 
 
 async def _failure_of(future: asyncio.Future[None]) -> None:
     await asyncio.shield(future)
-
-
-async def _leave(_undecodable: Undecodable) -> None:
-    """Leave a hole, which the chain shows."""

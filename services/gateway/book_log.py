@@ -35,6 +35,7 @@ class Chunk(NamedTuple):
     rows: Sequence[Row]
     records: int
     position: int  # of the next one
+    size: int = 0  # bytes of the rows, as they stand in the log
 
 
 class BookLog(Protocol):
@@ -102,12 +103,9 @@ class KafkaBookLog:
         self._position = await self._consumer.position(
             self._partition
         )  # transaction markers take offsets too
-        rows = [
-            Row(raw.timestamp, _event(raw.value))
-            for raw in raws
-            if raw.key == self._key and raw.offset < stop
-        ]
-        return Chunk(rows, len(raws), self._position)
+        ours = [raw for raw in raws if raw.key == self._key and raw.offset < stop]
+        rows = [Row(raw.timestamp, _event(raw.value)) for raw in ours]
+        return Chunk(rows, len(raws), self._position, sum(len(raw.value or b"") for raw in ours))
 
 
 def _event(value: bytes | None) -> BookEvent | None:

@@ -1,9 +1,12 @@
-"""The answers of the book routes, the hottest of them encoded at most once per change."""
+"""The answers of the book routes, the hottest of them encoded at most once per change.
+
+No cache is keyed by what a caller makes up. Of addresses the few usual spellings of books that there are
+are remembered; pages are kept by book and depth, within `MAX_PAGE_BYTES`. Nothing is remembered of others.
+"""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libs.common.instruments import UnknownInstrumentError, UnknownVenueError, instrument_of, venue_of
 from libs.common.topics import book_key
@@ -30,8 +33,11 @@ if TYPE_CHECKING:
     from services.gateway.views import GatewayViews
 
 PREFIX: Final = "/api/l2/"
-CACHED: Final = 4096  # entries of a cache; a page is about 2 kB
-_PLAIN_QUERY: Final = re.compile(rb"(?:depth=([1-9][0-9]?))?")
+MAX_PATH: Final = 80  # bytes of the longest address that is looked at here: a venue, a pair, a separator
+MAX_PATHS: Final = 4096  # remembered: a book has no more than 8
+MAX_PAGE_BYTES: Final = 16 * 1024 * 1024  # of all pages together; one is about 3 kB
+PAGE_BYTES: Final = 1024  # of a page besides its body
+DEPTHS: Final = {b"": DEFAULT_DEPTH} | {b"depth=%d" % depth: depth for depth in range(1, MAX_DEPTH + 1)}
 
 
 class BookId(NamedTuple):
@@ -101,8 +107,9 @@ class Books:
         self._tops = views.tops.items
         self._healths = views.healths.items
         self._subscriptions = views.subscriptions.items
-        self._pages: dict[tuple[bytes, int], Page] = {}
-        self._requests: dict[tuple[str, bytes], tuple[bytes, int] | None] = {}
+        self._pages: dict[tuple[bytes, int], Page] = {}  # the one that was made first goes first
+        self._page_bytes = 0
+        self._keys: dict[str, bytes] = {}  # of books there were when they were asked for, by path
         self.encoded = 0  # pages, since the start
 
     def page(self, book: BookId, depth: int, now: int) -> Page:
@@ -125,16 +132,12 @@ class Books:
 
     def hot_page(self, path: str, query: bytes, now: int) -> Page | None:
         """Return the page of a plain request for a book there is, or None: then `page` has more to say."""
-        request = (path, query)
-        try:
-            wanted = self._requests[request]
-        except KeyError:
-            wanted = _bounded(self._requests)[request] = _plain_request(path, query)
-        if wanted is None or not self._views.ready:
+        depth = DEPTHS.get(query)
+        if depth is None or not self._views.ready:
             return None
-        key = wanted[0]
-        if key in self._healths or key in self._subscriptions:
-            return self._page(wanted, now)
+        key = self._keys.get(path) or self._key(path)
+        if key is not None and (key in self._healths or key in self._subscriptions):
+            return self._page((key, depth), now)
         return None
 
     def summaries(self, now: int) -> tuple[BookSummary, ...]:
@@ -177,30 +180,38 @@ class Books:
             )
             page = Page(top, health, shown, now, until, body, headers)
             self.encoded += 1
-        if wanted not in self._pages:
-            _bounded(self._pages)
-        self._pages[wanted] = page
+        self._keep(wanted, page)
         return page
 
+    def _keep(self, wanted: tuple[bytes, int], page: Page) -> None:
+        """Replace a page by its successor, and let go of the oldest that find no room."""
+        old = self._pages.get(wanted)
+        self._pages[wanted] = page
+        self._page_bytes += len(page.body) + PAGE_BYTES
+        if old is not None:
+            self._page_bytes -= len(old.body) + PAGE_BYTES
+        while self._page_bytes > MAX_PAGE_BYTES:
+            self._page_bytes -= len(self._pages.pop(next(iter(self._pages))).body) + PAGE_BYTES
 
-def _plain_request(path: str, query: bytes) -> tuple[bytes, int] | None:
-    venue, _, symbol = path.removeprefix(PREFIX).partition("/")
-    depth = _PLAIN_QUERY.fullmatch(query)
-    if depth is None or not symbol:
-        return None
-    levels = int(depth[1] or DEFAULT_DEPTH)
-    try:
-        return (book_id(venue, symbol).key, levels) if levels <= MAX_DEPTH else None
-    except ProblemError:
-        return None  # the full route words it
+    def _key(self, path: str) -> bytes | None:
+        """Return the key of a book there is, and remember it under a path that spells it as is usual."""
+        if len(path) > MAX_PATH:
+            return None
+        venue, _, symbol = path.removeprefix(PREFIX).partition("/")
+        try:
+            book = book_id(venue, symbol)
+        except ProblemError:
+            return None  # the full route words it
+        if not self._views.is_subscribed(book.key):
+            return None
+        if symbol in _spellings(book.symbol):
+            if len(self._keys) >= MAX_PATHS:
+                del self._keys[next(iter(self._keys))]
+            self._keys[path] = book.key
+        return book.key
 
 
-_K = TypeVar("_K")
-_V = TypeVar("_V")
-
-
-def _bounded(cache: dict[_K, _V]) -> dict[_K, _V]:
-    """Return `cache`, with room for one more entry: the oldest goes."""
-    if len(cache) >= CACHED:
-        del cache[next(iter(cache))]
-    return cache
+def _spellings(symbol: str) -> frozenset[str]:
+    """Return how a canonical symbol is usually written: with each separator or none, in one case."""
+    spelled = {symbol.replace("-", separator) for separator in ("-", "/", "_", "")}
+    return frozenset(spelled | {each.lower() for each in spelled})

@@ -6,7 +6,7 @@ A shell: it waits on the loop's clock.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from libs.common.cloudevents import CloudEvent
@@ -15,16 +15,18 @@ from libs.common.kafka import partition_of
 from libs.common.topics import GATEWAY_IDEMPOTENCY, L2_SUBSCRIPTIONS
 from services.gateway.answers import NS_PER_S, SubscriptionAnswer, encode
 from services.gateway.books import not_subscribed, require_listed
-from services.gateway.problems import KEY_REUSED, NO_ANSWER, TOO_MANY, ProblemError, not_ready
+from services.gateway.places import Allowance, Limit, Places, Tally
+from services.gateway.problems import KEY_REUSED, NO_ANSWER, ProblemError, not_ready
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from uuid import UUID
 
     from libs.common.cloudevents import Headers
     from libs.common.events import Event
     from libs.common.topics import Topic
     from services.gateway.books import BookId
+    from services.gateway.reply_view import ReplyView
     from services.gateway.settings import GatewaySettings
     from services.gateway.views import GatewayViews
 
@@ -45,6 +47,7 @@ class Command(NamedTuple):
 
     id: UUID
     correlation_id: str
+    address: str  # that it counts for
 
     def headers(self, kind: str, now: int) -> Headers:
         """Return the CloudEvents headers of the message that carries this command."""
@@ -113,8 +116,49 @@ class Commands:
         self._partitions = settings.topic_partitions
         self._timeout_s = settings.command_timeout_s
         self._ttl_ns = settings.idempotency_ttl_s * NS_PER_S
-        self._max_keys = settings.idempotency_max_keys
         self._turns = _Turns()
+        self._begun = Tally()  # keys whose requests are being done
+        self.places = Places(
+            "commands",
+            Limit(
+                "commands wait for their answers",
+                settings.max_commands,
+                settings.max_commands_per_address,
+                retry_after_s=1,
+            ),
+        )
+        self.waiters = Places(
+            "waiters",
+            Limit(
+                "requests wait for the end of an execution",
+                settings.max_waiters,
+                settings.max_waiters_per_address,
+                retry_after_s=1,
+            ),
+        )
+        self.keys = Allowance(
+            "keys",
+            Limit(
+                "Idempotency-Keys are in use",
+                settings.idempotency_max_keys,
+                settings.idempotency_max_keys_per_address,
+                retry_after_s=60,
+            ),
+        )
+        self.key_bytes = Allowance(
+            "key_bytes",
+            Limit(
+                "bytes of replies are kept under Idempotency-Keys",
+                settings.idempotency_max_bytes,
+                settings.idempotency_max_bytes_per_address,
+                retry_after_s=60,
+            ),
+        )
+
+    @property
+    def replies(self) -> ReplyView:
+        """The replies that are kept."""
+        return self._views.replies
 
     async def subscribe(self, book: BookId, command: Command) -> Reply:
         """Ask for a book; 201 as soon as l2 says anything about it, 200 if it is there already.
@@ -186,8 +230,8 @@ class Commands:
         Raises
         ------
         ProblemError
-            409 if the key belongs to another request, 503 if no more keys can be kept, 504 if the reply could
-            not be kept in time, and whatever `execute` raises.
+            409 if the key belongs to another request, 503 if no more keys or bytes can be kept, 429 if not of
+            this address, 504 if the reply could not be kept in time, and whatever `execute` raises.
         """
         if key is None:
             return await execute()
@@ -199,19 +243,20 @@ class Commands:
                 if kept.request_hash != request_hash:
                     raise ProblemError(KEY_REUSED, f"The Idempotency-Key {key!r} came with another request.")
                 return Reply(kept.status, kept.body, replayed=True)
-            if len(self._views.replies.items) >= self._max_keys:
-                raise ProblemError(
-                    TOO_MANY, f"{self._max_keys} Idempotency-Keys are in use.", retry_after_s=60
-                )
-            reply = await execute()
-            async with self._answer_in_time(command, "The reply could not be kept"):
-                now = self._clock()
-                answered = IdempotentReply(
-                    request_hash=request_hash, status=reply.status, body=reply.body, ts=now
-                )
-                await self._writer.send_and_wait(GATEWAY_IDEMPOTENCY, name, answered, now)
-                await self._changes.until(lambda: self._kept(name) == answered)
-            return reply
+            with self._key_begun(command.address):
+                reply = await execute()
+                async with self._answer_in_time(command, "The reply could not be kept"):
+                    now = self._clock()
+                    answered = IdempotentReply(
+                        request_hash=request_hash,
+                        status=reply.status,
+                        body=reply.body,
+                        ts=now,
+                        caller=command.address,
+                    )
+                    await self._writer.send_and_wait(GATEWAY_IDEMPOTENCY, name, answered, now)
+                    await self._changes.until(lambda: self._kept(name) == answered)
+                return reply
 
     async def forget_old_replies(self) -> int:
         """Delete the replies that are older than their time, and return how many."""
@@ -222,6 +267,18 @@ class Commands:
                     await self._writer.send_and_wait(GATEWAY_IDEMPOTENCY, name, None, self._clock())
                     forgotten += 1
         return forgotten
+
+    @contextmanager
+    def _key_begun(self, address: str) -> Iterator[None]:
+        """Take room for one more reply, before what it answers is done."""
+        replies = self._views.replies
+        self.keys.require(address, replies.keys, self._begun)
+        self.key_bytes.require(address, replies.bytes)
+        self._begun.add(address, 1)
+        try:
+            yield
+        finally:
+            self._begun.add(address, -1)
 
     def _kept(self, name: bytes) -> IdempotentReply | None:
         reply = self._views.replies.items.get(name)

@@ -30,16 +30,20 @@ from services.gateway.portfolio_body import OptimizeBody
 from services.gateway.problem_examples import example_of
 from services.gateway.problems import (
     BOOK_NOT_SYNCED,
+    FOREIGN_PAGE,
     HEADERS_TOO_LARGE,
     INVALID,
     KEY_REUSED,
     MEDIA_TYPE,
+    MISDIRECTED,
     NO_ANSWER,
     NOT_HTTP,
     NOT_JSON,
     NOT_KNOWN_THEN,
     NOT_READY,
     NOT_SUBSCRIBED,
+    SHARE_TAKEN,
+    TOO_FAST,
     TOO_LARGE,
     TOO_MANY,
     UNKNOWN_SYMBOL,
@@ -149,7 +153,9 @@ STREAM_EXAMPLE: Final = (
     '"side":"buy","venueTs":1767225600123,"receivedTs":1767225600131}\n\n'
 )
 
-EVERYWHERE: Final = (NOT_HTTP, URI_TOO_LONG, HEADERS_TOO_LARGE)  # whatever the route
+# Whatever the route.
+EVERYWHERE: Final = (NOT_HTTP, FOREIGN_PAGE, URI_TOO_LONG, MISDIRECTED, HEADERS_TOO_LARGE)
+RETRIED: Final = (429, 503)  # Retry-After belongs to them: RFC 6585 section 4, RFC 9110 section 15.6.4
 IDEMPOTENCY_HEADER: Final[dict[str, Any]] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -204,7 +210,7 @@ def problems(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
         if problem.title not in answer["description"]:
             answer["description"] += f"; or: {problem.title}"
         answer["content"][MEDIA_TYPE]["examples"][problem.slug] = {"value": example_of(problem)}
-        if problem.status == 503:  # noqa: PLR2004 -- RFC 9110 section 15.6.4, where Retry-After belongs
+        if problem.status in RETRIED:
             answer["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     return said
 
@@ -261,7 +267,14 @@ def schemas_of(answers: Sequence[type[msgspec.Struct]], bodies: Sequence[type[Bo
 
 def _book_answers() -> dict[int | str, dict[str, Any]]:
     said = problems(
-        UNKNOWN_VENUE, UNKNOWN_SYMBOL, NOT_SUBSCRIBED, INVALID, BOOK_NOT_SYNCED, NOT_READY, TOO_MANY
+        UNKNOWN_VENUE,
+        UNKNOWN_SYMBOL,
+        NOT_SUBSCRIBED,
+        INVALID,
+        SHARE_TAKEN,
+        BOOK_NOT_SYNCED,
+        NOT_READY,
+        TOO_MANY,
     )
     absent = said[404]
     absent["description"] += f"; or: {NOT_KNOWN_THEN.title}"
@@ -301,6 +314,8 @@ SUBSCRIBE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         TOO_LARGE,
         WRONG_MEDIA_TYPE,
         INVALID,
+        TOO_FAST,
+        SHARE_TAKEN,
         NOT_READY,
         TOO_MANY,
         NO_ANSWER,
@@ -312,7 +327,17 @@ UNSUBSCRIBE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         reference(SubscriptionAnswer),
         SUBSCRIPTION_EXAMPLE | {"state": "UNSUBSCRIBED"},
     ),
-    **problems(UNKNOWN_VENUE, UNKNOWN_SYMBOL, NOT_SUBSCRIBED, INVALID, NOT_READY, NO_ANSWER),
+    **problems(
+        UNKNOWN_VENUE,
+        UNKNOWN_SYMBOL,
+        NOT_SUBSCRIBED,
+        INVALID,
+        TOO_FAST,
+        SHARE_TAKEN,
+        NOT_READY,
+        TOO_MANY,
+        NO_ANSWER,
+    ),
 }
 STREAM_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: success(
@@ -321,7 +346,7 @@ STREAM_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         STREAM_EXAMPLE,
         media_type="text/event-stream",
     ),
-    **problems(UNKNOWN_TOPIC, UNKNOWN_VENUE, UNKNOWN_SYMBOL, INVALID, NOT_READY, TOO_MANY),
+    **problems(UNKNOWN_TOPIC, UNKNOWN_VENUE, UNKNOWN_SYMBOL, INVALID, SHARE_TAKEN, NOT_READY, TOO_MANY),
 }
 HEALTHZ_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: success("Yes.", reference(HealthAnswer), {"status": "alive"}),

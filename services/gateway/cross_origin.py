@@ -1,4 +1,4 @@
-"""Which web pages of other origins may read the answers (CORS); pure.
+"""Which web pages of other origins may ask, and read the answers (CORS); pure.
 
 Exact origins, no credentials: a page that changes something sends the token itself. Starlette's middleware
 answers a preflight in text/plain and knows nothing of the answers that are given before it.
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
+
+from libs.common.web_pages import OWN_PAGES_ONLY, WebPages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,12 +43,15 @@ def origins_of(setting: str) -> frozenset[str]:
     ValueError
         If one is none, or ``*`` does not stand alone.
     """
-    found = frozenset(filter(None, (part.strip() for part in setting.split(","))))
-    for origin in found - {ANY}:
+    parts = [part.strip() for part in setting.split(",")]
+    found = frozenset(filter(None, parts))
+    for place, origin in enumerate(parts, 1):
+        if origin in {"", ANY}:
+            continue
         doubled = any(origin.startswith(scheme) and origin.endswith(port) for scheme, port in _OWN_PORTS)
         if doubled or not ORIGIN.fullmatch(origin):
             raise ValueError(
-                f"{origin!r} is no origin as browsers send it, like https://desk.example or "
+                f"place {place} is no origin as browsers send it, like https://desk.example or "
                 "http://localhost:3000: lower case, no path, no port that the scheme has anyway"
             )
     if ANY in found and len(found) > 1:
@@ -55,18 +60,27 @@ def origins_of(setting: str) -> frozenset[str]:
 
 
 class CrossOrigin:
-    """The headers that let pages of these origins read an answer; no origins: none at all."""
+    """Whose pages may ask, and the headers that let them read an answer; no origins: only our own pages.
 
-    def __init__(self, origins: frozenset[str]) -> None:
+    Parameters
+    ----------
+    names
+        Of hosts, by which this gateway is asked.
+    """
+
+    def __init__(self, origins: frozenset[str], names: frozenset[str] = frozenset()) -> None:
         self._origins = frozenset(origin.encode() for origin in origins)
+        self.pages = WebPages(
+            names, origins, listed_in="GATEWAY_SERVED_AS", allowed_in="GATEWAY_CORS_ORIGINS"
+        )
 
     def headers(self, sent: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Return what the answer to a request with these headers needs."""
         if not self._origins:
-            return ()
+            return (OWN_PAGES_ONLY,)
         allowed = self._allowed(sent)
         shown = () if allowed is None else (allowed, (b"access-control-expose-headers", SHOWN.encode()))
-        return (_VARY, *shown)
+        return (OWN_PAGES_ONLY, _VARY, *shown)
 
     def preflight(self, scope: Scope) -> Headers | None:
         """Return the headers that answer a preflight; None if it is none, or of a page that may not ask."""

@@ -9,12 +9,15 @@ import re
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from libs.common.web_pages import SAFE
 from services.gateway.bodies import MAX_BODY, too_large
 from services.gateway.books import PREFIX
 from services.gateway.problems import (
+    FOREIGN_PAGE,
     HEADERS_TOO_LARGE,
     INTERNAL,
     MEDIA_TYPE,
+    MISDIRECTED,
     NOT_HTTP,
     TOO_LARGE,
     URI_TOO_LONG,
@@ -70,6 +73,7 @@ class Edge:
         self._hot = traffic.of("GET", BOOK_ROUTE, 200)
         self._guard = guard
         self._cross_origin = cross_origin
+        self._serves = cross_origin.pages.serves
         self._clock = clock
         self._stopwatch = stopwatch
         self._prefix = b"gw-%x-" % (clock() // 1_000_000)  # no two runs share one
@@ -85,10 +89,10 @@ class Edge:
         method = scope["method"]
         if method == "HEAD":
             scope, send = {**scope, "method": "GET"}, _without_body(send)
-        no_host = host_fault(scope["http_version"], scope["headers"])
         try:
+            wrong_host = self._wrong_host(scope)
             page = None
-            if scope["method"] == "GET" and no_host is None and scope["path"].startswith(PREFIX):
+            if scope["method"] == "GET" and wrong_host is None and scope["path"].startswith(PREFIX):
                 page = self._books.hot_page(scope["path"], scope["query_string"], self._clock())
             if page is not None:
                 headers = [*page.headers, (b"x-correlation-id", correlation_id)]
@@ -99,7 +103,7 @@ class Edge:
                 hot.observe(self._stopwatch() - started)
                 return
             send = self._stamped(scope, send, method=method, started=started, correlation_id=correlation_id)
-            await self._passed_on(scope, receive, send, no_host)
+            await self._passed_on(scope, receive, send, wrong_host)
         except Exception as error:
             if scope.get(FAILURE_TOLD):  # logged and answered; Starlette raises it once more
                 return
@@ -131,8 +135,10 @@ class Edge:
         scope["correlation_id"] = correlation_id.decode()
         return stamped
 
-    async def _passed_on(self, scope: Scope, receive: Receive, send: Send, no_host: str | None) -> None:
-        refused = self._refused(scope, no_host)
+    async def _passed_on(
+        self, scope: Scope, receive: Receive, send: Send, wrong_host: ProblemError | None
+    ) -> None:
+        refused = self._refused(scope, wrong_host)
         if refused is not None:
             await send_problem(refused, send)
         elif (allowed := self._cross_origin.preflight(scope)) is not None:
@@ -141,17 +147,36 @@ class Edge:
         else:
             await self._inner(scope, receive, send)
 
-    def _refused(self, scope: Scope, no_host: str | None) -> ProblemError | None:
-        if len(scope["path"]) + len(scope["query_string"]) > MAX_TARGET:
-            self._guard.refusals[URI_TOO_LONG.slug] += 1
-            return ProblemError(URI_TOO_LONG, f"The path and query are over {MAX_TARGET} bytes.")
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
-            self._guard.refusals[HEADERS_TOO_LARGE.slug] += 1
-            return ProblemError(HEADERS_TOO_LARGE, f"The headers are over {MAX_HEADERS} bytes.")
-        if (fault := no_host or repeated_fault(scope["headers"])) is not None:
-            self._guard.refusals[NOT_HTTP.slug] += 1
+    def _wrong_host(self, scope: Scope) -> ProblemError | None:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) == 1 and self._serves(hosts[0]):
+            return None
+        if (fault := host_fault(scope["http_version"], hosts)) is not None:
             return ProblemError(NOT_HTTP, fault)
+        return ProblemError(MISDIRECTED, self._cross_origin.pages.misdirected(hosts[0])) if hosts else None
+
+    def _refused(self, scope: Scope, wrong_host: ProblemError | None) -> ProblemError | None:
+        """Return why a request goes no further; what costs least to find is looked at first."""
+        headers = scope["headers"]
+        refused = wrong_host
+        if len(scope["path"]) + len(scope["query_string"]) > MAX_TARGET:
+            refused = ProblemError(URI_TOO_LONG, f"The path and query are over {MAX_TARGET} bytes.")
+        elif sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
+            refused = ProblemError(HEADERS_TOO_LARGE, f"The headers are over {MAX_HEADERS} bytes.")
+        elif wrong_host is None and (fault := repeated_fault(headers)) is not None:
+            refused = ProblemError(NOT_HTTP, fault)
+        elif wrong_host is None and (foreign := self._foreign(scope)) is not None:
+            refused = ProblemError(FOREIGN_PAGE, foreign)
+        if refused is not None:
+            self._guard.refusals[refused.problem.slug] += 1
+            return refused
         return self._guard.refusal(scope) or _announced_too_large(scope)
+
+    def _foreign(self, scope: Scope) -> str | None:
+        pages, method = self._cross_origin.pages, scope["method"]
+        if method not in SAFE:
+            return pages.foreign(scope["headers"])
+        return pages.foreign_read(scope["headers"]) if method == "GET" else None
 
     def _correlation_id(self, scope: Scope) -> bytes:
         for name, value in scope["headers"]:

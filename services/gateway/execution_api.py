@@ -10,52 +10,42 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from libs.common import log
-from libs.common.audit_chain import broken_links
 from libs.common.events import (
     CancelExecution,
     ExecutionCanceled,
     ExecutionPlanned,
     ExecutionSimulated,
-    ExecutionVerified,
     PaperOrderPlaced,
     PlanAndExecute,
     SimulateExecution,
     SubmitPaperOrder,
-    VerifyExecution,
 )
 from libs.common.topics import EXECUTION_COMMANDS
 from services.gateway import execution_contract as contract
 from services.gateway.answers import encode
 from services.gateway.bodies import SYMBOL_SAID
-from services.gateway.execution_answers import (
-    AuditAnswer,
-    ExecutionAnswer,
-    PaperOrderAnswer,
-    SimulationAnswer,
-)
 from services.gateway.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
 from services.gateway.execution_shown import (
-    audit_entry_answer,
     execution_answer,
     paper_order_answer,
     simulation_answer,
     sizing_answer,
 )
 from services.gateway.numerals import FRACTION, WHOLE
+from services.gateway.presence import while_there
 from services.gateway.problems import (
     INVALID,
     UNKNOWN_NAME,
     FieldError,
     ProblemError,
 )
-from services.gateway.routing import answer_post, json_answer, parts_of
+from services.gateway.routing import answer_post, caller_of, command_place, json_answer, parts_of
 from services.gateway.symbols import symbol_of, venue_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from libs.common.events import AuditEntry, ExecutionRecord, TimeInForce
+    from libs.common.events import ExecutionRecord, TimeInForce
     from services.gateway.commands import Command
+    from services.gateway.execution_answers import ExecutionAnswer, PaperOrderAnswer, SimulationAnswer
     from services.gateway.routing import Parts
 
 MAX_RECORDS: Final = 500
@@ -124,7 +114,7 @@ async def plan_and_execute(
     """
     parts = parts_of(request)
 
-    async def ask(body: ExecuteBody, command: Command) -> ExecutionAnswer:
+    async def execute(body: ExecuteBody, command: Command) -> ExecutionAnswer:
         symbol = symbol_of(body.symbol)
         wish = PlanAndExecute(
             command_id=str(command.id), symbol=symbol, urgency=body.urgency, context=body.context
@@ -139,6 +129,12 @@ async def plan_and_execute(
         if wait == "plan" or answer.record.status.final:
             return execution_answer(answer.record)
         return execution_answer(await _final(parts, answer.record, timeout_s))
+
+    async def ask(body: ExecuteBody, command: Command) -> ExecutionAnswer:
+        if wait == "plan":
+            return await execute(body, command)
+        with parts.commands.waiters.held(command.address):  # before anything is executed
+            return await execute(body, command)
 
     return await answer_post(request, ExecuteBody, ask)
 
@@ -277,20 +273,8 @@ async def audit(request: Request, execution_id: ExecutionId) -> Response:
     parts.views.require_ready()
     execution_id = _named(parts, execution_id)
     record = parts.views.records.items.get(execution_id.encode())
-    entries = await parts.audit_log.entries(execution_id, None if record is None else record.created_ts)
-    if not entries:
-        raise ProblemError(UNKNOWN_NAME, f"No execution {execution_id[:80]!r} is known.")
-    problems = [*broken_links(entries), *_behind(entries, record)]
-    verified = await _verify(request, execution_id, record, entries)
-    problems += verified.differences
-    answer = AuditAnswer(
-        execution_id=execution_id,
-        verified=not problems,
-        problems=tuple(problems),
-        decisions=verified.decisions,
-        entries=tuple(map(audit_entry_answer, entries)),
-    )
-    return json_answer(200, encode(answer))
+    work = parts.audit_log.checked(execution_id, record, caller_of(request))
+    return json_answer(200, await while_there(request.receive, work))
 
 
 def _record(parts: Parts, execution_id: str) -> ExecutionRecord:
@@ -331,7 +315,7 @@ async def _shown(parts: Parts, record: ExecutionRecord) -> None:
 
     with contextlib.suppress(TimeoutError):  # the answer is true nevertheless
         async with asyncio.timeout(_SHOWN_S):
-            await parts.changes.until(there)
+            await parts.decisions.until(there)
 
 
 async def _final(parts: Parts, record: ExecutionRecord, timeout_s: float) -> ExecutionRecord:
@@ -343,7 +327,7 @@ async def _final(parts: Parts, record: ExecutionRecord, timeout_s: float) -> Exe
 
     try:
         async with asyncio.timeout(timeout_s):
-            await parts.changes.until(ended)
+            await parts.decisions.until(ended)
     except TimeoutError:
         pass  # it is told as it is
     return parts.views.records.items.get(key, record)
@@ -353,27 +337,5 @@ async def _cancel(request: Request, symbol: str, name: str, conversation: str) -
     questions = parts_of(request).questions
     command_id = questions.new_id(f"DELETE {request.scope['path']}", None)
     wish = CancelExecution(command_id=str(command_id), symbol=symbol, execution_id=name)
-    return await questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, conversation)
-
-
-async def _verify(
-    request: Request, execution_id: str, record: ExecutionRecord | None, entries: Sequence[AuditEntry]
-) -> ExecutionVerified:
-    questions = parts_of(request).questions
-    # Any execution service can make the decisions again: the symbol only chooses which.
-    symbol = execution_id if record is None else record.symbol
-    command_id = questions.new_id(f"GET {request.scope['path']}", None)
-    wish = VerifyExecution(
-        command_id=str(command_id), symbol=symbol, execution_id=execution_id, entries=tuple(entries)
-    )
-    correlation_id: str = request.scope["correlation_id"]
-    answer = await questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, correlation_id)
-    assert isinstance(answer, ExecutionVerified)  # noqa: S101 -- nothing else answers it
-    return answer
-
-
-def _behind(entries: Sequence[AuditEntry], record: ExecutionRecord | None) -> list[str]:
-    """Say if the chain does not hold the head that the record names; it may be ahead of the view."""
-    if record is None or any(entry.hash == record.audit.head for entry in entries):
-        return []
-    return [f"the chain does not hold the head {record.audit.head} that the record names"]
+    with command_place(request):
+        return await questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, conversation)

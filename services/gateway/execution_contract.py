@@ -26,6 +26,8 @@ from services.gateway.problems import (
     ASKING_WITHOUT_BODY,
     INVALID,
     NOT_READY,
+    SHARE_TAKEN,
+    TOO_MANY,
     UNKNOWN_NAME,
     UNKNOWN_SYMBOL,
     UNKNOWN_VENUE,
@@ -69,7 +71,7 @@ CANCEL_ORDER_ANSWERS: Final[Answers] = {
 }
 AUDIT_ANSWERS: Final[Answers] = {
     200: success("Its chain, recomputed, and its decisions, made again.", reference(AuditAnswer), AUDIT),
-    **problems(*ASKING_WITHOUT_BODY),
+    **problems(UNKNOWN_NAME, INVALID, SHARE_TAKEN, NOT_READY, TOO_MANY),
 }
 
 SIMULATE_REQUEST: Final = command_request(SimulateBody, {"symbol": "BTCUSDT", "size": 0.02})

@@ -146,7 +146,7 @@ def audit_entry_answer(entry: AuditEntry) -> AuditEntryAnswer:
     """Return a link as callers read it; a payload that is no JSON object, so was altered, comes as text."""
     try:
         payload = msgspec.json.decode(entry.payload, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         payload = {"altered": entry.payload}
     return AuditEntryAnswer(
         seq=entry.seq,

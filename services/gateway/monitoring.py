@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from libs.common.budgets import Account, Usage
+    from services.gateway.audit_log import AuditLog
     from services.gateway.books import Books
+    from services.gateway.commands import Commands
+    from services.gateway.new_scopes import NewScopes
     from services.gateway.past_books import PastBooks
     from services.gateway.questions import Questions
     from services.gateway.stream import Hub
@@ -79,11 +82,52 @@ def families(
     )
 
 
+def kept(
+    commands: Commands, past_books: PastBooks, audit_log: AuditLog, hub: Hub, new_scopes: NewScopes
+) -> Iterable[Family]:
+    """Return what the gateway keeps for callers, and how often there was no room for one more."""
+    places = (
+        hub.places,
+        hub.replays.places,
+        past_books.places,
+        audit_log.places,
+        commands.places,
+        commands.waiters,
+    )
+    yield Family(
+        "bookrunner_gateway_places",
+        "Places taken of those that callers share",
+        "gauge",
+        ("what",),
+        {(each.allowance.name,): each.taken.total for each in places},
+    )
+    text = "Bytes that wait for slow clients of streams"
+    yield Family("bookrunner_gateway_stream_backlog_bytes", text, "gauge", (), {(): hub.backlog_bytes})
+    replies = commands.replies
+    text = "Bytes of the replies kept under Idempotency-Keys"
+    yield Family("bookrunner_gateway_reply_bytes", text, "gauge", (), {(): replies.bytes.total})
+    refused = {
+        (each.name, limit): count
+        for each in (*(place.allowance for place in places), commands.keys, commands.key_bytes)
+        for limit, count in each.refused.items()
+    }
+    refused["scopes", "address"] = new_scopes.refused
+    yield Family(
+        "bookrunner_gateway_places_refused_total",
+        "Requests for which there was no room, by whose share was taken",
+        "counter",
+        ("what", "limit"),
+        refused,
+    )
+    text = "Bytes read for streams of old messages, as their budget counts them"
+    yield Family("bookrunner_gateway_replay_bytes_total", text, "counter", (), {(): hub.replays.bytes})
+
+
 def turned_away(refusals: Mapping[str, int], addresses: int) -> Iterable[Family]:
     """Return what the guards in front of the routes count."""
     yield Family(
         "bookrunner_gateway_refused_total",
-        "Requests refused before a route saw all of them",
+        "Requests refused before a route saw all of them, and answers that nobody took",
         "counter",
         ("reason",),
         {(reason,): count for reason, count in sorted(refusals.items())},

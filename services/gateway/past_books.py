@@ -27,6 +27,7 @@ from services.gateway.as_of import (
     proof_of,
 )
 from services.gateway.book_log import CHUNK
+from services.gateway.places import Limit, Places
 from services.gateway.problems import TOO_MANY, ProblemError, not_ready
 
 if TYPE_CHECKING:
@@ -45,16 +46,18 @@ OpenLog: TypeAlias = "Callable[[bytes], AbstractAsyncContextManager[BookLog]]"
 
 
 class _TooLongError(Exception):
-    """More records than one request may read."""
+    """More than one request may read, or keep; says of what."""
 
 
 class _Reading:
     """One request's way through a log."""
 
-    def __init__(self, log: BookLog, max_records: int, look_back_ms: int) -> None:
+    def __init__(self, log: BookLog, max_records: int, max_bytes: int, look_back_ms: int) -> None:
         self.log = log
         self.records = 0
+        self._bytes = 0  # kept, of rows that a moment is made of
         self._max_records = max_records
+        self._max_bytes = max_bytes
         self._look_back_ms = look_back_ms
 
     async def rewind(self, at_ms: int) -> Rewind:
@@ -102,6 +105,9 @@ class _Reading:
         while position < stop:
             chunk = await self._chunk(position, stop)
             position = chunk.position
+            self._bytes += chunk.size
+            if self._bytes > self._max_bytes:
+                raise _TooLongError(f"{self._max_bytes} bytes (AS_OF_MAX_BYTES)")
             if any(rewind.take(row) for row in chunk.rows):
                 return
 
@@ -109,7 +115,7 @@ class _Reading:
         chunk = await self.log.chunk(position, stop)
         self.records += chunk.records
         if self.records > self._max_records:
-            raise _TooLongError
+            raise _TooLongError(f"{self._max_records} records")
         await asyncio.sleep(0)
         return chunk
 
@@ -125,43 +131,51 @@ class PastBooks:
         self._open_log = open_log
         self._clock = clock  # int ns UTC
         self._silence_ns = round(settings.l2_silence_s * NS_PER_S)
-        self.rebuilding = 0
+        self.places = Places(
+            "rebuilds",
+            Limit(
+                "books are being rebuilt",
+                settings.as_of_max_rebuilds,
+                settings.as_of_max_rebuilds_per_address,
+                retry_after_s=1,
+            ),
+        )
         self.records = 0  # read since the start
         self.seconds = Histogram(SECONDS)
 
-    async def body(self, book: BookId, depth: int, at_ms: int) -> bytes:
+    @property
+    def rebuilding(self) -> int:
+        """How many books are being rebuilt now."""
+        return self.places.taken.total
+
+    async def body(self, book: BookId, depth: int, at_ms: int, address: str) -> bytes:
         """Return the top `depth` levels of a book as it was at `at_ms` (ms since 1970 UTC).
 
         Raises
         ------
         ProblemError
             404 if the book is not known for that moment, 503 while the views are behind or Kafka is away, or
-            if a limit on rebuilds, records or time is reached.
+            if a limit on rebuilds, records, bytes or time is reached; 429 if this address has its share.
         """
         self._views.require_ready()
-        limit, seconds = self._settings.as_of_max_rebuilds, self._settings.as_of_timeout_s
-        if self.rebuilding >= limit:
-            raise ProblemError(
-                TOO_MANY, f"{limit} books are being rebuilt, the most allowed.", retry_after_s=1
-            )
-        self.rebuilding += 1
-        began = self._clock()
-        try:
-            async with asyncio.timeout(seconds), self._open_log(book.key) as log:
-                return await self._rebuilt(log, book, depth, at_ms)
-        except TimeoutError as error:
-            late = f"The log was not read within {seconds:g} s."
-            raise ProblemError(TOO_MANY, late, retry_after_s=1) from error
-        except KafkaError as error:
-            raise not_ready(f"Kafka does not answer: {type(error).__name__}.") from error
-        finally:
-            self.rebuilding -= 1
-            self.seconds.observe((self._clock() - began) / NS_PER_S)
+        seconds = self._settings.as_of_timeout_s
+        with self.places.held(address):
+            began = self._clock()
+            try:
+                async with asyncio.timeout(seconds), self._open_log(book.key) as log:
+                    return await self._rebuilt(log, book, depth, at_ms)
+            except TimeoutError as error:
+                late = f"The log was not read within {seconds:g} s."
+                raise ProblemError(TOO_MANY, late, retry_after_s=1) from error
+            except KafkaError as error:
+                raise not_ready(f"Kafka does not answer: {type(error).__name__}.") from error
+            finally:
+                self.seconds.observe((self._clock() - began) / NS_PER_S)
 
     async def _rebuilt(self, log: BookLog, book: BookId, depth: int, at_ms: int) -> bytes:
         settings = self._settings
-        max_records = settings.as_of_max_records
-        reading = _Reading(log, max_records, round(settings.as_of_look_back_s * 1000))
+        look_back_ms = round(settings.as_of_look_back_s * 1000)
+        reading = _Reading(log, settings.as_of_max_records, settings.as_of_max_bytes, look_back_ms)
         try:
             if at_ms > self._now_ms() + AHEAD_MS:
                 what = f"{at_ms} is in the future"
@@ -173,8 +187,8 @@ class PastBooks:
             past, proof = await self._proven(book, rewind, at_ms)
             if proof is None or past.last is None or past.book is None:
                 raise not_known(book, at_ms, await self._nearby(reading, book, rewind, at_ms))
-        except _TooLongError:
-            long = f"The moment needs more than {max_records} records of the log."
+        except _TooLongError as error:
+            long = f"The moment needs more than {error} of the log."
             raise ProblemError(TOO_MANY, long, retry_after_s=1) from None
         finally:
             self.records += reading.records

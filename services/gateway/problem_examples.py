@@ -41,8 +41,18 @@ _SAID: Final[Mapping[ProblemType, _Said]] = {
         "GET /api/exec/records lists them."
     ),
     p.UNAUTHORIZED: _Said("The token is wrong: send Authorization: Bearer TOKEN."),
+    p.FOREIGN_PAGE: _Said(
+        "A web page of 'http://localhost:8000' may not ask this here, as Sec-Fetch-Site is "
+        "'same-site', not same-origin: send it from the server's own pages, or from a program, which sends "
+        "no Origin; list the page's origin in GATEWAY_CORS_ORIGINS if it may."
+    ),
+    p.MISDIRECTED: _Said(
+        "This is not 'desk.example:5000': ask by an address, like 127.0.0.1, or by localhost; for a name "
+        "that is right, list it in GATEWAY_SERVED_AS."
+    ),
     p.TOO_SLOW: _Said("The request was not complete within 10 s."),
     p.TOO_FAST: _Said("This address asks too often; wait for the seconds in Retry-After."),
+    p.SHARE_TAKEN: _Said("32 streams are open for 192.0.2.7, the most allowed to one address."),
     p.METHOD_NOT_ALLOWED: _Said("/api/l2 cannot be asked by PATCH."),
     p.KEY_REUSED: _Said("The Idempotency-Key 'order-17' came with another request."),
     p.TOO_LARGE: _Said("The body is over 65536 bytes."),
@@ -60,7 +70,7 @@ _SAID: Final[Mapping[ProblemType, _Said]] = {
     p.NOT_READY: _Said("Kafka is not there yet."),
     p.BOOK_NOT_SYNCED: _Said("kraken BTC-USDT is SYNCING: waiting for a snapshot."),
     p.UNAVAILABLE: _Said("no venue is eligible: binance: the book is STALE; okx: the book is SYNCING"),
-    p.TOO_MANY: _Said("10000 commands wait already."),
+    p.TOO_MANY: _Said("64 streams are open, the most allowed."),
     p.NO_ANSWER: _Said(
         "No answer to PlanAndExecute on execution.commands.v1 came within 5 s.",
         command_id="bd5a200b-4d51-539c-95cc-77bc8daf215c",

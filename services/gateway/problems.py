@@ -49,6 +49,13 @@ UNAUTHORIZED: Final = ProblemType(
     "No valid token",
     "Send `Authorization: Bearer TOKEN`; ask the operator for the token.",
 )
+FOREIGN_PAGE: Final = ProblemType(
+    "foreign-page",
+    403,
+    "A web page of another origin may not ask this",
+    "Send it from the gateway's own pages or from a program; ask the operator to list the page's origin in "
+    "GATEWAY_CORS_ORIGINS.",
+)
 UNKNOWN_ROUTE: Final = ProblemType("unknown-route", 404, "No such route", "The routes are listed in /docs.")
 UNKNOWN_VENUE: Final = ProblemType(
     "unknown-venue", 404, "No such venue", "Use one of the venue ids in the detail."
@@ -97,6 +104,12 @@ WRONG_MEDIA_TYPE: Final = ProblemType(
     "The body is not application/json",
     "Send Content-Type: application/json, in UTF-8, without a Content-Encoding.",
 )
+MISDIRECTED: Final = ProblemType(
+    "misdirected",
+    421,
+    "The gateway is not served under this name",
+    "Ask by an address or by localhost; ask the operator to list the name in GATEWAY_SERVED_AS.",
+)
 INVALID: Final = ProblemType(
     "invalid", 422, "A field is invalid", "`errors` names each field and what is wrong with it."
 )
@@ -105,6 +118,12 @@ HEADERS_TOO_LARGE: Final = ProblemType(
 )
 TOO_FAST: Final = ProblemType(
     "too-fast", 429, "There are too many requests", "Retry after the seconds in Retry-After."
+)
+SHARE_TAKEN: Final = ProblemType(
+    "share-taken",
+    429,
+    "This address has its share",
+    "End something that this address has under way, or retry after the seconds in Retry-After.",
 )
 INTERNAL: Final = ProblemType(
     "internal", 500, "The gateway failed", "The log has the reason under the X-Correlation-Id of this answer."
@@ -148,6 +167,8 @@ ASKING_WITHOUT_BODY: Final = (
     UNKNOWN_NAME,
     INVALID,
     COMMAND_FAILED,
+    TOO_FAST,
+    SHARE_TAKEN,
     UNAVAILABLE,
     NOT_READY,
     TOO_MANY,

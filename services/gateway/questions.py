@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from libs.common.topics import Topic
     from services.gateway.commands import Writer
     from services.gateway.settings import GatewaySettings
-    from services.gateway.stream import OpenSource
+    from services.gateway.sources import OpenSource
     from services.gateway.views import GatewayViews
 
 DOER: Final[Mapping[Topic, str]] = {
@@ -144,10 +144,6 @@ class Questions:
         if not self.listening:
             raise not_ready("The gateway does not hear the services yet.")
         self._require_doers(topic, key, command)
-        if len(self._waiting) >= self._settings.max_commands:
-            raise ProblemError(
-                TOO_MANY, f"{len(self._waiting)} commands wait already.", retry_after_s=RETRY_S
-            )
         if command.command_id in self._waiting:
             detail = "The same request is being answered; repeat it when it has been."
             raise ProblemError(TOO_MANY, detail, retry_after_s=RETRY_S)

@@ -11,17 +11,16 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 # Of each the routes read one value; which of two is meant, nobody knows. Host has a rule of its own.
-ONCE: Final = frozenset({b"content-type", b"idempotency-key", b"last-event-id", b"origin"})
+ONCE: Final = frozenset({b"content-type", b"idempotency-key", b"last-event-id", b"origin", b"sec-fetch-site"})
 # RFC 3986 section 3.2.2: a name, an IPv4 address, or an IP literal in brackets; then a port.
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
-def host_fault(http_version: str, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Return what is wrong with the header Host; None if nothing is."""
-    hosts = [value for name, value in headers if name == b"host"]
+def host_fault(http_version: str, hosts: Sequence[bytes]) -> str | None:
+    """Return what is wrong with the values of the header Host; None if nothing is."""
     if len(hosts) == 1:
         return None if _HOST.fullmatch(hosts[0]) else "The header Host is no host, like localhost:5000."
     if hosts:

@@ -42,7 +42,7 @@ from services.gateway.router_answers import (
     reward_answer,
     snapshot_answer,
 )
-from services.gateway.routing import answer_post, command_of, json_answer, parts_of
+from services.gateway.routing import answer_post, command_of, command_place, json_answer, parts_of
 
 if TYPE_CHECKING:
     from libs.common.events import Command as ServiceCommand
@@ -187,7 +187,8 @@ async def retire_policy(
     parts = parts_of(request)
     command = command_of(request, f"DELETE {request.scope['path']}")
     wish = RetirePolicy(command_id=str(command.id), scope=scope, policy_id=policy_id)
-    answer = policies_answer(await _ask(parts, wish, scope, command, PoliciesChanged))
+    with command_place(request):
+        answer = policies_answer(await _ask(parts, wish, scope, command, PoliciesChanged))
     return json_answer(200, encode(answer))
 
 
@@ -231,6 +232,7 @@ async def get_snapshot(
 
 
 async def _ask(parts: Parts, wish: ServiceCommand, scope: str, command: Command, kind: type[E]) -> E:
+    parts.new_scopes.require(scope, command.address)
     event = await parts.questions.ask(ROUTER_COMMANDS, scope.encode(), wish, command.correlation_id)
     if not isinstance(event, kind):
         raise TypeError(f"{type(wish).__name__} was answered with a {type(event).__name__}")

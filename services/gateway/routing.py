@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -20,14 +21,16 @@ from services.gateway.bodies import (
 from services.gateway.commands import Command, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     import msgspec
 
     from services.gateway.answers import ReadyAnswer
     from services.gateway.audit_log import AuditLog
     from services.gateway.books import Books
+    from services.gateway.callers import Callers
     from services.gateway.commands import Changes, Commands
+    from services.gateway.new_scopes import NewScopes
     from services.gateway.past_books import PastBooks
     from services.gateway.questions import Questions
     from services.gateway.stream import Hub
@@ -41,13 +44,15 @@ JSON: Final = "application/json"
 class Parts:
     """What the routes answer from."""
 
+    callers: Callers
     views: GatewayViews
     books: Books
     past_books: PastBooks
     commands: Commands
     questions: Questions
     audit_log: AuditLog
-    changes: Changes
+    new_scopes: NewScopes
+    decisions: Changes  # of the views that services decide
     hub: Hub
     readiness: Callable[[], ReadyAnswer]  # raises ProblemError while not ready
     metrics: Callable[[], tuple[bytes, str]]  # the exposition and its media type
@@ -61,6 +66,24 @@ def parts_of(request: Request) -> Parts:
     return parts
 
 
+def caller_of(request: Request) -> str:
+    """Return the address that `request` counts for."""
+    return parts_of(request).callers.address_of(request.scope)
+
+
+@contextmanager
+def command_place(request: Request) -> Iterator[None]:
+    """Hold one of the places of commands that wait for their answers.
+
+    Raises
+    ------
+    ProblemError
+        503 if all are taken, 429 if this address has its share.
+    """
+    with parts_of(request).commands.places.held(caller_of(request)):
+        yield
+
+
 def command_of(request: Request, route: str, key: str | None = None, hashed: str = "") -> Command:
     """Return who asks; `hashed` tells requests under one Idempotency-Key apart, see `request_hash`.
 
@@ -68,7 +91,8 @@ def command_of(request: Request, route: str, key: str | None = None, hashed: str
     the first one's answer from the service.
     """
     repeatable = None if key is None else f"{key} {hashed}"
-    return Command(parts_of(request).questions.new_id(route, repeatable), request.scope["correlation_id"])
+    new_id = parts_of(request).questions.new_id(route, repeatable)
+    return Command(new_id, request.scope["correlation_id"], caller_of(request))
 
 
 def json_answer(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
@@ -119,4 +143,5 @@ async def answer_post(
     async def execute() -> Reply:
         return Reply(200, encode(await ask(body, command)))
 
-    return reply_answer(await parts.commands.once(key, hashed, command, execute))
+    with command_place(request):
+        return reply_answer(await parts.commands.once(key, hashed, command, execute))

@@ -23,8 +23,12 @@ from services.gateway.problems import FieldError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from services.gateway.places import Room
+
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 OPENED: Final = b"retry: 1000\n: open\n\n"  # ms until a browser reconnects
+OWN: Final = 128 * 1024  # bytes that may wait for a client, however much waits for others
+TAKEN: Final = 256 * 1024  # bytes handed over at once: a client that stops reading holds no more of them
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _BACK: Final = re.compile(r"-([0-9]{1,6})([smhd])")
 _MS: Final = re.compile(r"[0-9]{10,14}")
@@ -98,10 +102,18 @@ def json_ready(message: msgspec.Struct) -> dict[str, object]:
 
 
 class Backlog:
-    """What waits for one client: bounded, and a message that finds no room is counted in its place."""
+    """What waits for one client: bounded, and a message that finds no room is counted in its place.
 
-    def __init__(self, max_messages: int, max_bytes: int) -> None:
+    Parameters
+    ----------
+    room
+        What all clients share; `OWN` bytes of each find room in any case.
+    """
+
+    def __init__(self, max_messages: int, max_bytes: int, room: Room, address: str) -> None:
         self.dropped = 0  # since the stream opened
+        self._room = room
+        self._address = address
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._waiting: deque[bytes] = deque()
@@ -110,26 +122,43 @@ class Backlog:
 
     def push(self, data: bytes) -> None:
         """Let `data` wait, or count it as dropped."""
-        if len(self._waiting) >= self._max_messages or self._bytes + len(data) > self._max_bytes:
+        size = self._bytes + len(data)
+        fits = size <= OWN or self._room.fits(self._address, len(data))
+        if len(self._waiting) >= self._max_messages or size > self._max_bytes or not fits:
             self._missing += 1
             self.dropped += 1
             return
         self._mark()
-        self._waiting.append(data)
-        self._bytes += len(data)
+        self._keep(data)
 
     def take(self) -> bytes:
-        """Return everything that waits, with an event ``dropped`` wherever messages are missing."""
+        """Return what waits, about `TAKEN` bytes at most, with ``dropped`` wherever messages are missing."""
         self._mark()
-        data = b"".join(self._waiting)
+        taken: list[bytes] = []
+        size = 0
+        while self._waiting and size < TAKEN:
+            taken.append(self._waiting.popleft())
+            size += len(taken[-1])
+        self._count(-size)
+        return b"".join(taken)
+
+    def clear(self) -> None:
+        """Let nothing wait."""
         self._waiting.clear()
-        self._bytes = 0
-        return data
+        self._count(-self._bytes)
 
     def _mark(self) -> None:
         if self._missing:
-            self._waiting.append(dropped(self._missing))
+            self._keep(dropped(self._missing))
             self._missing = 0
+
+    def _keep(self, data: bytes) -> None:
+        self._waiting.append(data)
+        self._count(len(data))
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        self._room.waiting.add(self._address, size)
 
 
 class History:

@@ -1,71 +1,38 @@
 """``/api/stream``: one shared reader per topic, a bounded backlog per client.
 
 A shell: it runs the readers and writes to sockets. A stream of new messages never waits for its client: what
-does not fit its backlog is dropped and counted. A stream of old messages (``from=``) has a reader of its own,
-that waits. A reader that cannot open is a 503 of its streams; one whose Kafka fails later ends them.
+does not fit its backlog is dropped and counted. One of old messages is a replay (`replays`). A reader that
+cannot open is a 503 of its streams; one whose Kafka fails later ends them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from contextlib import aclosing
+from typing import TYPE_CHECKING
 
-from aiokafka.errors import KafkaError
 from starlette.responses import Response
 
-from libs.common.events import Event
-from libs.common.kafka import MissingTopicError, Record, Undecodable
-from services.gateway.problems import TOO_MANY, ProblemError, not_ready
-from services.gateway.sse import (
-    KEEP_ALIVE,
-    OPENED,
-    Backlog,
-    Frame,
-    History,
-    dropped,
-    frame,
-    json_ready,
-    tombstone,
-    undecodable,
-)
+from services.gateway.places import Limit, Places, Room
+from services.gateway.presence import disconnected
+from services.gateway.sources import AWAY, frames_of, unread
+from services.gateway.sse import KEEP_ALIVE, OPENED, Backlog, Frame, History, dropped
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        AsyncIterator,
-        Callable,
-        Collection,
-        Iterator,
-        Mapping,
-        Sequence,
-    )
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
     from typing import Never
 
     from starlette.types import Receive, Scope, Send
 
     from libs.common.topics import Topic
+    from services.gateway.replays import Replays
     from services.gateway.settings import GatewaySettings
+    from services.gateway.sources import OpenSource
     from services.gateway.sse import Start
 
 
-AWAY: Final = (KafkaError, MissingTopicError, OSError)  # of Kafka; a TimeoutError is an OSError
-
 _log = logging.getLogger(__name__)
-
-
-class Source(Protocol):
-    """What has found its place in the log and reads on from there."""
-
-    async def poll(self) -> Sequence[Record | Undecodable]:
-        """Return what has come; empty if nothing does for a while."""
-
-    def held_up(self, topic: Topic) -> Mapping[int, str]:
-        """Return what to say of each partition that stands."""
-
-
-OpenSource: TypeAlias = "Callable[[Sequence[Topic], Start], AbstractAsyncContextManager[Source]]"
 
 
 class Client:
@@ -98,7 +65,7 @@ class Client:
                 yield KEEP_ALIVE
                 continue
             self._woken.clear()
-            if data := self.backlog.take():
+            while data := self.backlog.take():
                 yield data
 
 
@@ -118,11 +85,21 @@ class Reading:
 class Hub:
     """All open streams and the readers that feed them."""
 
-    def __init__(self, settings: GatewaySettings, open_source: OpenSource) -> None:
+    def __init__(self, settings: GatewaySettings, open_source: OpenSource, replays: Replays) -> None:
         self._settings = settings
         self._open_source = open_source
+        self.replays = replays
+        self.places = Places(
+            "streams",
+            Limit(
+                "streams are open",
+                settings.stream_max_clients,
+                settings.stream_max_clients_per_address,
+                retry_after_s=5,
+            ),
+        )
+        self._room = Room(settings.stream_backlogs_bytes, settings.stream_backlogs_bytes_per_address)
         self._clients: set[Client] = set()
-        self._open = 0
         self._readings: dict[str, Reading] = {}
         self._failing = False  # no reader has opened since one failed
         self._history = History(settings.stream_history_bytes)
@@ -131,8 +108,13 @@ class Hub:
 
     @property
     def open_streams(self) -> int:
-        """Streams open now."""
-        return self._open
+        """Streams open now, of new messages and of old ones."""
+        return self.places.taken.total + self.replays.places.taken.total
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes that wait for slow clients now."""
+        return self._room.waiting.total
 
     @property
     def dropped(self) -> int:
@@ -140,24 +122,28 @@ class Hub:
         return self._dropped + sum(client.backlog.dropped for client in self._clients)
 
     def stream(
-        self, topics: Sequence[Topic], keys: Collection[bytes], start: Start, last_event_id: str | None
+        self,
+        topics: Sequence[Topic],
+        keys: Collection[bytes],
+        start: Start,
+        last_event_id: str | None,
+        address: str,
     ) -> EventStream:
-        """Return the response that streams these topics.
+        """Return the response that streams these topics to this address.
 
         Raises
         ------
         ProblemError
-            503 if too many streams are open.
+            503 if too many streams are open, 429 if this address has its share of them.
         """
-        limit = self._settings.stream_max_clients
-        if self._open >= limit:
-            raise ProblemError(TOO_MANY, f"{limit} streams are open, the most allowed.", retry_after_s=5)
-        self._open += 1
-        if start == "end" or last_event_id is not None:
-            chunks = self._new_messages(topics, keys, start, last_event_id)
-        else:
+        replays = start != "end" and last_event_id is None
+        places = self.replays.places if replays else self.places
+        places.take(address)
+        if replays:
             chunks = self._old_messages(topics, keys, start)
-        return EventStream(chunks, self._released, self._settings.stream_write_timeout_s)
+        else:
+            chunks = self._new_messages(topics, keys, start, last_event_id, address)
+        return EventStream(chunks, lambda: places.give_back(address))
 
     async def close(self) -> None:
         """End every stream and reader."""
@@ -169,17 +155,24 @@ class Hub:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _new_messages(
-        self, topics: Sequence[Topic], keys: Collection[bytes], start: Start, last_event_id: str | None
+        self,
+        topics: Sequence[Topic],
+        keys: Collection[bytes],
+        start: Start,
+        last_event_id: str | None,
+        address: str,
     ) -> AsyncGenerator[bytes, None]:
         settings = self._settings
-        backlog = Backlog(settings.stream_backlog_messages, settings.stream_backlog_bytes)
+        backlog = Backlog(
+            settings.stream_backlog_messages, settings.stream_backlog_bytes, self._room, address
+        )
         client = Client({topic.name for topic in topics}, keys, backlog)
         readings = [self._hold(topic, client) for topic in topics]
         try:
             for reading in readings:
                 await reading.settled.wait()
             if any(reading.task.done() for reading in readings):
-                raise _unread(topics)
+                raise unread(topics)
             missed = self._missed(readings, start, last_event_id)
             self._clients.add(client)  # nothing comes between what is missed and what is new: no await
             for old in missed or ():
@@ -192,6 +185,7 @@ class Hub:
         finally:
             self._clients.discard(client)
             self._dropped += backlog.dropped
+            backlog.clear()
             for reading in readings:
                 self._let_go(reading, client)
 
@@ -208,26 +202,11 @@ class Hub:
     async def _old_messages(
         self, topics: Sequence[Topic], keys: Collection[bytes], start: Start
     ) -> AsyncGenerator[bytes, None]:
-        opened = False
-        try:
-            async with self._open_source(topics, start) as source:
-                opened = True
+        chunks = self.replays.chunks(topics, keys, start, lambda error: self._tell(topics, error))
+        async with aclosing(chunks):
+            async for chunk in chunks:
                 self._failing = False
-                yield OPENED
-                clock = asyncio.get_running_loop().time
-                quiet_since = clock()
-                while True:
-                    frames = _frames(await source.poll())
-                    data = b"".join(new.data for new in frames if not keys or new.key in keys)
-                    if not data and clock() - quiet_since >= self._settings.stream_keep_alive_s:
-                        data = KEEP_ALIVE
-                    if data:
-                        yield data
-                        quiet_since = clock()
-        except AWAY as error:
-            self._tell(topics, error)
-            if not opened:
-                raise _unread(topics) from error
+                yield chunk
 
     def _hold(self, topic: Topic, client: Client) -> Reading:
         reading = self._readings.get(topic.name)
@@ -256,10 +235,11 @@ class Hub:
             reading.since = self._history.count
             reading.settled.set()
             while True:
-                for new in _frames(await source.poll()):
+                for new in frames_of(await source.poll()):
                     self._history.append(new)
                     for client in self._clients:
                         client.offer(new)
+                await asyncio.sleep(0)  # what is there already lets nobody else run
 
     def _ended(self, reading: Reading) -> None:
         self._forget(reading)
@@ -282,40 +262,18 @@ class Hub:
             _log.warning("stream_failed", extra=facts)
         self._failing = True
 
-    def _released(self) -> None:
-        self._open -= 1
-
-
-def _unread(topics: Sequence[Topic]) -> ProblemError:
-    return not_ready(f"Kafka does not let {', '.join(topic.name for topic in topics)} be read now.")
-
-
-def _frames(records: Sequence[Record | Undecodable]) -> Iterator[Frame]:
-    for record in records:
-        match record:
-            case Undecodable(key=key, reason=reason):
-                body = undecodable(key, reason)
-            case Record(key=key, event=None):
-                body = tombstone(key)
-            case Record(event=Event() as event):
-                body = json_ready(event)
-        yield frame(record.topic.name, record.partition, record.offset, record.key, body)
-
 
 class EventStream(Response):
-    """Server-sent events until the client leaves, stops reading, or the chunks end."""
+    """Server-sent events until the client leaves, is cut as it takes nothing, or the chunks end."""
 
     media_type = "text/event-stream"
 
-    def __init__(
-        self, chunks: AsyncGenerator[bytes, None], released: Callable[[], None], write_timeout_s: float
-    ) -> None:
+    def __init__(self, chunks: AsyncGenerator[bytes, None], released: Callable[[], None]) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no"})
         self._chunks = chunks
         self._released = released
-        self._write_timeout_s = write_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI's signature
         """Write the chunks; leaving early, in whatever way, releases the stream.
@@ -326,7 +284,7 @@ class EventStream(Response):
             503 if the stream cannot open; nothing is sent then.
         """
         writer = asyncio.create_task(self._write(send))
-        watcher = asyncio.create_task(_disconnected(receive))
+        watcher = asyncio.create_task(disconnected(receive))
         try:
             await asyncio.wait({writer, watcher}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -336,19 +294,13 @@ class EventStream(Response):
             await self._chunks.aclose()
             self._released()
         for error in ended:
-            if isinstance(error, Exception) and not isinstance(error, TimeoutError):
+            if isinstance(error, Exception):
                 raise error
 
     async def _write(self, send: Send) -> None:
         chunk = await anext(self._chunks)  # before the headers: a stream that cannot open is a problem
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         while chunk:
-            async with asyncio.timeout(self._write_timeout_s):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
             chunk = await anext(self._chunks, b"")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

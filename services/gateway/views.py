@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from libs.common.record_view import RecordView
 from libs.common.topics import (
     EXECUTION_SIZINGS,
-    GATEWAY_IDEMPOTENCY,
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     L2_SUBSCRIPTIONS,
@@ -21,6 +20,7 @@ from libs.common.views import View
 from services.gateway.answers import NS_PER_S, Shown, shown_state
 from services.gateway.fleet import Fleet
 from services.gateway.problems import not_ready
+from services.gateway.reply_view import ReplyView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from libs.common.events import (
         BookHealth,
         BookTop,
-        IdempotentReply,
         PolicyRegistered,
         Position,
         RiskBudget,
@@ -59,7 +58,7 @@ class GatewayViews:
         self.subscriptions: View[Subscribed] = View(L2_SUBSCRIPTIONS)
         self.tops: View[BookTop] = View(L2_BOOK_TOPS)
         self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
-        self.replies: View[IdempotentReply] = View(GATEWAY_IDEMPOTENCY)
+        self.replies = ReplyView()
         self.venues: View[VenueMetrics] = View(VENUES_METRICS)
         self.records = RecordView()
         self.sizings: View[SizingSnapshot] = View(EXECUTION_SIZINGS)

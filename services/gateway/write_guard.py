@@ -1,17 +1,18 @@
 """Who may change something, and how often: asked before a request goes any further.
 
-In this order: the address has a token left in its bucket; the request shows the gateway's token, where one is
-set; all addresses together have one left. So guesses at the token are slowed down like everything else, and
-whoever has no token takes nothing from those who have it.
+In this order: the request shows the gateway's token, where one is set; its address has a token left in its
+bucket; all addresses together have one left. So whoever has no token takes nothing from those who have it,
+not even from the same address. What does not show it has a bucket of its own, per address, and is 429 instead
+of 401 once that is empty; a right token passes all the same, so it is its length that guesses fail at.
 """
 
 from __future__ import annotations
 
 import hmac
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
-from services.gateway.forwarded import networks_of, origin_of
+from libs.common.web_pages import SAFE
+from services.gateway.callers import Callers
 from services.gateway.problems import TOO_FAST, UNAUTHORIZED, ProblemError
 from services.gateway.token_bucket import NS, AddressBuckets, Rate, TokenBucket
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from services.gateway.settings import GatewaySettings
 
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 section 9.2.1: they change nothing
 CHALLENGES: Final = "WWW-Authenticate"
 CHALLENGE: Final = 'Bearer realm="bookrunner"'  # RFC 6750 section 3
 INVALID_TOKEN: Final = CHALLENGE + ', error="invalid_token"'  # RFC 6750 section 3.1
@@ -46,73 +46,54 @@ class WriteGuard:
     def __init__(self, settings: GatewaySettings, refusals: Counter[str], clock: Callable[[], int]) -> None:
         secret = settings.gateway_token
         self._token = None if secret is None else secret.get_secret_value().encode()
-        self._proxies = networks_of(settings.gateway_trusted_proxies)
+        self._callers = Callers(settings.gateway_trusted_proxies)
         now = clock()
-        self._addresses = AddressBuckets(
-            Rate(settings.write_rate_per_s, settings.write_burst), settings.write_max_addresses
-        )
+        each = Rate(settings.write_rate_per_s, settings.write_burst)
+        self._addresses = AddressBuckets(each, settings.write_max_addresses)
+        self._unauthorized = AddressBuckets(each, settings.write_max_addresses)  # of what shows no token
         self._all = TokenBucket(Rate(settings.write_total_rate_per_s, settings.write_total_burst), now)
         self.refusals = refusals
         self._clock = clock
 
     @property
     def addresses(self) -> int:
-        """How many addresses are remembered."""
-        return len(self._addresses)
+        """How many buckets of addresses are remembered."""
+        return len(self._addresses) + len(self._unauthorized)
 
     def refusal(self, scope: Scope) -> ProblemError | None:
         """Return why a request is not let through, None if it is."""
         if scope["method"] in SAFE:
             return None
         now = self._clock()
-        address = self._address_of(scope)
-        if wait_ns := self._addresses.take(address, now):
-            return self._too_fast("too-fast-address", f"There are too many requests from {address}.", wait_ns)
-        if self._token is not None and (problem := self._unauthorized(scope, self._token)) is not None:
+        address = self._callers.address_of(scope)
+        if self._token is not None and (problem := _without_token(scope, self._token)) is not None:
+            if wait_ns := self._unauthorized.take(address, now):
+                detail = f"There are too many requests without the token from {address}."
+                return self._too_fast("too-fast-unauthorized", detail, wait_ns)
             self.refusals[UNAUTHORIZED.slug] += 1
             return problem
+        if wait_ns := self._addresses.take(address, now):
+            return self._too_fast("too-fast-address", f"There are too many requests from {address}.", wait_ns)
         if wait_ns := self._all.take(now):
             return self._too_fast("too-fast-total", "There are too many requests from everybody.", wait_ns)
         return None
-
-    def _address_of(self, scope: Scope) -> str:
-        client: tuple[str, int] | None = scope["client"]
-        if client is None:
-            return "unknown"
-        host = client[0]
-        return counted(origin_of(host, scope["headers"], self._proxies) if self._proxies else host)
 
     def _too_fast(self, reason: str, detail: str, wait_ns: int) -> ProblemError:
         self.refusals[reason] += 1
         return ProblemError(TOO_FAST, detail, retry_after_s=-(-wait_ns // NS))
 
-    @staticmethod
-    def _unauthorized(scope: Scope, token: bytes) -> ProblemError | None:
-        sent = [value for name, value in scope["headers"] if name == b"authorization"]
-        if not sent:
-            return ProblemError(
-                UNAUTHORIZED, f"Changes need a token: {SEND_THIS}.", asks={CHALLENGES: CHALLENGE}
-            )
-        scheme, _, shown = sent[0].partition(b" ")  # the scheme is in any case: RFC 9110 section 11.1
-        if len(sent) > 1 or scheme.lower() != b"bearer":
-            return ProblemError(
-                UNAUTHORIZED, f"That is no Bearer token: {SEND_THIS}.", asks={CHALLENGES: CHALLENGE}
-            )
-        if not hmac.compare_digest(shown.strip(b" "), token):
-            return ProblemError(
-                UNAUTHORIZED, f"The token is wrong: {SEND_THIS}.", asks={CHALLENGES: INVALID_TOKEN}
-            )
-        return None
 
-
-def counted(host: str) -> str:
-    """Return whom a host counts for: an IPv4 address, or the /64 of which one host has all of IPv6's."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host  # of a peer, as the server names it: callers cannot choose it
-    if not isinstance(address, IPv6Address):
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return f"{IPv6Address(int(address) >> 64 << 64)}/64"
+def _without_token(scope: Scope, token: bytes) -> ProblemError | None:
+    sent = [value for name, value in scope["headers"] if name == b"authorization"]
+    if not sent:
+        return ProblemError(UNAUTHORIZED, f"Changes need a token: {SEND_THIS}.", asks={CHALLENGES: CHALLENGE})
+    scheme, _, shown = sent[0].partition(b" ")  # the scheme is in any case: RFC 9110 section 11.1
+    if len(sent) > 1 or scheme.lower() != b"bearer":
+        return ProblemError(
+            UNAUTHORIZED, f"That is no Bearer token: {SEND_THIS}.", asks={CHALLENGES: CHALLENGE}
+        )
+    if not hmac.compare_digest(shown.strip(b" "), token):
+        return ProblemError(
+            UNAUTHORIZED, f"The token is wrong: {SEND_THIS}.", asks={CHALLENGES: INVALID_TOKEN}
+        )
+    return None

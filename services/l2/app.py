@@ -17,8 +17,6 @@ import time
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
-
 from libs.common.events import (
     BookDelta,
     BookHealth,
@@ -35,6 +33,7 @@ from libs.common.kafka_lanes import StreamPublisher
 from libs.common.metrics import create_registry, serve
 from libs.common.status import Condition, heartbeat
 from libs.common.topics import (
+    DEAD_LETTERS,
     L2_BOOK_DELTAS,
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
@@ -43,12 +42,13 @@ from libs.common.topics import (
     L2_CANDLES_OPEN,
     L2_SUBSCRIPTIONS,
     L2_TRADES,
+    SERVICES_STATUS,
     Topic,
     book_key,
     candle_key,
 )
 from libs.common.wall_clock import WallClock
-from services.l2.connection import fetch, run_socket
+from services.l2.connection import fetch, open_http, run_socket
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import (
@@ -91,6 +91,7 @@ TOPIC_OF: Final[dict[type[Event], Topic]] = {
     Trade: L2_TRADES,
 }
 PUBLISHED: Final = (*dict.fromkeys(TOPIC_OF.values()), L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN)
+USED: Final = (*PUBLISHED, L2_SUBSCRIPTIONS, DEAD_LETTERS, SERVICES_STATUS)
 
 
 class StalledError(Exception):
@@ -115,7 +116,7 @@ class App:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; any failure of Kafka or of an invariant ends the process."""
-        await create_topics(self.settings)
+        await create_topics(self.settings, USED)
         async with AsyncExitStack() as stack:
             publisher = StreamPublisher(self.settings, PUBLISHED, MAX_QUEUED)
             self._publisher = await stack.enter_async_context(publisher)
@@ -123,7 +124,7 @@ class App:
             registry = create_registry(self._families)
             instance = self.settings.l2_instance or f"l2-{os.getpid()}"
             await stack.enter_async_context(serve(registry, self.settings, instance))
-            self._http = await stack.enter_async_context(aiohttp.ClientSession())
+            self._http = await stack.enter_async_context(open_http())
             beating = heartbeat(self.settings, "l2", self.state.policy.owner, self.condition)
             await stack.enter_async_context(beating)
             stop = asyncio.Event()
@@ -254,6 +255,7 @@ class App:
             published=publisher.acked,
             lag_ns=publisher.lag_ns(now),
             left_out=self._ownership.left_out,
+            too_large=publisher.too_large,
         )
         return families(self.state, flow, self._recoveries, now)
 
@@ -274,7 +276,7 @@ class App:
         for key, subscribed in wanted.items():
             if subscribed.source == "settings" and key not in configured:
                 await self._publisher.send(L2_SUBSCRIPTIONS, key, None, now)
-                self._act(Forget(key.decode()), now)
+                self._act(Forget(key.decode("utf-8", "replace")), now)
         for key, (venue, symbol) in configured.items():
             if key not in wanted:
                 wish = Subscribed(venue=venue, symbol=symbol, requested_ts=now, source="settings")

@@ -120,6 +120,13 @@ class BookMaintainer:
         if self.state is not BookState.SYNCING:
             return []
         self.snapshot_outdated = False
+        if (levels := len(snapshot.bids) + len(snapshot.asks)) > MOST_LEVELS:  # before any work with them
+            self.lose(
+                Trigger.TOO_LARGE,
+                f"a snapshot of {levels} levels, a keyframe holds at most {MOST_LEVELS}",
+                now,
+            )
+            return []
         self.book.load(snapshot.bids, snapshot.asks)
         self._truncate()
         self.position = snapshot.sequence

@@ -46,6 +46,7 @@ class Flow:
     published: int  # records that Kafka has acknowledged
     lag_ns: int  # age of the oldest output that Kafka has not
     left_out: int  # records of subscriptions and healths that only another version knows
+    too_large: int  # records that their topic does not take
 
 
 def families(state: State, flow: Flow, recoveries: Recoveries, now: int) -> Iterable[Family]:
@@ -59,6 +60,8 @@ def families(state: State, flow: Flow, recoveries: Recoveries, now: int) -> Iter
     yield Family("bookrunner_l2_clock_steps_total", text, "counter", (), {(): flow.clock_steps})
     text = "Subscriptions and healths left out, as only another version knows them"
     yield Family("bookrunner_l2_left_out_total", text, "counter", (), {(): flow.left_out})
+    text = "Messages not written, as their topic takes none so large; kept in dead-letters.v1"
+    yield Family("bookrunner_l2_too_large_total", text, "counter", (), {(): flow.too_large})
     yield Family("bookrunner_l2_frames_total", "Frames received", "counter", (), {(): flow.frames})
     yield Family("bookrunner_l2_queued_outputs", "Outputs waiting for Kafka", "gauge", (), {(): flow.queued})
     yield Family(

@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
 from pydantic import ValidationError
 
 from libs.cli.record import RecordingExistsError, RecordingWriter
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
-from services.l2.connection import fetch, run_socket
+from libs.common.printable import indented_lines, printable
+from services.l2.connection import fetch, open_http, run_socket
 from services.l2.feeds import FEEDS
 from services.l2.feeds.feed import BadFrameError, Refused, VenueDelta
 from services.l2.messages import (
@@ -32,6 +32,8 @@ from services.l2.settings import L2Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import aiohttp
 
     from services.l2.feeds.feed import Feed
     from services.l2.messages import L2Message
@@ -185,7 +187,7 @@ async def record(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with aiohttp.ClientSession() as http:
+    async with open_http() as http:
         recorders = [BookRecorder(feed, symbol, settings, writer, http) for symbol in symbols]
         stopped = asyncio.create_task(stop.wait())
         work = [asyncio.create_task(recorder.run()) for recorder in recorders]
@@ -212,7 +214,7 @@ async def _report(writer: RecordingWriter, recorders: Sequence[BookRecorder]) ->
             writer.flush()
             flushed = now
         troubles = "; ".join(recorder.trouble for recorder in recorders if recorder.trouble)
-        line = _progress(writer, now - began) + (f"  ({troubles})" if troubles else "")
+        line = _progress(writer, now - began) + (f"  ({printable(troubles)})" if troubles else "")
         terminal = sys.stderr.isatty()
         sys.stderr.write(f"\r{line}\x1b[K" if terminal else f"{line}\n")
         sys.stderr.flush()
@@ -265,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(text: str, code: int) -> int:
-    sys.stderr.write(f"bookrunner record: {text}\n")
+    sys.stderr.write(f"bookrunner record: {indented_lines(text)}\n")
     return code
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import Field, field_validator
 
-from libs.common.instruments import UnknownSymbolError, UnknownVenueError, canonical_symbol, venue_of
+from libs.common.instruments import VENUES, UnknownSymbolError, UnknownVenueError, canonical_symbol, venue_of
 from libs.common.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -67,15 +67,19 @@ class L2Settings(ServiceSettings):
     @field_validator("l2_books")
     @classmethod
     def _check_books(cls, value: str) -> str:
-        for book in filter(None, value.split(",")):
+        for place, book in enumerate(value.split(","), 1):
             venue, separator, symbol = book.strip().partition(":")
+            if not book:
+                continue
             if not separator:
-                raise ValueError(f"L2_BOOKS: {book!r} is not venue:symbol, like binance:BTC-USDT")
+                raise ValueError(f"place {place} is not venue:symbol, like binance:BTC-USDT")
             try:
                 venue_of(venue)
                 canonical_symbol(symbol)
-            except (UnknownVenueError, UnknownSymbolError) as error:
-                raise ValueError(f"L2_BOOKS: {error}") from error
+            except UnknownVenueError:
+                raise ValueError(f"place {place} names no venue; known: {', '.join(VENUES)}") from None
+            except UnknownSymbolError:
+                raise ValueError(f"place {place} names no symbol; write it like BTC-USDT") from None
         return value
 
     def books(self) -> tuple[tuple[str, str], ...]:

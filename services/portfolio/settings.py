@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
-from libs.common.instruments import UnknownVenueError, venue_of
+from libs.common.instruments import VENUES, UnknownVenueError, venue_of
 from libs.common.settings import ProcessorSettings
 from services.portfolio.returns import AGE_DAYS
 from services.portfolio.rules import Rules
@@ -53,8 +53,8 @@ class PortfolioSettings(ProcessorSettings):
     def _check_venue(cls, value: str) -> str:
         try:
             return venue_of(value).venue
-        except UnknownVenueError as error:
-            raise ValueError(f"PORTFOLIO_VENUE: {error}") from error
+        except UnknownVenueError:
+            raise ValueError(f"it names no venue; known: {', '.join(VENUES)}") from None
 
     def rules(self) -> Rules:
         """Return what the core goes by."""

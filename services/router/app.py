@@ -8,6 +8,7 @@ from libs.common.events import CommandRejected, PoliciesChanged, PolicyChosen, P
 from libs.common.handling import Output, Wiring
 from libs.common.topics import ROUTER_CHOICES, ROUTER_COMMANDS, ROUTER_SNAPSHOTS, ROUTER_STATE
 from services.router.handlers import Router
+from services.router.records import RouterState
 from services.router.scopes import ScopeArchived, ScopeForgotten, step_clock
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def wiring(settings: RouterSettings, arms: Arms) -> Wiring[Record]:
         views=(*live.views, arms.view),
         lack=lambda: arms.lack_of(rules.policies),
         step_clock=step_clock,
+        new_state=RouterState,
     )
 
 

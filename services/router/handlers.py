@@ -289,7 +289,7 @@ class Router:
         """Remember the answer, keep the scope, and show it."""
         new = scope_key(scope) not in state
         ended = scopes.begin(state, self.rules, answer.ts) if new else []
-        shared = remember(state, scope, shared, answer, self.rules.remember_ns, self.rules.remember_most)
+        shared = remember(state, scope, shared, answer, self.rules)
         shared, wishes = scopes.used(shared, scope, self.rules, answer.ts)
         state.put(scope_key(scope), shared)
         if shared.last is None:

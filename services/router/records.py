@@ -16,6 +16,7 @@ from libs.common.events import (
     RouterScopeState,
     RouterSlot,
 )
+from libs.common.handling import State
 from services.router.context import DIMENSION, Statistics
 from services.router.thompson import Bank
 
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from libs.common.events import PoliciesChanged, PolicyRewarded
-    from libs.common.handling import State
+    from services.router.rules import Rules
     from services.router.thompson import Floats, Tuning
 
 Record: TypeAlias = RouterScopeState | RouterPolicyState | RouterAnswer | RouterSlot | RouterIntake
 R = TypeVar("R", bound=Record)
+
+OWN: Final = 10  # decisions, and other answers, that each scope may remember, whatever the others do
 
 NEW_POLICY: Final = RouterPolicyState(
     precision=b"", shift=b"", covariance=b"", mean=b"", shape=0.0, rate=0.0
@@ -120,21 +123,44 @@ def posterior_fields(bank: Bank, k: int) -> dict[str, bytes | float | int]:
     }
 
 
+class RouterState(State[Record]):
+    """The state of one partition, its answers counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = 0
+
+    def _set(self, key: bytes, value: Record | None) -> None:
+        self.answers += isinstance(value, RouterAnswer) - isinstance(self.get(key), RouterAnswer)
+        super()._set(key, value)
+
+
+def most_of(state: State[Record], kept: int, most: int, in_all: int) -> int:
+    """Return how many answers a scope may remember of a kind of which it remembers `kept`.
+
+    Where all scopes together remember `in_all`, it is as many as it does, and OWN at least.
+    """
+    assert isinstance(state, RouterState)  # noqa: S101 -- the wiring's own
+    return most if state.answers < in_all else min(most, max(OWN, kept))
+
+
 def remember(
     state: State[Record],
     scope: str,
     shared: RouterScopeState,
     answer: PolicyChosen | PolicyRewarded | PoliciesChanged,
-    remember_ns: int,
-    most: int,
+    rules: Rules,
 ) -> RouterScopeState:
-    """Keep an answer, and forget decisions older than `remember_ns` or beyond `most`; likewise the others.
+    """Keep an answer, and forget decisions that are too old or too many; likewise the others.
 
-    The two are counted apart: however many rewards are answered, `most` decisions can still be rewarded.
+    The two are counted apart: however many rewards are answered, as many decisions can still be rewarded.
     """
+    limits = rules.remember_most, rules.answers_most
+    decisions = most_of(state, shared.next_slot - shared.first_slot, *limits)
+    replies = most_of(state, shared.next_other - shared.first_other, *limits)
     state.put(answer_key(scope, answer.command_id), RouterAnswer(answer=answer))
     slot = RouterSlot(command_id=answer.command_id, ts=answer.ts - shared.stepped_ns)
-    oldest_ts = slot.ts - remember_ns
+    oldest_ts = slot.ts - rules.remember_ns
     following, other = shared.next_slot, shared.next_other
     if isinstance(answer, PolicyChosen):
         state.put(slot_key(scope, following), slot)
@@ -143,8 +169,9 @@ def remember(
         state.put(other_key(scope, other), slot)
         other += 1
 
-    first = _forget(state, scope, slot_key, range(shared.first_slot, following), oldest_ts, most)
-    first_other = _forget(state, scope, other_key, range(shared.first_other, other), oldest_ts, most)
+    slots, others = range(shared.first_slot, following), range(shared.first_other, other)
+    first = _forget(state, scope, slot_key, slots, oldest_ts, decisions)
+    first_other = _forget(state, scope, other_key, others, oldest_ts, replies)
     return replace(shared, first_slot=first, next_slot=following, first_other=first_other, next_other=other)
 
 

@@ -21,4 +21,5 @@ class Rules:
     remember_most: int  # decisions per scope, and as many other answers
     scope_idle_ns: int  # without a command, until a scope is archived
     scopes_per_minute: int  # that may begin, of a partition
+    answers_most: int  # of a partition, of all scopes; beyond, one that answers forgets an older one
     scopes_most: int  # of a partition, the archived ones included

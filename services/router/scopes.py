@@ -2,7 +2,8 @@
 
 Callers name scopes as they like. So in a minute only so many may begin; one without a command for long is
 archived: its remembered answers and its snapshot end, and what its policies learnt stays, for its next
-command. Of more than there is room for, the one that is idle longest is forgotten whole.
+command. Where there is no room for a new one, the archived one that is idle longest is forgotten whole; where
+none is archived, the new one is refused: what somebody uses is not forgotten for what somebody else names.
 """
 
 from __future__ import annotations
@@ -44,22 +45,26 @@ class ScopeForgotten(Event, frozen=True, kw_only=True):
 def too_many(state: State[Record], rules: Rules, now: int) -> str:
     """Say why no scope may begin now; "" where one may."""
     intake = _intake(state, now)
-    if intake.begun < rules.scopes_per_minute:
-        return ""
-    left_s = max(1, round((intake.minute_ts + MINUTE_NS - now) / 1e9))
-    return (
-        f"{intake.begun} scopes began within a minute, and no more may (ROUTER_SCOPES_PER_MINUTE): "
-        f"use a scope that there is, or try again in {left_s} s."
-    )
+    if intake.begun >= rules.scopes_per_minute:
+        left_s = max(1, round((intake.minute_ts + MINUTE_NS - now) / 1e9))
+        return (
+            f"{intake.begun} scopes began within a minute, and no more may (ROUTER_SCOPES_PER_MINUTE): "
+            f"use a scope that there is, or try again in {left_s} s."
+        )
+    if intake.scopes >= rules.scopes_most and not _idle(state, rules, now):
+        return (
+            f"{intake.scopes} scopes are in use here, and there is no room for more (ROUTER_SCOPES_MOST): "
+            f"use a scope that there is, or try again when one was idle for {rules.scope_idle_ns / 1e9:g} s."
+        )
+    return ""
 
 
 def begin(state: State[Record], rules: Rules, now: int) -> list[Event]:
-    """Count a scope that begins; where there is no room, forget the one that is idle longest."""
+    """Count a scope that begins; where there is no room, forget the archived one that is idle longest."""
     intake = _intake(state, now)
     scopes, ended = intake.scopes, []
     if scopes >= rules.scopes_most:
-        kept = [(record.used_ts, key) for key, record in _scopes(state)]
-        for used_ts, key in sorted(kept)[: scopes + 1 - rules.scopes_most]:
+        for used_ts, key in _idle(state, rules, now)[: scopes + 1 - rules.scopes_most]:
             scope = key.removeprefix(SCOPES).decode()
             _forget(state, scope)
             ended.append(ScopeForgotten(scope=scope, idle_ns=now - used_ts, ts=now))
@@ -110,6 +115,12 @@ def _intake(state: State[Record], now: int) -> RouterIntake:
     if now - intake.minute_ts >= MINUTE_NS:
         return replace(intake, minute_ts=now, begun=0)
     return intake
+
+
+def _idle(state: State[Record], rules: Rules, now: int) -> list[tuple[int, bytes]]:
+    """Return when the scopes were used that are idle, and their keys; who is idle longest comes first."""
+    before = now - rules.scope_idle_ns
+    return sorted((kept.used_ts, key) for key, kept in _scopes(state) if kept.used_ts <= before)
 
 
 def _scopes(state: State[Record]) -> list[tuple[bytes, RouterScopeState]]:

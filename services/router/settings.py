@@ -34,6 +34,12 @@ class RouterSettings(ProcessorSettings):
     router_remember_most: int = Field(
         10_000, ge=1, le=1_000_000, description="decisions remembered per scope, and other answers"
     )
+    router_answers_most: int = Field(
+        160_000,
+        ge=1,
+        le=10_000_000,
+        description="decisions and answers remembered in all, in equal parts by all partitions",
+    )
     router_scope_idle_s: float = Field(
         86_400, gt=0, description="without a command, until a scope is archived, seconds"
     )
@@ -93,6 +99,7 @@ class RouterSettings(ProcessorSettings):
             remember_most=self.router_remember_most,
             scope_idle_ns=round(self.router_scope_idle_s * NS_PER_S),
             scopes_per_minute=self.router_scopes_per_minute,
+            answers_most=max(1, self.router_answers_most // self.topic_partitions),
             scopes_most=max(1, self.router_scopes_most // self.topic_partitions),
         )
 

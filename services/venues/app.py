@@ -29,13 +29,14 @@ from libs.common.events import BookHealth, BookTop, Command, ScoreVenues, Servic
 from libs.common.holdups import Holdups
 from libs.common.instruments import VENUES
 from libs.common.kafka import create_topics, follow, partition_of
+from libs.common.message_sizes import TooLargeError, check_size
 from libs.common.status import Condition, heartbeat
 from libs.common.topics import (
     DEAD_LETTERS,
     EXECUTION_FILLS,
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
-    TOPICS,
+    SERVICES_STATUS,
     VENUES_COMMANDS,
     VENUES_METRICS,
     VENUES_SCORES,
@@ -50,8 +51,8 @@ from services.venues.faust_app import PromptWorker, faust_app
 from services.venues.faust_recovery import HoleGuard, last_answer, mend_recovery
 from services.venues.handlers import Message, Place, State, Unknowns, handle
 from services.venues.monitoring import VenuesMonitor
-from services.venues.registry import NS_PER_MS, NS_PER_S, Lags, Measurement, has_news
-from services.venues.smart_router import Policy
+from services.venues.registry import NS_PER_S, Lags, Measurement, has_news
+from services.venues.settings import policy_of
 from services.venues.tables import ANSWERS, LAGS, MEASUREMENTS, ConflatedTable, PackedTable, changelogs
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "/services/venues"
 INPUTS: Final = (L2_BOOK_TOPS, L2_BOOK_HEALTH, EXECUTION_FILLS, VENUES_COMMANDS)
+OUTPUTS: Final = (VENUES_METRICS, VENUES_SCORES, DEAD_LETTERS)
 LOOK_S: Final = 0.1
 STANDS_S: Final = 10.0  # without an answered fetch, and without a record
 EXIT_FAILED: Final = 3
@@ -82,19 +84,8 @@ def create_worker(settings: VenuesSettings) -> faust.Worker:
 
 
 async def prepare(settings: VenuesSettings) -> None:
-    """Create the topics of the registry and the changelogs: a missing topic makes Faust spin."""
-    await create_topics(settings, (*TOPICS.values(), *changelogs(settings.venues_group)))
-
-
-def policy_of(settings: VenuesSettings) -> Policy:
-    """Return the settings of the gates, in the core's units."""
-    return Policy(
-        max_age_ns=round(settings.venues_max_age_ms * NS_PER_MS),
-        silence_ns=round(settings.venues_silence_s * NS_PER_S),
-        off_market_bps=settings.venues_off_market_bps,
-        min_rate_remaining=settings.venues_min_rate_remaining,
-        max_failures=settings.venues_max_failures,
-    )
+    """Create what the service reads and writes, and the changelogs: a missing topic makes Faust spin."""
+    await create_topics(settings, (*INPUTS, *OUTPUTS, SERVICES_STATUS, *changelogs(settings.venues_group)))
 
 
 class _Service:
@@ -128,8 +119,7 @@ class _Service:
             reference_notional=settings.venues_reference_notional,
         )
         self._guard = HoleGuard(self.app, settings, VENUES_COMMANDS)
-        outputs = (VENUES_METRICS, VENUES_SCORES, DEAD_LETTERS)
-        self._outputs = {topic: self._raw_topic(topic) for topic in outputs}
+        self._outputs = {topic: self._raw_topic(topic) for topic in OUTPUTS}
         for topic in INPUTS:
             self._read(topic)
         for work in (self._follow, self._serve_metrics, self._beat, self._watch):
@@ -307,7 +297,7 @@ class _Service:
 
     async def _answer(
         self,
-        command: Message,
+        command: ScoreVenues,
         answers: list[VenueScored | CommandRejected],
         headers: Headers,
         fallback: UUID,
@@ -316,23 +306,37 @@ class _Service:
         key = echoed(command.symbol).encode()
         placing = getattr(command, "reply_key", None) or command.symbol
         place = partition_of(placing.encode(), self._settings.topic_partitions)
-        for answer in answers:
+
+        async def send(answer: VenueScored | CommandRejected) -> TooLargeError | None:
             kind = type(answer).__name__
             told = CloudEvent(caused_id(cause, kind), kind, SOURCE, answer.ts, correlation_id, cause)
-            await self._send(VENUES_SCORES, key, encode(answer), place, answer.ts, told.headers())
+            return await self._send(VENUES_SCORES, key, encode(answer), place, answer.ts, told.headers())
+
+        for answer in answers:
+            if (wrong := await send(answer)) is not None:
+                await send(refused_as_internal(command, command.symbol, "venues", wrong, SOURCE, answer.ts))
+            kind = type(answer).__name__
             facts = {"command_id": answer.command_id, "answer": kind, "symbol": key.decode()}
             with log.correlated(correlation_id):
                 log.tell(_log, "scored", facts | {"venue": getattr(answer, "venue", None)}, answer.ts)
 
     async def _send(
         self, topic: Topic, key: bytes, value: bytes | None, partition: int, ts: int, headers: Headers = ()
-    ) -> None:
-        """Send a record and wait until Kafka has it."""
+    ) -> TooLargeError | None:
+        """Send a record and wait until Kafka has it; what its topic does not take is kept, and told."""
+        try:
+            check_size(topic, key, value, headers)
+        except TooLargeError as error:
+            self._monitor.too_large += 1
+            _log.error("message_too_large", extra={"topic": topic.name, "reason": str(error)})
+            await self._keep_letter(key, value or b"", str(error), topic.name, headers)
+            return error
         sending = await self._outputs[topic].send(
             key=key, value=value, partition=partition, timestamp=ts / NS_PER_S, headers=list(headers)
         )
         await sending
         self._monitor.wrote(topic.name)
+        return None
 
     async def _keep_letter(
         self, key: bytes, raw: bytes, reason: str, source: str, headers: Headers, traceback: str = ""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import tempfile
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import faust
 
 from libs.common.kafka_connection import mend_connections
+from libs.common.kafka_records import mend_records
 from libs.common.kafka_security import tls
 from libs.common.membership import static_member
 from libs.common.settings import SASL
@@ -56,13 +55,12 @@ class PromptWorker(faust.Worker):
 def faust_app(settings: VenuesSettings, inputs: Iterable[Topic]) -> faust.App:
     """Return an app without agents, a member of the service's group that reads `inputs`."""
     mend_connections()
-    folder = Path(tempfile.gettempdir()) / f"bookrunner-{settings.venues_group}"
+    mend_records()
     app = faust.App(
         settings.venues_group,
         broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
         store="memory://",
-        datadir=str(folder),  # Faust makes it, and with tables in memory leaves it empty
         TableManager=PromptTables,
         autodiscover=False,
         web_enabled=False,
@@ -88,6 +86,8 @@ def faust_app(settings: VenuesSettings, inputs: Iterable[Topic]) -> faust.App:
         producer_max_request_size=DEAD_LETTERS.max_message_bytes,
         producer_linger=0.0,
     )
+    # With tables in memory Faust would make folders, and leave them empty.
+    app._create_directories = lambda: None  # type: ignore[method-assign]  # noqa: SLF001 -- no setting has it
     app.on_before_shutdown.connect(_end_in_time)
     return app
 

@@ -34,6 +34,7 @@ class VenuesMonitor:
         self.holes = 0
         self.failures = 0
         self.left_out = 0
+        self.too_large = 0
 
     def read(self, message: Event, topic: str, age_s: float) -> None:
         """Count a message, which was so old when its turn came."""
@@ -109,6 +110,13 @@ class VenuesMonitor:
             "counter",
             (),
             {(): self.left_out},
+        )
+        yield Family(
+            f"{prefix}_too_large_total",
+            "Messages not written, as their topic takes none so large; kept in dead-letters.v1",
+            "counter",
+            (),
+            {(): self.too_large},
         )
         yield Family(
             f"{prefix}_failures_total",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from libs.common.settings import ServiceSettings
+from services.venues.registry import NS_PER_MS, NS_PER_S
+from services.venues.smart_router import Policy
 
 
 class VenuesSettings(ServiceSettings):
@@ -44,4 +46,15 @@ class VenuesSettings(ServiceSettings):
     )
     venues_reference_notional: float = Field(
         10_000.0, gt=0, le=1e9, description="order by whose cost the registry is sorted, quote units"
+    )
+
+
+def policy_of(settings: VenuesSettings) -> Policy:
+    """Return the settings of the gates, in the core's units."""
+    return Policy(
+        max_age_ns=round(settings.venues_max_age_ms * NS_PER_MS),
+        silence_ns=round(settings.venues_silence_s * NS_PER_S),
+        off_market_bps=settings.venues_off_market_bps,
+        min_rate_remaining=settings.venues_min_rate_remaining,
+        max_failures=settings.venues_max_failures,
     )

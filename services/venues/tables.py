@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 import msgspec
 from faust.tables.table import Table
 
+from libs.common.message_sizes import check_size
 from libs.common.topics import MINUTE_MS, Key, Topic
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ def changelogs(group: str) -> tuple[Topic, ...]:
 
     Faust names them, and reads and writes them alone; so they are not in the registry of topics.
     """
-    names = (f"{group}-{name}-changelog" for name in (MEASUREMENTS, LAGS, ANSWERS))
-    segment_ms = 10 * MINUTE_MS
-    return tuple(
-        Topic(name, (), Key.BOOK, ("venues",), compacted=True, segment_ms=segment_ms) for name in names
-    )
+    return tuple(_changelog(group, name) for name in (MEASUREMENTS, LAGS, ANSWERS))
+
+
+def _changelog(group: str, table: str) -> Topic:
+    name, segment_ms = f"{group}-{table}-changelog", 10 * MINUTE_MS
+    return Topic(name, (), Key.BOOK, ("venues",), compacted=True, segment_ms=segment_ms)
 
 
 class AckedTable(Table[bytes, bytes]):
@@ -61,6 +63,7 @@ class PackedTable(MutableMapping[bytes, T], Generic[T]):
             app, name=name, key_type=bytes, value_type=bytes, partitions=partitions
         )
         app.tables.add(self._table)
+        self._changelog = _changelog(app.conf.id, name)
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(kind).decode
 
@@ -68,7 +71,16 @@ class PackedTable(MutableMapping[bytes, T], Generic[T]):
         return self._decode(self._table[key])
 
     def __setitem__(self, key: bytes, value: T) -> None:
-        self._table[key] = self._encode(value)
+        """Replace a value.
+
+        Raises
+        ------
+        TooLargeError
+            If the changelog takes none of this size; the value before stays.
+        """
+        encoded = self._encode(value)
+        check_size(self._changelog, key, encoded)
+        self._table[key] = encoded
 
     def __delitem__(self, key: bytes) -> None:
         del self._table[key]

@@ -19,7 +19,7 @@ class Getter(asyncio.Protocol):
     """One connection: asks again as soon as it is answered, while it may."""
 
     def __init__(self, path: str, latencies_ns: list[int]) -> None:
-        self.request = f"GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n".encode()
+        self.request = f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
         self.idle = asyncio.Event()
         self.idle.set()
         self.failure: str | None = None

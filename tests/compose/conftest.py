@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.compose.stack import ROOT
+from tests.compose.stack import ROOT, images_at_hand
 
 BUILD_S = 900
 
@@ -14,8 +14,11 @@ BUILD_S = 900
 @pytest.fixture(scope="session")
 def image() -> str:
     """Build the image, with the layers of the last build where nothing changed, and return its id."""
+    bases = [
+        f"--build-arg={name}={image}" for name, image in images_at_hand().items() if name == "PYTHON_IMAGE"
+    ]
     done = subprocess.run(
-        ["docker", "build", "--quiet", "."],
+        ["docker", "build", "--quiet", *bases, "."],
         cwd=ROOT,
         capture_output=True,
         text=True,

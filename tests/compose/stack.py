@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 
+from install.images import LOCK, VARIABLES, read_images
 from tests.e2e.proof import failures
 from tests.e2e.system import free_port, until
 
@@ -25,6 +26,21 @@ START_S: Final = 120.0  # two cores start eight containers, and a machine may do
 COMMAND_S: Final = 170
 ANSWER_S: Final = 20.0
 HTTP_NOT_FOUND: Final = 404
+
+
+def images_at_hand() -> dict[str, str]:
+    """Name by its tag each locked image that the engine has, but not from a registry, which knows digests."""
+    found = {}
+    for image in read_images(LOCK.read_text(encoding="utf-8")):
+        bare = f"{image.name}:{image.tag}"
+        if not _has(image.reference) and _has(bare):
+            found[VARIABLES[image.name]] = bare
+    return found
+
+
+def _has(reference: str) -> bool:
+    asked = ["docker", "image", "inspect", reference]
+    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 
 class Stack:
@@ -49,6 +65,7 @@ class Stack:
             "KAFKA_PORT": str(self.kafka_port),
             "KAFKA_2_PORT": str(others[0]),
             "KAFKA_3_PORT": str(others[1]),
+            **images_at_hand(),
         }
 
     async def __aenter__(self) -> Self:

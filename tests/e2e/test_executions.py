@@ -20,6 +20,7 @@ from libs.common.topics import (
     EXECUTION_COMMANDS,
     EXECUTION_PLANS,
     EXECUTION_STATE,
+    GATEWAY_IDEMPOTENCY,
     TOPICS,
 )
 from tests import kafka_cluster
@@ -72,24 +73,26 @@ async def test_a_paper_order_is_filled_on_the_live_book(system: System) -> None:
     assert all(isinstance(fill["price"], str) for fill in fills)
 
 
-async def test_simulate_answers_the_proof_command_and_changes_no_topic_of_anybody(system: System) -> None:
-    async def offsets() -> dict[str, int]:
-        settings = ServiceSettings(kafka_bootstrap_servers=system.kafka)
-        moving = {"l2", "venues", "services", "portfolio"}  # market data, heartbeats and marks flow on
-        topics = [topic for name, topic in TOPICS.items() if name.split(".")[0] not in moving]
-        topics += [TOPICS["venues.commands.v1"], TOPICS["venues.scores.v1"]]
-        async with Reader(settings, topics) as reader:
-            ends: dict[str, int] = {}
-            for partition, end in reader.ends.items():
-                ends[partition.topic] = ends.get(partition.topic, 0) + end
-            return ends
+async def offsets_of(system: System) -> dict[str, int]:
+    """Return the ends of all topics but those of market data, heartbeats and marks, which flow on."""
+    settings = ServiceSettings(kafka_bootstrap_servers=system.kafka)
+    moving = {"l2", "venues", "services", "portfolio"}
+    topics = [topic for name, topic in TOPICS.items() if name.split(".")[0] not in moving]
+    topics += [TOPICS["venues.commands.v1"], TOPICS["venues.scores.v1"]]
+    async with Reader(settings, topics) as reader:
+        ends: dict[str, int] = {}
+        for partition, end in reader.ends.items():
+            ends[partition.topic] = ends.get(partition.topic, 0) + end
+        return ends
 
+
+async def test_simulate_answers_the_proof_command_and_changes_no_topic_of_anybody(system: System) -> None:
     status, warm = await post(system, "/api/exec/simulate", {"symbol": "BTCUSDT", "size": 0.02})
     assert status == 200, warm
-    before = await offsets()
+    before = await offsets_of(system)
     status, answer = await post(system, "/api/exec/simulate", {"symbol": "BTCUSDT", "size": 0.02})
     assert status == 200
-    after = await offsets()
+    after = await offsets_of(system)
     changed = {name for name in after if after[name] != before[name]}
     # The command, its answer, and the position of the input that the processor keeps with its state.
     assert changed == {EXECUTION_COMMANDS.name, EXECUTION_PLANS.name, EXECUTION_STATE.name}
@@ -132,8 +135,12 @@ async def test_plan_and_execute_answers_the_proof_command_and_its_record_follows
 
 async def test_the_audit_is_verified_by_hash_and_decision_and_by_hand(system: System, execution: Any) -> None:
     execution_id = execution["executionId"]
+    before = await offsets_of(system)
     audit = await system.get(f"/api/audit/{execution_id}")
     assert audit["verified"] is True, audit["problems"]
+    after = await offsets_of(system)
+    for topic in (EXECUTION_COMMANDS, EXECUTION_PLANS, GATEWAY_IDEMPOTENCY):
+        assert after[topic.name] == before[topic.name], "to read an audit is to write nothing"
     assert audit["decisions"] >= 3
     head = GENESIS
     for entry in audit["entries"]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
+from libs.common.order_book import MANY_LEVELS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -73,15 +75,17 @@ class _DigitSide:
         self._digits.clear()
 
     def apply(self, levels: Sequence[Level], digits: Sequence[str], sign: int) -> None:
-        keys = self._keys
+        keys, many = self._keys, len(levels) > MANY_LEVELS
         for (price, size), text in zip(levels, digits, strict=True):
             key = sign * price
             if size:
-                if key not in self._digits:
+                if not many and key not in self._digits:
                     keys.insert(bisect_left(keys, key), key)
                 self._digits[key] = text
-            elif self._digits.pop(key, None) is not None:
+            elif self._digits.pop(key, None) is not None and not many:
                 del keys[bisect_left(keys, key)]
+        if many:
+            keys[:] = sorted(self._digits)
         if self._depth is not None:
             for key in keys[: -self._depth]:
                 del self._digits[key]

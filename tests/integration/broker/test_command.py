@@ -110,9 +110,9 @@ def test_what_java_refuses_is_told_with_its_words(tmp_path: Path, port: int) -> 
 @pytest.mark.parametrize(
     ("environment", "complaint"),
     [
-        ({"KAFKA_PORT": "many"}, "the setting KAFKA_PORT is wrong"),
-        ({"KAFKA_HOST": "0.0.0.0"}, "the setting KAFKA_HOST is wrong"),  # noqa: S104 - refused here
-        ({"KAFKA_HEAP_MB": "1"}, "the setting KAFKA_HEAP_MB is wrong"),
+        ({"KAFKA_PORT": "many"}, "cannot run: KAFKA_PORT is wrong"),
+        ({"KAFKA_HOST": "0.0.0.0"}, "cannot run: KAFKA_HOST is wrong"),  # noqa: S104 - refused here
+        ({"KAFKA_HEAP_MB": "1"}, "cannot run: KAFKA_HEAP_MB is wrong"),
     ],
 )
 def test_a_wrong_setting_is_named(

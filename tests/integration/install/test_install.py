@@ -27,6 +27,7 @@ PATIENCE_S = 90.0
 NEEDED = (  # to know what runs
     "broker/__init__.py",
     "broker/file_lock.py",
+    "broker/owned_folder.py",
     "libs/__init__.py",
     "libs/cli/__init__.py",
     "libs/cli/run_folder.py",

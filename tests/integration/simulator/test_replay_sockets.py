@@ -287,7 +287,7 @@ async def test_a_client_that_stops_reading_is_cut_off_and_holds_nobody_else_up(
         assert replay.server.port is not None
         unread, stuck = await asyncio.open_connection("127.0.0.1", replay.server.port)
         stuck.write(
-            f"GET /binance/stream?streams={STREAMS} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            f"GET /binance/stream?streams={STREAMS} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
             "Sec-WebSocket-Version: 13\r\n\r\n".encode()
         )

@@ -37,7 +37,7 @@ from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_CANDLES_DAILY, V
 from services.execution.app import wiring as execution_wiring
 from services.execution.remembered import IDS_KEPT_NS
 from services.execution.settings import ExecutionSettings
-from services.gateway.books import CACHED
+from services.gateway.books import MAX_PAGE_BYTES, PAGE_BYTES
 from services.gateway.sse import Frame, History
 from services.portfolio.remembered import KEEP_ANSWERS, remember
 from services.router.app import wiring as router_wiring
@@ -52,8 +52,6 @@ from tests.venue_market import a_health, a_top
 from tests.venues_alone import Venues
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libs.common.events import Command, Event, ExecutionRecord
     from libs.common.partition import Effects
 
@@ -143,7 +141,7 @@ class Counted(Service):
 
 def test_the_routers_state_is_bounded_however_many_scopes_and_decisions_strangers_name() -> None:
     """ROUTER_SCOPES_MOST scopes, ROUTER_REMEMBER_MOST decisions of each, and as many other answers."""
-    most, remembered, idle_s = 8, 3, 60
+    most, remembered, idle_s = 8, 3, 30
     settings = RouterSettings(
         router_policies="p_sma p_flat",
         router_scopes_most=most * RouterSettings().topic_partitions,
@@ -280,7 +278,7 @@ def test_executions_that_strangers_begin_leave_their_ids_alone_and_at_last_nothi
         counts.append(len(whole))
     assert max(counts) <= max(counts[:100])
     for _ in range(3):
-        execution.now += max(IDS_KEPT_NS, 100 * S)
+        execution.now += IDS_KEPT_NS + DAY_NS  # ids go at the end of their day
         execution.wake()
     left = [key for key in execution.keys if not key.startswith((b"impact", b"curve", b"held", b"cost"))]
     assert left == []
@@ -314,7 +312,7 @@ def test_the_gateway_holds_the_newest_executions_alone() -> None:
 
 
 def test_replies_and_addresses_and_pages_of_the_gateway_are_bounded() -> None:
-    """IDEMPOTENCY_MAX_KEYS replies, WRITE_MAX_ADDRESSES addresses, CACHED pages and addresses of pages."""
+    """IDEMPOTENCY_MAX_KEYS replies, WRITE_MAX_ADDRESSES addresses, MAX_PAGE_BYTES of pages, no path."""
     asyncio.run(_flood())
 
 
@@ -337,10 +335,13 @@ async def _flood() -> None:
         assert len(world.views.replies.items) <= most
         assert world.guard.addresses <= most
     assert statuses == {200, 503}
-    for number in range(CACHED + 500):
+    for number in range(4_600):
         await world.ask(f"/api/l2/binance/A{number}-USDT?depth={1 + number % 50}")
-    caches: Sequence[dict[Any, Any]] = (world.books._requests, world.books._pages)  # noqa: SLF001 -- shown nowhere
-    assert all(len(cache) <= CACHED for cache in caches)
+    assert world.books._keys == {}  # noqa: SLF001 -- shown nowhere
+    for number in range(100):
+        await world.ask(f"/api/l2/binance/BTC-USDT?depth={1 + number % 50}")
+    pages = world.books._pages.values()  # noqa: SLF001 -- shown nowhere
+    assert sum(len(page.body) + PAGE_BYTES for page in pages) <= MAX_PAGE_BYTES
 
 
 def test_the_history_of_streams_is_bounded_in_bytes() -> None:

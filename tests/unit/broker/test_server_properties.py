@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.server_properties import server_properties
+from broker.server_properties import Secured, properties_of, server_properties
 
 
 def rendered(**changes: object) -> dict[str, str]:
@@ -10,10 +10,11 @@ def rendered(**changes: object) -> dict[str, str]:
         "host": "127.0.0.1",
         "port": 19092,
         "controller_port": 19093,
-        "log_dir": Path("/data/logs"),
         "extra": {},
     }
-    text = server_properties(**(arguments | changes))  # type: ignore[arg-type]  # changes are a test's own
+    log_dir = Path(str(changes.pop("log_dir", "/data/logs")))
+    properties = properties_of(**(arguments | changes))  # type: ignore[arg-type]  # changes are a test's own
+    text = server_properties(properties, log_dir)
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
@@ -58,3 +59,20 @@ def test_further_properties_win_and_are_read_as_they_were_given() -> None:
     properties = rendered(extra={"node.id": "3", "sasl.jaas.config": 'a "b\\c" ö;'})
     assert properties["node.id"] == "3"
     assert as_java_reads(properties["sasl.jaas.config"]) == 'a "b\\c" ö;'
+
+
+def test_where_clients_say_who_they_are_every_listener_asks_for_it() -> None:
+    secured = Secured("SASL_SSL", 4002, "its own", "me", 'a"\\b')
+    properties = rendered(host="192.0.2.1", port=4000, controller_port=4001, secured=secured)
+    assert as_java_reads(properties["listeners"]) == (
+        "CLIENT://192.0.2.1:4000,INTERNAL://127.0.0.1:4002,CONTROLLER://127.0.0.1:4001"
+    )
+    assert properties["listener.security.protocol.map"] == (
+        "CLIENT:SASL_SSL,INTERNAL:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT"
+    )
+    client = as_java_reads(properties["listener.name.client.plain.sasl.jaas.config"])
+    assert client.endswith('PlainLoginModule required user_me="a\\"\\\\b";')
+    for name in ("internal", "controller"):
+        own = as_java_reads(properties[f"listener.name.{name}.plain.sasl.jaas.config"])
+        assert own.endswith('user_native-broker="its own";')
+        assert "user_me" not in own

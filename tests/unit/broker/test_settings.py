@@ -42,6 +42,5 @@ def test_a_property_that_the_storage_is_made_for_is_refused_without_telling_the_
     monkeypatch.setenv("KAFKA_EXTRA_PROPERTIES", json.dumps(properties))
     assert main([]) == os.EX_CONFIG
     told = capsys.readouterr().out
-    assert "KAFKA_EXTRA_PROPERTIES is wrong: Value error, is the broker's own" in told
-    assert f"not '{name}'" in told
+    assert f"KAFKA_EXTRA_PROPERTIES is wrong: {name} is the broker's own" in told
     assert "secret" not in told

@@ -1,9 +1,11 @@
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 
 from broker.terminal import as_json, line, prefixed
+from tests.hostile_texts import HOSTILE_TEXTS, obeyed
 
 
 def test_a_line_has_clock_speaker_and_text_in_columns() -> None:
@@ -26,3 +28,16 @@ def test_the_format_is_the_one_of_the_services(monkeypatch: pytest.MonkeyPatch) 
     assert json.loads(line("run", "news"))["event"] == "news"
     monkeypatch.setenv("LOG_FORMAT", "console")
     assert line("run", "news").endswith("run      news")
+
+
+@pytest.mark.parametrize("shape", [prefixed, as_json])
+@pytest.mark.parametrize("name", sorted(HOSTILE_TEXTS.keys() - {"surrogate"}))  # which no decoded output has
+def test_what_java_says_of_a_client_does_nothing_and_begins_no_line(
+    name: str, shape: Callable[[str, str, float], str]
+) -> None:
+    text = HOSTILE_TEXTS[name]
+    said = shape("kafka", text, 1_700_049_784.123)
+    assert obeyed(said) == ""
+    assert all(more.startswith("  ") for more in said.split("\n")[1:])
+    if shape is as_json:
+        assert json.loads(said)["event"] == text

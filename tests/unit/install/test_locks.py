@@ -105,6 +105,28 @@ def test_the_image_downloads_nothing_that_is_not_locked() -> None:
         assert "--require-hashes" in command or "--no-build-isolation ." in command
 
 
+def test_nothing_is_installed_that_no_lock_names() -> None:
+    """Wherever this project calls pip, it gives hashes, or what was checked by them."""
+    calls = []
+    for path in (ROOT / "Makefile", ROOT / "Dockerfile", ROOT / ".ci" / "run", *ROOT.glob("container/*")):
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        calls += [
+            f"{path.name}: {line}" for line in text.splitlines() if re.search(r"\b(pip|uv|npx?) ", line)
+        ]
+    downloads = [call for call in calls if re.search(r"\b(install|download|wheel|exec)\b", call)]
+    assert downloads, "the Dockerfile installs"
+    for call in downloads:
+        for command in call.split("&&"):
+            if re.search(r"\bpip install\b", command):
+                assert "--require-hashes" in command or "--no-build-isolation ." in command, call
+
+
+def test_what_resolves_the_locks_is_locked() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "install.lock $(VENV)/bin/uv" in makefile
+    assert "uv" in {pin.name for pin in pins_of("dev")}
+
+
 def test_no_lock_names_an_index() -> None:
     assert not any("//" in path.read_text(encoding="utf-8") for path in FOLDER.iterdir())
 

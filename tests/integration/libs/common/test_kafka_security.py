@@ -17,7 +17,7 @@ from tests.integration.libs.common.counting import COMMANDS, COUNTS, Add, Counte
 from tests.integration.libs.common.exactly_once import log_of
 from tests.integration.libs.common.workers import eventually, workers
 from tests.integration.services.gateway.process import GatewayProcess
-from tests.secure_kafka import PASSWORD, SecureKafka, secure_kafka
+from tests.secure_kafka import PASSWORD, SecureKafka, kafka_of_certificates, secure_kafka
 from tests.venues_running import Market, Process, until
 
 if TYPE_CHECKING:
@@ -53,11 +53,19 @@ async def test_what_is_published_is_read_by_every_mechanism(secure: SecureKafka,
     assert event in [record.event for record in await log_of(settings, L2_SUBSCRIPTIONS)]
 
 
-async def test_a_certificate_of_ones_own_lets_in_where_it_is_asked_for(secure: SecureKafka) -> None:
+@pytest.fixture(scope="module")
+def of_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
+    folder = tmp_path_factory.mktemp("certificates")
+    with kafka_of_certificates(folder) as kafka:
+        yield kafka
+
+
+async def test_a_certificate_of_ones_own_lets_in_where_it_is_asked_for(of_certificates: SecureKafka) -> None:
+    secure = of_certificates
     no_password: dict[str, Any] = dict.fromkeys(
         ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
     )
-    there = no_password | {"kafka_bootstrap_servers": secure.ssl, "kafka_security_protocol": "SSL"}
+    there = no_password | {"kafka_security_protocol": "SSL"}
     with pytest.raises(KafkaAccessError, match="set KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE"):
         await create_topics(secure.settings(**there))
     certificate = {
@@ -97,9 +105,9 @@ async def test_who_is_turned_away_is_told_why_at_once_and_waits_for_nothing(
     assert WRONG not in str(refused.value)
 
 
-async def test_a_password_for_a_listener_that_asks_for_none_is_told(secure: SecureKafka) -> None:
+async def test_a_password_for_a_listener_that_asks_for_none_is_told(kafka: str, secure: SecureKafka) -> None:
     settings = secure.settings(
-        kafka_bootstrap_servers=secure.plain,
+        kafka_bootstrap_servers=kafka,
         kafka_security_protocol="SASL_PLAINTEXT",
         kafka_ssl_cafile=None,
     )

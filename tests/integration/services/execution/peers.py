@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import aclosing, asynccontextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import (
@@ -47,7 +48,6 @@ from tests.execution_world import DAY, MINUTE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from libs.common.kafka import Undecodable
 
@@ -67,7 +67,8 @@ class Peers:
         self._policy_id = policy_id
         self._delay_s = delay_s
         self._chance = random.Random(7)
-        self._seq = 0
+        self.price = PRICE  # of the best bids
+        self.beats = 0  # how often the books were told
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Publisher]:
@@ -112,16 +113,16 @@ class Peers:
 
     async def _beat(self, publisher: Publisher) -> None:
         now = time.time_ns()
-        self._seq += 1
+        self.beats += 1
         for venue in VENUES:
             for symbol in SYMBOLS:
                 key = book_key(venue, symbol)
                 size = 5.0 + self._chance.randrange(1000) / 100
                 sides = {
-                    "bids": tuple((PRICE - 0.5 * i, size + i) for i in range(10)),
-                    "asks": tuple((PRICE + 0.5 + 0.5 * i, size + i) for i in range(10)),
+                    "bids": tuple((self.price - 0.5 * i, size + i) for i in range(10)),
+                    "asks": tuple((self.price + 0.5 + 0.5 * i, size + i) for i in range(10)),
                 }
-                named = {"venue": venue, "symbol": symbol, "seq": self._seq}
+                named = {"venue": venue, "symbol": symbol, "seq": self.beats}
                 top = a_book_top(**named, **sides, received_ts=now)
                 await publisher.send(L2_BOOK_TOPS, key, top, now)
                 await publisher.send(L2_BOOK_HEALTH, key, a_book_health(**named, ts=now), now)
@@ -196,6 +197,12 @@ class ExecutionProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "services.execution"], env=self._environment, stdout=log, stderr=log
             )
+
+    def cpu_s(self) -> float:
+        """Return the CPU time of the process so far, seconds."""
+        assert self._process is not None
+        of = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return (int(of[11]) + int(of[12])) / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
         assert self._process is not None

@@ -209,7 +209,7 @@ async def test_a_client_that_reads_nothing_costs_bounded_memory_and_holds_nobody
     limits = {"STREAM_BACKLOG_MESSAGES": "50", "STREAM_HISTORY_BYTES": "100000"}
     async with GatewayProcess(fresh_kafka, tmp_path / "gateway.log", **limits) as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1024)
-        writer.write(b"GET /api/stream?topics=l2.book-tops.v1 HTTP/1.1\r\nhost: x\r\n\r\n")
+        writer.write(b"GET /api/stream?topics=l2.book-tops.v1 HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert b"200 OK" in await reader.readline()  # and no more
         async with Publisher(gateway.settings) as publisher:
 
@@ -290,7 +290,7 @@ async def test_what_is_not_http_is_a_problem_document_too(gateway: GatewayProces
 
 async def test_nonsense_after_the_request_of_a_stream_ends_it_quietly(gateway: GatewayProcess) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-    writer.write(b"GET /api/stream?topics=l2.book-tops.v1 HTTP/1.1\r\nhost: x\r\n\r\n")
+    writer.write(b"GET /api/stream?topics=l2.book-tops.v1 HTTP/1.1\r\nhost: localhost\r\n\r\n")
     async with asyncio.timeout(20):
         assert b"200 OK" in await reader.readline()
         writer.write(b"hello?\r\n\r\n")

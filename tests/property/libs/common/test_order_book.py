@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from libs.common.events import BookDelta, BookSnapshot
-from libs.common.order_book import OrderBook
+from libs.common.order_book import MANY_LEVELS, OrderBook
 
 if TYPE_CHECKING:
     from libs.common.events import Level
@@ -164,3 +164,21 @@ def test_depth_within_is_the_sum_by_definition(bids: list[Level], above: list[Le
         assert on_edge or depth.size == sum(near.values())
         last = min(levels) if side == "bid" else max(levels)
         assert on_edge or depth.truncated == (last in near)
+
+
+many_prices = st.integers(1, 2000).map(lambda ticks: ticks / 4)
+many_changes = st.lists(st.tuples(many_prices, sizes), min_size=MANY_LEVELS - 20, max_size=MANY_LEVELS + 20)
+
+
+@given(many_changes, many_changes, many_changes)
+@settings(max_examples=30)
+def test_a_message_of_many_levels_is_its_levels_one_by_one(
+    bids: list[Level], asks: list[Level], more: list[Level]
+) -> None:
+    whole, single = OrderBook(), OrderBook()
+    for changed in ((bids, asks), (more, bids), (asks, more)):
+        orphans = whole.apply(*changed)
+        assert orphans == sum(single.apply([bid], []) for bid in changed[0]) + sum(
+            single.apply([], [ask]) for ask in changed[1]
+        )
+        assert (whole.bids(), whole.asks()) == (single.bids(), single.asks())

@@ -163,7 +163,7 @@ def asked(log: InMemoryLog, at_ms: int, look_back_ms: int, health: BookHealth | 
             view.begin({0: 0})
         views.healths.fold(0, 0, BOOK.key, health)
         config = GatewaySettings(as_of_look_back_s=look_back_ms / 1000)
-        return await PastBooks(config, views, open_log, lambda: NOW_MS * 10**6).body(BOOK, 50, at_ms)
+        return await PastBooks(config, views, open_log, lambda: NOW_MS * 10**6).body(BOOK, 50, at_ms, "here")
 
     try:
         book = json.loads(asyncio.run(body()))

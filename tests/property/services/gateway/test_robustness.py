@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.gateway.places import Room
 from services.gateway.problems import PROBLEM_TYPES
 from services.gateway.sse import Backlog
 from tests.unit.services.gateway.wire import answer_to
@@ -124,7 +125,7 @@ likely_heads = st.builds(
     methods,
     targets | latin.map(lambda text: "/" + quote(text)),
     st.sampled_from(["1.1", "1.0"]),
-    plausible.map(lambda headers: [("Host", "x"), ("Content-Length", "2"), *headers]),
+    plausible.map(lambda headers: [("Host", "localhost"), ("Content-Length", "2"), *headers]),
 )
 wild_heads = st.builds(
     written,
@@ -234,7 +235,7 @@ def test_the_levels_of_a_book_keep_their_order_and_number(
 def test_a_backlog_is_bounded_and_accounts_for_every_message(
     steps: list[bytes | None], max_messages: int, max_bytes: int
 ) -> None:
-    backlog = Backlog(max_messages, max_bytes)
+    backlog = Backlog(max_messages, max_bytes, Room(0, 0), "somebody")
     pushed = told = taken = waiting = 0
     for step in [*steps, None]:
         if step is None:

@@ -14,9 +14,8 @@ from libs.common.events import VenueMetrics
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, book_key
 from libs.common.views import View
 from services.venues.answers import Answers
-from services.venues.app import policy_of
 from services.venues.handlers import Place, State, Unknowns, handle, offers_of
-from services.venues.settings import VenuesSettings
+from services.venues.settings import VenuesSettings, policy_of
 from services.venues.smart_router import book_gate
 from tests.jumping_clock import JUMPS_S, Machine, S
 from tests.venue_market import NOW, a_health, a_top

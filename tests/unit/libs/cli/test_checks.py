@@ -4,7 +4,7 @@ from libs.cli.checks import (
     books_finding,
     budgets_finding,
     clock_finding,
-    line_of,
+    lines_of,
     locked_versions,
     packages_finding,
     topics_finding,
@@ -72,7 +72,8 @@ def test_a_clock_off_by_more_than_a_second_beyond_doubt_warns() -> None:
 
 
 def test_a_line_holds_verdict_name_and_finding_and_below_it_the_mend() -> None:
-    first, second = line_of(Finding(Verdict.FAIL, "kafka", "nobody listens", "start it")).plain.splitlines()
+    finding = Finding(Verdict.FAIL, "kafka", "nobody listens", "start it")
+    first, second = (line.plain for line in lines_of(finding))
     assert first.split() == ["✗", "fail", "kafka", "nobody", "listens"]
     assert second.strip() == "→ start it"
 

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from rich.console import Console
-
 from libs.cli.executions import table
+from libs.cli.screen import Screen
 from tests.execution_world import ExecutionWorld
 
 
@@ -14,7 +13,7 @@ def test_a_table_shows_each_execution_with_its_bar_its_costs_and_why() -> None:
     world.policy_id = "p_flat"
     flat = world.execute("flat")
     world.answer()
-    console = Console(width=240, record=True, force_terminal=False)
+    console = Screen(width=240, record=True, force_terminal=False)
     console.print(table([world.records[flat], world.records[done]], world.now))
     text = console.export_text()
     first, second = (next(line for line in text.splitlines() if name[:8] in line) for name in (flat, done))

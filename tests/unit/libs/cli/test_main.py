@@ -44,7 +44,8 @@ def test_a_wrong_setting_is_one_line_that_names_it(
     monkeypatch.setenv("GATEWAY_PORT", "seventy")
     assert run("topics") == 1
     captured = capsys.readouterr().err
-    assert captured.startswith("bookrunner: GATEWAY_PORT=seventy is wrong: ")
+    assert captured.startswith("bookrunner: GATEWAY_PORT is wrong: ")
+    assert "seventy" not in captured
     assert captured.count("\n") == 1
 
 

@@ -33,18 +33,18 @@ def refused() -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("FEED", "foo", "FEED=foo is wrong: 'foo' is no feed; write simulator, live or replay:PATH[,PATH]"),
-        ("GATEWAY_PORT", "99999", "GATEWAY_PORT=99999 is wrong: input should be less than or equal to 65535"),
-        ("KAFKA_PORT", "kafka", "KAFKA_PORT=kafka is wrong: input should be a valid integer"),
-        ("L2_BOOKS", "binanc:BTC-USDT", "L2_BOOKS: 'binanc' is no venue; known: binance"),
+        ("FEED", "foo", "FEED is wrong: it is no feed; write simulator, live or replay:PATH[,PATH]"),
+        ("GATEWAY_PORT", "99999", "GATEWAY_PORT is wrong: input should be less than or equal to 65535"),
+        ("KAFKA_PORT", "kafka", "KAFKA_PORT is wrong: input should be a valid integer"),
+        ("L2_BOOKS", "binanc:BTC-USDT", "L2_BOOKS is wrong: place 1 names no venue; known: binance"),
         ("GATEWAY_TOKEN", "", "GATEWAY_TOKEN must be letters"),
-        ("AUTOPILOT", "2", "AUTOPILOT=2 is wrong: input should be less than or equal to 1"),
-        ("LOG_FORMAT", "xml", "LOG_FORMAT=xml is wrong: input should be 'json' or 'console'"),
-        ("REPLAY_SPEED", "-1", "REPLAY_SPEED=-1 is wrong: input should be greater than or equal to 0"),
-        ("KAFKA_HEAP_MB", "1", "KAFKA_HEAP_MB=1 is wrong: input should be greater than or equal to 128"),
-        ("ROUTER_EPSILON", "7", "ROUTER_EPSILON=7 is wrong: input should be less than or equal to 1"),
-        ("PORTFOLIO_CAPITAL", "0", "PORTFOLIO_CAPITAL=0 is wrong: input should be greater than 0"),
-        ("VENUES_MAX_FAILURES", "0", "VENUES_MAX_FAILURES=0 is wrong: input should be greater than"),
+        ("AUTOPILOT", "2", "AUTOPILOT is wrong: input should be less than or equal to 1"),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT is wrong: input should be 'json' or 'console'"),
+        ("REPLAY_SPEED", "-1", "REPLAY_SPEED is wrong: input should be greater than or equal to 0"),
+        ("KAFKA_HEAP_MB", "1", "KAFKA_HEAP_MB is wrong: input should be greater than or equal to 128"),
+        ("ROUTER_EPSILON", "7", "ROUTER_EPSILON is wrong: input should be less than or equal to 1"),
+        ("PORTFOLIO_CAPITAL", "0", "PORTFOLIO_CAPITAL is wrong: input should be greater than 0"),
+        ("VENUES_MAX_FAILURES", "0", "VENUES_MAX_FAILURES is wrong: input should be greater than"),
     ],
 )
 def test_a_wrong_setting_of_any_program_is_one_sentence_that_names_it(
@@ -122,8 +122,25 @@ def test_a_port_of_another_bookrunner_is_told_as_such(tmp_path: Path) -> None:
 
 def test_an_address_of_another_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_HOST", "192.0.2.1")
+    monkeypatch.setenv("PRIVATE_NETWORK", "true")
     (sentence,) = refused()
     assert sentence.startswith("GATEWAY_HOST=192.0.2.1 is no address of this machine")
+
+
+def test_beyond_loopback_nothing_starts_without_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_HOST", "0.0.0.0")  # noqa: S104 -- refused here
+    monkeypatch.setenv("SIMULATOR_HOST", "0.0.0.0")  # noqa: S104 -- refused here
+    first, second = refused()
+    assert first.startswith("SIMULATOR_HOST is an address that other machines can reach")
+    assert second.startswith("GATEWAY_HOST is an address that other machines can reach")
+    assert "set a GATEWAY_TOKEN" in second
+    assert "TLS" in second
+
+
+def test_a_token_that_is_to_be_made_is_one_beyond_loopback_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_HOST", "0.0.0.0")  # noqa: S104 -- refused here
+    monkeypatch.setenv("GATEWAY_TOKEN", "auto")
+    assert check_settings().makes_token
 
 
 def test_a_disk_too_small_names_run_dir(monkeypatch: pytest.MonkeyPatch) -> None:

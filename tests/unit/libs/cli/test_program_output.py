@@ -5,6 +5,9 @@ import json
 import pytest
 
 from libs.cli.program_output import ProgramOutput
+from tests.hostile_texts import HOSTILE_TEXTS, obeyed
+
+NOON = 1_700_049_784.123
 
 TRACEBACK = b"Traceback (most recent call last):\n  File x\nImportError: no\n"
 
@@ -54,3 +57,18 @@ def test_why_a_program_cannot_run_is_remembered(as_json: bool) -> None:  # noqa:
     assert output.last_words("l2") == "set X to 1"
     assert output.last_words("kafka") == "the disk is full"
     assert output.last_words("router") is None
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("name", HOSTILE_TEXTS)
+def test_what_a_program_prints_bare_does_nothing_on_the_terminal(name: str, as_json: bool) -> None:  # noqa: FBT001 -- of the test
+    text = HOSTILE_TEXTS[name].encode("utf-8", "surrogatepass")
+    output = ProgramOutput(as_json=as_json, clock=lambda: NOON)
+    shown = [*output.lines("l2", text + b"\n"), *output.rest("l2")]
+    assert all(obeyed(line) == "" and "\n" not in line for line in shown)
+
+
+def test_a_line_without_end_is_cut() -> None:
+    output = ProgramOutput(as_json=False, clock=lambda: NOON)
+    shown = [line for _ in range(3) for line in output.lines("l2", b"x" * 700_000)]
+    assert [len(line) > 1_000_000 for line in shown] == [True]

@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from rich.console import Console
 
 from libs.cli.errors import CommandError
 from libs.cli.router import History, history_of, plot, table_of
+from libs.cli.screen import Screen
 from tests.router_world import World, choose, reward
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_the_table_shows_every_policy_best_first_in_bps() -> None:
     world = World()
     history = history_of(_story(world), "s")
     assert world.snapshot is not None
-    console = Console(width=200, record=True)
+    console = Screen(width=200, record=True)
     console.print(table_of(world.snapshot, history))
     text = console.export_text()
     assert text.index("p_sma") < min(text.index("p_flat"), text.index("p_breakout"))
@@ -57,7 +57,7 @@ def test_the_table_says_which_policy_nobody_has_registered() -> None:
     world.unregister("p_flat")
     world.choose(choose("last"))
     assert world.snapshot is not None
-    console = Console(width=200, record=True)
+    console = Screen(width=200, record=True)
     console.print(table_of(world.snapshot, history))
     assert console.export_text().count("not registered") == 1
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from rich.console import Console
 
+from libs.cli.screen import Screen
 from libs.cli.topics import Found, differences, duration, table
 from libs.common.budgets import Usage, Use, budget_of
 from libs.common.topics import L2_BOOK_DELTAS, L2_TRADES, TOPICS
@@ -13,7 +13,7 @@ def as_registered(name: str, offsets: int = 0) -> Found:
 
 
 def printed(found: dict[str, Found], others: tuple[str, ...] = (), books: int = 15) -> str:
-    console = Console(width=200, record=True, file=None, quiet=False)
+    console = Screen(width=200, record=True, file=None, quiet=False)
     with console.capture() as capture:
         console.print(table(found, others, 8, books))
     return capture.get()

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
+from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord
 
+from libs.common import kafka
 from libs.common.codec import encode
 from libs.common.dead_letters import ENVELOPE_BYTES, dead_letter
 from libs.common.events import Subscribed
@@ -33,6 +37,14 @@ def a_raw(value: bytes | None, key: bytes | None = b"binance:BTC-USDT") -> Consu
 def test_a_key_goes_where_java_clients_send_it(key: bytes, hashed: int) -> None:
     # The vectors of Kafka's own UtilsTest.testMurmur2.
     assert partition_of(key, 1024) == (hashed & 0x7FFF_FFFF) % 1024
+
+
+def test_nothing_is_remembered_of_long_keys_which_callers_make_up() -> None:
+    before = kafka._hashed.cache_info().currsize  # noqa: SLF001 -- shown nowhere
+    for number in range(100):
+        key = b"%d" % number + b"x" * 8_000
+        assert partition_of(key, 64) == (murmur2(key) & 0x7FFF_FFFF) % 64
+    assert kafka._hashed.cache_info().currsize == before  # noqa: SLF001 -- shown nowhere
 
 
 def test_all_venues_of_a_symbol_meet_in_one_partition() -> None:
@@ -88,6 +100,8 @@ def test_an_over_long_dead_letter_is_cut_and_says_so(length: int, *, cut: bool) 
     _, value, headers = dead_letter(b"k", b"x" * length, "r", "s")
     assert len(value) == LIMIT
     assert dict(headers).get("original-value-bytes") == (str(length).encode() if cut else None)
+    whole = sha256(b"x" * length).hexdigest().encode()
+    assert dict(headers).get("original-value-sha256") == (whole if cut else None)
 
 
 def test_no_header_or_key_makes_a_dead_letter_undeliverable() -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC
@@ -14,6 +15,7 @@ import pytest
 from libs.common import log
 from libs.common.log import RateLimit, correlated, create_handler, merged, render_console, render_json
 from libs.common.settings import PermanentError
+from tests.hostile_texts import HOSTILE_TEXTS, obeyed
 
 NOON = 1_700_049_784.123  # 2023-11-15 12:03:04.123 UTC
 
@@ -37,6 +39,13 @@ def a_failure() -> Any:
     try:
         dict[str, int]()["book"]
     except KeyError:
+        return sys.exc_info()
+
+
+def caught(error: Exception) -> Any:
+    try:
+        raise error
+    except type(error):
         return sys.exc_info()
 
 
@@ -241,3 +250,72 @@ def test_a_message_of_several_lines_is_one_entry_of_the_console() -> None:
     first, second = written(a_record("one\nmore"), log_format="console").splitlines()
     assert first.endswith(" one")
     assert second == "    more"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("name", HOSTILE_TEXTS)
+def test_no_text_leaves_its_place_in_a_line(name: str, log_format: str) -> None:
+    text = HOSTILE_TEXTS[name]
+    line = written(
+        a_record(
+            reason=text, raw=text.encode("utf-8", "replace"), nested={text: [text]}, error=ValueError(text)
+        ),
+        log_format=log_format,
+    )
+    assert obeyed(line) == ""
+    assert len(line.splitlines()) == 1
+    if log_format == "json":
+        assert list(json.loads(line)) == [
+            "ts",
+            "level",
+            "service",
+            "event",
+            "reason",
+            "raw",
+            "nested",
+            "error",
+        ]
+        assert json.loads(line)["reason"] == text.replace("\ud800", "\\ud800")
+    else:
+        outside_quotes = re.sub(r'"(?:[^"\\]|\\.)*"', "", line)
+        assert re.findall(r"(\w+)=", outside_quotes) == ["reason", "raw", "nested", "error"]
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("name", HOSTILE_TEXTS)
+def test_no_message_of_another_logger_begins_a_line_or_a_fact(name: str, log_format: str) -> None:
+    text = written(a_record("lost %s", name="aiokafka", args=(HOSTILE_TEXTS[name],)), log_format=log_format)
+    assert obeyed(text) == ""
+    first, *more = text.removesuffix("\n").split("\n")
+    assert all(line.startswith("    ") for line in more)
+    assert "=" not in re.sub(r'"(?:[^"\\]|\\.)*"', "", first) or log_format == "json"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("name", HOSTILE_TEXTS)
+def test_an_exception_and_its_traceback_stay_in_their_record(name: str, log_format: str) -> None:
+    text = written(a_record(exc_info=caught(ValueError(HOSTILE_TEXTS[name]))), log_format=log_format)
+    assert obeyed(text) == ""
+    _, *more = text.removesuffix("\n").split("\n")
+    assert all(line.startswith("    ") for line in more)
+    assert bool(more) is (log_format == "console")
+    assert "ValueError" in text
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_no_text_makes_a_line_without_end(log_format: str) -> None:
+    error = caught(ValueError("y" * 1_000_000))
+    text = written(a_record("z" * 1_000_000, reason="x" * 1_000_000, exc_info=error), log_format=log_format)
+    assert len(text) < 30_000
+    assert "Traceback" in text
+
+
+def test_a_number_that_json_does_not_hold_is_still_told() -> None:
+    assert json.loads(written(a_record(stamp=10**30)))["stamp"] in {10**30, str(10**30)}
+
+
+def test_patterns_of_a_chatty_logger_do_not_fill_the_memory() -> None:
+    limit = RateLimit(("aiokafka",), 5.0)
+    for number in range(5000):
+        limit.filter(a_record(f"lost {number}", name="aiokafka.conn"))
+    assert len(vars(limit)["_patterns"]) <= log.MOST_PATTERNS

@@ -5,13 +5,14 @@ import io
 import json
 import logging
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from libs.common import log
+from libs.common import log, scrape
 from libs.common.metrics import (
     MAX_SERIES,
     OTHER,
@@ -24,6 +25,7 @@ from libs.common.metrics import (
     serve,
 )
 from libs.common.settings import ServiceSettings
+from tests.e2e.system import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +148,7 @@ async def test_every_request_ends_with_an_answer_or_the_connection(
     port = free_port()
     async with serve(create_registry(), settings_of(port=port), "l2"):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(request_line + b"\r\nHost: here\r\n\r\n")
+        writer.write(request_line + b"\r\nHost: localhost\r\n\r\n")
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
         assert head.partition(b"\r\n")[0] == status
@@ -160,6 +162,45 @@ async def test_a_scraper_that_stays_does_not_keep_the_service(monkeypatch: pytes
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await reader.read() == b""
         writer.close()
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9464", "127.0.0.1.evil.example"])
+async def test_a_page_whose_name_was_rebound_reads_no_metrics(host: str) -> None:
+    port = free_port()
+    async with (
+        serve(create_registry(), settings_of(port=port), "l2"),
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{port}/metrics", headers={"Host": host}) as answer,
+    ):
+        assert (answer.status, await answer.text()) == (421, "")
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+async def test_who_reads_nothing_of_its_metrics_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrape, "PATIENCE_S", 0.3)
+    large = b"x" * 30_000_000  # more than the system keeps
+    server = await scrape.listen("127.0.0.1", 0, "/metrics", "text/plain", lambda: large)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setblocking(False)  # noqa: FBT003 -- the socket's own signature
+        await loop.sock_connect(client, server.sockets[0].getsockname())
+        await loop.sock_sendall(client, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+        async def gone() -> bool:
+            return not [task for task in asyncio.all_tasks() if "listen.<locals>.answer" in repr(task)]
+
+        async def there() -> bool:
+            return not await gone()
+
+        await until("it is being answered", there)
+        await until("it is cut", gone)
+        told = 0
+        with suppress(ConnectionResetError):
+            while part := await loop.sock_recv(client, 1 << 20):
+                told += len(part)
+        assert told < len(large)
+    server.close()
+    await server.wait_closed()
 
 
 async def test_without_port_and_folder_nothing_is_served() -> None:
@@ -191,3 +232,24 @@ async def test_a_taken_port_is_an_error() -> None:
     ):
         async with serve(create_registry(), settings_of(port=taken.getsockname()[1]), "l2"):
             pass
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (b"host:" + b" " * 15_000 + b"y\r\n", 421),
+        (b"host:x" + b" " * 15_000 + b"y\r\n", 421),
+        (b"host:" + b" " * 15_000 + b"y\n\r\n", 400),  # a line that ends otherwise than a header does
+        (b"Host: evil.example\n\r\n", 400),
+        (b"Host : evil.example\r\n", 400),
+        (b"Host: localhost\r\n evil.example\r\n", 400),
+        (b"host:\tLOCALHOST \r\n", 200),
+    ],
+)
+async def test_a_head_is_looked_at_once_however_it_is_written(host: bytes, status: int) -> None:
+    server = await scrape.listen("127.0.0.1", 0, "/metrics", "text/plain", lambda: b"fine")
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"GET /metrics HTTP/1.1\r\n" + host + b"\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 %d " % status)
+        writer.close()

@@ -3,25 +3,20 @@ from __future__ import annotations
 import io
 import json
 import logging
-import re
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings
 
 from broker.settings import BrokerSettings
 from libs.common import log
 from libs.common.settings import ServiceSettings
+from tests.settings_classes import all_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).parents[4]
-PACKAGES = ("broker", "libs", "services", "simulator")
-SECRET = "hunter2-hunter2"  # noqa: S105 -- what must not be found anywhere
+SECRET = "unguessable-k7Rq2vXw"  # noqa: S105 -- what must not be found anywhere
 SASL = {
     "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
     "KAFKA_SASL_MECHANISM": "PLAIN",
@@ -34,18 +29,6 @@ def given(monkeypatch: pytest.MonkeyPatch, **environment: str) -> ServiceSetting
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return ServiceSettings()
-
-
-def all_settings() -> Iterator[type[BaseSettings]]:
-    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
-        if re.search(r"^class \w+\(\w*Settings\):", path.read_text(), re.MULTILINE):
-            import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    waiting: list[type[BaseSettings]] = [BaseSettings]
-    while waiting:
-        for kind in waiting.pop().__subclasses__():
-            waiting.append(kind)
-            if kind.__module__.split(".")[0] in PACKAGES:
-                yield kind
 
 
 def test_every_address_that_is_listened_on_is_loopback_unless_told_otherwise() -> None:
@@ -68,7 +51,7 @@ def test_every_setting_that_sounds_like_a_secret_is_kept_as_one_and_has_no_defau
         for name, field in kind.model_fields.items()
         if any(word in name for word in ("password", "token", "secret", "api_key"))
     ]
-    assert {name for _, name, _ in found} == {"kafka_sasl_password", "gateway_token"}
+    assert {name for _, name, _ in found} == {"kafka_sasl_password", "sasl_password", "gateway_token"}
     for kind, name, field in found:
         assert "SecretStr" in repr(field.annotation), (kind, name)
         assert field.default is None, (kind, name)
@@ -77,7 +60,8 @@ def test_every_setting_that_sounds_like_a_secret_is_kept_as_one_and_has_no_defau
 def test_no_settings_show_a_secret_when_shown_logged_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (SASL | {"GATEWAY_TOKEN": SECRET}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("KAFKA_EXTRA_PROPERTIES", json.dumps({"sasl.jaas.config": SECRET}))
+    properties = {"sasl.jaas.config": SECRET, "ssl.keystore.location": SECRET}
+    monkeypatch.setenv("KAFKA_EXTRA_PROPERTIES", json.dumps(properties))
     holding = 0
     for kind in all_settings():
         settings = kind()

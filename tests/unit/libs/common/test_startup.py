@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import ValidationError
 
+from broker.setting_errors import sentences
 from broker.settings import BrokerSettings
 from libs.common.settings import ServiceSettings
-from libs.common.startup import begin, sentences
+from libs.common.startup import begin
 from services.gateway.settings import GatewaySettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECRET = "no secret ä"  # noqa: S105 -- what must not be shown
 
@@ -22,15 +28,13 @@ def wrong(kind: type[ServiceSettings | BrokerSettings]) -> list[str]:
     return sentences(kind, refused.value)
 
 
-def test_a_wrong_setting_is_told_with_its_variable_its_value_and_what_is_right(
+def test_a_wrong_setting_is_told_with_its_variable_and_what_is_right(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GATEWAY_PORT", "99999")
-    assert wrong(GatewaySettings) == [
-        "GATEWAY_PORT=99999 is wrong: input should be less than or equal to 65535"
-    ]
+    assert wrong(GatewaySettings) == ["GATEWAY_PORT is wrong: input should be less than or equal to 65535"]
     monkeypatch.setenv("KAFKA_HEAP_MB", "1")
-    assert wrong(BrokerSettings) == ["KAFKA_HEAP_MB=1 is wrong: input should be greater than or equal to 128"]
+    assert wrong(BrokerSettings) == ["KAFKA_HEAP_MB is wrong: input should be greater than or equal to 128"]
 
 
 def test_the_value_of_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +60,7 @@ def test_addresses_of_kafka_are_read(servers: str) -> None:
 def test_what_is_no_address_of_kafka_is_refused(servers: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
     (sentence,) = wrong(ServiceSettings)
-    assert sentence.startswith(f"KAFKA_BOOTSTRAP_SERVERS={servers} is wrong: ")
+    assert sentence.startswith("KAFKA_BOOTSTRAP_SERVERS is wrong: place ")
     assert "is not host:port" in sentence
 
 
@@ -72,8 +76,19 @@ def test_a_process_with_a_wrong_setting_ends_for_good_with_one_line() -> None:
     told = json.loads(ended.stderr)
     assert (told["service"], told["level"]) == ("l2", "CRITICAL")
     assert told["event"] == (
-        "cannot run: L2_TOP_INTERVAL_MS=0 is wrong: input should be greater than or equal to 1"
+        "cannot run: L2_TOP_INTERVAL_MS is wrong: input should be greater than or equal to 1"
     )
+
+
+def test_what_a_process_writes_is_its_owners_alone(tmp_path: Path) -> None:
+    script = (
+        "import os; from pathlib import Path; from libs.common.settings import ServiceSettings; "
+        "from libs.common.startup import begin; os.umask(0o022); begin(ServiceSettings, 'x'); "
+        f"Path({str(tmp_path / 'folder')!r}).mkdir(); Path({str(tmp_path / 'file')!r}).touch()"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"folder": 0o700, "file": 0o600}
 
 
 def test_a_process_whose_settings_are_right_begins_with_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,7 @@ def test_while_the_equity_is_not_known_a_resting_buy_waits() -> None:
     rest(world, "BTC-USDT")
     world.fold(world.market.risk, BOOK.encode(), None)  # type: ignore[arg-type]  # a tombstone
     show(world, "BTC-USDT", 50_000.0, seq=8)
-    world.advance()
+    world.advance(1.0)
     assert not world.all(OrderFilled)
     assert not world.all(OrderCanceled)
     world.fold(world.market.risk, BOOK.encode(), a_risk_budget(equity=EQUITY))

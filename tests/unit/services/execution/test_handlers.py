@@ -22,7 +22,6 @@ from libs.common.events import (
     ExecutionPlanned,
     ExecutionRecord,
     ExecutionStatus,
-    ExecutionVerified,
     OrderAccepted,
     OrderCanceled,
     OrderFilled,
@@ -36,6 +35,7 @@ from libs.common.events import (
 )
 from libs.common.topics import EXECUTION_STATE, ROUTER_CHOICES, VENUES_SCORES
 from services.execution.app import wiring
+from services.execution.rerun import rerun
 from services.execution.saga import STATUS, TRANSITIONS, Step
 from services.execution.settings import ExecutionSettings
 from services.execution.turn import step_id
@@ -103,11 +103,7 @@ def test_the_decisions_come_out_the_same_when_made_again_and_a_flipped_byte_is_f
     execution_id = world.execute()
     world.finish()
     entries = tuple(world.audit(execution_id))
-    ask = VerifyExecution(
-        command_id=an_id("verify"), symbol="BTC-USDT", execution_id=execution_id, entries=entries
-    )
-    (verified,) = world.deliver(ask)
-    assert isinstance(verified, ExecutionVerified)
+    verified = rerun(entries)
     assert verified.differences == ()
     assert verified.decisions == 4  # signal, sizing, plan, shortfall
     decided = [n for n, e in enumerate(entries) if e.kind in ("signal", "sizing", "plan", "shortfall")]
@@ -115,10 +111,34 @@ def test_the_decisions_come_out_the_same_when_made_again_and_a_flipped_byte_is_f
         payload = json.loads(entries[n].payload)
         payload["output"] = {**payload["output"], "forged": 1}
         forged = replace(entries[n], payload=json.dumps(payload))
-        (found,) = world.deliver(replace(ask, entries=(*entries[:n], forged, *entries[n + 1 :])))
-        assert isinstance(found, ExecutionVerified)
-        assert len(found.differences) == 1
-        assert broken_links([*entries[:n], forged, *entries[n + 1 :]])
+        forgery = [*entries[:n], forged, *entries[n + 1 :]]
+        assert len(rerun(forgery).differences) == 1
+        assert broken_links(forgery)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    ["[", "[]", "1", "null", '{"inputs":[]}', '{"inputs":{}}', pytest.param("[" * 100_000, id="deep")],
+)
+def test_an_entry_that_nobody_wrote_here_is_a_difference_and_no_failure(payload: str) -> None:
+    world = a_ready_world()
+    name = world.execute()
+    world.finish()
+    entries = world.audit(name)
+    decided = next(n for n, entry in enumerate(entries) if entry.kind == "signal")
+    entries[decided] = replace(entries[decided], payload=payload)
+    (difference,) = rerun(entries).differences
+    assert f"entry {decided} (signal) cannot be made again" in difference
+    assert broken_links(entries)
+
+
+def test_a_gateway_that_still_asks_for_an_audit_is_told_where_to_read_it() -> None:
+    world = a_ready_world()
+    ask = VerifyExecution(command_id=an_id("v"), symbol="BTC-USDT", execution_id=an_id("e"), entries=())
+    (refused,) = world.deliver(ask)
+    assert isinstance(refused, CommandRejected)
+    assert refused.refusal is Refusal.INVALID
+    assert f"bookrunner verify {an_id('e')}" in refused.detail
 
 
 def test_a_flat_signal_is_skipped_and_earns_the_policy_nothing() -> None:

@@ -185,7 +185,7 @@ def test_a_resting_order_is_canceled_on_request_and_its_fills_stay() -> None:
     assert kinds(events) == [OrderCanceled, PaperOrderPlaced]
     assert (events[0].order.cum_qty, events[0].order.leaves_qty) == (2, 0)  # type: ignore[attr-defined]  # the kinds are asserted
     world.books(asks=((50_000.0, 9.0),))
-    world.advance()
+    world.advance(1.0)
     assert len(world.all(OrderFilled)) == 1
     assert world.deliver(cancel)[0].order.ord_status == "canceled"  # type: ignore[attr-defined]  # as above
 

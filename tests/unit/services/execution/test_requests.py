@@ -17,8 +17,8 @@ from libs.common.events import (
     Refusal,
     SimulateExecution,
 )
-from services.execution.remembered import IDS_KEPT_NS, Done
-from services.execution.saga import saga_key
+from services.execution.remembered import DAY_NS, IDS_KEPT_NS
+from services.execution.saga import Done, saga_key
 from tests.execution_world import a_ready_world, an_id
 
 
@@ -50,7 +50,7 @@ def test_an_ended_execution_is_forgotten_after_its_time_but_never_carried_out_tw
     assert (refusal.command_id, refusal.refusal) == (execution_id, Refusal.INVALID)
     assert "Idempotency-Key" in refusal.detail
     assert len(world.all(ExecutionRecord)) == told
-    world.advance(IDS_KEPT_NS / 1e9)
+    world.advance((IDS_KEPT_NS + DAY_NS) / 1e9)
     assert saga_key(execution_id) not in world.state
 
 

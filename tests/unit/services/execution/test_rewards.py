@@ -11,8 +11,7 @@ from msgspec.structs import replace
 
 from libs.common.events import BookState, CancelExecution, PolicyRewarded, RewardPolicy, VenueScored
 from services.execution.holdings import Held, held_key
-from services.execution.remembered import Done
-from services.execution.saga import asked_key, saga_key
+from services.execution.saga import Done, asked_key, saga_key
 from tests.execution_market import a_book_health, a_book_top
 from tests.execution_world import VENUES, ExecutionWorld, S, a_ready_world, an_id
 

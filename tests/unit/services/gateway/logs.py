@@ -23,6 +23,7 @@ class InMemoryLog:
         self._size = chunk
         self.begin = begin
         self.end = len(self._records)
+        self.row_bytes = 0  # of each row
         self.reads: list[int] = []  # offsets
         self.held = asyncio.Event()  # a chunk comes once this is set
         self.held.set()
@@ -43,7 +44,7 @@ class InMemoryLog:
         upto = min(position + self._size, self.end)
         self.reads += range(position, upto)
         rows = [row for _, row in self._records[position : min(upto, stop)] if row is not None]
-        return Chunk(rows, upto - position, upto)
+        return Chunk(rows, upto - position, upto, self.row_bytes * len(rows))
 
 
 class InMemoryAudit:
@@ -57,7 +58,7 @@ class InMemoryAudit:
         self.asked = asyncio.Semaphore(0)  # released whenever a reading begins
         self.open = 0
 
-    async def read(self, _partition: int, _start: Start) -> AsyncGenerator[list[Record], None]:
+    async def read(self, _partition: int, _key: bytes, _start: Start) -> AsyncGenerator[list[Record], None]:
         self.open += 1
         self.asked.release()
         try:

@@ -397,7 +397,7 @@ async def test_the_document_of_the_api_names_every_route_and_resolves_every_refe
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert references <= known
     book = document["paths"]["/api/l2/{venue}/{symbol}"]["get"]["responses"]
-    assert set(book) == {"200", "400", "404", "414", "422", "431", "503"}
+    assert set(book) == {"200", "400", "403", "404", "414", "421", "422", "429", "431", "503"}
 
 
 def _references(node: Any) -> list[str]:

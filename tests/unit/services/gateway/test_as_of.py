@@ -266,6 +266,16 @@ async def test_more_records_or_time_than_allowed_is_503_and_frees_its_place() ->
     assert (short.past_books.rebuilding, slow.past_books.rebuilding) == (0, 0)
 
 
+async def test_more_bytes_of_a_book_than_may_be_kept_are_503_and_name_the_setting() -> None:
+    world = a_world(as_of_max_bytes=1_000)
+    world.logs[KEY].row_bytes = 600
+    problem = assert_problem(await world.ask(book_at(T + 199)), 503, "too-many")
+    assert "more than 1000 bytes (AS_OF_MAX_BYTES)" in problem["detail"]
+    assert world.past_books.rebuilding == 0
+    world.logs[KEY].row_bytes = 10
+    assert (await world.ask(book_at(T + 199))).status == 200
+
+
 async def test_a_range_that_is_too_long_to_find_is_left_out() -> None:
     problem = assert_problem(
         await a_world(as_of_max_records=2).ask(book_at(NOW_MS + 2_000)), 404, "not-known-then"

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+
 from libs.common.events import BookState
-from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS
+from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
 from services.gateway import books
 from services.gateway.books import BookId
 from tests.unit.services.gateway.world import KEY, NOW, World, a_book_health, a_book_top
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 BOOK = BookId("binance", "BTC-USDT")
 PATH = "/api/l2/binance/BTCUSDT"
@@ -56,13 +65,78 @@ async def test_the_fast_path_leaves_everything_that_needs_words_to_the_route() -
         assert world.books.hot_page(path, query, NOW) is None
 
 
-async def test_the_caches_stay_bounded_whatever_is_asked() -> None:
+def kept_by(world: World) -> tuple[int, int]:
+    """Return how many addresses and pages are remembered."""
+    return len(world.books._keys), len(world.books._pages)  # noqa: SLF001 -- the bound is the promise
+
+
+async def test_nothing_is_remembered_of_what_callers_make_up() -> None:
     world = World()
     world.live()
-    for i in range(books.CACHED + 500):
-        world.books.hot_page(f"/api/l2/binance/A{i}USDT", b"", NOW)
-    assert len(world.books._requests) <= books.CACHED  # noqa: SLF001 -- the bound is the promise
     assert world.books.hot_page(PATH, b"", NOW) is not None
+    before = kept_by(world)
+    for i in range(100):
+        world.books.hot_page(f"/api/l2/binance/A{i}USDT", b"", NOW)
+        world.books.hot_page(f"/api/l2/{i}/BTCUSDT", b"", NOW)
+        world.books.hot_page(PATH, b"depth=5&x=%d" % i, NOW)
+        await world.ask(f"/api/l2/binance/{i}{'x' * 8300}")
+        await world.ask(f"{PATH}?x={i}{'x' * 8300}")
+    for odd in ("bTcuSDT", "btCUsdT", "Btc-UsDt", "BTC/usdt"):  # answered, and a caller has many of them
+        assert world.books.hot_page(f"/api/l2/binance/{odd}", b"", NOW) is not None
+    assert kept_by(world) == before
+
+
+async def test_addresses_that_are_refused_as_too_long_leave_no_memory_taken() -> None:
+    world = World()
+    world.live()
+
+    async def ask(numbers: Iterable[int]) -> int:
+        """Return how many bytes are held afterwards."""
+        for number in numbers:
+            for target in (f"/api/l2/binance/{number}{'x' * 8300}", f"{PATH}?x={number}{'x' * 8300}"):
+                assert (await world.ask(target)).status == 414
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = await ask(range(5))
+        grown = await ask(range(5, 205)) - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 200 * 2 * 8300 // 20
+
+
+@pytest.mark.parametrize("spelled", ["BTC-USDT", "BTCUSDT", "BTC/USDT", "BTC_USDT", "btcusdt", "btc-usdt"])
+async def test_every_usual_spelling_of_a_book_is_hot(spelled: str) -> None:
+    world = World()
+    world.live()
+    path = f"/api/l2/binance/{spelled}"
+    assert world.books.hot_page(path, b"", NOW) is world.books.hot_page(path, b"", NOW) is not None
+    assert kept_by(world) == (1, 1)
+
+
+async def test_a_book_that_was_ended_is_left_to_the_route_although_its_address_is_remembered() -> None:
+    world = World()
+    world.live()
+    assert world.books.hot_page(PATH, b"", NOW) is not None
+    for topic in (L2_SUBSCRIPTIONS, L2_BOOK_TOPS, L2_BOOK_HEALTH):
+        world.fold(topic, KEY, None)
+    assert world.books.hot_page(PATH, b"", NOW) is None
+    assert (await world.ask(PATH)).status == 404
+
+
+async def test_pages_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.live()
+    monkeypatch.setattr(books, "MAX_PAGE_BYTES", 20_000)
+    for _ in range(2):
+        for depth in range(1, 51):
+            page = world.books.hot_page(PATH, b"depth=%d" % depth, NOW)
+            assert page is not None
+            kept = world.books._pages.values()  # noqa: SLF001 -- the bound is the promise
+            assert sum(len(page.body) + books.PAGE_BYTES for page in kept) <= 20_000
+            assert page in kept
 
 
 async def test_a_book_whose_newer_tops_have_not_come_through_is_not_live() -> None:

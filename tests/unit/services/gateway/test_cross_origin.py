@@ -12,6 +12,7 @@ from tests.unit.services.gateway.world import World
 OURS = "https://desk.example"
 BOOK = "/api/l2/binance/BTCUSDT"
 STREAM = "/api/stream?topics=l2.trades.v1"
+TOKEN = "c2VjcmV0LXRva2VuLXNlY3JldA"  # noqa: S105 -- a test's own
 ASKED = "Access-Control-Request-Method: POST"
 GRANT = "access-control-allow-origin"
 
@@ -58,7 +59,7 @@ async def test_a_stream_and_bytes_that_are_no_http_are_told_too() -> None:
 
 
 async def test_a_preflight_is_answered_without_the_token_and_allows_what_the_routes_take() -> None:
-    world = a_world(gateway_token=SecretStr("t"), write_burst=1)
+    world = a_world(gateway_token=SecretStr(TOKEN), write_burst=1)
     for _ in range(3):
         told = await exchange(
             world, head_of("OPTIONS", "/api/l2/subscriptions", f"Origin: {OURS.lower()}", ASKED)
@@ -78,7 +79,7 @@ async def test_what_is_no_preflight_of_an_allowed_origin_is_a_405(headers: list[
 
 
 async def test_every_origin_is_allowed_only_where_changes_need_a_token() -> None:
-    answer = await a_world("*", gateway_token=SecretStr("t")).ask(
+    answer = await a_world("*", gateway_token=SecretStr(TOKEN)).ask(
         BOOK, headers={"origin": "https://any.example"}
     )
     assert answer.headers[GRANT] == "*"
@@ -96,4 +97,4 @@ async def test_every_origin_is_allowed_only_where_changes_need_a_token() -> None
 )
 def test_a_setting_that_no_browser_would_send_is_refused_at_the_start(origins: str) -> None:
     with pytest.raises(ValidationError, match="GATEWAY_CORS_ORIGINS"):
-        GatewaySettings(gateway_cors_origins=origins, gateway_token=SecretStr("t"))
+        GatewaySettings(gateway_cors_origins=origins, gateway_token=SecretStr(TOKEN))

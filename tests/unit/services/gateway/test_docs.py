@@ -55,6 +55,12 @@ async def test_the_page_needs_no_other_host_and_nothing_inline() -> None:
     assert re.findall(r"<script(?![^>]* src=)|<style| style=| on\w+=", page) == []
 
 
+async def test_the_script_of_the_page_makes_no_markup_of_text() -> None:
+    script = (await World().ask(SCRIPT)).body.decode()
+    ways = r"innerHTML|outerHTML|insertAdjacentHTML|ContextualFragment|document\.write|\beval\(|Function\("
+    assert re.findall(ways, script) == []
+
+
 async def test_the_page_explains_every_problem_where_its_type_leads() -> None:
     page = (await World().ask("/docs")).body.decode()
     for problem in PROBLEM_TYPES:

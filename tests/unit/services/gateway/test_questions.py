@@ -167,20 +167,6 @@ async def test_a_command_whose_answer_an_open_transaction_would_hide_is_503_at_o
     assert len(world.writer.sent) == sent
 
 
-async def test_one_command_too_many_is_503_and_not_sent() -> None:
-    world = World(max_commands=1)
-    async with listening(world):
-        first = a_command(world)
-        asking = asyncio.create_task(world.questions.ask(ROUTER_COMMANDS, b"default", first, "c", 0.5))
-        await until(lambda: bool(world.writer.sent))
-        with pytest.raises(ProblemError) as caught:
-            await world.questions.ask(ROUTER_COMMANDS, b"default", a_command(world), "c")
-        world.answers.feed(a_record(an_answer(first.command_id)))
-        await asking
-    assert caught.value.status == 503
-    assert len(world.writer.sent) == 1
-
-
 async def test_what_is_no_message_is_kept_and_the_next_answer_still_comes() -> None:
     world = World()
     async with listening(world) as rejected:

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from libs.common.events import Trade
+from services.gateway.places import Room
 from services.gateway.problems import ProblemError
-from services.gateway.sse import Backlog, Frame, History, frame, json_ready, start_of, tombstone
+from services.gateway.sse import OWN, TAKEN, Backlog, Frame, History, frame, json_ready, start_of, tombstone
 from tests.unit.services.gateway.world import NOW, a_book_health, a_book_top
 
 TRADE = Trade(
@@ -57,8 +58,14 @@ def test_a_deleted_key_is_a_tombstone_even_if_it_is_no_text() -> None:
     assert tombstone(b"a:\xff") == {"type": "Tombstone", "key": "a:\ufffd"}
 
 
+def a_backlog(
+    max_messages: int, max_bytes: int, room: Room | None = None, address: str = "somebody"
+) -> Backlog:
+    return Backlog(max_messages, max_bytes, Room(0, 0) if room is None else room, address)
+
+
 def test_a_backlog_drops_what_finds_no_room_and_says_so_where_it_is_missing() -> None:
-    backlog = Backlog(max_messages=2, max_bytes=1000)
+    backlog = a_backlog(max_messages=2, max_bytes=1000)
     for data in (b"1", b"2", b"3", b"4"):
         backlog.push(data)
     assert backlog.take() == b'12event: dropped\ndata: {"count":2}\n\n'
@@ -69,10 +76,46 @@ def test_a_backlog_drops_what_finds_no_room_and_says_so_where_it_is_missing() ->
 
 
 def test_a_message_after_a_gap_comes_after_the_word_about_it() -> None:
-    backlog = Backlog(max_messages=10, max_bytes=10)
+    backlog = a_backlog(max_messages=10, max_bytes=10)
     for data in (b"12345678", b"too long", b"9"):
         backlog.push(data)
     assert backlog.take() == b'12345678event: dropped\ndata: {"count":1}\n\n9'
+
+
+def test_slow_clients_share_room_by_address_and_each_has_a_little_in_any_case() -> None:
+    room = Room(most=4 * OWN, most_of_address=2 * OWN)
+    one, two, other = (a_backlog(9, 9 * OWN, room, address) for address in ("a", "a", "b"))
+    half = b"x" * (OWN // 2)
+    for _ in range(9):
+        one.push(half)
+    assert one.dropped == 5  # its address has its share
+    two.push(half)
+    two.push(half)
+    two.push(half)
+    assert two.dropped == 1  # its own little is there
+    for _ in range(9):
+        other.push(half)
+    assert other.dropped == 7  # all that is shared is waiting: its own is left
+    assert room.waiting.total == 4 * OWN
+    one.clear()
+    assert (room.waiting.of("a"), room.waiting.total) == (OWN, 2 * OWN)
+    other.push(half)
+    assert other.dropped == 7
+    for each in (two, other):
+        while each.take():
+            pass
+    assert (room.waiting.total, len(room.waiting)) == (0, 0)
+
+
+def test_a_client_is_handed_a_bounded_piece_of_what_waits_and_all_of_it_in_order() -> None:
+    backlog = a_backlog(1_000, 9 * TAKEN, Room(9 * TAKEN, 9 * TAKEN))
+    for number in range(100):
+        backlog.push(b"%06d" % number * 2_000)
+    pieces = []
+    while data := backlog.take():
+        pieces.append(data)
+    assert max(map(len, pieces)) < TAKEN + 12_000
+    assert b"".join(pieces) == b"".join(b"%06d" % number * 2_000 for number in range(100))
 
 
 def a_frame(number: int, size: int = 10) -> Frame:

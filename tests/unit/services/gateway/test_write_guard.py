@@ -1,21 +1,24 @@
 from __future__ import annotations
 
+from base64 import b64encode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from numpy.random import Generator, Philox
 from pydantic import SecretStr, ValidationError
 
+from libs.common.settings import ServiceSettings
 from services.gateway.bodies import MAX_BODY
+from services.gateway.callers import counted
 from services.gateway.settings import GatewaySettings
 from services.gateway.token_bucket import NS
-from services.gateway.write_guard import counted
 from tests.unit.services.gateway.test_api import assert_problem
 from tests.unit.services.gateway.world import World, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TOKEN = "Zm9v.bar-_~+/=="  # noqa: S105 -- a test's own: every kind of sign that may stand in one
+TOKEN = "Zm9v.bar-_~+/0123=="  # noqa: S105 -- a test's own: every kind of sign that may stand in one
 WISH = {"venue": "binance", "symbol": "BTC-USDT"}
 BOOK = "/api/l2/subscriptions/binance/BTCUSDT"
 
@@ -220,3 +223,91 @@ def test_proxies_are_named_by_address(proxies: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("GATEWAY_TRUSTED_PROXIES", proxies)
     with pytest.raises(ValidationError, match="must be addresses or networks like"):
         GatewaySettings()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "t",
+        "secret",
+        "0123456789abcde",
+        "a" * 64,
+        "abababababababab",
+        "password" * 4,
+        "0123456789abcdef" * 2,
+        "aA1" * 20,
+    ],
+)
+def test_a_token_that_can_be_guessed_is_refused_at_the_start_and_not_shown(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_TOKEN", token)
+    with pytest.raises(ValidationError, match=r"can be guessed: .*openssl rand -base64 32") as refused:
+        GatewaySettings()
+    assert "input_value" not in str(refused.value)
+
+
+def test_what_openssl_prints_and_what_make_run_makes_is_strong_enough() -> None:
+    drawn = Philox(key=7)
+    for _ in range(30):
+        raw = Generator(drawn).bytes(32)
+        for token in (
+            b64encode(raw),
+            urlsafe_b64encode(raw).rstrip(b"="),
+            raw.hex().encode(),
+            b64encode(raw[:12]),
+        ):
+            GatewaySettings(gateway_token=SecretStr(token.decode()))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "0.0.0.0",  # noqa: S104 -- refused here
+        *("::", "", "192.0.2.1", "desk.example", "localhost.example", "::ffff:10.0.0.1"),
+    ],
+)
+def test_beyond_loopback_no_gateway_starts_without_a_token(host: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        GatewaySettings(gateway_host=host)
+    for said in ("GATEWAY_HOST is", "127.0.0.1", "GATEWAY_TOKEN", "PRIVATE_NETWORK=true", "TLS"):
+        assert said in str(refused.value)
+    GatewaySettings(gateway_host=host, gateway_token=SecretStr(TOKEN))
+    GatewaySettings(gateway_host=host, private_network=True)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LocalHost", "::ffff:127.0.0.1"]
+)
+def test_on_loopback_none_is_needed(host: str) -> None:
+    GatewaySettings(gateway_host=host, metrics_host=host, metrics_port=9464)
+
+
+def test_metrics_are_not_served_beyond_loopback_but_in_a_network_of_their_own() -> None:
+    beyond = {"metrics_host": "192.0.2.1", "metrics_port": 9464}
+    with pytest.raises(ValidationError, match=r"METRICS_HOST is .*PRIVATE_NETWORK=true.*TLS"):
+        ServiceSettings.model_validate(beyond)
+    ServiceSettings.model_validate(beyond | {"private_network": True})
+
+
+async def test_a_flood_without_the_token_takes_no_place_of_who_has_it_at_the_same_address() -> None:
+    world = guarded(write_rate_per_s=1, write_burst=60)
+    world.live()
+    answers = []
+    for _ in range(60):
+        for shown in ({}, {"Authorization": "Bearer x"}):
+            assert (await world.post(WISH, **shown)).status in {401, 429}
+        answers.append((await world.post(WISH, Authorization=f"Bearer {TOKEN}")).status)
+    assert answers == [200] * 60
+    assert world.refusals["too-fast-unauthorized"] == 60  # and what is no token is bounded all the same
+
+
+async def test_addresses_without_the_token_push_out_none_that_has_it() -> None:
+    world = guarded(write_rate_per_s=1, write_burst=2, write_max_addresses=5)
+    world.live()
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert [(await world.post(WISH, **bearer)).status for _ in range(3)] == [200, 200, 429]
+    for n in range(50):
+        await world.post(WISH, peer=f"10.0.0.{n}")
+    assert (await world.post(WISH, **bearer)).status == 429  # its bucket is remembered
+    assert world.guard.addresses <= 2 * 5

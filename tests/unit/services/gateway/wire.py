@@ -13,6 +13,7 @@ from services.gateway.http_protocol import BoundedHttpProtocol
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Iterator
 
     from starlette.types import Receive, Scope, Send
 
@@ -40,6 +41,7 @@ class Served:
     def __init__(self, world: World) -> None:
         self._world = world
         self.request_timeout_s = world.settings.request_timeout_s
+        self.write_timeout_s = world.settings.write_timeout_s
         self.refusals: Counter[str] = world.refusals
         self.cross_origin: CrossOrigin = world.cross_origin
 
@@ -57,6 +59,9 @@ class Connection(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return 0  # the client takes all at once
 
     def write_eof(self) -> None:
         """Nothing follows."""
@@ -81,8 +86,24 @@ async def exchange(world: World, sent: bytes) -> Told:
     return told
 
 
+def _answers(written: bytes) -> Iterator[Told]:
+    """Yield each answer, in order; one without a length ends with the connection."""
+    while written:
+        head, _, rest = written.partition(b"\r\n\r\n")
+        status, *lines = head.decode("latin-1").split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines)
+        length = int(headers.get("content-length", len(rest)))
+        yield Told(int(status.split()[1]), headers, rest[:length])
+        written = rest[length:]
+
+
 async def answer_to(world: World, sent: bytes) -> Told | None:
     """Return the answer as `exchange`; None while the request is not complete and not refused."""
+    return next(iter(await answers_to(world, sent)), None)
+
+
+async def answers_to(world: World, *parts: bytes) -> list[Told]:
+    """Return all answers to bytes that come in these parts over one connection, as far as there are any."""
     config = Config(
         Served(world), http=BoundedHttpProtocol, ws="none", lifespan="off", log_config=None, access_log=False
     )
@@ -91,7 +112,9 @@ async def answer_to(world: World, sent: bytes) -> Told | None:
     connection = Connection()
     protocol.connection_made(connection)
     try:
-        protocol.data_received(sent)
+        for part in parts:
+            protocol.data_received(part)
+            await asyncio.sleep(0)
         async with asyncio.timeout(PATIENCE_S):
             if protocol.cycle is not None and not protocol.cycle.more_body:
                 await asyncio.gather(*state.tasks)
@@ -103,15 +126,12 @@ async def answer_to(world: World, sent: bytes) -> Told | None:
         protocol.connection_lost(None)
         for task in state.tasks:
             task.cancel()
-    if not connection.written:
-        return None
-    head, _, body = bytes(connection.written).partition(b"\r\n\r\n")
-    status, *lines = head.decode("latin-1").split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines)
-    return Told(int(status.split()[1]), headers, body)
+    return list(_answers(bytes(connection.written)))
 
 
-def head_of(method: str, target: str, *headers: str, version: str = "1.1", host: str | None = "x") -> bytes:
+def head_of(
+    method: str, target: str, *headers: str, version: str = "1.1", host: str | None = "localhost"
+) -> bytes:
     """Return a request without a body."""
     named = [f"Host: {host}"] if host is not None else []
     lines = [f"{method} {target} HTTP/{version}", *named, *headers, "", ""]

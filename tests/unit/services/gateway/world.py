@@ -31,11 +31,14 @@ from services.gateway.api import create_api
 from services.gateway.as_of import Row
 from services.gateway.audit_log import AuditLog
 from services.gateway.books import Books
+from services.gateway.callers import Callers
 from services.gateway.commands import Changes, Commands
 from services.gateway.cross_origin import CrossOrigin, origins_of
 from services.gateway.edge import Edge
+from services.gateway.new_scopes import NewScopes
 from services.gateway.past_books import PastBooks
 from services.gateway.questions import Questions
+from services.gateway.replays import Replays
 from services.gateway.routing import Parts
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream import Hub
@@ -254,7 +257,10 @@ class World:
         self.audit = InMemoryAudit()
         self.answers = Script()
         self.questions = Questions(self.settings, self.views, self.writer, self.answers.open, self._clock)
-        self.hub = Hub(self.settings, self.script.open)
+        self.audit_log = AuditLog(self.settings, self.audit.read)
+        self.new_scopes = NewScopes(self.settings, self.views.router_snapshots.items, lambda: self.now)
+        replays = Replays(self.settings, self.script.open, lambda: self.now)
+        self.hub = Hub(self.settings, self.script.open, replays)
         self.traffic = Traffic()
         self._offsets = 0
         if ready:
@@ -265,12 +271,14 @@ class World:
             self.fold(PORTFOLIO_RISK, b"default", a_risk_budget())
         self.api = create_api(
             Parts(
+                Callers(self.settings.gateway_trusted_proxies),
                 self.views,
                 self.books,
                 self.past_books,
                 self.commands,
                 self.questions,
-                AuditLog(self.settings, self.audit.read),
+                self.audit_log,
+                self.new_scopes,
                 self.changes,
                 self.hub,
                 self._readiness,
@@ -282,7 +290,9 @@ class World:
             token_required=self.settings.gateway_token is not None,
         )
         self.refusals: Counter[str] = Counter()
-        self.cross_origin = CrossOrigin(origins_of(self.settings.gateway_cors_origins))
+        self.cross_origin = CrossOrigin(
+            origins_of(self.settings.gateway_cors_origins), self.settings.served_as
+        )
         self.guard = WriteGuard(self.settings, self.refusals, self._clock)
         self.app = Edge(
             self.api,
@@ -327,12 +337,17 @@ class World:
             for i, chunk in enumerate(chunks)
         ]
         outgoing: list[Message] = []
+        answered = asyncio.Event()
 
         async def receive() -> Message:
+            if not incoming:
+                await answered.wait()
             return incoming.pop(0) if incoming else {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
             outgoing.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                answered.set()
 
         await self.app(scope_of(method, path, query, headers or {}, peer), receive, send)
         self.unread = len(incoming)

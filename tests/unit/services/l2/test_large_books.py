@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from libs.common.codec import encode
-from libs.common.events import BookHealth, BookState
+from libs.common.events import BookDelta, BookHealth, BookState
 from libs.common.topics import L2_BOOK_DELTAS, L2_BOOK_HEALTH
 from services.l2.feeds import FEEDS
 from services.l2.feeds.feed import BadFrameError, VenueDelta, VenueSnapshot
@@ -166,3 +166,33 @@ def test_size_zero_in_a_snapshot_is_no_level(venue: str, zero: str) -> None:
 def test_a_size_that_is_none_is_a_bad_frame(venue: str, size: str) -> None:
     with pytest.raises(BadFrameError):
         SNAPSHOTS[venue](size)
+
+
+MANY = MOST_LEVELS - 2
+IN_NO_ORDER = tuple((float(at * 7919 % MANY + 1), 0.5) for at in range(MANY))  # 7919 is prime
+
+
+@pytest.mark.parametrize("venue", ["kraken", "kraken-v1", "okx-v5-2022"])
+def test_the_digits_of_the_largest_snapshot_are_sorted_once(venue: str) -> None:
+    book = BookMaintainer(FEEDS[venue], "BTC-USD", 1, 10, OWNER)
+    book.sync(1, "test")
+    whole = VenueSnapshot(bids=IN_NO_ORDER, asks=(), bid_digits=("1",) * MANY, checksum=1)
+    assert book.on_snapshot(whole, 1) == []  # one by one: some 10^11 moves
+    assert book.state is BookState.CHECKSUM_FAILED
+
+
+def test_the_levels_of_the_largest_delta_are_sorted_once() -> None:
+    book = a_maintainer()
+    book.on_snapshot(VenueSnapshot(bids=levels(1), asks=(), sequence=1), 1)
+    (said,) = book.on_delta(VenueDelta(bids=IN_NO_ORDER, asks=(), first=2, last=2), 1)
+    assert isinstance(said, BookDelta)
+    assert [price for price, _ in book.book.bids(3)] == [MANY, MANY - 1, MANY - 2]
+
+
+def test_a_snapshot_that_no_message_holds_is_refused_before_any_work() -> None:
+    book = a_maintainer()
+    too_many = VenueSnapshot(bids=IN_NO_ORDER + levels(3), asks=(), sequence=1)
+    assert book.on_snapshot(too_many, 1) == []
+    assert book.state is BookState.DISCONNECTED
+    assert f"a snapshot of {MANY + 3} levels" in book.reason
+    assert book.book.counts() == (0, 0)

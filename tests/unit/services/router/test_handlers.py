@@ -8,9 +8,8 @@ from msgspec.structs import replace
 
 from libs.common.codec import decode, encode
 from libs.common.events import PoliciesChanged, Refusal, RouterPolicyState
-from libs.common.handling import State
 from libs.common.topics import ROUTER_STATE
-from services.router.records import policy_key
+from services.router.records import RouterState, policy_key
 from services.router.thompson import Tuning
 from tests.router_world import BULL, POLICIES, World, add, choose, command_id, retire, reward
 
@@ -256,7 +255,7 @@ def test_the_posterior_survives_the_wire_bit_by_bit() -> None:
         world.reward(reward(f"r{n}", policy, 0.001 * (n % 5), decision=n))
     twin = World()
     twin.now = world.now
-    twin.state = State()
+    twin.state = RouterState()
     for key, record in world.state.items():
         twin.state.restore(key, decode(ROUTER_STATE, encode(record)))  # type: ignore[arg-type]  # its records
     for n in range(40, 50):

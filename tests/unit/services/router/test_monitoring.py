@@ -101,6 +101,7 @@ def test_scopes_are_told_in_use_and_archived_and_each_that_ends_is_counted() -> 
     world = World(scopes_most=2)
     monitor = monitored(world)
     for n in range(3):
+        world.now += world.router.rules.scope_idle_ns
         seen(monitor, world, choose(n, scope=f"s{n}"))
     told = numbers(monitor.families([world.state]))
     assert told["bookrunner_router_scopes"] == {("used",): 2, ("archived",): 0}

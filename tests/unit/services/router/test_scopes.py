@@ -11,6 +11,7 @@ from libs.common.partition import Partition
 from libs.common.topics import ROUTER_SNAPSHOTS
 from services.router.app import wiring
 from services.router.arms import Arms
+from services.router.records import OWN, RouterState
 from services.router.scopes import ScopeArchived, ScopeForgotten, step_clock
 from services.router.settings import RouterSettings
 from tests.router_world import BULL, World, choose, command_id, reward
@@ -80,20 +81,61 @@ def test_only_so_many_scopes_begin_in_a_minute_and_those_there_are_go_on() -> No
     world.choose(choose("more", scope="s3"))
 
 
-def test_where_there_is_no_room_the_scope_that_is_idle_longest_is_forgotten_whole() -> None:
+def test_where_there_is_no_room_the_archived_scope_that_is_idle_longest_is_forgotten_whole() -> None:
     world = World(scopes_most=3)
     for n in range(3):
         policy = world.choose(choose(n, scope=f"s{n}")).policy_id
         world.reward(reward(f"r{n}", policy, 0.004, decision=n, scope=f"s{n}"))
+    world.wait(2 * DAY_NS)
+    world.ended.clear()  # each was archived
     world.choose(choose("again", scope="s0"))
     world.choose(choose("new", scope="s3"))
     assert [(type(event), event.scope) for event in world.ended] == [(ScopeForgotten, "s1")]
     assert not kept(world, "s1")
     for n in range(20):
+        world.wait(DAY_NS)
         world.choose(choose(f"more {n}", scope=f"more{n}"))
-    assert sum(isinstance(each, RouterScopeState) for each in world.state.values()) == 3
+        assert sum(isinstance(each, RouterScopeState) for each in world.state.values()) == 3
+    archived = sum(isinstance(event, ScopeArchived) for event in world.ended)
     world.wait(2 * DAY_NS)  # the ticks of forgotten scopes change nothing
-    assert sum(isinstance(event, ScopeArchived) for event in world.ended) == 3
+    assert sum(isinstance(event, ScopeArchived) for event in world.ended) <= archived + 3
+
+
+def test_where_all_scopes_are_in_use_a_new_one_is_refused_and_none_is_forgotten() -> None:
+    world = World(scopes_most=3)
+    for n in range(3):
+        world.choose(choose(n, scope=f"s{n}"))
+    before = dict(world.state)
+    for n in range(20):
+        refused = world.refused(choose(f"more {n}", scope=f"more{n}"))
+        assert refused.refusal is Refusal.UNAVAILABLE
+        assert "ROUTER_SCOPES_MOST" in refused.detail
+        assert "try again" in refused.detail
+    assert (dict(world.state), world.ended) == (before, [])
+    world.choose(choose("again", scope="s0"))
+    world.wait(DAY_NS)
+    world.choose(choose("new", scope="s3"))
+    assert ScopeForgotten in {type(event) for event in world.ended}
+
+
+def test_all_scopes_together_remember_so_many_answers_and_each_its_newest() -> None:
+    world = World(answers_most=60, remember_most=50)
+    for n in range(200):
+        world.choose(choose(n, scope="much"))
+    for scope in range(20):
+        for n in range(30):
+            world.choose(choose(f"{scope} {n}", scope=f"s{scope}"))
+    answers = [key for key in world.state if key.startswith(b"answer/")]
+    assert len(answers) <= 60 + 20 * OWN
+    for scope in range(20):
+        policy = world.choose(choose(f"{scope} last", scope=f"s{scope}")).policy_id
+        name = f"s{scope}"
+        assert world.reward(reward(f"{scope} r", policy, 0.1, decision=f"{scope} last", scope=name)).counted
+    restored = RouterState()
+    for key, record in world.state.items():
+        restored.restore(key, record)
+    assert isinstance(world.state, RouterState)
+    assert restored.answers == world.state.answers
 
 
 @pytest.mark.parametrize("by_ns", [-400 * DAY_NS, 400 * DAY_NS])

@@ -20,9 +20,8 @@ from libs.common.events import (
 )
 from libs.common.topics import book_key
 from services.venues.answers import SLOTS, Answer, Answers
-from services.venues.app import policy_of
 from services.venues.handlers import Place, State, Unknowns, handle
-from services.venues.settings import VenuesSettings
+from services.venues.settings import VenuesSettings, policy_of
 from tests.venue_market import NOW, NS_PER_S, a_health, a_score, a_top
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from libs.common.order_book import MANY_LEVELS
 from services.l2.feeds.digits import DigitBook, digits_of
 from services.l2.feeds.feed import VenueDelta, VenueSnapshot
 
@@ -70,3 +71,15 @@ def test_without_a_number_those_under_the_checksum_are_given() -> None:
     book = DigitBook(None, checked=1)
     book.load(a_snapshot())
     assert (book.bids(), book.asks()) == (("9",), ("10",))
+
+
+def test_a_message_of_many_levels_is_its_levels_one_by_one() -> None:
+    whole, single = DigitBook(None, checked=10_000), DigitBook(None, checked=10_000)
+    for size in (1.0, 0.0, 2.0):  # set, delete some, set again
+        count = 2 * MANY_LEVELS if size else MANY_LEVELS + 1
+        levels = tuple((float(at * 101 % count + 1), size) for at in range(count))
+        texts = tuple(f"{price:.0f}:{size:.0f}" for price, _ in levels)
+        whole.apply(VenueDelta(bids=levels, asks=levels, bid_digits=texts, ask_digits=texts))
+        for level, text in zip(levels, texts, strict=True):
+            single.apply(VenueDelta(bids=(level,), asks=(level,), bid_digits=(text,), ask_digits=(text,)))
+        assert (whole.bids(), whole.asks()) == (single.bids(), single.asks())

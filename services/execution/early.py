@@ -1,0 +1,63 @@
+"""What the views show to be due before its time: orders that a book has come to, and what waits for a book.
+
+A look costs what stands at the best price of each book and changes nothing; only what would change something
+is named, and is then handled as its tick; pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from libs.common.events import BookTop
+from libs.common.instruments import instrument_of
+from services.execution import ending, paper_orders, working
+from services.execution.paper_broker import exact, offered, within
+from services.execution.saga import OwnOrder
+from services.execution.standing import impact_of, standing_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from libs.common.events import TakerSide
+    from libs.common.handling import State
+    from services.execution.market_data import MarketData
+    from services.execution.standing import Place
+
+SIDES: Final[tuple[TakerSide, ...]] = ("buy", "sell")
+
+
+def early(state: State[Any], now: int, market: MarketData) -> Iterator[bytes]:
+    """Yield the names of ticks whose handling would change something at `now`, though they are not due."""
+    standing = standing_of(state)
+    for (venue, symbol), sides in standing.resting.items():
+        top = market.book(venue, symbol, now)
+        if isinstance(top, BookTop):
+            impact_of(state, top)  # follows what the book shows of what was taken, whoever is reached
+            for side in SIDES:
+                yield from _reached(state, sides[side], side, top, market, now)
+    for saga in standing.waiting.values():
+        if saga.ended:
+            if ending.is_due(saga, market, now):
+                yield ending.horizon_name(saga).encode()
+        elif working.goes_on(saga, market, now):
+            yield working.slice_name(saga).encode()
+
+
+def _reached(
+    state: State[Any], queue: list[Place], side: TakerSide, top: BookTop, market: MarketData, now: int
+) -> Iterator[bytes]:
+    """Yield the orders of one side that would be filled, best price first, then who came first."""
+    shown = top.asks if side == "buy" else top.bids
+    if not queue or not within(side, abs(queue[0][0]), exact(shown[0][0])):
+        return
+    lot = instrument_of(top.venue, top.symbol).lot
+    levels = offered(top, side, impact_of(state, top))
+    best = next((price for price, size in levels if size >= lot), None)
+    for price, _, _, key in queue:
+        if best is None or not within(side, abs(price), best):
+            return
+        kept = state[key]
+        assert isinstance(kept, OwnOrder)  # noqa: S101 -- what the index holds
+        worked = paper_orders.work(state, kept, top, market, now, arriving=False)
+        if worked is not None and worked.order != kept.order:
+            yield paper_orders.check_name(kept.order).encode()
