@@ -227,7 +227,8 @@ async def _create(
         _log.info("topic_created", extra={"topic": name, "partitions": partitions, "routine": True})
         created += 1
     if created:
-        _log.info("topics_created", extra={"topics": created, "partitions": partitions})
+        facts = {"topics": created, "partitions": partitions, "routine": True}
+        _log.info("topics_created", extra=facts)
     return refused
 
 
