@@ -137,7 +137,7 @@ class BrokerSettings(JarSettings):
             raise ValueError(f"it must be {right}")  # noqa: TRY004 -- pydantic takes a ValueError
         for place, each in enumerate(value.values(), 1):
             if not isinstance(each, str | SecretStr):
-                raise ValueError(f"the value in place {place} is no text: write {right}")  # noqa: TRY004
+                raise ValueError(f"the value in place {place} is no text: write {right}")  # noqa: TRY004 -- as above
         return value
 
     @model_validator(mode="after")
