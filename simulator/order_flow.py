@@ -16,7 +16,7 @@ from simulator.latent import FLOW, NS_S, stream
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from libs.common.instruments import Instrument
+    from libs.common.venues.venue import Instrument
     from simulator.latent import LatentPrices
     from simulator.profiles import SymbolProfile, VenueProfile
 

@@ -37,6 +37,10 @@ STATE_STYLES: Final[Mapping[str, str]] = {
     BookState.GAP: "bold red",
     BookState.CHECKSUM_FAILED: "bold red",
     BookState.DISCONNECTED: "bold red",
+    BookState.ONE_SIDED: "bold magenta",
+    BookState.HALTED: "bold magenta",
+    BookState.REFUSED: "bold red",
+    BookState.BLOCKED: "bold red",
 }
 _TYPE_STYLES: Final[Mapping[str, str]] = {
     "BookSnapshot": "bold cyan",

@@ -6,8 +6,9 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libs.cli.errors import UsageError
-from libs.common.instruments import UnknownSymbolError, UnknownVenueError, canonical_symbol, venue_named
+from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from libs.common.topics import TOPICS, book_key
+from libs.common.venues import UnknownVenueError, venue_named
 
 if TYPE_CHECKING:
     from libs.common.topics import Topic

@@ -112,6 +112,10 @@ class BookState(StrEnum):
     STALE = "STALE"  # connected, but silent for too long
     CHECKSUM_FAILED = "CHECKSUM_FAILED"  # the venue's checksum is not ours
     DISCONNECTED = "DISCONNECTED"  # no socket
+    ONE_SIDED = "ONE_SIDED"  # proven consistent, and a side is empty
+    HALTED = "HALTED"  # the venue says that it does not match now
+    REFUSED = "REFUSED"  # the venue does not serve this symbol
+    BLOCKED = "BLOCKED"  # the venue serves nothing to this address
 
 
 class Subscribed(Event, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ from libs.common.events import (
     OrdStatus,
     PaperOrder,
 )
-from libs.common.instruments import instrument_of, venue_of
+from libs.common.instruments import instrument_of
+from libs.common.venues import venue_of
 from services.execution import holdings, paper_broker
 from services.execution.calibration import CostHistory, CostObservation, fit
 from services.execution.cost import PRIOR, impact_bps

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.candle_view import Candles
 from libs.common.events import BookTop
-from libs.common.instruments import INSTRUMENTS, Instrument
+from libs.common.instruments import INSTRUMENTS
 from libs.common.topics import (
     L2_BOOK_HEALTH,
     PORTFOLIO_POSITIONS,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from libs.common.events import BookHealth, Candle, Position, RiskBudget, TakerSide, VenueMetrics
+    from libs.common.venues.venue import Instrument
     from services.execution.settings import ExecutionSettings
 
 NS_PER_S: Final = 1_000_000_000

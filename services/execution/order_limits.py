@@ -12,7 +12,8 @@ from decimal import ROUND_FLOOR, Decimal, localcontext
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from libs.common.events import BOOK, Refusal
-from libs.common.instruments import instrument_of, venue_of
+from libs.common.instruments import instrument_of
+from libs.common.venues import venue_of
 from services.execution import holdings
 from services.execution.paper_broker import BPS, EXACT, Room, exact, offered
 from services.execution.standing import impact_of

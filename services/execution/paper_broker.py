@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from libs.common.events import BookTop, Level
-    from libs.common.instruments import Instrument, Venue
+    from libs.common.venues.venue import Instrument, Venue
 
 EXACT: Final = Context(prec=60)  # products of a price, a size and a fee stay exact
 BPS: Final = Decimal(10_000)

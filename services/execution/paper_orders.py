@@ -24,7 +24,7 @@ from libs.common.events import (
     Refusal,
 )
 from libs.common.handling import WakeAt
-from libs.common.instruments import venue_of
+from libs.common.venues import venue_of
 from services.execution import bounds, holdings, order_limits, paper_broker
 from services.execution.market_data import Unusable, instruments_of
 from services.execution.paper_broker import exact, minimum_fault, terms_of

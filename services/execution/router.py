@@ -19,7 +19,8 @@ from libs.common.events import (
     Refusal,
     ScoreVenues,
 )
-from libs.common.instruments import instrument_of, venue_of
+from libs.common.instruments import instrument_of
+from libs.common.venues import venue_of
 from services.execution import audit, bounds, children, ending, holdings, working
 from services.execution.market_data import NS_PER_MS, Unusable, instruments_of
 from services.execution.paper_broker import exact, minimum_fault

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from libs.common.instruments import VENUES, UnknownVenueError, venue_of
+from libs.common.venues import VENUES, UnknownVenueError, venue_of
 
 
 class ExecutionSettings(BaseSettings):

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from libs.common.events import BookTop, ExecutionSimulated, PlanCost, Refusal
-from libs.common.instruments import venue_of
+from libs.common.venues import venue_of
 from services.execution.cost import impact_interval_bps
 from services.execution.market_data import instruments_of
 from services.execution.paper_broker import exact, minimum_fault

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from libs.common.instruments import UnknownInstrumentError, UnknownVenueError, instrument_of, venue_of
+from libs.common.instruments import UnknownInstrumentError, instrument_of
 from libs.common.topics import book_key
+from libs.common.venues import UnknownVenueError, venue_of
 from services.gateway.answers import (
     DEFAULT_DEPTH,
     MAX_DEPTH,

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from libs.common.instruments import (
-    AmbiguousSymbolError,
-    UnknownSymbolError,
-    UnknownVenueError,
-    canonical_symbol,
-    venue_named,
-)
+from libs.common.instruments import AmbiguousSymbolError, UnknownSymbolError, canonical_symbol
+from libs.common.venues import UnknownVenueError, venue_named
 from services.gateway.bodies import invalid
 from services.gateway.problems import UNKNOWN_SYMBOL, UNKNOWN_VENUE, FieldError, ProblemError
 

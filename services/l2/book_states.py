@@ -22,37 +22,34 @@ class Trigger(Enum):
     TOO_LARGE = "no keyframe can hold the book"
     REFUSED = "the venue refuses the symbol"
     CLOSED = "the socket ended"
+    ONE_SIDED = "a side of the book is empty"
+    TWO_SIDED = "both sides have levels again"
+    HALTED = "the venue says that it does not match now"
+    BLOCKED = "the venue serves nothing to this address"
 
 
 _S: Final = BookState
 _LOST: Final = {
     Trigger.SYNC: _S.SYNCING,
     Trigger.CLOSED: _S.DISCONNECTED,
+    Trigger.HALTED: _S.HALTED,
+    Trigger.REFUSED: _S.REFUSED,
+    Trigger.BLOCKED: _S.BLOCKED,
+}
+_SYNCED: Final = {
+    **_LOST,
+    Trigger.HOLE: _S.GAP,
+    Trigger.MISMATCH: _S.CHECKSUM_FAILED,
+    Trigger.SILENCE: _S.STALE,
+    Trigger.TOO_LARGE: _S.DISCONNECTED,
 }
 TRANSITIONS: Final[Mapping[BookState, Mapping[Trigger, BookState]]] = {
-    _S.DISCONNECTED: {Trigger.SYNC: _S.SYNCING, Trigger.CLOSED: _S.DISCONNECTED},
-    _S.SYNCING: {
-        Trigger.SYNC: _S.SYNCING,
-        Trigger.JOINED: _S.LIVE,
-        Trigger.HOLE: _S.GAP,
-        Trigger.MISMATCH: _S.CHECKSUM_FAILED,
-        Trigger.SILENCE: _S.STALE,
-        Trigger.CLOSED: _S.DISCONNECTED,
-        Trigger.TOO_LARGE: _S.DISCONNECTED,
-        Trigger.REFUSED: _S.DISCONNECTED,
-    },
-    _S.LIVE: {
-        Trigger.SYNC: _S.SYNCING,  # the venue itself sent a new snapshot
-        Trigger.HOLE: _S.GAP,
-        Trigger.MISMATCH: _S.CHECKSUM_FAILED,
-        Trigger.SILENCE: _S.STALE,
-        Trigger.CLOSED: _S.DISCONNECTED,
-        Trigger.TOO_LARGE: _S.DISCONNECTED,
-        Trigger.REFUSED: _S.DISCONNECTED,
-    },
-    _S.GAP: _LOST,
-    _S.CHECKSUM_FAILED: _LOST,
-    _S.STALE: _LOST,
+    _S.SYNCING: {**_SYNCED, Trigger.JOINED: _S.LIVE, Trigger.ONE_SIDED: _S.ONE_SIDED},
+    _S.LIVE: {**_SYNCED, Trigger.ONE_SIDED: _S.ONE_SIDED},  # SYNC: the venue itself sent a new snapshot
+    _S.ONE_SIDED: {**_SYNCED, Trigger.TWO_SIDED: _S.LIVE},
+    **dict.fromkeys(
+        (_S.DISCONNECTED, _S.GAP, _S.CHECKSUM_FAILED, _S.STALE, _S.HALTED, _S.REFUSED, _S.BLOCKED), _LOST
+    ),
 }
 
 

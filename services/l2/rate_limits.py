@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from libs.common.venues import venue_of
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from libs.common.venues.venue import Limits
 
 NS: Final = 1_000_000_000
 SHARE_NS: Final = 60 * NS  # in which each book may draw on the reserve once
@@ -67,46 +69,6 @@ class TokenBucket:
         self._blocked_until += by_ns
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a venue allows one address, and what our requests cost in its units."""
-
-    rest_capacity: float
-    rest_period_s: float
-    snapshot_cost: float
-    candles_cost: float
-    connections: float
-    connections_period_s: float
-
-
-# We plan with half of what a venue allows: other programs may share the address.
-LIMITS: Final[Mapping[str, Limits]] = {
-    # rest-api.md and web-socket-streams.md of binance-spot-api-docs, 2026-07: 6000 weight/min, a 5000-level
-    # snapshot 250, klines 2; 300 connection attempts in 5 min.
-    "binance": Limits(3000, 60, 250, 2, 150, 300),
-    # developers.binance.com, derivatives, as read in 2026-11: 2400 weight/min each, a 1000-level snapshot 20,
-    # 1000 klines 5; connections are not limited there, so as on spot.
-    "binance-usdm": Limits(1200, 60, 20, 5, 150, 300),
-    "binance-coinm": Limits(1200, 60, 20, 5, 150, 300),
-    # bitstamp.net/api, 2026-07: 400 requests/s and 10,000 in 10 min; connections are not limited there.
-    "bitstamp": Limits(5000, 600, 1, 1, 150, 300),
-    # rate-limit.mdx of bybit-exchange/docs, 2026-07-24: 600 REST requests in 5 s, 500 connections in 5 min.
-    "bybit": Limits(300, 5, 1, 1, 250, 300),
-    "bybit-200": Limits(300, 5, 1, 1, 250, 300),
-    # docs.cdp.coinbase.com, websocket-rate-limits, 2026-08: 8 connections and 8 messages a second, of which a
-    # book sends 3 as it connects; REST about 10 requests/s.
-    "coinbase": Limits(5, 1, 1, 1, 1, 0.75),
-    # docs.cdp.coinbase.com, Exchange rate-limits, 2026-08: 8 WebSocket and 10 REST requests a second.
-    "coinbase-exchange": Limits(5, 1, 1, 1, 4, 1),
-    # Public REST about 1 request/s (unpublished); about 150 connection attempts in 10 min.
-    "kraken": Limits(10, 20, 1, 1, 75, 600),
-    "kraken-v1": Limits(10, 20, 1, 1, 75, 600),
-    # okx.com/docs-v5/en, 2026-07: candlesticks history 20 requests in 2 s and 3 connections a second, per IP.
-    "okx": Limits(10, 2, 1, 1, 1.5, 1),
-    "okx-v5-2022": Limits(10, 2, 1, 1, 1.5, 1),
-}
-
-
 @dataclass(slots=True)
 class VenueBudget:
     """The budgets of one venue, shared by all its books in this process."""
@@ -120,7 +82,7 @@ class VenueBudget:
     @classmethod
     def of(cls, venue: str) -> VenueBudget:
         """Return full budgets for a venue of the table."""
-        limits = LIMITS[venue]
+        limits = venue_of(venue).limits
         return cls(
             limits,
             TokenBucket(limits.rest_capacity, limits.rest_period_s),

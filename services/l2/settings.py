@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import Field, field_validator
 
-from libs.common.instruments import VENUES, UnknownSymbolError, UnknownVenueError, canonical_symbol, venue_of
+from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from libs.common.settings import ServiceSettings
+from libs.common.venues import VENUES, UnknownVenueError, venue_of
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-# WebSocket and REST bases of the public endpoints, as documented by each venue, 2026-08.
-LIVE: Final[Mapping[str, tuple[str, str]]] = {
-    "binance": ("wss://stream.binance.com:9443", "https://api.binance.com"),
-    # Since 2026-04-23 under /public: depth, bookTicker and trade ("Important WebSocket Change Notice").
-    "binance-usdm": ("wss://fstream.binance.com/public", "https://fapi.binance.com"),
-    "binance-coinm": ("wss://dstream.binance.com", "https://dapi.binance.com"),
-    "bitstamp": ("wss://ws.bitstamp.net", "https://www.bitstamp.net"),
-    "bybit": ("wss://stream.bybit.com", "https://api.bybit.com"),
-    "bybit-200": ("wss://stream.bybit.com", "https://api.bybit.com"),
-    "coinbase": ("wss://advanced-trade-ws.coinbase.com", "https://api.coinbase.com"),
-    "coinbase-exchange": ("wss://ws-feed.exchange.coinbase.com", "https://api.exchange.coinbase.com"),
-    "kraken": ("wss://ws.kraken.com", "https://api.kraken.com"),
-    "kraken-v1": ("wss://ws.kraken.com", "https://api.kraken.com"),
-    "okx": ("wss://ws.okx.com:8443", "https://www.okx.com"),
-    "okx-v5-2022": ("wss://ws.okx.com:8443", "https://www.okx.com"),  # today's books fail its checksum
-}
 DEFAULT_BOOKS: Final = ",".join(
     f"{venue}:{symbol}"
     for venue in ("binance", "bybit", "coinbase", "kraken", "okx")
@@ -90,7 +72,7 @@ class L2Settings(ServiceSettings):
     def bases(self, venue: str) -> tuple[str, str]:
         """Return the WebSocket and REST base addresses of a venue."""
         if self.feed == "live":
-            return LIVE[venue]
+            return venue_of(venue).hosts
         path = venue.removesuffix("-v1")  # one simulated exchange speaks both of Kraken's protocols
         rest = f"{self.simulator_url.rstrip('/')}/{path}"
         stream = rest.replace("http", "ws", 1)

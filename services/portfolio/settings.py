@@ -7,8 +7,8 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
-from libs.common.instruments import VENUES, UnknownVenueError, venue_of
 from libs.common.settings import ProcessorSettings
+from libs.common.venues import VENUES, UnknownVenueError, venue_of
 from services.portfolio.returns import AGE_DAYS
 from services.portfolio.rules import Rules
 

@@ -27,7 +27,6 @@ from libs.common.command_rules import echoed, refused_as_internal
 from libs.common.dead_letters import dead_letter
 from libs.common.events import BookHealth, BookTop, Command, ScoreVenues, ServiceState, VenueMetrics
 from libs.common.holdups import Holdups
-from libs.common.instruments import VENUES
 from libs.common.kafka import create_topics, follow, partition_of
 from libs.common.message_sizes import TooLargeError, check_size
 from libs.common.status import Condition, heartbeat
@@ -43,6 +42,7 @@ from libs.common.topics import (
     Topic,
     book_key,
 )
+from libs.common.venues import VENUES
 from libs.common.views import View
 from services.venues.answers import Answer, Answers
 from services.venues.catching_up import caught_up

@@ -21,9 +21,10 @@ from libs.common.events import (
     VenueMetrics,
     VenueScored,
 )
-from libs.common.instruments import INSTRUMENTS, VENUES, venue_of
+from libs.common.instruments import INSTRUMENTS
 from libs.common.topics import book_key
 from libs.common.usable_books import EARLY_NS, book_age_ns, book_fault
+from libs.common.venues import VENUES, venue_of
 from services.venues.costs import Terms, mid_of, taken_side
 from services.venues.doors import top_fault
 from services.venues.registry import (

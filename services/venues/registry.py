@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 
 from libs.common.events import BookState, VenueMetrics
-from libs.common.instruments import venue_of
+from libs.common.venues import venue_of
 from services.venues.costs import BPS, mid_of, sign_of
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.common.events import BookHealth, BookTop, CostBps, TakerSide
-    from libs.common.instruments import Instrument
+    from libs.common.venues.venue import Instrument
 
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000

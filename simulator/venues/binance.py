@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from random import Random
 
-    from libs.common.instruments import Instrument
+    from libs.common.venues.venue import Instrument
     from simulator.exchange_book import BookChange, Level
     from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
 

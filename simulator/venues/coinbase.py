@@ -26,7 +26,7 @@ from simulator.venues.venue import Digits, Notice, Subscribers, Update
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from libs.common.instruments import Instrument
+    from libs.common.venues.venue import Instrument
     from simulator.exchange_book import BookChange, Print
     from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
 

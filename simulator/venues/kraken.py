@@ -20,7 +20,7 @@ from simulator.venues.venue import Digits, Notice, Subscribers, Update, decimals
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from libs.common.instruments import Instrument
+    from libs.common.venues.venue import Instrument
     from simulator.exchange_book import BookChange, Print
     from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
 

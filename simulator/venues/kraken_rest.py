@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from libs.common.instruments import venue_of
+from libs.common.venues import venue_of
 from simulator.latent import NS_DAY, NS_MINUTE, NS_S
 from simulator.venues.venue import Digits, RestReply, decimals
 

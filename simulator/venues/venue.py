@@ -11,7 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from libs.common.instruments import instrument_of, venue_of
+from libs.common.instruments import instrument_of
+from libs.common.venues import venue_of
 
 if TYPE_CHECKING:
     import re
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from random import Random
 
-    from libs.common.instruments import Instrument
+    from libs.common.venues.venue import Instrument
     from simulator.candles import Candle
     from simulator.exchange_book import BookChange, ExchangeBook
     from simulator.market import Market

@@ -11,9 +11,9 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from libs.common.codec import encode
-from libs.common.instruments import Instrument
 from libs.common.kafka import create_topics, partition_of
 from libs.common.topics import VENUES_COMMANDS, VENUES_SCORES, Key, Topic
+from libs.common.venues.venue import Instrument
 from services.venues.costs import Terms
 from services.venues.smart_router import Offer, Policy, route
 from tests.bench.chunks import in_turn

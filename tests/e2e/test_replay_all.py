@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libs.common.instruments import venue_of
+from libs.common.venues import venue_of
 from simulator.recordings import Frame, open_recording
 from tests import recordings
 from tests.e2e.system import System, until

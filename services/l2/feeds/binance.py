@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, field
 
-from libs.common.instruments import venue_of
+from libs.common.venues import venue_of
 from services.l2.feeds.feed import (
     Acknowledged,
     BestQuote,

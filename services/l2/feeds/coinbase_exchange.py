@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from libs.common.instruments import venue_of
+from libs.common.venues import venue_of
 from services.l2.feeds.feed import (
     Acknowledged,
     Heartbeat,

@@ -11,7 +11,7 @@ from zlib import crc32
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from libs.common.instruments import venue_of
+from libs.common.venues import venue_of
 from services.l2.feeds.digits import DigitBook, digits_of
 from services.l2.feeds.feed import (
     Acknowledged,

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from libs.common.events import BookState
-from libs.common.instruments import Instrument
+from libs.common.venues.venue import Instrument
 from services.venues.costs import Terms, pressure_bps
 from services.venues.smart_router import Offer, Policy, route
 from tests.venue_market import NOW, a_health, a_top

@@ -5,17 +5,14 @@ import pytest
 from libs.common.instruments import (
     INSTRUMENTS,
     QUOTES,
-    VENUES,
     AmbiguousSymbolError,
     UnknownInstrumentError,
     UnknownSymbolError,
-    UnknownVenueError,
     canonical_symbol,
     instrument_of,
     kraken_v1_symbol,
-    venue_named,
-    venue_of,
 )
+from libs.common.venues import VENUES, UnknownVenueError, venue_named, venue_of
 
 
 @pytest.mark.parametrize(

@@ -125,4 +125,4 @@ def test_a_refused_subscription_says_why_and_is_tried_again_later() -> None:
     world.step([b'{"success":false,"ret_msg":"args size >10","conn_id":"x","op":"subscribe"}'])
     assert world.health is not None
     assert world.health.reason == "the venue refused: args size >10"
-    recovers(world, S.DISCONNECTED)
+    recovers(world, S.REFUSED)

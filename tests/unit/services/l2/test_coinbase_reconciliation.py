@@ -124,6 +124,6 @@ def test_a_refusal_is_told_in_the_venues_words() -> None:
     world.step(
         [b'{"type":"error","message":"Failed to subscribe","reason":"BTC-USDT is not a valid product"}']
     )
-    assert world.states[0] is S.DISCONNECTED
+    assert world.states[0] is S.REFUSED
     assert world.health is not None
     assert "BTC-USDT is not a valid product" in world.health.reason

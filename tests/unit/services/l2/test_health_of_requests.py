@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from libs.common.events import BookHealth
+from libs.common.venues import venue_of
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import (
@@ -15,12 +16,11 @@ from services.l2.messages import (
     SocketOpened,
     Tick,
 )
-from services.l2.rate_limits import LIMITS
 from tests.l2_world import MS, POLICY, START
 from tests.model_exchange import BinanceModel
 
 KEY = "binance:BTC-USDT"
-LIMIT = LIMITS["binance"]
+LIMIT = venue_of("binance").limits
 ONE_LESS = 1 - LIMIT.snapshot_cost / LIMIT.rest_capacity
 
 

@@ -377,7 +377,7 @@ def test_a_refused_subscription_is_retried_rarely_and_says_why() -> None:
     world = World(BinanceModel(3))
     world.deliver(b'{"error":{"code":2,"msg":"Invalid request: unknown stream"},"id":1}')
     assert world.health is not None
-    assert world.health.state is S.DISCONNECTED
+    assert world.health.state is S.REFUSED
     assert "unknown stream" in world.health.reason
     for _ in range(20):  # 1 s
         world.step([])

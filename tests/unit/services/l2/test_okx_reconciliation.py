@@ -117,7 +117,7 @@ def test_a_refused_subscription_says_why_and_is_tried_again_later() -> None:
     world.step([b'{"event":"error","code":"60018","msg":"Wrong URL or channel","connId":"1"}'])
     assert world.health is not None
     assert world.health.reason == "the venue refused: 60018 Wrong URL or channel"
-    recovers(world, S.DISCONNECTED)
+    recovers(world, S.REFUSED)
 
 
 def test_a_snapshot_in_the_midst_of_the_stream_begins_a_new_epoch() -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from libs.common.events import BookHealth, BookState
 from libs.common.topic import REPEATED_MS
 from libs.common.usable_books import book_age_ns
+from libs.common.venues import venue_of
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import (
@@ -25,7 +26,6 @@ from services.l2.messages import (
     SocketOpened,
     Tick,
 )
-from services.l2.rate_limits import LIMITS
 from services.l2.settings import L2Settings
 from tests.l2_world import MS, POLICY, START, World
 from tests.model_exchange import BinanceModel
@@ -202,7 +202,7 @@ def troubled(count: int) -> dict[str, tuple[int, bytes]]:
 def test_three_troubled_books_leave_the_others_what_they_need(seconds: float) -> None:
     venue = Venue(troubled(3))
     venue.run(seconds)
-    limit = LIMITS["binance"]
+    limit = venue_of("binance").limits
     assert venue.lowest >= 0.25 - limit.snapshot_cost / limit.rest_capacity
     venue.answers["BTC-USDT"] = (200, BinanceModel(3).snapshot())
     venue.tell(BookWanted("binance", "BTC-USDT", 0))
@@ -233,7 +233,7 @@ def test_a_symbol_that_the_venue_refuses_twice_is_given_up_and_health_says_why(s
     venue.run(890)
     assert venue.asked["NO-USDT"] == 2
     told = venue.health["NO-USDT"]
-    assert told.state is S.DISCONNECTED
+    assert told.state is S.REFUSED
     assert "Invalid symbol" in told.reason
     assert "given up for 900 s" in told.reason
     venue.answers["NO-USDT"] = (200, BinanceModel(3).snapshot())
@@ -258,5 +258,5 @@ def test_the_words_of_a_venue_are_cut_where_they_would_not_fit_into_a_message() 
     world = a_live_world()
     world.deliver(b'{"error":{"code":2,"msg":"%s"},"id":1}' % (b"x" * 5_000_000))
     assert world.health is not None
-    assert world.health.state is S.DISCONNECTED
+    assert world.health.state is S.REFUSED
     assert len(world.health.reason) <= 500

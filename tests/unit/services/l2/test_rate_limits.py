@@ -1,8 +1,8 @@
 import pytest
 
-from libs.common.instruments import VENUES
+from libs.common.venues import VENUES
 from services.l2.feeds import FEEDS
-from services.l2.rate_limits import LIMITS, NS, Share, TokenBucket, VenueBudget
+from services.l2.rate_limits import NS, Share, TokenBucket, VenueBudget
 
 
 def test_a_spent_budget_names_the_moment_at_which_it_suffices_again() -> None:
@@ -29,7 +29,7 @@ def test_a_blocked_budget_grants_nothing_before_its_time() -> None:
 
 
 def test_every_feed_has_limits_that_grant_a_snapshot_and_a_page_of_candles() -> None:
-    assert set(LIMITS) == set(FEEDS) == set(VENUES)
+    assert set(FEEDS) == set(VENUES)
     for venue in FEEDS:
         budget = VenueBudget.of(venue)
         assert budget.rest.take(budget.limits.snapshot_cost, 0) == 0
