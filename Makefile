@@ -16,7 +16,7 @@ INSTALL = @test -n '$(PYTHON)' || { echo 'Python 3.11 to 3.14 is needed, and non
 RUN_DIR ?= .run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev doctor run stop test test-fast e2e check bench chaos audit sbom lock clean
+.PHONY: help setup setup-dev doctor run stop test test-fast e2e check bench chaos peers audit sbom lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench: setup-dev ## the benchmarks, with their assumptions
 chaos: setup-dev ## three minutes of faults against the whole system, each book held against the exchange's; SECONDS= SEED=
 	$(PY) -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
+peers: setup-dev ## other people's clients against the simulator, their own checks on; SECONDS=
+	$(PY) -m tests.peers $(if $(SECONDS),--seconds $(SECONDS))
+
 audit: setup ## known vulnerabilities of all that is locked, by the database at osv.dev; else when last could
 	@$(PY) -m install.audit
 
@@ -70,5 +73,5 @@ lock: setup-dev ## resolve the locks anew: Python's, Kafka's, the images'; UPGRA
 	$(PY) -m install.images
 
 clean: ## remove .venv, caches and the data of make run
-	rm -rf $(VENV) '$(RUN_DIR)' build bookrunner.cdx.json *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-peers '$(RUN_DIR)' build bookrunner.cdx.json *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from simulator.settings import SimulatorSettings
+    from simulator.venues.venue import RestReply
 
 logger: Final = logging.getLogger(__name__)
 
 SIMULATION: Final = web.AppKey("simulation", Simulation)
 
 _TICK_S: Final = 0.002
+_PART_S: Final = 0.02  # of an answer on a slow line: so often a part of it is written
 _NS_S: Final = 1_000_000_000
 _MAX_CLIENT_MESSAGE: Final = 1 << 16  # bytes
 _MAX_UNREAD: Final = 16 << 20  # bytes of the socket buffer, after which a slow client is cut
@@ -79,8 +81,8 @@ class _Server:
 
     async def say_goodbye(self, _: web.Application) -> None:
         """Close every socket, so that no handler holds up the end of the process."""
-        for websocket, _transport in list(self._sockets.values()):
-            await websocket.close(code=WSCloseCode.GOING_AWAY, message=b"server shutdown")
+        for connection, (websocket, _transport) in list(self._sockets.items()):
+            await self._close(websocket, connection, WSCloseCode.GOING_AWAY, "server shutdown")
 
     def handler(self, venue: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Return the handler of everything under a venue's prefix."""
@@ -120,29 +122,47 @@ class _Server:
                     logger.warning("client_silent", extra={"venue": connection.venue})
                     transport.abort()
                 elif not websocket.closed:
-                    connection.pinged_ns = now_ns
-                    await websocket.ping(str(now_ns // 1_000_000).encode())
+                    self._simulation.ping(connection, now_ns)
 
-    async def _serve_rest(self, venue: str, path: str, request: web.Request) -> web.Response:
+    async def _serve_rest(self, venue: str, path: str, request: web.Request) -> web.StreamResponse:
         asked = RestRequest(path, dict(request.query), request.remote or "")
         reply = self._simulation.rest(venue, asked, time.time_ns())
         await asyncio.sleep(self._simulation.delay_s(venue))
-        return web.Response(
-            text=reply.body, status=reply.status, headers=reply.headers, content_type="application/json"
-        )
+        if self._simulation.bytes_per_s(venue) is None:
+            return _response(reply)
+        return await self._write_slowly(venue, reply, request)
+
+    async def _write_slowly(self, venue: str, reply: RestReply, request: web.Request) -> web.StreamResponse:
+        """Write an answer at the speed of the venue's line, and the rest at once when that is over."""
+        rest = memoryview(reply.body.encode())
+        response = web.StreamResponse(status=reply.status, headers=reply.headers)
+        response.content_type = reply.content_type
+        response.content_length = len(rest)
+        await response.prepare(request)
+        while rest:
+            bytes_per_s = self._simulation.bytes_per_s(venue)
+            part = len(rest) if bytes_per_s is None else max(1, int(bytes_per_s * _PART_S))
+            await response.write(rest[:part])
+            rest = rest[part:]
+            await asyncio.sleep(_PART_S)
+        await response.write_eof()
+        return response
 
     async def _serve_socket(self, venue: str, path: str, request: web.Request) -> web.StreamResponse:
-        websocket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=_MAX_CLIENT_MESSAGE)
+        websocket = web.WebSocketResponse(autoping=False, max_msg_size=_MAX_CLIENT_MESSAGE)
         if not websocket.can_prepare(request):
             return json_response({"error": "this path is a WebSocket"}, 426)
         try:
             connection = self._simulation.connect(venue, path, request.query, time.time_ns())
         except Unavailable as error:
+            if error.reply is not None:
+                return _response(error.reply)
             return json_response({"error": str(error)}, 503)
         except SessionRefusedError as error:
             return json_response({"error": str(error)}, 400)
         try:
             await websocket.prepare(request)
+            connection.window_bits = int(websocket.compress)  # 0 if the client did not offer to inflate
             if request.transport is not None:  # None: the client left during the handshake
                 self._sockets[connection] = (websocket, request.transport)
                 await self._listen(websocket, connection)
@@ -157,13 +177,22 @@ class _Server:
                 case WSMsgType.TEXT:
                     reason = self._simulation.receive(connection, message.data, time.time_ns())
                     if reason is not None:
-                        await websocket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason.encode())
+                        await self._close(websocket, connection, WSCloseCode.POLICY_VIOLATION, reason)
                 case WSMsgType.PING:
-                    await websocket.pong(message.data)
+                    self._simulation.pong(connection, message.data, time.time_ns())
                 case WSMsgType.PONG:
                     connection.ponged_ns = time.time_ns()
                 case _:
-                    await websocket.close(code=WSCloseCode.UNSUPPORTED_DATA, message=b"text only")
+                    await self._close(websocket, connection, WSCloseCode.UNSUPPORTED_DATA, "text only")
+
+    async def _close(
+        self, websocket: web.WebSocketResponse, connection: Connection, code: WSCloseCode, reason: str
+    ) -> None:
+        """Close a socket between two frames."""
+        rest = connection.line.finish_frame()
+        if rest and connection in self._sockets:
+            self._sockets[connection][1].write(rest)
+        await websocket.close(code=code, message=reason.encode())
 
 
 def _write(connection: Connection, transport: asyncio.Transport, now_ns: int) -> None:
@@ -171,13 +200,21 @@ def _write(connection: Connection, transport: asyncio.Transport, now_ns: int) ->
     if connection.is_cut or transport.is_closing():
         transport.abort()
         return
-    arrived = connection.line.arrived(now_ns)
-    if not arrived:
+    line, bytes_per_s = connection.line, connection.bytes_per_s
+    arrived = line.arrived(now_ns) if bytes_per_s is None else line.trickled(now_ns, bytes_per_s)
+    if arrived:
+        transport.write(arrived)
+    elif bytes_per_s is None:
         return
-    transport.write(arrived)
-    if transport.get_write_buffer_size() > _MAX_UNREAD:
+    if transport.get_write_buffer_size() + line.waiting > _MAX_UNREAD:
         logger.warning("client_too_slow", extra={"venue": connection.venue, "unread_bytes": _MAX_UNREAD})
         transport.abort()
+
+
+def _response(reply: RestReply) -> web.Response:
+    return web.Response(
+        text=reply.body, status=reply.status, headers=reply.headers, content_type=reply.content_type
+    )
 
 
 def _end_process_on_failure(task: asyncio.Task[None]) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
 
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
-from simulator.faults import parse_fault
-from simulator.latent import NS_S
+from simulator.fault_requests import parse_fault
 
 if TYPE_CHECKING:
     from simulator.simulation import Simulation
@@ -19,14 +18,6 @@ if TYPE_CHECKING:
 def json_response(value: object, status: int = 200) -> web.Response:
     """Return a value as a JSON answer."""
     return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
-
-
-class QuietRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of POST /control/quiet."""
-
-    venue: str
-    symbol: str | None = None  # None is every symbol
-    duration_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = msgspec.field(name="durationS")
 
 
 class Control:
@@ -42,10 +33,10 @@ class Control:
             web.get("/control/books/{venue}/{symbol}", self._book),
             web.post("/control/pause", self._pause),
             web.post("/control/resume", self._resume),
-            web.post("/control/quiet", self._quiet),
             web.post("/control/faults", self._add_fault),
             web.get("/control/faults", self._faults),
             web.delete("/control/faults", self._clear_faults),
+            web.delete(r"/control/faults/{id:\d{1,9}}", self._end_fault),
         ]
 
     async def _books(self, _: web.Request) -> web.Response:
@@ -76,29 +67,23 @@ class Control:
         self._simulation.resume()
         return json_response({"paused": False})
 
-    async def _quiet(self, request: web.Request) -> web.Response:
-        """Let nothing happen at a venue, or in one of its markets, while its lines live."""
-        try:
-            asked = msgspec.json.decode(await request.read(), type=QuietRequest)
-            symbol = None if asked.symbol is None else canonical_symbol(asked.symbol)
-        except (msgspec.DecodeError, UnknownSymbolError) as error:
-            return json_response({"error": f"{error}; send {{venue, symbol?, durationS}}"}, 422)
-        until_ns = time.time_ns() + int(asked.duration_s * NS_S)
-        books = self._simulation.rest_pairs(asked.venue, symbol, until_ns)
-        if not books:
-            return json_response({"error": f"no book {asked.venue[:40]}/{symbol or '*'}"}, 404)
-        return json_response({"books": books}, 201)
-
     async def _add_fault(self, request: web.Request) -> web.Response:
         try:
             fault = parse_fault(await request.read(), self._simulation.market.pairs, canonical_symbol)
         except ValueError as error:
             return json_response({"error": str(error)}, 422)
-        return json_response(self._simulation.faults.add(fault, time.time_ns()), 201)
+        return json_response(self._simulation.add_fault(fault, time.time_ns()), 201)
 
     async def _faults(self, _: web.Request) -> web.Response:
         faults = self._simulation.faults
         return json_response({"faults": faults.statuses(time.time_ns()), "injected": faults.totals})
+
+    async def _end_fault(self, request: web.Request) -> web.Response:
+        """End one fault and forget it."""
+        now_ns, number = time.time_ns(), int(request.match_info["id"])
+        if not self._simulation.faults.end(number, now_ns):
+            return json_response({"error": f"no fault {number}; GET /control/faults lists them"}, 404)
+        return await self._faults(request)
 
     async def _clear_faults(self, _: web.Request) -> web.Response:
         self._simulation.clear_faults(time.time_ns())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,9 @@ Level: TypeAlias = tuple[int, int]
 """(price in ticks, size in lots); in a change a size of 0 deletes the level."""
 
 Taker: TypeAlias = Literal["buy", "sell"]
+SideName: TypeAlias = Literal["bids", "asks"]
+
+_NOBODY: Final[Level] = (0, 0)  # at the top of an empty side
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Side:
     sign: Literal[1, -1]
     keys: list[int] = field(default_factory=list)
     lots: dict[int, int] = field(default_factory=dict)
+    _last_key: int = 0  # the best one before the side became empty
     _touched: dict[int, int] = field(default_factory=dict)
     _added: set[int] = field(default_factory=set)  # levels that were not there when the action began
 
@@ -61,8 +65,8 @@ class Side:
 
     @property
     def best(self) -> int:
-        """The best price in ticks."""
-        return self.keys[0] * self.sign
+        """The best price in ticks; of an empty side the last it had."""
+        return (self.keys[0] if self.keys else self._last_key) * self.sign
 
     def set(self, tick: int, lots: int) -> None:
         """Give a level its size; 0 removes it."""
@@ -77,6 +81,7 @@ class Side:
         elif present:
             del self.keys[bisect_left(self.keys, key)]
             del self.lots[key]
+            self._last_key = key
             if key in self._added:  # came and went within one action: nobody saw it
                 self._added.discard(key)
                 del self._touched[key]
@@ -89,6 +94,13 @@ class Side:
         """Yield the levels, best first."""
         for key in self.keys[:depth]:
             yield key * self.sign, self.lots[key]
+
+    def empty(self) -> list[Level]:
+        """Remove every level, the worst first, and return what was there, best first."""
+        there = list(self.levels())
+        for tick, _ in reversed(there):
+            self.set(tick, 0)
+        return there
 
     def take_touched(self) -> list[Level]:
         """Return the levels set since the last call, and forget them."""
@@ -131,7 +143,7 @@ class ExchangeBook:
     def take(self, taker: Taker, lots: int, limit_tick: int, ts_ns: int) -> int:
         """Trade against the other side up to a limit price; return the lots filled.
 
-        The last level of a side is never taken, so a book always has two sides.
+        The last level of a side is never taken: trades leave a book its two sides.
         """
         side = self.asks if taker == "buy" else self.bids
         limit = limit_tick * side.sign
@@ -155,7 +167,6 @@ class ExchangeBook:
         prints, self._prints = self._prints, []
         if prints:
             self.last_print = prints[-1]
-        bid, ask = self.bids.keys[0], self.asks.keys[0]
-        top = (bid, self.bids.lots[bid], ask, self.asks.lots[ask])
+        top = (*next(self.bids.levels(1), _NOBODY), *next(self.asks.levels(1), _NOBODY))
         moved, self._top = top != self._top, top
         return BookChange(self.venue, self.symbol, ts_ns, self.update_id, bids, asks, prints, moved)

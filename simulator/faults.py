@@ -1,6 +1,7 @@
-"""Faults on demand, on the wire only: the books themselves never know.
+"""Faults on demand, by POST /control/faults; GET tells what each did (`injected`), DELETE ends all or /{id}.
 
-What each kind does, to the subscribers of a venue or of one of its symbols:
+**Of messages and requests**, on the wire only: the books themselves never know. To the subscribers of a venue
+or of one of its symbols:
 
 - ``drop``: a book message is not sent; ``duplicate``: sent twice; ``reorder``: sent after the next one.
 - ``corrupt``: a level is damaged so that a careful client notices: on Kraken the checksum no longer fits;
@@ -15,75 +16,53 @@ What each kind does, to the subscribers of a venue or of one of its symbols:
 `once` is the next book message (or request; at once for freeze and disconnect), for everyone who would have
 got it; `probability` is tried at each. `durationS` is the length of an episode of the last four kinds, and
 for the others how long the fault stays armed. Snapshots are never touched.
+
+**Conditions** (`simulator.conditions`) begin at once and hold for `durationS`, seconds:
+
+- ``blocked``: the venue does not serve this address: `status` (451, 403, 418 or 429, the last two with
+  Retry-After) `at` the "socket"'s handshake, "rest" or "both" (the default). Sockets that are open stay.
+- ``maintenance``: every client is told the `system` (maintenance, the default; cancel_only, post_only,
+  limit_only), and ``online`` at the end; who connects meanwhile is told first. But for limit_only nothing is
+  matched and nothing changes; heartbeats go on. Kraken only, as the others tell of none.
+- ``shutdown_notice``: every client, or those of a `symbol`, are told that the connection will end, which
+  it does after `graceS` (5); new ones are taken. Binance and OKX, as the others announce none.
+- ``one_sided``: the `side` (asks, the default, or bids) of a book or of all of a venue is gone from the truth
+  itself, so snapshots, REST and checksums agree; then its levels come back, but for those that would cross.
+- ``quiet``: nothing happens in a market or in all of a venue, while its lines live.
+- ``daily_cut``: each connection of a venue is cut when it becomes `ageS` old, by its own age.
+- ``slow_line``: frames arrive, and REST answers are written, at `bytesPerS` a connection. Nothing is lost or
+  out of order; a client for whom too much waits is cut, as ever.
+- ``drift``: traders believe in a price that moves by `bps` over `durationS`, at a venue or in one market, and
+  stays there; what is cleared meanwhile stays where it had come to. The whole book follows it.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 from math import ceil
 from random import Random
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
+from simulator.conditions import Conditions
+from simulator.fault_requests import (
+    CONDITIONS,
+    EPISODES,
+    REST_KINDS,
+    SOCKET_EPISODES,
+    FaultKind,
+    FaultStatus,
+)
+from simulator.malformations import MALFORMATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from simulator.conditions import Condition
+    from simulator.fault_requests import FaultRequest
     from simulator.venues.venue import Frame, Update
 
 _NS_S: Final = 1_000_000_000
 _DEFAULT_FREEZE_S: Final = 10.0
-# The first level's size, at any venue.
-_SIZE: Final = re.compile(r'"qty":([\d.]+)|(?:\["[\d.]+",|"new_quantity":)("[\d.]+")')
-
-
-class FaultKind(StrEnum):
-    """What may go wrong."""
-
-    DROP = "drop"
-    DUPLICATE = "duplicate"
-    REORDER = "reorder"
-    CORRUPT = "corrupt"
-    CROSS = "cross"
-    FREEZE = "freeze"
-    DISCONNECT = "disconnect"
-    RATE_LIMIT = "rate_limit"
-    SERVER_ERROR = "server_error"
-    MALFORMED = "malformed"
-
-
-_SOCKET_EPISODES: Final = frozenset({FaultKind.FREEZE, FaultKind.DISCONNECT})
-_REST_KINDS: Final = frozenset({FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR})
-_EPISODES: Final = _SOCKET_EPISODES | _REST_KINDS
-
-
-class FaultRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """The body of POST /control/faults."""
-
-    kind: FaultKind
-    venue: str
-    symbol: str | None = None  # canonical; None is every symbol
-    once: bool = False
-    probability: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
-    duration_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = msgspec.field(
-        default=None, name="durationS"
-    )
-
-
-class FaultStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One fault as GET /control/faults shows it."""
-
-    id: int
-    kind: FaultKind
-    venue: str
-    symbol: str | None
-    once: bool
-    probability: float | None
-    duration_s: float | None = msgspec.field(name="durationS")
-    injected: int
-    state: str  # armed, active (an episode runs) or spent
 
 
 @dataclass(slots=True)
@@ -136,14 +115,22 @@ class Faults:
         self._count = 0
         self._totals = dict.fromkeys(FaultKind, 0)
         self._held: dict[tuple[str, str], tuple[_Fault, Update]] = {}
-        self._malformation = self._random.randrange(len(_MALFORMATIONS))
+        self._malformation = self._random.randrange(len(MALFORMATIONS))
         self._server_error = 0
+        self.conditions = Conditions()
+
+    def begin(self, request: FaultRequest, now_ns: int) -> Condition:
+        """Let a condition begin."""
+        self._count += 1
+        return self.conditions.begin(self._count, request, now_ns)
 
     def add(self, request: FaultRequest, now_ns: int) -> FaultStatus:
-        """Arm a fault."""
+        """Arm a fault that is no condition."""
+        if request.kind in CONDITIONS:
+            raise AssertionError(f"{request.kind} is not armed, it begins")
         self._count += 1
         lasts = None
-        if request.duration_s is not None and request.kind not in _EPISODES:
+        if request.duration_s is not None and request.kind not in EPISODES:
             lasts = now_ns + int(request.duration_s * _NS_S)
         fault = _Fault(self._count, request, lasts)
         self._faults.append(fault)
@@ -154,6 +141,12 @@ class Faults:
         self._faults.clear()
         return self.release()
 
+    def end(self, number: int, now_ns: int) -> bool:
+        """Forget a fault, or let a condition end and forget it; return whether there is one of this id."""
+        kept = [fault for fault in self._faults if fault.id != number]
+        found, self._faults = len(kept) < len(self._faults), kept
+        return found or self.conditions.end(number, now_ns)
+
     def release(self) -> list[tuple[str, Update]]:
         """Return the updates held back, for when no next one comes; their faults stay armed."""
         held = [(venue, update) for (venue, _), (_, update) in self._held.items()]
@@ -162,12 +155,14 @@ class Faults:
 
     def statuses(self, now_ns: int) -> Sequence[FaultStatus]:
         """Return every fault since the last clearing, spent ones too."""
-        return [self._status(fault, now_ns) for fault in self._faults]
+        found = [self._status(fault, now_ns) for fault in self._faults]
+        found += [condition_status(condition, now_ns) for condition in self.conditions.all]
+        return sorted(found, key=lambda status: status.id)
 
     @property
     def totals(self) -> dict[FaultKind, int]:
         """How often each kind was injected since the start."""
-        return dict(self._totals)
+        return self._totals | self.conditions.totals
 
     def outgoing(self, venue: str, update: Update, now_ns: int) -> Sent:
         """Return what the wire carries for an update."""
@@ -182,7 +177,7 @@ class Faults:
             return Sent(_true(update) + _true(earlier))
         for fault in self._faults:
             request = fault.request
-            if request.kind in _REST_KINDS or not (
+            if request.kind in REST_KINDS or not (
                 fault.is_armed(now_ns) and fault.concerns(venue, update.symbol)
             ):
                 continue
@@ -198,7 +193,7 @@ class Faults:
         cuts = []
         for fault in self._faults:
             request = fault.request
-            if not (request.kind in _SOCKET_EPISODES and request.once and fault.is_armed(now_ns)):
+            if not (request.kind in SOCKET_EPISODES and request.once and fault.is_armed(now_ns)):
                 continue
             if connected(request.venue, request.symbol):
                 self._begin(fault, now_ns)
@@ -226,7 +221,7 @@ class Faults:
         """Return the fault a REST request meets, if any."""
         for fault in self._faults:
             request = fault.request
-            if request.kind not in _REST_KINDS or not fault.concerns(venue, symbol):
+            if request.kind not in REST_KINDS or not fault.concerns(venue, symbol):
                 continue
             if fault.active_until_ns <= now_ns:
                 if not fault.is_armed(now_ns):
@@ -285,8 +280,8 @@ class Faults:
         return Sent([(frame.topic, frame.text() if text is None else text) for frame, text in spoilt])
 
     def _malformed(self, frames: Iterable[Frame]) -> Sent:
-        spoil = _MALFORMATIONS[self._malformation]
-        self._malformation = (self._malformation + 1) % len(_MALFORMATIONS)
+        spoil = MALFORMATIONS[self._malformation]
+        self._malformation = (self._malformation + 1) % len(MALFORMATIONS)
         return Sent([(frame.topic, spoil(frame.text())) for frame in frames])
 
     def _begin(self, fault: _Fault, now_ns: int) -> None:
@@ -320,71 +315,29 @@ class Faults:
         )
 
 
+def condition_status(condition: Condition, now_ns: int) -> FaultStatus:
+    """Return a condition as GET /control/faults shows it."""
+    request = condition.request
+    return FaultStatus(
+        id=condition.id,
+        kind=request.kind,
+        venue=request.venue,
+        symbol=request.symbol,
+        once=True,
+        probability=None,
+        duration_s=request.duration_s,
+        injected=condition.injected,
+        state="active" if condition.ends_ns > now_ns else "spent",
+        status=request.status,
+        at=request.at,
+        system=request.system,
+        side=request.side,
+        grace_s=request.grace_s,
+        age_s=request.age_s,
+        bytes_per_s=request.bytes_per_s,
+        bps=request.bps,
+    )
+
+
 def _true(update: Update) -> list[tuple[str, str]]:
     return [(frame.topic, frame.text()) for frame in update.frames]
-
-
-def _truncated(text: str) -> str:
-    return text[: len(text) * 2 // 3]
-
-
-def _with_first_size(value: str, *, bare: bool = False) -> Callable[[str], str]:
-    """Return a function that replaces the first level's size, in quotes where the venue has them."""
-
-    def spoil(text: str) -> str:
-        match = _SIZE.search(text)
-        if match is None:
-            return _truncated(text)
-        group = 1 if match[1] is not None else 2
-        token = f'"{value}"' if group == 2 and not bare else value  # noqa: PLR2004 - the quoted alternative
-        return text[: match.start(group)] + token + text[match.end(group) :]
-
-    return spoil
-
-
-_MALFORMATIONS: Final = (
-    _truncated,
-    _with_first_size('{"size":true}', bare=True),
-    _with_first_size("NaN"),
-    _with_first_size("-1.5"),
-)
-
-
-def parse_fault(
-    body: bytes, pairs: Iterable[tuple[str, str]], canonical: Callable[[str], str]
-) -> FaultRequest:
-    """Read and check the body of POST /control/faults.
-
-    Parameters
-    ----------
-    pairs
-        The (venue, canonical symbol) that exist.
-    canonical
-        Turns a caller's spelling of a symbol into the canonical one; raises ValueError.
-
-    Raises
-    ------
-    ValueError
-        If the body is not right; the text says what would be.
-    """
-    kinds = " ".join(FaultKind)
-    try:
-        request = msgspec.json.decode(body, type=FaultRequest)
-    except msgspec.DecodeError as error:
-        raise ValueError(
-            f"{error}; send {{kind, venue, symbol?, once? | probability?, durationS?}}, kind one of: {kinds}"
-        ) from error
-    if request.once == (request.probability is not None):
-        raise ValueError('say either "once": true or "probability": a number above 0, up to 1')
-    known = list(pairs)
-    if request.venue not in {venue for venue, _ in known}:
-        raise ValueError(
-            f"unknown venue {request.venue[:40]!r}; there are {', '.join(sorted({v for v, _ in known}))}"
-        )
-    if request.symbol is None:
-        return request
-    symbol = canonical(request.symbol)
-    if (request.venue, symbol) not in known:
-        there = ", ".join(s for v, s in known if v == request.venue)
-        raise ValueError(f"{request.venue} has no {symbol}; it has {there}")
-    return msgspec.structs.replace(request, symbol=symbol)

@@ -38,6 +38,8 @@ class Market:
         UTC; the live market begins here and continues the history before it.
     history_days
         Daily candles told before today; minutes are told as far back.
+    levels
+        A side of each book, on average; 0 is as many as its venue's profile has.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Market:
         rate: float,
         start_ns: int,
         history_days: int,
+        levels: int = 0,
     ) -> None:
         seed, symbols = latent.seed, latent.symbols
         self.earliest_ns = (start_ns // NS_DAY - history_days) * NS_DAY
@@ -67,7 +70,7 @@ class Market:
         for index, (key, pair) in enumerate(pairs.items()):
             messages = rate * (pair.venue.message_share / share) * (pair.symbol.activity / activity)
             actions = _actions_per_s(pair.venue, messages)
-            self._flows[key] = OrderFlow(pair, latent, seed, index, actions, start_ns)
+            self._flows[key] = OrderFlow(pair, latent, seed, index, actions, start_ns, levels)
             self._candles[key] = Candles(pair, latent, past[key], start_ns)
 
     @property
@@ -78,6 +81,10 @@ class Market:
     def book(self, venue: str, symbol: str) -> ExchangeBook:
         """Return the truth about one pair."""
         return self._flows[venue, symbol].book
+
+    def flow(self, venue: str, symbol: str) -> OrderFlow:
+        """Return the traders of one pair."""
+        return self._flows[venue, symbol]
 
     def step(self, now_ns: int, resting: Collection[tuple[str, str]] = frozenset()) -> Iterator[BookChange]:
         """Let everything happen that is due by `now_ns`, save in the pairs that rest.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from libs.common.venues.venue import Instrument
+    from simulator.exchange_book import Level, SideName
     from simulator.latent import LatentPrices
     from simulator.profiles import SymbolProfile, VenueProfile
 
@@ -36,6 +37,9 @@ _DISTANCES_BPS: Final = (
     (0.85, 40.0),
     (1.0, 250.0),
 )  # cumulated share, mean distance of new quotes
+_DEEP_BPS: Final = 100.0  # how far the quotes of a book reach that is deeper than its profile's
+_DEEP_TICKS: Final = 2  # prices for each of those quotes, where the tick is too coarse for that
+_DEEPEST: Final = 0.9  # of the price
 _TRIES: Final = 4  # to find a price without a quote
 _SIZE_SD: Final = 0.9  # of log sizes
 _TRADE_SIZE: Final = 0.05  # median order that takes, in typical levels
@@ -43,6 +47,23 @@ _TRADE_SD: Final = 1.3  # of its logarithm: a few are many times the median
 _SENSE_NS: Final = 10_000_000  # traders look at the world at most this often
 _EVEN: Final = 0.5
 _BLOCK: Final = 4096  # random numbers drawn at once
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A shift of the log price: from one value to another within a time, then it stays."""
+
+    begins_ns: int = 0
+    ends_ns: int = 0
+    start: float = 0.0
+    goal: float = 0.0
+
+    def at(self, ts_ns: int) -> float:
+        """Return the shift at a time."""
+        if ts_ns >= self.ends_ns:
+            return self.goal
+        share = max(0, ts_ns - self.begins_ns) / (self.ends_ns - self.begins_ns)
+        return self.start + share * (self.goal - self.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +85,19 @@ class OrderFlow:
         Mean number of actions per second, above zero.
     start_ns
         UTC; the book is built for this time.
+    levels
+        A side, on average; 0 is as many as the venue's profile has.
     """
 
     def __init__(
-        self, pair: Pair, latent: LatentPrices, seed: int, index: int, actions_per_s: float, start_ns: int
+        self,
+        pair: Pair,
+        latent: LatentPrices,
+        seed: int,
+        index: int,
+        actions_per_s: float,
+        start_ns: int,
+        levels: int = 0,
     ) -> None:
         self._pair = pair
         self._latent = latent
@@ -82,6 +112,10 @@ class OrderFlow:
         self._noise = 0.0
         self._bias = 0.0
         self._lean = 0.0
+        self._shift = Ramp()
+        self._levels = levels or pair.venue.levels
+        self._deep_share = max(0.0, 1.0 - pair.venue.levels / self._levels)
+        self._withheld: tuple[SideName, list[Level]] | None = None
         self._fair = self._price(start_ns)
         self._sensed_ns = start_ns
         self.next_ns = start_ns + int(-log(1.0 - next(self._uniform)) * self._gap_ns)
@@ -99,10 +133,48 @@ class OrderFlow:
                 yield change
             self.next_ns += 1 + int(-log(1.0 - next(self._uniform)) * self._gap_ns)
 
+    def withhold(self, name: SideName, ts_ns: int) -> BookChange | None:
+        """Take a side out of the book, until `give_back`; the other one goes on without trades."""
+        if self._withheld is not None:
+            return None
+        side = self.book.bids if name == "bids" else self.book.asks
+        self._withheld = (name, side.empty())
+        return self.book.commit(ts_ns)
+
+    def give_back(self, ts_ns: int) -> BookChange | None:
+        """Put back the levels of the side that was withheld, but for those that the price has passed."""
+        if self._withheld is None:
+            return None
+        (name, levels), self._withheld = self._withheld, None
+        bids, fair = name == "bids", self._price(ts_ns)
+        book = self.book
+        side, other = (book.bids, book.asks) if bids else (book.asks, book.bids)
+        for tick, lots in levels:
+            if tick * side.sign > other.best * side.sign:
+                side.set(tick, lots)
+        if not side.keys:
+            half = max(0.5, fair * self._pair.venue.spread_bps * 0.5e-4)
+            lots = self._quote_lots(fair, 0.0, 0.0)
+            if bids:
+                book.place_bid(floor(fair - half), lots)
+            else:
+                book.place_ask(ceil(fair + half), lots)
+        return book.commit(ts_ns)
+
+    def drift(self, bps: float, lasts_ns: int, now_ns: int) -> None:
+        """Let the price that this book follows move away from the latent one, and stay there."""
+        here = self._shift.at(now_ns)
+        self._shift = Ramp(now_ns, now_ns + lasts_ns, here, here + bps * 1e-4)
+
+    def stay(self, begun_ns: int, now_ns: int) -> None:
+        """End the drift that began then where it has come to, if no other has begun since."""
+        if self._shift.begins_ns == begun_ns:
+            self._shift = Ramp(goal=self._shift.at(now_ns))
+
     def _price(self, ts_ns: int) -> float:
         """Return the price this venue's traders believe in, in ticks."""
         value = self._latent.log_price(self._pair.column, ts_ns - self._lag_ns)
-        return exp(value + self._bias * 1e-4) / self._tick
+        return exp(value + self._bias * 1e-4 + self._shift.at(ts_ns)) / self._tick
 
     def _act(self, ts_ns: int) -> BookChange | None:
         if ts_ns - self._sensed_ns >= _SENSE_NS:
@@ -111,7 +183,9 @@ class OrderFlow:
             self._sensed_ns = ts_ns
         lean, fair = self._lean, self._fair
         half = max(0.5, fair * self._pair.venue.spread_bps * 0.5e-4)
-        if not self._follow(fair, half, lean, ts_ns):
+        if self._withheld is not None:
+            self._tend(fair, half, lean)
+        elif not self._follow(fair, half, lean, ts_ns):
             self._trade_or_quote(fair, half, lean, ts_ns)
         return self.book.commit(ts_ns)
 
@@ -128,6 +202,16 @@ class OrderFlow:
         ahead = latent.log_price(column, seen_ns + LEAD_NS) - latent.log_price(column, seen_ns)
         scale = latent.second_vol(column, ts_ns) * sqrt(LEAD_NS / NS_S)
         return tanh(_INFORMED * ahead / scale + _NOISE * self._noise)
+
+    def _tend(self, fair: float, half: float, lean: float) -> None:
+        """Let the only side there is follow the price, and change a level of it."""
+        is_bid = self.book.bids.keys != []
+        side, favoured = (self.book.bids, lean) if is_bid else (self.book.asks, -lean)
+        _pull(side, floor(fair - _STALE * half) if is_bid else ceil(fair + _STALE * half))
+        if next(self._uniform) < _EVEN:
+            self._place(is_bid=is_bid, fair=fair, half=half, favoured=favoured)
+        else:
+            self._resize(side, fair, favoured)
 
     def _follow(self, fair: float, half: float, lean: float, ts_ns: int) -> bool:
         """Pick off or pull stale quotes and improve wide ones; return whether anything was done."""
@@ -166,19 +250,23 @@ class OrderFlow:
         is_bid = next(self._uniform) < _EVEN
         side, favoured = (book.bids, lean) if is_bid else (book.asks, -lean)
         if kind < _RESIZE:
-            index = min(len(side) - 1, int(-log(1.0 - next(self._uniform)) * 5.0))
-            tick = side.keys[index] * side.sign
-            side.set(tick, self._quote_lots(fair, abs(tick - fair) / fair * 1e4, favoured))
+            self._resize(side, fair, favoured)
         elif kind < _PLACE:
             self._place(is_bid=is_bid, fair=fair, half=half, favoured=favoured)
         # Cancels are as frequent as placements when the side has its usual number of levels.
-        elif len(side) > max(1.0, next(self._uniform) * self._pair.venue.levels):
+        elif len(side) > max(1.0, next(self._uniform) * self._levels):
             side.set(side.keys[int(next(self._uniform) * len(side))] * side.sign, 0)
+
+    def _resize(self, side: Side, fair: float, favoured: float) -> None:
+        """Give a level near the top another size."""
+        index = min(len(side) - 1, int(-log(1.0 - next(self._uniform)) * 5.0))
+        tick = side.keys[index] * side.sign
+        side.set(tick, self._quote_lots(fair, abs(tick - fair) / fair * 1e4, favoured))
 
     def _place(self, *, is_bid: bool, fair: float, half: float, favoured: float) -> None:
         side = self.book.bids if is_bid else self.book.asks
         for _ in range(_TRIES):
-            distance_bps = self._distance_bps()
+            distance_bps = self._distance_bps(fair)
             ticks = half + distance_bps * 1e-4 * fair
             tick = max(1, floor(fair - ticks)) if is_bid else ceil(fair + ticks)
             if tick * side.sign not in side.lots:
@@ -189,8 +277,13 @@ class OrderFlow:
         else:
             self.book.place_ask(tick, lots)
 
-    def _distance_bps(self) -> float:
+    def _distance_bps(self, fair: float) -> float:
         which = next(self._uniform)
+        if self._deep_share:
+            if which < self._deep_share:
+                ticks = max(_DEEP_BPS * 1e-4 * fair, _DEEP_TICKS * self._levels)
+                return min(ticks, _DEEPEST * fair) / fair * 1e4 * next(self._uniform)
+            which = (which - self._deep_share) / (1.0 - self._deep_share)
         mean = next(mean for share, mean in _DISTANCES_BPS if which < share)
         return -log(1.0 - next(self._uniform)) * mean
 
@@ -215,7 +308,7 @@ class OrderFlow:
         half = max(0.5, fair * self._pair.venue.spread_bps * 0.5e-4)
         self.book.place_bid(floor(fair - half), self._quote_lots(fair, 0.0, 0.0))
         self.book.place_ask(ceil(fair + half), self._quote_lots(fair, 0.0, 0.0))
-        for _ in range(self._pair.venue.levels):
+        for _ in range(self._levels):
             self._place(is_bid=True, fair=fair, half=half, favoured=0.0)
             self._place(is_bid=False, fair=fair, half=half, favoured=0.0)
         self.book.commit(ts_ns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -98,8 +99,16 @@ def _socket_handler(
     return handle
 
 
+# The endpoints of instruments of Binance, Bybit, Kraken, OKX, Bitstamp and Coinbase (services/l2/feeds).
+INSTRUMENTS: Final = re.compile(
+    r"/(exchangeInfo|instruments-info|AssetPairs|public/instruments|v2/markets/?|market/products/[^/]+)$"
+)
+
+
 def _rest_handler(venue: ReplayVenue, player: Player) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
+        if INSTRUMENTS.search(request.path):
+            raise web.HTTPNotFound(text="a recording holds no instruments")
         answer = await player.rest(venue, request.path, request.query)
         return web.Response(text=answer.body, status=answer.status, content_type="application/json")
 

@@ -38,6 +38,13 @@ class SimulatorSettings(BaseSettings):
     simulator_symbols: Annotated[tuple[str, ...], NoDecode] = Field(
         ("BTC-USDT", "ETH-USDT", "SOL-USDT"), min_length=1, description="canonical symbols, comma-separated"
     )
+    simulator_levels: int = Field(
+        0,
+        ge=0,
+        le=20_000,
+        description="levels a side of every book, on average; 0 is each venue's own, 500 to 1,000. Above "
+        "5,000 a snapshot of Binance is a window of its book",
+    )
     simulator_history_days: int = Field(
         760, ge=1, le=1000, description="daily candles before today, per symbol"
     )

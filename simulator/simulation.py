@@ -7,20 +7,35 @@ each connection what has arrived on its line.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from math import log
 from typing import TYPE_CHECKING, Final
 
-from simulator.faults import Disconnect, Faults
+from simulator.consequences import Consequences
+from simulator.fault_requests import CONDITIONS, FaultKind
+from simulator.faults import Disconnect, Faults, condition_status
 from simulator.latent import NS_S, WIRE, LatentPrices, stream
 from simulator.market import Market
 from simulator.profiles import VENUES as PROFILES
+from simulator.refusals import blocked
 from simulator.venues import VENUES
-from simulator.venues.venue import Exchange, RestReply, SessionRefusedError, Update, level_floats
-from simulator.wire import Line, text_frame
+from simulator.venues.venue import (
+    AnnouncesCut,
+    Exchange,
+    RestReply,
+    SessionRefusedError,
+    TellsStatus,
+    Update,
+    level_floats,
+)
+from simulator.wire import PING, PONG, Line, control_frame, deflated_frame, text_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
+    from simulator.conditions import Condition
+    from simulator.exchange_book import BookChange
+    from simulator.fault_requests import FaultRequest, FaultStatus
     from simulator.settings import SimulatorSettings
     from simulator.venues.venue import Notice, RestRequest, Session, Venue
 
@@ -40,10 +55,17 @@ class Connection:
     ponged_ns: int = 0  # when the client last answered a ping
     pinged_ns: int = 0
     is_cut: bool = False  # the shell must drop the socket without a close frame
+    window_bits: int = 0  # of a client that inflates; 0 reads plain frames
+    bytes_per_s: int | None = None  # of its line; None is as fast as it can be
+    end_ns: int | None = None  # when it is cut, as its client was told
 
 
 class Unavailable(Exception):  # noqa: N818 - a state of the venue, not a mistake
-    """The venue takes no connections now."""
+    """The venue takes no connections now; with `reply`, it says so itself."""
+
+    def __init__(self, text: str, reply: RestReply | None = None) -> None:
+        super().__init__(text)
+        self.reply = reply
 
 
 class Simulation:
@@ -62,6 +84,7 @@ class Simulation:
             rate=settings.simulator_rate,
             start_ns=now_ns,
             history_days=settings.simulator_history_days,
+            levels=settings.simulator_levels,
         )
         self.venues: dict[str, Venue] = {
             name: create(Exchange(self.market, name)) for name, create in VENUES.items()
@@ -69,7 +92,8 @@ class Simulation:
         self.faults = Faults(settings.simulator_seed)
         self.connections: dict[Session, Connection] = {}
         self.is_paused = False
-        self._rests: dict[tuple[str, str], int] = {}  # pairs whose market is quiet, and until when
+        self._conditions = self.faults.conditions
+        self._consequences = Consequences(self.market, self._conditions)
         self._outages = settings.simulator_outages
         self._random = stream(settings.simulator_seed, WIRE, now_ns // NS_S)
         self._delay_ns = dict.fromkeys(self.venues, 0)
@@ -87,11 +111,15 @@ class Simulation:
         """
         if self.faults.is_refused(venue, now_ns):
             raise Unavailable(f"{venue} takes no connections: a disconnect fault is active")
+        block = self._conditions.block(venue, "socket", now_ns)
+        if block is not None:
+            raise Unavailable(f"{venue} is blocked", blocked(venue, block, now_ns))
         session, greeting = self.venues[venue].connect(path, query, now_ns)
         connection = Connection(venue, session, now_ns, ponged_ns=now_ns, pinged_ns=now_ns, sent_ns=now_ns)
+        connection.bytes_per_s = self._conditions.bytes_per_s(venue)
         self.connections[session] = connection
         for text in greeting:
-            self._put(connection, text_frame(text), now_ns)
+            self._say(connection, text, now_ns)
         return connection
 
     def receive(self, connection: Connection, text: str, now_ns: int) -> str | None:
@@ -102,8 +130,17 @@ class Simulation:
             return str(error)
         if not self.faults.is_silent(connection.venue, None, now_ns):
             for reply in replies:
-                self._put(connection, text_frame(reply), now_ns)
+                self._say(connection, reply, now_ns)
         return None
+
+    def ping(self, connection: Connection, now_ns: int) -> None:
+        """Ask a client whether it lives."""
+        connection.pinged_ns = now_ns
+        self._put(connection, control_frame(PING, str(now_ns // _NS_MS).encode()), now_ns, is_said=False)
+
+    def pong(self, connection: Connection, payload: bytes, now_ns: int) -> None:
+        """Answer a client that asks."""
+        self._put(connection, control_frame(PONG, payload), now_ns, is_said=False)
 
     def close(self, connection: Connection) -> None:
         """Forget a connection."""
@@ -114,10 +151,11 @@ class Simulation:
         """Let the market, the batches and the timers do what is due by `now_ns`."""
         for name in self.venues:
             self._delay_ns[name] = self._wire_delay_ns(name)
+        for condition in self._conditions.end_due(now_ns):
+            self._end(condition, now_ns)
         if not self.is_paused:
-            for change in self.market.step(now_ns, self._resting(now_ns)):
-                for message in self.venues[change.venue].publish(change):
-                    self._send(change.venue, message, now_ns)
+            for change in self.market.step(now_ns, self._consequences.resting):
+                self._tell(change, now_ns)
         self._flush(now_ns, force=False)
         for cut in self.faults.due(self._is_connected, now_ns):
             self._cut(cut)
@@ -135,15 +173,27 @@ class Simulation:
         """Let the market go on from the time it is then."""
         self.is_paused = False
 
-    def rest_pairs(self, venue: str, symbol: str | None, until_ns: int) -> list[tuple[str, str]]:
-        """Let a venue's markets, or one of them, be quiet for a while; lines live on. Return which."""
-        found = [pair for pair in self.market.pairs if pair[0] == venue and symbol in (None, pair[1])]
-        self._rests |= dict.fromkeys(found, until_ns)
-        return found
+    def add_fault(self, request: FaultRequest, now_ns: int) -> FaultStatus:
+        """Arm a fault, or let it begin if it is a condition."""
+        if request.kind not in CONDITIONS:
+            return self.faults.add(request, now_ns)
+        condition = self.faults.begin(request, now_ns)
+        for change in self._consequences.begin(condition, now_ns):
+            self._tell(change, now_ns)
+        match request.kind:
+            case FaultKind.MAINTENANCE:
+                self._tell_status(condition, request.system or "maintenance", now_ns)
+            case FaultKind.SHUTDOWN_NOTICE:
+                self._announce(condition, now_ns)
+            case FaultKind.SLOW_LINE:
+                self._conditions.met(condition, self._pace(request.venue))
+        return condition_status(condition, now_ns)
 
     def clear_faults(self, now_ns: int) -> None:
-        """Disarm every fault and send what they hold back."""
+        """Disarm every fault, end every condition and send what they hold back."""
         self._put_all(self.faults.clear(), now_ns)
+        for condition in self._conditions.clear():
+            self._end(condition, now_ns)
 
     def truth(self, venue: str, symbol: str, now_ns: int) -> dict[str, object]:
         """Return the exchange's own book; everything up to its `venueSeq` has been sent."""
@@ -163,6 +213,11 @@ class Simulation:
     def rest(self, venue: str, request: RestRequest, now_ns: int) -> RestReply:
         """Answer an HTTP GET to a venue, or fail as a fault or an outage has it."""
         protocol = self.venues[venue]
+        block = self._conditions.block(venue, "rest", now_ns)
+        if block is not None:
+            if block.status == HTTPStatus.TOO_MANY_REQUESTS:
+                return protocol.rate_limited(block.retry_after_s or 1)
+            return blocked(venue, block, now_ns)
         fault = self.faults.rest(venue, protocol.rest_symbol(request), now_ns)
         if fault is not None:
             if fault.retry_after_s:
@@ -171,6 +226,10 @@ class Simulation:
         if self._random.random() < PROFILES[venue].rest_error_probability * self._outages:
             return protocol.failed(503)
         return protocol.rest(request, now_ns)
+
+    def bytes_per_s(self, venue: str) -> int | None:
+        """Return how fast a venue's answers are written; None is at once."""
+        return self._conditions.bytes_per_s(venue)
 
     def delay_s(self, venue: str) -> float:
         """Return a fresh delay of a venue's line, one way."""
@@ -181,9 +240,54 @@ class Simulation:
         jitter_ms = -log(1.0 - self._random.random()) * profile.jitter_ms
         return int((profile.latency_ms + jitter_ms) * _NS_MS)
 
-    def _resting(self, now_ns: int) -> Collection[tuple[str, str]]:
-        self._rests = {pair: until_ns for pair, until_ns in self._rests.items() if until_ns > now_ns}
-        return self._rests.keys()
+    def _end(self, condition: Condition, now_ns: int) -> None:
+        """Undo what a condition did, as another of its kind may still have it."""
+        request = condition.request
+        for change in self._consequences.end(condition, now_ns):
+            self._tell(change, now_ns)
+        match request.kind:
+            case FaultKind.MAINTENANCE:
+                others = self._conditions.holding(FaultKind.MAINTENANCE, request.venue)
+                systems = [other.request.system or "maintenance" for other in others]
+                self._tell_status(condition, systems[-1] if systems else "online", now_ns)
+            case FaultKind.SLOW_LINE:
+                self._pace(request.venue)
+
+    def _tell_status(self, condition: Condition, system: str, now_ns: int) -> None:
+        name = condition.request.venue
+        venue = self.venues[name]
+        if not isinstance(venue, TellsStatus):
+            raise TypeError(f"{name} tells no status")
+        venue.system = system
+        for connection in self._of(name):
+            self._say(connection, venue.status_message(connection.session), now_ns)
+            self._conditions.met(condition)
+
+    def _announce(self, condition: Condition, now_ns: int) -> None:
+        """Tell clients that their connections will end, which `_timers` sees to."""
+        request = condition.request
+        for connection in self._of(request.venue):
+            if _carries(connection, request.venue, request.symbol):
+                session = connection.session
+                if not isinstance(session, AnnouncesCut):
+                    raise TypeError(f"{request.venue} announces no cut")
+                self._say(connection, session.shutdown_notice(now_ns), now_ns)
+                connection.end_ns = condition.ends_ns
+                self._conditions.met(condition)
+
+    def _pace(self, venue: str) -> int:
+        """Let a venue's lines be as fast as they are now; return how many there are."""
+        connections = self._of(venue)
+        for connection in connections:
+            connection.bytes_per_s = self._conditions.bytes_per_s(venue)
+        return len(connections)
+
+    def _of(self, venue: str) -> list[Connection]:
+        return [connection for connection in self.connections.values() if connection.venue == venue]
+
+    def _tell(self, change: BookChange, now_ns: int) -> None:
+        for message in self.venues[change.venue].publish(change):
+            self._send(change.venue, message, now_ns)
 
     def _flush(self, now_ns: int, *, force: bool) -> None:
         for name, venue in self.venues.items():
@@ -206,15 +310,25 @@ class Simulation:
                 self._publish(venue, frame.topic, frame.text(), now_ns)
 
     def _publish(self, venue: str, topic: str, text: str, now_ns: int) -> None:
-        """Encode once, send to every subscriber."""
-        frame = text_frame(text)
+        """Encode once, send to every subscriber; to those that inflate, once more for all of them."""
+        frame, deflated = text_frame(text), dict[int, bytes]()
         for session in self.venues[venue].subscribers.of(topic):
             connection = self.connections.get(session)
-            if connection is not None:
-                self._put(connection, frame, now_ns)
+            if connection is None:
+                continue
+            bits = connection.window_bits
+            if bits and bits not in deflated:
+                deflated[bits] = deflated_frame(text, bits)
+            self._put(connection, deflated[bits] if bits else frame, now_ns)
 
-    def _put(self, connection: Connection, frame: bytes, now_ns: int) -> None:
-        connection.sent_ns = now_ns
+    def _say(self, connection: Connection, text: str, now_ns: int) -> None:
+        """Tell something to one client."""
+        bits = connection.window_bits
+        self._put(connection, deflated_frame(text, bits) if bits else text_frame(text), now_ns)
+
+    def _put(self, connection: Connection, frame: bytes, now_ns: int, *, is_said: bool = True) -> None:
+        if is_said:  # and no ping or pong, which a heartbeat does not wait for
+            connection.sent_ns = now_ns
         connection.line.send(frame, now_ns + self._delay_ns[connection.venue])
 
     def _timers(self, now_ns: int, elapsed_s: float) -> None:
@@ -227,10 +341,17 @@ class Simulation:
                 and now_ns - connection.sent_ns >= _HEARTBEAT_NS
                 and not self.faults.is_silent(connection.venue, None, now_ns)
             ):
-                self._put(connection, text_frame(heartbeat), now_ns)
+                self._say(connection, heartbeat, now_ns)
             per_s = PROFILES[connection.venue].disconnects_per_hour * self._outages / 3600.0
-            if self._random.random() < per_s * elapsed_s:
+            if self._random.random() < per_s * elapsed_s or self._is_over(connection, now_ns):
                 connection.is_cut = True
+
+    def _is_over(self, connection: Connection, now_ns: int) -> bool:
+        """Whether a connection's time has come, as announced or by its age."""
+        if connection.end_ns is not None and now_ns >= connection.end_ns:
+            return True
+        opened_ns = connection.opened_ns
+        return self._conditions.cut_at_age(connection.venue, opened_ns, self._ticked_ns, now_ns)
 
     def _is_connected(self, venue: str, symbol: str | None) -> bool:
         return any(_carries(connection, venue, symbol) for connection in self.connections.values())

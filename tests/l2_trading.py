@@ -54,6 +54,8 @@ class Book:
                 case OpenSocket(connection=connection):
                     self.connection = connection
                     pending.append(SocketOpened(KEY, connection))
+                case Fetch(purpose="instrument"):
+                    pending.append(ReplyReceived(KEY, output.request, "instrument", 404, b""))
                 case Fetch(purpose=purpose):
                     body = self.exchange.snapshot() if purpose == "snapshot" else self._klines(output.url)
                     pending.append(ReplyReceived(KEY, output.request, purpose, 200, body))

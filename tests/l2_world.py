@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from libs.common.events import BookDelta, BookHealth, BookSnapshot, BookState, BookTop
+from libs.common.events import BookDelta, BookHealth, BookSnapshot, BookState, BookTop, Trade
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import (
@@ -20,16 +21,26 @@ from services.l2.messages import (
     Fetch,
     FrameReceived,
     L2Message,
+    MessageIgnored,
     OpenSocket,
     Output,
+    RenewalFailed,
+    Renewed,
     ReplyReceived,
     SocketClosed,
     SocketOpened,
     Tick,
+    TradesMissing,
 )
 from services.l2.policy import Policy
 from tests.model_exchange import BinanceModel, Book, KrakenModel, Side, book_of
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.l2.feeds.feed import Feed
+
+Levels = tuple[tuple[float, float], ...]
 MS = 1_000_000
 START = 1_790_000_000_000_000_000
 POLICY = Policy(
@@ -82,23 +93,40 @@ class NaiveReader:
 class World:
     """One book of a model exchange; `step` moves 50 ms on."""
 
-    def __init__(self, exchange: BinanceModel | KrakenModel, epoch: int = 0) -> None:
+    def __init__(
+        self,
+        exchange: BinanceModel | KrakenModel,
+        epoch: int = 0,
+        feeds: Mapping[str, Feed] = FEEDS,
+    ) -> None:
         self.exchange = exchange
         self.now = START
-        self.state = State(FEEDS, lambda venue: (f"ws://test/{venue}", f"http://test/{venue}"), POLICY)
+        self.state = State(feeds, lambda venue: (f"ws://test/{venue}", f"http://test/{venue}"), POLICY)
         self.reader = NaiveReader()
         self.health: BookHealth | None = None
         self.states: list[BookState] = []
         self.dead: list[DeadLetter] = []
+        self.ignored: list[MessageIgnored] = []
         self.deltas = 0
         self.tops: list[BookTop] = []
-        self.connection: int | None = None
+        self.lines: list[int] = []  # connections that are open, oldest first
+        self.asked: list[int] = []  # connections
+        self.opened: list[int] = []
+        self.closed: list[int] = []  # those that l2 let go
+        self.said: list[Output] = []  # what is neither of a book nor a request
+        self.opens = True  # whether a connection that is asked for is opened
         self.fetches: deque[Fetch] = deque()
         self.snapshot_answers: deque[tuple[int, bytes, float | None]] = deque()  # instead of the true one
+        self.instrument = 404, b"404: Not Found"  # what the venue says of it
         self.cut_during_snapshot = False
         self.key = f"{exchange.venue}:BTC-USDT"
         self.tell(BookWanted(exchange.venue, "BTC-USDT", epoch))
         self.tell(CandlesKnown(self.key, ()))
+
+    @property
+    def connection(self) -> int | None:
+        """The newest connection."""
+        return self.lines[-1] if self.lines else None
 
     @property
     def live(self) -> bool:
@@ -107,6 +135,7 @@ class World:
     def tell(self, message: L2Message) -> None:
         for output in handle(self.state, message, self.now):
             self._take(output)
+        self.open_asked()
 
     def step(self, frames: list[bytes] | None = None) -> None:
         """Deliver frames (by default the exchange's next one), answer what was asked, let time pass."""
@@ -117,12 +146,20 @@ class World:
         self.tell(Tick())
 
     def deliver(self, frame: bytes) -> None:
-        if self.connection is not None:
-            self.tell(FrameReceived(self.key, self.connection, frame))
+        for connection in tuple(self.lines):
+            self.deliver_on(connection, frame)
+
+    def deliver_on(self, connection: int, frame: bytes) -> None:
+        if connection in self.lines:
+            self.tell(FrameReceived(self.key, connection, frame))
 
     def answer(self) -> None:
         while self.fetches:
             asked = self.fetches.popleft()
+            if asked.purpose == "instrument":
+                status, body = self.instrument
+                self.tell(ReplyReceived(asked.key, asked.request, asked.purpose, status, body))
+                continue
             if self.cut_during_snapshot:
                 self.cut_during_snapshot = False
                 self.disconnect("connection reset")
@@ -132,10 +169,22 @@ class World:
                 status, body, retry = self.snapshot_answers.popleft()
             self.tell(ReplyReceived(asked.key, asked.request, asked.purpose, status, body, retry))
 
+    def open_asked(self) -> None:
+        for connection in self.asked if self.opens else ():
+            if connection not in (*self.opened, *self.closed):
+                self.open(connection)
+
+    def open(self, connection: int) -> None:
+        self.opened.append(connection)
+        self.lines.append(connection)
+        self.tell(SocketOpened(self.key, connection))
+        if isinstance(self.exchange, KrakenModel):
+            self.deliver_on(connection, self.exchange.snapshot_frame())
+
     def disconnect(self, reason: str) -> None:
-        if self.connection is not None:
-            connection, self.connection = self.connection, None
-            self.tell(SocketClosed(self.key, connection, reason))
+        """Cut the oldest connection."""
+        if self.lines:
+            self.tell(SocketClosed(self.key, self.lines.pop(0), reason))
 
     def until_live(self, steps: int = 400) -> None:
         for _ in range(steps):
@@ -149,19 +198,27 @@ class World:
             return self.reader.book == self.exchange.truth[self._venue_seq]
         return self.reader.book == self.exchange.now
 
+    def known(self, bids: Levels, asks: Levels) -> Book:
+        """Return the levels that lie within what the newest snapshot showed."""
+        low, high = self.state.sessions[self.key].maintainer.book.known
+        return tuple(each for each in bids if each[0] >= low), tuple(each for each in asks if each[0] <= high)
+
     def _take(self, output: Output) -> None:
         match output:
             case OpenSocket(connection=connection):
-                self.connection = connection
-                self.tell(SocketOpened(self.key, connection))
-                if isinstance(self.exchange, KrakenModel):
-                    self.deliver(self.exchange.snapshot_frame())
-            case CloseSocket():
-                self.connection = None
+                self.asked.append(connection)
+            case CloseSocket(connection=connection):
+                self.closed.append(connection)
+                if connection in self.lines:
+                    self.lines.remove(connection)
             case Fetch():
                 self.fetches.append(output)
+            case Renewed() | RenewalFailed() | Trade() | TradesMissing():
+                self.said.append(output)
             case DeadLetter():
                 self.dead.append(output)
+            case MessageIgnored():
+                self.ignored.append(output)
             case BookSnapshot() | BookDelta():
                 self.reader.read(output)
                 self._venue_seq = output.venue_seq or 0
@@ -170,11 +227,13 @@ class World:
             case BookTop():
                 self.tops.append(output)
                 book = self.reader.book
-                assert (output.bids, output.asks) == (book[0][:50], book[1][:50])
+                assert (output.bids, output.asks) == self.known(book[0][:50], book[1][:50])
                 assert output.seq == self.reader.seq
             case BookHealth():
                 if self.health is None or output.state is not self.health.state:
                     self.states.append(output.state)
                 self.health = output
-                if output.state is BookState.LIVE:
+                if output.state in (BookState.LIVE, BookState.ONE_SIDED):
                     assert (output.epoch, output.seq) == (self.reader.epoch, self.reader.seq)
+                    two_sided = bool(self.reader.bids and self.reader.asks)
+                    assert two_sided is (output.state is BookState.LIVE), "an empty side is no market"

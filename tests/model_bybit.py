@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from random import Random
 
-from services.l2.messages import OpenSocket, Output
 from tests.l2_world import World
 from tests.model_exchange import Book, TrueBook, book_of
 
@@ -69,7 +68,6 @@ class BybitWorld(World):
     def __init__(self, seed: int) -> None:
         super().__init__(BybitModel(seed))  # type: ignore[arg-type]  # for the same reason
 
-    def _take(self, output: Output) -> None:
-        super()._take(output)
-        if isinstance(output, OpenSocket):
-            self.deliver(self.exchange.snapshot_frame())
+    def open(self, connection: int) -> None:
+        super().open(connection)
+        self.deliver_on(connection, self.exchange.snapshot_frame())

@@ -9,7 +9,6 @@ import json
 from random import Random
 from typing import TYPE_CHECKING
 
-from services.l2.messages import OpenSocket, Output
 from tests.l2_world import World
 from tests.model_exchange import Book, TrueBook, book_of
 
@@ -87,7 +86,6 @@ class OkxWorld(World):
     def __init__(self, seed: int) -> None:
         super().__init__(OkxModel(seed))  # type: ignore[arg-type]  # for the same reason
 
-    def _take(self, output: Output) -> None:
-        super()._take(output)
-        if isinstance(output, OpenSocket):
-            self.deliver(self.exchange.snapshot_frame())
+    def open(self, connection: int) -> None:
+        super().open(connection)
+        self.deliver_on(connection, self.exchange.snapshot_frame())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -32,6 +33,7 @@ class Recorded:
     traded: float = 0.0
     snapshots: int = 0
     held: int = 0  # deltas that the first snapshot joined
+    room_bps: float = math.inf  # the least there was between the mid and an edge of what is known
 
 
 def play(feed: Feed, symbol: str, *paths: Path) -> Recorded:
@@ -52,6 +54,8 @@ def play(feed: Feed, symbol: str, *paths: Path) -> Recorded:
                     case VenueDelta():
                         recorded.deltas += 1
                         events = book.on_delta(message, record.ts)
+                        if book.live:
+                            recorded.room_bps = min(recorded.room_bps, book.book.room_bps)
                         recorded.published += sum(isinstance(event, BookDelta) for event in events)
                     case VenueSnapshot():
                         book.on_snapshot(message, record.ts)

@@ -149,15 +149,20 @@ def make_certificates(folder: Path) -> None:
             *("-subj", f"/CN={authority}", "-keyout", f"{authority}.key", "-out", f"{authority}.pem"),
         )
     for name in ("broker", "client"):
-        _openssl(
-            folder,
-            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"),
-            *("-CA", "ca.pem", "-CAkey", "ca.key", "-subj", f"/CN={name}"),
-            *("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"),
-            *("-keyout", f"{name}.key", "-out", f"{name}.pem"),
-        )
+        make_certificate(folder, name, "IP:127.0.0.1")
     chain = "".join((folder / name).read_text() for name in ("broker.key", "broker.pem", "ca.pem"))
     (folder / "broker-chain.pem").write_text(chain)
+
+
+def make_certificate(folder: Path, name: str, subject: str) -> None:
+    """Write a key and a certificate of ``ca.pem`` for a subject, like ``DNS:venue.test``."""
+    _openssl(
+        folder,
+        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"),
+        *("-CA", "ca.pem", "-CAkey", "ca.key", "-subj", f"/CN={name}"),
+        *("-addext", f"subjectAltName={subject}", "-addext", "basicConstraints=critical,CA:FALSE"),
+        *("-keyout", f"{name}.key", "-out", f"{name}.pem"),
+    )
 
 
 def _openssl(folder: Path, *arguments: str) -> None:

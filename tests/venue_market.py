@@ -5,7 +5,16 @@ from __future__ import annotations
 from decimal import Decimal
 from uuid import NAMESPACE_URL, uuid5
 
-from libs.common.events import BookHealth, BookState, BookTop, Level, OrderFilled, ScoreVenues, TakerSide
+from libs.common.events import (
+    BookHealth,
+    BookState,
+    BookTop,
+    InstrumentTerms,
+    Level,
+    OrderFilled,
+    ScoreVenues,
+    TakerSide,
+)
 
 NS_PER_S = 1_000_000_000
 NOW = 1_770_000_000 * NS_PER_S
@@ -57,6 +66,7 @@ def a_health(  # noqa: PLR0913 -- as above
     requests: int = 1,
     request_ns: int | None = 20_000_000,
     in_doubt: bool = False,
+    terms: InstrumentTerms | None = None,
 ) -> BookHealth:
     return BookHealth(
         venue=venue,
@@ -74,6 +84,7 @@ def a_health(  # noqa: PLR0913 -- as above
         requests=requests,
         request_ns=request_ns,
         in_doubt=in_doubt,
+        terms=terms,
     )
 
 

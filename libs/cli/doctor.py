@@ -6,9 +6,8 @@ import asyncio
 import os
 import socket
 import subprocess
-import time
 from importlib import metadata
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -20,11 +19,10 @@ from broker.jars import LOCK_FILE, read_lock
 from broker.settings import JarSettings
 from install.environment import state_of
 from install.pins import path_of
-from libs.cli import machine
+from libs.cli import machine, venue_reach
 from libs.cli.checks import (
     books_finding,
     budgets_finding,
-    clock_finding,
     locked_versions,
     packages_finding,
     topics_finding,
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
 ANSWER_S: Final = 3.0
 MOST_BYTES: Final = 4 * 1024 * 1024  # of an answer; that of all books has a tenth
 START: Final = "start it with `make run`"
-# `serverTime` in ms; binance-spot-api-docs, rest-api.md, general endpoints.
-VENUE_TIME_URL: Final = "https://api.binance.com/api/v3/time"
 HTTP_OK: Final = 200
 UNAVAILABLE: Final = 503
 
@@ -57,10 +53,6 @@ class Answer(msgspec.Struct, frozen=True):
     listening: bool
     status: int = 0
     body: bytes = b""
-
-
-class _VenueTime(msgspec.Struct):
-    server_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = msgspec.field(name="serverTime")
 
 
 class _Process(msgspec.Struct):
@@ -113,8 +105,9 @@ async def examine(settings: CliSettings) -> list[Finding]:
             *([] if live else [_simulator(settings, control, anything=any(running))]),
             *_gateway(settings, ready, anything=any(running)),
             *_books(ready, books),
-            await _clock(http, live=live),
         ]
+        simulator_url = os.environ.get("SIMULATOR_URL", simulator)
+        findings += await venue_reach.examine("live" if live else settings.feed, simulator_url)
     return findings
 
 
@@ -272,25 +265,6 @@ def _list(answer: Answer) -> Sequence[Mapping[str, object]]:
     return said if answer.status == HTTP_OK and isinstance(said, list) else ()
 
 
-async def _clock(http: aiohttp.ClientSession, *, live: bool) -> Finding:
-    if not live:
-        return Finding(
-            Verdict.OK, "clock", "the simulator shares it; checked against an exchange with FEED=live"
-        )
-    before = time.time()
-    answer = await _get(http, VENUE_TIME_URL)
-    after = time.time()
-    server_ms = _server_ms(answer.body) if answer.status == HTTP_OK else None
-    if server_ms is None:
-        return Finding(
-            Verdict.FAIL,
-            "exchange",
-            f"{VENUE_TIME_URL} does not answer",
-            "FEED=live needs the internet; else omit it",
-        )
-    return clock_finding((before + after) / 2 - server_ms / 1000, (after - before) / 2)
-
-
 async def _get(http: aiohttp.ClientSession, url: str) -> Answer:
     try:
         async with http.get(url, allow_redirects=False) as reply:
@@ -302,14 +276,6 @@ async def _get(http: aiohttp.ClientSession, url: str) -> Answer:
         return Answer(listening=False)
     except (aiohttp.ClientError, TimeoutError):  # somebody is there, and says nothing that HTTP knows
         return Answer(listening=True)
-
-
-def _server_ms(body: bytes) -> int | None:
-    """Return what a venue says of the time; None if it is none."""
-    try:
-        return msgspec.json.decode(body, type=_VenueTime).server_ms
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _json(body: bytes) -> list[dict[str, object]] | dict[str, object] | None:

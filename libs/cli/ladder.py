@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libs.cli.lines import STATE_STYLES, clock
 from libs.cli.screen import Text
-from libs.common.instruments import INSTRUMENTS
+from libs.common.asked_instruments import instrument_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -231,7 +231,7 @@ def _age(received_ts: int | None, now: int) -> str:
 
 
 def _digits(watch: BookWatch, bids: Sequence[Level], asks: Sequence[Level]) -> Digits:
-    listed = INSTRUMENTS.get(watch.book_id)
+    listed = instrument_in(*watch.book_id, watch.health)
     levels = [*bids, *asks]
     if listed is not None:
         exponents = (listed.tick.normalize().as_tuple().exponent, listed.lot.normalize().as_tuple().exponent)

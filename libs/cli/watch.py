@@ -102,7 +102,7 @@ class BookWatch:
         silent = now - self.health.ts
         if silent > SILENCE_NS:
             return "STALE", f"l2 has been silent for {silent / NS:.0f} s; its last word: {self.health.state}"
-        if not self.in_step and self.health.state == "LIVE":
+        if not self.in_step and self.health.state in {"LIVE", "ONE_SIDED"}:
             return "WAITING", "for a keyframe, which l2 repeats every 10 s"
         return self.health.state, self.health.reason
 

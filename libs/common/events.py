@@ -171,7 +171,7 @@ class Features(Part, frozen=True, kw_only=True):
 
 
 class BookTop(Event, frozen=True, kw_only=True, gc=False):
-    """The best levels of a LIVE book, conflated; the state that views fold."""
+    """The best levels of a LIVE or ONE_SIDED book, conflated; the state that views fold."""
 
     venue: str
     symbol: str
@@ -183,6 +183,15 @@ class BookTop(Event, frozen=True, kw_only=True, gc=False):
     features: Features | None  # None while a side is empty
     venue_ts: int | None
     received_ts: int
+
+
+class InstrumentTerms(Part, frozen=True, kw_only=True):
+    """What a venue demands of an order in a symbol, as it says itself."""
+
+    tick: Decimal  # quote units
+    lot: Decimal  # base units
+    min_qty: Decimal  # base units
+    min_notional: Decimal  # quote units
 
 
 class BookHealth(Event, frozen=True, kw_only=True, gc=False):
@@ -217,6 +226,10 @@ class BookHealth(Event, frozen=True, kw_only=True, gc=False):
     repeated_trades: int = 0  # trades of an id that had been counted
     trade_holes: int = 0  # times at which the venue's trade ids left some out
     missing_trades: int = 0  # trades that they left out
+    reconnects: int = 0  # orderly ones: the new connection's book took over before the old one was dropped
+    resnapshots: int = 0  # snapshots taken while LIVE, as the mid neared the edge of what is known
+    ignored: int = 0  # messages that the feed does not know or cannot use, and late ones
+    terms: InstrumentTerms | None = None  # as the venue said last; None: not known, the table's hold
 
 
 class Trade(Event, frozen=True, kw_only=True, gc=False):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BookSide: TypeAlias = Literal["bid", "ask"]
 TakerSide: TypeAlias = Literal["buy", "sell"]
 BPS: Final = 1e-4
+EVERYWHERE: Final = (-math.inf, math.inf)
 MANY_LEVELS: Final = 256  # of one message: from here on sorting once is cheaper than placing each
 
 
@@ -48,7 +49,7 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Size near the mid; a lower bound if `truncated`: the known book ends inside the band."""
+    """Size near the mid; a lower bound if `truncated`: what is known of the book ends inside the band."""
 
     size: float  # base units
     truncated: bool
@@ -67,9 +68,12 @@ class OrderBook:
     epoch, seq, venue_seq
         Where this book stands on its topic; None before the first keyframe. `follow` moves them, a writer
         sets them itself.
+    known
+        The lowest bid and the highest ask up to which every level is known; infinite where all are. Beyond,
+        only those levels are held that changed. `load` makes them infinite, a writer narrows them.
     """
 
-    __slots__ = ("_ask_keys", "_asks", "_bid_keys", "_bids", "depth", "epoch", "seq", "venue_seq")
+    __slots__ = ("_ask_keys", "_asks", "_bid_keys", "_bids", "depth", "epoch", "known", "seq", "venue_seq")
 
     def __init__(self, depth: int | None = None) -> None:
         if depth is not None and depth < 1:
@@ -78,6 +82,7 @@ class OrderBook:
         self.epoch: int | None = None
         self.seq: int | None = None
         self.venue_seq: int | None = None
+        self.known = EVERYWHERE
         self._bid_keys: list[float] = []  # prices, ascending
         self._bids: dict[float, Level] = {}
         self._ask_keys: list[float] = []  # minus prices, ascending
@@ -87,6 +92,7 @@ class OrderBook:
         """Replace both sides by levels in any order; of equal prices the last counts, size 0.0 is none."""
         self._bid_keys, self._bids = _sorted(bids, sign=1.0)
         self._ask_keys, self._asks = _sorted(asks, sign=-1.0)
+        self.known = EVERYWHERE
         if self.depth is not None:
             self.truncate(self.depth)
 
@@ -151,6 +157,21 @@ class OrderBook:
         """Whether the best bid reaches the best ask; ask only after a whole message."""
         return bool(self._bid_keys and self._ask_keys) and self._bid_keys[-1] >= -self._ask_keys[-1]
 
+    @property
+    def room_bps(self) -> float:
+        """How far the mid is from the nearer edge of what is known, in bps; infinite where there is none.
+
+        Minus infinite once the best price of a side lies beyond its edge: a better one may stand between the
+        two, and nobody would know.
+        """
+        low, high = self.known
+        best_bid = self._bid_keys[-1] if self._bid_keys else -math.inf
+        best_ask = -self._ask_keys[-1] if self._ask_keys else math.inf
+        if best_bid < low or best_ask > high:
+            return -math.inf
+        mid = self.mid
+        return math.inf if mid is None else min(mid - low, high - mid) / mid / BPS
+
     def bids(self, n: int | None = None) -> tuple[Level, ...]:
         """Return the best `n` bids (all by default), descending."""
         return tuple(map(self._bids.__getitem__, self._bid_keys[: None if n is None else -n - 1 : -1]))
@@ -202,7 +223,8 @@ class OrderBook:
         keys, held = self._side(side)
         band = mid * bps * BPS
         inside = bisect_left(keys, 1, key=lambda key: abs(abs(key) - mid) <= band)
-        return Depth(math.fsum(held[key][1] for key in keys[inside:]), truncated=inside == 0)
+        ends = mid - band < self.known[0] if side == "bid" else mid + band > self.known[1]
+        return Depth(math.fsum(held[key][1] for key in keys[inside:]), truncated=ends or inside == 0)
 
     def _follow_keyframe(self, event: BookSnapshot) -> bool:
         here = (self.epoch, self.seq)

@@ -9,12 +9,25 @@ from msgspec.structs import replace
 from libs.common.events import BookHealth, BookState, BookTop
 
 if TYPE_CHECKING:
+    from collections.abc import Sized
+
     from libs.common.events import Event
 
 E = TypeVar("E", bound="Event")
 
 NS_PER_S: Final = 1_000_000_000
 EARLY_NS: Final = NS_PER_S  # how far the clocks of two machines may be apart
+
+
+def missing_side(bids: Sized | None, asks: Sized | None) -> str | None:
+    """Return which side of a book is empty, by its levels or its best one; None where both have levels."""
+    if bids and asks:
+        return None
+    if bids:
+        return "no asks: there is nothing to buy, and no price"
+    if asks:
+        return "no bids: nobody to sell to, and no price"
+    return "no bids and no asks: the venue's book is empty"
 
 
 def health_fault(health: BookHealth | None, now: int, silence_ns: int) -> str | None:
@@ -50,15 +63,18 @@ def book_fault(top: BookTop | None, health: BookHealth | None, now: int, silence
 
     Its owner says with each heartbeat up to which seq it had told tops by the one before (`told_seq`): a top
     from before that is not the newest one, whatever its age, for those behind it have not come through.
+    A top of a later epoch is of a book that was renewed: it was proven then, and its health is on its way.
     """
     if (fault := health_fault(health, now, silence_ns)) is not None:
         return fault
     if top is None or health is None:
         return "there is no book"
-    if health.epoch != top.epoch:
+    if health.epoch > top.epoch:
         return "the book was synchronised anew"
-    if health.told_seq > top.seq:
+    if health.epoch == top.epoch and health.told_seq > top.seq:
         return f"the book stands at seq {top.seq} here, and {health.told_seq} was told: its log is held up"
+    if (missing := missing_side(top.bids, top.asks)) is not None:
+        return missing
     if top.received_ts > now + EARLY_NS:
         return f"the book is from {(top.received_ts - now) / NS_PER_S:.1f} s ahead: a clock is wrong"
     return None

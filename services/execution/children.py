@@ -14,7 +14,6 @@ from libs.common.events import (
     OrdStatus,
     PaperOrder,
 )
-from libs.common.instruments import instrument_of
 from libs.common.venues import venue_of
 from services.execution import holdings, paper_broker
 from services.execution.calibration import CostHistory, CostObservation, fit
@@ -102,7 +101,7 @@ def submit(turn: Turn, top: BookTop, qty: Decimal) -> None:
 def fill(turn: Turn, order: PaperOrder, top: BookTop) -> None:
     """Let a child take what the book offers, and learn what that cost."""
     key = impact_key(order.venue, order.symbol)
-    terms = terms_of(venue_of(order.venue), instrument_of(order.venue, order.symbol))
+    terms = terms_of(venue_of(order.venue), turn.saga.planned_to)
     worked = paper_broker.arrive(order, top, impact_of(turn.state, top), terms, turn.now)
     if worked.fills or worked.impact != turn.state.get(key):
         turn.state.put(key, worked.impact)

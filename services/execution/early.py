@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import BookTop
-from libs.common.instruments import instrument_of
 from services.execution import ending, paper_orders, working
 from services.execution.paper_broker import exact, offered, within
 from services.execution.saga import OwnOrder
@@ -50,14 +49,15 @@ def _reached(
     shown = top.asks if side == "buy" else top.bids
     if not queue or not within(side, abs(queue[0][0]), exact(shown[0][0])):
         return
-    lot = instrument_of(top.venue, top.symbol).lot
-    levels = offered(top, side, impact_of(state, top))
-    best = next((price for price, size in levels if size >= lot), None)
+    levels = tuple(offered(top, side, impact_of(state, top)))
     for price, _, _, key in queue:
-        if best is None or not within(side, abs(price), best):
+        if not levels or not within(side, abs(price), levels[0][0]):
             return
         kept = state[key]
         assert isinstance(kept, OwnOrder)  # noqa: S101 -- what the index holds
+        best = next((shown for shown, size in levels if size >= kept.made_to.lot), None)
+        if best is None or not within(side, abs(price), best):
+            continue
         worked = paper_orders.work(state, kept, top, market, now, arriving=False)
         if worked is not None and worked.order != kept.order:
             yield paper_orders.check_name(kept.order).encode()

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from libs.common.asked_instruments import instrument_in, instruments_of
 from libs.common.candle_view import Candles
 from libs.common.events import BookTop
-from libs.common.instruments import INSTRUMENTS
 from libs.common.topics import (
     L2_BOOK_HEALTH,
     PORTFOLIO_POSITIONS,
@@ -62,8 +62,8 @@ class MarketData:
 
     def book(self, venue: str, symbol: str, now: int) -> BookTop | Unusable:
         """Return the book, if it is LIVE, two-sided and fresh at `now`."""
-        if (venue, symbol) not in INSTRUMENTS:  # of a newer version, or not to be traded here
-            return Unusable(f"{venue} {symbol}: the table of instruments does not list it")
+        if self.instrument(venue, symbol) is None:  # of a newer version, or not to be traded here
+            return Unusable(f"{venue} {symbol}: neither the venue nor the table says what an order is to be")
         key = book_key(venue, symbol)
         top, health = self.tops.items.get(key), self.healths.items.get(key)
         silence_ns = round(self.settings.execution_book_silence_s * NS_PER_S)
@@ -80,13 +80,29 @@ class MarketData:
 
     def books(self, symbol: str, now: int) -> Mapping[str, BookTop | Unusable]:
         """Return the symbol's book at each venue that lists it, by venue."""
-        return {venue: self.book(venue, symbol, now) for venue, of in INSTRUMENTS if of == symbol}
+        return {venue: self.book(venue, symbol, now) for venue in self.instruments(symbol)}
+
+    def instrument(self, venue: str, symbol: str) -> Instrument | None:
+        """Return what the venue demands of an order, as it said last, else as the table has it."""
+        return instrument_in(venue, symbol, self.healths.items.get(book_key(venue, symbol)))
+
+    def instrument_at(self, top: BookTop) -> Instrument:
+        """Return what the venue of a usable book demands of an order."""
+        instrument = self.instrument(top.venue, top.symbol)
+        assert instrument is not None  # noqa: S101 -- else the book is not usable
+        return instrument
+
+    def instruments(self, symbol: str) -> Mapping[str, Instrument]:
+        """Return the instrument of a symbol at each venue that lists it."""
+        return instruments_of(symbol, self.healths.items)
 
     def reference_book(self, symbol: str, now: int) -> BookTop | Unusable:
         """Return the reference venue's book if it is LIVE, else the first that is."""
         books = self.books(symbol, now)
         reference = self.settings.execution_reference_venue
         order = sorted(books, key=lambda venue: (venue != reference, venue))
+        if not order:
+            return Unusable(f"no venue lists {symbol}")
         found = (books[venue] for venue in order)
         return next((book for book in found if isinstance(book, BookTop)), books[order[0]])
 
@@ -124,8 +140,3 @@ class MarketData:
             Decimal(0),
         )
         return max(Decimal(0), budget.equity - held)
-
-
-def instruments_of(symbol: str) -> Mapping[str, Instrument]:
-    """Return the instrument of a symbol at each venue that lists it."""
-    return {venue: instrument for (venue, of), instrument in INSTRUMENTS.items() if of == symbol}

@@ -12,7 +12,6 @@ from decimal import ROUND_FLOOR, Decimal, localcontext
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from libs.common.events import BOOK, Refusal
-from libs.common.instruments import instrument_of
 from libs.common.venues import venue_of
 from services.execution import holdings
 from services.execution.paper_broker import BPS, EXACT, Room, exact, offered
@@ -96,16 +95,17 @@ def _sold(state: State[Any], command: SubmitPaperOrder, market: MarketData, top:
     free = held - reserved
     if command.order_qty <= free:
         return ZERO
+    lot = market.instrument_at(top).lot
     known = f"{held:f} is held, open orders sell {reserved:f}"
     if not market.settings.execution_allow_short:
-        return _beyond(command, top, free, f"{known}; EXECUTION_ALLOW_SHORT is off")
+        return _beyond(command, lot, free, f"{known}; EXECUTION_ALLOW_SHORT is off")
     budget = market.risk.items.get(BOOK.encode())
     if budget is None:
         return _unknown()
     cap = _short_cap(market, budget, top)
     if command.order_qty <= free + cap:
         return ZERO
-    return _beyond(command, top, free + cap, f"{known}; a short is at most EXECUTION_POSITION_CAP")
+    return _beyond(command, lot, free + cap, f"{known}; a short is at most EXECUTION_POSITION_CAP")
 
 
 def _bought(
@@ -133,7 +133,8 @@ def _bought(
         most, left = most + size, left - size * cost
     if needed <= cash:
         return needed
-    return _beyond(command, top, most, f"{cash:.2f} of cash is free, {owed:.2f} is for other orders")
+    lot = market.instrument_at(top).lot
+    return _beyond(command, lot, most, f"{cash:.2f} of cash is free, {owed:.2f} is for other orders")
 
 
 def _asked(
@@ -152,8 +153,7 @@ def _asked(
     yield last, ENDLESS
 
 
-def _beyond(command: SubmitPaperOrder, top: BookTop, most: Decimal, why: str) -> Beyond:
-    lot = instrument_of(top.venue, top.symbol).lot
+def _beyond(command: SubmitPaperOrder, lot: Decimal, most: Decimal, why: str) -> Beyond:
     with localcontext(EXACT, rounding=ROUND_FLOOR):
         most = max(ZERO, (most / lot).to_integral_value() * lot).normalize()
     verb = "bought" if command.side == "buy" else "sold"

@@ -26,7 +26,7 @@ from libs.common.events import (
 from libs.common.handling import WakeAt
 from libs.common.venues import venue_of
 from services.execution import bounds, holdings, order_limits, paper_broker
-from services.execution.market_data import Unusable, instruments_of
+from services.execution.market_data import Unusable
 from services.execution.paper_broker import exact, minimum_fault, terms_of
 from services.execution.record import newest, record_fill
 from services.execution.refusals import refused
@@ -47,7 +47,7 @@ def submit(
     state: State[Any], command: SubmitPaperOrder, market: MarketData, now: int
 ) -> list[Event | WakeAt]:
     """Send an order on its way, or refuse it: unknown, wrong, one too many, too much, or no LIVE book."""
-    instruments = instruments_of(command.symbol)
+    instruments = market.instruments(command.symbol)
     if not instruments or (command.venue is not None and command.venue not in instruments):
         where = command.venue or "No venue"
         detail = f"{where} does not list {command.symbol}; listed at: {', '.join(instruments) or 'none'}."
@@ -97,7 +97,7 @@ def submit(
         epoch=top.epoch,
         seq=top.seq,
     )
-    state.put(order_key(order.cl_ord_id), OwnOrder(order=order, reserved=reserved))
+    state.put(order_key(order.cl_ord_id), OwnOrder(order=order, reserved=reserved, instrument=instrument))
     return [OrderSubmitted(order=order, ts=now), _wake(order, order.arrives_ts, "arrive")]
 
 
@@ -167,7 +167,7 @@ def work(
 ) -> Worked | None:
     """Return what the book makes of an order; None while what it may be filled with is not known."""
     order = kept.order
-    terms = terms_of(venue_of(order.venue), instruments_of(order.symbol)[order.venue])
+    terms = terms_of(venue_of(order.venue), kept.made_to)
     impact = impact_of(state, top)
     meet = paper_broker.arrive if arriving else paper_broker.check
     worked = meet(order, top, impact, terms, now)

@@ -11,7 +11,6 @@ from numpy.random import Generator, Philox
 
 from libs.common.cloudevents import caused_id
 from libs.common.events import TakerSide  # noqa: TC001 -- msgspec resolves annotations at run time
-from libs.common.instruments import instrument_of
 from services.execution.cost import PRIOR
 from services.execution.paper_broker import offered
 from services.execution.planner import PlanInputs
@@ -44,7 +43,7 @@ def plan_inputs(state: State[Any], market: MarketData, top: BookTop, wish: Wish,
     """Return what a plan at the venue of this book depends on."""
     assert top.features is not None  # noqa: S101 -- of a usable book
     settings = market.settings
-    instrument = instrument_of(top.venue, top.symbol)
+    instrument = market.instrument_at(top)
     minutes = market.minutes(top.symbol, top.venue)
     impact = state.get(impact_key(top.venue, top.symbol))
     return PlanInputs(

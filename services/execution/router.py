@@ -19,10 +19,9 @@ from libs.common.events import (
     Refusal,
     ScoreVenues,
 )
-from libs.common.instruments import instrument_of
 from libs.common.venues import venue_of
 from services.execution import audit, bounds, children, ending, holdings, working
-from services.execution.market_data import NS_PER_MS, Unusable, instruments_of
+from services.execution.market_data import NS_PER_MS, Unusable
 from services.execution.paper_broker import exact, minimum_fault
 from services.execution.parent_order import parent_of
 from services.execution.planner import CannotPlanError, plan
@@ -201,7 +200,7 @@ def on_cancel(turn: Turn, command: CancelExecution) -> None:
 
 def _plan_at(turn: Turn, top: BookTop, side: TakerSide, wanted: Decimal) -> None:
     saga = turn.saga
-    instrument = instrument_of(top.venue, top.symbol)
+    instrument = turn.market.instrument_at(top)
     quantity = wanted - wanted % instrument.lot
     assert top.features is not None  # noqa: S101 -- of a usable book
     fault = minimum_fault(instrument, quantity, exact(top.features.mid))
@@ -220,6 +219,7 @@ def _plan_at(turn: Turn, top: BookTop, side: TakerSide, wanted: Decimal) -> None
     turn.audit("plan", **audit.decision(inputs, made, book=_seen(top)))
     turn.update(
         plan=made,
+        instrument=instrument,
         plan_mid=top.features.mid,
         plan_epoch=top.epoch,
         plan_seq=top.seq,
@@ -251,7 +251,7 @@ def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop
     own = None if budget is None else budget.by_symbol.get(symbol)
     others = 0.0 if budget is None else budget.cvar_used - (own.used if own else 0.0)
     assert top.features is not None  # noqa: S101 -- of a usable book
-    instrument = instrument_of(top.venue, symbol)
+    instrument = market.instrument_at(top)
     position = market.positions.items.get(symbol.encode())
     held = holdings.held(turn.state, symbol, position) + holdings.in_flight(turn.state, symbol)
     price, taker_bps = exact(top.features.mid), venue_of(top.venue).taker_bps
@@ -287,7 +287,7 @@ def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop
 def _fault(
     state: State[Any], command: PlanAndExecute, market: MarketData, now: int
 ) -> CommandRejected | None:
-    if not instruments_of(command.symbol):
+    if not market.instruments(command.symbol):
         detail = f"No venue lists {command.symbol}."
         return refused(command, command.symbol, Refusal.UNKNOWN, detail, now)
     if full := bounds.no_execution(state, command.symbol, market.settings):

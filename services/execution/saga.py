@@ -19,6 +19,8 @@ from libs.common.events import (
     RewardOutcome,
     SizingSnapshot,
 )
+from libs.common.instruments import instrument_of
+from libs.common.venues.venue import Instrument  # noqa: TC001 -- msgspec resolves annotations at run time
 from services.execution.calibration import (
     CostHistory,  # noqa: TC001 -- msgspec resolves annotations at run time
 )
@@ -112,6 +114,7 @@ class Saga(Event, frozen=True, kw_only=True):
     signal: PolicySignal | None = None
     sizing: SizingSnapshot | None = None
     venue: str | None = None
+    instrument: Instrument | None = None  # what it was planned to; None: not planned, or to the table's
     venue_score: float | None = None
     venue_reasons: tuple[str, ...] = ()
     plan: Plan | None = None
@@ -136,6 +139,12 @@ class Saga(Event, frozen=True, kw_only=True):
     stepped_ns: int = 0  # by how much the clock was set since
     planned_stepped_ns: int = 0  # of that, before the plan
     horizon_ts: int = 0  # when its policy is rewarded, at the earliest; known at the end
+
+    @property
+    def planned_to(self) -> Instrument:
+        """What the plan and its orders were made to, whatever the venue demands since."""
+        assert self.venue is not None  # noqa: S101 -- of one that is planned
+        return self.instrument or instrument_of(self.venue, self.symbol)
 
     @property
     def volume_from_ts(self) -> int:
@@ -177,6 +186,12 @@ class OwnOrder(Event, frozen=True, kw_only=True):
     order: PaperOrder
     fills: tuple[RecordFill, ...] = ()  # the newest, to be told; what all sum to is in `order`
     reserved: Decimal = Decimal(0)  # of a buy: the cash it was accepted at, quote units
+    instrument: Instrument | None = None  # what it was made to; None: to the table's
+
+    @property
+    def made_to(self) -> Instrument:
+        """What the order was made to, whatever the venue demands since."""
+        return self.instrument or instrument_of(self.order.venue, self.order.symbol)
 
 
 class Done(Event, frozen=True, kw_only=True):

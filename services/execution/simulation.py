@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from libs.common.events import BookTop, ExecutionSimulated, PlanCost, Refusal
 from libs.common.venues import venue_of
 from services.execution.cost import impact_interval_bps
-from services.execution.market_data import instruments_of
 from services.execution.paper_broker import exact, minimum_fault
 from services.execution.planner import CannotPlanError, Plan, PlanInputs, plan
 from services.execution.planning import Wish, plan_generator, plan_inputs
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 def simulate(state: State[Any], command: SimulateExecution, market: MarketData, now: int) -> list[Event]:
     """Answer with the plan of the venue where plan and taker fee together are cheapest; keeps nothing."""
-    instruments = instruments_of(command.symbol)
+    instruments = market.instruments(command.symbol)
     if not instruments:
         detail = f"No venue lists {command.symbol}."
         return [refused(command, command.symbol, Refusal.UNKNOWN, detail, now)]

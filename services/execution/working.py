@@ -11,7 +11,6 @@ from string import digits
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import OrderRejected
-from libs.common.instruments import instrument_of
 from services.execution import paper_broker
 from services.execution.children import best_of, close, fill, side_of, submit, work_of
 from services.execution.ending import end
@@ -79,7 +78,7 @@ def on_slice(turn: Turn) -> None:
         _finish(turn, f"a rest stays: an execution sends at most {MOST_CHILDREN} children")
         return
     qty = _next_qty(turn, plan, parent, venue)
-    instrument = instrument_of(venue, saga.symbol)
+    instrument = saga.planned_to
     price = exact(best_of(top, side_of(saga)))
     if qty and minimum_fault(instrument, qty, price) is None:
         submit(turn, top, qty)
@@ -126,8 +125,8 @@ def _after_child(turn: Turn) -> None:
 
 
 def _spread(turn: Turn, plan: Plan, slices: tuple[Slice, ...]) -> None:
-    _, parent, venue = work_of(turn.saga)
-    lot = instrument_of(venue, turn.saga.symbol).lot
+    _, parent, _ = work_of(turn.saga)
+    lot = turn.saga.planned_to.lot
     turn.update(slices=reschedule(parent.unscheduled, slices, lot, plan.min_child))
 
 
@@ -159,8 +158,8 @@ def _wait(turn: Turn, why: str) -> None:
 
 def _finish(turn: Turn, reason: str) -> None:
     """End with a rest: completed if it is only dust, under the venue's minimum."""
-    _, parent, venue = work_of(turn.saga)
-    instrument = instrument_of(venue, turn.saga.symbol)
+    _, parent, _ = work_of(turn.saga)
+    instrument = turn.saga.planned_to
     assert turn.saga.last_px is not None  # noqa: S101 -- a plan has a mid
     dust = minimum_fault(instrument, parent.unscheduled, turn.saga.last_px) is not None
     end(turn, Trigger.FILLED if dust and parent.filled else Trigger.TIMED_OUT, reason)
@@ -170,7 +169,7 @@ def _next_qty(turn: Turn, plan: Plan, parent: Parent, venue: str) -> Decimal:
     if plan.participation is None:
         return min(turn.saga.slices[0].qty, parent.unscheduled)
     volume = turn.market.volume_since(venue, turn.saga.symbol, turn.saga.volume_from_ts)
-    lot = instrument_of(venue, turn.saga.symbol).lot
+    lot = turn.saga.planned_to.lot
     since = max(0.0, volume - turn.saga.volume_seen)
     qty = pov_child(parent.unscheduled, since, plan.participation, lot, plan.min_child)
     if qty:

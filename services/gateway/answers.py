@@ -5,13 +5,14 @@ Here, and in ``sse.py``, snake case becomes camel case and nanoseconds become mi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
+from libs.common.asked_instruments import instrument_in
 from libs.common.events import BookState, Level
-from libs.common.usable_books import book_fault
+from libs.common.usable_books import book_fault, missing_side
 
 if TYPE_CHECKING:
     from libs.common.events import BookHealth, BookTop, Features
@@ -27,6 +28,18 @@ encode = msgspec.json.Encoder().encode
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Field names in camel case on the wire."""
+
+
+class InstrumentAnswer(_Answer, frozen=True, kw_only=True):
+    """What the venue demands of an order; decimal text."""
+
+    tick: Annotated[str, Meta(description="least step of a price, quote units")]
+    lot: Annotated[str, Meta(description="least step of a size, base units")]
+    min_qty: Annotated[str, Meta(description="least size, base units")]
+    min_notional: Annotated[str, Meta(description="least value, quote units")]
+    source: Annotated[
+        Literal["venue", "table"], Meta(description="venue: as it said last; table: as this version has it")
+    ]
 
 
 class BookFeatures(_Answer, frozen=True, kw_only=True):
@@ -64,6 +77,7 @@ class BookAnswer(_Answer, frozen=True, kw_only=True):
     features: Annotated[BookFeatures | None, Meta(description="null while a side is empty")]
     received_ts: Annotated[int, Meta(description="when the last message arrived here, ms since 1970 UTC")]
     reason: Annotated[str, Meta(description="why this state, in words")]
+    instrument: Annotated[InstrumentAnswer | None, Meta(description="null where nobody knows")]
 
 
 class BookSummary(_Answer, frozen=True, kw_only=True):
@@ -82,6 +96,7 @@ class BookSummary(_Answer, frozen=True, kw_only=True):
     checksum_failures: int
     age_ms: Annotated[float | None, Meta(description="since the last message arrived, ms")]
     reason: Annotated[str, Meta(description="why this state, in words")]
+    instrument: Annotated[InstrumentAnswer | None, Meta(description="null where nobody knows")]
 
 
 class SubscriptionAnswer(_Answer, frozen=True, kw_only=True):
@@ -154,12 +169,14 @@ class Shown(NamedTuple):
 
 
 def shown_state(top: BookTop | None, health: BookHealth | None, now: int, silence_ns: int) -> Shown:
-    """Return the state of a book; one that its owner calls LIVE is STALE where `book_fault` finds a fault."""
+    """Return the state of a book; one that its owner calls LIVE is not where `book_fault` finds a fault."""
     if health is None:
         return _WAITING if top is None else _SILENT
     if now - health.ts > silence_ns:
         return _SILENT
     if top is not None and health.state is BookState.LIVE:
+        if (missing := missing_side(top.bids, top.asks)) is not None:
+            return Shown(BookState.ONE_SIDED, missing)
         fault = book_fault(top, health, now, silence_ns)
         if fault is not None:
             return Shown(BookState.STALE, fault)
@@ -170,7 +187,7 @@ _SILENT: Final = Shown(BookState.STALE, "the l2 process is silent: its heartbeat
 _WAITING: Final = Shown(BookState.SYNCING, "waiting for the l2 process to take the subscription up")
 
 
-def book_answer(top: BookTop, shown: Shown, depth: int) -> BookAnswer:
+def book_answer(top: BookTop, health: BookHealth | None, shown: Shown, depth: int) -> BookAnswer:
     """Return the best `depth` levels a side of a book."""
     return BookAnswer(
         venue=top.venue,
@@ -185,6 +202,7 @@ def book_answer(top: BookTop, shown: Shown, depth: int) -> BookAnswer:
         features=None if top.features is None else _features(top.features),
         received_ts=top.received_ts // NS_PER_MS,
         reason=shown.reason,
+        instrument=_instrument(top.venue, top.symbol, health),
     )
 
 
@@ -207,6 +225,20 @@ def book_summary(
         checksum_failures=health.checksum_failures if health else 0,
         age_ms=None if top is None else max(0, now - top.received_ts) / NS_PER_MS,
         reason=shown.reason,
+        instrument=_instrument(venue, symbol, health),
+    )
+
+
+def _instrument(venue: str, symbol: str, health: BookHealth | None) -> InstrumentAnswer | None:
+    found = instrument_in(venue, symbol, health)
+    if found is None:
+        return None
+    return InstrumentAnswer(
+        tick=f"{found.tick:f}",
+        lot=f"{found.lot:f}",
+        min_qty=f"{found.min_qty:f}",
+        min_notional=f"{found.min_notional:f}",
+        source="table" if found is instrument_in(venue, symbol, None) else "venue",
     )
 
 

@@ -10,13 +10,14 @@ that join. After an epoch's last record nobody can tell when it was lost, so not
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from libs.common.events import BookDelta, BookSnapshot, BookState
 from libs.common.order_book import OrderBook, SequenceGapError
+from libs.common.usable_books import missing_side
 from services.gateway.answers import NS_PER_MS, BookAnswer
 from services.gateway.problems import NOT_KNOWN_THEN, ProblemDocument, ProblemError
 
@@ -35,7 +36,7 @@ class Row(NamedTuple):
 
 
 class BookAsOf(BookAnswer, frozen=True, kw_only=True):
-    """The top of one book as it was; `features` is null, for l2 keeps none of the past."""
+    """The top of one book as it was; `features` and `instrument` are null, for l2 keeps none of the past."""
 
     at: Annotated[int, Meta(description="the moment asked for, ms since 1970 UTC by the clock of receivedTs")]
 
@@ -99,6 +100,9 @@ class Sieve:
             return False
         self._newest = here
         return True
+
+
+SYNCED: Final = frozenset({BookState.LIVE, BookState.ONE_SIDED})  # in which a book follows its venue
 
 
 class Rewind:
@@ -190,7 +194,7 @@ class Owner(NamedTuple):
 
     def speaks_until(self, epoch: int | None) -> int | None:
         """Return the last moment (ms) for which it vouches for the epoch, None if it does not."""
-        if self.health is None or self.health.state is not BookState.LIVE or self.health.epoch != epoch:
+        if self.health is None or self.health.state not in SYNCED or self.health.epoch != epoch:
             return None
         return (self.health.ts + self.silence_ns) // NS_PER_MS
 
@@ -246,7 +250,8 @@ def not_known(book_id: BookId, at_ms: int, nearby: Nearby | None) -> NotKnownThe
 
 
 def answer_as_of(book: OrderBook, last: BookEvent, reason: str, at_ms: int, depth: int) -> BookAsOf:
-    """Return the best `depth` levels a side of a book as it was."""
+    """Return the best `depth` levels a side of a book as it was; without one of its sides it was not LIVE."""
+    missing = missing_side(book.best_bid, book.best_ask)
     return BookAsOf(
         venue=last.venue,
         symbol=last.symbol,
@@ -254,11 +259,12 @@ def answer_as_of(book: OrderBook, last: BookEvent, reason: str, at_ms: int, dept
         asks=book.asks(depth),
         seq=last.seq,
         ts=(last.received_ts if last.venue_ts is None else last.venue_ts) // NS_PER_MS,
-        state=BookState.LIVE,
+        state=BookState.LIVE if missing is None else BookState.ONE_SIDED,
         epoch=last.epoch,
         venue_seq=last.venue_seq,
         features=None,
         received_ts=last.received_ts // NS_PER_MS,
-        reason=reason,
+        reason=reason if missing is None else f"{missing}; {reason}",
+        instrument=None,
         at=at_ms,
     )

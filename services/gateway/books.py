@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from libs.common.asked_instruments import instrument_in
 from libs.common.instruments import UnknownInstrumentError, instrument_of
 from libs.common.topics import book_key
 from libs.common.venues import UnknownVenueError, venue_of
@@ -64,6 +65,11 @@ class Page(NamedTuple):
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...]
 
+    def tells_terms_of(self, health: BookHealth | None) -> bool:
+        """Return whether it was made of a health with the same terms."""
+        book = self.top.venue, self.top.symbol
+        return instrument_in(*book, self.health) == instrument_in(*book, health)
+
 
 def book_id(venue: str, symbol: str) -> BookId:
     """Return the book that a caller's spelling names.
@@ -78,6 +84,18 @@ def book_id(venue: str, symbol: str) -> BookId:
     except UnknownVenueError as error:
         raise ProblemError(UNKNOWN_VENUE, f"{error}.") from error
     return BookId(known, symbol_of(symbol))
+
+
+def require_own_book(book: BookId) -> None:
+    """Refuse a book that its venue serves as another one's.
+
+    Raises
+    ------
+    ProblemError
+        404 with the book to ask for.
+    """
+    if (refusal := venue_of(book.venue).refusal(book.symbol)) is not None:
+        raise ProblemError(UNKNOWN_SYMBOL, f"{refusal}.")
 
 
 def require_listed(book: BookId) -> None:
@@ -170,10 +188,10 @@ class Books:
             return None
         shown = self._views.shown(key, now)
         until = (None if health is None else self._views.silent_after(health, now)) or float("inf")
-        if page is not None and page.top is top and page.shown == shown:
+        if page is not None and page.top is top and page.shown == shown and page.tells_terms_of(health):
             page = page._replace(health=health, since=now, until=until)  # a heartbeat that says nothing new
         else:
-            body = encode(book_answer(top, shown, depth))
+            body = encode(book_answer(top, health, shown, depth))
             headers = (
                 (b"content-type", b"application/json"),
                 (b"content-length", b"%d" % len(body)),

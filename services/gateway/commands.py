@@ -14,7 +14,7 @@ from libs.common.events import IdempotentReply, Subscribed
 from libs.common.kafka import partition_of
 from libs.common.topics import GATEWAY_IDEMPOTENCY, L2_SUBSCRIPTIONS
 from services.gateway.answers import NS_PER_S, SubscriptionAnswer, encode
-from services.gateway.books import not_subscribed, require_listed
+from services.gateway.books import not_subscribed, require_listed, require_own_book
 from services.gateway.places import Allowance, Limit, Places, Tally
 from services.gateway.problems import KEY_REUSED, NO_ANSWER, ProblemError, not_ready
 
@@ -166,8 +166,10 @@ class Commands:
         Raises
         ------
         ProblemError
-            404 if the venue does not list the symbol, 504 if l2 says nothing in time.
+            404 if the venue does not list the symbol or serves another's book for it, 504 if l2 says nothing
+            in time.
         """
+        require_own_book(book)
         async with self._turns.of(b"book " + book.key):
             views = self._views
             views.require_ready()

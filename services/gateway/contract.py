@@ -80,6 +80,13 @@ TAGS: Final = [
     {"name": "operations", "description": "whether the gateway is well, and what the topics carry"},
 ]
 
+INSTRUMENT_EXAMPLE: Final = {
+    "tick": "0.01",
+    "lot": "0.00001",
+    "minQty": "0.00001",
+    "minNotional": "5",
+    "source": "venue",
+}
 BOOK_EXAMPLE: Final = {
     "venue": "binance",
     "symbol": "BTC-USDT",
@@ -102,10 +109,12 @@ BOOK_EXAMPLE: Final = {
     },
     "receivedTs": 1767225600131,
     "reason": "the snapshot joins the stream",
+    "instrument": INSTRUMENT_EXAMPLE,
 }
 PAST_EXAMPLE: Final = {
     **BOOK_EXAMPLE,
     "features": None,
+    "instrument": None,
     "reason": "the next message of its epoch joins",
     "at": 1767225600140,
 }
@@ -127,6 +136,7 @@ SUMMARY_EXAMPLE: Final = {
     "checksumFailures": 0,
     "ageMs": 41.7,
     "reason": "the snapshot joins the stream",
+    "instrument": INSTRUMENT_EXAMPLE,
 }
 READY_EXAMPLE: Final = {
     "status": "degraded",

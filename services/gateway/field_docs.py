@@ -135,6 +135,7 @@ MIRRORS: Final[Mapping[str, type]] = {
     "ExecuteBody": events.PlanAndExecute,
     "ExecutionAnswer": events.ExecutionRecord,
     "FillAnswer": events.RecordFill,
+    "InstrumentAnswer": events.InstrumentTerms,
     "OptimizeBody": events.OptimizePortfolio,
     "OrderAnswer": events.PaperOrder,
     "PaperOrderAnswer": events.PaperOrderPlaced,

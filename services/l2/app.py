@@ -31,6 +31,7 @@ from libs.common.events import (
 from libs.common.kafka import create_topics, read
 from libs.common.kafka_lanes import StreamPublisher
 from libs.common.metrics import create_registry, serve
+from libs.common.proxies import Proxies
 from libs.common.status import Condition, heartbeat
 from libs.common.topics import (
     DEAD_LETTERS,
@@ -60,19 +61,26 @@ from services.l2.messages import (
     Fetch,
     Forget,
     FrameReceived,
+    MessageIgnored,
     NoFeed,
     OpenSocket,
+    RenewalFailed,
+    Renewed,
     SocketClosed,
+    TermsChanged,
+    TermsUnknown,
     Tick,
     TradesMissing,
 )
 from services.l2.monitoring import Flow, Recoveries, families
 from services.l2.ownership import SESSION_MS, Ownership
 from services.l2.policy import Policy
+from services.l2.seldom import Seldom
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
+    from libs.common.events import InstrumentTerms
     from libs.common.metrics import Family
     from services.l2.messages import L2Message, Output
     from services.l2.settings import L2Settings
@@ -82,6 +90,8 @@ log = logging.getLogger(__name__)
 TICK_S: Final = 0.025
 PULSE_S: Final = 0.1
 STALL_S: Final = 0.8 * SESSION_MS / 1000
+SIDES: Final = {"LIVE", "ONE_SIDED"}
+TURNS: Final = (60_000_000_000, 4)  # logged within a minute, ns
 MAX_QUEUED: Final = 20_000  # records waiting for Kafka; beyond, the sockets wait too
 TOPIC_OF: Final[dict[type[Event], Topic]] = {
     BookSnapshot: L2_BOOK_DELTAS,
@@ -108,9 +118,11 @@ class App:
         self._recoveries = Recoveries()
         self._alive = time.monotonic()
         self._clock = WallClock()
-        self._sockets: dict[str, asyncio.Task[None]] = {}
+        self._proxies = Proxies.of_environment()
+        self._sockets: dict[tuple[str, int], asyncio.Task[None]] = {}  # by book and connection
         self._requests: set[asyncio.Task[None]] = set()
         self._last_state: dict[str, str] = {}
+        self._turns: dict[str, Seldom] = {}  # by book, between LIVE and ONE_SIDED
         self._all_live = False  # whether that was said
         self._stopping = False
 
@@ -124,7 +136,7 @@ class App:
             registry = create_registry(self._families)
             instance = self.settings.l2_instance or f"l2-{os.getpid()}"
             await stack.enter_async_context(serve(registry, self.settings, instance))
-            self._http = await stack.enter_async_context(open_http())
+            self._http = await stack.enter_async_context(open_http(self._proxies))
             beating = heartbeat(self.settings, "l2", self.state.policy.owner, self.condition)
             await stack.enter_async_context(beating)
             stop = asyncio.Event()
@@ -195,11 +207,14 @@ class App:
 
     def _act(self, effect: Effect, now: int) -> None:
         match effect:
-            case OpenSocket(key=key):
-                socket = run_socket(effect, self._report_frame, self.settings.l2_max_frame_bytes)
-                self._sockets[key] = self._tasks.create_task(socket)
-            case CloseSocket(key=key):
-                if socket_task := self._sockets.pop(key, None):
+            case OpenSocket(key=key, connection=connection):
+                socket = run_socket(
+                    effect, self._report_frame, self.settings.l2_max_frame_bytes, self._proxies
+                )
+                self._sockets[key, connection] = task = self._tasks.create_task(socket)
+                task.add_done_callback(lambda _: self._sockets.pop((key, connection), None))
+            case CloseSocket(key=key, connection=connection):
+                if socket_task := self._sockets.pop((key, connection), None):
                     socket_task.cancel()
             case Fetch():
                 self._spawn(fetch(effect, self.report, self._http))
@@ -217,8 +232,21 @@ class App:
             case TradesMissing(key=key):
                 facts = {"book": key, "before": effect.before, "missing": effect.missing}
                 log.warning("trades_missing", extra=facts)
+            case Renewed(key=key):
+                log.info("book_renewed", extra={"book": key, "why": effect.why})
+            case RenewalFailed(key=key):
+                facts = {"book": key, "why": effect.why, "reason": effect.reason}
+                log.warning("renewal_failed", extra=facts)
+            case TermsUnknown(key=key):
+                facts = {"book": key, "reason": effect.reason, "right": "the table's terms hold"}
+                log.info("terms_unknown", extra={**facts, "routine": True})
+            case TermsChanged(key=key):
+                facts = {"book": key, "before": written(effect.before), "after": written(effect.after)}
+                log.warning("terms_changed", extra=facts)
             case FalseStamp(key=key):
                 log.warning("false_stamp", extra={"book": key, "stamp": effect.stamp})
+            case MessageIgnored(key=key):
+                log.info("message_ignored", extra={"book": key, "what": effect.what})
             case NoFeed(key=key):
                 log.error("no_feed", extra={"book": key, "feeds": ", ".join(self.state.feeds)})
             case _:
@@ -302,6 +330,7 @@ class App:
         self._check_stall()
         now = time.time_ns()
         for session in self.state.sessions.values():
+            self._perform(session.life.renewal.drop(session.life.sync), now)
             closed = SocketClosed(session.key, session.connection, "l2 is stopping")
             self._perform(handle(self.state, closed, now), now)
         for task in (*self._sockets.values(), *self._requests, *serving):
@@ -313,6 +342,8 @@ class App:
         self._last_state[key] = health.state
         if health.state == before or (before is None and health.state == "DISCONNECTED"):
             return  # a book that was never connected is no news
+        if {before, health.state} == SIDES and not self._turns.setdefault(key, Seldom(*TURNS)).due(health.ts):
+            return  # a thin market may lose and regain its side with every message
         calm = self._stopping or health.state in {"LIVE", "SYNCING"}
         level = logging.INFO if calm else logging.WARNING
         event = f"book_{health.state.lower()}"
@@ -322,13 +353,14 @@ class App:
             "epoch": health.epoch,
             "reason": health.reason,
             # A book that falls and recovers is news; that each comes at the start and goes at the end is not.
-            "routine": self._stopping or not self._all_live,
+            "routine": self._stopping or not (self._all_live or health.state == "REFUSED"),
         }
         log.log(level, event, extra=facts)
         states = list(self._last_state.values())
-        if not self._all_live and len(states) >= len(self.state.sessions) and set(states) == {"LIVE"}:
+        served = [state for state in states if state != "REFUSED"]
+        if not self._all_live and len(states) >= len(self.state.sessions) and set(served) == {"LIVE"}:
             self._all_live = True
-            log.info("all_books_live", extra={"books": len(states)})
+            log.info("all_books_live", extra={"books": len(served), "refused": len(states) - len(served)})
 
 
 def topics_of(candle: Candle) -> tuple[Topic, ...]:
@@ -336,6 +368,12 @@ def topics_of(candle: Candle) -> tuple[Topic, ...]:
     if not candle.closed:
         return (L2_CANDLES_OPEN,)
     return (L2_CANDLES, L2_CANDLES_DAILY) if candle.interval == "1d" else (L2_CANDLES,)
+
+
+def written(terms: InstrumentTerms) -> str:
+    """Return terms as a line of the log has them."""
+    least = f"at least {terms.min_qty:f} and worth {terms.min_notional:f}"
+    return f"tick {terms.tick:f}, lot {terms.lot:f}, {least}"
 
 
 def policy_of(settings: L2Settings) -> Policy:
@@ -348,8 +386,10 @@ def policy_of(settings: L2Settings) -> Policy:
         buffer_messages=settings.l2_buffer_messages,
         backoff_min_ns=int(settings.l2_backoff_min_s * 1e9),
         backoff_max_ns=int(settings.l2_backoff_max_s * 1e9),
+        blocked_ns=int(settings.l2_blocked_s * 1e9),
         given_up_ns=int(settings.l2_given_up_s * 1e9),
         history_days=settings.l2_history_days,
         history_minutes=settings.l2_history_minutes,
+        asks_instruments=not settings.feed.startswith("replay"),
         owner=settings.l2_instance or f"{socket.gethostname()}-{os.getpid()}",
     )

@@ -46,10 +46,9 @@ _SYNCED: Final = {
 TRANSITIONS: Final[Mapping[BookState, Mapping[Trigger, BookState]]] = {
     _S.SYNCING: {**_SYNCED, Trigger.JOINED: _S.LIVE, Trigger.ONE_SIDED: _S.ONE_SIDED},
     _S.LIVE: {**_SYNCED, Trigger.ONE_SIDED: _S.ONE_SIDED},  # SYNC: the venue itself sent a new snapshot
-    _S.ONE_SIDED: {**_SYNCED, Trigger.TWO_SIDED: _S.LIVE},
-    **dict.fromkeys(
-        (_S.DISCONNECTED, _S.GAP, _S.CHECKSUM_FAILED, _S.STALE, _S.HALTED, _S.REFUSED, _S.BLOCKED), _LOST
-    ),
+    _S.ONE_SIDED: {**_SYNCED, Trigger.TWO_SIDED: _S.LIVE, Trigger.ONE_SIDED: _S.ONE_SIDED},
+    _S.HALTED: {**_LOST, Trigger.SILENCE: _S.STALE},  # its line stays open until the venue matches again
+    **dict.fromkeys((_S.DISCONNECTED, _S.GAP, _S.CHECKSUM_FAILED, _S.STALE, _S.REFUSED, _S.BLOCKED), _LOST),
 }
 
 

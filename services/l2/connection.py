@@ -1,29 +1,40 @@
-"""The socket shell: one task per connection and per REST request; each reports and never decides."""
+"""The socket shell: one task per connection and per REST request; each reports and never decides.
+
+Whatever ends a connection, or keeps a request from its answer, is reported, be it a proxy, a certificate or
+an address that is none. What `report` raises is the caller's, and leaves.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from contextlib import AsyncExitStack, aclosing
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiohttp
 import websockets
 
 from libs.common.printable import printable
+from libs.common.proxies import Proxies
+from libs.common.venue_http import FAILURES, VenueHttp, told
+from services.l2.arrivals import NS, Arrival
 from services.l2.messages import (
+    BytesArrived,
     Fetch,
     FrameReceived,
     OpenSocket,
     PongReceived,
+    ReplyArriving,
     ReplyReceived,
     SocketClosed,
     SocketOpened,
 )
+from services.l2.refusals import REDIRECTIONS
 from services.l2.reply_headers import not_followed, pause_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 
     from services.l2.messages import L2Message
 
@@ -32,15 +43,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S: Final = 10.0
-REPLY_TIMEOUT_S: Final = 15.0
+REPLY_TIMEOUT_S: Final = 15.0  # without a byte, beyond what a slow line takes; see `Arrival`
 MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
+ARRIVING_S: Final = 0.5  # between two reports of the bytes that are arriving
 QUEUED_FRAMES: Final = 1024  # with more unread, the socket is not read, and the exchange feels it
 TURN_FRAMES: Final = 16  # then others have theirs: `recv` does not yield while frames are queued
-REDIRECTIONS: Final = range(300, 400)
+# What a network, a proxy or an address does; what else fails is a fault in code, and logged with its trace.
+_USUAL: Final = (*FAILURES, websockets.WebSocketException)
 
 
 class _Redirected(websockets.WebSocketException):
     """The venue answered with another address."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class _Socket(websockets.ClientConnection):
+    """Counts what comes, whether or not it is a whole frame yet."""
+
+    received = 0  # bytes
+    told = 0  # of them, those of frames that were read, and those that were reported
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        super().data_received(data)
 
 
 class _Connect(websockets.connect):
@@ -53,49 +80,110 @@ class _Connect(websockets.connect):
         return exc
 
 
-def open_http() -> aiohttp.ClientSession:
-    """Return a client of venues' REST, which keeps no cookies: their dates and ages are not even read."""
-    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+class _Head(NamedTuple):
+    """What is known of a reply before its body."""
+
+    status: int
+    retry_after: list[str]
+    location: list[str]
 
 
-async def run_socket(order: OpenSocket, report: Report, max_frame_bytes: int) -> None:
-    """Connect, subscribe, report every frame and at last the end."""
-    try:
-        async with _Connect(
-            order.url,
-            max_size=max_frame_bytes,
-            max_queue=QUEUED_FRAMES,
-            open_timeout=OPEN_TIMEOUT_S,
-            ping_interval=None,  # ours are sent below: silence is the core's to judge
-            close_timeout=1.0,
-            compression=None,
-        ) as socket:
+def open_http(proxies: Proxies | None = None) -> VenueHttp:
+    """Return a client of venues' REST; without `proxies`, those of the environment."""
+    return VenueHttp(proxies or Proxies.of_environment())
+
+
+async def run_socket(
+    order: OpenSocket, report: Report, max_frame_bytes: int, proxies: Proxies | None = None
+) -> None:
+    """Connect, subscribe, report every frame and at last the end.
+
+    Parameters
+    ----------
+    max_frame_bytes
+        The largest frame that is accepted, as it is once it is no longer compressed.
+    proxies
+        The ways out; None: those of the environment.
+    """
+    proxies = proxies or Proxies.of_environment()
+    async with AsyncExitStack() as open_:
+        try:
+            socket = await _connected(order, max_frame_bytes, proxies)
+            await open_.enter_async_context(socket)
             for frame in order.subscribe:
                 await socket.send(frame)
-            await report(SocketOpened(order.key, order.connection))
-            keepers = [asyncio.create_task(each) for each in _keepers(socket, order, report)]
+        except Exception as error:  # noqa: BLE001 -- of which there are many kinds; reported, each
+            await report(_end(order, error, proxies))
+            return
+        await report(SocketOpened(order.key, order.connection))
+        keepers = [asyncio.create_task(each) for each in _keepers(socket, order, report)]
+        try:
+            await report(await _read(socket, order, report, proxies))
+        finally:
+            for keeper in keepers:
+                keeper.cancel()
+
+
+async def _connected(order: OpenSocket, max_frame_bytes: int, proxies: Proxies) -> _Socket:
+    proxy = proxies.to(order.url)
+    socket = await _Connect(
+        order.url,
+        create_connection=_Socket,
+        proxy=None if proxy is None else proxy.url,
+        max_size=max_frame_bytes,
+        max_queue=QUEUED_FRAMES,
+        open_timeout=OPEN_TIMEOUT_S,
+        ping_interval=None,  # ours are sent below: silence is the core's to judge
+        close_timeout=1.0,
+        compression="deflate" if order.compressed else None,
+    )
+    if not isinstance(socket, _Socket):
+        raise TypeError("a connection of another kind")
+    socket.told = socket.received
+    return socket
+
+
+async def _read(socket: _Socket, order: OpenSocket, report: Report, proxies: Proxies) -> SocketClosed:
+    """Report every frame, and return the end."""
+    while True:
+        for _ in range(TURN_FRAMES):
             try:
-                while True:
-                    for _ in range(TURN_FRAMES):
-                        raw = await socket.recv(decode=False)
-                        await report(FrameReceived(order.key, order.connection, raw))
-                    await asyncio.sleep(0)
-            finally:
-                for keeper in keepers:
-                    keeper.cancel()
-    except _Redirected as error:
-        await report(SocketClosed(order.key, order.connection, str(error)))
-    except (OSError, TimeoutError, websockets.WebSocketException) as error:
-        await report(SocketClosed(order.key, order.connection, printable(f"{type(error).__name__}: {error}")))
+                raw = await socket.recv(decode=False)
+            except Exception as error:  # noqa: BLE001 -- reported
+                return _end(order, error, proxies)
+            socket.told = socket.received
+            await report(FrameReceived(order.key, order.connection, raw))
+        await asyncio.sleep(0)
 
 
-def _keepers(
-    socket: websockets.ClientConnection, order: OpenSocket, report: Report
-) -> Iterator[Coroutine[None, None, None]]:
+def _end(order: OpenSocket, error: Exception, proxies: Proxies) -> SocketClosed:
+    if isinstance(error, _Redirected):
+        return SocketClosed(order.key, order.connection, str(error))
+    reason = told(error, proxies, order.url)
+    if not isinstance(error, _USUAL):
+        log.error("socket_failed", extra={"book": order.key, "reason": reason}, exc_info=error)
+    if not isinstance(error, websockets.InvalidStatus):
+        return SocketClosed(order.key, order.connection, reason)
+    status, headers = error.response.status_code, error.response.headers
+    pause_s = _pause(order.key, headers.get_all("Retry-After"))
+    return SocketClosed(order.key, order.connection, reason, status, pause_s)
+
+
+def _keepers(socket: _Socket, order: OpenSocket, report: Report) -> Iterator[Coroutine[None, None, None]]:
+    yield _tell_arriving(socket, order, report)
     if order.ping is not None:
         yield _keep_alive(socket, order.ping, order.ping_interval_s)
     if order.pong_interval_s is not None:
         yield _prove_alive(socket, order, report, order.pong_interval_s)
+
+
+async def _tell_arriving(socket: _Socket, order: OpenSocket, report: Report) -> None:
+    """Report what came of a frame that is not whole yet."""
+    while True:
+        await asyncio.sleep(ARRIVING_S)
+        if count := socket.received - socket.told:
+            socket.told = socket.received
+            await report(BytesArrived(order.key, order.connection, count))
 
 
 async def _keep_alive(socket: websockets.ClientConnection, ping: str, interval_s: float) -> None:
@@ -120,36 +208,74 @@ async def _prove_alive(
         return  # the reader of the same socket reports the end
 
 
-async def fetch(order: Fetch, report: Report, http: aiohttp.ClientSession) -> None:
-    """GET and report the reply; no reply is reported with status 0 and the reason."""
-    retry_after: float | None = None
-    took_ns: int | None = None
-    asked = time.monotonic_ns()
-    patience = aiohttp.ClientTimeout(total=REPLY_TIMEOUT_S)
+async def fetch(order: Fetch, report: Report, http: VenueHttp) -> None:
+    """GET and report the reply, and meanwhile what of it arrives; no reply has status 0 and the reason."""
+    status, retry_after, took_ns = 0, None, None
+    held, arrived = bytearray(), 0
+    asked = told_at = time.monotonic_ns()
+    async with aclosing(_reply(order, http)) as parts:
+        async for part in parts:
+            match part:
+                case _Head():
+                    took_ns = time.monotonic_ns() - asked
+                    status = part.status
+                    retry_after = _pause(order.key, part.retry_after)
+                    if status in REDIRECTIONS:
+                        held[:] = not_followed(_location(part.location)).encode()
+                        break
+                case bytes():
+                    held += part
+                    if len(held) > MAX_REPLY_BYTES:
+                        status = 0
+                        held[:] = f"reply of more than {MAX_REPLY_BYTES} bytes".encode()
+                        break
+                    if time.monotonic_ns() - told_at > ARRIVING_S * NS:
+                        told_at = time.monotonic_ns()
+                        await report(ReplyArriving(order.key, order.request, len(held) - arrived))
+                        arrived = len(held)
+                case str():
+                    status = 0
+                    held[:] = part.encode()
+    reply = ReplyReceived(order.key, order.request, order.purpose, status, bytes(held), retry_after, took_ns)
+    await report(reply)
+
+
+async def _reply(order: Fetch, http: VenueHttp) -> AsyncGenerator[_Head | bytes | str, None]:
+    """Yield the head of the reply, then its body in pieces; and last, if it failed, why."""
+    loop = asyncio.get_running_loop()
+    patience = aiohttp.ClientTimeout(total=None, sock_connect=OPEN_TIMEOUT_S)  # the rest is counted here
+    arrival = Arrival(_ns(loop))
     try:
-        async with http.get(order.url, timeout=patience, allow_redirects=False) as reply:
-            took_ns = time.monotonic_ns() - asked
-            status = reply.status
-            retry_after = _pause(order, reply.headers.getall("Retry-After", []))
-            held = bytearray()  # grows in place, however small the pieces are
-            while len(held) <= MAX_REPLY_BYTES and (more := await reply.content.read(MAX_REPLY_BYTES)):
-                held += more
-            body = bytes(held)
-            if status in REDIRECTIONS:
-                body = not_followed(_location(reply.headers.getall("Location", []))).encode()
-        if len(body) > MAX_REPLY_BYTES:
-            status, body = 0, f"reply of more than {MAX_REPLY_BYTES} bytes".encode()
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        status, body = 0, printable(f"{type(error).__name__}: {error}").encode()
-    await report(ReplyReceived(order.key, order.request, order.purpose, status, body, retry_after, took_ns))
+        async with AsyncExitStack() as open_:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                reply = await open_.enter_async_context(http.get(order.url, patience))
+            headers = reply.headers
+            yield _Head(reply.status, headers.getall("Retry-After", []), headers.getall("Location", []))
+            arrival.begin(_ns(loop))
+            while True:
+                async with asyncio.timeout_at(arrival.due_at(int(REPLY_TIMEOUT_S * NS)) / NS):
+                    piece = await reply.content.readany()
+                if not piece:
+                    return
+                arrival.on_bytes(len(piece), _ns(loop))
+                yield piece
+    except Exception as error:
+        reason = told(error, http.proxies, order.url)
+        if not isinstance(error, _USUAL):
+            log.exception("request_failed", extra={"book": order.key, "reason": reason})
+        yield reason
 
 
-def _pause(order: Fetch, headers: list[str]) -> float | None:
+def _ns(loop: asyncio.AbstractEventLoop) -> int:
+    return int(loop.time() * NS)
+
+
+def _pause(book: str, headers: list[str]) -> float | None:
     """Return how long the venue asks to wait, None where it does not; what cannot be read is logged."""
     pauses = [pause_of(text, time.time()) for text in headers]
     for text, pause in zip(headers, pauses, strict=True):
         if pause is None:
-            facts = {"book": order.key, "text": printable(text, 100), "right": "seconds, or a date of HTTP"}
+            facts = {"book": book, "text": printable(text, 100), "right": "seconds, or a date of HTTP"}
             log.warning("retry_after_unreadable", extra=facts)
     return max((pause for pause in pauses if pause is not None), default=None)
 

@@ -16,7 +16,7 @@ from services.l2.messages import (
     Output,
     Tick,
 )
-from services.l2.rate_limits import VenueBudget
+from services.l2.rate_limits import NS, VenueBudget
 from services.l2.session import BookSession
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def _want(state: State, message: BookWanted, now: int) -> list[Output]:
     feed = state.feeds.get(message.venue)
     if feed is None:
         return [NoFeed(key)]
-    budget = state.budgets.setdefault(message.venue, VenueBudget.of(message.venue))
+    blocked_s = state.policy.blocked_ns / NS
+    budget = state.budgets.setdefault(message.venue, VenueBudget.of(message.venue, blocked_s))
     session = BookSession(feed, message.symbol, state.bases(message.venue), budget, state.policy, now)
     session.maintainer.epoch = message.epoch
     state.sessions[key] = session

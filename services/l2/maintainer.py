@@ -1,8 +1,9 @@
 """`BookMaintainer`: one venue's messages in, one verified book and its contiguous deltas out.
 
 A delta is applied whole, then truncated to the venue's window, then checked (crossed, checksum, the venue's
-own best quote), and only then published. What fails a check is never published: the book leaves LIVE instead,
-and its next life is a new epoch.
+own best quote), and only then published. What fails a check is never published: the book is lost instead, and
+its next life is a new epoch. A book that follows its venue and has an empty side is ONE_SIDED: its deltas are
+published under the epoch it has, and it is LIVE as soon as both sides have levels.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import BookDelta, BookSnapshot, BookState, Event
-from libs.common.order_book import OrderBook
+from libs.common.order_book import EVERYWHERE, OrderBook
 from libs.common.topics import L2_BOOK_DELTAS
+from libs.common.usable_books import missing_side
 from services.l2.book_states import Trigger, after
 from services.l2.feeds.feed import Step
 
@@ -47,6 +49,9 @@ class Counts:
     repeated_trades: int = 0
     trade_holes: int = 0
     missing_trades: int = 0
+    reconnects: int = 0
+    resnapshots: int = 0
+    ignored: int = 0
 
 
 class BookMaintainer:
@@ -81,11 +86,22 @@ class BookMaintainer:
         self._buffer_limit = buffer_limit
         self._quotes: dict[int, BestQuote] = {}
         self._digits = feed.new_digit_book()
+        self._proof = CONSISTENT
 
     @property
     def live(self) -> bool:
         """Whether the book is proven consistent and may be used."""
         return self.state is BookState.LIVE
+
+    @property
+    def synced(self) -> bool:
+        """Whether the book follows its venue, whatever there is in it."""
+        return self.state in (BookState.LIVE, BookState.ONE_SIDED)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the book has to begin anew; a HALTED one waits for its venue."""
+        return not self.synced and self.state not in (BookState.SYNCING, BookState.HALTED)
 
     def sync(self, now: int, reason: str) -> None:
         """Start over: hold deltas until a snapshot joins them."""
@@ -95,7 +111,12 @@ class BookMaintainer:
         self.snapshot_outdated = False
 
     def lose(self, trigger: Trigger, reason: str, now: int) -> None:
-        """Leave LIVE (or SYNCING) because the book can no longer be trusted."""
+        """Leave LIVE (or SYNCING) because the book can no longer be trusted, or its venue does not match.
+
+        A HALTED book is not followed, so nothing in its stream can be missed.
+        """
+        if self.state is BookState.HALTED and trigger in (Trigger.HOLE, Trigger.MISMATCH, Trigger.TOO_LARGE):
+            return
         if trigger is Trigger.HOLE:
             self.counts.gaps += 1
         elif trigger is Trigger.MISMATCH:
@@ -114,7 +135,7 @@ class BookMaintainer:
         A snapshot older than the first held delta cannot be joined: `snapshot_outdated` is set, the deltas
         are kept, and another snapshot is needed.
         """
-        if self.state is BookState.LIVE:
+        if self.synced:
             self.counts.resyncs += 1
             self.sync(now, "the venue sent a new snapshot")
         if self.state is not BookState.SYNCING:
@@ -128,6 +149,7 @@ class BookMaintainer:
             )
             return []
         self.book.load(snapshot.bids, snapshot.asks)
+        self.book.known = _known_by(snapshot)
         self._truncate()
         self.position = snapshot.sequence
         self.venue_ts = snapshot.venue_ts
@@ -136,19 +158,49 @@ class BookMaintainer:
         if not self._holds(snapshot.checksum, now) or not self._join(now, verified=snapshot.verified):
             return []
         self._buffer.clear()
-        self._move(Trigger.JOINED, CONSISTENT if snapshot.verified else UNVERIFIED, now)
-        self.epoch = max(now // MS, self.epoch + 1)
-        self.seq = 1
+        self._proof = CONSISTENT if snapshot.verified else UNVERIFIED
+        self._move(Trigger.JOINED, self._proof, now)
+        self._judge_sides(now)
         self.received_ts = now
+        return [self.begin_epoch(self.epoch, now)]
+
+    def succeed(self, before: BookMaintainer, now: int) -> BookSnapshot:
+        """Take the place of the book before, with its counts; return the keyframe of the new epoch.
+
+        Both follow the venue: where they are in one state, the book has been since it last became so.
+        """
+        self.counts = before.counts
+        if self.state is before.state:
+            self.since = before.since
+        return self.begin_epoch(before.epoch, now)
+
+    def stand_in(self, before: BookMaintainer) -> None:
+        """Go on, with its counts, where a book was lost."""
+        self.counts, self.epoch, self.trigger = before.counts, before.epoch, before.trigger
+        if self.state is BookState.DISCONNECTED:
+            self.reason = before.reason
+
+    def begin_epoch(self, above: int, now: int) -> BookSnapshot:
+        """Return the keyframe of a new epoch, which is later than one that was published."""
+        self.epoch = max(now // MS, above + 1)
+        self.seq = 1
         self.counts.messages += 1
-        return [self.keyframe("resync")]
+        return self.keyframe("resync")
+
+    def is_behind(self, other: BookMaintainer) -> bool:
+        """Return whether the other book is newer by the venue's ids or, where it has none, by its clock."""
+        if self.position is not None and other.position is not None:
+            return self.position < other.position
+        if self.venue_ts is not None and other.venue_ts is not None:
+            return self.venue_ts < other.venue_ts
+        return False
 
     def on_delta(self, delta: VenueDelta, now: int) -> list[Event]:
         """Apply one delta and publish it, hold it while syncing, or lose the book."""
         if self.state is BookState.SYNCING:
             self._hold(delta, now)
             return []
-        if self.state is not BookState.LIVE:
+        if not self.synced:
             return []
         step = self.feed.step(self.position, delta)
         if step is Step.OLD:
@@ -164,6 +216,7 @@ class BookMaintainer:
             return []
         if not self._holds(delta.checksum, now) or not self._agrees(now):
             return []
+        self._judge_sides(now)
         self.received_ts = now
         self.counts.messages += 1
         if not bids and not asks:
@@ -185,7 +238,7 @@ class BookMaintainer:
 
     def on_quote(self, quote: BestQuote, now: int) -> None:
         """Hold the venue's own best bid and ask against the book as soon as it has that id."""
-        if self.state is not BookState.LIVE or self.position is None or quote.sequence < self.position:
+        if not self.synced or self.position is None or quote.sequence < self.position:
             return
         if len(self._quotes) >= MAX_QUOTES:
             self._quotes.pop(next(iter(self._quotes)))
@@ -213,6 +266,15 @@ class BookMaintainer:
         self.state = after(self.state, trigger)
         self.reason = reason
         self.since = now
+
+    def _judge_sides(self, now: int) -> None:
+        """Call a synced book ONE_SIDED while a side is empty, with the side that is, else LIVE."""
+        missing = missing_side(self.book.best_bid, self.book.best_ask)
+        if missing is None:
+            if not self.live:
+                self._move(Trigger.TWO_SIDED, self._proof, now)
+        elif missing != self.reason:
+            self._move(Trigger.ONE_SIDED, missing, now)
 
     def _hold(self, delta: VenueDelta, now: int) -> None:
         if not self.feed.snapshot_by_rest:
@@ -307,3 +369,13 @@ class BookMaintainer:
 
     def _hole(self, delta: VenueDelta) -> str:
         return f"book at {self.position}, next delta {delta.first}..{delta.last}"
+
+
+def _known_by(snapshot: VenueSnapshot) -> tuple[float, float]:
+    """Return the edges of a snapshot: where a side is as long as it may be, the venue has more beyond it."""
+    low, high = EVERYWHERE
+    if snapshot.limit is not None and len(snapshot.bids) >= snapshot.limit:
+        low = min(price for price, _ in snapshot.bids)
+    if snapshot.limit is not None and len(snapshot.asks) >= snapshot.limit:
+        high = max(price for price, _ in snapshot.asks)
+    return low, high

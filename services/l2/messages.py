@@ -6,10 +6,10 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from libs.common.events import Candle, Event
+from libs.common.events import Candle, Event, InstrumentTerms
 
 HTTP_OK: Final = 200
-Purpose: TypeAlias = Literal["snapshot", "candles-1m", "candles-1d"]
+Purpose: TypeAlias = Literal["snapshot", "candles-1m", "candles-1d", "instrument"]
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +66,16 @@ class SocketClosed(Message, frozen=True, gc=False):
     key: str
     connection: int
     reason: str
+    status: int = 0  # of HTTP, where the venue answered the handshake with another than 101
+    retry_after_s: float | None = None  # which the answer asks to wait
+
+
+class BytesArrived(Message, frozen=True, gc=False):
+    """Bytes came of a frame that is not whole yet."""
+
+    key: str
+    connection: int
+    count: int  # since this was said last, or since the last whole frame
 
 
 class PongReceived(Message, frozen=True, gc=False):
@@ -87,6 +97,14 @@ class ReplyReceived(Message, frozen=True, gc=False):
     took_ns: int | None = None  # from asking to the first byte of the answer; None where none came
 
 
+class ReplyArriving(Message, frozen=True, gc=False):
+    """Bytes came of a reply that is not whole yet."""
+
+    key: str
+    request: int
+    count: int  # since this was said last
+
+
 class ClockSet(Message, frozen=True, gc=False):
     """Somebody set the machine's clock: no book's time from before says anything of now."""
 
@@ -98,7 +116,14 @@ class Tick(Message, frozen=True, gc=False):
 
 
 BookMessage: TypeAlias = (
-    CandlesKnown | SocketOpened | FrameReceived | PongReceived | SocketClosed | ReplyReceived
+    CandlesKnown
+    | SocketOpened
+    | FrameReceived
+    | BytesArrived
+    | PongReceived
+    | SocketClosed
+    | ReplyArriving
+    | ReplyReceived
 )
 """What is told of a book that is kept already; of any other it is too late."""
 L2Message: TypeAlias = BookWanted | BookUnwanted | BookReleased | BookMessage | ClockSet | Tick
@@ -118,10 +143,11 @@ class OpenSocket(Effect, frozen=True, gc=False):
     ping: str | None  # sent every `ping_interval_s`, where the venue wants its own keep-alive
     ping_interval_s: float
     pong_interval_s: float | None = None  # between WebSocket pings whose pongs are to be reported
+    compressed: bool = False  # whether permessage-deflate is offered (RFC 7692)
 
 
 class CloseSocket(Effect, frozen=True, gc=False):
-    """Drop the connection of this book, if any; its end need not be reported."""
+    """Drop this connection of a book, if any; its end need not be reported."""
 
     key: str
     connection: int
@@ -157,6 +183,43 @@ class FalseStamp(Effect, frozen=True, gc=False):
 
     key: str
     stamp: int  # ns UTC, as far as one can tell
+
+
+class Renewed(Effect, frozen=True, gc=False):
+    """Say that a book was renewed without leaving LIVE."""
+
+    key: str
+    why: str
+
+
+class RenewalFailed(Effect, frozen=True, gc=False):
+    """Say that an attempt to renew a LIVE book failed; others follow."""
+
+    key: str
+    why: str  # it is to be renewed
+    reason: str
+
+
+class MessageIgnored(Effect, frozen=True, gc=False):
+    """Say that the venue sent what the feed does not know, or cannot use; the book is none the worse."""
+
+    key: str
+    what: str
+
+
+class TermsUnknown(Effect, frozen=True, gc=False):
+    """Say that the venue did not tell what it demands of an order, so the table's terms hold."""
+
+    key: str
+    reason: str
+
+
+class TermsChanged(Effect, frozen=True, gc=False):
+    """Say that the venue demands something else of an order than it did, or than the table has."""
+
+    key: str
+    before: InstrumentTerms
+    after: InstrumentTerms
 
 
 class NoFeed(Effect, frozen=True, gc=False):

@@ -118,11 +118,17 @@ def families(state: State, flow: Flow, recoveries: Recoveries, now: int) -> Iter
         ("stales", "Connections that fell silent"),
         ("bad_frames", "Frames and replies kept as dead letters"),
         ("orphan_deletes", "Deletes of levels never seen"),
+        ("ignored", "Messages that the feed does not know or cannot use, and late ones"),
         ("checksums_matched", "Messages whose checksum was the venue's"),
         ("false_stamps", "Venue times that cannot be true, and were not used"),
         ("repeated_trades", "Trades of an id that had been counted"),
         ("trade_holes", "Times at which the venue's trade ids left some out"),
         ("missing_trades", "Trades whose ids were left out"),
+        (
+            "reconnects",
+            "Orderly reconnects: the new connection's book took over before the old one was dropped",
+        ),
+        ("resnapshots", "Snapshots taken while LIVE, as the mid neared the edge of what is known"),
         ("quotes_matched", "Best quotes of the venue that equalled the book at the same venue id"),
     ):
         yield Family(

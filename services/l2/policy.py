@@ -22,4 +22,6 @@ class Policy:
     history_days: int
     history_minutes: int
     owner: str  # this process, as readers see it
+    asks_instruments: bool = True  # else the table's terms hold: a recording has none
+    blocked_ns: int = 600 * NS  # least pause of a venue that blocks this address
     given_up_ns: int = 900 * NS  # pause of a book that is refused, or that no keyframe can hold

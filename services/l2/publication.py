@@ -14,7 +14,9 @@ from services.l2.features import features_of
 from services.l2.rhythm import Rhythm
 
 if TYPE_CHECKING:
+    from libs.common.events import BookState
     from services.l2.features import TradeFlow
+    from services.l2.instruments import InstrumentRequests
     from services.l2.maintainer import BookMaintainer
     from services.l2.messages import Output
     from services.l2.policy import Policy
@@ -29,14 +31,21 @@ class Publication:
     """The messages that one book owes its readers beside its deltas; changed in place."""
 
     def __init__(
-        self, maintainer: BookMaintainer, flow: TradeFlow, budget: VenueBudget, policy: Policy
+        self,
+        maintainer: BookMaintainer,
+        flow: TradeFlow,
+        budget: VenueBudget,
+        instruments: InstrumentRequests,
+        policy: Policy,
     ) -> None:
         self._maintainer = maintainer
         self._flow = flow
         self._budget = budget
+        self._instruments = instruments
         self._policy = policy
         self._rhythm = Rhythm()
         self._in_doubt = False  # as last said
+        self._state: tuple[BookState, str] | None = None  # and its reason, as last said
         self._top_due = False
         self._top_at = 0
         self._keyframe_at = 0
@@ -48,21 +57,35 @@ class Publication:
     def begin(self, now: int) -> list[Output]:
         """Return the first top of a new epoch and the news that the book is LIVE."""
         self._rhythm.begin(now)
-        self._keyframe_at = now + self._policy.keyframe_ns
         self._flow.clear()
+        return self.go_on(self._maintainer, now)
+
+    def go_on(self, maintainer: BookMaintainer, now: int) -> list[Output]:
+        """Return the first top and the health of a new epoch, by a maintainer that took over if need be."""
+        self._maintainer = maintainer
+        self._keyframe_at = now + self._policy.keyframe_ns
         return [*self._top(now), self.health(now)]
+
+    def speak_of(self, maintainer: BookMaintainer) -> None:
+        """Tell from here on of the book of a maintainer that stands in for the one before."""
+        self._maintainer = maintainer
 
     def on_delta(self, now: int) -> None:
         """Owe a top: the venue sent a change."""
         self._top_due = True
         self._rhythm.beat(now)
 
+    def turned(self, now: int) -> list[Output]:
+        """Return the book's health, if its state is not the one last said: a side is empty, or is no more."""
+        state = (self._maintainer.state, self._maintainer.reason)
+        return [] if state == self._state else [self.health(now)]
+
     def changed_top(self, now: int) -> list[Output]:
         """Return the top that a change is owed, unless the last one is too young."""
         return self._top(now) if self._top_due and now >= self._top_at else []
 
     def periodic(self, now: int) -> list[Output]:
-        """Return the top and the keyframe of a LIVE book that are due."""
+        """Return the top and the keyframe of a synced book that are due."""
         repeated = now >= self._top_at + REPEAT_NS
         out: list[Output] = self._top(now) if repeated else self.changed_top(now)
         if now >= self._keyframe_at:
@@ -81,6 +104,7 @@ class Publication:
     def health(self, now: int) -> BookHealth:
         """Return the book's state and counts, and owe the next heartbeat."""
         self._health_at = now + self._policy.heartbeat_ns
+        self._state = (self._maintainer.state, self._maintainer.reason)
         book, counts, budget = self._maintainer, self._maintainer.counts, self._budget
         epoch, seq = self._top_seq_before
         if now >= self._top_seq_at:
@@ -115,6 +139,10 @@ class Publication:
             repeated_trades=counts.repeated_trades,
             trade_holes=counts.trade_holes,
             missing_trades=counts.missing_trades,
+            reconnects=counts.reconnects,
+            resnapshots=counts.resnapshots,
+            ignored=counts.ignored,
+            terms=self._instruments.terms,
         )
 
     def _doubtful(self, now: int) -> bool:
@@ -122,8 +150,9 @@ class Publication:
 
     def _top(self, now: int) -> list[Output]:
         maintainer, book = self._maintainer, self._maintainer.book
-        if not maintainer.live:
+        if not maintainer.synced:
             return []
+        low, high = book.known
         self._top_due = False
         self._top_at = now + self._policy.top_interval_ns
         self._top_seq = (maintainer.epoch, maintainer.seq)
@@ -134,8 +163,8 @@ class Publication:
                 epoch=maintainer.epoch,
                 seq=maintainer.seq,
                 venue_seq=maintainer.position,
-                bids=book.bids(TOP_LEVELS),
-                asks=book.asks(TOP_LEVELS),
+                bids=tuple([level for level in book.bids(TOP_LEVELS) if level[0] >= low]),
+                asks=tuple([level for level in book.asks(TOP_LEVELS) if level[0] <= high]),
                 features=features_of(book, self._flow.imbalance(now)),
                 venue_ts=maintainer.venue_ts,
                 received_ts=maintainer.received_ts,

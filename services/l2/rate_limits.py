@@ -3,6 +3,9 @@
 Units are the venue's: request weight for REST, connection attempts for sockets. Half of a budget is reserved:
 out of it a book has what it needs once in `SHARE_NS`, and no more, so a book in trouble cannot spend what the
 others need. History has no hurry and never touches the reserve.
+
+A venue that refuses to serve this address (`refusals.py`) is left alone by all of its books, whatever they
+want; afterwards one of them asks before the others.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from libs.common.venues import venue_of
+from services.l2.refusals import BLOCKED_S, LIMITED_S, REDIRECTIONS, TOO_MANY, pause_ns, refusal_of
 
 if TYPE_CHECKING:
     from libs.common.venues.venue import Limits
@@ -18,17 +22,24 @@ if TYPE_CHECKING:
 NS: Final = 1_000_000_000
 SHARE_NS: Final = 60 * NS  # in which each book may draw on the reserve once
 RESERVE: Final = 0.5  # of a budget
+PROBE_NS: Final = 30 * NS  # in which the answer to a probe is awaited, before another book may ask
+TURN_NS: Final = NS  # until which those that wait for a probe look again
 
 
 @dataclass(slots=True)
 class TokenBucket:
-    """A budget of `capacity` units that refills evenly within `period_s`."""
+    """A budget of `capacity` units that refills evenly within `period_s`.
+
+    Once the venue has refused to serve us, who takes first after the pause probes for all others.
+    """
 
     capacity: float
     period_s: float
     _tokens: float = field(init=False)
     _at: int = field(init=False, default=0)
     _blocked_until: int = field(init=False, default=0)
+    _refused: bool = field(init=False, default=False)  # and not served since
+    _probe_until: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self._tokens = self.capacity
@@ -40,11 +51,15 @@ class TokenBucket:
         """
         if now < self._blocked_until:
             return self._blocked_until
+        if now < self._probe_until:
+            return min(now + TURN_NS, self._probe_until)
         self._tokens = self._refilled(now)
         self._at = now
         needed = cost + max(0.0, min(spare, self.capacity - cost))
         if self._tokens >= needed:
             self._tokens -= cost
+            if self._refused:
+                self._probe_until = now + PROBE_NS
             return 0
         return now + int((needed - self._tokens) / self._rate * NS) + 1
 
@@ -63,10 +78,19 @@ class TokenBucket:
         """Refuse everything before `until`, because the venue said so."""
         self._blocked_until = max(self._blocked_until, until)
 
+    def refuse(self) -> None:
+        """Let one at a time through, until one is served."""
+        self._refused, self._probe_until = True, 0
+
+    def serve(self) -> None:
+        """Let all through: the venue served one."""
+        self._refused, self._probe_until = False, 0
+
     def step_clock(self, by_ns: int) -> None:
         """Move the times by so many ns, as the clock was set: nothing is refilled by it, and no ban ends."""
         self._at += by_ns
         self._blocked_until += by_ns
+        self._probe_until += by_ns
 
 
 @dataclass(slots=True)
@@ -76,27 +100,58 @@ class VenueBudget:
     limits: Limits
     rest: TokenBucket
     sockets: TokenBucket
+    blocked_s: float = BLOCKED_S  # least pause of a venue that blocks this address
     requests: int = 0  # REST requests that were answered
     request_ns: int | None = None  # how long the last of them took
+    _blocked_until: int = 0  # all of it
+    _block_reason: str = ""
 
     @classmethod
-    def of(cls, venue: str) -> VenueBudget:
+    def of(cls, venue: str, blocked_s: float = BLOCKED_S) -> VenueBudget:
         """Return full budgets for a venue of the table."""
         limits = venue_of(venue).limits
         return cls(
             limits,
             TokenBucket(limits.rest_capacity, limits.rest_period_s),
             TokenBucket(limits.connections, limits.connections_period_s),
+            blocked_s,
         )
+
+    def block(self, until: int, reason: str) -> None:
+        """Ask the venue for nothing before `until`: neither sockets nor REST, of which history is a part."""
+        if until >= self._blocked_until:
+            self._blocked_until, self._block_reason = until, reason
+        self.rest.block(until)
+        self.sockets.block(until)
+
+    def blocked(self, now: int) -> str | None:
+        """Return why the venue is left alone, None where it is not."""
+        return self._block_reason if now < self._blocked_until else None
+
+    def on_answer(self, bucket: TokenBucket, status: int, retry_after_s: float | None, now: int) -> None:
+        """Follow what the venue answered to who took of `bucket`; status 0 is no answer."""
+        of_socket = bucket is self.sockets
+        if refusal := refusal_of(status, retry_after_s, of_socket=of_socket, blocked_s=self.blocked_s):
+            bucket.refuse()
+            self.block(now + refusal.pause_ns, refusal.reason)
+        elif status == TOO_MANY:
+            bucket.block(now + pause_ns(retry_after_s, LIMITED_S))
+        elif status and status not in REDIRECTIONS:
+            bucket.serve()
 
     def take_page(self, now: int) -> int:
         """Take the cost of a page of candles, like `TokenBucket.take`, and leave the reserve alone."""
         return self.rest.take(self.limits.candles_cost, now, spare=RESERVE * self.rest.capacity)
 
+    def take_instrument(self, now: int) -> int:
+        """Take the cost of asking for an instrument, like `take_page`."""
+        return self.rest.take(self.limits.instrument_cost, now, spare=RESERVE * self.rest.capacity)
+
     def step_clock(self, by_ns: int) -> None:
         """Follow the clock; see `TokenBucket.step_clock`."""
         self.rest.step_clock(by_ns)
         self.sockets.step_clock(by_ns)
+        self._blocked_until += by_ns
 
     def on_reply(self, took_ns: int) -> None:
         """Note how long a request took that the venue answered."""
@@ -111,11 +166,14 @@ class Share:
     bucket: TokenBucket
     _drew_at: int | None = None  # on the reserve
 
-    def take(self, cost: float, now: int) -> int:
-        """Take `cost` units and return 0, or take none and return the time (ns) at which to ask again."""
+    def take(self, cost: float, now: int, *, reserve: bool = True) -> int:
+        """Take `cost` units and return 0, or take none and return the time (ns) at which to ask again.
+
+        Without `reserve` the reserve is left alone, as by one who has time.
+        """
         again = self.bucket.take(cost, now, spare=RESERVE * self.bucket.capacity)
-        if again == 0:
-            return 0
+        if again == 0 or not reserve:
+            return again
         entitled_at = now if self._drew_at is None else self._drew_at + SHARE_NS
         if now < entitled_at:
             return min(again, entitled_at)

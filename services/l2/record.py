@@ -16,25 +16,28 @@ from pydantic import ValidationError
 from libs.cli.record import RecordingExistsError, RecordingWriter
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from libs.common.printable import indented_lines, printable
+from libs.common.venues import venue_of
 from services.l2.connection import fetch, open_http, run_socket
 from services.l2.feeds import FEEDS
-from services.l2.feeds.feed import BadFrameError, Refused, VenueDelta
+from services.l2.feeds.feed import BadFrameError, Refused, Unread, VenueDelta
 from services.l2.messages import (
     HTTP_OK,
+    BytesArrived,
     Fetch,
     FrameReceived,
     OpenSocket,
+    ReplyArriving,
     ReplyReceived,
     SocketClosed,
     SocketOpened,
 )
+from services.l2.refusals import NS, refusal_of
 from services.l2.settings import L2Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import aiohttp
-
+    from libs.common.venue_http import VenueHttp
     from services.l2.feeds.feed import Feed
     from services.l2.messages import L2Message
 
@@ -58,7 +61,7 @@ class BookRecorder:
         symbol: str,
         settings: L2Settings,
         writer: RecordingWriter,
-        http: aiohttp.ClientSession,
+        http: VenueHttp,
     ) -> None:
         self._feed = feed
         self._symbol = symbol
@@ -69,7 +72,8 @@ class BookRecorder:
         self._connection = 0
         self._spoken = asyncio.Event()  # a delta came over this connection
         self._ended = ""
-        self._retry_after_s = RETRY_S
+        self._retry_after_s = RETRY_S  # before a snapshot is asked for again
+        self._reconnect_after_s = RETRY_S
         self.trouble = ""  # the last thing that went wrong, for the progress line
 
     async def run(self) -> None:
@@ -104,7 +108,7 @@ class BookRecorder:
             if self._writer.frames == 0:
                 raise RecorderError(f"{url}: {self._ended}")
             self.trouble = f"{self._symbol} reconnects after {self._ended}"
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(self._reconnect_after_s)
 
     @property
     def _name(self) -> str:
@@ -121,8 +125,12 @@ class BookRecorder:
             case FrameReceived(raw=raw):
                 self._writer.received(self._name, now, self._text(raw))
                 self._look_at(raw)
-            case SocketClosed(reason=reason):
-                self._ended = reason
+            case SocketClosed(reason=reason, status=status, retry_after_s=retry_after_s):
+                refusal = refusal_of(status, retry_after_s, of_socket=True)
+                self._ended = refusal.reason if refusal else reason
+                self._reconnect_after_s = refusal.pause_ns / NS if refusal else RETRY_S
+            case BytesArrived():
+                pass  # the frame is recorded when it is whole
             case _:
                 raise AssertionError(f"a socket does not report {message}")
 
@@ -130,13 +138,18 @@ class BookRecorder:
         try:
             said = self._feed.parse(raw, self._symbol)
         except BadFrameError as error:
-            self.trouble = f"{self._symbol} sent an unreadable frame, which is recorded: {error}"
+            self._unreadable(str(error))
             return
         for item in said:
             if isinstance(item, VenueDelta):
                 self._spoken.set()
+            elif isinstance(item, Unread):
+                self._unreadable(item.reason)
             elif isinstance(item, Refused):
                 raise RecorderError(f"{self._feed.venue} refuses {self._symbol}: {item.reason}")
+
+    def _unreadable(self, why: str) -> None:
+        self.trouble = f"{self._symbol} sent an unreadable frame, which is recorded: {why}"
 
     def _text(self, raw: bytes) -> str:
         try:
@@ -155,6 +168,8 @@ class BookRecorder:
         url = self._feed.snapshot_url(self._rest_base, self._symbol)
 
         async def on_reply(message: L2Message) -> None:
+            if isinstance(message, ReplyArriving):
+                return
             if not isinstance(message, ReplyReceived):
                 raise TypeError(f"a request does not report {message}")
             if message.status == HTTP_OK:
@@ -163,7 +178,8 @@ class BookRecorder:
                 return
             said = message.body[:120].decode("utf-8", "replace")
             self.trouble = f"{self._symbol} has no snapshot yet: HTTP {message.status} {said}"
-            self._retry_after_s = message.retry_after_s or RETRY_S
+            refusal = refusal_of(message.status, message.retry_after_s, of_socket=False)
+            self._retry_after_s = refusal.pause_ns / NS if refusal else message.retry_after_s or RETRY_S
 
         while not taken.is_set():
             await fetch(Fetch(self._symbol, self._connection, "snapshot", url), on_reply, self._http)
@@ -239,6 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = L2Settings(**({"feed": chosen.feed} if chosen.feed else {}))
         symbols = list(dict.fromkeys(canonical_symbol(symbol) for symbol in chosen.symbols))
+        if refusals := [why for symbol in symbols if (why := venue_of(chosen.venue).refusal(symbol))]:
+            return _failed("; ".join(refusals), 2)
         writer = RecordingWriter(chosen.out, chosen.venue.upper(), overwrite=chosen.force)
     except RecordingExistsError as error:
         return _failed(f"{error}: choose another --out, or overwrite it with --force", 1)

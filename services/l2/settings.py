@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from pydantic import Field
 
-from pydantic import Field, field_validator
-
-from libs.common.instruments import UnknownSymbolError, canonical_symbol
-from libs.common.settings import ServiceSettings
-from libs.common.venues import VENUES, UnknownVenueError, venue_of
-
-DEFAULT_BOOKS: Final = ",".join(
-    f"{venue}:{symbol}"
-    for venue in ("binance", "bybit", "coinbase", "kraken", "okx")
-    for symbol in ("BTC-USDT", "ETH-USDT", "SOL-USDT")
-)
+from libs.common.book_settings import BookSettings
 
 
-class L2Settings(ServiceSettings):
+class L2Settings(BookSettings):
     """Where the feeds are, which books are kept, and how patient the service is."""
 
     feed: str = Field(
@@ -29,7 +19,6 @@ class L2Settings(ServiceSettings):
         "",
         description="stable and unique name of this process, for quick restarts; empty: a member of no name",
     )
-    l2_books: str = Field(DEFAULT_BOOKS, description="venue:symbol[,venue:symbol], subscribed at every start")
     l2_keyframe_s: float = Field(10.0, gt=0, description="seconds between keyframes of a book")
     l2_top_interval_ms: int = Field(
         100, ge=1, le=3000, description="least time between two tops of a book, ms"
@@ -42,37 +31,17 @@ class L2Settings(ServiceSettings):
     l2_given_up_s: float = Field(
         900.0, gt=0, description="pause of a book that its venue refuses or no keyframe can hold, seconds"
     )
+    l2_blocked_s: float = Field(
+        600.0, gt=0, description="least pause of a venue that blocks this address, s; Bybit asks for 600"
+    )
     l2_history_days: int = Field(730, ge=0, le=1500, description="days of 1d candles backfilled; 0 is off")
     l2_history_minutes: int = Field(1440, ge=0, le=10_000, description="minutes of 1m candles backfilled")
     l2_max_frame_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="largest frame accepted, bytes")
 
-    @field_validator("l2_books")
-    @classmethod
-    def _check_books(cls, value: str) -> str:
-        for place, book in enumerate(value.split(","), 1):
-            venue, separator, symbol = book.strip().partition(":")
-            if not book:
-                continue
-            if not separator:
-                raise ValueError(f"place {place} is not venue:symbol, like binance:BTC-USDT")
-            try:
-                venue_of(venue)
-                canonical_symbol(symbol)
-            except UnknownVenueError:
-                raise ValueError(f"place {place} names no venue; known: {', '.join(VENUES)}") from None
-            except UnknownSymbolError:
-                raise ValueError(f"place {place} names no symbol; write it like BTC-USDT") from None
-        return value
-
-    def books(self) -> tuple[tuple[str, str], ...]:
-        """Return (venue, canonical symbol) of every configured book."""
-        pairs = (book.strip().partition(":") for book in self.l2_books.split(",") if book.strip())
-        return tuple((venue, canonical_symbol(symbol)) for venue, _, symbol in pairs)
-
     def bases(self, venue: str) -> tuple[str, str]:
         """Return the WebSocket and REST base addresses of a venue."""
         if self.feed == "live":
-            return venue_of(venue).hosts
+            return self.live_hosts(venue)
         path = venue.removesuffix("-v1")  # one simulated exchange speaks both of Kraken's protocols
         rest = f"{self.simulator_url.rstrip('/')}/{path}"
         stream = rest.replace("http", "ws", 1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from services.l2.arrivals import Arrival
 from services.l2.messages import Fetch
 from services.l2.rate_limits import Share
 
@@ -27,18 +29,25 @@ class SnapshotRequests:
         self._symbol = symbol
         self._key = f"{feed.venue}:{symbol}"
         self._rest_base = rest_base
+        self._budget = budget
         self._cost = budget.limits.snapshot_cost
         self._share = Share(budget.rest)
-        self._number = 0  # of the newest request
+        self._numbers = count(1)
         self._pending: int | None = None  # the number whose answer is awaited
         self._awaits_stream = False  # it is asked for as soon as the stream has spoken
         self._due_at: int | None = None
-        self._waits_since = now
+        self._arrival = Arrival(now)
 
     @property
     def due_at(self) -> int | None:
         """When the next one is to be asked for (ns), None where none is."""
         return self._due_at
+
+    def beside(self, now: int) -> SnapshotRequests:
+        """Return other requests for the same book, which draw on the same share and count on."""
+        other = SnapshotRequests(self._feed, self._symbol, self._rest_base, self._budget, now)
+        other._share, other._numbers = self._share, self._numbers
+        return other
 
     def on_opened(self, now: int) -> None:
         """Begin to wait on a new line: ask once its stream has spoken, or has had its time to."""
@@ -56,23 +65,29 @@ class SnapshotRequests:
         if self._feed.snapshot_by_rest:
             self.ask_at(at)
         else:
-            self._due_at, self._waits_since = None, now
+            self._due_at = None
+            self._arrival.begin(now)
 
     def ask_at(self, at: int) -> None:
         """Ask at that time (ns), and wait from then: a pause is no delay of the venue's."""
-        self._due_at = self._waits_since = at
+        self._due_at = at
+        self._arrival.begin(at)
 
-    def fetch(self, now: int) -> list[Output]:
-        """Ask, if the time has come, nothing is asked yet, and the venue's budget allows it."""
+    def fetch(self, now: int, *, reserve: bool = True) -> list[Output]:
+        """Ask, if it is time, nothing is asked yet, and the venue's budget (see `Share.take`) allows it."""
         if self._due_at is None or now < self._due_at or self._pending is not None:
             return []
-        if again_at := self._share.take(self._cost, now):
+        if again_at := self._share.take(self._cost, now, reserve=reserve):
             self.ask_at(again_at)
             return []
-        self._number += 1
-        self._pending = self._number
+        self._pending = next(self._numbers)
         url = self._feed.snapshot_url(self._rest_base, self._symbol)
-        return [Fetch(self._key, self._number, "snapshot", url)]
+        return [Fetch(self._key, self._pending, "snapshot", url)]
+
+    def on_bytes(self, request: int | None, count: int, now: int) -> None:
+        """Note that so many bytes came of what may be the snapshot: of a reply, or (None) of the stream."""
+        if request == self._pending and (request is None) != self._feed.snapshot_by_rest:
+            self._arrival.on_bytes(count, now)
 
     def on_reply(self, number: int) -> bool:
         """Return whether this is the answer that is awaited; then none is any more."""
@@ -82,8 +97,8 @@ class SnapshotRequests:
         return True
 
     def overdue(self, now: int, timeout_ns: int) -> bool:
-        """Return whether a snapshot that joins has been waited for too long."""
-        return now - self._waits_since > timeout_ns
+        """Return whether a snapshot that joins has been waited for too long, and does not arrive either."""
+        return self._arrival.late(now, timeout_ns)
 
     def end(self) -> None:
         """Ask for none: the book is LIVE, or its line is closed."""
@@ -91,6 +106,6 @@ class SnapshotRequests:
 
     def wait_like(self, before: SnapshotRequests, by_ns: int) -> None:
         """Count on from the requests and the share before, whose clock was set by so many ns."""
-        self._number = before._number  # so that no late answer finds a request of its number
+        self._numbers = before._numbers  # so that no late answer finds a request of its number
         self._share = before._share
         self._share.step_clock(by_ns)

@@ -25,7 +25,6 @@ from libs.common.events import (
     Refusal,
 )
 from libs.common.handling import Tick, WakeAt
-from libs.common.instruments import INSTRUMENTS
 from libs.common.topics import PORTFOLIO_POSITIONS
 from libs.common.views import View
 from services.portfolio import allocation
@@ -49,7 +48,6 @@ Returned: TypeAlias = "list[Event | WakeAt]"
 MARK: Final = b"mark/"  # a tick's key, with the symbol
 ASSESS: Final = b"assess/"  # a tick's key, with the book
 GROWING_NS: Final = 500_000_000  # between two assessments while the first candles come in
-LISTED: Final = frozenset(symbol for _, symbol in INSTRUMENTS)
 BOOK_KEY: Final = b"book/" + BOOK.encode()  # of the state
 
 
@@ -175,7 +173,7 @@ def _assess_on_command(desk: Desk, state: State[Event], command: AssessRisk, now
     position, why = command.position, ""
     if command.book != BOOK:
         why = f"There is no book {command.book[:64]!r}; there is: {BOOK}."
-    elif position is not None and position.symbol not in LISTED:
+    elif position is not None and not desk.books.venues_of(position.symbol):
         why = f"Nobody lists {position.symbol[:64]!r}, so there is no position of it."
     if why:
         return [

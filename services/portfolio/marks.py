@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from libs.common.instruments import INSTRUMENTS
+from libs.common.asked_instruments import instruments_of
 from libs.common.topics import book_key
 from libs.common.usable_books import book_fault
 
@@ -32,10 +32,13 @@ class Books:
 
     def mark(self, symbol: str, now: int) -> Mark | None:
         """Return the mid of the reference venue, else of the first LIVE one that lists the symbol."""
-        others = (venue for venue, listed in INSTRUMENTS if listed == symbol and venue != self.reference)
-        for venue in (self.reference, *others):
+        for venue in dict.fromkeys((self.reference, *self.venues_of(symbol))):
             key = book_key(venue, symbol)
             top, health = self.tops.items.get(key), self.healths.items.get(key)
             if book_fault(top, health, now, self.silence_ns) is None and top is not None and top.features:
                 return Mark(top.features.mid, top.received_ts)
         return None
+
+    def venues_of(self, symbol: str) -> tuple[str, ...]:
+        """Return the venues that list the symbol, as they say themselves or as the table has it."""
+        return tuple(instruments_of(symbol, self.healths.items))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import msgspec
 
+from libs.common.asked_instruments import instrument_in
 from libs.common.command_rules import SYMBOL, refused_at_the_door
 from libs.common.events import (
     BookHealth,
@@ -21,7 +22,6 @@ from libs.common.events import (
     VenueMetrics,
     VenueScored,
 )
-from libs.common.instruments import INSTRUMENTS
 from libs.common.topics import book_key
 from libs.common.usable_books import EARLY_NS, book_age_ns, book_fault
 from libs.common.venues import VENUES, venue_of
@@ -205,7 +205,7 @@ def _offer(state: State, key: bytes, symbol: str, measured: Measurement, sigma: 
         venue,
         _top(state, key),
         state.healths.get(key),
-        INSTRUMENTS.get((venue, symbol)),
+        instrument_in(venue, symbol, state.healths.get(key)),
         terms,
         measured.failures_in_a_row,
     )

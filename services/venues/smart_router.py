@@ -58,7 +58,7 @@ class Offer:
     venue: str
     top: BookTop | None
     health: BookHealth | None
-    instrument: Instrument | None  # None: the table has no such pair, so no order can be made out
+    instrument: Instrument | None  # None: nobody says what an order is to be, so none can be made out
     terms: Terms
     failures: int  # in a row
 
@@ -146,8 +146,6 @@ def _top_gate(offer: Offer, policy: Policy, now: int) -> str | None:
         return (
             f"stale: the book is {age_ns / NS_PER_MS:.0f} ms old, over {policy.max_age_ns / NS_PER_MS:.0f} ms"
         )
-    if not (top.bids and top.asks):
-        return "a side of the book is empty"
     if top.bids[0][0] >= top.asks[0][0]:
         return f"crossed: the best bid {top.bids[0][0]:g} is not below the best ask {top.asks[0][0]:g}"
     return None
@@ -164,7 +162,9 @@ def _gate(
     top, instrument = offer.top, offer.instrument
     assert top is not None  # noqa: S101 -- `book_gate` came first
     if instrument is None:
-        return "the table of instruments does not list the pair here, so no order can be made out"
+        return (
+            "neither the venue nor the table says what an order of the pair is to be, so none can be made out"
+        )
     levels = taken_side(top, side)
     least = least_size(instrument, _lowest_price(walked, levels[0][0]))
     if size < least:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from simulator.venues.binance_rest import BinanceRest
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from libs.common.venues.venue import Instrument
-    from simulator.exchange_book import BookChange, Level
+    from simulator.exchange_book import BookChange, Level, Print
     from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
 
 _WIDTH: Final = 8  # decimal places of every price and quantity
@@ -36,7 +37,6 @@ _SLOW_BATCH_NS: Final = 1000 * _NS_MS  # of @depth
 _CLIENT_MESSAGES_PER_S: Final = 5
 _MAX_STREAMS: Final = 1024
 _COMBINED: Final = "+"  # prefix of topics whose subscribers want {"stream":…,"data":…}
-_CHANNELS: Final = ("depth@100ms", "depth", "trade", "bookTicker")
 
 
 @dataclass(slots=True)
@@ -127,23 +127,18 @@ class BinanceSession:
     @property
     def symbols(self) -> set[str]:
         """Canonical symbols of its streams."""
-        return {self._venue.symbol_of[stream.partition("@")[0].upper()] for stream in self._streams}
+        names = {stream.partition("@")[0].upper() for stream in self._streams}
+        return {self._venue.symbol_of[name] for name in names if name in self._venue.symbol_of}
 
     def subscribe(self, streams: Iterable[str]) -> None:
-        """Add streams.
+        """Add streams; one that the exchange does not have is taken like any other, and stays silent.
 
         Raises
         ------
         ValueError
-            If the simulated exchange has no such stream; nothing is subscribed then.
+            If they are too many; nothing is subscribed then.
         """
         wanted = list(streams)
-        for stream in wanted:
-            name, _, channel = stream.partition("@")
-            if name.upper() not in self._venue.symbol_of or name != name.lower() or channel not in _CHANNELS:
-                raise ValueError(
-                    f"unknown stream {stream[:80]!r}; streams are <symbol>@{{{','.join(_CHANNELS)}}}"
-                )
         if len(self._streams.keys() | set(wanted)) > _MAX_STREAMS:
             raise ValueError(f"a connection carries at most {_MAX_STREAMS} streams")
         for stream in wanted:
@@ -151,7 +146,7 @@ class BinanceSession:
             self._venue.subscribers.add(self._prefix + stream, self)
 
     def receive(self, text: str, now_ns: int) -> list[str]:
-        """Answer SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS."""
+        """Answer a request about streams or the property `combined`."""
         second = now_ns // 1_000_000_000
         self._messages = self._messages + 1 if second == self._second else 1
         self._second = second
@@ -164,24 +159,50 @@ class BinanceSession:
         if not isinstance(message, dict):
             return [_error(2, "Invalid request: expected an object", None)]
         params, request_id = message.get("params", []), message.get("id")
+        if message.get("method") in {"SET_PROPERTY", "GET_PROPERTY"}:
+            return [self._property(message["method"], params, request_id)]
         if not (isinstance(params, list) and all(isinstance(stream, str) for stream in params)):
             return [_error(2, "Invalid request: params must be an array of strings", request_id)]
-        match message.get("method"):
+        return [self._change(message.get("method"), params, request_id)]
+
+    def _change(self, method: object, streams: list[str], request_id: object) -> str:
+        match method:
             case "SUBSCRIBE":
                 try:
-                    self.subscribe(params)
+                    self.subscribe(streams)
                 except ValueError as error:
-                    return [_error(2, f"Invalid request: {error}", request_id)]
-                return [_result(None, request_id)]
+                    return _error(2, f"Invalid request: {error}", request_id)
+                return _result(None, request_id)
             case "UNSUBSCRIBE":
-                for stream in params:
+                for stream in streams:
                     self._streams.pop(stream, None)
                     self._venue.subscribers.remove(self._prefix + stream, self)
-                return [_result(None, request_id)]
+                return _result(None, request_id)
             case "LIST_SUBSCRIPTIONS":
-                return [_result(list(self._streams), request_id)]
-            case other:
-                return [_error(2, f"Invalid request: unknown method {str(other)[:40]!r}", request_id)]
+                return _result(list(self._streams), request_id)
+        known = "`SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`"
+        reason = f"unknown variant {str(method)[:40]}, expected one of {known}"
+        return _error(2, f"Invalid request: {reason}", request_id)
+
+    def _property(self, method: str, params: object, request_id: object) -> str:
+        """Tell, or change, whether messages come in the envelope that names their stream."""
+        match method, params:
+            case "GET_PROPERTY", ["combined"]:
+                return _result(self._prefix == _COMBINED, request_id)
+            case "SET_PROPERTY", ["combined", bool(combined)]:
+                streams = list(self._streams)
+                self.close()
+                self._prefix = _COMBINED if combined else ""
+                self.subscribe(streams)
+                return _result(None, request_id)
+            case "SET_PROPERTY", ["combined", *_]:
+                return _error(1, "Invalid value type: expected Boolean", request_id)
+        return _error(0, "Unknown property", request_id)
+
+    def shutdown_notice(self, now_ns: int) -> str:
+        """Return `serverShutdown`, raw or in the envelope of the combined streams."""
+        data = f'{{"e":"serverShutdown","E":{now_ns // _NS_MS}}}'
+        return _wrapped(self._prefix + "!serverShutdown", data)
 
     def close(self) -> None:
         """Forget its streams."""
@@ -201,7 +222,7 @@ def _error(code: int, message: str, request_id: object) -> str:
 class Binance:
     """Binance spot over the simulated market."""
 
-    sockets = re.compile(r"/(?:stream|ws(?:/.*)?)")
+    sockets = re.compile(r"/(?:stream/?|ws(?:/.*)?)")
     ping_s = 20.0
     pong_timeout_s = 60.0
     heartbeat: str | None = None
@@ -222,12 +243,13 @@ class Binance:
         }
         self._fast = {symbol: _Pending() for symbol in exchange.symbols}
         self._slow = {symbol: _Pending() for symbol in exchange.symbols}
+        self._aggregated = {symbol: exchange.book(symbol).trade_id for symbol in exchange.symbols}
         self._rest = BinanceRest(exchange, self.symbol_of)
 
     def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
-        """Open a session; streams may be in the path (raw) or in ``streams=`` (combined)."""
+        """Open a session; streams may be in the path (raw) or in ``streams=`` (combined), or come later."""
         del now_ns  # this venue's greeting does not depend on the time
-        combined = path == "/stream"
+        combined = path.startswith("/stream")
         session = BinanceSession(self, _COMBINED if combined else "")
         named = query.get("streams", "") if combined else path.removeprefix("/ws")
         try:
@@ -251,6 +273,9 @@ class Binance:
         if change.prints:
             for topic in self._wanted(pair, "trade"):
                 out += (Notice(pair.symbol, topic, _wrapped(topic, text)) for text in _trades(pair, change))
+            aggregates = self._aggregates(pair, change)
+            for topic in self._wanted(pair, "aggTrade"):
+                out += (Notice(pair.symbol, topic, _wrapped(topic, text)) for text in aggregates)
         if change.top_moved:
             for topic in self._wanted(pair, "bookTicker"):
                 text = self._book_ticker(pair, change.update_id)
@@ -298,13 +323,24 @@ class Binance:
         pending.asks.clear()
         return [Update(symbol, frames)] if frames else []
 
+    def _aggregates(self, pair: _Pair, change: BookChange) -> list[str]:
+        """Return the trades of a taker at a price as one each, and count them."""
+        texts = []
+        for _, group in groupby(change.prints, key=lambda trade: (trade.tick, trade.taker)):
+            first, *others = group
+            self._aggregated[pair.symbol] += 1
+            texts.append(_aggregate(pair, self._aggregated[pair.symbol], (first, *others)))
+        return texts
+
     def _wanted(self, pair: _Pair, channel: str) -> list[str]:
         stream = f"{pair.name.lower()}@{channel}"
         return [topic for topic in (stream, _COMBINED + stream) if topic in self.subscribers]
 
     def _book_ticker(self, pair: _Pair, update_id: int) -> str:
         book = self._exchange.book(pair.symbol)
-        (bid, bid_lots), (ask, ask_lots) = next(book.bids.levels(1)), next(book.asks.levels(1))
+        (bid, bid_lots), (ask, ask_lots) = (
+            next(side.levels(1), (0, 0)) for side in (book.bids, book.asks)
+        )  # of an empty side, zeros
         return (
             f'{{"u":{update_id},"s":"{pair.name}","b":"{pair.price.text(bid)}","B":"{pair.size.text(bid_lots)}",'
             f'"a":"{pair.price.text(ask)}","A":"{pair.size.text(ask_lots)}"}}'
@@ -335,3 +371,13 @@ def _trades(pair: _Pair, change: BookChange) -> Iterator[str]:
             f'"q":"{pair.size.text(trade.lots)}","T":{ms},"m":{"true" if trade.taker == "sell" else "false"},'
             f'"M":true}}'
         )
+
+
+def _aggregate(pair: _Pair, aggregate_id: int, trades: tuple[Print, ...]) -> str:
+    first, last = trades[0], trades[-1]
+    ms, lots = last.ts_ns // _NS_MS, sum(trade.lots for trade in trades)
+    return (
+        f'{{"e":"aggTrade","E":{ms},"s":"{pair.name}","a":{aggregate_id},"p":"{pair.price.text(first.tick)}",'
+        f'"q":"{pair.size.text(lots)}","f":{first.trade_id},"l":{last.trade_id},"T":{ms},'
+        f'"m":{"true" if first.taker == "sell" else "false"},"M":true}}'
+    )

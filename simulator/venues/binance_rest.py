@@ -15,7 +15,7 @@ from simulator.candles import INTERVALS
 from simulator.venues.venue import Digits, RestReply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from simulator.candles import Candle
     from simulator.venues.venue import Exchange, RestRequest
@@ -162,7 +162,7 @@ class BinanceRest:
         ]
 
     def _exchange_info(self, query: Mapping[str, str], now_ns: int) -> object:
-        symbols = (self._symbol(query),) if "symbol" in query else self._exchange.symbols
+        symbols = self._wanted(query)
         return {
             "timezone": "UTC",
             "serverTime": now_ns // _NS_MS,
@@ -179,6 +179,20 @@ class BinanceRest:
             "symbols": [self._symbol_info(symbol) for symbol in symbols],
         }
 
+    def _wanted(self, query: Mapping[str, str]) -> Sequence[str]:
+        """Return the symbols that are asked for: one, those of a JSON array, or all."""
+        if "symbols" not in query:
+            return (self._symbol(query),) if "symbol" in query else self._exchange.symbols
+        if "symbol" in query:
+            raise _RequestError(400, -1128, "Combination of optional parameters invalid.")
+        try:
+            names = json.loads(query["symbols"])
+        except ValueError:
+            names = None
+        if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+            raise _RequestError(400, -1100, "Illegal characters found in parameter 'symbols'.")
+        return [self._symbol({"symbol": name}) for name in names]
+
     def _symbol_info(self, symbol: str) -> object:
         instrument, (base, quote) = self._exchange.instruments[symbol], symbol.split("-")
         tick, lot = f"{instrument.tick:.{_WIDTH}f}", f"{instrument.lot:.{_WIDTH}f}"
@@ -190,7 +204,17 @@ class BinanceRest:
             "quoteAsset": quote,
             "quotePrecision": _WIDTH,
             "quoteAssetPrecision": _WIDTH,
+            "baseCommissionPrecision": _WIDTH,
+            "quoteCommissionPrecision": _WIDTH,
             "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
+            "icebergAllowed": False,
+            "ocoAllowed": False,
+            "otoAllowed": False,
+            "quoteOrderQtyMarketAllowed": True,
+            "allowTrailingStop": False,
+            "cancelReplaceAllowed": False,
+            "amendAllowed": False,
+            "pegInstructionsAllowed": False,
             "isSpotTradingAllowed": True,
             "isMarginTradingAllowed": False,
             "filters": [
@@ -210,10 +234,15 @@ class BinanceRest:
                     "filterType": "NOTIONAL",
                     "minNotional": f"{instrument.min_notional:.{_WIDTH}f}",
                     "applyMinToMarket": True,
+                    "maxNotional": "9000000.00000000",
+                    "applyMaxToMarket": False,
                     "avgPriceMins": 5,
                 },
             ],
-            "permissions": ["SPOT"],
+            "permissions": [],
+            "permissionSets": [["SPOT"]],
+            "defaultSelfTradePreventionMode": "NONE",
+            "allowedSelfTradePreventionModes": ["NONE"],
         }
 
     def _symbol(self, query: Mapping[str, str]) -> str:

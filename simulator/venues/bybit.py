@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from libs.common.venues.venue import Instrument
     from simulator.exchange_book import BookChange, Print
+    from simulator.venues.bybit_book import BookFrame
     from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
 
 _MAX_ARGS: Final = 10  # in one request, for spot
@@ -134,7 +135,7 @@ class Bybit:
         self._by_topic = {window.topic: window for windows in self._windows.values() for window in windows}
         self._trade_topics = {f"publicTrade.{name}" for name in self.symbol_of}
         self._connections = 0
-        self._rest = BybitRest(exchange, self._pairs)
+        self._rest = BybitRest(exchange, self._pairs, self._deepest)
 
     def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
         """Open a session; the venue says nothing first."""
@@ -187,6 +188,13 @@ class Bybit:
         if topic not in self.subscribers:
             window.load(now_ns)
         return window.snapshot(now_ns).text()
+
+    def _deepest(self, symbol: str, now_ns: int) -> BookFrame:
+        """Return what the subscribers of the deepest topic hold; without any, the book as it is now."""
+        window = self._windows[symbol][-1]
+        if window.topic not in self.subscribers:
+            window.reload(now_ns)
+        return window.snapshot(now_ns)
 
     def rest(self, request: RestRequest, now_ns: int) -> RestReply:
         """Answer an HTTP GET."""

@@ -123,6 +123,11 @@ class Window:
         self._hold(self.update_id + 1, now_ns)
         self._hour = now_ns // _RESTART_NS
 
+    def reload(self, now_ns: int) -> None:
+        """Show the book as it is now to one who does not subscribe; if it is another, the number rises."""
+        if (self._best(self._book.bids), self._best(self._book.asks)) != self._held:
+            self.load(now_ns)
+
     def touch(self, change: BookChange) -> None:
         """Note a change, to be told with the next message."""
         self._changed = True

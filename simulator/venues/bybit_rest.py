@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from simulator.candles import Candle
-    from simulator.venues.bybit_book import Pair
+    from simulator.venues.bybit_book import BookFrame, Pair
     from simulator.venues.venue import Exchange, RestRequest
 
 _INTERVALS: Final = {"1": ("1m", NS_MINUTE), "D": ("1d", NS_DAY)}  # Bybit's name: interval, length
@@ -30,6 +30,7 @@ _WINDOW_NS: Final = 5 * NS_S
 _NS_MS: Final = 1_000_000
 _MAX_MS: Final = 10_000_000_000_000  # year 2286
 _PARAMS_ERROR: Final = 10001
+_CATEGORIES: Final = frozenset({"spot", "linear", "inverse", "option"})
 
 _Handler: TypeAlias = "Callable[[Mapping[str, str], int], Mapping[str, object]]"
 
@@ -39,11 +40,20 @@ class _QueryError(Exception):
 
 
 class BybitRest:
-    """Answers requests under /v5/market."""
+    """Answers requests under /v5/market.
 
-    def __init__(self, exchange: Exchange, pairs: Mapping[str, Pair]) -> None:
+    Parameters
+    ----------
+    deepest
+        Returns the snapshot of the stream of 1,000 levels, whose `u` the REST book carries.
+    """
+
+    def __init__(
+        self, exchange: Exchange, pairs: Mapping[str, Pair], deepest: Callable[[str, int], BookFrame]
+    ) -> None:
         self._exchange = exchange
         self._pairs = pairs
+        self._deepest = deepest
         self._symbol_of = {pair.name: symbol for symbol, pair in pairs.items()}
         self._routes: dict[str, _Handler] = {
             "/v5/market/time": self._time,
@@ -88,9 +98,15 @@ class BybitRest:
 
     def _instruments(self, query: Mapping[str, str], now_ns: int) -> Mapping[str, object]:
         del now_ns
-        _check_category(query)
-        wanted = [self._symbol(query)] if "symbol" in query else self._exchange.symbols
-        return {"category": "spot", "list": [self._instrument(symbol) for symbol in wanted]}
+        category = query.get("category", "")
+        if category not in _CATEGORIES:
+            raise _QueryError("params error: Category is invalid")
+        listed = self._exchange.symbols if category == "spot" else ()  # no contracts here
+        if "symbol" in query:
+            listed = tuple(symbol for symbol in listed if self._pairs[symbol].name == query["symbol"])
+        instruments = [self._instrument(symbol) for symbol in listed]
+        page = {} if category == "spot" else {"nextPageCursor": ""}  # spot is told whole
+        return {"category": category, "list": instruments, **page}
 
     def _instrument(self, symbol: str) -> dict[str, object]:
         instrument, (base, quote) = self._exchange.instruments[symbol], symbol.split("-")
@@ -98,9 +114,13 @@ class BybitRest:
             "symbol": self._pairs[symbol].name,
             "baseCoin": base,
             "quoteCoin": quote,
+            "innovation": "0",
             "status": "Trading",
+            "marginTrading": "none",
+            "stTag": "0",
             "lotSizeFilter": {
                 "basePrecision": f"{instrument.lot:f}",
+                "quotePrecision": f"{instrument.tick * instrument.lot:f}",
                 "minOrderQty": f"{instrument.min_qty:f}",
                 "minOrderAmt": f"{instrument.min_notional:f}",
             },
@@ -112,15 +132,15 @@ class BybitRest:
         symbol, depth = self._symbol(query), _integer(query, "limit", 1)
         if not 1 <= depth <= _MAX_DEPTH:
             raise _QueryError("params error: limit invalid")
-        book, pair = self._exchange.book(symbol), self._pairs[symbol]
+        pair, shown = self._pairs[symbol], self._deepest(symbol, now_ns)
         return {
             "s": pair.name,
-            "b": json.loads(pair.levels(book.bids.levels(depth))),
-            "a": json.loads(pair.levels(book.asks.levels(depth))),
-            "ts": now_ns // _NS_MS,
-            "u": book.update_id,
-            "seq": book.update_id,
-            "cts": now_ns // _NS_MS,
+            "b": json.loads(pair.levels(shown.bids[:depth])),
+            "a": json.loads(pair.levels(shown.asks[:depth])),
+            "ts": shown.sent_ns // _NS_MS,
+            "u": shown.update_id,
+            "seq": shown.cross_id,
+            "cts": shown.matched_ns // _NS_MS,
         }
 
     def _candles(self, query: Mapping[str, str], now_ns: int) -> Mapping[str, object]:

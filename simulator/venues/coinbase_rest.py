@@ -2,7 +2,8 @@
 
 References
 ----------
-docs.cdp.coinbase.com, Advanced Trade REST, public endpoints, as of 2026-08.
+docs.cdp.coinbase.com, Advanced Trade REST, public endpoints, and Coinbase App, time, currencies and exchange
+rates (which need no key), as of 2026-08.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _GRANULARITIES: Final = {"ONE_MINUTE": ("1m", NS_MINUTE), "ONE_DAY": ("1d", NS_D
 _MAX_CANDLES: Final = 350
 _MAX_TRADES: Final = 100
 _MICROSECONDS: Final = 6
+_PRODUCT_TYPES: Final = (None, "UNKNOWN_PRODUCT_TYPE", "SPOT", "FUTURE")
+_NAMES: Final = {"BTC": "Bitcoin", "ETH": "Ethereum", "SOL": "Solana", "USDT": "Tether"}
 # Public routes allow about ten requests a second and address.
 _BURST: Final = 10.0
 _PER_S: Final = 10.0
@@ -50,7 +53,7 @@ def _refusal(status: int, error: str, message: str, headers: Mapping[str, str] |
 
 
 class CoinbaseRest:
-    """Answers requests under /api/v3/brokerage.
+    """Answers requests under /api/v3/brokerage and /v2.
 
     Parameters
     ----------
@@ -108,14 +111,57 @@ class CoinbaseRest:
                 iso = moment(now_ns, _MICROSECONDS)
                 return {"iso": iso, "epochSeconds": str(seconds), "epochMillis": str(milliseconds)}
             case "/market/products":
-                products = [self._product(product, {}, now_ns) for product in self._products.values()]
+                products = [self._product(product, {}, now_ns) for product in self._listed(request.query)]
                 return {"products": products, "num_products": len(products)}
+            case "/v2/time":
+                return {"data": {"iso": moment(now_ns, 0).replace(".Z", "Z"), "epoch": now_ns // NS_S}}
+            case "/v2/currencies":
+                return {"data": []}  # of governments, which this market does not trade
+            case "/v2/currencies/crypto":
+                return {"data": self._assets()}
+            case "/v2/exchange-rates":
+                return {"data": self._rates(request.query.get("currency", "USD"))}
             case "/market/product_book":
                 return self._book(self._named(request.query.get("product_id", "")), request.query, now_ns)
         path = _PRODUCT_PATH.fullmatch(request.path)
         if path is None:
             raise _QueryError(404, "NOT_FOUND", "route not found")
         return self._routes[path[2]](self._named(path[1]), request.query, now_ns)
+
+    def _listed(self, query: Mapping[str, str]) -> list[Product]:
+        """Return the page of products that is asked for; all of them are spot."""
+        kind, (limit, offset) = (
+            query.get("product_type"),
+            (_integer(query, name, 0) for name in ("limit", "offset")),
+        )
+        if kind not in _PRODUCT_TYPES:
+            raise _QueryError(400, "INVALID_ARGUMENT", "product_type is UNKNOWN_PRODUCT_TYPE, SPOT or FUTURE")
+        found = list(self._products.values()) if kind in {None, "SPOT", "UNKNOWN_PRODUCT_TYPE"} else []
+        return found[offset : offset + limit if limit else None]
+
+    def _assets(self) -> list[dict[str, object]]:
+        codes = dict.fromkeys(asset for symbol in self._exchange.symbols for asset in symbol.split("-"))
+        return [
+            {
+                "code": code,
+                "name": _NAMES.get(code, code),
+                "exponent": 8,
+                "type": "crypto",
+                "sort_index": index,
+            }
+            for index, code in enumerate(codes, 100)
+        ]
+
+    def _rates(self, currency: str) -> object:
+        """Return what one unit of a currency is worth in those it trades against here."""
+        rates = {currency: "1.0"}
+        for product in self._products.values():
+            last, (base, quote) = self._exchange.book(product.symbol).last_print, product.symbol.split("-")
+            if last is None or currency not in {base, quote}:
+                continue
+            price = self._exchange.instruments[product.symbol].tick * last.tick
+            rates |= {quote: f"{price:f}"} if currency == base else {base: f"{1 / price:.12f}"}
+        return {"currency": currency, "rates": rates}
 
     def _product(self, product: Product, query: Mapping[str, str], now_ns: int) -> object:
         del query, now_ns  # the same at all times
@@ -132,9 +178,23 @@ class CoinbaseRest:
             "quote_min_size": f"{instrument.min_notional:f}",
             "base_currency_id": base,
             "quote_currency_id": quote,
+            "base_name": _NAMES.get(base, base),
+            "quote_name": _NAMES.get(quote, quote),
+            "base_display_symbol": base,
+            "quote_display_symbol": quote,
+            "display_name": product.name,
             "status": "online",
             "product_type": "SPOT",
+            "product_venue": "CBE",
+            "watched": False,
+            "new": False,
+            "view_only": False,
+            "is_disabled": False,
             "trading_disabled": False,
+            "cancel_only": False,
+            "limit_only": False,
+            "post_only": False,
+            "auction_mode": False,
             "alias": "",
             "alias_to": [],
         }
@@ -170,8 +230,8 @@ class CoinbaseRest:
                 }
                 for trade in trades
             ],
-            "best_bid": plain(product.price, book.bids.best),
-            "best_ask": plain(product.price, book.asks.best),
+            "best_bid": plain(product.price, book.bids.best) if book.bids.keys else "",
+            "best_ask": plain(product.price, book.asks.best) if book.asks.keys else "",
         }
 
     def _candles(self, product: Product, query: Mapping[str, str], now_ns: int) -> object:

@@ -1,4 +1,4 @@
-"""Kraken: WebSocket v2 with checksummed books, and the public REST routes beside it.
+"""Kraken: WebSocket v2 with checksummed books, the first protocol and the public REST routes beside it.
 
 References
 ----------
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from simulator.venues.kraken_book import BookFrame, Pair, Window, rfc3339, tops_of
 from simulator.venues.kraken_rest import KrakenRest
+from simulator.venues.kraken_v1 import KrakenV1
 from simulator.venues.venue import Digits, Notice, Subscribers, Update, decimals
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from libs.common.venues.venue import Instrument
     from simulator.exchange_book import BookChange, Print
-    from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
+    from simulator.venues.venue import Exchange, Frame, RestReply, RestRequest, Session
 
 _DEPTHS: Final = (10, 25, 100, 500, 1000)
 _TRADES_KEPT: Final = 50  # of a trade snapshot
@@ -31,7 +32,8 @@ _TRADES_KEPT: Final = 50  # of a trade snapshot
 class KrakenSession:
     """A client of /v2."""
 
-    def __init__(self, venue: Kraken) -> None:
+    def __init__(self, venue: Kraken, connection_id: int) -> None:
+        self.connection_id = connection_id
         self._venue = venue
         self._topics: dict[tuple[str, str], str] = {}  # (channel, pair) to topic
 
@@ -163,7 +165,7 @@ class Kraken:
     book message to a subscriber who sees all of it.
     """
 
-    sockets = re.compile(r"/v2/?")
+    sockets = re.compile(r"/(?:v2/?)?")
     ping_s = 20.0
     pong_timeout_s = 60.0
     heartbeat: str | None = '{"channel":"heartbeat"}'
@@ -182,22 +184,36 @@ class Kraken:
         self._first_id = {symbol: exchange.book(symbol).update_id for symbol in exchange.symbols}
         self._windows: dict[str, tuple[Window, Window]] = {}  # by topic, while it has subscribers
         self._trades: dict[str, deque[Print]] = {s: deque(maxlen=_TRADES_KEPT) for s in exchange.symbols}
+        self.system = "online"
         self._connections = 0
+        self._v1 = KrakenV1(exchange, self.subscribers)
         self._rest = KrakenRest(exchange)
 
     def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
         """Open a session; the venue says its status first."""
-        del path, query  # one path, no parameters
+        del query  # takes no parameter
+        if path == "/":
+            return self._v1.connect(now_ns)
         self._connections += 1
-        connection = now_ns + self._connections
-        status = {"version": "2.0.10", "system": "online", "api_version": "v2", "connection_id": connection}
-        return KrakenSession(self), [_dump({"channel": "status", "type": "update", "data": [status]})]
+        session = KrakenSession(self, now_ns + self._connections)
+        return session, [self.status_message(session)]
+
+    def status_message(self, session: KrakenSession) -> str:
+        """Return how the engine is, as it is told to each client."""
+        status = {
+            "version": "2.0.10",
+            "system": self.system,
+            "api_version": "v2",
+            "connection_id": session.connection_id,
+        }
+        return _dump({"channel": "status", "type": "update", "data": [status]})
 
     def publish(self, change: BookChange) -> list[Update | Notice]:
         """Return the change as each depth sees it, and its trades."""
         pair, out = self._pairs[change.symbol], list[Update | Notice]()
         self._trades[change.symbol].extend(change.prints)
-        book, frames, tops = self._exchange.book(change.symbol), list[BookFrame](), None
+        frames: list[Frame] = [*self._v1.frames(change)]
+        book, tops = self._exchange.book(change.symbol), None
         for depth in _DEPTHS:
             topic = f"book-{depth}:{pair.name}"
             windows = self._windows.get(topic)
@@ -218,9 +234,9 @@ class Kraken:
         return out
 
     def flush(self, now_ns: int, *, force: bool = False) -> list[Update | Notice]:
-        """Return nothing: this venue sends each change at once."""
-        del now_ns, force
-        return []
+        """Return the heartbeats of the first protocol; each change is sent at once."""
+        del force
+        return list(self._v1.heartbeats(now_ns))
 
     def sequence(self, symbol: str) -> int:
         """Return the number of changes of the pair's book since the start."""

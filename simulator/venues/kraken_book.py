@@ -56,14 +56,16 @@ class BookFrame:
         """
         del random  # the least damage that shows
         true = checksum(self.top_bids, self.top_asks)
-        bids = _damaged(self.bids, self.top_bids)
+        bids = damaged(self.bids, self.top_bids)
         if bids is not None:
             return self.render(bids, self.asks, true)
-        asks = _damaged(self.asks, self.top_asks)
+        asks = damaged(self.asks, self.top_asks)
         return None if asks is None else self.render(self.bids, asks, true)
 
     def crossed(self, random: Random) -> str:
-        """Return it with a bid above the best ask and a checksum that fits."""
+        """Return it with a bid above the best ask and a checksum that fits; without asks, as it is."""
+        if not self.top_asks:
+            return self.text()
         bid = (self.top_asks[0][0] + random.randint(1, 50), random.randint(1, 100_000_000))
         top_bids = (bid, *self.top_bids)[:_CHECKED]
         return self.render((bid, *self.bids), self.asks, checksum(top_bids, self.top_asks))
@@ -77,7 +79,7 @@ class BookFrame:
         )
 
 
-def _damaged(levels: tuple[Level, ...], top: tuple[Level, ...]) -> tuple[Level, ...] | None:
+def damaged(levels: tuple[Level, ...], top: tuple[Level, ...]) -> tuple[Level, ...] | None:
     """Return a side's changes with one of the checked levels wrong, or None if they change none."""
     for index, (tick, lots) in enumerate(levels):
         if (tick, lots) in top:

@@ -1,13 +1,17 @@
-"""Kraken's public REST routes: time, pairs, candles, depth; their errors travel inside a 200.
+"""Kraken's public REST routes: time, assets, pairs, candles, depth; their errors travel inside a 200.
+
+What is about a pair is answered under the name by which the pair was asked for.
 
 References
 ----------
-docs.kraken.com/exchange, REST market data (Time, AssetPairs, OHLC, Depth), as of 2026-08.
+docs.kraken.com/exchange, REST market data (Time, SystemStatus, Assets, AssetPairs, OHLC, Depth), as of
+2026-08; the key of an answer as python-kraken-sdk 3.5.1 relies on it.
 """
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from libs.common.venues import venue_of
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 _INTERVALS: Final = {1: ("1m", NS_MINUTE), 1440: ("1d", NS_DAY)}  # minutes: interval, length
 _MAX_CANDLES: Final = 720
 _MAX_DEPTH: Final = 500
+# The four letters that the first currencies have as an asset; their pairs with USDT are without them.
+_ASSETS: Final = {"XBT": "XXBT", "ETH": "XETH"}
 # The published limits of public routes are vague: about one a second, after a burst.
 _BURST: Final = 15.0
 _PER_S: Final = 1.0
@@ -44,6 +50,7 @@ class KrakenRest:
         self._routes = {
             "/0/public/Time": self._time,
             "/0/public/SystemStatus": self._status,
+            "/0/public/Assets": self._assets,
             "/0/public/AssetPairs": self._asset_pairs,
             "/0/public/OHLC": self._ohlc,
             "/0/public/Depth": self._depth,
@@ -83,17 +90,41 @@ class KrakenRest:
 
     def _time(self, query: Mapping[str, str], now_ns: int) -> object:
         del query  # takes no parameter
-        return {"unixtime": now_ns // NS_S}
+        now_s = now_ns // NS_S
+        moment = datetime.fromtimestamp(now_s, UTC)
+        return {"unixtime": now_s, "rfc1123": f"{moment:%a, %d %b %y %H:%M:%S} +0000"}
 
     def _status(self, query: Mapping[str, str], now_ns: int) -> object:
-        del query, now_ns
-        return {"status": "online"}
+        del query
+        moment = datetime.fromtimestamp(now_ns // NS_S, UTC)
+        return {"status": "online", "timestamp": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}
+
+    def _assets(self, query: Mapping[str, str], now_ns: int) -> object:
+        del now_ns
+        names = dict.fromkeys(asset for name in self._names.values() for asset in name.split("/"))
+        listed = {_ASSETS.get(asset, asset): asset for asset in names}
+        if wanted := query.get("asset"):
+            by_name = {spelling: asset for asset, short in listed.items() for spelling in (asset, short)}
+            by_name |= {"BTC": by_name["XBT"]} if "XBT" in by_name else {}
+            if any(name not in by_name for name in wanted.split(",")):
+                raise _QueryError("EQuery:Unknown asset")
+            listed = {asset: listed[asset] for asset in (by_name[name] for name in wanted.split(","))}
+        return {
+            asset: {
+                "aclass": "currency",
+                "altname": short,
+                "decimals": 10,
+                "display_decimals": 5,
+                "status": "enabled",
+            }
+            for asset, short in listed.items()
+        }
 
     def _asset_pairs(self, query: Mapping[str, str], now_ns: int) -> object:
         del now_ns
         wanted = query.get("pair")
-        symbols = [self._symbol(part) for part in wanted.split(",")] if wanted else self._exchange.symbols
-        return {self._key(symbol): self._asset_pair(symbol) for symbol in symbols}
+        names = wanted.split(",") if wanted else [self._key(symbol) for symbol in self._exchange.symbols]
+        return {name: self._asset_pair(self._symbol(name)) for name in names}
 
     def _asset_pair(self, symbol: str) -> object:
         instrument, venue = self._exchange.instruments[symbol], venue_of("kraken")
@@ -101,13 +132,17 @@ class KrakenRest:
         return {
             "altname": self._key(symbol),
             "wsname": self._names[symbol],
-            "base": base,
-            "quote": quote,
+            "aclass_base": "currency",
+            "base": _ASSETS.get(base, base),
+            "aclass_quote": "currency",
+            "quote": _ASSETS.get(quote, quote),
             "lot": "unit",
             "cost_decimals": 5,
             "pair_decimals": decimals(instrument.tick),
             "lot_decimals": decimals(instrument.lot),
             "lot_multiplier": 1,
+            "leverage_buy": [],
+            "leverage_sell": [],
             "fees": [[0, venue.taker_bps / 100.0]],
             "fees_maker": [[0, venue.maker_bps / 100.0]],
             "fee_volume_currency": "ZUSD",
@@ -128,7 +163,7 @@ class KrakenRest:
         first_ns = min(max(since_ns + 1, running_ns - (_MAX_CANDLES - 1) * length), running_ns)
         candles = self._exchange.candles(symbol, interval, first_ns, running_ns, now_ns)
         rows = [self._row(symbol, candle) for candle in candles]
-        return {self._key(symbol): rows, "last": (running_ns - length) // NS_S}
+        return {query["pair"]: rows, "last": (running_ns - length) // NS_S}
 
     def _row(self, symbol: str, candle: Candle) -> list[object]:
         instrument = self._exchange.instruments[symbol]
@@ -148,7 +183,7 @@ class KrakenRest:
             name: [[price(tick), size(lots), now_ns // NS_S] for tick, lots in side.levels(count)]
             for name, side in (("asks", book.asks), ("bids", book.bids))
         }
-        return {self._key(symbol): sides}
+        return {query["pair"]: sides}
 
     def _symbol(self, pair: str) -> str:
         symbol = self.symbol_of(pair)

@@ -95,6 +95,12 @@ class OkxSession:
             self._topics[topic] = None
             self._venue.subscribers.add(topic, self)
 
+    def shutdown_notice(self, now_ns: int) -> str:
+        """Return notice 64008, which precedes an upgrade of the service."""
+        del now_ns  # it says no time
+        text = "The connection will soon be closed for a service upgrade. Please reconnect."
+        return self._event("notice", {"code": "64008", "msg": text}, {})
+
     def _error(self, code: str, text: str, extra: Mapping[str, object]) -> str:
         return self._event("error", {"code": code, "msg": text}, extra)
 
@@ -127,7 +133,7 @@ class Okx:
         }
         self._windows = {symbol: Window(self._pairs[symbol], exchange.book(symbol)) for symbol in self._pairs}
         self._connections = 0
-        self._rest = OkxRest(exchange, self.symbol_of)
+        self._rest = OkxRest(exchange, self.symbol_of, lambda symbol: self._windows[symbol].next_id)
 
     def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
         """Open a session; the venue says nothing first."""

@@ -131,7 +131,7 @@ class Window:
     def snapshot(self, now_ns: int) -> BookFrame:
         """Return what a new subscriber is told first: exactly what the others hold."""
         bids, asks = (side.levels() for side in self._sides)
-        return BookFrame(self._pair, "snapshot", now_ns, -1, self.seq_id, bids, asks, asks[0][0])
+        return BookFrame(self._pair, "snapshot", now_ns, -1, self.seq_id, bids, asks, self._book.asks.best)
 
     def update(self, now_ns: int, *, force: bool) -> BookFrame | None:
         """Return the batch that is due, the keep-alive after a minute without any, or nothing."""
@@ -186,8 +186,9 @@ class _Held:
         before, after = self._lots, self._window()
         told = {key: lots for key, lots in after.items() if before.get(key) != lots}
         told |= dict.fromkeys(before.keys() - after.keys(), 0)
-        last = next(reversed(after), 0)
-        told |= {key: 0 for key in self._touched if key not in after and key < last}
+        if after:
+            last = next(reversed(after))
+            told |= {key: 0 for key in self._touched if key not in after and key < last}
         self._lots = after
         self._touched.clear()
         return tuple((key * self._side.sign, told[key]) for key in sorted(told))

@@ -25,6 +25,7 @@ _BARS: Final = {"1m": ("1m", NS_MINUTE), "1Dutc": ("1d", NS_DAY)}  # OKX's name:
 _MAX_CANDLES: Final = 300
 _DEFAULT_CANDLES: Final = 100
 _MAX_DEPTH: Final = 400
+_TYPES: Final = frozenset({"SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"})
 _FAILURES: Final = {500: ("50026", "System error"), 503: ("50001", "Service temporarily unavailable")}
 _WINDOW_NS: Final = 2 * NS_S  # of every rate limit
 _NS_MS: Final = 1_000_000
@@ -38,11 +39,20 @@ class _QueryError(Exception):
 
 
 class OkxRest:
-    """Answers requests under /api/v5."""
+    """Answers requests under /api/v5.
 
-    def __init__(self, exchange: Exchange, symbol_of: Mapping[str, str]) -> None:
+    Parameters
+    ----------
+    seq_id
+        Returns the `seqId` of a symbol's book as it is now, in the count of the channel books.
+    """
+
+    def __init__(
+        self, exchange: Exchange, symbol_of: Mapping[str, str], seq_id: Callable[[str], int]
+    ) -> None:
         self._exchange = exchange
         self._symbol_of = symbol_of
+        self._seq_id = seq_id
         self._pairs = {
             symbol: Pair(
                 symbol, exchange.spelling[symbol], Digits.of(instrument.tick), Digits.of(instrument.lot)
@@ -95,9 +105,11 @@ class OkxRest:
 
     def _instruments(self, query: Mapping[str, str], now_ns: int) -> object:
         del now_ns
-        if query.get("instType") != "SPOT":
+        if query.get("instType") not in _TYPES:
             raise _QueryError("51000", "Parameter instType error")
-        wanted = [self._symbol(query)] if "instId" in query else self._exchange.symbols
+        if query["instType"] != "SPOT" and not query.get("instId"):
+            return []  # no contracts here
+        wanted = [self._symbol(query)] if query.get("instId") else self._exchange.symbols
         return [self._instrument(symbol) for symbol in wanted]
 
     def _instrument(self, symbol: str) -> dict[str, str]:
@@ -105,12 +117,25 @@ class OkxRest:
         return {
             "instType": "SPOT",
             "instId": self._exchange.spelling[symbol],
+            "uly": "",
+            "instFamily": "",
             "baseCcy": base,
             "quoteCcy": quote,
+            "settleCcy": "",
+            "ctVal": "",
+            "ctMult": "",
+            "ctValCcy": "",
+            "optType": "",
+            "stk": "",
+            "listTime": str(self._exchange.earliest_ns // _NS_MS),
+            "expTime": "",
+            "lever": "",
             "tickSz": f"{instrument.tick:f}",
             "lotSz": f"{instrument.lot:f}",
             "minSz": f"{instrument.min_qty:f}",
+            "ctType": "",
             "state": "live",
+            "ruleType": "normal",
         }
 
     def _books(self, query: Mapping[str, str], now_ns: int) -> object:
@@ -120,7 +145,7 @@ class OkxRest:
         book, pair = self._exchange.book(symbol), self._pairs[symbol]
         asks, bids = pair.levels(book.asks.levels(depth)), pair.levels(book.bids.levels(depth))
         sides = {"asks": json.loads(asks), "bids": json.loads(bids)}
-        return [{**sides, "ts": str(now_ns // _NS_MS)}]
+        return [{**sides, "ts": str(now_ns // _NS_MS), "seqId": self._seq_id(symbol)}]
 
     def _candles(self, query: Mapping[str, str], now_ns: int) -> object:
         """Return rows newest first; both bounds are excluded, and of more than fit the newest are told."""

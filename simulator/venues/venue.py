@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from libs.common.instruments import instrument_of
 from libs.common.venues import venue_of
@@ -37,11 +37,12 @@ class RestRequest:
 
 @dataclass(frozen=True, slots=True)
 class RestReply:
-    """An HTTP answer; the body is JSON."""
+    """An HTTP answer; the body is JSON, but for the pages that a network puts before its venue."""
 
     body: str
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
 
 
 class Frame(Protocol):
@@ -100,6 +101,24 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Forget its subscriptions."""
+
+
+@runtime_checkable
+class TellsStatus(Protocol):
+    """A venue that tells each client how its engine is, first and at each change."""
+
+    system: str  # online, or what it is instead
+
+    def status_message(self, session: Session) -> str:
+        """Return that as it tells it to a client."""
+
+
+@runtime_checkable
+class AnnouncesCut(Protocol):
+    """A session whose client is told that its connection will end."""
+
+    def shutdown_notice(self, now_ns: int) -> str:
+        """Return that as the venue tells it."""
 
 
 class SessionRefusedError(Exception):

@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the schedule of faults")
     parser.add_argument("--workers", type=int, default=WORKERS, help="l2 processes")
     parser.add_argument("--rate", type=float, default=RATE, help="messages per second of the exchanges")
+    parser.add_argument("--levels", type=int, default=0, help="a side of their books; 0 is their own")
     asked = parser.parse_args(arguments)
     if asked.seconds <= 0 or asked.workers < 1 or asked.seed < 0:
         parser.error("seconds and workers are above 0, the seed is 0 or more")
@@ -63,7 +64,13 @@ async def _run(folder: Path, asked: argparse.Namespace, say: Callable[[str], Non
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await run(
-        folder, seconds=asked.seconds, seed=asked.seed, say=say, workers=asked.workers, rate=asked.rate
+        folder,
+        seconds=asked.seconds,
+        seed=asked.seed,
+        say=say,
+        workers=asked.workers,
+        rate=asked.rate,
+        levels=asked.levels,
     )
 
 

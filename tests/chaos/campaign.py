@@ -8,9 +8,18 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.follower import NS_S
-from tests.chaos.pending import PATIENCE_NS, Pending
-from tests.chaos.schedule import CLOCK_SET, FAULT_KINDS, MARKET_QUIET, STIRRING_KINDS, SYSTEM_KINDS
+from tests.chaos.pending import OWN_STATES, PATIENCE_NS, Pending
+from tests.chaos.schedule import (
+    BLOCKED,
+    CLOCK_SET,
+    CONDITION_KINDS,
+    FAULT_KINDS,
+    MARKET_QUIET,
+    STIRRING_KINDS,
+    SYSTEM_KINDS,
+)
 from tests.chaos.system_faults import SystemFaults
+from tests.chaos.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -67,6 +76,7 @@ class Campaign:
         self._pending: dict[int, Pending] = {}  # by the simulator's id of the fault, below 0 for all others
         self._begun = 0  # of the others
         self._calm_since: dict[Book, float] = {}
+        self._watch = Watch(follower, world.books)
         self._began_s = 0.0
         self._said_s = 0.0
 
@@ -121,11 +131,15 @@ class Campaign:
             due = [action for action in self._waiting if action.at_s <= clock_s]
             if any(action.kind == CLOCK_SET for action in due):
                 due = self._before_a_jump(due)
+            awaited: set[Book] = set()  # by a condition, which would never find a whole venue free
             for action in due:
-                if self._is_free(action):
+                waits = action.kind not in SYSTEM_KINDS and not awaited.isdisjoint(action.books)
+                if self._is_free(action) and not waits:
                     self._waiting.remove(action)
                     self.not_reached -= 1
                     await self._inject(action)
+                elif action.kind in CONDITION_KINDS:
+                    awaited.update(action.books)
         return clock_s
 
     def _before_a_jump(self, due: list[Action]) -> list[Action]:
@@ -154,7 +168,9 @@ class Campaign:
             now = self._world.now()
             first, *others = [await self._world.control("POST", "faults", body) for body in action.requests]
             del others  # provocations
-            self._pending[first["id"]] = Pending(action, now, action.books)
+            leaves = action.kind in OWN_STATES and action.kind != BLOCKED  # open lines outlive a block
+            must_leave = frozenset(action.books if leaves else ())
+            self._pending[first["id"]] = Pending(action, now, action.books, must_leave)
             return
         if action.kind in SYSTEM_KINDS:
             for request in action.requests:
@@ -176,7 +192,10 @@ class Campaign:
                 if pending is not None:
                     pending.heed(status["injected"], is_over=status["state"] == "spent", now=now)
         now = self._world.now()
+        self.failed += self._watch.look(self._pending.values(), now)
+        is_stirred = any(pending.action.kind in STIRRING_KINDS for pending in self._pending.values())
         for number, pending in tuple(self._pending.items()):
+            pending.is_stirred |= is_stirred
             for book in pending.books:
                 pending.look(book, self._follower.health(book), now)
                 self._calm_since[book] = time.monotonic()
@@ -188,7 +207,9 @@ class Campaign:
 
     async def _compare(self) -> None:
         """Let the market run without faults, hold it, compare what is not healing, and let it go on."""
-        await self._world.control("DELETE", "faults")
+        for fault in (await self._world.control("GET", "faults"))["faults"]:
+            if fault["kind"] != "quiet":  # which is longer than a phase may have left
+                await self._world.control("DELETE", f"faults/{fault['id']}")
         for pending in self._pending.values():
             pending.disarmed(self._world.now())
         await self._until(self._never, QUIET_S)

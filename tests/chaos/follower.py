@@ -65,6 +65,17 @@ class Health:
         """Return the states entered from a time on."""
         return {change.state for change in self.changes if change.ts >= ts}
 
+    def longest_absence(self, ts: int) -> int:
+        """Return the longest time from leaving LIVE to coming back, of those begun from a time on, ns."""
+        longest, left_ts = 0, None
+        for change in self.changes:
+            if change.state == "LIVE":
+                longest = max(longest, change.ts - left_ts) if left_ts is not None else longest
+                left_ts = None
+            elif change.ts >= ts and left_ts is None:
+                left_ts = change.ts
+        return longest
+
 
 class Follower:
     """Follows all books from the beginning of their topics; outlives a broker that comes back."""

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 from tests.chaos.follower import NS_S
 from tests.chaos.schedule import (
+    BLOCKED,
     BOOKLESS_KINDS,
     CLOCK_SET,
+    DAILY_CUT,
     FAULT_KINDS,
     L2_KILLED,
+    MAINTENANCE,
+    ONE_SIDED,
     PROCESS_KINDS,
+    SLOW_LINE,
 )
 
 if TYPE_CHECKING:
@@ -21,7 +26,12 @@ if TYPE_CHECKING:
 NOTICE_NS: Final = int(1.5 * NS_S)  # how long a fault may stay unnoticed: longer than the next message takes
 UNMET_NS: Final = 5 * NS_S  # a fault that met no message or request in so long is given up
 PATIENCE_NS: Final = 60 * NS_S
-UNUSUAL: Final = frozenset({"GAP", "STALE", "CHECKSUM_FAILED", "DISCONNECTED"})
+WITHIN_KINDS: Final = frozenset({DAILY_CUT, SLOW_LINE})  # a book is hit, and heals, before they end
+UNUSUAL: Final = frozenset(
+    {"GAP", "STALE", "CHECKSUM_FAILED", "DISCONNECTED", "BLOCKED", "HALTED", "ONE_SIDED", "REFUSED"}
+)
+OWN_STATES: Final = {BLOCKED: "BLOCKED", MAINTENANCE: "HALTED", ONE_SIDED: "ONE_SIDED"}
+"""By which a book that left LIVE must have told the condition."""
 
 
 @dataclass(slots=True)
@@ -33,7 +43,10 @@ class Pending:
     over_ts
         When the fault itself had ended, ns UTC; from then on the system has to heal.
     must_leave
-        Books that cannot have stayed LIVE, because their owner was killed or its clock set.
+        Books that cannot have stayed LIVE: their owner was killed or its clock set, they have no sides, or
+        their venue matches nothing.
+    is_stirred
+        Whether all books were in motion meanwhile, so that a state may have been passed over.
     readyz
         All that ``/readyz`` said meanwhile.
     """
@@ -48,6 +61,7 @@ class Pending:
     healed_s: list[float] = field(default_factory=list)  # per book that had left LIVE
     unharmed: int = 0  # books that stayed LIVE
     failed: list[str] = field(default_factory=list)
+    is_stirred: bool = False
     readyz: set[str] = field(default_factory=set)
     _open: set[Book] = field(default_factory=set)
     _live_again: dict[Book, int] = field(default_factory=dict)
@@ -128,9 +142,16 @@ class Pending:
     def _settle(self, book: Book, health: Health, *, has_left: bool) -> None:
         assert self.over_ts is not None
         self._open.discard(book)
-        self.detected |= health.states_since(self.began_ts) & UNUSUAL
+        states = health.states_since(self.began_ts)
+        self.detected |= states & UNUSUAL
+        own = OWN_STATES.get(self.action.kind)
+        if own is not None and has_left and self.is_met and own not in states and not self.is_stirred:
+            went = ", ".join(sorted(states))
+            self.failed.append(f"{':'.join(book)} never said {own} of {self.action.kind}, but {went}")
         if self.action.kind in (*PROCESS_KINDS, CLOCK_SET) and (has_left or not self.must_leave):
             self.healed_s.append((self._live_again[book] - self.over_ts) / NS_S)
+        elif has_left and self.action.kind in WITHIN_KINDS:
+            self.healed_s.append(health.longest_absence(self.began_ts) / NS_S)
         elif has_left:
             self.healed_s.append(max(0, health.since_ts - self.over_ts) / NS_S)
         else:

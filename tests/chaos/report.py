@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from rich.table import Table
 
-from tests.chaos.schedule import FAULT_KINDS, MARKET_QUIET, SYSTEM_KINDS
+from tests.chaos.schedule import FAULT_KINDS, MARKET_QUIET, SYSTEM_KINDS, WIRE_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -110,7 +110,7 @@ def show(outcome: Outcome, console: Console) -> None:
         )
     console.print(table)
     for row in outcome.rows:
-        if row.kind not in FAULT_KINDS:
+        if row.kind not in WIRE_KINDS:
             said = "; ".join(f"{line} ({count})" for line, count in list(row.readyz.items())[:SAYINGS])
             console.print(f"/readyz during {row.kind}: {said}", markup=False, soft_wrap=True)
     for line in _facts(outcome):

@@ -11,6 +11,7 @@ import msgspec
 
 from tests.chaos.campaign import Campaign
 from tests.chaos.choices import Choices
+from tests.chaos.conditions import conditions
 from tests.chaos.follower import Follower
 from tests.chaos.readiness import Readiness
 from tests.chaos.report import Outcome, rows
@@ -33,6 +34,7 @@ async def run(
     say: Callable[[str], None],
     workers: int = WORKERS,
     rate: float = RATE,
+    levels: int = 0,
 ) -> Outcome:
     """Start a system, bring `seconds` of faults over it, and return what came of it.
 
@@ -43,8 +45,9 @@ async def run(
     """
     began = time.gmtime()
     with tempfile.TemporaryDirectory(prefix="bookrunner-chaos-") as kafka_folder:
-        async with World(folder, Path(kafka_folder), workers, rate) as world:
-            actions = schedule(seed, seconds, world.books, workers)
+        async with World(folder, Path(kafka_folder), workers, rate, levels) as world:
+            faults = (*schedule(seed, seconds, world.books, workers), *conditions(seed, seconds, world.books))
+            actions = sorted(faults, key=lambda action: action.at_s)
             (folder / "schedule.json").write_bytes(msgspec.json.format(msgspec.json.encode(actions)))
             say(f"seed {seed}: {len(actions)} faults over {len(world.books)} books, Kafka on {world.kafka}")
             async with Follower(world.kafka) as follower:

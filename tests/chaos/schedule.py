@@ -16,7 +16,24 @@ Request: TypeAlias = dict[str, object]  # body of POST /control/faults
 MESSAGE_KINDS: Final = ("drop", "duplicate", "reorder", "corrupt", "cross", "malformed")
 SOCKET_KINDS: Final = ("freeze", "disconnect")
 REST_KINDS: Final = ("rate_limit", "server_error")
-FAULT_KINDS: Final = (*MESSAGE_KINDS, *SOCKET_KINDS, *REST_KINDS)
+WIRE_KINDS: Final = (*MESSAGE_KINDS, *SOCKET_KINDS, *REST_KINDS)
+BLOCKED: Final = "blocked"
+MAINTENANCE: Final = "maintenance"
+SHUTDOWN_NOTICE: Final = "shutdown_notice"
+ONE_SIDED: Final = "one_sided"
+DAILY_CUT: Final = "daily_cut"
+SLOW_LINE: Final = "slow_line"
+DRIFT: Final = "drift"
+CONDITION_KINDS: Final = (
+    BLOCKED,
+    MAINTENANCE,
+    SHUTDOWN_NOTICE,
+    ONE_SIDED,
+    DAILY_CUT,
+    SLOW_LINE,
+    DRIFT,
+)  # see tests/chaos/conditions.py
+FAULT_KINDS: Final = (*WIRE_KINDS, *CONDITION_KINDS)  # whose end the simulator knows
 L2_KILLED: Final = "l2 killed"
 GATEWAY_KILLED: Final = "gateway killed"
 BROKER_KILLED: Final = "broker killed"
@@ -108,7 +125,7 @@ def _faults(random: np.random.Generator, seconds: float, books: Sequence[Book]) 
     symbols: dict[str, list[str]] = {}
     for venue, symbol in books:
         symbols.setdefault(venue, []).append(symbol)
-    pairs = [(kind, venue) for kind in FAULT_KINDS for venue in symbols]
+    pairs = [(kind, venue) for kind in WIRE_KINDS for venue in symbols]
     at_s = 0.0
     while True:
         for index in random.permutation(len(pairs)):
@@ -189,7 +206,12 @@ def _quiet(random: np.random.Generator, seconds: float, books: Sequence[Book]) -
     while at_s < seconds:
         venue, symbol = books[int(random.integers(len(books)))]
         quiet: tuple[Book, ...] = ((venue, symbol),)
-        request: Request = {"venue": venue, "symbol": symbol, "durationS": _drawn(random, QUIET_S)}
+        request: Request = {
+            "kind": "quiet",
+            "venue": venue,
+            "symbol": symbol,
+            "durationS": _drawn(random, QUIET_S),
+        }
         if random.random() < WHOLE_VENUE_SHARE:
             del request["symbol"]
             quiet = tuple(book for book in books if book[0] == venue)

@@ -142,7 +142,7 @@ class SystemFaults:
         """Let the market rest; its books may be in doubt, but they do not fall again and again."""
         resyncs = {book: self._follower.health(book).resyncs for book in pending.books}
         for request in pending.action.requests:
-            await self._world.control("POST", "quiet", request)
+            await self._world.control("POST", "faults", request)
         await asyncio.sleep(pending.action.lasts_s)
         for book, before in resyncs.items():
             health = self._follower.health(book)

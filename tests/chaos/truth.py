@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ DEPTH: Final = {
     "okx": 400,
     "bybit": 50,
 }  # levels a side that l2 subscribes to; else the whole book
+WINDOWS: Final = {"binance": 5_000}  # levels a side of a snapshot; what is further off is told at its change
+INNER: Final = 1_000  # levels a side that are known of a book which is deeper than that
 WITHOUT_IDS: Final = frozenset({"coinbase", "kraken"})
 IDS_STAND_STILL: Final = frozenset({"bybit"})  # while nobody is subscribed: good within an epoch only
 ANSWER_S: Final = 10.0  # for a replica to reach a truth, behind a busy l2
@@ -52,6 +55,7 @@ class Truth:
     fingerprint: int
     asked_s: float  # monotonic
     epoch: int  # of the replica at that time
+    is_window: bool = False  # of a book deeper than a snapshot: its inner levels
 
 
 class Comparer:
@@ -71,10 +75,11 @@ class Comparer:
     async def ask(self, book: Book) -> Truth:
         """Return the truth about a book now."""
         said = await self._world.control("GET", "books/" + "/".join(book))
-        depth = DEPTH.get(book[0])
+        is_window = max(len(said["bids"]), len(said["asks"])) > WINDOWS.get(book[0], sys.maxsize)
+        depth = INNER if is_window else DEPTH.get(book[0])
         bids, asks = said["bids"][:depth], said["asks"][:depth]
-        epoch = self._follower.replica(book).epoch
-        return Truth(book, said["venueSeq"], bids, asks, fingerprint(bids, asks), time.monotonic(), epoch)
+        epoch, at_s = self._follower.replica(book).epoch, time.monotonic()
+        return Truth(book, said["venueSeq"], bids, asks, fingerprint(bids, asks), at_s, epoch, is_window)
 
     async def watch(self, books: Sequence[Book], calm_since: Callable[[Book], float]) -> None:
         """Ask for one book after the other, for ever.
@@ -89,7 +94,9 @@ class Comparer:
                 await asyncio.sleep(POLL_S)
                 self._answer(calm_since)
                 if book[0] not in WITHOUT_IDS or time.monotonic() - calm_since(book) > CALM_S:
-                    self._open.append(await self.ask(book))
+                    truth = await self.ask(book)
+                    if not truth.is_window:  # whose past is not kept by its inner levels
+                        self._open.append(truth)
 
     async def compare_all(self, books: Sequence[Book]) -> list[Book]:
         """Compare every book while the market is held; return those that were not LIVE."""
@@ -112,7 +119,10 @@ class Comparer:
         replica = self._follower.replica(truth.book)
         if not self._follower.health(truth.book).is_live(self._world.now()):
             return False
-        if replica.fingerprint != truth.fingerprint:
+        if truth.is_window:
+            if replica.top(INNER) != (truth.bids, truth.asks):
+                return False
+        elif replica.fingerprint != truth.fingerprint:
             return False
         self.paused += 1
         return True

@@ -34,6 +34,7 @@ OLD_RECORDS: Final = {"log.message.timestamp.before.max.ms": SecretStr(str(2**62
 RESTART_S: Final = 1.0  # a supervisor's pause
 STOP_S: Final = 10.0  # for all together; without a broker none of them ends by itself
 WATCH_S: Final = 0.1
+BLOCKED_S: Final = 5  # of l2's pause for a venue that blocks it: ten minutes would outlast the run
 HTTP_TIMEOUT_S: Final = 10.0
 
 
@@ -105,9 +106,11 @@ class World:
         Takes the logs and, while it runs, Kafka's data.
     rate
         Messages per second of the simulated exchanges.
+    levels
+        A side of each of their books; 0 is their own.
     """
 
-    def __init__(self, folder: Path, kafka_folder: Path, workers: int, rate: float) -> None:
+    def __init__(self, folder: Path, kafka_folder: Path, workers: int, rate: float, levels: int = 0) -> None:
         self.gateway_url = f"http://127.0.0.1:{(gateway_port := free_port())}"
         self.simulator_url = f"http://127.0.0.1:{(simulator_port := free_port())}"
         self.broker = native_broker(kafka_folder, properties=OLD_RECORDS)
@@ -116,7 +119,7 @@ class World:
         self.workers = tuple(f"l2-{number}" for number in range(1, workers + 1))
         self.books: tuple[Book, ...] = ()
         self.ended: list[str] = []  # processes that ended by themselves
-        self._rate = rate
+        self._load = {"SIMULATOR_RATE": str(rate), "SIMULATOR_LEVELS": str(levels)}
         self._ports = {"GATEWAY_PORT": str(gateway_port), "SIMULATOR_PORT": str(simulator_port)}
         self._supervised: dict[str, Supervised] = {}
         self._kafka_thread = ThreadPoolExecutor(1)  # Java dies with the thread that started it
@@ -210,8 +213,7 @@ class World:
             "TOPIC_PARTITIONS": str(PARTITIONS),
         }
         # Its own outages would be faults that nobody ordered.
-        load = {"SIMULATOR_RATE": str(self._rate), "SIMULATOR_OUTAGES": "0"}
-        self._add("simulator", ("simulator",), common | load)
+        self._add("simulator", ("simulator",), common | self._load | {"SIMULATOR_OUTAGES": "0"})
         while not self.books:
             try:
                 listed = await self.control("GET", "books")
@@ -219,7 +221,7 @@ class World:
                 await asyncio.sleep(WATCH_S)
                 continue
             self.books = tuple((book["venue"], book["symbol"]) for book in listed["books"])
-        wanted = {"L2_BOOKS": ",".join(map(":".join, self.books))}
+        wanted = {"L2_BOOKS": ",".join(map(":".join, self.books)), "L2_BLOCKED_S": str(BLOCKED_S)}
         for worker in self.workers:
             self._add(worker, (SHIFTED, "services.l2"), common | wanted | {"L2_INSTANCE": worker})
         for name in ("gateway", *DECIDING):

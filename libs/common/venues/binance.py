@@ -10,6 +10,8 @@ from typing import Final
 
 from libs.common.venues.venue import Hosts, Limits, Venue, joined
 
+DAY_S: Final = 86_400.0
+
 
 def _perpetual(symbol: str) -> str:
     return f"{joined(symbol)}_PERP"
@@ -25,8 +27,10 @@ VENUES: Final = (
         maker_bps=10.0,
         hosts=Hosts("wss://stream.binance.com:9443", "https://api.binance.com"),
         # rest-api.md and web-socket-streams.md of binance-spot-api-docs, 2026-07: 6000 weight/min, a
-        # 5000-level snapshot 250, klines 2; 300 connection attempts in 5 min.
-        limits=Limits(3000, 60, 250, 2, 150, 300),
+        # 5000-level snapshot 250, klines 2, exchangeInfo 20; 300 connection attempts in 5 min.
+        # "A single connection to stream.binance.com is only valid for 24 hours", the same, 2026-11.
+        limits=Limits(3000, 60, 250, 2, 150, 300, instrument_cost=20, connection_life_s=DAY_S),
+        probe_path="/api/v3/time",
         table="""
         BTC-USDT  0.01 0.00001    0.00001  5
         ETH-USDT  0.01 0.0001     0.0001   5
@@ -42,7 +46,9 @@ VENUES: Final = (
         hosts=Hosts("wss://fstream.binance.com/public", "https://fapi.binance.com"),
         # developers.binance.com, derivatives, as read in 2026-11: 2400 weight/min each, a 1000-level snapshot
         # 20, 1000 klines 5; connections are not limited there, so as on spot.
-        limits=Limits(1200, 60, 20, 5, 150, 300),
+        # "Expect to be disconnected at the 24 hour mark", websocket market streams of both, 2026-11.
+        limits=Limits(1200, 60, 20, 5, 150, 300, connection_life_s=DAY_S),
+        probe_path="/fapi/v1/time",
     ),
     Venue(
         "binance-coinm",
@@ -50,6 +56,7 @@ VENUES: Final = (
         taker_bps=5.0,
         maker_bps=2.0,
         hosts=Hosts("wss://dstream.binance.com", "https://dapi.binance.com"),
-        limits=Limits(1200, 60, 20, 5, 150, 300),  # as binance-usdm
+        limits=Limits(1200, 60, 20, 5, 150, 300, connection_life_s=DAY_S),  # as binance-usdm
+        probe_path="/dapi/v1/time",
     ),
 )

@@ -21,5 +21,6 @@ VENUES: Final = (
         hosts=Hosts("wss://ws.bitstamp.net", "https://www.bitstamp.net"),
         # bitstamp.net/api, 2026-07: 400 requests/s and 10,000 in 10 min; connections are not limited there.
         limits=Limits(5000, 600, 1, 1, 150, 300),
+        probe_path="/api/v2/ticker/btcusd/",
     ),
 )

@@ -20,6 +20,8 @@ def _v1(symbol: str) -> str:
     return "/".join(V1_ASSETS.get(asset, asset) for asset in symbol.split("-"))
 
 
+_PROBE: Final = "/0/public/Time"
+
 # Fees: the public schedule, lowest tier, as collected in 2026-08. Instruments: AssetPairs, 2026-08.
 VENUES: Final = (
     Venue(
@@ -29,6 +31,7 @@ VENUES: Final = (
         maker_bps=25.0,
         hosts=_HOSTS,
         limits=_LIMITS,
+        probe_path=_PROBE,
         table="""
         BTC-USDT  0.1  0.00000001 0.00005  0.5
         ETH-USDT  0.01 0.00000001 0.001    0.5
@@ -37,5 +40,5 @@ VENUES: Final = (
         ETH-USD   0.01 0.00000001 0.001    0.5
         """,
     ),
-    Venue("kraken-v1", _v1, taker_bps=40.0, maker_bps=25.0, hosts=_HOSTS, limits=_LIMITS),
+    Venue("kraken-v1", _v1, taker_bps=40.0, maker_bps=25.0, hosts=_HOSTS, limits=_LIMITS, probe_path=_PROBE),
 )

@@ -14,8 +14,9 @@ from msgspec import UNSET, Raw, UnsetType, field
 from libs.common.venues import venue_of
 from services.l2.feeds.feed import (
     Acknowledged,
+    BadFrameError,
     BestQuote,
-    Heartbeat,
+    Reconnect,
     Refused,
     Step,
     VenueDelta,
@@ -30,21 +31,26 @@ from services.l2.feeds.frames import (
     FrameDecoder,
     Id,
     Price,
-    Quantity,
     Size,
     bad_frame,
+    ignored,
+    opened,
+    spared,
 )
+from services.l2.feeds.instruments import of_binance
 from services.l2.feeds.ohlc import OhlcRow, candles_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle
-    from services.l2.feeds.feed import BadFrameError, Interval, VenueMessage
+    from libs.common.events import Candle, InstrumentTerms
+    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
 
 _VENUE: Final = "binance"
 _CANDLE_LIMIT: Final = 1000  # the most there is
-_HEARTBEAT: Final = (Heartbeat(),)
+_SHUTDOWN: Final = "serverShutdown"
+_SHUTDOWN_WORD: Final = _SHUTDOWN.encode()
+_NOTICE_BYTES: Final = 512  # of the longest frame that may be one
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -58,8 +64,20 @@ class _Frame(msgspec.Struct, frozen=True):
     stream: str | UnsetType = UNSET
     data: Raw | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
-    error: _Error | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
     event: str | UnsetType = field(name="e", default=UNSET)
+
+
+class _Event(msgspec.Struct, frozen=True):
+    name: str = field(name="e", default="")
+
+
+class _Notice(msgspec.Struct, frozen=True):
+    """An event raw, in combined form, or as the WebSocket API wraps it."""
+
+    name: str = field(name="e", default="")
+    data: _Event = _Event()
+    event: _Event = _Event()
 
 
 class _Depth(msgspec.Struct, frozen=True, gc=False):
@@ -84,9 +102,16 @@ class _Trade(msgspec.Struct, frozen=True, gc=False):
     symbol: str = field(name="s")
     trade_id: Id = field(name="t")
     price: Price = field(name="p")
-    size: Quantity = field(name="q")
+    size: Size = field(name="q")
     trade_ms: EpochMs = field(name="T")
     buyer_is_maker: bool = field(name="m")
+
+
+class _Prices(msgspec.Struct, frozen=True):
+    """The best prices as text, which may be of nothing."""
+
+    bid: str = field(name="b")
+    ask: str = field(name="a")
 
 
 class _BookTicker(msgspec.Struct, frozen=True, gc=False):
@@ -117,6 +142,9 @@ class _Kline(msgspec.Struct, frozen=True, array_like=True):
 
 
 _frame: Final = FrameDecoder[_Frame](_VENUE, _Frame)
+_error: Final = FrameDecoder[_Error](_VENUE, _Error)
+_notice: Final = FrameDecoder[_Notice](_VENUE, _Notice)
+_prices: Final = FrameDecoder[_Prices](_VENUE, _Prices)
 _depth_frame: Final = FrameDecoder[_DepthFrame](_VENUE, _DepthFrame)
 _depth: Final = FrameDecoder[_Depth](_VENUE, _Depth)
 _trade: Final = FrameDecoder[_Trade](_VENUE, _Trade)
@@ -133,9 +161,12 @@ class BinanceFeed:
     snapshot_limit = 5000  # levels a side, the most there is; weighs 250 of 6000 a minute
     snapshot_by_rest = True
     depth: int | None = None
+    # There is no heartbeat but the server's WebSocket ping, every 20 s on spot and 3 min on futures
+    # (web-socket-streams.md, 2026-07-21), so ours prove the line: an endpoint must answer each (RFC 6455,
+    # 5.5.2). They count among the messages it takes, 5 a second on spot and 10 on futures.
     silence_s = 10.0  # thrice the time between our pings, and some
     ping_interval_s: float | None = None
-    pong_interval_s: float | None = 3.0  # no heartbeat of its own; 5 messages a second at most
+    pong_interval_s: float | None = 3.0
     contiguous_trades = True  # `t` of the stream `trade`
     placed_by_time = False
 
@@ -155,21 +186,30 @@ class BinanceFeed:
     def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
         """Return what a frame says about `symbol`."""
         spelled = _spelled(self.venue, symbol)
+        if len(raw) < _NOTICE_BYTES and _SHUTDOWN_WORD in raw and _announces_shutdown(raw):
+            return (Reconnect(_SHUTDOWN),)
         if raw.startswith(_depth_begin(spelled)):
             return (self.checked(_delta(_depth_frame.decode(raw).data, spelled, raw), raw),)
-        frame = _frame.decode(raw)
-        if frame.stream is UNSET or frame.data is UNSET:
-            return _answer(frame, raw)
-        name, _, channel = frame.stream.partition("@")
+        frame = opened(_frame, raw)
+        if frame is None:
+            return ignored("a frame that is no object")
+        if frame.stream is UNSET:
+            return _without_stream(frame, raw)
+        return self._of_stream(frame.stream, Raw(b"") if frame.data is UNSET else frame.data, raw, spelled)
+
+    def _of_stream(self, stream: str, data: Raw, raw: bytes, spelled: str) -> Sequence[VenueMessage]:
+        name, _, channel = stream.partition("@")
+        if channel.startswith("depth"):
+            if name.upper() != spelled:
+                return ()
+            return (self.checked(_delta(_depth.decode(data), spelled, data), data),)
+        if channel not in {"trade", "bookTicker"}:
+            return ignored("a stream", stream)
         if name.upper() != spelled:
             return ()
-        if channel.startswith("depth"):
-            return (self.checked(_delta(_depth.decode(frame.data), spelled, frame.data), frame.data),)
         if channel == "trade":
-            return self.trades(frame.data, spelled)
-        if channel == "bookTicker":
-            return _best_quote(frame.data, spelled)
-        return _HEARTBEAT
+            return spared(raw, lambda: self.trades(data, spelled), trades=True)
+        return spared(raw, lambda: _best_quote(data, spelled))
 
     def checked(self, delta: VenueDelta, raw: bytes | Raw) -> VenueDelta:  # noqa: ARG002 -- the futures quote it
         """Return the delta if it has all that continuity is judged by."""
@@ -226,7 +266,9 @@ class BinanceFeed:
     def parse_snapshot(self, body: bytes) -> VenueSnapshot:
         """Return the snapshot of a REST reply."""
         reply = _snapshot.decode(body)
-        return VenueSnapshot(bids=reply.bids, asks=reply.asks, sequence=reply.last_update_id)
+        return VenueSnapshot(
+            bids=reply.bids, asks=reply.asks, sequence=reply.last_update_id, limit=self.snapshot_limit
+        )
 
     def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
         """Return the address of at most 1000 candles from `since_ts` (ns) on."""
@@ -251,6 +293,14 @@ class BinanceFeed:
         ]
         return candles_of(self.venue, symbol, interval, rows)
 
+    def instrument_url(self, base: str, symbol: str) -> str | None:
+        """Return the address of the symbol's filters and status."""
+        return f"{base}{self.rest_path}/exchangeInfo?symbol={_spelled(self.venue, symbol)}"
+
+    def parse_instrument(self, body: bytes, symbol: str, status: int) -> InstrumentTerms | Unlisted:
+        """Return what the reply says of the symbol."""
+        return of_binance(body, _spelled(self.venue, symbol), status)
+
 
 @lru_cache
 def _spelled(venue: str, symbol: str) -> str:
@@ -267,14 +317,40 @@ def of_another_symbol(spelled: str, raw: bytes | Raw) -> BadFrameError:
     return bad_frame(_VENUE, f"the stream is of {spelled}, its data of another symbol", raw)
 
 
-def _answer(frame: _Frame, raw: bytes) -> Sequence[VenueMessage]:
-    if frame.error is not UNSET:
-        return (Refused(f"{frame.error.code} {frame.error.msg}"),)
+def _announces_shutdown(raw: bytes) -> bool:
+    """Return whether a frame is the event ``serverShutdown``.
+
+    Notes
+    -----
+    "A serverShutdown event will be sent when the server is about to shutdown, resulting in disconnection.
+    Please establish a new connection as soon as possible to prevent interruption."
+
+    References
+    ----------
+    web-socket-streams.md, 2026-07-21.
+    """
+    try:
+        notice = _notice.decode(raw)
+    except BadFrameError:
+        return False  # it is read as what else it may be
+    return _SHUTDOWN in {notice.name, notice.data.name, notice.event.name}
+
+
+def _without_stream(frame: _Frame, raw: bytes) -> Sequence[VenueMessage]:
+    if frame.data is not UNSET or frame.event == "depthUpdate":
+        raise bad_frame(_VENUE, "data without their stream, which may be the book's", raw)
+    if (error := frame.error) is not UNSET:
+        return spared(raw, lambda: (_refusal(error),))
     if frame.result is not UNSET:
         return (Acknowledged(),)
     if frame.event is not UNSET:
-        return _HEARTBEAT  # serverShutdown, which the disconnect itself follows
-    raise bad_frame(_VENUE, "neither a stream's data nor an answer", raw)
+        return ignored("an event", frame.event)
+    return ignored("neither a stream's data nor an answer or event")
+
+
+def _refusal(raw: Raw) -> Refused:
+    error = _error.decode(raw)
+    return Refused(f"{error.code} {error.msg}")
 
 
 def _delta(depth: _Depth, spelled: str, raw: bytes | Raw) -> VenueDelta:
@@ -293,7 +369,14 @@ def _delta(depth: _Depth, spelled: str, raw: bytes | Raw) -> VenueDelta:
 
 
 def _best_quote(data: Raw, spelled: str) -> Sequence[VenueMessage]:
-    ticker = _book_ticker.decode(data)
+    """Return the best quote; one with an empty side, whose price is 0 or no text, says nothing comparable."""
+    try:
+        ticker = _book_ticker.decode(data)
+    except BadFrameError:
+        prices = _prices.decode(data)
+        if not all(price.strip("0.") for price in (prices.bid, prices.ask)):
+            return ignored("a best quote with an empty side")
+        raise
     if ticker.symbol != spelled:
         raise of_another_symbol(spelled, data)
     return (

@@ -18,6 +18,7 @@ from msgspec import Raw, field
 from services.l2.feeds.binance import BinanceFeed, of_another_symbol
 from services.l2.feeds.feed import Heartbeat, Step, VenueDelta, VenueSnapshot, VenueTrade
 from services.l2.feeds.frames import NS_PER_MS, Changes, EpochMs, FrameDecoder, Id, Size, bad_frame
+from services.l2.feeds.instruments import UnaskedInstruments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ _trade: Final = FrameDecoder[_Trade](_FAMILY, _Trade)
 _snapshot: Final = FrameDecoder[_Snapshot](_FAMILY, _Snapshot)
 
 
-class BinanceFuturesFeed(BinanceFeed):
+class BinanceFuturesFeed(UnaskedInstruments, BinanceFeed):
     """One of Binance's two futures markets; what is not said here is as it is on spot.
 
     Parameters
@@ -102,8 +103,8 @@ class BinanceFuturesFeed(BinanceFeed):
             raise of_another_symbol(spelled, data)
         if trade.kind != _MARKET:
             return (Heartbeat(),)
-        if not trade.price or not trade.size:
-            raise bad_frame(_FAMILY, "a trade of nothing or for nothing", data)
+        if not trade.price:
+            raise bad_frame(_FAMILY, "a trade for nothing", data)
         return (
             VenueTrade(
                 trade_id=str(trade.trade_id),
@@ -122,4 +123,5 @@ class BinanceFuturesFeed(BinanceFeed):
             asks=reply.asks,
             sequence=reply.last_update_id,
             venue_ts=reply.transaction_ms * NS_PER_MS,
+            limit=self.snapshot_limit,
         )

@@ -15,6 +15,7 @@ from libs.common.venues import venue_of
 from services.l2.feeds.feed import (
     Acknowledged,
     Heartbeat,
+    Reconnect,
     Refused,
     Step,
     VenueDelta,
@@ -28,23 +29,27 @@ from services.l2.feeds.frames import (
     FrameDecoder,
     Id,
     Price,
-    Quantity,
     Size,
     bad_frame,
+    ignored,
+    opened,
+    spared,
 )
+from services.l2.feeds.instruments import of_bitstamp
 from services.l2.feeds.ohlc import OhlcRow, candles_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle
-    from services.l2.feeds.feed import Interval, VenueMessage
+    from libs.common.events import Candle, InstrumentTerms
+    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
 
 _VENUE: Final = "bitstamp"
 _NS_PER_US: Final = 1000
 _CANDLE_LIMIT: Final = 1000  # the most there is
 _STEP_S: Final[dict[Interval, int]] = {"1m": 60, "1d": 86_400}
 _BUY: Final = 0
+_OF_CHANNELS: Final = frozenset({"data", "trade"})
 _HEARTBEAT: Final = (Heartbeat(),)
 
 _EpochS = Annotated[int, Meta(ge=0, le=9_000_000_000)]
@@ -65,7 +70,7 @@ class _Diff(msgspec.Struct, frozen=True, gc=False):
 class _Trade(msgspec.Struct, frozen=True, gc=False):
     trade_id: Id = field(name="id")
     price: Price = field(name="price_str")
-    size: Quantity = field(name="amount_str")
+    size: Size = field(name="amount_str")
     type: Literal[0, 1]
     at_us: EpochUs = field(name="microtimestamp")
 
@@ -112,7 +117,8 @@ class BitstampFeed:
     venue = _VENUE
     snapshot_by_rest = True
     depth: int | None = None
-    silence_s = 30.0  # thrice the time between our own heartbeats, which are answered
+    # ``bts:heartbeat`` of ours is answered (websocket/v2, "Heartbeat", 2026-08); thrice the time between two.
+    silence_s = 30.0
     ping_interval_s: float | None = 10.0
     pong_interval_s: float | None = None
     contiguous_trades = False
@@ -136,23 +142,26 @@ class BitstampFeed:
 
     def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
         """Return what a frame says about `symbol`."""
-        frame = _frame.decode(raw)
-        if frame.event == "bts:error":
-            return (_refusal(frame, raw),)
-        if frame.event == "bts:subscription_succeeded":
-            return (Acknowledged(),)
-        if frame.event not in {"data", "trade"}:
-            return _HEARTBEAT  # bts:heartbeat; bts:request_reconnect, which the disconnect itself follows
-        if frame.data is UNSET:
-            raise bad_frame(_VENUE, f"{frame.event} without data", raw)
+        frame = opened(_frame, raw)
+        if frame is None:
+            return ignored("a frame that is no object")
+        if frame.event.startswith("bts:"):
+            return _service_message(frame, raw)
         channel, _, name = frame.channel.rpartition("_")
+        if channel not in {"diff_order_book", "live_trades"}:
+            if frame.event in _OF_CHANNELS and not channel:
+                raise bad_frame(_VENUE, f"{frame.event} without its channel, which may be the book's", raw)
+            return ignored("an event", f"{frame.event} of {frame.channel}")
         if name != _spelled(symbol):
             return ()
-        if (frame.event, channel) == ("data", "diff_order_book"):
-            return (_delta_of(_diff.decode(frame.data)),)
-        if (frame.event, channel) == ("trade", "live_trades"):
-            return (_trade_of(_trade.decode(frame.data)),)
-        return _HEARTBEAT
+        data = Raw(b"") if frame.data is UNSET else frame.data
+        if channel == "live_trades":
+            if frame.event != "trade":
+                return ignored("an event", f"{frame.event} of {frame.channel}")
+            return spared(raw, lambda: (_trade_of(_trade.decode(data)),), trades=True)
+        if frame.event != "data":
+            raise bad_frame(_VENUE, "an unknown event of the book's channel", raw)
+        return (_delta_of(_diff.decode(data)),)
 
     def step(self, position: int | None, delta: VenueDelta) -> Step:
         """Place a delta by its time, which is all there is: what was lost before it cannot be seen.
@@ -220,6 +229,14 @@ class BitstampFeed:
         ]
         return candles_of(_VENUE, symbol, interval, rows)
 
+    def instrument_url(self, base: str, symbol: str) -> str | None:  # noqa: ARG002 -- of all at once
+        """Return the address of all markets."""
+        return f"{base}/api/v2/markets/"
+
+    def parse_instrument(self, body: bytes, symbol: str, status: int) -> InstrumentTerms | Unlisted:
+        """Return what the reply says of the symbol."""
+        return of_bitstamp(body, _spelled(symbol), status)
+
 
 @lru_cache
 def _spelled(symbol: str) -> str:
@@ -244,6 +261,31 @@ def _trade_of(trade: _Trade) -> VenueTrade:
         side="buy" if trade.type == _BUY else "sell",
         venue_ts=trade.at_us * _NS_PER_US,
     )
+
+
+def _service_message(frame: _Frame, raw: bytes) -> Sequence[VenueMessage]:
+    """Return what an event of the service itself says.
+
+    Notes
+    -----
+    "After you receive this request, you will have a few seconds to reconnect. Without doing so, you will
+    automatically be disconnected." (``bts:request_reconnect``)
+
+    References
+    ----------
+    bitstamp.net/websocket/v2, "Forced reconnection", 2026-08.
+    """
+    match frame.event:
+        case "bts:error":
+            return spared(raw, lambda: (_refusal(frame, raw),))
+        case "bts:subscription_succeeded":
+            return (Acknowledged(),)
+        case "bts:request_reconnect":
+            return (Reconnect(frame.event),)
+        case "bts:heartbeat":
+            return _HEARTBEAT
+        case _:
+            return ignored("an event", frame.event)
 
 
 def _refusal(frame: _Frame, raw: bytes) -> Refused:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType, field
+from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from libs.common.venues import venue_of
 from services.l2.feeds.feed import (
@@ -28,18 +28,21 @@ from services.l2.feeds.frames import (
     FrameDecoder,
     Id,
     Price,
-    Quantity,
     Size,
     bad_frame,
+    ignored,
+    opened,
+    spared,
 )
+from services.l2.feeds.instruments import of_bybit
 from services.l2.feeds.ohlc import OhlcRow, candles_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle
+    from libs.common.events import Candle, InstrumentTerms
     from services.l2.feeds.digits import DigitBook
-    from services.l2.feeds.feed import Interval, VenueMessage
+    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
 
 _VENUE: Final = "bybit"
 _LIVE_DEPTH: Final = 50
@@ -48,6 +51,7 @@ _RESTARTED: Final = 1  # the `u` of a book after a restart of the service
 _CANDLE_LIMIT: Final = 1000  # the most there is
 _INTERVALS: Final = {"1m": ("1", 60_000), "1d": ("D", 86_400_000)}  # spelling, ms; days open at 00:00 UTC
 _SIDES: Final[dict[str, Literal["buy", "sell"]]] = {"Buy": "buy", "Sell": "sell"}
+_PONGS: Final = frozenset({"ping", "pong"})  # spot answers with `ping`, other markets with `pong`
 _HEARTBEAT: Final = (Heartbeat(),)
 
 
@@ -56,6 +60,11 @@ class _Frame(msgspec.Struct, frozen=True):
 
     topic: str | UnsetType = UNSET
     op: str | UnsetType = UNSET
+    data: Raw | UnsetType = UNSET
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    op: str
     success: bool = True
     ret_msg: str = ""
 
@@ -80,7 +89,7 @@ class _Trade(msgspec.Struct, frozen=True, gc=False):
     trade_id: Annotated[str, Meta(min_length=1, max_length=64)] = field(name="i")
     matched_ms: EpochMs = field(name="T")
     price: Price = field(name="p")
-    size: Quantity = field(name="v")
+    size: Size = field(name="v")
     side: Literal["Buy", "Sell"] = field(name="S")  # of the taker
 
 
@@ -108,6 +117,7 @@ class _CandleReply(msgspec.Struct, frozen=True):
 
 
 _frame: Final = FrameDecoder[_Frame](_VENUE, _Frame)
+_answer: Final = FrameDecoder[_Answer](_VENUE, _Answer)
 _book_frame: Final = FrameDecoder[_BookFrame](_VENUE, _BookFrame)
 _trades: Final = FrameDecoder[_Trades](_VENUE, _Trades)
 _candles: Final = FrameDecoder[_CandleReply](_VENUE, _CandleReply)
@@ -131,8 +141,10 @@ class BybitFeed:
     """
 
     snapshot_by_rest = False  # the REST book's id belongs to the topic of 1000 levels only
-    silence_s = 25.0  # a pong comes at least every 20 s
-    ping_interval_s: float | None = 20.0  # "send the ping heartbeat packet every 20 seconds", connect.mdx
+    # The venue wants a ping every 20 s (connect.mdx, 2026-07-24), and answers it; twice as often, so that one
+    # slow answer is no silence.
+    silence_s = 25.0
+    ping_interval_s: float | None = 10.0
     pong_interval_s: float | None = None
     contiguous_trades = False
     placed_by_time = False
@@ -164,14 +176,18 @@ class BybitFeed:
         name = _spelled(symbol)
         if raw.startswith(self._book_start):
             return self._book_messages(raw, name)
-        frame = _frame.decode(raw)
+        frame = opened(_frame, raw)
+        if frame is None:
+            return ignored("a frame that is no object")
         if frame.topic is UNSET:
-            return _answer(frame, raw)
+            return _without_topic(frame, raw)
         if frame.topic.startswith(self._book_topic):
             return self._book_messages(raw, name)
         if frame.topic == f"publicTrade.{name}":
-            return [_trade_of(trade) for trade in _trades.decode(raw).data if trade.name == name]
-        return ()
+            return spared(raw, lambda: _trades_of(raw, name), trades=True)
+        if frame.topic.startswith(("orderbook.", "publicTrade.")):
+            return ()  # of another depth or symbol
+        return ignored("a topic", frame.topic)
 
     def step(self, position: int | None, delta: VenueDelta) -> Step:
         """Place a delta after the book's id.
@@ -236,6 +252,16 @@ class BybitFeed:
         ]
         return candles_of(self.venue, symbol, interval, rows)
 
+    def instrument_url(self, base: str, symbol: str) -> str | None:
+        """Return the address of the symbol's filters and status; None of recordings' depths."""
+        if self.venue != _VENUE:
+            return None  # no order is priced on them: they are the same venue's book again
+        return f"{base}/v5/market/instruments-info?category=spot&symbol={_spelled(symbol)}"
+
+    def parse_instrument(self, body: bytes, symbol: str, status: int) -> InstrumentTerms | Unlisted:
+        """Return what the reply says of the symbol."""
+        return of_bybit(body, _spelled(symbol), status)
+
     def _book_messages(self, raw: bytes, name: str) -> Sequence[VenueMessage]:
         frame = _book_frame.decode(raw)
         if frame.topic != f"{self._book_topic}{name}":
@@ -265,12 +291,25 @@ def _spelled(symbol: str) -> str:
     return venue_of(_VENUE).spell(symbol)
 
 
-def _answer(frame: _Frame, raw: bytes) -> Sequence[VenueMessage]:
-    if frame.op is UNSET:
-        raise bad_frame(_VENUE, "neither a topic's data nor an answer", raw)
-    if not frame.success:
-        return (Refused(frame.ret_msg or "without a reason"),)
-    return (Acknowledged(),) if frame.op == "subscribe" else _HEARTBEAT
+def _without_topic(frame: _Frame, raw: bytes) -> Sequence[VenueMessage]:
+    if frame.op is not UNSET:
+        return spared(raw, lambda: _answered(raw))
+    if frame.data is not UNSET:
+        raise bad_frame(_VENUE, "data without their topic, which may be the book's", raw)
+    return ignored("neither a topic's data nor an answer")
+
+
+def _answered(raw: bytes) -> Sequence[VenueMessage]:
+    answer = _answer.decode(raw)
+    if not answer.success:
+        return (Refused(answer.ret_msg or "without a reason"),)
+    if answer.op == "subscribe":
+        return (Acknowledged(),)
+    return _HEARTBEAT if answer.op in _PONGS else ignored("an answer to", answer.op)
+
+
+def _trades_of(raw: bytes, name: str) -> Sequence[VenueMessage]:
+    return [_trade_of(trade) for trade in _trades.decode(raw).data if trade.name == name]
 
 
 def _trade_of(trade: _Trade) -> VenueTrade:

@@ -23,18 +23,30 @@ from services.l2.feeds.feed import (
     VenueSnapshot,
     VenueTrade,
 )
-from services.l2.feeds.frames import NS_PER_S, FrameDecoder, Id, Price, Quantity, Size, bad_frame
+from services.l2.feeds.frames import (
+    NS_PER_S,
+    FrameDecoder,
+    Id,
+    Price,
+    Size,
+    bad_frame,
+    ignored,
+    opened,
+    spared,
+)
+from services.l2.feeds.instruments import of_coinbase
 from services.l2.feeds.moments import Moment, ns_of
 from services.l2.feeds.ohlc import OhlcRow, candles_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle, Level
-    from services.l2.feeds.feed import Interval, VenueMessage
+    from libs.common.events import Candle, InstrumentTerms, Level
+    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
 
 _VENUE: Final = "coinbase"
 _CHANNELS: Final = ("level2", "market_trades", "heartbeats")
+_COUNTED: Final = frozenset({"market_trades", "heartbeats", "subscriptions"})  # beside the book's l2_data
 _BOOK_BEGIN: Final = b'{"channel":"l2_data",'
 _GRANULARITY: Final = {"1m": ("ONE_MINUTE", 60), "1d": ("ONE_DAY", 86_400)}  # name, seconds
 _CANDLE_SPAN: Final = 299  # intervals from start to end, which both count; 300 are sure to be served
@@ -47,6 +59,9 @@ class _Frame(msgspec.Struct, frozen=True):
     number: Id | UnsetType = field(name="sequence_num", default=UNSET)
     events: Raw | UnsetType = UNSET
     type: str | UnsetType = UNSET
+
+
+class _Error(msgspec.Struct, frozen=True):
     message: str = ""
     reason: str = ""
 
@@ -76,7 +91,7 @@ class _Trade(msgspec.Struct, frozen=True, gc=False):
     product_id: str
     trade_id: Id
     price: Price
-    size: Quantity
+    size: Size
     time: Moment
     side: Literal["BUY", "SELL"]  # the maker's
 
@@ -100,6 +115,7 @@ class _Candles(msgspec.Struct, frozen=True):
 
 
 _frame: Final = FrameDecoder[_Frame](_VENUE, _Frame)
+_error: Final = FrameDecoder[_Error](_VENUE, _Error)
 _book_frame: Final = FrameDecoder[_BookFrame](_VENUE, _BookFrame)
 _trade_events: Final = FrameDecoder[tuple[_TradeEvent, ...]](_VENUE, tuple[_TradeEvent, ...])
 _candles: Final = FrameDecoder[_Candles](_VENUE, _Candles)
@@ -111,7 +127,7 @@ class CoinbaseFeed:
     venue = _VENUE
     snapshot_by_rest = False
     depth: int | None = None
-    silence_s = 5.0  # a heartbeat comes every second
+    silence_s = 5.0  # a heartbeat comes every second (websocket-channels, 2026-08)
     ping_interval_s: float | None = None  # the channel heartbeats keeps the connection open
     pong_interval_s: float | None = None
     contiguous_trades = True
@@ -140,7 +156,8 @@ class CoinbaseFeed:
         -----
         `sequence_num` rises by exactly one from frame to frame; a larger step means that frames were lost.
         It counts the frames of the connection from 0, whatever their channel and product, so all of them must
-        be looked at, and a hole concerns every book of the connection.
+        be looked at, and a hole concerns every book of the connection. A frame with a number that came before
+        may be ignored.
 
         References
         ----------
@@ -150,20 +167,19 @@ class CoinbaseFeed:
         spelled = _spelled(symbol)
         if raw.startswith(_BOOK_BEGIN):
             return _book_messages(_book_frame.decode(raw), spelled)
-        frame = _frame.decode(raw)
-        if frame.channel is UNSET:
-            if frame.type == "error":
-                return (
-                    Refused(": ".join(filter(None, (frame.message, frame.reason))) or "without a reason"),
-                )
-            raise bad_frame(_VENUE, "neither a channel's events nor an error", raw)
-        if frame.number is UNSET or frame.events is UNSET:
-            raise bad_frame(_VENUE, f"{frame.channel} without sequence_num or events", raw)
+        frame = opened(_frame, raw)
+        if frame is None:
+            return ignored("a frame that is no object")
         if frame.channel == "l2_data":
             return _book_messages(_book_frame.decode(raw), spelled)
-        if frame.channel == "market_trades":
-            return FrameNumber(frame.number), *_trades(frame.events, spelled)
-        return FrameNumber(frame.number), Acknowledged() if frame.channel == "subscriptions" else Heartbeat()
+        number = () if frame.number is UNSET else (FrameNumber(frame.number),)
+        if frame.channel is UNSET:
+            return *number, *_without_channel(frame, raw)
+        if frame.channel not in _COUNTED:
+            return *number, *ignored("a channel", frame.channel)
+        return *number, *spared(
+            raw, lambda: _channel_messages(frame, raw, spelled), trades=frame.channel == "market_trades"
+        )
 
     def step(self, position: int | None, delta: VenueDelta) -> Step:
         """Accept what is not older than the book; that nothing is missing, the frames' numbers prove."""
@@ -214,10 +230,42 @@ class CoinbaseFeed:
         ]
         return candles_of(_VENUE, symbol, interval, rows)
 
+    def instrument_url(self, base: str, symbol: str) -> str | None:
+        """Return the address of the product."""
+        return f"{base}/api/v3/brokerage/market/products/{_spelled(symbol)}"
+
+    def parse_instrument(self, body: bytes, symbol: str, status: int) -> InstrumentTerms | Unlisted:
+        """Return what the reply says of the symbol."""
+        return of_coinbase(body, _spelled(symbol), status)
+
 
 @lru_cache
 def _spelled(symbol: str) -> str:
     return venue_of(_VENUE).spell(symbol)
+
+
+def _without_channel(frame: _Frame, raw: bytes) -> Sequence[VenueMessage]:
+    """Return what a frame without a channel says; unknown types are to be ignored (websocket-overview)."""
+    if frame.events is not UNSET:
+        raise bad_frame(_VENUE, "events without their channel, which may be the book's", raw)
+    if frame.type == "error":
+        return spared(raw, lambda: (_refusal(raw),))
+    if frame.type is not UNSET:
+        return ignored("a type", frame.type)
+    return ignored("neither a channel's events nor a type")
+
+
+def _refusal(raw: bytes) -> Refused:
+    error = _error.decode(raw)
+    return Refused(": ".join(filter(None, (error.message, error.reason))) or "without a reason")
+
+
+def _channel_messages(frame: _Frame, raw: bytes, spelled: str) -> Sequence[VenueMessage]:
+    if frame.number is UNSET or frame.events is UNSET:
+        raise bad_frame(_VENUE, f"{frame.channel} without sequence_num or events", raw)
+    if frame.channel == "market_trades":
+        return _trades(frame.events, spelled)
+    return (Acknowledged() if frame.channel == "subscriptions" else Heartbeat(),)
 
 
 def _book_messages(frame: _BookFrame, spelled: str) -> Sequence[VenueMessage]:

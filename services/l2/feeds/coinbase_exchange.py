@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from libs.common.venues import venue_of
 from services.l2.feeds.feed import (
@@ -23,7 +23,19 @@ from services.l2.feeds.feed import (
     VenueSnapshot,
     VenueTrade,
 )
-from services.l2.feeds.frames import NS_PER_S, Changes, FrameDecoder, Id, Price, Quantity, Size, bad_frame
+from services.l2.feeds.frames import (
+    NS_PER_S,
+    Changes,
+    FrameDecoder,
+    Id,
+    Price,
+    Size,
+    bad_frame,
+    ignored,
+    opened,
+    spared,
+)
+from services.l2.feeds.instruments import UnaskedInstruments
 from services.l2.feeds.moments import Moment, ns_of
 from services.l2.feeds.ohlc import OhlcRow, candles_of
 
@@ -46,6 +58,10 @@ class _Frame(msgspec.Struct, frozen=True):
 
     type: str
     product_id: str | UnsetType = UNSET
+    changes: Raw | UnsetType = UNSET
+
+
+class _Error(msgspec.Struct, frozen=True):
     message: str = ""
     reason: str = ""
 
@@ -69,7 +85,7 @@ class _Update(msgspec.Struct, frozen=True, gc=False):
 class _Match(msgspec.Struct, frozen=True, gc=False):
     trade_id: Id
     price: Price
-    size: Quantity
+    size: Size
     time: Moment
     side: Literal["buy", "sell"]  # the maker's
 
@@ -84,19 +100,20 @@ class _Candle(msgspec.Struct, frozen=True, array_like=True):
 
 
 _frame: Final = FrameDecoder[_Frame](_VENUE, _Frame)
+_error: Final = FrameDecoder[_Error](_VENUE, _Error)
 _snapshot: Final = FrameDecoder[_Snapshot](_VENUE, _Snapshot)
 _update: Final = FrameDecoder[_Update](_VENUE, _Update)
 _match: Final = FrameDecoder[_Match](_VENUE, _Match)
 _candles: Final = FrameDecoder[tuple[_Candle, ...]](_VENUE, tuple[_Candle, ...])
 
 
-class CoinbaseExchangeFeed:
+class CoinbaseExchangeFeed(UnaskedInstruments):
     """Coinbase Exchange, spot, without a key."""
 
     venue = _VENUE
     snapshot_by_rest = False
     depth: int | None = None
-    silence_s = 5.0  # a heartbeat comes every second
+    silence_s = 5.0  # the channel heartbeat has one message a second (websocket-feed/channels, 2026-11)
     ping_interval_s: float | None = None  # the channel heartbeat keeps the connection open
     pong_interval_s: float | None = None
     contiguous_trades = True
@@ -117,27 +134,25 @@ class CoinbaseExchangeFeed:
 
     def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
         """Return what a frame says about `symbol`; a `last_match` was before we came."""
-        frame = _frame.decode(raw)
+        frame = opened(_frame, raw)
+        if frame is None:
+            return ignored("a frame that is no object")
+        spelled = _spelled(symbol)
         match frame.type:
             case "error":
-                reason = ": ".join(filter(None, (frame.message, frame.reason)))
-                return (Refused(reason or "without a reason"),)
+                return spared(raw, lambda: (_refusal(raw),))
             case "subscriptions":
                 return (Acknowledged(),)
-            case "snapshot" | "l2update" | "match":
-                pass
-            case _:
+            case "heartbeat" | "last_match":
                 return _HEARTBEAT
-        if frame.product_id is UNSET:
-            raise bad_frame(_VENUE, f"{frame.type} without product_id", raw)
-        if frame.product_id != _spelled(symbol):
-            return ()
-        if frame.type == "l2update":
-            return (_delta_of(_update.decode(raw)),)
-        if frame.type == "match":
-            return (_trade_of(_match.decode(raw)),)
-        book = _snapshot.decode(raw)
-        return (VenueSnapshot(bids=book.bids, asks=book.asks, verified=False),)
+            case "match":
+                return spared(raw, lambda: _trades(frame, raw, spelled), trades=True)
+            case "snapshot" | "l2update":
+                return _book_messages(frame, raw, spelled)
+            case _:
+                if frame.changes is not UNSET:
+                    raise bad_frame(_VENUE, f"changes of the unknown type {frame.type[:40]!r}", raw)
+                return ignored("a type", frame.type)
 
     def step(self, position: int | None, delta: VenueDelta) -> Step:  # noqa: ARG002 -- there are no ids
         """Accept every delta: the channel has neither sequence nor checksum, so a loss cannot be seen."""
@@ -191,6 +206,30 @@ class CoinbaseExchangeFeed:
 @lru_cache
 def _spelled(symbol: str) -> str:
     return venue_of(_VENUE).spell(symbol)
+
+
+def _refusal(raw: bytes) -> Refused:
+    error = _error.decode(raw)
+    return Refused(": ".join(filter(None, (error.message, error.reason))) or "without a reason")
+
+
+def _is_of(frame: _Frame, raw: bytes, spelled: str) -> bool:
+    if frame.product_id is UNSET:
+        raise bad_frame(_VENUE, f"{frame.type} without product_id", raw)
+    return frame.product_id == spelled
+
+
+def _trades(frame: _Frame, raw: bytes, spelled: str) -> Sequence[VenueMessage]:
+    return (_trade_of(_match.decode(raw)),) if _is_of(frame, raw, spelled) else ()
+
+
+def _book_messages(frame: _Frame, raw: bytes, spelled: str) -> Sequence[VenueMessage]:
+    if not _is_of(frame, raw, spelled):
+        return ()
+    if frame.type == "l2update":
+        return (_delta_of(_update.decode(raw)),)
+    book = _snapshot.decode(raw)
+    return (VenueSnapshot(bids=book.bids, asks=book.asks, verified=False),)
 
 
 def _delta_of(update: _Update) -> VenueDelta:

@@ -16,7 +16,7 @@ from libs.common.events import Level  # noqa: TC001 -- msgspec resolves field ty
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle
+    from libs.common.events import Candle, InstrumentTerms
     from services.l2.feeds.digits import DigitBook
 
 Interval: TypeAlias = Literal["1m", "1d"]
@@ -37,6 +37,7 @@ class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ask_digits: tuple[str, ...] = ()
     venue_ts: int | None = None
     verified: bool = True  # whether ids or checksums will show what is lost after it
+    limit: int | None = None  # levels a side that it holds at most; beyond so many, the venue has more
 
 
 class VenueDelta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -54,7 +55,7 @@ class VenueDelta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class VenueTrade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A public trade; `side` is the aggressor's."""
+    """A public trade; `side` is the aggressor's. One of size 0 takes its id, and is no trade."""
 
     trade_id: str
     price: float
@@ -91,9 +92,43 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
-VenueMessage: TypeAlias = (
-    VenueSnapshot | VenueDelta | VenueTrade | BestQuote | FrameNumber | Heartbeat | Acknowledged | Refused
-)
+class VenueStatus(msgspec.Struct, frozen=True):
+    """Whether the venue matches orders now; where it does not, why, in its words."""
+
+    open: bool
+    reason: str
+
+
+class Reconnect(msgspec.Struct, frozen=True):
+    """The venue will end this connection soon and wants another to be made, in its words."""
+
+    reason: str
+
+
+class Unlisted(msgspec.Struct, frozen=True):
+    """The venue does not trade a symbol: it lists none such, or has halted or delisted it; in its words."""
+
+    reason: str
+
+
+class Ignored(msgspec.Struct, frozen=True):
+    """A message that is no part of any book and says nothing we know: counted, and nothing else."""
+
+    what: str
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """A frame that is no book's and could not be read: a dead letter, at the cost of itself only."""
+
+    raw: bytes
+    reason: str
+    trades: bool  # whether trades were in it, which are missing now
+
+
+Notice: TypeAlias = Heartbeat | Acknowledged | VenueStatus | Reconnect | Ignored | Unread
+"""What is said of the line or the venue, and of nothing in a book."""
+Said: TypeAlias = VenueSnapshot | VenueDelta | VenueTrade | BestQuote | Refused | Notice
+VenueMessage: TypeAlias = FrameNumber | Said
 
 
 class Step(Enum):
@@ -110,7 +145,7 @@ class Feed(Protocol):
     venue: str
     snapshot_by_rest: bool  # else the snapshot comes in band after subscribing
     depth: int | None  # levels a side the venue maintains; the client truncates to it. None: the full book
-    silence_s: float  # without any frame for this long, the connection is stale
+    silence_s: float  # without any frame or pong for this long, the connection is stale
     ping_interval_s: float | None  # how often `ping` must be sent; None: the venue wants none
     pong_interval_s: float | None  # between WebSocket pings of ours; None: the venue sends heartbeats
     contiguous_trades: bool  # whether the ids of an instrument's trades are whole numbers that rise by 1
@@ -131,7 +166,8 @@ class Feed(Protocol):
         Raises
         ------
         BadFrameError
-            If the frame is not what the venue documents, or a price or size is absurd.
+            If a frame of the book, or one that may be of it, is not what the venue documents, or a price or
+            size in it is absurd. What is known to be of something else is `Ignored` or `Unread` instead.
         """
 
     def step(self, position: int | None, delta: VenueDelta) -> Step:
@@ -165,4 +201,16 @@ class Feed(Protocol):
         ------
         BadFrameError
             If the body is not what the venue documents.
+        """
+
+    def instrument_url(self, base: str, symbol: str) -> str | None:
+        """Return the REST address of what is demanded of an order; None where the venue is not asked."""
+
+    def parse_instrument(self, body: bytes, symbol: str, status: int) -> InstrumentTerms | Unlisted:
+        """Return what a REST reply of that HTTP status says of the symbol.
+
+        Raises
+        ------
+        BadFrameError
+            If it is no answer to the question, or a number in it is absurd.
         """

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeAlias, Typ
 import msgspec
 from msgspec import Meta
 
-from services.l2.feeds.feed import BadFrameError
+from services.l2.feeds.feed import BadFrameError, Ignored, Unread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from libs.common.events import Level
+    from services.l2.feeds.feed import VenueMessage
 
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
@@ -32,6 +33,7 @@ EpochS: TypeAlias = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Changes: TypeAlias = tuple[tuple[Price, Size], ...]  # of a delta, or a snapshot, in which size 0 is no level
 
 _T = TypeVar("_T")
+_NAME: Final = 60  # characters of a venue's word in a log line
 _EXCERPT: Final = 200  # bytes of a bad frame quoted in the error; the whole frame goes to dead-letters
 
 
@@ -61,6 +63,37 @@ class FrameDecoder(Generic[_T]):
 def bad_frame(venue: str, why: str, raw: bytes | msgspec.Raw) -> BadFrameError:
     """Return the error that says why, and how the frame begins."""
     return BadFrameError(f"{venue}: {why}: {bytes(raw)[:_EXCERPT]!r}")
+
+
+def opened(decoder: FrameDecoder[_T], raw: bytes) -> _T | None:
+    """Return what a frame says that it is of; None where it is JSON, and no object as a book's frames are."""
+    try:
+        return decoder.decode(raw)
+    except BadFrameError:
+        if raw.lstrip()[:1] == b"{":
+            raise
+        try:
+            msgspec.json.decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass  # cut or mangled: nobody knows what it was
+        else:
+            return None
+        raise
+
+
+def spared(
+    raw: bytes, read: Callable[[], Sequence[VenueMessage]], *, trades: bool = False
+) -> Sequence[VenueMessage]:
+    """Return what `read` makes of a frame that is known to be no book's; unreadable, it costs itself only."""
+    try:
+        return read()
+    except BadFrameError as error:
+        return (Unread(raw, str(error), trades),)
+
+
+def ignored(kind: str, name: str = "") -> tuple[VenueMessage, ...]:
+    """Return that a message of a kind that the feed does not know came, by the venue's name of it."""
+    return (Ignored(f"{kind} {name[:_NAME]!r}" if name else kind),)
 
 
 def levels_of_text(venue: str, texts: Iterable[tuple[str, str]]) -> tuple[Level, ...]:

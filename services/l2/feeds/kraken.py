@@ -1,6 +1,7 @@
 """Kraken WebSocket v2: snapshot in band, no sequence, a CRC32 of the top ten levels with every message.
 
-Source: docs.kraken.com/exchange, `book.md`, `trade.md` and the guide `book-checksum-v2`, 2026-08.
+Source: docs.kraken.com/exchange, `book.md`, `trade.md`, `status.md` and the guide
+`book-checksum-v2`, 2026-08.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from services.l2.feeds.feed import (
     Step,
     VenueDelta,
     VenueSnapshot,
+    VenueStatus,
     VenueTrade,
 )
 from services.l2.feeds.frames import (
@@ -28,23 +30,34 @@ from services.l2.feeds.frames import (
     FrameDecoder,
     Id,
     Price,
-    Quantity,
     Size,
     bad_frame,
+    ignored,
     levels_of_text,
+    opened,
+    spared,
 )
+from services.l2.feeds.instruments import of_kraken
 from services.l2.feeds.moments import Moment, ns_of
 from services.l2.feeds.ohlc import OhlcRow, candles_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from libs.common.events import Candle
-    from services.l2.feeds.feed import Interval, VenueMessage
+    from libs.common.events import Candle, InstrumentTerms
+    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
 
 _VENUE: Final = "kraken"
 DEPTHS: Final = (10, 25, 100, 500, 1000)
 OHLC_MINUTES: Final = {"1m": 1, "1d": 1440}
+_WORD: Final = 60  # characters of a status that we do not know
+_ONLINE: Final = "online"
+_CLOSED: Final[Mapping[str, str]] = {  # `status.md` and the REST reference, 2026-08
+    "maintenance": "markets are offline",
+    "cancel_only": "orders can only be cancelled, and nothing is matched",
+    "post_only": "only orders that make are taken, and nothing is matched",
+    "limit_only": "only limit orders are taken",
+}
 _HEARTBEAT: Final = (Heartbeat(),)
 
 Crc32: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -60,11 +73,18 @@ class _Frame(msgspec.Struct, frozen=True):
     channel: str | UnsetType = UNSET
     type: str | UnsetType = UNSET
     data: Raw | UnsetType = UNSET
+
+
+class _Answer(msgspec.Struct, frozen=True):
     method: str | UnsetType = UNSET
     success: bool | UnsetType = UNSET
     error: str | UnsetType = UNSET
     symbol: str | UnsetType = UNSET
     result: _Subscription | UnsetType = UNSET
+
+
+class _Status(msgspec.Struct, frozen=True):
+    system: str
 
 
 class _Level(msgspec.Struct, frozen=True):
@@ -86,7 +106,7 @@ class _Trade(msgspec.Struct, frozen=True):
     symbol: str
     side: Literal["buy", "sell"]  # "the taker order's"
     price: Price
-    qty: Quantity
+    qty: Size
     trade_id: Id
     timestamp: Moment
 
@@ -108,6 +128,8 @@ class _OhlcReply(msgspec.Struct, frozen=True):
 
 
 _frame: Final = FrameDecoder[_Frame](_VENUE, _Frame, lax=False)
+_answer: Final = FrameDecoder[_Answer](_VENUE, _Answer, lax=False)
+_statuses: Final = FrameDecoder[tuple[_Status, ...]](_VENUE, tuple[_Status, ...], lax=False)
 _books: Final = FrameDecoder[tuple[_Book, ...]](_VENUE, tuple[_Book, ...], lax=False)
 _trades: Final = FrameDecoder[tuple[_Trade, ...]](_VENUE, tuple[_Trade, ...], lax=False)
 _ohlc: Final = FrameDecoder[_OhlcReply](_VENUE, _OhlcReply)
@@ -124,7 +146,7 @@ class KrakenFeed:
 
     venue = _VENUE
     snapshot_by_rest = False
-    silence_s = 5.0  # a heartbeat comes about every second when nothing else does
+    silence_s = 5.0  # a heartbeat comes about every second when nothing else does (heartbeat.md, 2026-08)
     ping_interval_s: float | None = 30.0
     pong_interval_s: float | None = None
     contiguous_trades = True  # "unique per book", rising by 1
@@ -154,20 +176,26 @@ class KrakenFeed:
 
     def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
         """Return what a frame says about `symbol`."""
-        frame = _frame.decode(raw)
+        frame = opened(_frame, raw)
+        if frame is None:
+            return ignored("a frame that is no object")
         spelled = _spelled(symbol)
-        if frame.channel is UNSET:
-            return _answer(frame, raw, spelled)
-        if frame.channel not in {"book", "trade"}:
-            return _HEARTBEAT
-        if frame.data is UNSET or frame.type not in {"snapshot", "update"}:
-            raise bad_frame(_VENUE, f"{frame.channel} without data, or neither snapshot nor update", raw)
-        if frame.channel == "trade":
-            if frame.type == "snapshot":
-                return ()  # the last trades before we came: not asked for, and said before
-            return [_trade_of(trade) for trade in _trades.decode(frame.data) if trade.symbol == spelled]
-        books = [book for book in _books.decode(frame.data) if book.symbol == spelled]
-        return [_snapshot_of(book) if frame.type == "snapshot" else _delta_of(book) for book in books]
+        match frame.channel:
+            case "book":
+                books = [book for book in _books.decode(_data(frame, raw)) if book.symbol == spelled]
+                return [_snapshot_of(book) if frame.type == "snapshot" else _delta_of(book) for book in books]
+            case "trade":
+                return spared(raw, lambda: _trades_of(frame, raw, spelled), trades=True)
+            case "status":
+                return spared(raw, lambda: _status_of(_statuses.decode(_data(frame, raw))))
+            case "heartbeat":
+                return _HEARTBEAT
+            case str():
+                return ignored("a channel", frame.channel)
+            case _:
+                if frame.data is not UNSET:
+                    raise bad_frame(_VENUE, "data without their channel, which may be the book's", raw)
+                return spared(raw, lambda: _answered(_answer.decode(raw), spelled))
 
     def step(self, position: int | None, delta: VenueDelta) -> Step:  # noqa: ARG002 -- there are no ids
         """Accept every delta: the protocol has no sequence, so the checksum after it is the only proof."""
@@ -206,6 +234,14 @@ class KrakenFeed:
     def parse_candles(self, body: bytes, symbol: str, interval: Interval) -> tuple[Candle, ...]:
         """Return the candles of a REST reply, oldest first; the last is still open."""
         return parse_ohlc(_VENUE, body, symbol, interval)
+
+    def instrument_url(self, base: str, symbol: str) -> str | None:
+        """Return the address of the pair."""
+        return f"{base}/0/public/AssetPairs?pair={_spelled(symbol)}"
+
+    def parse_instrument(self, body: bytes, symbol: str, status: int) -> InstrumentTerms | Unlisted:
+        """Return what the reply says of the symbol."""
+        return of_kraken(body, _spelled(symbol), status)
 
 
 def checksum_of(bids: Sequence[str], asks: Sequence[str]) -> int:
@@ -248,21 +284,46 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _answer(frame: _Frame, raw: bytes, spelled: str) -> Sequence[VenueMessage]:
-    if frame.method == "pong":
+def status_of(system: str) -> VenueStatus:
+    """Return what the status of Kraken's trading engine means for its books; an unknown one is not open."""
+    if system == _ONLINE:
+        return VenueStatus(open=True, reason=_ONLINE)
+    word = system[:_WORD]
+    return VenueStatus(open=False, reason=f"{word}: {_CLOSED.get(system, 'whether it matches is not known')}")
+
+
+def _status_of(statuses: tuple[_Status, ...]) -> Sequence[VenueMessage]:
+    return [status_of(status.system) for status in statuses]
+
+
+def _data(frame: _Frame, raw: bytes) -> Raw:
+    if frame.data is UNSET or frame.type not in {"snapshot", "update"}:
+        raise bad_frame(_VENUE, f"{frame.channel} without data, or neither snapshot nor update", raw)
+    return frame.data
+
+
+def _trades_of(frame: _Frame, raw: bytes, spelled: str) -> Sequence[VenueMessage]:
+    data = _data(frame, raw)
+    if frame.type == "snapshot":
+        return ()  # the last trades before we came: not asked for, and said before
+    return [_trade_of(trade) for trade in _trades.decode(data) if trade.symbol == spelled]
+
+
+def _answered(answer: _Answer, spelled: str) -> Sequence[VenueMessage]:
+    if answer.method == "pong":
         return _HEARTBEAT
-    named = frame.symbol
-    if named is UNSET and frame.result is not UNSET:
-        named = frame.result.symbol
+    named = answer.symbol
+    if named is UNSET and answer.result is not UNSET:
+        named = answer.result.symbol
     if named is not UNSET and named != spelled:
         return ()
-    if frame.success is False or frame.error is not UNSET:
-        return (Refused(frame.error if frame.error is not UNSET else "without a reason"),)
-    if frame.method == "subscribe":
+    if answer.success is False or answer.error is not UNSET:
+        return (Refused(answer.error if answer.error is not UNSET else "without a reason"),)
+    if answer.method == "subscribe":
         return (Acknowledged(),)
-    if frame.method is not UNSET:
-        return _HEARTBEAT
-    raise bad_frame(_VENUE, "neither a channel's data nor an answer", raw)
+    if answer.method is not UNSET:
+        return ignored("an answer to", answer.method)
+    return ignored("neither a channel's data nor an answer")
 
 
 def _texts(levels: tuple[_Level, ...]) -> list[tuple[str, str]]:

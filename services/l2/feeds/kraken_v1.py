@@ -25,11 +25,14 @@ from services.l2.feeds.frames import (
     EpochS,
     FrameDecoder,
     Price,
-    Quantity,
+    Size,
     bad_frame,
+    ignored,
     levels_of_text,
+    spared,
 )
-from services.l2.feeds.kraken import DEPTHS, Crc32, checksum_of, ohlc_url, parse_ohlc
+from services.l2.feeds.instruments import UnaskedInstruments
+from services.l2.feeds.kraken import DEPTHS, Crc32, checksum_of, ohlc_url, parse_ohlc, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +73,7 @@ class _Sides(msgspec.Struct, frozen=True):
 
 class _Trade(msgspec.Struct, frozen=True, array_like=True):
     price: Price
-    volume: Quantity
+    volume: Size
     time_s: EpochS
     side: Literal["b", "s"]  # the taker's
 
@@ -82,12 +85,12 @@ _sides: Final = FrameDecoder[_Sides](_VENUE, _Sides)
 _trades: Final = FrameDecoder[tuple[_Trade, ...]](_VENUE, tuple[_Trade, ...])
 
 
-class KrakenV1Feed:
+class KrakenV1Feed(UnaskedInstruments):
     """Kraken v1, spot, as it was recorded in 2021."""
 
     venue = _VENUE
     snapshot_by_rest = False
-    silence_s = 5.0  # a heartbeat comes about every second when nothing else does
+    silence_s = 5.0  # a heartbeat comes about every second when nothing else does (heartbeat.md, 2026-08)
     ping_interval_s: float | None = 30.0
     pong_interval_s: float | None = None
     contiguous_trades = False
@@ -123,7 +126,7 @@ class KrakenV1Feed:
     def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
         """Return what a frame says about `symbol`."""
         if raw.lstrip()[:1] == b"{":
-            return _answer(_event.decode(raw), symbol)
+            return spared(raw, lambda: _answer(_event.decode(raw), symbol))
         parts = _parts.decode(raw)
         if not _SHORTEST <= len(parts) <= _LONGEST:
             raise bad_frame(_VENUE, f"{len(parts)} elements, not 4 or 5", raw)
@@ -132,9 +135,9 @@ class KrakenV1Feed:
             return ()
         name = _text.decode(channel)
         if name == "trade":
-            return _trades_of(bodies[0])
+            return spared(raw, lambda: _trades_of(bodies[0]), trades=True)
         if name != self._channel:
-            return ()
+            return () if name.startswith("book-") else ignored("a channel", name)
         return (_book_message(tuple(map(_sides.decode, bodies)), raw),)
 
     def step(self, position: int | None, delta: VenueDelta) -> Step:  # noqa: ARG002 -- there are no ids
@@ -182,8 +185,12 @@ def _spelled(symbol: str) -> str:
 def _answer(event: _Event, symbol: str) -> Sequence[VenueMessage]:
     if event.event == "error":
         return (Refused(event.error or "without a reason"),)
-    if event.event != "subscriptionStatus":
+    if event.event == "systemStatus" and event.status is not UNSET:
+        return (status_of(event.status),)
+    if event.event in {"heartbeat", "pong"}:
         return _HEARTBEAT
+    if event.event != "subscriptionStatus":
+        return ignored("an event", event.event)
     if event.pair is not UNSET and event.pair != _spelled(symbol):
         return ()
     if event.status == "error":

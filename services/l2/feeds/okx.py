@@ -8,32 +8,47 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType, field
+from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from libs.common.venues import venue_of
 from services.l2.feeds.feed import (
     Acknowledged,
     Heartbeat,
+    Reconnect,
     Refused,
     Step,
     VenueDelta,
     VenueSnapshot,
     VenueTrade,
 )
-from services.l2.feeds.frames import NS_PER_MS, EpochMs, FrameDecoder, Id, Price, Quantity, Size, bad_frame
+from services.l2.feeds.frames import (
+    NS_PER_MS,
+    EpochMs,
+    FrameDecoder,
+    Id,
+    Price,
+    Size,
+    bad_frame,
+    ignored,
+    opened,
+    spared,
+)
+from services.l2.feeds.instruments import of_okx
 from services.l2.feeds.ohlc import OhlcRow, candles_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from libs.common.events import Candle, Level
+    from libs.common.events import Candle, InstrumentTerms, Level
     from services.l2.feeds.digits import DigitBook
-    from services.l2.feeds.feed import Interval, VenueMessage
+    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
 
 _VENUE: Final = "okx"
+_CLOSING: Final = "64008"  # of a notice: this connection will be closed soon
 _BOOKS: Final = b'{"arg":{"channel":"books",'  # how the frame that comes most begins
 _CANDLE_LIMIT: Final = 300  # the most there is
 _BARS: Final = {"1m": ("1m", 60_000), "1d": ("1Dutc", 86_400_000)}  # spelling, ms; plain 1D opens at UTC+8
+_UPGRADE: Final = "64008"  # the connection will soon be closed for a service upgrade
 _HEARTBEAT: Final = (Heartbeat(),)
 
 
@@ -49,8 +64,17 @@ class _Frame(msgspec.Struct, frozen=True):
 
     arg: Arg | UnsetType = UNSET
     event: str | UnsetType = UNSET
-    code: str = ""
+    data: Raw | UnsetType = UNSET
+
+
+class _Event(msgspec.Struct, frozen=True):
+    event: str
+    arg: Arg | UnsetType = UNSET
+    code: str | int = ""
     msg: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.msg}".strip()
 
 
 class _Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -90,7 +114,7 @@ class _Trade(msgspec.Struct, frozen=True, gc=False):
 
     trade_id: Id = field(name="tradeId")
     price: Price = field(name="px")
-    size: Quantity = field(name="sz")
+    size: Size = field(name="sz")
     side: Literal["buy", "sell"]  # "of taker"
     ts: EpochMs
 
@@ -118,6 +142,7 @@ class _CandleReply(msgspec.Struct, frozen=True):
 
 
 _frame: Final = FrameDecoder[_Frame](_VENUE, _Frame)
+_event: Final = FrameDecoder[_Event](_VENUE, _Event)
 _book_frame: Final = FrameDecoder[_UpdateFrame | _SnapshotFrame](_VENUE, _UpdateFrame | _SnapshotFrame)
 _trades: Final = FrameDecoder[_Trades](_VENUE, _Trades)
 _candles: Final = FrameDecoder[_CandleReply](_VENUE, _CandleReply)
@@ -134,8 +159,10 @@ class OkxFeed:
     venue = _VENUE
     snapshot_by_rest = False
     depth: int | None = 400  # the server itself deletes what leaves the window
-    silence_s = 15.0  # a pong comes at least every 10 s
-    ping_interval_s: float | None = 10.0  # the server drops who was silent for 30 s
+    # The venue closes what was idle for 30 s and answers a ping (okx.com/docs-v5/en, "Connect", 2026-07-07);
+    # often enough that one slow answer is no silence.
+    silence_s = 15.0
+    ping_interval_s: float | None = 5.0
     pong_interval_s: float | None = None
     contiguous_trades = False  # a message may stand for several trades
     placed_by_time = False
@@ -160,18 +187,18 @@ class OkxFeed:
             return self.book_messages(raw, name)
         if raw == b"pong":
             return _HEARTBEAT
-        frame = _frame.decode(raw)
+        frame = opened(_frame, raw)
+        if frame is None:
+            return ignored("a frame that is no object")
         if frame.event is not UNSET:
-            return _answer(frame, name)
+            return spared(raw, lambda: _said(_event.decode(raw), name))
         if frame.arg is UNSET:
-            raise bad_frame(_VENUE, "neither a channel's data nor an event", raw)
+            return _without_channel(frame, raw)
         if frame.arg.channel == "books":
             return self.book_messages(raw, name)
-        if frame.arg.inst_id != name:
-            return ()
-        if frame.arg.channel == "trades":
-            return [_trade_of(trade) for trade in _trades.decode(raw).data]
-        return _HEARTBEAT
+        if frame.arg.channel != "trades":
+            return ignored("a channel", frame.arg.channel)
+        return spared(raw, lambda: _trades_of(raw), trades=True) if frame.arg.inst_id == name else ()
 
     def book_messages(self, raw: bytes, name: str) -> Sequence[VenueMessage]:
         """Return the snapshot or updates in a frame of the channel ``books``."""
@@ -254,18 +281,47 @@ class OkxFeed:
             for candle, row in zip(candles, reversed(reply.data), strict=True)
         )
 
+    def instrument_url(self, base: str, symbol: str) -> str | None:
+        """Return the address of the instrument."""
+        return f"{base}/api/v5/public/instruments?instType=SPOT&instId={spelled(symbol)}"
+
+    def parse_instrument(self, body: bytes, symbol: str, status: int) -> InstrumentTerms | Unlisted:
+        """Return what the reply says of the symbol."""
+        return of_okx(body, spelled(symbol), status)
+
 
 def spelled(symbol: str) -> str:
     """Return OKX's instrument id of a canonical symbol."""
     return venue_of(_VENUE).spell(symbol)
 
 
-def _answer(frame: _Frame, name: str) -> Sequence[VenueMessage]:
-    if frame.event == "error":
-        return (Refused(f"{frame.code} {frame.msg}".strip() or "without a reason"),)
-    if frame.event != "subscribe":
-        return _HEARTBEAT  # a notice, say, that the server will close this connection soon
-    if frame.arg is not UNSET and frame.arg.inst_id != name:
+def _without_channel(frame: _Frame, raw: bytes) -> Sequence[VenueMessage]:
+    if frame.data is not UNSET:
+        raise bad_frame(_VENUE, "data without their channel, which may be the book's", raw)
+    return ignored("neither a channel's data nor an event")
+
+
+def _said(event: _Event, name: str) -> Sequence[VenueMessage]:
+    """Return what an event says.
+
+    Notes
+    -----
+    The notice 64008 comes 30 s before the service is upgraded and the connection closed, so that another can
+    be made in time.
+
+    References
+    ----------
+    okx.com/docs-v5/en, WebSocket, "Notification", 2026-07-07.
+    """
+    if event.event == "error":
+        return (Refused(str(event) or "without a reason"),)
+    if event.event == "notice" and str(event.code) == _UPGRADE:
+        return (Reconnect(str(event)),)
+    if event.event == "channel-conn-count":
+        return _HEARTBEAT  # how many connections of a channel there are: told with each subscription
+    if event.event != "subscribe":
+        return ignored("an event", f"{event.event} {event}".strip())
+    if event.arg is not UNSET and event.arg.inst_id != name:
         return ()
     return (Acknowledged(),)
 
@@ -291,6 +347,10 @@ def _delta_of(update: _Update) -> VenueDelta:
         last=update.seq_id,
         venue_ts=update.ts * NS_PER_MS,
     )
+
+
+def _trades_of(raw: bytes) -> Sequence[VenueMessage]:
+    return [_trade_of(trade) for trade in _trades.decode(raw).data]
 
 
 def _trade_of(trade: _Trade) -> VenueTrade:

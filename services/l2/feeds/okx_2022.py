@@ -19,6 +19,7 @@ from msgspec import Meta
 from services.l2.feeds.digits import DigitBook
 from services.l2.feeds.feed import Step, VenueDelta, VenueSnapshot
 from services.l2.feeds.frames import NS_PER_MS, EpochMs, FrameDecoder, levels_of_text
+from services.l2.feeds.instruments import UnaskedInstruments
 from services.l2.feeds.okx import Arg, OkxFeed
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class _BookFrame(msgspec.Struct, frozen=True, gc=False):
 _book_frame: Final = FrameDecoder[_BookFrame](_VENUE, _BookFrame)
 
 
-class Okx2022Feed(OkxFeed):
+class Okx2022Feed(UnaskedInstruments, OkxFeed):
     """OKX as it was recorded in 2022; what is not said here is as it is today."""
 
     venue = _VENUE

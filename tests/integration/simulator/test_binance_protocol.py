@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,70 @@ async def test_trade_ids_are_contiguous_and_prices_have_eight_places(client: Cli
     assert {"e", "E", "s", "t", "p", "q", "T", "m", "M"} == trades[0].keys()
 
 
+async def test_an_aggregate_is_the_trades_of_a_taker_at_a_price(client: ClientSession) -> None:
+    aggregates, trades = list[dict[str, Any]](), dict[int, dict[str, Any]]()
+    async with client.ws_connect("/binance/stream?streams=btcusdt@trade/btcusdt@aggTrade") as socket:
+        async for raw in texts(socket):
+            data = json.loads(raw)["data"]
+            if data["e"] == "trade":
+                trades[data["t"]] = data
+            else:
+                aggregates.append(data)
+            if len(aggregates) == 20:
+                break
+    assert aggregates[0].keys() == {"e", "E", "s", "a", "p", "q", "f", "l", "T", "m", "M"}
+    assert [each["a"] for each in aggregates] == [aggregates[0]["a"] + n for n in range(20)]
+    assert all(b["f"] == a["l"] + 1 for a, b in pairwise(aggregates))
+    for each in aggregates:
+        parts = [trades[number] for number in range(each["f"], each["l"] + 1)]
+        assert {(part["p"], part["m"]) for part in parts} == {(each["p"], each["m"])}
+        assert sum(Decimal(part["q"]) for part in parts) == Decimal(each["q"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ws/0",
+        "/ws/dogeusdt@depth",
+        "/ws/btcusdt@kline_1m",
+        "/ws",
+        "/ws/",
+        "/stream",
+        "/stream?streams=!ticker@arr",
+    ],
+)
+async def test_a_stream_that_is_not_served_connects_and_is_silent(client: ClientSession, path: str) -> None:
+    async with client.ws_connect(f"/binance{path}") as socket:
+        await socket.send_json(
+            {"method": "SUBSCRIBE", "params": ["nosuch@depth", "btcusdt@depth@100ms"], "id": 4}
+        )
+        assert await socket.receive_json() == {"result": None, "id": 4}
+        message = await socket.receive_json()
+        assert (message.get("data", message))["e"] == "depthUpdate"
+        assert ("stream" in message) == path.startswith("/stream")
+
+
+async def test_a_client_may_ask_for_the_envelope_later(client: ClientSession) -> None:
+    async with client.ws_connect("/binance/ws/btcusdt@depth@100ms") as socket:
+        for number, (method, params) in enumerate(
+            (
+                ("GET_PROPERTY", ["combined"]),
+                ("SET_PROPERTY", ["combined", True]),
+                ("SET_PROPERTY", ["combined", "yes"]),
+                ("GET_PROPERTY", ["colour"]),
+            )
+        ):
+            await socket.send_json({"method": method, "params": params, "id": number})
+        answers = [message async for message in answers_of(socket, 4)]
+        assert "stream" in await socket.receive_json()
+    assert [answer.get("result", answer.get("error", {}).get("code")) for answer in answers] == [
+        False,
+        None,
+        1,
+        0,
+    ]
+
+
 async def test_streams_are_subscribed_listed_and_unsubscribed(client: ClientSession) -> None:
     async with client.ws_connect("/binance/ws") as socket:
         await socket.send_json({"method": "SUBSCRIBE", "params": ["ethusdt@depth@100ms"], "id": 1})
@@ -101,11 +166,12 @@ async def test_streams_are_subscribed_listed_and_unsubscribed(client: ClientSess
         answers = [message async for message in answers_of(socket, 1)]
         await socket.send_json({"method": "UNSUBSCRIBE", "params": ["ethusdt@depth@100ms"], "id": 3})
         answers += [message async for message in answers_of(socket, 1)]
-        await socket.send_json({"method": "SUBSCRIBE", "params": ["dogeusdt@depth"], "id": 4})
+        await socket.send_json({"method": "DANCE", "id": 4})
         answers += [message async for message in answers_of(socket, 1)]
     assert answers[0] == {"result": ["ethusdt@depth@100ms"], "id": "two"}
     assert answers[1] == {"result": None, "id": 3}
     assert answers[2]["error"]["code"] == 2
+    assert "unknown variant DANCE, expected one of `SUBSCRIBE`" in answers[2]["error"]["msg"]
 
 
 async def answers_of(socket: ClientWebSocketResponse, count: int) -> Any:
@@ -150,6 +216,10 @@ async def test_depth_weighs_by_its_limit_and_too_much_weight_is_429(client: Clie
         ("depth", -1102),
         ("depth?symbol=BTCUSDT&limit=x", -1100),
         ("klines?symbol=BTCUSDT&interval=7m", -1120),
+        ("exchangeInfo?symbol=NOPE", -1121),
+        ('exchangeInfo?symbols=["BTCUSDT","NOPE"]', -1121),
+        ("exchangeInfo?symbols=BTCUSDT", -1100),
+        ('exchangeInfo?symbol=BTCUSDT&symbols=["BTCUSDT"]', -1128),
     ],
 )
 async def test_a_wrong_request_gets_the_venues_code(client: ClientSession, path: str, code: int) -> None:
@@ -182,3 +252,19 @@ async def test_exchange_info_names_tick_and_lot(client: ClientSession) -> None:
     filters = {entry["filterType"]: entry for entry in info["symbols"][0]["filters"]}
     assert filters["PRICE_FILTER"]["tickSize"] == "0.01000000"
     assert filters["LOT_SIZE"]["stepSize"] == "0.00001000"
+    assert info["symbols"][0]["status"] == "TRADING"
+    assert info["symbols"][0]["permissionSets"] == [["SPOT"]]
+
+
+async def test_exchange_info_is_of_one_symbol_of_some_or_of_all(client: ClientSession) -> None:
+    path = "/binance/api/v3/exchangeInfo"
+    told = [
+        [entry["symbol"] for entry in (await json_of(client, path + query))["symbols"]]
+        for query in ("?symbol=ETHUSDT", '?symbols=["SOLUSDT","BTCUSDT"]', "")
+    ]
+    assert told == [["ETHUSDT"], ["SOLUSDT", "BTCUSDT"], ["BTCUSDT", "ETHUSDT", "SOLUSDT"]]
+
+
+async def test_an_unlisted_symbol_is_refused_in_the_venues_bytes(client: ClientSession) -> None:
+    async with client.get("/binance/api/v3/exchangeInfo?symbol=NOPE") as response:
+        assert (response.status, await response.json()) == (400, {"code": -1121, "msg": "Invalid symbol."})

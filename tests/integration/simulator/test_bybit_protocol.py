@@ -225,3 +225,52 @@ async def test_the_instruments_say_tick_and_lot(client: ClientSession) -> None:
     body = await json_of(client, "/bybit/v5/market/instruments-info?category=spot")
     (btc,) = (row for row in body["result"]["list"] if row["symbol"] == "BTCUSDT")
     assert (btc["priceFilter"]["tickSize"], btc["lotSizeFilter"]["basePrecision"]) == ("0.1", "0.000001")
+    assert btc["status"] == "Trading"
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("category=spot", ["BTCUSDT", "ETHUSDT", "SOLUSDT"]),
+        ("category=spot&symbol=ETHUSDT", ["ETHUSDT"]),
+        ("category=spot&symbol=NOSUCHUSDT", []),
+        ("category=linear&status=Trading&limit=1000", []),
+    ],
+)
+async def test_an_instrument_that_is_not_listed_is_an_empty_list(
+    client: ClientSession, query: str, names: list[str]
+) -> None:
+    body = await json_of(client, f"/bybit/v5/market/instruments-info?{query}")
+    assert (body["retCode"], [row["symbol"] for row in body["result"]["list"]]) == (0, names)
+    assert body["result"]["category"] == query.partition("&")[0].removeprefix("category=")
+
+
+async def test_the_rest_book_is_that_of_the_stream_of_1000_levels(client: ClientSession) -> None:
+    naive, tops = BybitClient("orderbook.1000.BTCUSDT"), dict[int, Any]()
+    path = "/bybit/v5/market/orderbook?category=spot&symbol=BTCUSDT&limit=200"
+    compared = 0
+    async with client.ws_connect(STREAM) as socket:
+        await subscribe(socket, "orderbook.1000.BTCUSDT")
+        asked = None
+        while compared < 3:
+            naive.message(await socket.receive_str(timeout=5))
+            if naive.update_id is None:
+                continue
+            tops[naive.update_id] = naive.book.top(200)
+            if asked is None:
+                asked = (await json_of(client, path))["result"]
+            if asked["u"] in tops:
+                sides = [[[float(cell) for cell in level] for level in asked[side]] for side in "ba"]
+                assert tuple(sides) == tops[asked["u"]]
+                compared, asked = compared + 1, None
+
+
+async def test_without_subscribers_the_rest_books_number_rises_with_the_book(client: ClientSession) -> None:
+    path = "/bybit/v5/market/orderbook?category=spot&symbol=BTCUSDT&limit=50"
+    await client.post("/control/pause")
+    held = [(await json_of(client, path))["result"] for _ in range(2)]
+    assert held[0]["u"] == held[1]["u"]
+    await client.post("/control/resume")
+    while (later := (await json_of(client, path))["result"])["b"] == held[0]["b"]:
+        pass
+    assert later["u"] > held[0]["u"]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -270,7 +271,36 @@ async def test_products_and_books_are_told_by_rest(client: ClientSession) -> Non
     ticker = await json_of(client, f"{REST}/market/products/BTC-USDT/ticker?limit=5")
     assert float(ticker["best_ask"]) == truth["asks"][0][0]
     async with client.get(f"{REST}/market/products/NO-PE") as response:
-        assert response.status == 404
+        assert (response.status, (await response.json())["error"]) == (404, "NOT_FOUND")
+
+
+async def test_products_are_told_by_page_and_type(client: ClientSession) -> None:
+    for query, names in (
+        ("", ["BTC-USDT", "ETH-USDT", "SOL-USDT"]),
+        ("?product_type=SPOT&limit=1&offset=1", ["ETH-USDT"]),
+        ("?product_type=FUTURE", []),
+    ):
+        body = await json_of(client, f"{REST}/market/products{query}")
+        assert [product["product_id"] for product in body["products"]] == names
+        assert body["num_products"] == len(names)
+    one = await json_of(client, f"{REST}/market/products/ETH-USDT")
+    assert (one["status"], one["trading_disabled"], one["display_name"]) == ("online", False, "ETH-USDT")
+
+
+async def test_the_app_tells_time_currencies_and_rates(client: ClientSession) -> None:
+    time = (await json_of(client, "/coinbase/v2/time"))["data"]
+    moment = datetime.fromtimestamp(time["epoch"], UTC)
+    assert time["iso"] == f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    assert await json_of(client, "/coinbase/v2/currencies") == {"data": []}
+    crypto = (await json_of(client, "/coinbase/v2/currencies/crypto"))["data"]
+    assert [(each["code"], each["name"]) for each in crypto][:2] == [("BTC", "Bitcoin"), ("USDT", "Tether")]
+    await client.post("/control/pause")
+    truth = await json_of(client, "/control/books/coinbase/BTC-USDT")
+    rates = (await json_of(client, "/coinbase/v2/exchange-rates?currency=BTC"))["data"]
+    assert (rates["currency"], rates["rates"]["BTC"]) == ("BTC", "1.0")
+    assert float(rates["rates"].get("USDT", truth["bids"][0][0])) == pytest.approx(
+        truth["bids"][0][0], rel=1e-2
+    )
 
 
 async def test_rest_is_limited_and_fails_on_demand(client: ClientSession) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -123,7 +124,52 @@ async def test_candles_come_in_the_venues_rows(client: ClientSession) -> None:
     assert [type(cell) for cell in rows[0]] == [int, str, str, str, str, str, str, int]
     assert last == rows[-2][0]
     later = await json_of(client, f"{path}&since={rows[-4][0]}")
-    assert [row[0] for row in later["result"]["XBTUSDT"]][:3] == [row[0] for row in rows[-3:]]
+    assert [row[0] for row in later["result"]["BTC/USDT"]][:3] == [row[0] for row in rows[-3:]]
+
+
+@pytest.mark.parametrize("asked", ["BTC/USDT", "XBT/USDT", "XBTUSDT", "BTCUSDT"])
+async def test_what_is_about_a_pair_is_answered_under_the_name_it_was_asked_by(
+    client: ClientSession, asked: str
+) -> None:
+    pairs = (await json_of(client, f"/kraken/0/public/AssetPairs?pair={asked}"))["result"]
+    assert list(pairs) == [asked]
+    assert (pairs[asked]["altname"], pairs[asked]["wsname"], pairs[asked]["status"]) == (
+        "XBTUSDT",
+        "XBT/USDT",
+        "online",
+    )
+    book = (await json_of(client, f"/kraken/0/public/Depth?pair={asked}&count=5"))["result"]
+    assert (list(book), len(book[asked]["bids"])) == ([asked], 5)
+    candles = (await json_of(client, f"/kraken/0/public/OHLC?pair={asked}"))["result"]
+    assert set(candles) == {asked, "last"}
+
+
+async def test_assets_and_all_pairs_are_told(client: ClientSession) -> None:
+    assets = (await json_of(client, "/kraken/0/public/Assets"))["result"]
+    assert {name: asset["altname"] for name, asset in assets.items()} == {
+        "XXBT": "XBT",
+        "USDT": "USDT",
+        "XETH": "ETH",
+        "SOL": "SOL",
+    }
+    assert list((await json_of(client, "/kraken/0/public/Assets?asset=XBT,SOL"))["result"]) == ["XXBT", "SOL"]
+    pairs = (await json_of(client, "/kraken/0/public/AssetPairs"))["result"]
+    assert {name: (pair["base"], pair["quote"]) for name, pair in pairs.items()} == {
+        "XBTUSDT": ("XXBT", "USDT"),
+        "ETHUSDT": ("XETH", "USDT"),
+        "SOLUSDT": ("SOL", "USDT"),
+    }
+    for path, error in (
+        ("Assets?asset=NOPE", "EQuery:Unknown asset"),
+        ("AssetPairs?pair=NOPE", "EQuery:Unknown asset pair"),
+    ):
+        assert (await json_of(client, f"/kraken/0/public/{path}"))["error"] == [error]
+
+
+async def test_the_time_is_told_twice(client: ClientSession) -> None:
+    told = (await json_of(client, "/kraken/0/public/Time"))["result"]
+    parsed = datetime.strptime(told["rfc1123"], "%a, %d %b %y %H:%M:%S %z")
+    assert parsed.timestamp() == told["unixtime"]
 
 
 async def test_rest_refuses_in_the_venues_words(client: ClientSession) -> None:

@@ -222,7 +222,9 @@ async def test_the_rest_book_and_instruments_are_written_as_okx_does(client: Cli
         (f"{CANDLES}&bar=1D", "51000"),
         (f"{CANDLES}&before=yesterday", "51000"),
         ("/okx/api/v5/market/books?instId=BTC-USDT&sz=401", "51000"),
-        ("/okx/api/v5/public/instruments?instType=SWAP", "51000"),
+        ("/okx/api/v5/public/instruments?instType=TULIPS", "51000"),
+        ("/okx/api/v5/public/instruments?instType=SPOT&instId=NOSUCH-USDT", "51001"),
+        ("/okx/api/v5/public/instruments?instType=SWAP&instId=BTC-USDT-SWAP", "51001"),
     ],
 )
 async def test_rest_refuses_with_okx_codes_inside_a_200(client: ClientSession, path: str, code: str) -> None:
@@ -247,3 +249,20 @@ async def test_rest_counts_requests_in_two_seconds_and_faults_answer_in_okx_word
         async with client.get(CANDLES) as response:
             assert (response.status, (await response.json())["code"]) == (status, code)
         await client.delete("/control/faults")
+
+
+async def test_the_rest_book_has_the_id_of_the_channels_book(client: ClientSession) -> None:
+    async with client.ws_connect(PATH) as socket:
+        await subscribe(socket, "BTC-USDT")
+        while "data" not in await socket.receive_json():
+            pass
+        await client.post("/control/pause")
+        truth = await json_of(client, "/control/books/okx/BTC-USDT")
+        (book,) = (await json_of(client, "/okx/api/v5/market/books?instId=BTC-USDT&sz=5"))["data"]
+    assert book["seqId"] == truth["venueSeq"]
+    assert [float(level[0]) for level in book["bids"]] == [price for price, _ in truth["bids"][:5]]
+
+
+async def test_there_are_no_instruments_but_spot(client: ClientSession) -> None:
+    body = await json_of(client, "/okx/api/v5/public/instruments?instType=SWAP")
+    assert (body["code"], body["data"]) == ("0", [])

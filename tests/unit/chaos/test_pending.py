@@ -95,3 +95,36 @@ def test_a_fault_that_met_nothing_is_given_up_unmet() -> None:
     pending.heed(0, is_over=False, now=BEGAN + UNMET_NS + 1)
     assert pending.over_ts is not None
     assert not pending.is_met
+
+
+def test_a_condition_with_a_state_of_its_own_must_have_been_said() -> None:
+    for stirred, failures in ((False, 1), (True, 0)):
+        silent = a_fault("one_sided", must_leave=frozenset({BOOK}), is_stirred=stirred)
+        silent.heed(1, is_over=True, now=BEGAN)
+        look(silent, a_health(("GAP", 0.1, 0.1), ("LIVE", 0.7, 3.7)))
+        assert silent.is_settled
+        assert len(silent.failed) == failures
+    assert "never said ONE_SIDED" in a_told("GAP").failed[0]
+    assert a_told("ONE_SIDED").failed == []
+
+
+def a_told(state: str) -> Pending:
+    pending = a_fault("one_sided", must_leave=frozenset({BOOK}))
+    pending.heed(1, is_over=True, now=BEGAN)
+    look(pending, a_health((state, 0.1, 0.1), ("LIVE", 0.7, 3.7)))
+    return pending
+
+
+def test_what_is_hit_within_a_long_condition_heals_from_leaving_to_coming_back() -> None:
+    pending = a_fault("daily_cut")
+    pending.heed(1, is_over=True, now=BEGAN + 9 * NS_S)
+    went = (("DISCONNECTED", 2.0), ("SYNCING", 2.5), ("LIVE", 3.5), ("DISCONNECTED", 5.0), ("LIVE", 5.25))
+    look(pending, a_health(*((state, at_s, 11.0) for state, at_s in went)))
+    assert pending.healed_s == [pytest.approx(1.5)]
+
+
+def test_a_book_without_a_side_cannot_have_stayed_live() -> None:
+    pending = a_fault("one_sided", must_leave=frozenset({BOOK}))
+    pending.heed(1, is_over=True, now=BEGAN)
+    look(pending, a_health(("LIVE", -5.0, 3.0)))
+    assert not pending.is_settled

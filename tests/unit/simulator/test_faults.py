@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simulator.faults import FaultKind, FaultRequest, Faults, parse_fault
+from simulator.fault_requests import FaultKind, FaultRequest, parse_fault
+from simulator.faults import Faults
 from simulator.venues.venue import Update
 
 if TYPE_CHECKING:

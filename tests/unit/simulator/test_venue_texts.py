@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from simulator.venues.kraken_book import checksum, rfc3339
+from simulator.venues.kraken_v1 import V1Frame, V1Pair
 from simulator.venues.venue import Digits
 
 # docs.kraken.com, guide book-checksum-v2: BTC/USD, prices of one place, sizes of eight.
@@ -21,6 +22,18 @@ def levels(text: str) -> list[tuple[int, int]]:
 
 def test_the_checksum_of_the_documentation() -> None:
     assert checksum(levels(DOC_BIDS), levels(DOC_ASKS)) == 3310070434
+
+
+def test_the_checksum_of_the_first_protocols_documentation() -> None:
+    # docs.kraken.com, book-checksum-v1: asks 0.05005 to 0.05050, bids 0.05000 to 0.04950 without 0.04985.
+    lots = 500
+    asks = tuple((tick, lots) for tick in range(5005, 5051, 5))
+    bids = tuple((tick, lots) for tick in (5000, 4995, 4990, 4980, 4975, 4970, 4965, 4960, 4955, 4950))
+    pair = V1Pair("X-Y", "X/Y", 0, Digits.of(Decimal("0.00001"), 5), Digits.of(Decimal("0.00000001")))
+    frame = V1Frame("", pair, 10, 1_534_614_248_765_567_000, ((4950, lots),), (), bids, asks)
+    assert frame.text() == (
+        '[0,{"b":[["0.04950","0.00000500","1534614248.765567"]],"c":"974947235"},"book-10","X/Y"]'
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.model_coinbase import CoinbaseWorld
+from tests.odd_frames import STRANGE
 
-BREAKS = ("drop", "duplicate", "reorder", "corrupt", "cross", "garbage", "disconnect", "pause")
+BREAKS = ("odd", "late", "drop", "duplicate", "reorder", "corrupt", "cross", "garbage", "disconnect", "pause")
 FAULTS = st.sampled_from(("none", "none", "none", "other", *BREAKS))
 
 
@@ -16,6 +17,11 @@ def play(world: CoinbaseWorld, fault: str) -> None:
     match fault:
         case "other":
             world.step([model.other_frame(), model.next_frame()])
+        case "odd":
+            world.step([STRANGE["coinbase"][0], model.next_frame(), STRANGE["coinbase"][1]])
+        case "late":
+            frame = model.next_frame()
+            world.step([frame, model.next_frame(), model.other_frame(), frame, model.next_frame()])
         case "drop":
             model.next_frame()
             world.step([])

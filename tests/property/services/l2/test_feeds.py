@@ -16,6 +16,8 @@ from services.l2.feeds.feed import (
     BadFrameError,
     BestQuote,
     FrameNumber,
+    Ignored,
+    Unread,
     VenueDelta,
     VenueSnapshot,
     VenueTrade,
@@ -194,6 +196,22 @@ FRAMES: dict[str, tuple[str, ...]] = {
 }
 
 
+def is_of_the_book(venue: str, text: str) -> bool:
+    """Tell whether an honest frame shows or changes the book."""
+    try:
+        said = FEEDS[venue].parse(text.encode(), SYMBOL)
+    except BadFrameError:  # a reply
+        return False
+    return any(isinstance(each, VenueDelta | VenueSnapshot) for each in said)
+
+
+def _body(text: str) -> tuple[int, int]:
+    """Return where the levels of a frame are, behind what says that it is the book's."""
+    names = ("bids", "b", "changes", "updates", "a", "as")
+    begin = min(at for name in names if (at := text.find(f'"{name}":')) > 0)
+    return begin, text.rindex("}" if text.startswith("[") else "]")  # an array names its channel at its end
+
+
 @st.composite
 def hostile_frames(draw: st.DrawFn) -> tuple[str, bytes]:
     """Return a venue and a real frame, cut, spliced, or with values replaced."""
@@ -220,13 +238,19 @@ def check(messages: Iterable[VenueMessage]) -> None:
                 assert len(message.bid_digits) in {0, len(message.bids)}
             case VenueTrade():
                 assert sane(message.price, message.size)
-                assert message.size > 0
+                assert (
+                    message.size >= 0
+                )  # of nothing, it takes its id and is no trade: `test_odd_messages.py`
                 assert judged(message.venue_ts)
             case BestQuote():
                 assert sane(*message.bid)
                 assert sane(*message.ask)
             case FrameNumber():
                 assert 0 <= message.number < INT64
+            case Unread():
+                assert message.reason
+            case Ignored():
+                assert len(message.what) < 200, "it is logged"
             case _:
                 pass
         if isinstance(message, VenueDelta):
@@ -251,6 +275,30 @@ def read_all(feed: Feed, raw: bytes) -> None:
 def test_mutated_real_frames_are_sane_messages_or_bad_frames(frame: tuple[str, bytes]) -> None:
     venue, raw = frame
     read_all(FEEDS[venue], raw)
+
+
+BOOKS = [(venue, text) for venue, texts in FRAMES.items() for text in texts if is_of_the_book(venue, text)]
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.sampled_from(BOOKS), st.data())
+def test_a_frame_of_the_book_is_never_ignored_or_spared_whatever_is_wrong_in_it(
+    frame: tuple[str, str], data: st.DataObject
+) -> None:
+    venue, text = frame
+    begin, end = _body(text)
+    broken = data.draw(mutated(text[begin:end].encode()))
+    raw = text[:begin].encode() + broken + text[end:].encode()
+    with suppress(BadFrameError):
+        for message in FEEDS[venue].parse(raw, SYMBOL):
+            assert not isinstance(message, Ignored | Unread), raw
+
+
+@pytest.mark.parametrize(("venue", "text"), BOOKS)
+def test_a_frame_of_the_book_that_was_cut_is_a_bad_frame_wherever(venue: str, text: str) -> None:
+    for end in range(1, len(text)):
+        with pytest.raises(BadFrameError):
+            FEEDS[venue].parse(text[:end].encode(), SYMBOL)
 
 
 @settings(max_examples=200, deadline=None)

@@ -92,14 +92,15 @@ class JumpingWorld(World):
         for output in outputs:
             self._check(output)
             self._take(output)
+        self.open_asked()
 
     def jump(self, by_s: int) -> None:
         self.machine.jump(by_s)
         self.trouble_at = self.machine.monotonic
 
-    def deliver(self, frame: bytes) -> None:
+    def deliver_on(self, connection: int, frame: bytes) -> None:
         self.heard_at = self.machine.monotonic
-        super().deliver(frame)
+        super().deliver_on(connection, frame)
 
     def step(self, frames: list[bytes] | None = None) -> None:
         for frame in [self.exchange.next_frame()] if frames is None else frames:

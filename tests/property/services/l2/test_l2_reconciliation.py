@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.l2_world import World
 from tests.model_exchange import BinanceModel, KrakenModel
+from tests.odd_frames import STRANGE, UNREADABLE
 
 FAULTS = st.sampled_from(
     [
@@ -24,6 +25,8 @@ FAULTS = st.sampled_from(
         "refuse",
         "cut",
         "pause",
+        "odd",
+        "unreadable trades",
     ]
 )
 
@@ -60,6 +63,10 @@ def play(world: World, fault: str) -> None:
         case "cut":
             world.cut_during_snapshot = True
             world.step()
+        case "odd":
+            world.step([STRANGE[exchange.venue][0], exchange.next_frame(), STRANGE[exchange.venue][1]])
+        case "unreadable trades":
+            world.step([UNREADABLE[exchange.venue], exchange.next_frame()])
         case "pause":
             for _ in range(30):
                 world.step([])

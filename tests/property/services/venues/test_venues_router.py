@@ -200,7 +200,7 @@ WORDS = {
     "stale": "stale",
     "silent": "silent",
     "crossed": "crossed",
-    "empty": "empty",
+    "empty": "no bids",
     "too thin": "too thin",
     "earlier epoch": "synchronised anew",
     "minimum": "minimum",

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 
 from libs.cli.ladder import FOOT_LINES, HEAD_LINES, bar, gauge, imbalance, ladder, rows_that_fit
 from libs.cli.names import BookId
 from libs.cli.watch import BookWatch
-from libs.common.events import BookState
+from libs.common.events import BookState, InstrumentTerms
 from tests.unit.libs.cli.builders import NOW, a_delta, a_health, a_watch
 
 
@@ -105,6 +107,15 @@ def test_prices_of_an_unlisted_instrument_show_all_their_digits() -> None:
     watch = BookWatch(BookId("binance", "DOGE-USDT"))
     watch.book.load([(0.12345, 1000.0)], [(0.1235, 2000.0)])
     assert rows_of(lines_of(watch))[0] == ["1,000", "1,000", "0.12345", "0.12350", "2,000", "2,000"]
+
+
+def test_the_venues_own_steps_set_the_digits() -> None:
+    watch = a_watch()
+    terms = InstrumentTerms(
+        tick=Decimal("0.1"), lot=Decimal("0.001"), min_qty=Decimal(0), min_notional=Decimal(0)
+    )
+    watch.on_health(msgspec.structs.replace(a_health(BookState.LIVE), terms=terms))
+    assert rows_of(lines_of(watch))[0] == ["1.000", "1.000", "100.0", "100.5", "1.000", "1.000"]
 
 
 def test_a_just_changed_level_stands_out_in_a_live_book_only() -> None:

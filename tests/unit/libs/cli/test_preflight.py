@@ -37,6 +37,10 @@ def refused() -> tuple[str, ...]:
         ("GATEWAY_PORT", "99999", "GATEWAY_PORT is wrong: input should be less than or equal to 65535"),
         ("KAFKA_PORT", "kafka", "KAFKA_PORT is wrong: input should be a valid integer"),
         ("L2_BOOKS", "binanc:BTC-USDT", "L2_BOOKS is wrong: place 1 names no venue; known: binance"),
+        (
+            *("L2_BOOKS", "okx:BTC-USDC,coinbase:BTC-USDC"),
+            "L2_BOOKS is wrong: place 2 names a pair that coinbase serves as another: all in USDC but",
+        ),
         ("GATEWAY_TOKEN", "", "GATEWAY_TOKEN must be letters"),
         ("AUTOPILOT", "2", "AUTOPILOT is wrong: input should be less than or equal to 1"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT is wrong: input should be 'json' or 'console'"),

@@ -23,6 +23,14 @@ def test_the_book_follows_its_deltas() -> None:
     assert watch.state(NOW) == ("LIVE", "consistent")
 
 
+def test_a_book_of_one_side_that_is_out_of_step_waits_for_a_keyframe_too() -> None:
+    watch = a_watch()
+    watch.on_health(a_health(BookState.ONE_SIDED, reason="no bids: x"))
+    assert watch.state(NOW) == ("ONE_SIDED", "no bids: x")
+    watch.on_message(a_delta(9, bids=((100.0, 0.0),)))
+    assert watch.state(NOW)[0] == "WAITING"
+
+
 def test_a_keyframe_that_shows_the_rebuilt_book_confirms_it() -> None:
     watch = a_watch()
     watch.on_message(a_delta(2, asks=((100.25, 4.0),)))

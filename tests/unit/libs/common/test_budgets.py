@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 from rich.filesize import decimal
 
+from libs.common.book_settings import DEFAULT_BOOKS
 from libs.common.budgets import STATED, YEAR_S, Account, Budget, Usage, Use, account_of, budget_of, use_of
 from libs.common.codec import encode
 from libs.common.topic import DAY_MS, HOUR_MS, MIB, SEGMENT_BYTES, Grows, Key, Load, Topic
 from libs.common.topics import L2_BOOK_DELTAS, L2_BOOK_TOPS, L2_CANDLES, TOPICS
 from services.execution.autopilot import AutopilotSettings
-from services.l2.settings import DEFAULT_BOOKS, L2Settings
+from services.l2.settings import L2Settings
 from services.venues.tables import changelogs
 from tests import aged_log
 from tests.prometheus import DOCS

@@ -229,3 +229,27 @@ def test_a_repeated_keyframe_confirms_the_book_or_exposes_it() -> None:
     with pytest.raises(KeyframeMismatchError, match="seq 4 of epoch 5"):
         book.follow(a_keyframe(seq=4, asks=ASKS[:2], reason="keyframe"))
     assert book.asks() == ASKS
+
+
+def test_the_room_is_the_way_of_the_mid_to_the_nearer_edge() -> None:
+    book = OrderBook()
+    book.load([(99.0, 1.0), (90.0, 1.0)], [(101.0, 1.0), (140.0, 1.0)])
+    assert book.room_bps == math.inf
+    book.known = (90.0, 140.0)
+    assert book.room_bps == pytest.approx(1_000)
+    book.known = (-math.inf, 101.0)
+    assert book.room_bps == pytest.approx(100)
+    book.apply([], [(101.0, 0.0)])
+    assert book.room_bps == -math.inf, "a better ask may stand between the edge and 140"
+    book.load([(99.0, 1.0)], [(101.0, 1.0)])
+    assert book.room_bps == math.inf, "another book has its own edges"
+
+
+def test_a_side_that_is_empty_before_its_edge_leaves_no_room() -> None:
+    book = OrderBook()
+    book.load([(99.0, 1.0)], [(101.0, 1.0)])
+    book.known = (99.0, math.inf)
+    book.apply([(99.0, 0.0)], [])
+    assert book.room_bps == -math.inf
+    book.load([], [(101.0, 1.0)])
+    assert book.room_bps == math.inf

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from libs.common.events import BookState
-from libs.common.usable_books import EARLY_NS, book_age_ns, book_fault
+from libs.common.usable_books import EARLY_NS, book_age_ns, book_fault, missing_side
 from tests.execution_market import NOW, a_book_health, a_book_top
 
 S = 1_000_000_000
@@ -38,6 +39,24 @@ def test_what_is_not_live_silent_of_another_epoch_or_absent_is_named() -> None:
     assert "synchronised anew" in str(fault(epoch=a_book_top().epoch + 1))
     assert book_fault(None, a_book_health(), NOW, SILENCE) == "there is no book"
     assert book_fault(a_book_top(), None, NOW, SILENCE) == "there is no book"
+
+
+def test_a_renewed_book_whose_health_is_on_its_way_is_usable() -> None:
+    top = a_book_top()
+    assert fault(epoch=top.epoch - 1) is None
+    assert fault(epoch=top.epoch - 1, told_seq=top.seq + 1) is None, "a seq is of its epoch"
+
+
+@pytest.mark.parametrize(("bids", "asks"), [((), ((2.0, 1.0),)), (((1.0, 1.0),), ()), ((), ())])
+def test_a_book_with_an_empty_side_is_no_market_whatever_its_health_says(
+    bids: tuple[tuple[float, float], ...], asks: tuple[tuple[float, float], ...]
+) -> None:
+    top = replace(a_book_top(), bids=bids, asks=asks, features=None)
+    said = book_fault(top, a_book_health(), NOW, SILENCE)
+    assert said == missing_side(bids, asks)
+    assert said is not None
+    assert said.startswith("no ")
+    assert ("no bids" in said, "no asks" in said) == (not bids, not asks)
 
 
 def test_a_quiet_live_book_is_as_old_as_its_owners_last_word() -> None:

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 
-from libs.common.events import BookState, Subscribed
+from libs.common.events import BookState, InstrumentTerms, Subscribed
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
 from services.gateway.bodies import MAX_BODY
 from tests.unit.services.gateway.world import KEY, NOW, Answer, World, a_book_health, a_book_top
 
 BOOK = "/api/l2/binance/BTCUSDT"
+TABLE = {"tick": "0.01", "lot": "0.00001", "minQty": "0.00001", "minNotional": "5", "source": "table"}
 
 
 def assert_problem(answer: Answer, status: int, slug: str) -> dict[str, Any]:
@@ -56,7 +59,21 @@ async def test_a_book_is_answered_as_the_contract_says() -> None:
             "depthTruncated": False,
             "tradeImbalance": 0.25,
         },
+        "instrument": TABLE,
     }
+
+
+async def test_a_book_says_what_its_venue_demands_as_soon_as_that_is_told() -> None:
+    world = World()
+    world.live()
+    assert (await world.ask(BOOK)).json()["instrument"] == TABLE
+    told = InstrumentTerms(
+        tick=Decimal("0.1"), lot=Decimal("1E-8"), min_qty=Decimal("0.0001"), min_notional=Decimal("1E+1")
+    )
+    world.fold(L2_BOOK_HEALTH, KEY, msgspec.structs.replace(world.views.healths.items[KEY], terms=told))
+    asked = {"tick": "0.1", "lot": "0.00000001", "minQty": "0.0001", "minNotional": "10", "source": "venue"}
+    assert (await world.ask(BOOK)).json()["instrument"] == asked
+    assert (await world.ask("/api/l2")).json()[0]["instrument"] == asked
 
 
 @pytest.mark.parametrize("spelling", ["BTCUSDT", "btc-usdt", "BTC/USDT", "btc_usdt", "btc/usdt"])
@@ -147,11 +164,13 @@ async def test_a_book_whose_owner_is_silent_is_stale() -> None:
     assert (await world.ask("/api/l2")).json()[0]["state"] == "STALE"
 
 
-async def test_one_empty_side_gives_no_features() -> None:
+async def test_one_empty_side_gives_no_features_and_is_not_live_though_its_health_be_late() -> None:
     world = World()
     world.live(top=a_book_top(asks=(), features=None, venue_ts=None, venue_seq=None))
     book = (await world.ask(BOOK)).json()
     assert book["features"] is None
+    assert book["state"] == "ONE_SIDED"
+    assert book["reason"].startswith("no asks")
     assert book["asks"] == []
     assert book["venueSeq"] is None
     assert book["ts"] == book["receivedTs"]
@@ -177,6 +196,7 @@ async def test_the_list_shows_every_book_once_also_those_without_a_top() -> None
         "resyncs": 2,
         "checksumFailures": 3,
         "ageMs": 10.0,
+        "instrument": TABLE,
     }
     assert (second["venue"], second["state"], second["bestBid"], second["ageMs"]) == (
         "kraken",

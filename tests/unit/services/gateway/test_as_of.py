@@ -65,6 +65,7 @@ async def test_the_answer_is_the_ordinary_one_with_the_moment_in_it() -> None:
     assert {
         name: value for name, value in answer.json().items() if name not in ("bids", "asks", "reason")
     } == {
+        "instrument": None,
         "venue": "binance",
         "symbol": "BTC-USDT",
         "seq": 1,
@@ -100,6 +101,24 @@ async def test_between_two_epochs_the_book_is_not_known_and_the_nearest_moments_
     assert (await world.ask(book_at(T + 199))).json()["epoch"] == E1
     second = (await world.ask(book_at(T + 5_000))).json()
     assert (second["epoch"], second["bids"]) == (E2, [[50.0, 1.0]])
+
+
+async def test_a_moment_without_a_side_is_known_and_was_not_live() -> None:
+    rows = (
+        ROWS[0],
+        a_delta_row(T + 100, E1, 2, bids=[(100.0, 0.0), (99.0, 0.0)]),
+        a_delta_row(T + 200, E1, 3, bids=[(98.0, 1.0)]),
+        a_delta_row(T + 300, E1, 4, asks=[(101.0, 0.0), (102.0, 0.0)]),
+    )
+    world = a_world(rows)
+    states = [(await world.ask(book_at(T + at))).json()["state"] for at in (99, 100, 199, 200, 299)]
+    assert states == ["LIVE", "ONE_SIDED", "ONE_SIDED", "LIVE", "LIVE"]
+    told = (await world.ask(book_at(T + 150))).json()
+    assert (told["bids"], told["features"]) == ([], None)
+    assert told["reason"].startswith("no bids")
+    assert_problem(await world.ask(book_at(T + 400)), 404, "not-known-then")
+    world.fold(L2_BOOK_HEALTH, KEY, a_book_health(BookState.ONE_SIDED, epoch=E1))
+    assert (await world.ask(book_at(T + 400))).json()["state"] == "ONE_SIDED", "its owner vouches for it"
 
 
 async def test_an_epoch_whose_only_keyframe_nothing_joins_is_passed_over() -> None:

@@ -64,6 +64,20 @@ async def test_a_symbol_that_the_venue_does_not_list_is_404_with_those_it_does_a
     assert world.writer.sent == []
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_a_pair_that_its_venue_serves_as_another_is_refused_with_that_one(*, wanted: bool) -> None:
+    world = World()
+    if wanted:  # by an older version, which nobody asked for its aliases
+        key = b"coinbase:BTC-USDC"
+        subscribed = Subscribed(venue="coinbase", symbol="BTC-USDC", requested_ts=NOW)
+        world.fold(L2_SUBSCRIPTIONS, key, subscribed)
+        world.fold(L2_BOOK_HEALTH, key, a_book_health(BookState.REFUSED, venue="coinbase", symbol="BTC-USDC"))
+    answer = await world.post({"venue": "coinbase", "symbol": "BTC/USDC"})
+    problem = assert_problem(answer, 404, "unknown-symbol")
+    assert problem["detail"] == "coinbase serves BTC-USDC as BTC-USD: subscribe coinbase:BTC-USD."
+    assert world.writer.sent == []
+
+
 async def test_a_book_of_a_recording_that_no_table_lists_can_be_stopped() -> None:
     world = World()
     health = a_book_health(venue="kraken-v1", symbol="BTC-CHF")

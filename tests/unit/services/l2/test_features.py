@@ -57,6 +57,19 @@ def test_a_book_that_ends_inside_the_band_says_so() -> None:
     assert features.depth_truncated
 
 
+@pytest.mark.parametrize(
+    ("known", "truncated"), [((99.91, 200.0), True), ((99.9, 100.1), False), ((50.0, 100.09), True)]
+)
+def test_a_band_that_crosses_the_edge_of_what_is_known_says_so(
+    known: tuple[float, float], *, truncated: bool
+) -> None:
+    book = a_book([(99.99, 1.0), (50.0, 1.0)], [(100.01, 1.0), (200.0, 1.0)])
+    book.known = known
+    features = features_of(book)
+    assert features is not None
+    assert features.depth_truncated is truncated
+
+
 def test_fewer_than_ten_trades_say_nothing() -> None:
     assert a_flow(9).imbalance(NOW) is None
     assert a_flow(10).imbalance(NOW) == 1.0

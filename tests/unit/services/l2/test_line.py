@@ -56,6 +56,14 @@ def test_it_is_opened_again_when_it_was_said_and_not_before(line: Line) -> None:
     assert line.connect(START + 5 * NS)
 
 
+def test_a_socket_that_is_still_opening_is_let_go_too_and_is_no_line_if_it_opens_late(line: Line) -> None:
+    line.connect(START)
+    assert line.reconnect(START + 5 * NS) == [CloseSocket("binance:BTC-USDT", line.connection)]
+    assert not line.on_opened(line.connection, START + NS)
+    assert not line.is_open
+    assert line.connect(START + 5 * NS)
+
+
 def test_a_line_after_a_step_of_the_clock_hears_nothing_of_the_one_before(line: Line) -> None:
     before = an_open_line(line)
     after = Line(FEEDS["binance"], "BTC-USDT", "ws://test", VenueBudget.of("binance"), START)

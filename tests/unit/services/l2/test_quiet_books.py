@@ -169,6 +169,8 @@ class Venue:
             match output:
                 case OpenSocket():
                     self.tell(SocketOpened(output.key, output.connection))
+                case Fetch(purpose="instrument"):
+                    self.tell(ReplyReceived(output.key, output.request, "instrument", 404, b""))
                 case Fetch():
                     symbol = output.key.partition(":")[2]
                     self.asked[symbol] += 1

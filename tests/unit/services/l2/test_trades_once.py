@@ -28,7 +28,7 @@ def test_a_trade_that_comes_twice_is_counted_once_in_volume_flow_and_topic() -> 
     book.wait(60)
     assert book.trades() == [str(number) for number in range(1, 12)]
     assert book.volumes()[minute] == 10.0
-    assert book.state.sessions[KEY].flow.imbalance(book.now) == 1.0
+    assert book.state.sessions[KEY].life.flow.imbalance(book.now) == 1.0
     assert book.health().repeated_trades == 10
     assert book.health().trade_holes == 0
 

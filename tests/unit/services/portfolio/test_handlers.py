@@ -14,6 +14,7 @@ from libs.common.events import (
     AssessRisk,
     BookState,
     CommandRejected,
+    InstrumentTerms,
     OptimizePortfolio,
     PortfolioOptimized,
     Position,
@@ -306,6 +307,24 @@ def test_without_any_book_the_mark_is_the_mid_the_fill_saw() -> None:
     (position, _) = World().tell(a_fill(mid=101.5, ts=77))
     assert isinstance(position, Position)
     assert (position.mark, position.mark_ts) == (101.5, 77)
+
+
+def test_a_symbol_of_no_table_is_marked_and_assessed_where_its_venue_says_what_it_demands() -> None:
+    terms = InstrumentTerms(
+        tick=Decimal("0.001"), lot=Decimal("0.1"), min_qty=Decimal("0.1"), min_notional=Decimal(1)
+    )
+    world = a_world(200)
+    world.book("RUNE-EUR", 2.0, venue="okx")
+    (position, told) = world.tell(a_fill(symbol="RUNE-EUR", mid=1.5, ts=77))
+    assert isinstance(position, Position)
+    assert position.mark == 1.5, "nobody is known to list it"
+    (answer,) = world.tell(told)
+    assert isinstance(answer, CommandRejected)
+    world.book("RUNE-EUR", 2.0, venue="okx", terms=terms)
+    (position, told) = world.tell(a_fill("e-2", symbol="RUNE-EUR", mid=1.5, ts=78))
+    assert isinstance(position, Position)
+    assert position.mark == 2.0
+    assert assessed(world.tell(told)).by_symbol["RUNE-EUR"].weight > 0
 
 
 def test_fills_between_two_marks_ask_for_one_tick_only() -> None:

@@ -18,6 +18,8 @@ from tests.portfolio_problems import random_returns
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from libs.common.events import InstrumentTerms
+
 NOW = 20_000 * DAY_NS
 TODAY = 20_000
 
@@ -83,7 +85,12 @@ class World:
         self._fold(self.desk.history, book_key(venue, symbol), candle)
 
     def book(
-        self, symbol: str, mid: float, state: BookState = BookState.LIVE, venue: str = "binance"
+        self,
+        symbol: str,
+        mid: float,
+        state: BookState = BookState.LIVE,
+        venue: str = "binance",
+        terms: InstrumentTerms | None = None,
     ) -> None:
         features = Features(
             mid=mid, microprice=mid, spread_bps=1, obi=0, depth_bid=1, depth_ask=1, depth_truncated=False
@@ -109,6 +116,7 @@ class World:
             reason="",
             since_ts=self.now,
             ts=self.now,
+            terms=terms,
         )
         self._fold(self.desk.books.tops, book_key(venue, symbol), top)
         self._fold(self.desk.books.healths, book_key(venue, symbol), health)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from libs.common.events import (
     BookTop,
     CommandRejected,
     Event,
+    InstrumentTerms,
     Refusal,
     ScoreVenues,
     VenueMetrics,
@@ -187,6 +189,23 @@ def test_a_size_under_every_minimum_names_the_least() -> None:
     assert refused.refusal is Refusal.INVALID
     assert "at least 1e-05" in refused.faults[0].message
     assert "okx" in refused.faults[0].message
+
+
+def test_a_minimum_is_what_the_venue_says_itself_and_a_pair_of_no_table_is_scored_once_it_does() -> None:
+    terms = InstrumentTerms(
+        tick=Decimal("0.01"), lot=Decimal("0.001"), min_qty=Decimal("0.5"), min_notional=Decimal(1)
+    )
+    world = a_world()
+    world.tell(a_health("binance", terms=terms))
+    (binance,) = [each for each in world.score(a_score(size=0.4)).candidates if each.venue == "binance"]
+    assert not binance.eligible
+    assert binance.reasons == ("under the venue's minimum of 0.5",)
+    world.tops[book_key("binance", "RUNE-EUR")] = a_top("binance", "RUNE-EUR", mid=200.0, half_spread=0.01)
+    world.healths[book_key("binance", "RUNE-EUR")] = a_health("binance", "RUNE-EUR")
+    refused = world.refusal(a_score(2, symbol="RUNE-EUR", size=0.6))
+    assert "neither the venue nor the table says" in refused.detail
+    world.healths[book_key("binance", "RUNE-EUR")] = a_health("binance", "RUNE-EUR", terms=terms)
+    assert world.score(a_score(3, symbol="RUNE-EUR", size=0.6)).venue == "binance"
 
 
 def test_without_an_eligible_venue_each_is_named_with_its_reason() -> None:

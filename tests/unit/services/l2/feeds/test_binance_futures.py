@@ -11,6 +11,7 @@ from services.l2.feeds.feed import BadFrameError, BestQuote, Heartbeat, Step, Ve
 from services.l2.settings import L2Settings
 from tests.recorded_books import play
 from tests.recordings import BINANCE_2021, BINANCE_COINM, BINANCE_USDM, needs_recordings
+from tests.spared import is_spared
 
 USDM, COINM = FEEDS["binance-usdm"], FEEDS["binance-coinm"]
 USDT, USD = "BTC-USDT", "BTC-USD"
@@ -97,9 +98,16 @@ def test_a_trade_of_the_market_is_a_trade_and_no_other() -> None:
     )
     none = TRADE.replace("MARKET", "NA").replace("61800.30", "0").replace("0.006", "0")
     assert tuple(USDM.parse(none.encode(), USDT)) == (Heartbeat(),)
-    for worthless in (TRADE.replace("61800.30", "0"), TRADE.replace("0.006", "0"), TRADE.replace("BTC", "X")):
-        with pytest.raises(BadFrameError):
-            USDM.parse(worthless.replace("xusdt", "btcusdt").encode(), USDT)
+    for worthless in (
+        TRADE.replace("61800.30", "0"),
+        TRADE.replace("0.006", "-1"),
+        TRADE.replace("BTC", "X"),
+    ):
+        raw = worthless.replace("xusdt", "btcusdt").encode()
+        assert is_spared(USDM.parse(raw, USDT), raw)
+    (nothing,) = USDM.parse(TRADE.replace("0.006", "0.000").encode(), USDT)
+    assert isinstance(nothing, VenueTrade)
+    assert nothing.size == 0
 
 
 def test_a_book_ticker_is_the_best_quote_at_its_id() -> None:

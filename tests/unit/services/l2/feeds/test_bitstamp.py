@@ -11,6 +11,7 @@ from services.l2.feeds.feed import (
     Acknowledged,
     BadFrameError,
     Heartbeat,
+    Reconnect,
     Refused,
     Step,
     VenueDelta,
@@ -18,6 +19,7 @@ from services.l2.feeds.feed import (
 )
 from tests.recorded_books import play
 from tests.recordings import BITSTAMP, needs_recordings
+from tests.spared import is_ignored, is_spared
 
 FEED = BitstampFeed()
 BAT = "BAT-EUR"
@@ -71,13 +73,32 @@ def test_a_trade_has_the_aggressor_s_side(type_: int, side: str) -> None:
 
 def test_frames_about_something_else_say_nothing_of_this_book() -> None:
     assert FEED.parse(a_diff("diff_order_book_ethusd"), BAT) == ()
-    assert FEED.parse(a_diff("order_book_bateur"), BAT) == (Heartbeat(),)
     succeeded = b'{"event":"bts:subscription_succeeded","channel":"diff_order_book_bateur","data":{}}'
     assert FEED.parse(succeeded, BAT) == (Acknowledged(),)
     assert FEED.parse(b'{"event":"bts:heartbeat","channel":"","data":{"status":"success"}}', BAT) == (
         Heartbeat(),
     )
-    assert FEED.parse(b'{"event":"bts:request_reconnect","channel":"","data":""}', BAT) == (Heartbeat(),)
+
+
+def test_a_request_to_reconnect_is_one() -> None:
+    raw = b'{"event":"bts:request_reconnect","channel":"","data":""}'
+    assert FEED.parse(raw, BAT) == (Reconnect("bts:request_reconnect"),)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        a_diff("order_book_bateur"),
+        b'{"event":"bts:something","channel":"","data":""}',
+        b'{"event":"something","channel":"","data":""}',
+        b'{"event":"order_created","channel":"live_orders_bateur","data":{}}',
+        b'{"event":"something","channel":"live_trades_bateur","data":{}}',
+        b"[]",
+        b"null",
+    ],
+)
+def test_a_frame_that_the_feed_does_not_know_is_ignored(raw: bytes) -> None:
+    assert is_ignored(FEED.parse(raw, BAT))
 
 
 @pytest.mark.parametrize(
@@ -98,9 +119,10 @@ def test_a_refusal_keeps_the_venue_s_words(data: dict[str, Any], reason: str) ->
     [
         b"",
         b"{}",
-        b"[]",
-        b"null",
         b"\xff",
+        a_trade()[:-20],
+        a_diff().replace(b'"event": "data"', b'"event": "something"'),  # nothing would show its loss
+        a_diff(""),
         a_diff()[:-20],
         a_diff(microtimestamp="1e20"),
         a_diff(microtimestamp=None),
@@ -111,7 +133,6 @@ def test_a_refusal_keeps_the_venue_s_words(data: dict[str, Any], reason: str) ->
         a_diff(asks=[["1", "-1"]]),
         a_diff(asks=[["1", "Infinity"]]),
         b'{"event":"data","channel":"diff_order_book_bateur"}',
-        b'{"event":"bts:error"}',
         b'{"event":"data","channel":"diff_order_book_bateur","data":' + b"[" * 100_000,
     ],
 )
@@ -120,10 +141,14 @@ def test_what_is_not_documented_is_a_bad_frame(raw: bytes) -> None:
         FEED.parse(raw, BAT)
 
 
-@pytest.mark.parametrize("changed", [{"type": 2}, {"price_str": "0"}, {"amount_str": "0"}, {"id": -1}])
-def test_an_absurd_trade_is_a_bad_frame(changed: dict[str, Any]) -> None:
-    with pytest.raises(BadFrameError):
-        FEED.parse(a_trade(**changed), "ETH-USD")
+@pytest.mark.parametrize("changed", [{"type": 2}, {"price_str": "0"}, {"amount_str": "-1"}, {"id": -1}])
+def test_an_absurd_trade_costs_itself(changed: dict[str, Any]) -> None:
+    assert is_spared(FEED.parse(a_trade(**changed), "ETH-USD"), a_trade(**changed))
+
+
+def test_an_unreadable_refusal_costs_itself() -> None:
+    for raw in (b'{"event":"bts:error"}', b'{"event":"bts:error","data":{"message":7}}'):
+        assert is_spared(FEED.parse(raw, BAT), raw, trades=False)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from services.l2.feeds.feed import (
 from simulator.recordings import Frame, open_recording
 from tests.recorded_books import play
 from tests.recordings import COINBASE_2021, needs_recordings
+from tests.spared import is_ignored, is_spared
 
 FEED = CoinbaseExchangeFeed()
 SKL = "SKL-BTC"
@@ -115,9 +116,9 @@ def test_a_refusal_keeps_the_venue_s_words(said: dict[str, str], reason: str) ->
     [
         b"",
         b"{}",
-        b"[]",
-        b"null",
         b"\xff",
+        a_frame(MATCH)[:-20],
+        a_frame(UPDATE, type="something"),  # nothing would show its loss
         a_frame(UPDATE)[:-20],
         b'{"type":"l2update","changes":[]}',
         a_frame(UPDATE, product_id=None),
@@ -132,15 +133,27 @@ def test_a_refusal_keeps_the_venue_s_words(said: dict[str, str], reason: str) ->
         a_frame(UPDATE, changes=[["buy", "1", "Infinity"]]),
         a_frame(SNAPSHOT, bids=None),
         a_frame(SNAPSHOT, bids=[["1", "-1"]]),
-        a_frame(MATCH, side="bid"),
-        a_frame(MATCH, size="0"),
-        a_frame(MATCH, trade_id=-1),
         b'{"type":"l2update","product_id":"SKL-BTC","changes":' + b"[" * 100_000,
     ],
 )
 def test_what_is_not_documented_is_a_bad_frame(raw: bytes) -> None:
     with pytest.raises(BadFrameError, match="coinbase-exchange"):
         FEED.parse(raw, SKL)
+
+
+@pytest.mark.parametrize("changed", [{"side": "bid"}, {"size": "-1"}, {"trade_id": -1}, {"product_id": 7}])
+def test_an_absurd_trade_costs_itself(changed: dict[str, Any]) -> None:
+    raw = a_frame(MATCH, **changed)
+    if "product_id" in changed:
+        with pytest.raises(BadFrameError):  # whose it is was not said
+            FEED.parse(raw, SKL)
+    else:
+        assert is_spared(FEED.parse(raw, SKL), raw)
+
+
+@pytest.mark.parametrize("raw", [b'{"type":"something"}', b'{"type":"ticker","price":"1"}', b"[]", b"null"])
+def test_a_frame_that_the_feed_does_not_know_is_ignored(raw: bytes) -> None:
+    assert is_ignored(FEED.parse(raw, SKL))
 
 
 def test_every_delta_follows_as_there_is_nothing_to_place_it_by() -> None:

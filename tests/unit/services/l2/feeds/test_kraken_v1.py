@@ -15,11 +15,13 @@ from services.l2.feeds.feed import (
     Refused,
     VenueDelta,
     VenueSnapshot,
+    VenueStatus,
     VenueTrade,
 )
 from services.l2.feeds.kraken_v1 import KrakenV1Feed
 from simulator.recordings import open_recording
 from tests.recordings import KRAKEN_V1, needs_recordings
+from tests.spared import is_ignored, is_spared
 
 if TYPE_CHECKING:
     from services.l2.feeds.digits import DigitBook
@@ -89,7 +91,25 @@ def test_events_are_told_apart() -> None:
     )
     assert FEED.parse(refused, BTC) == (Refused("not supported"),)
     assert FEED.parse(b'{"event":"heartbeat"}', BTC) == (Heartbeat(),)
-    assert FEED.parse(b'{"event":"systemStatus","status":"online"}', BTC) == (Heartbeat(),)
+    online = (
+        b'{"connectionID":8628615390848610000,"event":"systemStatus","status":"online","version":"1.9.1"}'
+    )
+    assert FEED.parse(online, BTC) == (VenueStatus(open=True, reason="online"),)
+    for status in ("maintenance", "cancel_only", "post_only", "limit_only"):
+        (told,) = FEED.parse(online.replace(b"online", status.encode()), BTC)
+        assert isinstance(told, VenueStatus)
+        assert not told.open
+        assert told.reason.startswith(status)
+
+
+@pytest.mark.parametrize("raw", [b'{"event":"something"}', b'[1,[],"spread","XBT/CHF"]'])
+def test_a_frame_that_the_feed_does_not_know_is_ignored(raw: bytes) -> None:
+    assert is_ignored(FEED.parse(raw, BTC))
+
+
+@pytest.mark.parametrize("raw", [b"{}", b'{"event":7}', TRADES.replace('"s"', '"x"').encode()])
+def test_an_unreadable_frame_of_something_else_costs_itself(raw: bytes) -> None:
+    assert is_spared(FEED.parse(raw, BTC), raw, trades=raw.startswith(b"["))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +119,6 @@ def test_events_are_told_apart() -> None:
         "[]",
         "[1,2,3]",
         "[1,2,3,4,5,6]",
-        "{}",
         "NaN",
         ONE_SIDE[:-9],
         ONE_SIDE.replace('"c":"2628179034"', '"c":"4294967296"'),
@@ -111,7 +130,6 @@ def test_events_are_told_apart() -> None:
         ONE_SIDE.replace('"56218.30000"', "56218.3"),
         ONE_SIDE.replace("1618678132.123456", "1e300"),
         SNAPSHOT.replace("0.00012000", "-0.1"),
-        TRADES.replace('"s"', '"x"'),
         "[" * 100_000,
     ],
 )

@@ -8,6 +8,7 @@ from services.l2.feeds.feed import (
     Acknowledged,
     BadFrameError,
     Heartbeat,
+    Reconnect,
     Refused,
     Step,
     VenueDelta,
@@ -17,6 +18,7 @@ from services.l2.feeds.feed import (
 from services.l2.feeds.okx import OkxFeed
 from simulator.recordings import open_recording
 from tests.recordings import OKX_FIXTURE, needs_recordings
+from tests.spared import is_ignored, is_spared
 
 FEED = OkxFeed()
 BTC = "BTC-USDT"
@@ -82,8 +84,36 @@ def test_answers_are_told_apart() -> None:
     assert FEED.parse(subscribed, "ETH-USDT") == ()
     refused = b'{"event":"error","code":"60018","msg":"no such channel","connId":"a4d3ae55"}'
     assert FEED.parse(refused, BTC) == (Refused("60018 no such channel"),)
-    for alive in (b"pong", b'{"event":"notice","code":"64008","msg":"The connection will soon be closed"}'):
+    counted = b'{"event":"channel-conn-count","channel":"books","connCount":"1","connId":"abcd1234"}'
+    for alive in (b"pong", counted):
         assert FEED.parse(alive, BTC) == (Heartbeat(),)
+
+
+def test_the_notice_of_an_upgrade_asks_for_a_new_connection() -> None:
+    text = "The connection will soon be closed for a service upgrade. Please reconnect."
+    raw = b'{"event":"notice","code":"64008","msg":"%s","connId":"a4d3ae55"}' % text.encode()
+    assert FEED.parse(raw, BTC) == (Reconnect(f"64008 {text}"),)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"event":"notice","code":"1","msg":"x"}',
+        b'{"event":"something"}',
+        b'{"arg":{"channel":"tickers","instId":"BTC-USDT"},"data":[{}]}',
+        b'{"arg":{"channel":"something"},"data":[]}',
+        b'{"something":1}',
+        b"{}",
+        b"[]",
+    ],
+)
+def test_a_frame_that_the_feed_does_not_know_is_ignored(raw: bytes) -> None:
+    assert is_ignored(FEED.parse(raw, BTC))
+
+
+def test_an_unreadable_event_costs_itself() -> None:
+    raw = b'{"event":"error","msg":7}'
+    assert is_spared(FEED.parse(raw, BTC), raw, trades=False)
 
 
 def test_the_official_example_has_no_gap() -> None:
@@ -111,17 +141,21 @@ def test_no_absurd_price_or_size_gets_in(value: str) -> None:
         with pytest.raises(BadFrameError, match="okx"):
             FEED.parse(frame.replace(good, value).encode(), BTC)
     for good in ('"42219.9"', '"0.12060306"'):
-        with pytest.raises(BadFrameError):
-            FEED.parse(TRADE.replace(good, value).encode(), BTC)
+        raw = TRADE.replace(good, value).encode()
+        if value in {"NaN", "Infinity", ""}:  # no JSON, so that nobody knows whose it was
+            with pytest.raises(BadFrameError):
+                FEED.parse(raw, BTC)
+        else:
+            assert is_spared(FEED.parse(raw, BTC), raw)
 
 
 @pytest.mark.parametrize(
     "raw",
     [
         "",
-        "{}",
-        "[]",
         "PONG",
+        TRADE[:-30],
+        UPDATE.replace('"arg"', '"args"'),
         UPDATE[:-30],
         UPDATE.replace("80274874887", "-1"),
         UPDATE.replace("80274874887", str(2**63)),

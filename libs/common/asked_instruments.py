@@ -1,0 +1,57 @@
+"""What a venue demands of an order: as it says itself, else as the table has it; pure.
+
+What it says is told by the owner of its book, with each health.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from libs.common.instruments import INSTRUMENTS
+from libs.common.topics import book_key
+from libs.common.venues import VENUES
+from libs.common.venues.venue import Instrument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from libs.common.events import BookHealth, InstrumentTerms
+
+LEAST_STEP: Final = Decimal("1e-18")  # below, and above MOST, is no step, whoever wrote it
+MOST: Final = Decimal("1e12")
+
+
+def instrument_in(venue: str, symbol: str, health: BookHealth | None) -> Instrument | None:
+    """Return what `venue` demands of an order in `symbol`; None where nobody knows, or its fees."""
+    if venue not in VENUES:
+        return None
+    terms = None if health is None else health.terms
+    if terms is not None and _is_finite(terms) and (told := _told(venue, symbol, terms)) is not None:
+        return told
+    return INSTRUMENTS.get((venue, symbol))
+
+
+def instruments_of(symbol: str, healths: Mapping[bytes, BookHealth]) -> dict[str, Instrument]:
+    """Return the instrument of a symbol at each venue that is known to have it, those of the table first."""
+    listed = [venue for venue, of in INSTRUMENTS if of == symbol]
+    found = {
+        venue: instrument_in(venue, symbol, healths.get(book_key(venue, symbol)))
+        for venue in dict.fromkeys((*listed, *VENUES))
+    }
+    return {venue: instrument for venue, instrument in found.items() if instrument is not None}
+
+
+def _is_finite(terms: InstrumentTerms) -> bool:
+    """Tell whether they are numbers: what is none can neither be compared nor be a key."""
+    return all(each.is_finite() for each in (terms.tick, terms.lot, terms.min_qty, terms.min_notional))
+
+
+@lru_cache(maxsize=1024)
+def _told(venue: str, symbol: str, terms: InstrumentTerms) -> Instrument | None:
+    """Return the terms as an instrument; None if no order can be made of them."""
+    steps, least = (terms.tick, terms.lot), (terms.min_qty, terms.min_notional)
+    if not all(LEAST_STEP <= step <= MOST for step in steps) or not all(0 <= each <= MOST for each in least):
+        return None
+    return Instrument(venue, symbol, *steps, *least)
