@@ -212,7 +212,7 @@ class App:
                     effect, self._report_frame, self.settings.l2_max_frame_bytes, self._proxies
                 )
                 self._sockets[key, connection] = task = self._tasks.create_task(socket)
-                task.add_done_callback(lambda _: self._sockets.pop((key, connection), None))
+                task.add_done_callback(lambda ended: self._forget_socket(key, connection, ended))
             case CloseSocket(key=key, connection=connection):
                 if socket_task := self._sockets.pop((key, connection), None):
                     socket_task.cancel()
@@ -226,6 +226,10 @@ class App:
                     self._publisher.post(topic, key.encode(), None, now)
             case _:
                 self._say(effect)
+
+    def _forget_socket(self, key: str, connection: int, ended: asyncio.Task[None]) -> None:
+        if self._sockets.get((key, connection)) is ended:  # else a book that is wanted again has another
+            del self._sockets[key, connection]
 
     def _say(self, effect: Effect) -> None:
         match effect:

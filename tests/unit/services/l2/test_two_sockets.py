@@ -68,3 +68,41 @@ async def test_each_connection_of_a_book_has_its_own_socket(monkeypatch: pytest.
         ends.set()
     await settled()
     assert shell.sockets == 0, "what has ended is forgotten"
+
+
+async def test_a_socket_that_takes_its_time_to_close_leaves_the_next_of_its_number_in_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A book that is given up and wanted again counts its connections from one."""
+    running: list[OpenSocket] = []
+    slow = asyncio.Event()
+
+    async def a_socket(order: OpenSocket, *_: object) -> None:
+        running.append(order)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if order.url == "ws://first":
+                await slow.wait()
+            running.remove(order)
+
+    monkeypatch.setattr(l2_app, "run_socket", a_socket)
+    shell = Shell(L2Settings())
+    first, second = (OpenSocket(KEY, 1, f"ws://{name}", (), None, 0.0) for name in ("first", "second"))
+
+    async def settled() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        shell.begin(tasks)
+        shell.perform([first])
+        await settled()
+        shell.perform([CloseSocket(KEY, 1), second])
+        await settled()
+        slow.set()
+        await settled()
+        assert running == [second]
+        shell.perform([CloseSocket(KEY, 1)])
+        await settled()
+        assert not running, "no socket is left that nobody can close"
