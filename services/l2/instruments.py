@@ -2,7 +2,7 @@
 
 It is asked at the start and once a day. A venue that does not answer, or answers something else, has said
 nothing: the book lives on, and the table's terms hold. A symbol that it does not trade is asked about once in
-a while, and nothing else is done about it until it trades.
+a while, and nothing else is done about it until it trades, or until nobody has answered for long.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ class InstrumentRequests:
         if reply.status not in ANSWERS:
             self._due_at = now + self._pause_ns
             self._pause_ns = min(RETRY_MAX_NS, 2 * self._pause_ns)
+            if self._pause_ns == RETRY_MAX_NS:
+                self.refused = False  # whoever cannot be asked decides nothing: a socket will show
             return Told()
         self._pause_ns = RETRY_MIN_NS
         try:

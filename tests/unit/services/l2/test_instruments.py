@@ -295,6 +295,18 @@ def test_a_refused_symbol_whose_venue_does_not_answer_waits_for_an_answer() -> N
     assert venue.state() is S.REFUSED
 
 
+@pytest.mark.parametrize("refusal", [info(status="BREAK"), (503, b"")], ids=["instrument", "snapshot"])
+def test_a_refused_symbol_whose_venue_never_answers_is_tried_after_all(refusal: tuple[int, bytes]) -> None:
+    venue = Venue(refusal, snapshot=INVALID)
+    venue.run(10)
+    venue.instrument = 503, b""
+    venue.run(60)
+    assert venue.state() is S.REFUSED
+    venue.snapshot = 200, BinanceModel(3).snapshot()
+    venue.run(2 * GIVEN_UP_S, step=SECOND)
+    assert venue.state() is S.LIVE
+
+
 def test_a_changed_tick_is_taken_over_with_a_new_epoch_and_said() -> None:
     venue = Venue(info())
     venue.run(5)
