@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MS: Final = 1_000_000
 CONSISTENT: Final = "consistent"
 UNVERIFIED: Final = "consistent as far as can be seen; the venue offers no proof"
+LEFT: Final = "the market left what the snapshot showed"
 LEVEL_BYTES: Final = 19  # of a (price, size) in MessagePack: an array of two, two float64
 ROOM_BYTES: Final = 4096  # for all that a keyframe holds beside its levels
 MOST_LEVELS: Final = (L2_BOOK_DELTAS.max_message_bytes - ROOM_BYTES) // LEVEL_BYTES  # of both sides
@@ -132,8 +133,9 @@ class BookMaintainer:
     def on_snapshot(self, snapshot: VenueSnapshot, now: int) -> list[Event]:
         """Load the venue's book, join the held deltas, and publish the keyframe of a new epoch.
 
-        A snapshot older than the first held delta cannot be joined: `snapshot_outdated` is set, the deltas
-        are kept, and another snapshot is needed.
+        A snapshot older than the first held delta cannot be joined, and one whose part of the book the market
+        has left shows no best price: `snapshot_outdated` is set, the deltas are kept, and another snapshot is
+        needed.
         """
         if self.synced:
             self.counts.resyncs += 1
@@ -156,6 +158,10 @@ class BookMaintainer:
         if self._digits is not None:
             self._digits.load(snapshot)
         if not self._holds(snapshot.checksum, now) or not self._join(now, verified=snapshot.verified):
+            return []
+        if self.book.room_bps < 0:
+            self.snapshot_outdated = True
+            self.reason = LEFT
             return []
         self._buffer.clear()
         self._proof = CONSISTENT if snapshot.verified else UNVERIFIED

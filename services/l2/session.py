@@ -260,8 +260,6 @@ class BookSession:
         if isinstance(news, VenueDelta):
             life.publication.on_delta(now)
         published = sync.take(news, now)
-        if self.maintainer.synced and self.maintainer.book.room_bps < 0:
-            self.maintainer.lose(Trigger.HOLE, "the market left what the snapshot showed", now)
         return life.joined(sync, published, now) if isinstance(news, VenueSnapshot) else [*published]
 
     def _stamped(self, sync: Sync, item: _Timed, now: int) -> tuple[_Timed, list[Output]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from services.l2.book_states import Trigger
 from services.l2.feeds.feed import BestQuote, VenueDelta, VenueSnapshot
 from services.l2.frame_count import NS, FrameCount
-from services.l2.maintainer import BookMaintainer
+from services.l2.maintainer import LEFT, BookMaintainer
 from services.l2.messages import ReplyArriving
 
 if TYPE_CHECKING:
@@ -63,7 +64,10 @@ class Sync:
         match news:
             case VenueDelta():
                 self.snapshots.on_delta(now)
-                return self.maintainer.on_delta(news, now)
+                published = self.maintainer.on_delta(news, now)
+                if self.maintainer.synced and self.maintainer.book.room_bps < 0:
+                    self.maintainer.lose(Trigger.HOLE, LEFT, now)
+                return published
             case VenueSnapshot():
                 return self.maintainer.on_snapshot(news, now)
             case BestQuote():

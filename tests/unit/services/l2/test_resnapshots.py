@@ -102,6 +102,22 @@ def test_a_book_whose_market_leaves_what_is_known_leaves_live_and_says_why() -> 
     assert world.truth_holds()
 
 
+@pytest.mark.parametrize("beyond", [False, True])
+def test_a_snapshot_whose_part_of_the_book_the_market_left_meanwhile_makes_no_book(*, beyond: bool) -> None:
+    world = WindowWorld(5)
+    world.deliver(world.market.next_frame())
+    world.snapshot_answers.append((200, world.market.snapshot(), None))
+    world.deliver(world.market.move(20))
+    if beyond:
+        world.deliver(world.market.far_frame(3))  # not the best ask, which nobody told
+    world.step([])
+    for _ in range(20):
+        world.step()
+    world.until_live()
+    assert world.states == [S.DISCONNECTED, S.SYNCING, S.LIVE]
+    assert world.room_bps > 0
+
+
 def test_a_window_that_is_narrow_is_not_snapshotted_for_ever() -> None:
     world = a_live_world(10)  # 10 bps a side
     assert world.room_bps <= EDGE_BPS / 2
