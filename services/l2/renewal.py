@@ -33,7 +33,9 @@ EDGE_PART: Final = 0.5  # of the room there was at the snapshot, where that is l
 RESNAPSHOT_PART: Final = 0.1  # of the venue's budget that one book may use for them
 LATEST_PART: Final = 23 / 24  # of a connection's life: an hour of a day, in which attempts may fail
 SPREAD_PART: Final = 1 / 3  # before that, over which the connections of a venue are spread
-OUTLIVED: Final = frozenset({Trigger.CLOSED, Trigger.SILENCE, Trigger.HOLE, Trigger.MISMATCH})
+OUTLIVED: Final = frozenset(
+    {Trigger.CLOSED, Trigger.BLOCKED, Trigger.SILENCE, Trigger.HOLE, Trigger.MISMATCH}
+)
 
 
 class Renewal:

@@ -147,6 +147,22 @@ def test_if_the_old_line_dies_first_the_new_one_is_the_sync_that_goes_on() -> No
     assert world.truth_holds()
 
 
+def test_a_new_line_that_is_open_goes_on_though_its_venue_lets_nobody_in_any_more() -> None:
+    world = settled(OkxWorld(7))
+    world.opens = False
+    world.deliver(NOTICE)
+    world.tell(Tick())
+    world.opened.append(new := world.asked[-1])
+    world.lines.append(new)
+    world.tell(SocketOpened(world.key, new))  # and its snapshot is on its way
+    world.state.budgets["okx"].block(world.now + 600 * NS, "blocked here (451)")
+    world.disconnect("for a service upgrade")
+    assert world.lines == [new]
+    world.deliver_on(new, world.exchange.snapshot_frame())
+    assert world.live
+    assert world.truth_holds()
+
+
 def test_if_the_old_line_dies_while_the_new_one_is_proven_but_behind_that_one_is_the_book() -> None:
     world = a_live_world()
     old = world.lines[0]
