@@ -102,11 +102,13 @@ class Renewal:
         return self.next if shares else None
 
     def ready(self, current: Sync) -> bool:
-        """Return whether the next book is proven, and not behind the published one.
+        """Return whether the next book is proven, and not behind the published one, nor less of a book.
 
         One on the same line is not ahead either, so that no delta of the line is left out.
         """
-        if self.next is None or not self.next.maintainer.live or self.behind(current):
+        if self.next is None or not self.next.maintainer.synced or self.behind(current):
+            return False
+        if current.maintainer.live and not self.next.maintainer.live:
             return False
         return self.next.line is not current.line or not current.maintainer.is_behind(self.next.maintainer)
 

@@ -226,3 +226,18 @@ def test_a_reader_of_the_topic_follows_through_it() -> None:
     assert seen == [model.truth[model.id - behind] for behind in (3, 2, 1, 0)]
     assert session.maintainer.live
     world.tell(Tick())
+
+
+def test_it_is_renewed_like_a_live_one_though_neither_line_says_that_side() -> None:
+    world, model = a_live_world()
+    world.step([model.change(*without("bids"))])
+    old = world.connection
+    world.deliver(b'{"e":"serverShutdown","E":1770123456789}')
+    for size in range(2, 100):
+        world.step([model.change({}, {101.0: size / 2})])
+    assert old is not None
+    assert world.lines == [old + 1]
+    assert world.states == [S.ONE_SIDED]
+    assert world.health is not None
+    assert world.health.reconnects == 1
+    assert world.truth_holds()
