@@ -148,7 +148,8 @@ def test_if_the_old_line_dies_first_the_new_one_is_the_sync_that_goes_on() -> No
 
 
 def test_a_new_line_that_is_open_goes_on_though_its_venue_lets_nobody_in_any_more() -> None:
-    world = settled(OkxWorld(7))
+    world = OkxWorld(7)
+    settled(world)
     world.opens = False
     world.deliver(NOTICE)
     world.tell(Tick())
