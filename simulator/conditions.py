@@ -139,7 +139,7 @@ class Conditions:
         had always counted so.
         """
         for condition in self.holding(FaultKind.DAILY_CUT, venue):
-            age_ns = int((condition.request.age_s or 0.0) * _NS_S)
+            age_ns = max(1, int((condition.request.age_s or 0.0) * _NS_S))
             since_ns = max(last_ns, condition.begins_ns)
             if (now_ns - opened_ns) // age_ns > max(0, since_ns - opened_ns) // age_ns:
                 self.met(condition)

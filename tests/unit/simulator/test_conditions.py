@@ -157,6 +157,12 @@ def test_each_connection_is_cut_at_its_own_age() -> None:
     assert conditions.cut_at_age("okx", START, START + 59 * S, START + 61 * S) is False
 
 
+def test_an_age_below_a_nanosecond_cuts_and_ends_nothing_else() -> None:
+    conditions = Conditions()
+    conditions.begin(1, a_fault("daily_cut", age_s=1e-10, duration_s=5.0), START)
+    assert conditions.cut_at_age("kraken", START, START, START + S) is True
+
+
 def test_a_blocked_socket_is_refused_and_those_that_are_open_stay(simulation: Simulation) -> None:
     connection = a_client(simulation, "kraken", "/v2", START)
     simulation.add_fault(a_fault("blocked", status=451, at="socket", duration_s=5.0), START)
