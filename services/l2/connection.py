@@ -116,12 +116,18 @@ async def run_socket(
             await report(_end(order, error, proxies))
             return
         await report(SocketOpened(order.key, order.connection))
-        keepers = [asyncio.create_task(each) for each in _keepers(socket, order, report)]
+        reading = asyncio.create_task(_read(socket, order, report, proxies))
+        tasks = {reading, *(asyncio.create_task(each) for each in _keepers(socket, order, report))}
         try:
-            await report(await _read(socket, order, report, proxies))
+            going = tasks
+            while not reading.done():
+                ended, going = await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
+                for keeper in ended - {reading}:
+                    keeper.result()  # raises what `report` raised
+            await report(reading.result())
         finally:
-            for keeper in keepers:
-                keeper.cancel()
+            for task in tasks:
+                task.cancel()
 
 
 async def _connected(order: OpenSocket, max_frame_bytes: int, proxies: Proxies) -> _Socket:
