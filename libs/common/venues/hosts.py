@@ -63,4 +63,5 @@ def _base(text: str, schemes: tuple[str, str], place: int) -> str:
         raise ValueError(f"{half} has a name or password, which public data need not")
     if address.query or address.fragment or "?" in text or "#" in text:
         raise ValueError(f"{half} has a ? or #: the paths of the venue's protocol are added to it")
-    return text.rstrip("/")
+    _, _, rest = text.partition(":")
+    return f"{address.scheme}:{rest.rstrip('/')}"  # a scheme counts in any case: RFC 3986 section 3.1

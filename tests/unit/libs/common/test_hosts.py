@@ -64,3 +64,11 @@ def test_they_are_hosts_of_the_exchanges_and_of_no_other_feed() -> None:
     assert L2Settings.model_validate({"feed": "live", **settings}).bases("okx")[0] == "wss://ws.okx.com:443"
     assert L2Settings.model_validate({"feed": "live", **settings}).bases("kraken") == VENUES["kraken"].hosts
     assert L2Settings.model_validate(settings).bases("okx") == ("ws://sim:1/okx", "http://sim:1/okx")
+
+
+def test_a_scheme_is_read_in_any_case_and_kept_in_lower_case() -> None:
+    """As RFC 3986, section 3.1, has it: whoever uses the address then need not."""
+    assert hosts_of("okx=WSS://a.example/|HTTPS://B.example")["okx"] == (
+        "wss://a.example",
+        "https://B.example",
+    )
