@@ -27,6 +27,8 @@ class Condition:
 
     Attributes
     ----------
+    told_end_ns
+        When it was to end, though it may be ended before.
     injected
         How often it met something: refused clients, told or cut connections, pairs and lines it changed.
     """
@@ -35,6 +37,7 @@ class Condition:
     request: FaultRequest
     begins_ns: int
     ends_ns: int
+    told_end_ns: int
     injected: int = 0
 
     def concerns(self, venue: str, symbol: str | None) -> bool:
@@ -62,7 +65,8 @@ class Conditions:
     def begin(self, number: int, request: FaultRequest, now_ns: int) -> Condition:
         """Let one begin."""
         lasts_s = request.duration_s or request.grace_s or DEFAULT_GRACE_S
-        condition = Condition(number, request, now_ns, now_ns + int(lasts_s * _NS_S))
+        ends_ns = now_ns + int(lasts_s * _NS_S)
+        condition = Condition(number, request, now_ns, ends_ns, ends_ns)
         self._all.append(condition)
         self._holding.append(condition)
         return condition

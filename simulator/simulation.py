@@ -250,6 +250,10 @@ class Simulation:
                 others = self._conditions.holding(FaultKind.MAINTENANCE, request.venue)
                 systems = [other.request.system or "maintenance" for other in others]
                 self._tell_status(condition, systems[-1] if systems else "online", now_ns)
+            case FaultKind.SHUTDOWN_NOTICE:
+                for connection in self._of(request.venue):
+                    if connection.end_ns == condition.told_end_ns > now_ns:
+                        connection.end_ns = None  # it was called off
             case FaultKind.SLOW_LINE:
                 self._pace(request.venue)
 
@@ -272,7 +276,7 @@ class Simulation:
                 if not isinstance(session, AnnouncesCut):
                     raise TypeError(f"{request.venue} announces no cut")
                 self._say(connection, session.shutdown_notice(now_ns), now_ns)
-                connection.end_ns = condition.ends_ns
+                connection.end_ns = condition.told_end_ns
                 self._conditions.met(condition)
 
     def _pace(self, venue: str) -> int:

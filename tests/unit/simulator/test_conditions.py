@@ -308,6 +308,18 @@ def test_a_deep_book_is_deeper_than_a_snapshot_of_it() -> None:
         assert [float(price) for price, _ in shown["bids"]] == [row[0] for row in truth["bids"][:5000]]
 
 
+@pytest.mark.parametrize("one", [True, False])
+def test_a_cut_that_is_called_off_does_not_follow(simulation: Simulation, *, one: bool) -> None:
+    connection = a_client(simulation, "okx", "/ws/v5/public", START)
+    fault = simulation.add_fault(a_fault("shutdown_notice", venue="okx", grace_s=3.0), START)
+    if one:
+        assert simulation.faults.end(fault.id, START + S)
+    else:
+        simulation.clear_faults(START + S)
+    run(simulation, START + S, 5.0)
+    assert not connection.is_cut
+
+
 @pytest.mark.parametrize(
     ("venue", "path", "query", "exact"),
     [
