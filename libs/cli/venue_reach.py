@@ -59,7 +59,8 @@ async def examine(feed: str, simulator_url: str) -> list[Finding]:
     try:
         settings = BookSettings()
     except ValidationError as error:
-        wrong = "; ".join(f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
+        said = ((each["loc"][0], each["msg"].removeprefix("Value error, ")) for each in error.errors())
+        wrong = "; ".join(f"{str(name).upper()}: {why}" for name, why in said)
         return [Finding(Verdict.FAIL, "venues", wrong, "mend the setting")]
     async with VenueHttp(proxies) as http:
         venues = dict.fromkeys(venue for venue, _ in settings.books())

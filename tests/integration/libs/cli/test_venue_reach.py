@@ -150,3 +150,10 @@ async def test_a_setting_that_is_wrong_is_one_line(monkeypatch: pytest.MonkeyPat
     assert wrong.verdict is Verdict.FAIL
     assert "L2_HOSTS" in wrong.says
     assert "hunter2mark" not in wrong.says
+
+
+async def test_a_setting_that_is_wrong_is_told_as_a_start_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("L2_HOSTS", "okx=wss://trader:secret@okx.test|")
+    (finding,) = await venue_reach.examine("live", "")
+    assert finding.says.startswith("L2_HOSTS: place 1, before the |, has a name or password")
+    assert "secret" not in finding.says
