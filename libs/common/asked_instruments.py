@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from libs.common.events import BookHealth, InstrumentTerms
 
-LEAST_STEP: Final = Decimal("1e-18")  # below, and above MOST, is no step, whoever wrote it
+# Below, and above MOST, is no step, whoever wrote it: the 28 digits of a Decimal hold MOST in such steps.
+LEAST_STEP: Final = Decimal("1e-15")
 MOST: Final = Decimal("1e12")
 
 

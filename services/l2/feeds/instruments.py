@@ -12,15 +12,14 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, field
 
+from libs.common.asked_instruments import LEAST_STEP, MOST
 from libs.common.events import InstrumentTerms
 from services.l2.feeds.feed import Unlisted
 from services.l2.feeds.frames import FrameDecoder, bad_frame
 
 # msgspec has no bounds for Decimal, and Decimal takes "NaN", "1_0" and the digits of other scripts.
 Digits: TypeAlias = Annotated[str, Meta(max_length=40, pattern=r"^[0-9]+(\.[0-9]+)?([eE]-?[0-9]{1,2})?\Z")]
-Places: TypeAlias = Annotated[int, Meta(ge=0, le=18)]  # decimals
-LEAST: Final = Decimal("1e-18")
-MOST: Final = Decimal("1e12")
+Places: TypeAlias = Annotated[int, Meta(ge=0, le=15)]  # decimals
 SAID_CHARS: Final = 200  # of a venue's own words
 ZERO: Final = Decimal(0)
 
@@ -300,7 +299,7 @@ def _terms(venue: str, body: bytes, *texts: str | None) -> InstrumentTerms:
     except msgspec.ValidationError as error:
         raise bad_frame(venue, f"tick, lot and minima are {texts}: {error}", body) from error
     tick, lot, min_qty, min_notional = numbers
-    steps = all(LEAST <= step <= MOST for step in (tick, lot))
+    steps = all(LEAST_STEP <= step <= MOST for step in (tick, lot))
     if not steps or not all(ZERO <= least <= MOST for least in (min_qty, min_notional)):
         raise bad_frame(venue, f"tick, lot and minima are {texts}", body)
     return InstrumentTerms(tick=tick, lot=lot, min_qty=min_qty, min_notional=min_notional)

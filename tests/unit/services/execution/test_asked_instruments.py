@@ -166,3 +166,18 @@ def test_a_symbol_of_no_table_is_planned_and_filled_once_its_venue_says_what_it_
     assert isinstance(plan, ExecutionSimulated)
     (asked,) = world.deliver(PlanAndExecute(command_id=an_id("rune"), symbol=RUNE, urgency=1.0))[:1]
     assert not isinstance(asked, CommandRejected)
+
+
+@pytest.mark.parametrize("lot", ["1e-15", "1e-18", "1e-30"])
+@pytest.mark.parametrize("size", ["1e12", "1e11"])
+def test_no_lot_is_so_small_that_the_largest_order_cannot_be_counted_in_it(lot: str, size: str) -> None:
+    world = a_world()
+    demand(
+        world, InstrumentTerms(tick=TABLE.tick, lot=Decimal(lot), min_qty=Decimal(0), min_notional=Decimal(0))
+    )
+    (refusal,) = submit(world, order_qty=Decimal(size))
+    assert isinstance(refusal, CommandRejected)
+    assert "can be bought now" in refusal.detail
+    command = SimulateExecution(command_id=an_id("simulated"), symbol="BTC-USDT", size=float(size))
+    (answer,) = world.deliver(command)
+    assert isinstance(answer, ExecutionSimulated | CommandRejected)
