@@ -129,8 +129,8 @@ def plan(inputs: PlanInputs, generator: Generator) -> Plan:
     _check(inputs)
     if (best := _best_px(inputs)) < float(inputs.tick):
         raise CannotPlanError(
-            f"the best price {best:g} is under the tick {inputs.tick:f} that the table of instruments has of"
-            f" {inputs.venue}: it does not fit the market"
+            f"the best price {best:g} is under the tick {inputs.tick:f} of {inputs.venue}:"
+            " it does not fit the market"
         )
     least = smallest_child(
         inputs.lot, inputs.min_qty, inputs.min_notional, min(_limit(inputs, 0.0), Decimal(repr(inputs.mid)))

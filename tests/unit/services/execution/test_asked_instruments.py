@@ -181,3 +181,13 @@ def test_no_lot_is_so_small_that_the_largest_order_cannot_be_counted_in_it(lot: 
     command = SimulateExecution(command_id=an_id("simulated"), symbol="BTC-USDT", size=float(size))
     (answer,) = world.deliver(command)
     assert isinstance(answer, ExecutionSimulated | CommandRejected)
+
+
+def test_a_plan_that_the_tick_forbids_does_not_blame_the_table_for_what_the_venue_said() -> None:
+    world = a_world()
+    for venue in ("binance", "bybit"):
+        demand(world, replace(TABLE, tick=Decimal("1e9")), venue)
+    command = SimulateExecution(command_id=an_id("simulated"), symbol="BTC-USDT", size=1.0)
+    (refusal,) = world.deliver(command)
+    assert isinstance(refusal, CommandRejected)
+    assert "under the tick 1000000000 of binance: it does not fit the market" in refusal.detail
