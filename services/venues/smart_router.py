@@ -152,8 +152,8 @@ def _top_gate(offer: Offer, policy: Policy, now: int) -> str | None:
 
 
 def least_size(instrument: Instrument, price: float) -> float:
-    """Return the least order in base units at this price: the venue's minimum size and minimum value."""
-    return max(float(instrument.min_qty), float(instrument.min_notional) / price)
+    """Return the least order in base units at this price: the venue's lot, minimum size and minimum value."""
+    return max(float(instrument.lot), float(instrument.min_qty), float(instrument.min_notional) / price)
 
 
 def _gate(

@@ -191,6 +191,16 @@ def test_a_size_under_every_minimum_names_the_least() -> None:
     assert "okx" in refused.faults[0].message
 
 
+def test_a_venue_that_takes_no_order_so_small_as_its_lot_is_not_eligible() -> None:
+    terms = InstrumentTerms(tick=Decimal("0.01"), lot=Decimal(3), min_qty=Decimal(0), min_notional=Decimal(0))
+    world = a_world()
+    world.tell(a_health("binance", terms=terms))
+    scored = world.score(a_score(size=2.0))
+    (binance,) = [each for each in scored.candidates if each.venue == "binance"]
+    assert binance.reasons == ("under the venue's minimum of 3",)
+    assert scored.venue != "binance"
+
+
 def test_a_minimum_is_what_the_venue_says_itself_and_a_pair_of_no_table_is_scored_once_it_does() -> None:
     terms = InstrumentTerms(
         tick=Decimal("0.01"), lot=Decimal("0.001"), min_qty=Decimal("0.5"), min_notional=Decimal(1)
