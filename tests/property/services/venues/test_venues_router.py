@@ -207,7 +207,7 @@ WORDS = {
     "rate limit": "rate limit nearly spent",
     "failures": "5 failures in a row",
     "off market": "off market",
-    "table": "instruments",
+    "table": "neither the venue nor the table",
 }
 
 
