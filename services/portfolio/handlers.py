@@ -173,7 +173,7 @@ def _assess_on_command(desk: Desk, state: State[Event], command: AssessRisk, now
     position, why = command.position, ""
     if command.book != BOOK:
         why = f"There is no book {command.book[:64]!r}; there is: {BOOK}."
-    elif position is not None and not desk.books.venues_of(position.symbol):
+    elif position is not None and not _is_listed(desk, position.symbol):
         why = f"Nobody lists {position.symbol[:64]!r}, so there is no position of it."
     if why:
         return [
@@ -191,6 +191,11 @@ def _assess_on_command(desk: Desk, state: State[Event], command: AssessRisk, now
     if position is not None:
         ahead[position.symbol] = position
     return _assessed(desk, state, replace(book, ahead=ahead), now)
+
+
+def _is_listed(desk: Desk, symbol: str) -> bool:
+    """Tell whether a position of it may be: a venue has it, or had when the one that is held was filled."""
+    return bool(desk.books.venues_of(symbol)) or symbol.encode() in desk.positions.items
 
 
 def _assess_on_tick(desk: Desk, state: State[Event], tick: Tick, now: int) -> Returned:

@@ -327,6 +327,18 @@ def test_a_symbol_of_no_table_is_marked_and_assessed_where_its_venue_says_what_i
     assert assessed(world.tell(told)).by_symbol["RUNE-EUR"].weight > 0
 
 
+def test_a_position_of_no_table_is_assessed_while_its_books_next_owner_has_not_asked_yet() -> None:
+    terms = InstrumentTerms(
+        tick=Decimal("0.001"), lot=Decimal("0.1"), min_qty=Decimal("0.1"), min_notional=Decimal(1)
+    )
+    world = a_world(200)
+    world.book("RUNE-EUR", 2.0, venue="okx", terms=terms)
+    world.see(world.tell(a_fill(symbol="RUNE-EUR", mid=1.5, ts=77)))
+    world.book("RUNE-EUR", 2.0, venue="okx")
+    (_, told) = world.tell(a_fill("e-2", symbol="RUNE-EUR", mid=1.5, ts=78))
+    assert assessed(world.tell(told)).by_symbol["RUNE-EUR"].weight > 0
+
+
 def test_fills_between_two_marks_ask_for_one_tick_only() -> None:
     world = World()
     for n in range(5):
