@@ -101,7 +101,7 @@ L2_BOOK_HEALTH: Final = Topic(
     ("l2",),
     compacted=True,
     repeated=True,
-    load=Load(Grows.BOOKS, 1.2, 260, keys=1),
+    load=Load(Grows.BOOKS, 1.2, 330, keys=1),
 )
 L2_TRADES: Final = Topic(
     "l2.trades.v1",
