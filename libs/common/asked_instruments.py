@@ -28,10 +28,16 @@ def instrument_in(venue: str, symbol: str, health: BookHealth | None) -> Instrum
     """Return what `venue` demands of an order in `symbol`; None where nobody knows, or its fees."""
     if venue not in VENUES:
         return None
-    terms = None if health is None else health.terms
-    if terms is not None and _is_finite(terms) and (told := _told(venue, symbol, terms)) is not None:
-        return told
-    return INSTRUMENTS.get((venue, symbol))
+    terms = None if health is None else told_terms(health)
+    if terms is None:
+        return INSTRUMENTS.get((venue, symbol))
+    return _told(venue, symbol, terms)
+
+
+def told_terms(health: BookHealth) -> InstrumentTerms | None:
+    """Return what a health says that the venue demands; None if nothing, or what no order can be made to."""
+    terms = health.terms
+    return terms if terms is not None and _is_finite(terms) and _is_possible(terms) else None
 
 
 def instruments_of(symbol: str, healths: Mapping[bytes, BookHealth]) -> dict[str, Instrument]:
@@ -50,9 +56,12 @@ def _is_finite(terms: InstrumentTerms) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _told(venue: str, symbol: str, terms: InstrumentTerms) -> Instrument | None:
-    """Return the terms as an instrument; None if no order can be made of them."""
+def _is_possible(terms: InstrumentTerms) -> bool:
+    """Tell whether orders can be made to terms that are numbers."""
     steps, least = (terms.tick, terms.lot), (terms.min_qty, terms.min_notional)
-    if not all(LEAST_STEP <= step <= MOST for step in steps) or not all(0 <= each <= MOST for each in least):
-        return None
-    return Instrument(venue, symbol, *steps, *least)
+    return all(LEAST_STEP <= step <= MOST for step in steps) and all(0 <= each <= MOST for each in least)
+
+
+@lru_cache(maxsize=1024)
+def _told(venue: str, symbol: str, terms: InstrumentTerms) -> Instrument:
+    return Instrument(venue, symbol, terms.tick, terms.lot, terms.min_qty, terms.min_notional)

@@ -242,7 +242,7 @@ class App:
                 facts = {"book": key, "why": effect.why, "reason": effect.reason}
                 log.warning("renewal_failed", extra=facts)
             case TermsUnknown(key=key):
-                facts = {"book": key, "reason": effect.reason, "right": "the table's terms hold"}
+                facts = {"book": key, "reason": effect.reason, "right": "those before hold, else the table's"}
                 log.info("terms_unknown", extra={**facts, "routine": True})
             case TermsChanged(key=key):
                 facts = {"book": key, "before": written(effect.before), "after": written(effect.after)}

@@ -82,5 +82,6 @@ def _want(state: State, message: BookWanted, now: int) -> list[Output]:
     budget = state.budgets.setdefault(message.venue, VenueBudget.of(message.venue, blocked_s))
     session = BookSession(feed, message.symbol, state.bases(message.venue), budget, state.policy, now)
     session.maintainer.epoch = message.epoch
+    session.life.instruments.know(message.terms)
     state.sessions[key] = session
     return session.on_tick(now)

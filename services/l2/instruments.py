@@ -1,8 +1,9 @@
 """What one book's venue is asked about its symbol: whether it trades it, and on which terms.
 
 It is asked at the start and once a day. A venue that does not answer, or answers something else, has said
-nothing: the book lives on, and the table's terms hold. A symbol that it does not trade is asked about once in
-a while, and nothing else is done about it until it trades, or until nobody has answered for long.
+nothing: the book lives on, and the terms before hold, else the table's. A symbol that it does not trade is
+asked about once in a while, and nothing else is done about it until it trades, or until nobody has answered
+for long.
 """
 
 from __future__ import annotations
@@ -78,6 +79,11 @@ class InstrumentRequests:
         self._number += 1
         self._pending = self._number
         return [Fetch(self._key, self._number, "instrument", self._url)]
+
+    def know(self, terms: InstrumentTerms | None) -> None:
+        """Go by what the venue told an earlier owner until it answers; not where it is not asked."""
+        if self._url is not None:
+            self.terms = terms
 
     def refuse(self, now: int) -> None:
         """Ask whether the venue trades the symbol, and nothing else, where it can be asked."""

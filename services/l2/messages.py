@@ -22,6 +22,7 @@ class BookWanted(Message, frozen=True, gc=False):
     venue: str
     symbol: str
     epoch: int = 0  # which an earlier owner reached; ours rise above it
+    terms: InstrumentTerms | None = None  # which the venue told an earlier owner
 
 
 class CandlesKnown(Message, frozen=True, gc=False):
@@ -208,7 +209,7 @@ class MessageIgnored(Effect, frozen=True, gc=False):
 
 
 class TermsUnknown(Effect, frozen=True, gc=False):
-    """Say that the venue did not tell what it demands of an order, so the table's terms hold."""
+    """Say that the venue did not tell what it demands of an order, so those before hold, else the table's."""
 
     key: str
     reason: str

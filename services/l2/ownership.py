@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
+from libs.common.asked_instruments import told_terms
 from libs.common.events import BookHealth, Candle, Subscribed
 from libs.common.kafka import Reader, Undecodable, read
 from libs.common.kafka_reader import decoded
@@ -36,6 +37,7 @@ from services.l2.messages import BookReleased, BookUnwanted, BookWanted, Candles
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from libs.common.events import InstrumentTerms
     from libs.common.kafka import Publisher, Record
     from libs.common.kafka_places import Place
     from services.l2.messages import L2Message
@@ -69,6 +71,7 @@ class _Found:
     wanted: dict[bytes, Record] = field(default_factory=dict)
     unknown: set[bytes] = field(default_factory=set)  # wished in words that cannot be read
     epochs: dict[bytes, int] = field(default_factory=dict)
+    terms: dict[bytes, InstrumentTerms] = field(default_factory=dict)  # as a venue said last
     shown: set[bytes] = field(default_factory=set)  # with a health, which the gateway lists
 
     def fold(self, record: Record) -> None:
@@ -76,15 +79,18 @@ class _Found:
         match record.event:
             case Subscribed():
                 self.wanted[record.key] = record
-            case BookHealth(epoch=epoch):
+            case BookHealth(epoch=epoch) as health:
                 if epoch <= MOST_EPOCH:
                     self.epochs[record.key] = max(epoch, self.epochs.get(record.key, 0))
+                if (terms := told_terms(health)) is not None:
+                    self.terms[record.key] = terms
                 self.shown.add(record.key)
             case _ if record.topic is L2_SUBSCRIPTIONS:
                 self.wanted.pop(record.key, None)
                 self.unknown.discard(record.key)
             case _:
                 self.shown.discard(record.key)
+                self.terms.pop(record.key, None)
 
 
 class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
@@ -193,7 +199,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         for key in sorted(found.shown - found.wanted.keys() - found.unknown):
             await self._report(BookUnwanted(*_book_of(key)))
         for key, record in found.wanted.items():
-            await self._want(record, found.epochs.get(key, 0))
+            await self._want(record, found.epochs.get(key, 0), found.terms.get(key))
 
     async def _found(self, past: PastLog) -> _Found:
         found = _Found()
@@ -274,9 +280,9 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             candles = tuple(sorted(known.values(), key=lambda candle: candle.open_ts))
             await self._report(CandlesKnown(key.decode("utf-8", "replace"), candles))
 
-    async def _want(self, record: Record, epoch: int) -> None:
+    async def _want(self, record: Record, epoch: int, terms: InstrumentTerms | None = None) -> None:
         self._books[record.partition].add(record.key)
-        await self._report(BookWanted(*_book_of(record.key), epoch))
+        await self._report(BookWanted(*_book_of(record.key), epoch, terms))
 
 
 def _book_of(key: bytes) -> tuple[str, str]:

@@ -372,3 +372,19 @@ def test_only_a_recording_is_asked_for_no_instruments(feed: str) -> None:
         assert bool(requests.fetch(START + SECOND)) == (not feed.startswith("replay"))
         requests.refuse(START)
         assert requests.refused == (not feed.startswith("replay")), "else a socket has to show"
+
+
+def test_a_new_owner_goes_by_what_the_venue_told_the_one_before_until_it_answers() -> None:
+    venue = Venue((503, b""))
+    told = replace(TERMS, lot=Decimal("0.5"))
+    before = venue.l2.sessions.pop(venue.key)
+    assert before.life.instruments.terms is None
+    venue.healths.clear()
+    venue.tell(BookWanted(venue.venue, "BTC-USDT", 7, told))
+    assert [health.terms for health in venue.healths[:1]] == [told]
+    venue.tell(CandlesKnown(venue.key, ()))
+    venue.run(5)
+    assert venue.health.terms == told
+    venue.instrument = info()
+    venue.until_told(TermsChanged)
+    assert venue.health.terms == TERMS

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
+from msgspec.structs import replace
 
-from libs.common.events import BookHealth, BookState, Subscribed
+from libs.common.events import BookHealth, BookState, InstrumentTerms, Subscribed
 from libs.common.kafka import Publisher, Record, Undecodable
 from libs.common.topics import L2_BOOK_HEALTH, L2_SUBSCRIPTIONS
 from services.l2.messages import BookUnwanted, BookWanted
@@ -50,7 +52,7 @@ def a_subscription(key: bytes, source: Literal["settings", "request"] = "request
     return a_record(L2_SUBSCRIPTIONS, key, wish)
 
 
-def a_health(key: bytes, epoch: int = 7) -> Record:
+def a_health(key: bytes, epoch: int = 7, terms: InstrumentTerms | None = None) -> Record:
     venue, _, symbol = key.decode().partition(":")
     health = BookHealth(
         venue=venue,
@@ -64,6 +66,7 @@ def a_health(key: bytes, epoch: int = 7) -> Record:
         gaps=0,
         resyncs=0,
         checksum_failures=0,
+        terms=terms,
     )
     return a_record(L2_BOOK_HEALTH, key, health)
 
@@ -107,6 +110,18 @@ async def test_a_book_whose_subscription_ended_while_it_had_no_owner_is_ended_by
     wanted = BookWanted("binance", "ETH-USDT", 9)
     assert await reported(*written, ended(L2_SUBSCRIPTIONS, BTC)) == [unwanted, wanted]
     assert await reported(*written[1:]) == [unwanted, wanted], "compaction took the subscription and its end"
+
+
+async def test_what_a_venue_demands_is_known_to_the_next_owner_unless_no_order_can_be_made_to_it() -> None:
+    terms = InstrumentTerms(
+        tick=Decimal("0.1"), lot=Decimal("0.5"), min_qty=Decimal(1), min_notional=Decimal(0)
+    )
+    wanted, absurd = a_subscription(BTC), replace(terms, lot=Decimal("sNaN"))
+    known = [BookWanted("binance", "BTC-USDT", 7, terms)]
+    assert await reported(wanted, a_health(BTC, terms=terms)) == known
+    assert await reported(wanted, a_health(BTC, terms=terms), a_health(BTC, terms=absurd)) == known
+    ended_since = a_health(BTC, terms=terms), ended(L2_BOOK_HEALTH, BTC)
+    assert await reported(wanted, *ended_since) == [BookWanted("binance", "BTC-USDT", 7)]
 
 
 async def test_a_book_whose_state_is_gone_already_is_not_ended_again() -> None:
