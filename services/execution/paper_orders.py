@@ -49,8 +49,8 @@ def submit(
     """Send an order on its way, or refuse it: unknown, wrong, one too many, too much, or no LIVE book."""
     instruments = market.instruments(command.symbol)
     if not instruments or (command.venue is not None and command.venue not in instruments):
-        where = command.venue or "No venue"
-        detail = f"{where} does not list {command.symbol}; listed at: {', '.join(instruments) or 'none'}."
+        listed = f"{command.symbol}; listed at: {', '.join(instruments) or 'none'}."
+        detail = f"{command.venue} does not list {listed}" if command.venue else f"No venue lists {listed}"
         return [refused(command, command.symbol, Refusal.UNKNOWN, detail, now)]
     limited = command.ord_type == "limit"
     if limited != (command.price is not None) or (command.time_in_force == "gtc" and not limited):

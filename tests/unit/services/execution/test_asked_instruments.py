@@ -191,3 +191,12 @@ def test_a_plan_that_the_tick_forbids_does_not_blame_the_table_for_what_the_venu
     (refusal,) = world.deliver(command)
     assert isinstance(refusal, CommandRejected)
     assert "under the tick 1000000000 of binance: it does not fit the market" in refusal.detail
+
+
+@pytest.mark.parametrize(
+    ("venue", "said"), [(None, "No venue lists RUNE-EUR;"), ("okx", "okx does not list RUNE-EUR;")]
+)
+def test_an_order_of_what_nobody_lists_is_refused_in_plain_words(venue: str | None, said: str) -> None:
+    (refusal,) = submit(a_world(), symbol=RUNE, venue=venue)
+    assert isinstance(refusal, CommandRejected)
+    assert refusal.detail == f"{said} listed at: none."
