@@ -50,10 +50,12 @@ def book_age_ns(top: BookTop, health: BookHealth | None, now: int) -> int:
     """Return the age (ns) of what is known of a book: since its last message, or its owner's last word on it.
 
     A LIVE book that is quiet is as fresh as its owner's heartbeat, for the owner knows that the line lives.
-    Where it is silent for longer than is usual for it, the line proves nothing.
+    Where it is silent for longer than is usual for it, the line proves nothing; and its word on one epoch is
+    none on another.
     """
     newest = top.received_ts
-    if health is not None and health.state is BookState.LIVE and not health.in_doubt:
+    vouched = health is not None and health.state is BookState.LIVE and not health.in_doubt
+    if health is not None and vouched and health.epoch == top.epoch:
         newest = max(newest, health.ts)
     return now - newest
 

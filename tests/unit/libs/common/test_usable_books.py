@@ -47,6 +47,13 @@ def test_a_renewed_book_whose_health_is_on_its_way_is_usable() -> None:
     assert fault(epoch=top.epoch - 1, told_seq=top.seq + 1) is None, "a seq is of its epoch"
 
 
+def test_a_top_of_an_epoch_that_its_owner_has_not_spoken_of_is_as_old_as_its_last_message() -> None:
+    top = a_book_top(received_ts=NOW - 600 * S)
+    health = a_book_health(ts=NOW)
+    assert book_age_ns(top, health, NOW) == 0
+    assert book_age_ns(replace(top, epoch=health.epoch + 1), health, NOW) == 600 * S
+
+
 @pytest.mark.parametrize(("bids", "asks"), [((), ((2.0, 1.0),)), (((1.0, 1.0),), ()), ((), ())])
 def test_a_book_with_an_empty_side_is_no_market_whatever_its_health_says(
     bids: tuple[tuple[float, float], ...], asks: tuple[tuple[float, float], ...]
