@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final, Self
 
@@ -26,6 +27,8 @@ FAILURES: Final = (
     ProxyConnectionError,
     ProxyTimeoutError,
 )
+# Before a host: libraries quote names and passwords each in its own way, so they are not looked for alone.
+_USERINFO: Final = re.compile(r"//[^\s/]*@")
 
 
 class VenueHttp:
@@ -99,7 +102,7 @@ def told(error: Exception, proxies: Proxies, url: str) -> str:
         proxy = None
     if proxy is None:
         return printable(f"{type(error).__name__}: {why}")
-    said = why.replace(proxy.url, str(proxy))
+    said = _USERINFO.sub("//", why.replace(proxy.url, str(proxy)))
     for secret in filter(None, (proxy.userinfo, proxy.password)):
         said = said.replace(secret, "…")
     return printable(f"{type(error).__name__}: {said}; through {proxy}")
