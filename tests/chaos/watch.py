@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.chaos.schedule import Book
 
 BLOCKED_STATE: Final = "BLOCKED"
+AFTER_NS: Final = 15_000_000_000  # in which a venue's books come back: l2's pause of 5 s, a probe, a snapshot
 
 
 class Watch:
@@ -24,19 +25,23 @@ class Watch:
         self._follower = follower
         self._books = books
         self._wrong_ts: dict[Book, int] = {}  # when a book was first seen LIVE without a side
+        self._blocked_ts: dict[str, int] = {}  # when a venue was last seen to block
         self._told: set[str] = set()
 
     def look(self, pending: Iterable[Pending], now: int) -> list[str]:
         """Return what is wrong now and was not told yet."""
-        blocked = {book[0] for each in pending if each.action.kind == BLOCKED for book in each.books}
-        wrong = (what for book in self._books for what in self._of(book, blocked, now))
+        for each in pending:
+            if each.action.kind == BLOCKED:
+                self._blocked_ts.update(dict.fromkeys((book[0] for book in each.books), now))
+        wrong = (what for book in self._books for what in self._of(book, now))
         found = [what for what in wrong if what not in self._told]
         self._told.update(found)
         return found
 
-    def _of(self, book: Book, blocked: set[str], now: int) -> Iterator[str]:
+    def _of(self, book: Book, now: int) -> Iterator[str]:
         health, replica = self._follower.health(book), self._follower.replica(book)
-        if health.state == BLOCKED_STATE and book[0] not in blocked:
+        blocked_ts = self._blocked_ts.get(book[0])
+        if health.state == BLOCKED_STATE and (blocked_ts is None or now - blocked_ts > AFTER_NS):
             yield f"{':'.join(book)} is BLOCKED ({health.reason}), and {book[0]} blocks nobody"
         if not replica.epoch or (replica.bids and replica.asks) or not health.is_live(now):
             self._wrong_ts.pop(book, None)

@@ -7,7 +7,7 @@ from typing import Any
 from tests.chaos.follower import NS_S, Follower
 from tests.chaos.pending import Pending
 from tests.chaos.schedule import BLOCKED, Action
-from tests.chaos.watch import Watch
+from tests.chaos.watch import AFTER_NS, Watch
 
 BOOK = ("kraken", "BTC-USDT")
 NOW = 1_000 * NS_S
@@ -59,4 +59,9 @@ def test_a_book_is_blocked_only_where_its_venue_blocks() -> None:
     block = Pending(Action(at_s=0.0, kind=BLOCKED, books=(BOOK,)), NOW, (BOOK,))
     watch = Watch(follower, [BOOK])
     assert watch.look([block], NOW) == []
-    assert watch.look([], NOW) == ["kraken:BTC-USDT is BLOCKED (451), and kraken blocks nobody"]
+    assert watch.look([], NOW + AFTER_NS) == []
+    assert watch.look([], NOW + AFTER_NS + 1) == [
+        "kraken:BTC-USDT is BLOCKED (451), and kraken blocks nobody"
+    ]
+    other = Watch(follower, [BOOK])
+    assert other.look([], NOW) == ["kraken:BTC-USDT is BLOCKED (451), and kraken blocks nobody"]
