@@ -29,7 +29,7 @@ from services.l2.tape import Tape
 
 if TYPE_CHECKING:
     from services.l2.feeds.feed import Feed, VenueStatus
-    from services.l2.messages import ReplyReceived
+    from services.l2.messages import BytesArrived, ReplyArriving, ReplyReceived
     from services.l2.policy import Policy
     from services.l2.rate_limits import VenueBudget
 
@@ -108,6 +108,11 @@ class Lifecycle:
             reason = f"no book within {self.policy.sync_timeout_ns / NS:g} s"
             return self._lose(Trigger.CLOSED, reason, now)
         return snapshots.fetch(now)
+
+    def on_bytes(self, arriving: BytesArrived | ReplyArriving, now: int) -> None:
+        """Note what came of a frame or reply that is not whole yet, once for each line."""
+        for sync in {sync.line: sync for sync in self.syncs}.values():
+            sync.on_bytes(arriving, now)
 
     def close(self) -> list[Output]:
         """Let go of the connections."""

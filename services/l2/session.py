@@ -114,8 +114,7 @@ class BookSession:
             case SocketClosed():
                 return self.on_closed(message, now)
             case BytesArrived() | ReplyArriving():
-                for sync in self.life.syncs:
-                    sync.on_bytes(message, now)
+                self.life.on_bytes(message, now)
             case ReplyReceived():
                 return self.on_reply(message, now)
             case CandlesKnown(candles=candles):

@@ -6,7 +6,8 @@ import pytest
 
 from libs.common.events import BookState
 from services.l2.feeds import FEEDS
-from services.l2.messages import RenewalFailed, Renewed
+from services.l2.line import Line
+from services.l2.messages import BytesArrived, RenewalFailed, Renewed, Tick
 from services.l2.rate_limits import NS
 from services.l2.renewal import EDGE_BPS
 from tests.l2_world import MS
@@ -159,6 +160,18 @@ def test_the_newest_snapshot_is_on_the_same_line_and_misses_nothing_of_it() -> N
     assert world.health.resnapshots == 1
     assert world.deltas == deltas + 101
     assert world.health.since_ts < world.now - 60_000 * MS
+
+
+def test_bytes_that_arrive_on_a_line_of_two_books_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = a_live_world()
+    world.deliver(world.market.move(85))
+    world.tell(Tick())
+    life = world.state.sessions[world.key].life
+    assert life.renewal.beside(life.sync) is not None
+    counted: list[int] = []
+    monkeypatch.setattr(Line, "on_bytes", lambda _self, _connection, count, _now: counted.append(count))
+    world.tell(BytesArrived(world.key, life.sync.line.connection, 1000))
+    assert counted == [1000]
 
 
 @needs_recordings
