@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 import msgspec
 
@@ -42,6 +42,13 @@ EPISODES: Final = SOCKET_EPISODES | REST_KINDS
 System = Literal["maintenance", "cancel_only", "post_only", "limit_only"]
 Place = Literal["socket", "rest", "both"]
 BookSide = Literal["bids", "asks"]
+
+_CHOICES: Final = {
+    "kind": FaultKind,
+    "system": get_args(System),
+    "at": get_args(Place),
+    "side": get_args(BookSide),
+}
 
 BLOCK_STATUSES: Final = (403, 418, 429, 451)
 DEFAULT_GRACE_S: Final = 5.0
@@ -153,12 +160,12 @@ def parse_fault(
     ValueError
         If the body is not right; the text says what would be.
     """
-    kinds = " ".join(FaultKind)
     try:
         request = msgspec.json.decode(body, type=FaultRequest)
     except msgspec.DecodeError as error:
+        choices = "; ".join(f"{name} one of: {' '.join(choice)}" for name, choice in _CHOICES.items())
         raise ValueError(
-            f"{error}; send {{kind, venue, symbol?, once? | probability?, durationS?}}, kind one of: {kinds}"
+            f"{error}; send {{kind, venue, symbol?, once? | probability?, durationS?}}, {choices}"
         ) from error
     _check_fields(request)
     known = list(pairs)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 SOCKS: Final = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
 SCHEMES: Final = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
-DIRECTLY: Final = "directly"
 _PORTS: Final = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 _ORDER: Final[Mapping[str, tuple[str, ...]]] = {  # variables, by the scheme of what is to be reached
     "wss": ("wss", "socks", "https", "all"),

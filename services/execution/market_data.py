@@ -74,8 +74,8 @@ class MarketData:
             return Unusable(f"{venue} {symbol}: the book has not changed for too long")
         if key in self.tops.unsound:
             return Unusable(f"{venue} {symbol}: the book holds what is no price or size")
-        if top.features is None or not top.bids or not top.asks:
-            return Unusable(f"{venue} {symbol}: a side of the book is empty")
+        if top.features is None:
+            return Unusable(f"{venue} {symbol}: the book was told without its features")
         return top
 
     def books(self, symbol: str, now: int) -> Mapping[str, BookTop | Unusable]:

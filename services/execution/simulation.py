@@ -31,9 +31,10 @@ def simulate(state: State[Any], command: SimulateExecution, market: MarketData, 
     too_small: list[str] = []
     best: tuple[float, Plan, PlanInputs, BookTop] | None = None
     for venue, top in books.items():
-        if not isinstance(top, BookTop) or top.features is None:
-            why[venue] = top.reason if not isinstance(top, BookTop) else "a side of the book is empty"
+        if not isinstance(top, BookTop):
+            why[venue] = top.reason
             continue
+        assert top.features is not None  # noqa: S101 -- of a usable book
         instrument = instruments[venue]
         size = exact(command.size)
         quantity = size - size % instrument.lot

@@ -74,7 +74,7 @@ def said(connection: Connection, now_ns: int) -> Iterator[dict[str, Any]]:
         ({"kind": "shutdown_notice"}, "binance and okx would"),
         ({"kind": "slow_line", "durationS": 9, "bytesPerS": 1}, ">= 100"),
         ({"kind": "drift", "durationS": 9}, "drift lacks bps"),
-        ({"kind": "one_sided", "durationS": 9, "side": "both"}, "both"),
+        ({"kind": "one_sided", "durationS": 9, "side": "both"}, "side one of: bids asks"),
     ],
 )
 def test_what_a_condition_does_not_understand_is_refused_with_what_would_be(

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from libs.common.events import BookState, Trade
-from services.l2.features import TradeFlow
 from services.l2.feeds import FEEDS
-from services.l2.feeds.feed import VenueTrade
 from services.l2.handlers import handle
-from services.l2.maintainer import Counts
 from services.l2.messages import (
     BookReleased,
     BookUnwanted,
@@ -26,16 +22,11 @@ from services.l2.messages import (
     Tick,
     TradesMissing,
 )
-from services.l2.oddities import Oddities
 from services.l2.rate_limits import NS, RESERVE
-from services.l2.tape import Tape
-from tests.l2_world import MS, POLICY, START, World
+from tests.l2_world import MS, POLICY, World
 from tests.model_bitstamp import BitstampModel
 from tests.model_exchange import BinanceModel, KrakenModel
 from tests.model_okx import OkxWorld
-
-if TYPE_CHECKING:
-    from services.l2.history import History
 
 S = BookState
 SHUTDOWN = b'{"e":"serverShutdown","E":1770123456789}'
@@ -409,36 +400,3 @@ def test_an_unproven_snapshot_that_is_older_than_the_book_is_not_taken() -> None
     assert world.reader.epoch > epoch
     assert world.states == []
     assert world.truth_holds()
-
-
-@pytest.mark.parametrize("overlap", [True, False])
-def test_where_ids_show_no_hole_only_a_trade_of_both_lines_proves_that_none_is_missing(
-    *, overlap: bool
-) -> None:
-    history = AHistory()
-    counts = Counts()
-    oddities = Oddities("okx:BTC-USDT", counts)
-    tape = Tape(FEEDS["okx"], "BTC-USDT", counts, TradeFlow(), cast("History", history), oddities)
-    for number in (1, 2):
-        tape.on_trade(a_venue_trade(number), START + NS)
-    held = [a_venue_trade(number) for number in ((2, 9) if overlap else (8, 9))]
-    said = [each.trade_id for each in tape.take_over(held, START + NS) if isinstance(each, Trade)]
-    assert said == (["9"] if overlap else ["8", "9"])
-    assert history.distrusted == ([] if overlap else [START + 2])
-
-
-class AHistory:
-    """Notes since when minutes are left to the venue."""
-
-    def __init__(self) -> None:
-        self.distrusted: list[int | None] = []
-
-    def distrust(self, since_ts: int | None) -> None:
-        self.distrusted.append(since_ts)
-
-    def on_trade(self, trade: VenueTrade, now: int) -> None:
-        """Have no candles."""
-
-
-def a_venue_trade(number: int) -> VenueTrade:
-    return VenueTrade(trade_id=str(number), price=100.0, size=1.0, side="buy", venue_ts=START + number)
