@@ -158,17 +158,22 @@ class OrderBook:
         return bool(self._bid_keys and self._ask_keys) and self._bid_keys[-1] >= -self._ask_keys[-1]
 
     @property
-    def room_bps(self) -> float:
-        """How far the mid is from the nearer edge of what is known, in bps; infinite where there is none.
-
-        Minus infinite once the best price of a side lies beyond its edge: a better one may stand between the
-        two, and nobody would know.
-        """
+    def is_beyond(self) -> bool:
+        """Whether a best price lies beyond the edge of what is known: a better one may be there."""
         low, high = self.known
         best_bid = self._bid_keys[-1] if self._bid_keys else -math.inf
         best_ask = -self._ask_keys[-1] if self._ask_keys else math.inf
-        if best_bid < low or best_ask > high:
+        return best_bid < low or best_ask > high
+
+    @property
+    def room_bps(self) -> float:
+        """How far the mid is from the nearer edge of what is known, in bps; infinite where there is none.
+
+        Minus infinite once a best price is beyond.
+        """
+        if self.is_beyond:
             return -math.inf
+        low, high = self.known
         mid = self.mid
         return math.inf if mid is None else min(mid - low, high - mid) / mid / BPS
 

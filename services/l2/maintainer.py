@@ -159,7 +159,7 @@ class BookMaintainer:
             self._digits.load(snapshot)
         if not self._holds(snapshot.checksum, now) or not self._join(now, verified=snapshot.verified):
             return []
-        if self.book.room_bps < 0:
+        if self.book.is_beyond:
             self.snapshot_outdated = True
             self.reason = LEFT
             return []
@@ -275,7 +275,7 @@ class BookMaintainer:
 
     def _judge_sides(self, now: int) -> None:
         """Call a synced book ONE_SIDED while a side is empty, with the side that is, else LIVE."""
-        missing = missing_side(self.book.best_bid, self.book.best_ask)
+        missing = None if all(self.book.counts()) else missing_side(self.book.best_bid, self.book.best_ask)
         if missing is None:
             if not self.live:
                 self._move(Trigger.TWO_SIDED, self._proof, now)

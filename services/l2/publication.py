@@ -45,7 +45,8 @@ class Publication:
         self._policy = policy
         self._rhythm = Rhythm()
         self._in_doubt = False  # as last said
-        self._state: tuple[BookState, str] | None = None  # and its reason, as last said
+        self._state: BookState | None = None  # as last said
+        self._reason = ""  # the same
         self._top_due = False
         self._top_at = 0
         self._keyframe_at = 0
@@ -77,8 +78,9 @@ class Publication:
 
     def turned(self, now: int) -> list[Output]:
         """Return the book's health, if its state is not the one last said: a side is empty, or is no more."""
-        state = (self._maintainer.state, self._maintainer.reason)
-        return [] if state == self._state else [self.health(now)]
+        if self._maintainer.state is self._state and self._maintainer.reason == self._reason:
+            return []
+        return [self.health(now)]
 
     def changed_top(self, now: int) -> list[Output]:
         """Return the top that a change is owed, unless the last one is too young."""
@@ -104,7 +106,7 @@ class Publication:
     def health(self, now: int) -> BookHealth:
         """Return the book's state and counts, and owe the next heartbeat."""
         self._health_at = now + self._policy.heartbeat_ns
-        self._state = (self._maintainer.state, self._maintainer.reason)
+        self._state, self._reason = self._maintainer.state, self._maintainer.reason
         book, counts, budget = self._maintainer, self._maintainer.counts, self._budget
         epoch, seq = self._top_seq_before
         if now >= self._top_seq_at:

@@ -209,7 +209,10 @@ class BookSession:
 
     def _heard(self, connection: int, now: int) -> Sync | None:
         """Note that a line lives; return whose it is, None where it is no line of the book any more."""
-        return next((sync for sync in self.life.syncs if sync.line.on_heard(connection, now)), None)
+        for sync in self.life.syncs:
+            if sync.line.on_heard(connection, now):
+                return sync
+        return None
 
     def _take(self, sync: Sync, item: Said, now: int) -> list[Output]:
         match item:

@@ -65,7 +65,7 @@ class Sync:
             case VenueDelta():
                 self.snapshots.on_delta(now)
                 published = self.maintainer.on_delta(news, now)
-                if self.maintainer.synced and self.maintainer.book.room_bps < 0:
+                if self.maintainer.book.is_beyond and self.maintainer.synced:
                     self.maintainer.lose(Trigger.HOLE, LEFT, now)
                 return published
             case VenueSnapshot():

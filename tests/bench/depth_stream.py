@@ -30,7 +30,7 @@ DELETES: Final = 0.26
 LEVELS: Final = 1000  # a side
 SPREAD_OF_CHANGES: Final = 120.0  # mean distance of a changed level from the touch, in ticks
 MIDDLE: Final = 6_000_000  # in ticks of 0.01
-DEEPEST: Final = 5000  # levels a side of the largest REST snapshot
+DEEPEST: Final = 4999  # levels a side; of one more, a REST snapshot would be a part of a deeper book
 
 
 @dataclass(frozen=True, slots=True)
