@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from libs.common.time_units import NS_PER_S
 from simulator.boundary import boundary, for_own_pages
 from simulator.control import Control, json_response
 from simulator.replay import create_replay_app
@@ -31,7 +32,6 @@ SIMULATION: Final = web.AppKey("simulation", Simulation)
 
 _TICK_S: Final = 0.002
 _PART_S: Final = 0.02  # of an answer on a slow line: so often a part of it is written
-_NS_S: Final = 1_000_000_000
 _MAX_CLIENT_MESSAGE: Final = 1 << 16  # bytes
 _MAX_UNREAD: Final = 16 << 20  # bytes of the socket buffer, after which a slow client is cut
 
@@ -116,9 +116,9 @@ class _Server:
             now_ns = time.time_ns()
             for connection, (websocket, transport) in list(self._sockets.items()):
                 venue = self._simulation.venues[connection.venue]
-                if now_ns - connection.pinged_ns < venue.ping_s * _NS_S:
+                if now_ns - connection.pinged_ns < venue.ping_s * NS_PER_S:
                     continue
-                if connection.pinged_ns - connection.ponged_ns > venue.pong_timeout_s * _NS_S:
+                if connection.pinged_ns - connection.ponged_ns > venue.pong_timeout_s * NS_PER_S:
                     logger.warning("client_silent", extra={"venue": connection.venue})
                     transport.abort()
                 elif not websocket.closed:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from simulator.latent import HISTORY, MINUTES, NS_DAY, NS_MINUTE, NS_S, stream
+from libs.common.time_units import NS_PER_S
+from simulator.latent import HISTORY, MINUTES, NS_DAY, NS_MINUTE, stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -218,7 +219,7 @@ def _opening(pair: Pair, latent: LatentPrices, past: PastCandles, start_ns: int)
     day, index = divmod(start_ns // NS_MINUTE, MINUTES)
     whole = past.minutes(day)[index]
     tick = float(pair.instrument.tick)
-    times = [*range(whole.open_ns, start_ns, NS_S), start_ns]
+    times = [*range(whole.open_ns, start_ns, NS_PER_S), start_ns]
     path = [round(exp(latent.log_price(pair.column, ts)) / tick) for ts in times]
     share = (start_ns - whole.open_ns) / NS_MINUTE
     lots, bought = int(whole.lots * share), int(whole.taker_lots * share)

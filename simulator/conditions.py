@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_S
 from simulator.fault_requests import DEFAULT_GRACE_S, FaultKind
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from simulator.fault_requests import FaultRequest
 
-_NS_S: Final = 1_000_000_000
 _TIMED: Final = frozenset({418, 429})  # that say when to come again
 
 
@@ -65,7 +65,7 @@ class Conditions:
     def begin(self, number: int, request: FaultRequest, now_ns: int) -> Condition:
         """Let one begin."""
         lasts_s = request.duration_s or request.grace_s or DEFAULT_GRACE_S
-        ends_ns = now_ns + int(lasts_s * _NS_S)
+        ends_ns = now_ns + int(lasts_s * NS_PER_S)
         condition = Condition(number, request, now_ns, ends_ns, ends_ns)
         self._all.append(condition)
         self._holding.append(condition)
@@ -115,7 +115,7 @@ class Conditions:
             if condition.request.at in (None, "both", place) and condition.request.status is not None:
                 self.met(condition)
                 status = condition.request.status
-                left_s = max(1, ceil((condition.ends_ns - now_ns) / _NS_S))
+                left_s = max(1, ceil((condition.ends_ns - now_ns) / NS_PER_S))
                 return Block(status, left_s if status in _TIMED else None)
         return None
 
@@ -143,7 +143,7 @@ class Conditions:
         had always counted so.
         """
         for condition in self.holding(FaultKind.DAILY_CUT, venue):
-            age_ns = max(1, int((condition.request.age_s or 0.0) * _NS_S))
+            age_ns = max(1, int((condition.request.age_s or 0.0) * NS_PER_S))
             since_ns = max(last_ns, condition.begins_ns)
             if (now_ns - opened_ns) // age_ns > max(0, since_ns - opened_ns) // age_ns:
                 self.met(condition)

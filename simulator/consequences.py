@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from simulator.fault_requests import FaultKind
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from simulator.market import Market
 
     Pair = tuple[str, str]
-
-_NS_S: Final = 1_000_000_000
 
 
 class Consequences:

@@ -43,6 +43,7 @@ from math import ceil
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_S
 from simulator.conditions import Conditions
 from simulator.fault_requests import (
     CONDITIONS,
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
     from simulator.fault_requests import FaultRequest
     from simulator.venues.venue import Frame, Update
 
-_NS_S: Final = 1_000_000_000
 _DEFAULT_FREEZE_S: Final = 10.0
 
 
@@ -131,7 +131,7 @@ class Faults:
         self._count += 1
         lasts = None
         if request.duration_s is not None and request.kind not in EPISODES:
-            lasts = now_ns + int(request.duration_s * _NS_S)
+            lasts = now_ns + int(request.duration_s * NS_PER_S)
         fault = _Fault(self._count, request, lasts)
         self._faults.append(fault)
         return self._status(fault, now_ns)
@@ -232,7 +232,7 @@ class Faults:
             else:
                 self._count_injection(fault)
             if request.kind is FaultKind.RATE_LIMIT:
-                left_s = ceil(max(0, fault.active_until_ns - now_ns) / _NS_S)
+                left_s = ceil(max(0, fault.active_until_ns - now_ns) / NS_PER_S)
                 return RestFault(429, max(1, left_s))
             self._server_error += 1
             return RestFault(500 if self._server_error % 2 else 503, 0)
@@ -288,7 +288,7 @@ class Faults:
         duration_s = fault.request.duration_s
         if duration_s is None:
             duration_s = _DEFAULT_FREEZE_S if fault.request.kind is FaultKind.FREEZE else 0.0
-        fault.active_until_ns = now_ns + int(duration_s * _NS_S)
+        fault.active_until_ns = now_ns + int(duration_s * NS_PER_S)
         self._injected(fault)
 
     def _injected(self, fault: _Fault) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.random import Generator, Philox
 
+from libs.common.time_units import NS_PER_S
 from simulator.profiles import symbol_profile
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 GENESIS_DAY: Final = 19_358  # 2023-01-01, in days since 1970
 MINUTES: Final = 1440  # a day
 BLOCKS: Final = 48  # a day; a block of 30 minutes keeps one regime and one volatility
-NS_S: Final = 1_000_000_000
-NS_MINUTE: Final = 60 * NS_S
+NS_MINUTE: Final = 60 * NS_PER_S
 NS_DAY: Final = MINUTES * NS_MINUTE
 
 _DAYS, _SECONDS, HISTORY, FLOW, WIRE = range(1, 6)  # purposes of random streams
@@ -120,10 +120,10 @@ class LatentPrices:
     def log_price(self, column: int, ts_ns: int) -> float:
         """Return the log price of a symbol (by its column) at a time, in log quote units."""
         minute, rest = divmod(ts_ns, NS_MINUTE)
-        second, part = divmod(rest, NS_S)
+        second, part = divmod(rest, NS_PER_S)
         points = self._minute(minute)[column]
         here = points[second]
-        return here + (points[second + 1] - here) * (part / NS_S)
+        return here + (points[second + 1] - here) * (part / NS_PER_S)
 
     def second_vol(self, column: int, ts_ns: int) -> float:
         """Return the standard deviation of a symbol's log return per second, at a time."""

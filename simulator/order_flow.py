@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from math import ceil, exp, floor, log, sqrt, tanh
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_S
 from simulator.exchange_book import BookChange, ExchangeBook, Side
-from simulator.latent import FLOW, NS_S, stream
+from simulator.latent import FLOW, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from simulator.latent import LatentPrices
     from simulator.profiles import SymbolProfile, VenueProfile
 
-LEAD_NS: Final = 4 * NS_S  # how far the informed look ahead
+LEAD_NS: Final = 4 * NS_PER_S  # how far the informed look ahead
 _INFORMED: Final = 0.7  # weight of what they know
 _NOISE: Final = 1.0  # weight of what only looks like it
 _NOISE_S: Final = 3.0  # memory of the noise, seconds
@@ -101,11 +102,11 @@ class OrderFlow:
     ) -> None:
         self._pair = pair
         self._latent = latent
-        self._gap_ns = NS_S / actions_per_s
+        self._gap_ns = NS_PER_S / actions_per_s
         self._tick = float(pair.instrument.tick)
         self._lot = float(pair.instrument.lot)
         self._level_notional = pair.venue.level_notional * pair.symbol.depth
-        rng = stream(seed, FLOW, (start_ns // NS_S) * 64 + index)
+        rng = stream(seed, FLOW, (start_ns // NS_PER_S) * 64 + index)
         self._uniform = _endless(lambda: rng.random(_BLOCK).tolist())
         self._normal = _endless(lambda: rng.standard_normal(_BLOCK).tolist())
         self._lag_ns = pair.venue.lag_ms * 1_000_000
@@ -125,7 +126,7 @@ class OrderFlow:
 
     def step(self, now_ns: int) -> Iterator[BookChange]:
         """Yield the change of every action that is due, as it happens; a long silence is not made up for."""
-        if now_ns - self.next_ns > NS_S:
+        if now_ns - self.next_ns > NS_PER_S:
             self.next_ns = now_ns
         while self.next_ns <= now_ns:
             change = self._act(self.next_ns)
@@ -191,7 +192,7 @@ class OrderFlow:
 
     def _update_lean(self, ts_ns: int) -> float:
         """Return the imbalance of this moment's flow, in (-1, 1); above zero wants to buy."""
-        elapsed = (ts_ns - self._sensed_ns) / NS_S
+        elapsed = (ts_ns - self._sensed_ns) / NS_PER_S
         memory = exp(-elapsed / _NOISE_S)
         self._noise = memory * self._noise + sqrt(1.0 - memory * memory) * next(self._normal)
         memory = exp(-elapsed / _BIAS_S)
@@ -200,7 +201,7 @@ class OrderFlow:
         column, seen_ns = self._pair.column, ts_ns - self._lag_ns
         latent = self._latent
         ahead = latent.log_price(column, seen_ns + LEAD_NS) - latent.log_price(column, seen_ns)
-        scale = latent.second_vol(column, ts_ns) * sqrt(LEAD_NS / NS_S)
+        scale = latent.second_vol(column, ts_ns) * sqrt(LEAD_NS / NS_PER_S)
         return tanh(_INFORMED * ahead / scale + _NOISE * self._noise)
 
     def _tend(self, fair: float, half: float, lean: float) -> None:

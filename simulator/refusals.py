@@ -14,14 +14,13 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from simulator.venues.venue import RestReply
 
 if TYPE_CHECKING:
     from simulator.conditions import Block
 
 _HTML: Final = "text/html"
-_NS_MS: Final = 1_000_000
-_NS_S: Final = 1_000_000_000
 _RESTRICTED: Final = (
     "Service unavailable from a restricted location according to 'b. Eligibility' in "
     "https://www.binance.com/en/terms. Please contact customer service if you believe you received this "
@@ -36,7 +35,7 @@ def blocked(venue: str, block: Block, now_ns: int) -> RestReply:
         case "binance", 451:
             return RestReply(json.dumps({"code": 0, "msg": _RESTRICTED}), 451, headers)
         case "binance", 418:
-            until_ms = (now_ns + (block.retry_after_s or 0) * _NS_S) // _NS_MS
+            until_ms = (now_ns + (block.retry_after_s or 0) * NS_PER_S) // NS_PER_MS
             text = (
                 f"Way too much request weight used; IP banned until {until_ms}. "
                 "Please use WebSocket Streams for live updates to avoid bans."

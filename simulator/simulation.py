@@ -11,10 +11,11 @@ from http import HTTPStatus
 from math import log
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from simulator.consequences import Consequences
 from simulator.fault_requests import CONDITIONS, FaultKind
 from simulator.faults import Disconnect, Faults, condition_status
-from simulator.latent import NS_S, WIRE, LatentPrices, stream
+from simulator.latent import WIRE, LatentPrices, stream
 from simulator.market import Market
 from simulator.profiles import VENUES as PROFILES
 from simulator.refusals import blocked
@@ -39,8 +40,7 @@ if TYPE_CHECKING:
     from simulator.settings import SimulatorSettings
     from simulator.venues.venue import Notice, RestRequest, Session, Venue
 
-_NS_MS: Final = 1_000_000
-_HEARTBEAT_NS: Final = NS_S
+_HEARTBEAT_NS: Final = NS_PER_S
 
 
 @dataclass(slots=True, eq=False)
@@ -95,7 +95,7 @@ class Simulation:
         self._conditions = self.faults.conditions
         self._consequences = Consequences(self.market, self._conditions)
         self._outages = settings.simulator_outages
-        self._random = stream(settings.simulator_seed, WIRE, now_ns // NS_S)
+        self._random = stream(settings.simulator_seed, WIRE, now_ns // NS_PER_S)
         self._delay_ns = dict.fromkeys(self.venues, 0)
         self._ticked_ns = now_ns
 
@@ -136,7 +136,7 @@ class Simulation:
     def ping(self, connection: Connection, now_ns: int) -> None:
         """Ask a client whether it lives."""
         connection.pinged_ns = now_ns
-        self._put(connection, control_frame(PING, str(now_ns // _NS_MS).encode()), now_ns, is_said=False)
+        self._put(connection, control_frame(PING, str(now_ns // NS_PER_MS).encode()), now_ns, is_said=False)
 
     def pong(self, connection: Connection, payload: bytes, now_ns: int) -> None:
         """Answer a client that asks."""
@@ -159,8 +159,8 @@ class Simulation:
         self._flush(now_ns, force=False)
         for cut in self.faults.due(self._is_connected, now_ns):
             self._cut(cut)
-        if now_ns - self._ticked_ns >= NS_S // 4:
-            self._timers(now_ns, (now_ns - self._ticked_ns) / NS_S)
+        if now_ns - self._ticked_ns >= NS_PER_S // 4:
+            self._timers(now_ns, (now_ns - self._ticked_ns) / NS_PER_S)
             self._ticked_ns = now_ns
 
     def pause(self, now_ns: int) -> None:
@@ -206,7 +206,7 @@ class Simulation:
             "venueSeq": self.venues[venue].sequence(symbol),
             "bids": level_floats(instrument, list(book.bids.levels())),
             "asks": level_floats(instrument, list(book.asks.levels())),
-            "ts": now_ns // _NS_MS,
+            "ts": now_ns // NS_PER_MS,
             "paused": self.is_paused,
         }
 
@@ -233,12 +233,12 @@ class Simulation:
 
     def delay_s(self, venue: str) -> float:
         """Return a fresh delay of a venue's line, one way."""
-        return self._wire_delay_ns(venue) / NS_S
+        return self._wire_delay_ns(venue) / NS_PER_S
 
     def _wire_delay_ns(self, venue: str) -> int:
         profile = PROFILES[venue]
         jitter_ms = -log(1.0 - self._random.random()) * profile.jitter_ms
-        return int((profile.latency_ms + jitter_ms) * _NS_MS)
+        return int((profile.latency_ms + jitter_ms) * NS_PER_MS)
 
     def _end(self, condition: Condition, now_ns: int) -> None:
         """Undo what a condition did, as another of its kind may still have it."""

@@ -6,6 +6,8 @@ import zlib
 from collections import deque
 from typing import Final
 
+from libs.common.time_units import NS_PER_S
+
 _TEXT: Final = 0x81  # FIN and opcode text, RFC 6455 section 5.2
 _DEFLATED: Final = 0x40  # RSV1, RFC 7692 section 7.2.3.1
 PING: Final = 0x89
@@ -15,7 +17,6 @@ _MEDIUM: Final = 1 << 16
 _TAIL: Final = 4  # 00 00 ff ff, which a sync flush ends with and the frame leaves out
 _LEVEL: Final = 1  # of compression: the quickest
 _BURST_S: Final = 0.1  # what a slow line may catch up after a pause of whoever serves it
-_NS_S: Final = 1_000_000_000
 
 
 def text_frame(text: str) -> bytes:
@@ -100,7 +101,7 @@ class Line:
     def trickled(self, now_ns: int, bytes_per_s: int) -> bytes:
         """Take and return what a line of this speed delivered since it was last asked, frames in parts."""
         since_ns, self._served_ns = self._served_ns, now_ns
-        room = int(bytes_per_s * min((now_ns - since_ns) / _NS_S, _BURST_S))
+        room = int(bytes_per_s * min((now_ns - since_ns) / NS_PER_S, _BURST_S))
         frames, out = self._frames, bytearray()
         while len(out) < room and (self._begun or (frames and frames[0][0] <= now_ns)):
             rest = self._begun or memoryview(frames.popleft()[1])

@@ -23,6 +23,7 @@ import msgspec
 import uvloop
 from aiohttp import web
 
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from tests.bench.depth_stream import Market
 from tests.model_exchange import KrakenModel, book_of
 
@@ -37,8 +38,6 @@ CYCLE: Final = 2_000  # frames, the one that leads back included
 PAUSE_S: Final = 0.001  # between looks at what is due
 HEARTBEAT_S: Final = 1.0  # between signs of life while nothing else is said
 SIGNS_OF_LIFE: Final = {"binance": '{"result":null,"id":1}', "kraken": '{"channel":"heartbeat"}'}
-NS_PER_S: Final = 1_000_000_000
-NS_PER_MS: Final = 1_000_000
 DEPTH: Final = 10  # of Kraken's window
 STAMP: Final = b"2026-08-24T22:21:57.000000Z"  # as the model of the tests writes it
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from libs.common.events import BookHealth, Candle, Trade
+from libs.common.time_units import NS_PER_MS
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import (
@@ -19,11 +20,11 @@ from services.l2.messages import (
     SocketOpened,
     Tick,
 )
-from tests.l2_world import MS, POLICY, START
+from tests.l2_world import POLICY, START
 from tests.model_exchange import BinanceModel
 
 KEY = "binance:BTC-USDT"
-SECOND = 1_000 * MS
+SECOND = 1_000 * NS_PER_MS
 MINUTE = 60 * SECOND
 
 
@@ -65,7 +66,7 @@ class Book:
             self.tell(each)
 
     def _klines(self, url: str) -> bytes:
-        since = int(url.partition("startTime=")[2].partition("&")[0]) * MS
+        since = int(url.partition("startTime=")[2].partition("&")[0]) * NS_PER_MS
         minutes = range(since - since % MINUTE, self.now, MINUTE)
         return json.dumps([a_minute(each, self.venue_volumes.get(each, 0.5)) for each in minutes]).encode()
 
@@ -77,7 +78,7 @@ class Book:
             self.tell(Tick())
 
     def trade(self, number: int, ts: int | None = None, size: float = 1.0) -> None:
-        at_ms = (self.now if ts is None else ts) // MS
+        at_ms = (self.now if ts is None else ts) // NS_PER_MS
         data = {"e": "trade", "s": "BTCUSDT", "t": number, "p": "100", "q": str(size), "T": at_ms, "m": False}
         raw = json.dumps({"stream": "btcusdt@trade", "data": data}).encode()
         self.tell(FrameReceived(KEY, self.connection, raw))
@@ -105,5 +106,5 @@ def whole_minute(book: Book) -> int:
 
 
 def a_minute(open_ts: int, volume: float) -> list[object]:
-    open_ms = open_ts // MS
+    open_ms = open_ts // NS_PER_MS
     return [open_ms, "100", "100", "100", "100", str(volume), open_ms + 59_999, "1", 1, "1", "100", "0"]

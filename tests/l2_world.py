@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libs.common.events import BookDelta, BookHealth, BookSnapshot, BookState, BookTop, Trade
+from libs.common.time_units import NS_PER_MS
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import (
@@ -41,16 +42,15 @@ if TYPE_CHECKING:
     from services.l2.feeds.feed import Feed
 
 Levels = tuple[tuple[float, float], ...]
-MS = 1_000_000
 START = 1_790_000_000_000_000_000
 POLICY = Policy(
-    keyframe_ns=10_000 * MS,
-    top_interval_ns=100 * MS,
-    heartbeat_ns=1_000 * MS,
-    sync_timeout_ns=15_000 * MS,
+    keyframe_ns=10_000 * NS_PER_MS,
+    top_interval_ns=100 * NS_PER_MS,
+    heartbeat_ns=1_000 * NS_PER_MS,
+    sync_timeout_ns=15_000 * NS_PER_MS,
     buffer_messages=200,
-    backoff_min_ns=250 * MS,
-    backoff_max_ns=2_000 * MS,
+    backoff_min_ns=250 * NS_PER_MS,
+    backoff_max_ns=2_000 * NS_PER_MS,
     history_days=0,
     history_minutes=0,
     owner="test",
@@ -142,7 +142,7 @@ class World:
         for frame in [self.exchange.next_frame()] if frames is None else frames:
             self.deliver(frame)
         self.answer()
-        self.now += 50 * MS
+        self.now += 50 * NS_PER_MS
         self.tell(Tick())
 
     def deliver(self, frame: bytes) -> None:

@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import BookDelta, BookHealth, BookSnapshot, BookState, BookTop, Trade
+from libs.common.time_units import NS_PER_MS
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import (
@@ -26,7 +27,7 @@ from services.l2.messages import (
     SocketOpened,
     Tick,
 )
-from tests.l2_world import MS, POLICY, START, NaiveReader
+from tests.l2_world import POLICY, START, NaiveReader
 from tests.model_bitstamp import BitstampModel
 from tests.model_bybit import BybitModel
 from tests.model_coinbase import CoinbaseModel
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from services.l2.messages import L2Message, Output
     from tests.model_exchange import Book
 
-SECOND: Final = 1_000 * MS
+SECOND: Final = 1_000 * NS_PER_MS
 OPENING_NS: Final = 10 * SECOND  # after which the shell gives a socket or a request up
 KIND_S: Final = 1_200  # in which a book is LIVE again, whatever was
 MODELS: Final[Mapping[str, Callable[[int], Any]]] = {
@@ -269,7 +270,7 @@ class Mayhem:
 
     # What may happen
 
-    def step(self, ns: int = 50 * MS) -> None:
+    def step(self, ns: int = 50 * NS_PER_MS) -> None:
         self.open_asked()
         self.answer()
         self.now += ns
@@ -362,7 +363,7 @@ class Mayhem:
     def trade(self, *, everywhere: bool) -> None:
         self.trade_id += 1
         data = {"e": "trade", "s": "BTCUSDT", "t": self.trade_id, "p": "1000.0", "q": "1", "m": True}
-        data["T"] = self.now // MS
+        data["T"] = self.now // NS_PER_MS
         frame = json.dumps({"stream": "btcusdt@trade", "data": data}).encode()
         for line in tuple(self.lines):
             if everywhere or self.random.random() < 0.5:

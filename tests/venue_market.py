@@ -15,8 +15,8 @@ from libs.common.events import (
     ScoreVenues,
     TakerSide,
 )
+from libs.common.time_units import NS_PER_S
 
-NS_PER_S = 1_000_000_000
 NOW = 1_770_000_000 * NS_PER_S
 
 

@@ -16,6 +16,7 @@ from libs.cli.screen import Text
 from libs.common.events import ExecutionStatus
 from libs.common.kafka import follow
 from libs.common.record_view import RecordView
+from libs.common.time_units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from libs.common.kafka import Undecodable
     from libs.common.settings import ServiceSettings
 
-NS: Final = 1_000_000_000
 FRAME_S: Final = 0.25
 BAR_WIDTH: Final = 20
 SHORT_ID: Final = 8  # `verify` and the gateway take it as well as a whole one
@@ -95,7 +95,7 @@ def _cells(record: ExecutionRecord, now: int) -> list[Text | ProgressBar | str]:
         "-" if record.avg_px is None else f"{record.avg_px:,.2f}",
         "-" if record.shortfall is None else f"{record.shortfall.total_bps:,.2f}",
         "-" if reward is None else f"{reward:+.5f}",
-        f"{(now - record.created_ts) / NS:,.0f}",
+        f"{(now - record.created_ts) / NS_PER_S:,.0f}",
         record.waiting or record.reason,
     ]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from libs.cli.lines import STATE_STYLES, clock
 from libs.cli.screen import Text
 from libs.common.asked_instruments import instrument_in
+from libs.common.time_units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,6 @@ MAX_WIDTH: Final = 110  # wider, the eye loses the row
 MAX_DECIMALS: Final = 8
 SIZE_DIGITS: Final = 7  # shown of the largest total, before and behind the point
 GAUGE: Final = 21  # characters, odd: one is the middle
-NS: Final = 1_000_000_000
 FINE_BPS: Final = 0.1  # spreads below it are shown with more decimals
 WHOLE_RATE: Final = 10  # messages a second from which decimals say nothing
 
@@ -227,7 +227,7 @@ def _age(received_ts: int | None, now: int) -> str:
     if received_ts is None:
         return "none"
     age_ns = max(0, now - received_ts)  # another machine's clock may be ahead
-    return f"{age_ns / 1e6:,.0f} ms" if age_ns < 10 * NS else f"{age_ns / NS:,.0f} s"
+    return f"{age_ns / 1e6:,.0f} ms" if age_ns < 10 * NS_PER_S else f"{age_ns / NS_PER_S:,.0f} s"
 
 
 def _digits(watch: BookWatch, bids: Sequence[Level], asks: Sequence[Level]) -> Digits:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from libs.common.events import Level
 
-NS: Final = 1_000_000_000
 RAW_SHOWN: Final = 48  # bytes of an undecodable message
 SHOWN_LEVELS: Final = 3
 

@@ -17,12 +17,13 @@ from typing import IO, TYPE_CHECKING, Final, Self
 import cramjam
 import msgspec
 
+from libs.common.time_units import NS_PER_S
+
 if TYPE_CHECKING:
     from types import TracebackType
 
 VERSION: Final = 1
 BLOCK_BYTES: Final = 1024 * 1024  # of text; each is a zstd frame of its own, so a cut file keeps the others
-NS: Final = 1_000_000_000
 
 
 class RecordingExistsError(FileExistsError):
@@ -115,7 +116,7 @@ class RecordingWriter:
 
     def _seconds(self, ts: int) -> msgspec.Raw:
         self._last_ts = max(ts, self._last_ts)
-        whole, fraction = divmod(self._last_ts, NS)
+        whole, fraction = divmod(self._last_ts, NS_PER_S)
         return msgspec.Raw(f"{whole}.{fraction:09d}".encode())
 
     def _append(self, line: dict[str, object]) -> None:

@@ -13,6 +13,7 @@ from libs.cli.errors import CommandError
 from libs.common.events import PolicyChosen, PolicyRewarded, RouterSnapshot
 from libs.common.kafka import partition_counts, partition_of
 from libs.common.kafka_reader import read
+from libs.common.time_units import NS_PER_S
 from libs.common.topics import ROUTER_CHOICES, ROUTER_SNAPSHOTS
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from libs.common.kafka import Record, Undecodable
     from libs.common.topics import Topic
 
-NS_PER_S: Final = 1e9
 WINDOW: Final = 50  # choices over which a share is drawn
 BPS: Final = 1e4  # rewards are shown in bps
 

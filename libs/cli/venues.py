@@ -13,6 +13,7 @@ from libs.cli.errors import CommandError
 from libs.cli.screen import Text
 from libs.common.events import BookState, VenueMetrics
 from libs.common.kafka import follow
+from libs.common.time_units import NS_PER_S
 from libs.common.topics import VENUES_METRICS
 from libs.common.views import View
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from libs.common.kafka import Undecodable
     from libs.common.settings import ServiceSettings
 
-NS: Final = 1_000_000_000
-SILENCE_NS: Final = 5 * NS  # venues publishes every second
+SILENCE_NS: Final = 5 * NS_PER_S  # venues publishes every second
 FRAME_S: Final = 0.25
 COLUMNS: Final = (
     "venue",

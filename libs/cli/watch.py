@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 from libs.common.events import BookSnapshot
 from libs.common.order_book import KeyframeMismatchError, OrderBook, SequenceGapError
+from libs.common.time_units import NS_PER_S
 
 if TYPE_CHECKING:
     from libs.cli.names import BookId
     from libs.common.events import BookDelta, BookHealth
 
-NS: Final = 1_000_000_000
 RATE_WINDOW_S: Final = 5
 TOUCHED_NS: Final = 300_000_000  # how long a changed level stays highlighted
-SILENCE_NS: Final = 5 * NS  # l2 repeats a book's health every second
+SILENCE_NS: Final = 5 * NS_PER_S  # l2 repeats a book's health every second
 
 
 class BookWatch:
@@ -101,14 +101,17 @@ class BookWatch:
             return "UNKNOWN", "l2 has said nothing about this book's health"
         silent = now - self.health.ts
         if silent > SILENCE_NS:
-            return "STALE", f"l2 has been silent for {silent / NS:.0f} s; its last word: {self.health.state}"
+            return (
+                "STALE",
+                f"l2 has been silent for {silent / NS_PER_S:.0f} s; its last word: {self.health.state}",
+            )
         if not self.in_step and self.health.state in {"LIVE", "ONE_SIDED"}:
             return "WAITING", "for a keyframe, which l2 repeats every 10 s"
         return self.health.state, self.health.reason
 
     def rate(self, now: int) -> float:
         """Return messages per second over the last seconds."""
-        while self._arrivals and self._arrivals[0] < now - RATE_WINDOW_S * NS:
+        while self._arrivals and self._arrivals[0] < now - RATE_WINDOW_S * NS_PER_S:
             self._arrivals.popleft()
         return len(self._arrivals) / RATE_WINDOW_S
 

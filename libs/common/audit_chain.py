@@ -15,12 +15,12 @@ import msgspec
 import rfc8785
 
 from libs.common.events import AuditEntry
+from libs.common.time_units import NS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 GENESIS: Final = "0" * 64
-NS_PER_MS: Final = 1_000_000
 _PLAIN: Final = 1e-4  # from here
 _LARGE: Final = 1e16  # to below here Python writes a double without exponent, as ECMAScript does
 _EXACT: Final = 2**53 - 1  # the largest integer that JSON's numbers, doubles, hold with all below (RFC 7493)

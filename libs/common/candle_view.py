@@ -10,6 +10,7 @@ from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Final, Literal
 
 from libs.common.events import Candle
+from libs.common.time_units import MINUTE_NS
 from libs.common.topics import L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN, book_key
 from libs.common.views import Last, View
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from libs.common.events import Interval
     from libs.common.topics import Topic
 
-MINUTE_NS: Final = 60_000_000_000
 LENGTH_NS: Final[Mapping[Interval, int]] = {"1m": MINUTE_NS, "1d": 1440 * MINUTE_NS}
 KEEP: Final[Mapping[Interval, int]] = {"1m": 2880, "1d": 1500}  # two days, four years
 

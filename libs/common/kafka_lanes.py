@@ -12,12 +12,13 @@ import logging
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from libs.common.codec import encode
 from libs.common.dead_letters import dead_letter
 from libs.common.kafka import STOP_S, Publisher, UnsentError, partition_of
 from libs.common.message_sizes import TooLargeError, check_size
+from libs.common.time_units import NS_PER_MS
 from libs.common.topics import DEAD_LETTERS
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from libs.common.settings import ServiceSettings
     from libs.common.topics import Topic
 
-NS_PER_MS: Final = 1_000_000
 
 _log = logging.getLogger(__name__)
 

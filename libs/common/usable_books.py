@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec.structs import replace
 
 from libs.common.events import BookHealth, BookState, BookTop
+from libs.common.time_units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Sized
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound="Event")
 
-NS_PER_S: Final = 1_000_000_000
 EARLY_NS: Final = NS_PER_S  # how far the clocks of two machines may be apart
 
 

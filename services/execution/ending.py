@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from libs.common.events import CommandRejected, RewardOutcome, RewardPolicy
+from libs.common.time_units import NS_PER_S
 from services.execution.audit import decision
 from services.execution.children import side_of
-from services.execution.market_data import NS_PER_S, Unusable
+from services.execution.market_data import Unusable
 from services.execution.paper_broker import exact
 from services.execution.record import ZERO
 from services.execution.reward import RewardInputs, reward

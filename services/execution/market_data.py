@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from libs.common.asked_instruments import instrument_in, instruments_of
 from libs.common.candle_view import Candles
 from libs.common.events import BookTop
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from libs.common.topics import (
     L2_BOOK_HEALTH,
     PORTFOLIO_POSITIONS,
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from libs.common.events import BookHealth, Candle, Position, RiskBudget, TakerSide, VenueMetrics
     from libs.common.venues.venue import Instrument
     from services.execution.settings import ExecutionSettings
-
-NS_PER_S: Final = 1_000_000_000
-NS_PER_MS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

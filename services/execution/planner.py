@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from libs.common.events import Level, TakerSide  # noqa: TC001 -- msgspec resolves annotations at run time
+from libs.common.time_units import DAY_S, NS_PER_S
 from services.execution.cost import CostFit, cost_bps, impact_bps, phi
 from services.execution.profile import VolumeProfile  # noqa: TC001 -- msgspec resolves annotations at run time
 from services.execution.slicing import Slice, join_small, limit_price, smallest_child, split
@@ -43,8 +44,6 @@ JITTER_WEIGHT: Final = 0.2
 JITTER_TIME: Final = 0.3  # of Delta
 DRIFT_SDS: Final = 3.0  # a limit leaves room for this many standard deviations of the wait
 TIE_BPS: Final = 1e-9
-_DAY_S: Final = 86_400.0
-_NS: Final = 1_000_000_000
 
 
 class Style(StrEnum):
@@ -171,7 +170,7 @@ def risk_bps(sigma_day: float, horizon_s: float, children: int) -> float:
     i Delta waits i steps, and step j moves the N - j children after it.
     """
     N = children
-    return 1e4 * sigma_day * math.sqrt(horizon_s / _DAY_S * (N - 1) * (2 * N - 1) / (6 * N * N))
+    return 1e4 * sigma_day * math.sqrt(horizon_s / DAY_S * (N - 1) * (2 * N - 1) / (6 * N * N))
 
 
 def immediate_bps(inputs: PlanInputs) -> float | None:
@@ -274,7 +273,7 @@ def slices_of(
     interval = chosen.horizon_s / N
     late = generator.uniform(-JITTER_TIME, JITTER_TIME, N)
     after_s = [max(0.0, (at + float(late[at])) * interval) for at in range(N)]
-    at_ts = [inputs.now + round(after * _NS) for after in after_s]
+    at_ts = [inputs.now + round(after * NS_PER_S) for after in after_s]
     jitter = generator.uniform(1 - JITTER_WEIGHT, 1 + JITTER_WEIGHT, N)
     base = [inputs.volume.weight_at(ts) if chosen.style is Style.VWAP else 1.0 for ts in at_ts]
     weights = [weight * float(factor) for weight, factor in zip(base, jitter, strict=True)]
@@ -289,7 +288,7 @@ def slices_of(
 def _limit(inputs: PlanInputs, after_s: float) -> Decimal:
     """Return the limit of a child sent later: the protection, and 3 standard deviations of the wait."""
     best = _best_px(inputs)
-    drift_bps = DRIFT_SDS * 1e4 * inputs.sigma_day * math.sqrt(after_s / _DAY_S)
+    drift_bps = DRIFT_SDS * 1e4 * inputs.sigma_day * math.sqrt(after_s / DAY_S)
     return limit_price(inputs.side, best, inputs.protection_bps + drift_bps, inputs.tick)
 
 

@@ -31,6 +31,7 @@ import msgspec
 import numpy as np
 
 from libs.common.events import Candle, Features  # noqa: TC001 -- msgspec resolves annotations at run time
+from libs.common.time_units import MINUTE_NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +45,6 @@ CHANNEL_OUT: Final = 10
 REVERSION: Final = 30  # minutes
 FULL_Z: Final = 2.0  # standard deviations for a full position
 HOLES: Final = 1.1  # n candles may span this many times n minutes
-_MINUTE_NS: Final = 60_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,4 +208,4 @@ def _too_little(market: Market, n: int) -> str:
 
 
 def _span(window: tuple[Candle, ...]) -> int:
-    return 1 + (window[-1].open_ts - window[0].open_ts) // _MINUTE_NS
+    return 1 + (window[-1].open_ts - window[0].open_ts) // MINUTE_NS

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import CommandRejected, Refusal
 from libs.common.handling import WakeAt
+from libs.common.time_units import DAY_NS
 from services.execution.refusals import refused
 from services.execution.saga import Done
 from services.execution.standing import standing_of
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from libs.common.events import PlanAndExecute, SubmitPaperOrder
     from libs.common.handling import State
 
-DAY_NS: Final = 86_400_000_000_000
 IDS_KEPT_NS: Final = 30 * DAY_NS  # commands themselves are kept for 7 days
 PIECE: Final = 1_000  # ids, in one turn
 PAUSE_NS: Final = 100_000_000  # until the next piece, which is another transaction's

@@ -19,9 +19,10 @@ from libs.common.events import (
     Refusal,
     ScoreVenues,
 )
+from libs.common.time_units import NS_PER_MS
 from libs.common.venues import venue_of
 from services.execution import audit, bounds, children, ending, holdings, working
-from services.execution.market_data import NS_PER_MS, Unusable
+from services.execution.market_data import Unusable
 from services.execution.paper_broker import exact, minimum_fault
 from services.execution.parent_order import parent_of
 from services.execution.planner import CannotPlanError, plan

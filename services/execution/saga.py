@@ -20,6 +20,7 @@ from libs.common.events import (
     SizingSnapshot,
 )
 from libs.common.instruments import instrument_of
+from libs.common.time_units import MINUTE_NS
 from libs.common.venues.venue import Instrument  # noqa: TC001 -- msgspec resolves annotations at run time
 from services.execution.calibration import (
     CostHistory,  # noqa: TC001 -- msgspec resolves annotations at run time
@@ -32,9 +33,6 @@ from services.execution.slicing import Slice  # noqa: TC001 -- as above
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-MINUTE_NS: Final = 60_000_000_000
 
 
 class Step(StrEnum):

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import MINUTE_NS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
 GRID: Final = 5  # minutes between prices of a grid, and number of offset grids
 MIN_BARS: Final = 5
-_MINUTE_NS: Final = 60_000_000_000
 _DAY_MINUTES: Final = 1440
 
 
@@ -34,7 +35,7 @@ def sigma_day(minutes: Sequence[Candle]) -> float | None:
     ``v = RV x 1440 / minutes``, ``RV = sum ln^2(m_t / m_{t-5})`` on each of the five offset grids [1]_; the
     grids are averaged by the minutes that each covers.
     """
-    closes = {candle.open_ts // _MINUTE_NS: candle.close for candle in minutes}
+    closes = {candle.open_ts // MINUTE_NS: candle.close for candle in minutes}
     squares = [
         math.log(close / closes[minute - GRID]) ** 2
         for minute, close in closes.items()

@@ -11,10 +11,11 @@ from string import digits
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import OrderRejected
+from libs.common.time_units import NS_PER_S
 from services.execution import paper_broker
 from services.execution.children import best_of, close, fill, side_of, submit, work_of
 from services.execution.ending import end
-from services.execution.market_data import NS_PER_S, Unusable
+from services.execution.market_data import Unusable
 from services.execution.paper_broker import exact, minimum_fault
 from services.execution.record import ZERO
 from services.execution.saga import Step, Trigger

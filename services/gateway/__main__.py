@@ -19,7 +19,7 @@ from libs.common import log
 from libs.common.metrics import announced
 from libs.common.startup import begin, end
 from services.gateway.app import create_app
-from services.gateway.http_protocol import KEEP_ALIVE_S, BoundedHttpProtocol
+from services.gateway.http.protocol import KEEP_ALIVE_S, BoundedHttpProtocol
 from services.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:

@@ -29,28 +29,28 @@ from libs.common.settings import TLS
 from libs.common.status import Condition, heartbeat
 from libs.common.topic_usage import topic_usage
 from libs.common.topics import L2_BOOK_TOPS, TOPICS
-from services.gateway import asyncapi
-from services.gateway.answers import ReadyAnswer, ViewLag, encode, service_answer
-from services.gateway.api import VERSION, create_api
-from services.gateway.audit_log import AuditLog
-from services.gateway.books import Books
-from services.gateway.callers import Callers
-from services.gateway.commands import Changes, Commands
-from services.gateway.cross_origin import CrossOrigin, origins_of
-from services.gateway.edge import Edge
+from services.gateway.asking.commands import Changes, Commands
+from services.gateway.asking.new_scopes import NewScopes
+from services.gateway.asking.questions import Questions
+from services.gateway.http import asyncapi
+from services.gateway.http.answers import ReadyAnswer, ViewLag, encode, service_answer
+from services.gateway.http.api import VERSION, create_api
+from services.gateway.http.callers import Callers
+from services.gateway.http.cross_origin import CrossOrigin, origins_of
+from services.gateway.http.edge import Edge
+from services.gateway.http.guard import WriteGuard
+from services.gateway.http.problems import TOO_LARGE, ProblemError, not_ready
+from services.gateway.http.routing import Parts
+from services.gateway.http.traffic import Traffic
 from services.gateway.monitoring import families, kept, measured, of_topics, turned_away
-from services.gateway.new_scopes import NewScopes
-from services.gateway.past_books import PastBooks
-from services.gateway.problems import TOO_LARGE, ProblemError, not_ready
-from services.gateway.questions import Questions
-from services.gateway.readers import Readers
-from services.gateway.readiness import Readiness, Report
-from services.gateway.replays import Replays
-from services.gateway.routing import Parts
-from services.gateway.stream import Hub
-from services.gateway.traffic import Traffic
-from services.gateway.views import GatewayViews
-from services.gateway.write_guard import WriteGuard
+from services.gateway.reading.audit_log import AuditLog
+from services.gateway.reading.books import Books
+from services.gateway.reading.past_books import PastBooks
+from services.gateway.reading.readers import Readers
+from services.gateway.reading.readiness import Readiness, Report
+from services.gateway.reading.topic_views import GatewayViews
+from services.gateway.stream.hub import Hub
+from services.gateway.stream.replays import Replays
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libs.common.metrics import Family
-from services.gateway.fleet import SERVICES
+from services.gateway.reading.fleet import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from libs.common.budgets import Account, Usage
-    from services.gateway.audit_log import AuditLog
-    from services.gateway.books import Books
-    from services.gateway.commands import Commands
-    from services.gateway.new_scopes import NewScopes
-    from services.gateway.past_books import PastBooks
-    from services.gateway.questions import Questions
-    from services.gateway.stream import Hub
-    from services.gateway.views import GatewayViews
+    from services.gateway.asking.commands import Commands
+    from services.gateway.asking.new_scopes import NewScopes
+    from services.gateway.asking.questions import Questions
+    from services.gateway.reading.audit_log import AuditLog
+    from services.gateway.reading.books import Books
+    from services.gateway.reading.past_books import PastBooks
+    from services.gateway.reading.topic_views import GatewayViews
+    from services.gateway.stream.hub import Hub
 
 
 def families(

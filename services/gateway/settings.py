@@ -10,8 +10,8 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from libs.common.loopback import exposed, is_loopback
 from libs.common.settings import ServiceSettings
 from libs.common.web_pages import names_of, served_names
-from services.gateway.cross_origin import ANY, origins_of
-from services.gateway.forwarded import networks_of
+from services.gateway.http.cross_origin import ANY, origins_of
+from services.gateway.http.forwarded import networks_of
 
 MIB: Final = 1024 * 1024
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # b64token of RFC 6750 section 2.1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-NS: Final = 1_000_000_000
+from libs.common.time_units import NS_PER_S
+
 # Coinbase's snapshot, about 4.8 MB, then takes two and a half minutes at most; 16 MiB, the largest frame and
 # reply that are accepted, eight and a half.
 LEAST_RATE: Final = 32 * 1024  # bytes a second, on the average; who sends less is given up
@@ -34,7 +35,7 @@ class Arrival:
         That is the timeout after the last byte, and after the time in which a line of `LEAST_RATE` would have
         brought as much, whichever is earlier.
         """
-        return timeout_ns + min(self._last_at, self._since + self._received * NS // LEAST_RATE)
+        return timeout_ns + min(self._last_at, self._since + self._received * NS_PER_S // LEAST_RATE)
 
     def late(self, now: int, timeout_ns: int) -> bool:
         """Return whether it was waited for long enough."""

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import Candle
+from libs.common.time_units import MINUTE_NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from services.l2.feeds.feed import Interval, VenueTrade
 
-MINUTE_NS: Final = 60_000_000_000
 DAY_NS: Final = 1440 * MINUTE_NS
 MINUTES_A_DAY: Final = 1440
 GRACE_NS: Final = 2_000_000_000  # trades arrive late by less than this, or the venue has bigger troubles

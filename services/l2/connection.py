@@ -17,8 +17,9 @@ import websockets
 
 from libs.common.printable import printable
 from libs.common.proxies import Proxies
+from libs.common.time_units import NS_PER_S
 from libs.common.venue_http import FAILURES, VenueHttp, told
-from services.l2.arrivals import NS, Arrival
+from services.l2.arrivals import Arrival
 from services.l2.messages import (
     BytesArrived,
     Fetch,
@@ -235,7 +236,7 @@ async def fetch(order: Fetch, report: Report, http: VenueHttp) -> None:
                         status = 0
                         held[:] = f"reply of more than {MAX_REPLY_BYTES} bytes".encode()
                         break
-                    if time.monotonic_ns() - told_at > ARRIVING_S * NS:
+                    if time.monotonic_ns() - told_at > ARRIVING_S * NS_PER_S:
                         told_at = time.monotonic_ns()
                         await report(ReplyArriving(order.key, order.request, len(held) - arrived))
                         arrived = len(held)
@@ -259,7 +260,7 @@ async def _reply(order: Fetch, http: VenueHttp) -> AsyncGenerator[_Head | bytes 
             yield _Head(reply.status, headers.getall("Retry-After", []), headers.getall("Location", []))
             arrival.begin(_ns(loop))
             while True:
-                async with asyncio.timeout_at(arrival.due_at(int(REPLY_TIMEOUT_S * NS)) / NS):
+                async with asyncio.timeout_at(arrival.due_at(int(REPLY_TIMEOUT_S * NS_PER_S)) / NS_PER_S):
                     piece = await reply.content.readany()
                 if not piece:
                     return
@@ -273,7 +274,7 @@ async def _reply(order: Fetch, http: VenueHttp) -> AsyncGenerator[_Head | bytes 
 
 
 def _ns(loop: asyncio.AbstractEventLoop) -> int:
-    return int(loop.time() * NS)
+    return int(loop.time() * NS_PER_S)
 
 
 def _pause(book: str, headers: list[str]) -> float | None:

@@ -11,7 +11,6 @@ from typing import Final
 
 from services.l2.feeds.feed import Step
 
-NS: Final = 1_000_000_000
 MOST_LATE: Final = 8  # in a row; a venue that counts anew would reach the number that is due some day
 
 

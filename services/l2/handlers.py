@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from libs.common.time_units import NS_PER_S
 from services.l2.messages import (
     BookReleased,
     BookUnwanted,
@@ -16,7 +17,7 @@ from services.l2.messages import (
     Output,
     Tick,
 )
-from services.l2.rate_limits import NS, VenueBudget
+from services.l2.rate_limits import VenueBudget
 from services.l2.session import BookSession
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _want(state: State, message: BookWanted, now: int) -> list[Output]:
     feed = state.feeds.get(message.venue)
     if feed is None:
         return [NoFeed(key)]
-    blocked_s = state.policy.blocked_ns / NS
+    blocked_s = state.policy.blocked_ns / NS_PER_S
     budget = state.budgets.setdefault(message.venue, VenueBudget.of(message.venue, blocked_s))
     session = BookSession(feed, message.symbol, state.bases(message.venue), budget, state.policy, now)
     session.maintainer.epoch = message.epoch

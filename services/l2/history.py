@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeGuard
 
+from libs.common.time_units import DAY_NS, MINUTE_NS, NS_PER_S
 from libs.common.topic import REPEATED_MS
-from services.l2.candles import DAY_NS, GRACE_NS, MINUTE_NS, CandleBuilder, VenueClock
+from services.l2.candles import GRACE_NS, CandleBuilder, VenueClock
 from services.l2.feeds.feed import BadFrameError
 from services.l2.messages import HTTP_OK, DeadLetter, Fetch
 from services.l2.stamps import MOST_AHEAD_NS, plausible
@@ -18,12 +19,11 @@ if TYPE_CHECKING:
     from services.l2.messages import Output, ReplyReceived
     from services.l2.rate_limits import VenueBudget
 
-NS: Final = 1_000_000_000
-RUNNING_NS: Final = NS  # an open candle is told at most so often
+RUNNING_NS: Final = NS_PER_S  # an open candle is told at most so often
 REPEAT_NS: Final = REPEATED_MS * 1_000_000  # and again while nothing is traded
-PUBLISH_LAG_NS: Final = 3 * NS  # a venue's closed minute may take this long to show in its history
-RETRY_MIN_NS: Final = 30 * NS
-RETRY_MAX_NS: Final = 600 * NS
+PUBLISH_LAG_NS: Final = 3 * NS_PER_S  # a venue's closed minute may take this long to show in its history
+RETRY_MIN_NS: Final = 30 * NS_PER_S
+RETRY_MAX_NS: Final = 600 * NS_PER_S
 LENGTH_NS: Final[Mapping[Interval, int]] = {"1m": MINUTE_NS, "1d": DAY_NS}
 
 

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from libs.common.events import InstrumentTerms
 from libs.common.instruments import INSTRUMENTS
+from libs.common.time_units import DAY_NS, NS_PER_S
 from services.l2.feeds.feed import BadFrameError, Unlisted
 from services.l2.messages import HTTP_OK, DeadLetter, Fetch, TermsChanged, TermsUnknown
 
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
     from services.l2.policy import Policy
     from services.l2.rate_limits import VenueBudget
 
-NS: Final = 1_000_000_000
-START_SPREAD_NS: Final = NS  # within which all books that start together ask
-DAY_NS: Final = 86_400 * NS
+START_SPREAD_NS: Final = NS_PER_S  # within which all books that start together ask
 DAY_SPREAD_NS: Final = DAY_NS // 4  # by as much less than a day a book asks again
-RETRY_MIN_NS: Final = 30 * NS
-RETRY_MAX_NS: Final = 600 * NS
+RETRY_MIN_NS: Final = 30 * NS_PER_S
+RETRY_MAX_NS: Final = 600 * NS_PER_S
 ANSWERS: Final = frozenset({HTTP_OK, 400, 404})  # with any other status the venue answered nothing
 
 

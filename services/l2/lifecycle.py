@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import BookState, Event
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.book_states import Trigger
 from services.l2.features import TradeFlow
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from services.l2.policy import Policy
     from services.l2.rate_limits import VenueBudget
 
-NS: Final = 1_000_000_000
 # By a venue that is left alone: books on open sockets, and what is known already.
 _UNMOVED: Final = frozenset({BookState.LIVE, BookState.ONE_SIDED, BookState.BLOCKED, BookState.REFUSED})
 
@@ -105,7 +105,7 @@ class Lifecycle:
             self.patience.on_tick(now)
             return self.renewal.on_tick(self.sync, now) + self.publication.periodic(now)
         if snapshots.overdue(now, self.policy.sync_timeout_ns):
-            reason = f"no book within {self.policy.sync_timeout_ns / NS:g} s"
+            reason = f"no book within {self.policy.sync_timeout_ns / NS_PER_S:g} s"
             return self._lose(Trigger.CLOSED, reason, now)
         return snapshots.fetch(now)
 
@@ -173,7 +173,7 @@ class Lifecycle:
 
     @property
     def _given_up(self) -> str:
-        return f"; given up for {self.policy.given_up_ns / NS:g} s"
+        return f"; given up for {self.policy.given_up_ns / NS_PER_S:g} s"
 
     def _is_blocked(self, now: int) -> bool:
         """Return whether it is news that the venue serves this book nothing: no line, or no snapshot."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.arrivals import Arrival
 from services.l2.messages import CloseSocket, OpenSocket
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from services.l2.feeds.feed import Feed
     from services.l2.messages import Output
     from services.l2.rate_limits import VenueBudget
-
-NS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ class Line:
         """Return whether an open line said nothing for longer than its feed's lines do."""
         if not isinstance(self._phase, Opened):
             return False
-        return self._phase.arrival.late(now, int(self._feed.silence_s * NS))
+        return self._phase.arrival.late(now, int(self._feed.silence_s * NS_PER_S))
 
     def connect(self, now: int, *, reserve: bool = True) -> list[Output]:
         """Ask for a socket, if its time has come and the venue's budget (see `Share.take`) has one left."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from libs.common.events import BookDelta, BookSnapshot, BookState, Event
 from libs.common.order_book import EVERYWHERE, OrderBook
+from libs.common.time_units import NS_PER_MS
 from libs.common.topics import L2_BOOK_DELTAS
 from libs.common.usable_books import missing_side
 from services.l2.book_states import Trigger, after
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from libs.common.events import Level
     from services.l2.feeds.feed import BestQuote, Feed, VenueDelta, VenueSnapshot
 
-MS: Final = 1_000_000
 CONSISTENT: Final = "consistent"
 UNVERIFIED: Final = "consistent as far as can be seen; the venue offers no proof"
 LEFT: Final = "the market left what the snapshot showed"
@@ -188,7 +188,7 @@ class BookMaintainer:
 
     def begin_epoch(self, above: int, now: int) -> BookSnapshot:
         """Return the keyframe of a new epoch, which is later than one that was published."""
-        self.epoch = max(now // MS, above + 1)
+        self.epoch = max(now // NS_PER_MS, above + 1)
         self.seq = 1
         self.counts.messages += 1
         return self.keyframe("resync")

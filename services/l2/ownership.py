@@ -24,6 +24,7 @@ from libs.common.kafka import Reader, Undecodable, read
 from libs.common.kafka_reader import decoded
 from libs.common.kafka_security import client_arguments, stop_consumer
 from libs.common.membership import static_member
+from libs.common.time_units import MINUTE_NS
 from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_CANDLES,
@@ -31,7 +32,6 @@ from libs.common.topics import (
     L2_SUBSCRIPTIONS,
     book_key,
 )
-from services.l2.candles import MINUTE_NS
 from services.l2.messages import BookReleased, BookUnwanted, BookWanted, CandlesKnown
 
 if TYPE_CHECKING:

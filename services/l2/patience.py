@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 from zlib import crc32
 
-NS: Final = 1_000_000_000
-SETTLED_NS: Final = 5 * NS  # LIVE for so long, a book's earlier failures are forgotten
+from libs.common.time_units import NS_PER_S
+
+SETTLED_NS: Final = 5 * NS_PER_S  # LIVE for so long, a book's earlier failures are forgotten
 ATTEMPTS_AFTER_LIVE: Final = 2  # LIVE at all, most of them are; the venue's budgets stop a storm
-SHORT_LIFE_NS: Final = 15 * NS  # a book that was LIVE for less is in trouble
+SHORT_LIFE_NS: Final = 15 * NS_PER_S  # a book that was LIVE for less is in trouble
 SHORT_LIVES: Final = 3  # so many are forgiven, then pauses grow
 REFUSED_ATTEMPTS: Final = 7  # as after so many failures: a venue hardly changes its mind at once
 REFUSALS: Final = 2  # in a row; who says no twice means it

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
-NS: Final = 1_000_000_000
+from libs.common.time_units import NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,5 +22,5 @@ class Policy:
     history_minutes: int
     owner: str  # this process, as readers see it
     asks_instruments: bool = True  # else the table's terms hold: a recording has none
-    blocked_ns: int = 600 * NS  # least pause of a venue that blocks this address
-    given_up_ns: int = 900 * NS  # pause of a book that is refused, or that no keyframe can hold
+    blocked_ns: int = 600 * NS_PER_S  # least pause of a venue that blocks this address
+    given_up_ns: int = 900 * NS_PER_S  # pause of a book that is refused, or that no keyframe can hold

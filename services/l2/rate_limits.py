@@ -13,17 +13,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.refusals import BLOCKED_S, LIMITED_S, REDIRECTIONS, TOO_MANY, pause_ns, refusal_of
 
 if TYPE_CHECKING:
     from libs.common.venues.venue import Limits
 
-NS: Final = 1_000_000_000
-SHARE_NS: Final = 60 * NS  # in which each book may draw on the reserve once
+SHARE_NS: Final = 60 * NS_PER_S  # in which each book may draw on the reserve once
 RESERVE: Final = 0.5  # of a budget
-PROBE_NS: Final = 30 * NS  # in which the answer to a probe is awaited, before another book may ask
-TURN_NS: Final = NS  # until which those that wait for a probe look again
+PROBE_NS: Final = 30 * NS_PER_S  # in which the answer to a probe is awaited, before another book may ask
+TURN_NS: Final = NS_PER_S  # until which those that wait for a probe look again
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class TokenBucket:
             if self._refused:
                 self._probe_until = now + PROBE_NS
             return 0
-        return now + int((needed - self._tokens) / self._rate * NS) + 1
+        return now + int((needed - self._tokens) / self._rate * NS_PER_S) + 1
 
     def left(self, now: int) -> float:
         """Return the share of the budget that is left, 0 while the venue has said to wait."""
@@ -72,7 +72,7 @@ class TokenBucket:
         return self.capacity / self.period_s
 
     def _refilled(self, now: int) -> float:
-        return min(self.capacity, self._tokens + self._rate * max(0, now - self._at) / NS)
+        return min(self.capacity, self._tokens + self._rate * max(0, now - self._at) / NS_PER_S)
 
     def block(self, until: int) -> None:
         """Refuse everything before `until`, because the venue said so."""

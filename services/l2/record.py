@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from libs.cli.record import RecordingExistsError, RecordingWriter
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from libs.common.printable import indented_lines, printable
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.connection import fetch, open_http, run_socket
 from services.l2.feeds import FEEDS
@@ -31,7 +32,7 @@ from services.l2.messages import (
     SocketClosed,
     SocketOpened,
 )
-from services.l2.refusals import NS, refusal_of
+from services.l2.refusals import refusal_of
 from services.l2.settings import L2Settings
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class BookRecorder:
             case SocketClosed(reason=reason, status=status, retry_after_s=retry_after_s):
                 refusal = refusal_of(status, retry_after_s, of_socket=True)
                 self._ended = refusal.reason if refusal else reason
-                self._reconnect_after_s = refusal.pause_ns / NS if refusal else RETRY_S
+                self._reconnect_after_s = refusal.pause_ns / NS_PER_S if refusal else RETRY_S
             case BytesArrived():
                 pass  # the frame is recorded when it is whole
             case _:
@@ -179,7 +180,7 @@ class BookRecorder:
             said = message.body[:120].decode("utf-8", "replace")
             self.trouble = f"{self._symbol} has no snapshot yet: HTTP {message.status} {said}"
             refusal = refusal_of(message.status, message.retry_after_s, of_socket=False)
-            self._retry_after_s = refusal.pause_ns / NS if refusal else message.retry_after_s or RETRY_S
+            self._retry_after_s = refusal.pause_ns / NS_PER_S if refusal else message.retry_after_s or RETRY_S
 
         while not taken.is_set():
             await fetch(Fetch(self._symbol, self._connection, "snapshot", url), on_reply, self._http)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-NS: Final = 1_000_000_000
+from libs.common.time_units import NS_PER_S
+
 SWITCHING: Final = 101  # a socket is open
 REDIRECTIONS: Final = range(300, 400)  # which are followed nowhere, so nobody is served by one
 BLOCKED: Final = frozenset({403, 451})
@@ -42,7 +43,7 @@ def refusal_of(
         The least pause of a venue that blocks this address.
     """
     if status in BLOCKED:
-        pause = max(pause_ns(retry_after_s, blocked_s), int(blocked_s * NS))
+        pause = max(pause_ns(retry_after_s, blocked_s), int(blocked_s * NS_PER_S))
         unless = ", unless it had too many requests" if status == 403 else ""  # noqa: PLR2004
         todo = f"set L2_HOSTS or drop the venue{unless}"
         return Refusal(pause, f"blocked here ({status}): {todo}; asked again in {_text(pause)}")
@@ -57,9 +58,9 @@ def refusal_of(
 
 def pause_ns(retry_after_s: float | None, default_s: float) -> int:
     """Return the pause that the venue asks for, else the default; ns."""
-    return int((default_s if retry_after_s is None else retry_after_s) * NS)
+    return int((default_s if retry_after_s is None else retry_after_s) * NS_PER_S)
 
 
 def _text(pause: int) -> str:
-    seconds = pause / NS
+    seconds = pause / NS_PER_S
     return f"{seconds / 60:.3g} min" if seconds >= 60 else f"{seconds:.3g} s"  # noqa: PLR2004

@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
+from libs.common.time_units import NS_PER_S
 from services.l2.book_states import Trigger
 from services.l2.messages import RenewalFailed
 from services.l2.patience import Patience
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from services.l2.policy import Policy
     from services.l2.sync import Sync
 
-NS: Final = 1_000_000_000
 EDGE_BPS: Final = 20.0  # of the mid, from the edge of what is known
 EDGE_PART: Final = 0.5  # of the room there was at the snapshot, where that is less: some are narrow
 RESNAPSHOT_PART: Final = 0.1  # of the venue's budget that one book may use for them
@@ -57,7 +57,7 @@ class Renewal:
         self._policy = policy
         self._life_s = limits.connection_life_s
         rate = limits.rest_capacity / limits.rest_period_s
-        self._resnapshot_ns = round(limits.snapshot_cost / (RESNAPSHOT_PART * rate) * NS)
+        self._resnapshot_ns = round(limits.snapshot_cost / (RESNAPSHOT_PART * rate) * NS_PER_S)
         self._patience = self._fresh_patience()
         self._announced: tuple[int, str] | None = None  # the connection that will end, and the venue's words
         self._near_bps = EDGE_BPS
@@ -91,7 +91,7 @@ class Renewal:
             late = line is not current.line and now - book.since > timeout_ns
             return self.fail(current, "the new connection stays behind the old one", now) if late else []
         if snapshots.overdue(now, timeout_ns):
-            return self.fail(current, f"no book within {timeout_ns / NS:g} s", now)
+            return self.fail(current, f"no book within {timeout_ns / NS_PER_S:g} s", now)
         return snapshots.fetch(now, reserve=False)
 
     # What happens to the next one
@@ -173,7 +173,7 @@ class Renewal:
             return ""
         age = now - line.opened_at
         due = age >= renewal_age_ns(self._key, line.connection, self._life_s)
-        return f"the connection is {age / NS / 3600:.1f} h old" if due else ""
+        return f"the connection is {age / NS_PER_S / 3600:.1f} h old" if due else ""
 
     def _snapshot_due(self, current: Sync, now: int) -> str:
         """Return why a new snapshot is needed, empty while it is not."""
@@ -193,4 +193,4 @@ def renewal_age_ns(key: str, connection: int, life_s: float) -> int:
     Spread by book and connection: 60 that were opened at once are replaced one by one.
     """
     spread = crc32(f"{key}:{connection}".encode()) / 0xFFFFFFFF
-    return round(life_s * NS * (LATEST_PART - SPREAD_PART * spread))
+    return round(life_s * NS_PER_S * (LATEST_PART - SPREAD_PART * spread))

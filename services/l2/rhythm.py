@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Final
 
-NS: Final = 1_000_000_000
-SHORTEST_NS: Final = NS  # every line stutters
+from libs.common.time_units import NS_PER_S
+
+SHORTEST_NS: Final = NS_PER_S  # every line stutters
 TIMES: Final = 3  # longer than its longest pause of late
 FADE: Final = 0.98  # of the longest pause, with each message
-DOUBT_NS: Final = 30 * NS
+DOUBT_NS: Final = 30 * NS_PER_S
 
 
 class Rhythm:

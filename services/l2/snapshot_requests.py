@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_S
 from services.l2.arrivals import Arrival
 from services.l2.messages import Fetch
 from services.l2.rate_limits import Share
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from services.l2.messages import Output
     from services.l2.rate_limits import VenueBudget
 
-NS: Final = 1_000_000_000
-FIRST_DELTA_NS: Final = NS  # a quiet stream need not speak before its snapshot is fetched
+FIRST_DELTA_NS: Final = NS_PER_S  # a quiet stream need not speak before its snapshot is fetched
 
 
 class SnapshotRequests:

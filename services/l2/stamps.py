@@ -13,13 +13,14 @@ from collections import deque
 from statistics import median
 from typing import Final
 
-NS: Final = 1_000_000_000
-EARLIEST: Final = 1_230_940_800 * NS  # 2009-01-03, the first block: no coin was traded before
-AHEAD_NS: Final = NS
-MOST_AHEAD_NS: Final = 60 * NS  # no clock that is looked after is further off
+from libs.common.time_units import NS_PER_S
+
+EARLIEST: Final = 1_230_940_800 * NS_PER_S  # 2009-01-03, the first block: no coin was traded before
+AHEAD_NS: Final = NS_PER_S
+MOST_AHEAD_NS: Final = 60 * NS_PER_S  # no clock that is looked after is further off
 SAMPLES: Final = 31
 FEWEST: Final = 9  # so that some false ones have no majority
-EVERY_NS: Final = NS // 10  # a burst of frames is one sample
+EVERY_NS: Final = NS_PER_S // 10  # a burst of frames is one sample
 
 
 def plausible(stamp: int, now: int, ahead: int = 0) -> bool:

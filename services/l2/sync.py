@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from libs.common.time_units import NS_PER_S
 from services.l2.book_states import Trigger
 from services.l2.feeds.feed import BestQuote, VenueDelta, VenueSnapshot
-from services.l2.frame_count import NS, FrameCount
+from services.l2.frame_count import FrameCount
 from services.l2.maintainer import LEFT, BookMaintainer
 from services.l2.messages import ReplyArriving
 
@@ -31,7 +32,7 @@ class Sync:
         self.line = line
         self.snapshots = snapshots
         self.maintainer = maintainer
-        self.frames = FrameCount(int(maintainer.feed.silence_s * NS))
+        self.frames = FrameCount(int(maintainer.feed.silence_s * NS_PER_S))
 
     def beside(self, now: int, buffer_messages: int, *, anew: bool) -> Sync:
         """Return another one of the same book, on a new line or on this one."""

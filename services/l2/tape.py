@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import Trade
+from libs.common.time_units import NS_PER_S
 from services.l2.messages import TradesMissing
 from services.l2.stamps import StampGate
 from services.l2.trade_memory import TradeMemory
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from services.l2.messages import Output
     from services.l2.oddities import Oddities
 
-NS: Final = 1_000_000_000
-BEGUN_ANEW_NS: Final = 5 * NS  # the book's venue time never goes back by more, save that a recording restarts
+BEGUN_ANEW_NS: Final = (
+    5 * NS_PER_S
+)  # the book's venue time never goes back by more, save that a recording restarts
 
 
 class Tape:

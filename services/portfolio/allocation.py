@@ -11,6 +11,7 @@ import numpy as np
 from libs.common.command_rules import NEEDED_DAYS
 from libs.common.events import CommandRejected, PortfolioOptimized, Refusal
 from libs.common.instruments import INSTRUMENTS
+from libs.common.time_units import DAY_NS
 from services.portfolio.certificate import Limits
 from services.portfolio.cutting_planes import optimize_portfolio_cvar
 from services.portfolio.kelly import kelly_lite
@@ -23,7 +24,7 @@ from services.portfolio.measures import (
     volatility,
 )
 from services.portfolio.optimizer import optimize
-from services.portfolio.returns import DAY_NS, scenarios
+from services.portfolio.returns import scenarios
 
 if TYPE_CHECKING:
     from libs.common.events import OptimizePortfolio

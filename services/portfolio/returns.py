@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from libs.common.candle_view import CandleView, Series
+from libs.common.time_units import DAY_NS
 from libs.common.topics import L2_CANDLES_DAILY
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from libs.common.events import Candle
     from services.portfolio.measures import Matrix, Vector
 
-DAY_NS: Final = 86_400_000_000_000
 KEEP_DAYS: Final = 1500  # the most history that counts
 ENDED_DAYS: Final = 3  # a series whose last day is older than the newest of its venue by more has ended
 AGE_DAYS: Final = (

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final
 
 from pydantic import Field, field_validator
 
 from libs.common.settings import ProcessorSettings
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import VENUES, UnknownVenueError, venue_of
 from services.portfolio.returns import AGE_DAYS
 from services.portfolio.rules import Rules
-
-NS_PER_S: Final = 1_000_000_000
 
 
 class PortfolioSettings(ProcessorSettings):

@@ -28,13 +28,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
+from libs.common.time_units import MINUTE_NS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Integers: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.signedinteger[Any]]]
 
-MINUTE_NS: Final = 60_000_000_000
 STEP: Final = 5  # minutes of a return, and between two targets
 HORIZONS: Final = (5, 60, 360, 1440)  # minutes
 AHEAD: Final = 60  # minutes of the target

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 from libs.common.candle_view import Candles
 from libs.common.context_fields import BY_NAME
 from libs.common.instruments import canonical_symbol
+from libs.common.time_units import MINUTE_NS
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_CANDLES, book_key
 from libs.common.usable_books import book_fault
 from libs.common.views import View
-from services.router.har import MINUTE_NS, forecast
+from services.router.har import forecast
 from services.router.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from libs.common.events import BookHealth, BookTop, Features
 
 LATEST_CANDLE_NS: Final = 5 * MINUTE_NS  # a series that ended earlier forecasts nothing
-NS_PER_S: Final = 1_000_000_000
 
 
 @dataclass(slots=True)

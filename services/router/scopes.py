@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from libs.common.events import Event, RouterIntake, RouterScopeState
 from libs.common.handling import WakeAt
+from libs.common.time_units import MINUTE_NS
 from services.router.records import find, policy_key, release, scope_key
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 INTAKE: Final = b"intake"
 IDLE: Final = b"idle/"  # what the keys of ticks begin with; the scope follows
 SCOPES: Final = scope_key("")  # what the keys of scopes begin with
-MINUTE_NS: Final = 60_000_000_000
 
 
 class ScopeArchived(Event, frozen=True, kw_only=True):

@@ -8,12 +8,11 @@ from pydantic import Field, field_validator
 
 from libs.common.command_rules import IDENTIFIER
 from libs.common.settings import ProcessorSettings
+from libs.common.time_units import NS_PER_S
 from services.router.rules import MOST_POLICIES, Rules
 
 if TYPE_CHECKING:
     from services.router.live import LiveInputs
-
-NS_PER_S = 1_000_000_000
 
 
 class RouterSettings(ProcessorSettings):

@@ -30,6 +30,7 @@ from libs.common.holdups import Holdups
 from libs.common.kafka import create_topics, follow, partition_of
 from libs.common.message_sizes import TooLargeError, check_size
 from libs.common.status import Condition, heartbeat
+from libs.common.time_units import NS_PER_S
 from libs.common.topics import (
     DEAD_LETTERS,
     EXECUTION_FILLS,
@@ -51,7 +52,7 @@ from services.venues.faust_app import PromptWorker, faust_app
 from services.venues.faust_recovery import HoleGuard, last_answer, mend_recovery
 from services.venues.handlers import Message, Place, State, Unknowns, handle
 from services.venues.monitoring import VenuesMonitor
-from services.venues.registry import NS_PER_S, Lags, Measurement, has_news
+from services.venues.registry import Lags, Measurement, has_news
 from services.venues.settings import policy_of
 from services.venues.tables import ANSWERS, LAGS, MEASUREMENTS, ConflatedTable, PackedTable, changelogs
 

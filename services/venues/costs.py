@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import CostBps
+from libs.common.time_units import DAY_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from libs.common.events import BookTop, Level, TakerSide
 
 BPS: Final = 1e4
-DAY_S: Final = 86_400.0
 ROUNDING: Final = 1e-12  # of sums of sizes, relative
 FREE_SHARE: Final = 0.5  # of a rate limit may be used before it costs anything
 

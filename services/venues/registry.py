@@ -26,6 +26,7 @@ import msgspec
 import numpy as np
 
 from libs.common.events import BookState, VenueMetrics
+from libs.common.time_units import MINUTE_NS, NS_PER_MS, NS_PER_S
 from libs.common.venues import venue_of
 from services.venues.costs import BPS, mid_of, sign_of
 
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
     from libs.common.events import BookHealth, BookTop, Level, OrderFilled
 
-NS_PER_S: Final = 1_000_000_000
-NS_PER_MS: Final = 1_000_000
-MINUTE_NS: Final = 60 * NS_PER_S
 MINUTES_PER_DAY: Final = 1440
 PRIOR_ALPHA: Final = 20.0
 PRIOR_BETA: Final = 1.0

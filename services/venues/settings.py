@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from libs.common.settings import ServiceSettings
-from services.venues.registry import NS_PER_MS, NS_PER_S
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.venues.smart_router import Policy
 
 

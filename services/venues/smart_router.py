@@ -14,6 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import VenueCandidate, VenueShare
+from libs.common.time_units import NS_PER_MS
 from libs.common.usable_books import book_age_ns, book_fault
 from services.venues.costs import (
     BPS,
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from libs.common.events import BookHealth, BookTop, CostBps, TakerSide
     from libs.common.venues.venue import Instrument
 
-NS_PER_MS: Final = 1_000_000
-NS_PER_S: Final = 1_000_000_000
 SAME_COST: Final = 1e-9  # bps: a split must save more than rounding
 TOLD_BPS: Final = 0.05  # parts below are not worth a word
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_MS
 from simulator.venues.binance_rest import BinanceRest
 from simulator.venues.venue import (
     Digits,
@@ -31,9 +32,8 @@ if TYPE_CHECKING:
     from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
 
 _WIDTH: Final = 8  # decimal places of every price and quantity
-_NS_MS: Final = 1_000_000
-_BATCH_NS: Final = 100 * _NS_MS  # of @depth@100ms
-_SLOW_BATCH_NS: Final = 1000 * _NS_MS  # of @depth
+_BATCH_NS: Final = 100 * NS_PER_MS  # of @depth@100ms
+_SLOW_BATCH_NS: Final = 1000 * NS_PER_MS  # of @depth
 _CLIENT_MESSAGES_PER_S: Final = 5
 _MAX_STREAMS: Final = 1024
 _COMBINED: Final = "+"  # prefix of topics whose subscribers want {"stream":…,"data":…}
@@ -201,7 +201,7 @@ class BinanceSession:
 
     def shutdown_notice(self, now_ns: int) -> str:
         """Return `serverShutdown`, raw or in the envelope of the combined streams."""
-        data = f'{{"e":"serverShutdown","E":{now_ns // _NS_MS}}}'
+        data = f'{{"e":"serverShutdown","E":{now_ns // NS_PER_MS}}}'
         return _wrapped(self._prefix + "!serverShutdown", data)
 
     def close(self) -> None:
@@ -309,7 +309,7 @@ class Binance:
             DepthFrame(
                 topic,
                 pair,
-                now_ns // _NS_MS,
+                now_ns // NS_PER_MS,
                 pending.first_id,
                 pending.final_id,
                 tuple((-key, lots) for key, lots in sorted((-t, q) for t, q in pending.bids.items())),
@@ -365,7 +365,7 @@ class Binance:
 
 def _trades(pair: _Pair, change: BookChange) -> Iterator[str]:
     for trade in change.prints:
-        ms = trade.ts_ns // _NS_MS
+        ms = trade.ts_ns // NS_PER_MS
         yield (
             f'{{"e":"trade","E":{ms},"s":"{pair.name}","t":{trade.trade_id},"p":"{pair.price.text(trade.tick)}",'
             f'"q":"{pair.size.text(trade.lots)}","T":{ms},"m":{"true" if trade.taker == "sell" else "false"},'
@@ -375,7 +375,7 @@ def _trades(pair: _Pair, change: BookChange) -> Iterator[str]:
 
 def _aggregate(pair: _Pair, aggregate_id: int, trades: tuple[Print, ...]) -> str:
     first, last = trades[0], trades[-1]
-    ms, lots = last.ts_ns // _NS_MS, sum(trade.lots for trade in trades)
+    ms, lots = last.ts_ns // NS_PER_MS, sum(trade.lots for trade in trades)
     return (
         f'{{"e":"aggTrade","E":{ms},"s":"{pair.name}","a":{aggregate_id},"p":"{pair.price.text(first.tick)}",'
         f'"q":"{pair.size.text(lots)}","f":{first.trade_id},"l":{last.trade_id},"T":{ms},'

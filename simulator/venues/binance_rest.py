@@ -11,6 +11,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from libs.common.time_units import NS_PER_MS
 from simulator.candles import INTERVALS
 from simulator.venues.venue import Digits, RestReply
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from simulator.venues.venue import Exchange, RestRequest
 
 _WIDTH: Final = 8  # decimal places of every price and quantity
-_NS_MS: Final = 1_000_000
 _WEIGHT_LIMIT: Final = 6000  # per address and minute
 _DEPTH_WEIGHTS: Final = ((100, 5), (500, 25), (1000, 50), (5000, 250))  # up to this limit: weight
 _MAX_DEPTH: Final = 5000
@@ -110,7 +110,7 @@ class BinanceRest:
 
     def _time(self, query: Mapping[str, str], now_ns: int) -> object:
         del query  # takes no parameter
-        return {"serverTime": now_ns // _NS_MS}
+        return {"serverTime": now_ns // NS_PER_MS}
 
     def _depth(self, query: Mapping[str, str], now_ns: int) -> object:
         del now_ns  # the book is as of now
@@ -132,9 +132,9 @@ class BinanceRest:
         if not limit:
             raise _RequestError(400, -1128, "Combination of optional parameters invalid.")
         length = INTERVALS[interval]
-        end_ns = min(_integer(query, "endTime", now_ns // _NS_MS) * _NS_MS, now_ns)
+        end_ns = min(_integer(query, "endTime", now_ns // NS_PER_MS) * NS_PER_MS, now_ns)
         if "startTime" in query:
-            start_ns = _integer(query, "startTime", 0) * _NS_MS
+            start_ns = _integer(query, "startTime", 0) * NS_PER_MS
             first_open = -(-start_ns // length) * length
             end_ns = min(end_ns, max(first_open, self._exchange.earliest_ns) + (limit - 1) * length)
         else:
@@ -147,13 +147,13 @@ class BinanceRest:
         instrument = self._exchange.instruments[symbol]
         quote = Digits.of(instrument.tick * instrument.lot).text
         return [
-            candle.open_ns // _NS_MS,
+            candle.open_ns // NS_PER_MS,
             price.text(candle.open),
             price.text(candle.high),
             price.text(candle.low),
             price.text(candle.close),
             size.text(candle.lots),
-            (candle.open_ns + length_ns) // _NS_MS - 1,
+            (candle.open_ns + length_ns) // NS_PER_MS - 1,
             _to_width(quote(candle.quote)),
             candle.trades,
             size.text(candle.taker_lots),
@@ -165,7 +165,7 @@ class BinanceRest:
         symbols = self._wanted(query)
         return {
             "timezone": "UTC",
-            "serverTime": now_ns // _NS_MS,
+            "serverTime": now_ns // NS_PER_MS,
             "rateLimits": [
                 {
                     "rateLimitType": "REQUEST_WEIGHT",

@@ -13,6 +13,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_MS
 from simulator.venues.bybit_book import BATCH_NS, Pair, Window
 from simulator.venues.bybit_rest import BybitRest
 from simulator.venues.venue import Digits, Notice, Subscribers, Update
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
 
 _MAX_ARGS: Final = 10  # in one request, for spot
-_NS_MS: Final = 1_000_000
 
 
 class BybitSession:
@@ -215,13 +215,13 @@ class Bybit:
 
 def _trade_message(pair: Pair, change: BookChange) -> str:
     trades = ",".join([_trade(pair, trade, change.update_id) for trade in change.prints])
-    head = f'"topic":"publicTrade.{pair.name}","ts":{change.ts_ns // _NS_MS},"type":"snapshot"'
+    head = f'"topic":"publicTrade.{pair.name}","ts":{change.ts_ns // NS_PER_MS},"type":"snapshot"'
     return f'{{{head},"data":[{trades}]}}'
 
 
 def _trade(pair: Pair, trade: Print, cross_id: int) -> str:
     return (
-        f'{{"i":"{trade.trade_id}","T":{trade.ts_ns // _NS_MS},"p":"{pair.price_text(trade.tick)}",'
+        f'{{"i":"{trade.trade_id}","T":{trade.ts_ns // NS_PER_MS},"p":"{pair.price_text(trade.tick)}",'
         f'"v":"{pair.size_text(trade.lots)}","S":"{trade.taker.capitalize()}","seq":{cross_id},'
         f'"s":"{pair.name}","BT":false,"RPI":false}}'
     )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from libs.common.time_units import NS_PER_MS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from random import Random
@@ -17,15 +19,14 @@ if TYPE_CHECKING:
     from simulator.exchange_book import BookChange, ExchangeBook, Level, Side
     from simulator.venues.venue import Digits
 
-_NS_MS: Final = 1_000_000
-_RESTART_NS: Final = 3_600_000 * _NS_MS  # the service restarts at each full hour, UTC
+_RESTART_NS: Final = 3_600_000 * NS_PER_MS  # the service restarts at each full hour, UTC
 _TOP: Final = 1  # the depth that is told in snapshots only
 
 BATCH_NS: Final[Mapping[int, int]] = {
-    _TOP: 10 * _NS_MS,
-    50: 20 * _NS_MS,
-    200: 100 * _NS_MS,
-    1000: 200 * _NS_MS,
+    _TOP: 10 * NS_PER_MS,
+    50: 20 * NS_PER_MS,
+    200: 100 * NS_PER_MS,
+    1000: 200 * NS_PER_MS,
 }
 """The least time between two messages, by depth."""
 
@@ -81,9 +82,9 @@ class BookFrame:
     def text(self) -> str:
         """Return the true message."""
         return (
-            f'{{"topic":"{self.topic}","ts":{self.sent_ns // _NS_MS},"type":"{self.kind}","data":'
+            f'{{"topic":"{self.topic}","ts":{self.sent_ns // NS_PER_MS},"type":"{self.kind}","data":'
             f'{{"s":"{self.pair.name}","b":{self.pair.levels(self.bids)},"a":{self.pair.levels(self.asks)},'
-            f'"u":{self.update_id},"seq":{self.cross_id}}},"cts":{self.matched_ns // _NS_MS}}}'
+            f'"u":{self.update_id},"seq":{self.cross_id}}},"cts":{self.matched_ns // NS_PER_MS}}}'
         )
 
     def corrupted(self, random: Random) -> str | None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from simulator.latent import NS_DAY, NS_MINUTE, NS_S
+from libs.common.time_units import NS_PER_MS, NS_PER_S
+from simulator.latent import NS_DAY, NS_MINUTE
 from simulator.venues.venue import RestReply
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ _MAX_CANDLES: Final = 1000
 _DEFAULT_CANDLES: Final = 200
 _MAX_DEPTH: Final = 1000
 _REQUESTS: Final = 600  # per address and window
-_WINDOW_NS: Final = 5 * NS_S
-_NS_MS: Final = 1_000_000
+_WINDOW_NS: Final = 5 * NS_PER_S
 _MAX_MS: Final = 10_000_000_000_000  # year 2286
 _PARAMS_ERROR: Final = 10001
 _CATEGORIES: Final = frozenset({"spot", "linear", "inverse", "option"})
@@ -94,7 +94,7 @@ class BybitRest:
 
     def _time(self, query: Mapping[str, str], now_ns: int) -> Mapping[str, object]:
         del query  # takes no parameter
-        return {"timeSecond": str(now_ns // NS_S), "timeNano": str(now_ns)}
+        return {"timeSecond": str(now_ns // NS_PER_S), "timeNano": str(now_ns)}
 
     def _instruments(self, query: Mapping[str, str], now_ns: int) -> Mapping[str, object]:
         del now_ns
@@ -137,10 +137,10 @@ class BybitRest:
             "s": pair.name,
             "b": json.loads(pair.levels(shown.bids[:depth])),
             "a": json.loads(pair.levels(shown.asks[:depth])),
-            "ts": shown.sent_ns // _NS_MS,
+            "ts": shown.sent_ns // NS_PER_MS,
             "u": shown.update_id,
             "seq": shown.cross_id,
-            "cts": shown.matched_ns // _NS_MS,
+            "cts": shown.matched_ns // NS_PER_MS,
         }
 
     def _candles(self, query: Mapping[str, str], now_ns: int) -> Mapping[str, object]:
@@ -152,7 +152,7 @@ class BybitRest:
         if not interval or not 1 <= limit <= _MAX_CANDLES:
             raise _QueryError("params error: interval or limit invalid")
         start_ns, end_ns = (
-            _integer(query, name, default) * _NS_MS for name, default in (("start", 0), ("end", _MAX_MS))
+            _integer(query, name, default) * NS_PER_MS for name, default in (("start", 0), ("end", _MAX_MS))
         )
         last_ns = min(now_ns, end_ns) // length * length
         first_ns = max(start_ns, last_ns - (limit - 1) * length)
@@ -165,7 +165,7 @@ class BybitRest:
         ticks = (candle.open, candle.high, candle.low, candle.close)
         turnover = f"{candle.quote * instrument.tick * instrument.lot:f}"
         prices = [pair.price_text(tick) for tick in ticks]
-        return [str(candle.open_ns // _NS_MS), *prices, pair.size_text(candle.lots), turnover]
+        return [str(candle.open_ns // NS_PER_MS), *prices, pair.size_text(candle.lots), turnover]
 
     def _symbol(self, query: Mapping[str, str]) -> str:
         symbol = self._symbol_of.get(query.get("symbol", ""))
@@ -185,7 +185,7 @@ def _said(code: int, text: str, result: Mapping[str, object], now_ns: int) -> st
         "retMsg": text,
         "result": result,
         "retExtInfo": {},
-        "time": now_ns // _NS_MS,
+        "time": now_ns // NS_PER_MS,
     }
     return json.dumps(said, separators=(",", ":"))
 

@@ -12,6 +12,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_MS
 from simulator.venues.coinbase_frames import (
     BookFrame,
     BookNews,
@@ -32,9 +33,8 @@ if TYPE_CHECKING:
 
 _CHANNELS: Final = ("heartbeats", "level2", "market_trades")
 _TRADES_KEPT: Final = 100  # of a trade snapshot
-_NS_MS: Final = 1_000_000
-_TRADES_NS: Final = 250 * _NS_MS  # "updates are collected over the last 250 ms and sent together"
-_HEARTBEAT_NS: Final = 1000 * _NS_MS
+_TRADES_NS: Final = 250 * NS_PER_MS  # "updates are collected over the last 250 ms and sent together"
+_HEARTBEAT_NS: Final = 1000 * NS_PER_MS
 _NO_SYMBOL: Final = ""  # of a heartbeat: only a fault of the whole venue stops it
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from simulator.exchange_book import Level, Print
     from simulator.venues.venue import Digits
 
-_NS_S: Final = 1_000_000_000
 _MICROSECONDS: Final = 6
 _NANOSECONDS: Final = 9
 
@@ -107,7 +108,7 @@ def trade_events(product: Product, kind: str, trades: Iterable[Print]) -> str:
 
 def heartbeat_events(counter: int, ts_ns: int) -> str:
     """Return the events of a heartbeat."""
-    seconds, rest = divmod(ts_ns, _NS_S)
+    seconds, rest = divmod(ts_ns, NS_PER_S)
     time = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest:09d} +0000 UTC m=+{counter}.0"
     return f'[{{"current_time":"{time}","heartbeat_counter":{counter}}}]'
 
@@ -119,7 +120,7 @@ def maker_side(trade: Print) -> str:
 
 def moment(ts_ns: int, places: int) -> str:
     """Return a time as RFC 3339 with this many decimal places of the second."""
-    seconds, rest = divmod(ts_ns, _NS_S)
+    seconds, rest = divmod(ts_ns, NS_PER_S)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{f'{rest:09d}'[:places]}Z"
 
 

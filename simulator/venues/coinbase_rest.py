@@ -12,7 +12,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from simulator.latent import NS_DAY, NS_MINUTE, NS_S
+from libs.common.time_units import NS_PER_S
+from simulator.latent import NS_DAY, NS_MINUTE
 from simulator.venues.coinbase_frames import maker_side, moment, plain
 from simulator.venues.venue import RestReply
 
@@ -100,21 +101,21 @@ class CoinbaseRest:
 
     def _allowed(self, client: str, now_ns: int) -> bool:
         tokens, as_of = self._buckets.get(client, (_BURST, now_ns))
-        tokens = min(_BURST, tokens + (now_ns - as_of) / NS_S * _PER_S)
+        tokens = min(_BURST, tokens + (now_ns - as_of) / NS_PER_S * _PER_S)
         self._buckets[client] = (max(0.0, tokens - 1.0), now_ns)
         return tokens >= 1.0
 
     def _answer(self, request: RestRequest, now_ns: int) -> object:
         match request.path.removeprefix(_PREFIX):
             case "/time":
-                seconds, milliseconds = now_ns // NS_S, now_ns // 1_000_000
+                seconds, milliseconds = now_ns // NS_PER_S, now_ns // 1_000_000
                 iso = moment(now_ns, _MICROSECONDS)
                 return {"iso": iso, "epochSeconds": str(seconds), "epochMillis": str(milliseconds)}
             case "/market/products":
                 products = [self._product(product, {}, now_ns) for product in self._listed(request.query)]
                 return {"products": products, "num_products": len(products)}
             case "/v2/time":
-                return {"data": {"iso": moment(now_ns, 0).replace(".Z", "Z"), "epoch": now_ns // NS_S}}
+                return {"data": {"iso": moment(now_ns, 0).replace(".Z", "Z"), "epoch": now_ns // NS_PER_S}}
             case "/v2/currencies":
                 return {"data": []}  # of governments, which this market does not trade
             case "/v2/currencies/crypto":
@@ -239,7 +240,7 @@ class CoinbaseRest:
         if query.get("granularity") not in _GRANULARITIES:
             raise _QueryError(400, "INVALID_ARGUMENT", f"granularity is one of {', '.join(_GRANULARITIES)}")
         interval, length = _GRANULARITIES[query["granularity"]]
-        first_ns, last_ns = (_integer(query, name, -1) * NS_S for name in ("start", "end"))
+        first_ns, last_ns = (_integer(query, name, -1) * NS_PER_S for name in ("start", "end"))
         if not 0 <= first_ns <= last_ns:
             raise _QueryError(400, "INVALID_ARGUMENT", "start and end are UNIX times, start before end")
         if last_ns - first_ns >= _MAX_CANDLES * length:
@@ -251,7 +252,7 @@ class CoinbaseRest:
     def _candle(self, product: Product, candle: Candle) -> dict[str, str]:
         prices = {"low": candle.low, "high": candle.high, "open": candle.open, "close": candle.close}
         return {
-            "start": str(candle.open_ns // NS_S),
+            "start": str(candle.open_ns // NS_PER_S),
             **{name: plain(product.price, tick) for name, tick in prices.items()},
             "volume": plain(product.size, candle.lots),
         }

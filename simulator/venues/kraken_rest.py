@@ -14,8 +14,9 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
-from simulator.latent import NS_DAY, NS_MINUTE, NS_S
+from simulator.latent import NS_DAY, NS_MINUTE
 from simulator.venues.venue import Digits, RestReply, decimals
 
 if TYPE_CHECKING:
@@ -84,19 +85,19 @@ class KrakenRest:
 
     def _allowed(self, client: str, now_ns: int) -> bool:
         tokens, as_of = self._buckets.get(client, (_BURST, now_ns))
-        tokens = min(_BURST, tokens + (now_ns - as_of) / NS_S * _PER_S)
+        tokens = min(_BURST, tokens + (now_ns - as_of) / NS_PER_S * _PER_S)
         self._buckets[client] = (max(0.0, tokens - 1.0), now_ns)
         return tokens >= 1.0
 
     def _time(self, query: Mapping[str, str], now_ns: int) -> object:
         del query  # takes no parameter
-        now_s = now_ns // NS_S
+        now_s = now_ns // NS_PER_S
         moment = datetime.fromtimestamp(now_s, UTC)
         return {"unixtime": now_s, "rfc1123": f"{moment:%a, %d %b %y %H:%M:%S} +0000"}
 
     def _status(self, query: Mapping[str, str], now_ns: int) -> object:
         del query
-        moment = datetime.fromtimestamp(now_ns // NS_S, UTC)
+        moment = datetime.fromtimestamp(now_ns // NS_PER_S, UTC)
         return {"status": "online", "timestamp": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}
 
     def _assets(self, query: Mapping[str, str], now_ns: int) -> object:
@@ -158,19 +159,19 @@ class KrakenRest:
         if not interval:
             raise _QueryError("EGeneral:Invalid arguments")
         running_ns = now_ns // length * length
-        since_ns = _integer(query, "since", 0) * NS_S
+        since_ns = _integer(query, "since", 0) * NS_PER_S
         # Committed candles after `since`, and the running one whatever `since` says.
         first_ns = min(max(since_ns + 1, running_ns - (_MAX_CANDLES - 1) * length), running_ns)
         candles = self._exchange.candles(symbol, interval, first_ns, running_ns, now_ns)
         rows = [self._row(symbol, candle) for candle in candles]
-        return {query["pair"]: rows, "last": (running_ns - length) // NS_S}
+        return {query["pair"]: rows, "last": (running_ns - length) // NS_PER_S}
 
     def _row(self, symbol: str, candle: Candle) -> list[object]:
         instrument = self._exchange.instruments[symbol]
         price, size = Digits.of(instrument.tick).text, Digits.of(instrument.lot).text
         vwap = price(round(candle.quote / candle.lots)) if candle.lots else price(0)
         prices = [price(tick) for tick in (candle.open, candle.high, candle.low, candle.close)]
-        return [candle.open_ns // NS_S, *prices, vwap, size(candle.lots), candle.trades]
+        return [candle.open_ns // NS_PER_S, *prices, vwap, size(candle.lots), candle.trades]
 
     def _depth(self, query: Mapping[str, str], now_ns: int) -> object:
         symbol = self._symbol(query.get("pair", ""))
@@ -180,7 +181,7 @@ class KrakenRest:
         instrument, book = self._exchange.instruments[symbol], self._exchange.book(symbol)
         price, size = Digits.of(instrument.tick, 5).text, Digits.of(instrument.lot).text
         sides = {
-            name: [[price(tick), size(lots), now_ns // NS_S] for tick, lots in side.levels(count)]
+            name: [[price(tick), size(lots), now_ns // NS_PER_S] for tick, lots in side.levels(count)]
             for name, side in (("asks", book.asks), ("bids", book.bids))
         }
         return {query["pair"]: sides}

@@ -13,6 +13,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_MS
 from simulator.venues.okx_book import Pair, Window, plain
 from simulator.venues.okx_rest import OkxRest
 from simulator.venues.venue import Digits, Notice, Subscribers, Update
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _CHANNELS: Final = frozenset({"books", "trades"})
 _VIP_CHANNELS: Final = frozenset({"books-l2-tbt", "books50-l2-tbt"})
-_NS_MS: Final = 1_000_000
 
 
 class OkxSession:
@@ -198,6 +198,7 @@ def _trade_message(pair: Pair, trade: Print, seq_id: int) -> str:
     return (
         f'{{"arg":{{"channel":"trades","instId":"{pair.name}"}},"data":[{{"instId":"{pair.name}",'
         f'"tradeId":"{trade.trade_id}","px":"{plain(pair.price.text(trade.tick))}",'
-        f'"sz":"{plain(pair.size.text(trade.lots))}","side":"{trade.taker}","ts":"{trade.ts_ns // _NS_MS}",'
+        f'"sz":"{plain(pair.size.text(trade.lots))}","side":"{trade.taker}",'
+        f'"ts":"{trade.ts_ns // NS_PER_MS}",'
         f'"count":"1","source":"0","seqId":{seq_id}}}]}}'
     )

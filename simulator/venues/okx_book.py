@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_MS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
@@ -18,10 +20,9 @@ if TYPE_CHECKING:
     from simulator.venues.venue import Digits
 
 DEPTH: Final = 400
-_NS_MS: Final = 1_000_000
-_BATCH_NS: Final = 100 * _NS_MS  # of the channel books
-_KEEP_ALIVE_NS: Final = 60_000 * _NS_MS
-_MAINTENANCE_NS: Final = 3_600_000 * _NS_MS  # ids start over at each full hour, UTC
+_BATCH_NS: Final = 100 * NS_PER_MS  # of the channel books
+_KEEP_ALIVE_NS: Final = 60_000 * NS_PER_MS
+_MAINTENANCE_NS: Final = 3_600_000 * NS_PER_MS  # ids start over at each full hour, UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class BookFrame:
         return (
             f'{{"arg":{{"channel":"books","instId":"{self.pair.name}"}},"action":"{self.action}","data":['
             f'{{"asks":{self.pair.levels(self.asks)},"bids":{self.pair.levels(self.bids)},'
-            f'"ts":"{self.ts_ns // _NS_MS}","checksum":0,"seqId":{self.seq_id},'
+            f'"ts":"{self.ts_ns // NS_PER_MS}","checksum":0,"seqId":{self.seq_id},'
             f'"prevSeqId":{self.previous_id}}}]}}'
         )
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from simulator.latent import NS_DAY, NS_MINUTE, NS_S
+from libs.common.time_units import NS_PER_MS, NS_PER_S
+from simulator.latent import NS_DAY, NS_MINUTE
 from simulator.venues.okx_book import Pair, plain
 from simulator.venues.venue import Digits, RestReply
 
@@ -27,8 +28,7 @@ _DEFAULT_CANDLES: Final = 100
 _MAX_DEPTH: Final = 400
 _TYPES: Final = frozenset({"SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"})
 _FAILURES: Final = {500: ("50026", "System error"), 503: ("50001", "Service temporarily unavailable")}
-_WINDOW_NS: Final = 2 * NS_S  # of every rate limit
-_NS_MS: Final = 1_000_000
+_WINDOW_NS: Final = 2 * NS_PER_S  # of every rate limit
 _MAX_MS: Final = 10_000_000_000_000  # year 2286
 
 _Handler: TypeAlias = "Callable[[Mapping[str, str], int], object]"
@@ -101,7 +101,7 @@ class OkxRest:
 
     def _time(self, query: Mapping[str, str], now_ns: int) -> object:
         del query  # takes no parameter
-        return [{"ts": str(now_ns // _NS_MS)}]
+        return [{"ts": str(now_ns // NS_PER_MS)}]
 
     def _instruments(self, query: Mapping[str, str], now_ns: int) -> object:
         del now_ns
@@ -127,7 +127,7 @@ class OkxRest:
             "ctValCcy": "",
             "optType": "",
             "stk": "",
-            "listTime": str(self._exchange.earliest_ns // _NS_MS),
+            "listTime": str(self._exchange.earliest_ns // NS_PER_MS),
             "expTime": "",
             "lever": "",
             "tickSz": f"{instrument.tick:f}",
@@ -145,7 +145,7 @@ class OkxRest:
         book, pair = self._exchange.book(symbol), self._pairs[symbol]
         asks, bids = pair.levels(book.asks.levels(depth)), pair.levels(book.bids.levels(depth))
         sides = {"asks": json.loads(asks), "bids": json.loads(bids)}
-        return [{**sides, "ts": str(now_ns // _NS_MS), "seqId": self._seq_id(symbol)}]
+        return [{**sides, "ts": str(now_ns // NS_PER_MS), "seqId": self._seq_id(symbol)}]
 
     def _candles(self, query: Mapping[str, str], now_ns: int) -> object:
         """Return rows newest first; both bounds are excluded, and of more than fit the newest are told."""
@@ -156,8 +156,8 @@ class OkxRest:
         limit = min(_integer(query, "limit", _DEFAULT_CANDLES), _MAX_CANDLES)
         running_ns = now_ns // length * length
         before_ns, after_ns = _integer(query, "before", -1), _integer(query, "after", _MAX_MS)
-        last_ns = min(running_ns, (after_ns * _NS_MS - 1) // length * length)
-        first_ns = max(before_ns * _NS_MS + 1, last_ns - (limit - 1) * length)
+        last_ns = min(running_ns, (after_ns * NS_PER_MS - 1) // length * length)
+        first_ns = max(before_ns * NS_PER_MS + 1, last_ns - (limit - 1) * length)
         candles = self._exchange.candles(symbol, interval, first_ns, last_ns, now_ns)
         return [self._row(symbol, candle, closed=candle.open_ns < running_ns) for candle in reversed(candles)]
 
@@ -167,7 +167,7 @@ class OkxRest:
         quote = f"{candle.quote * instrument.tick * instrument.lot:f}"
         volumes = [plain(pair.size.text(candle.lots)), plain(quote), plain(quote)]
         prices = [plain(pair.price.text(tick)) for tick in ticks]
-        return [str(candle.open_ns // _NS_MS), *prices, *volumes, str(int(closed))]
+        return [str(candle.open_ns // NS_PER_MS), *prices, *volumes, str(int(closed))]
 
     def _symbol(self, query: Mapping[str, str]) -> str:
         symbol = self._symbol_of.get(query.get("instId", ""))

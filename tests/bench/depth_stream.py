@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from libs.common.time_units import NS_PER_MS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,7 +23,6 @@ Book: TypeAlias = "tuple[tuple[Level, ...], tuple[Level, ...]]"
 
 SYMBOL: Final = "BTC-USDT"
 SEED: Final = 7
-MS: Final = 1_000_000
 START_MS: Final = 1_790_000_000_000
 
 # Sizes as in the comparison of parsers and books that set the aim: 20.7 levels a frame, 561 bytes.
@@ -216,7 +217,7 @@ def touch_removed(frames: int, pairs: int = 5) -> DepthStream:
 
 
 def _every_ms(frames: int) -> tuple[int, ...]:
-    return tuple((START_MS + at) * MS for at in range(frames))
+    return tuple((START_MS + at) * NS_PER_MS for at in range(frames))
 
 
 def _texts(levels: dict[int, int]) -> bytes:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tests.bench.load_exchange import NS_PER_MS, NS_PER_S, SYMBOLS
+from libs.common.time_units import NS_PER_MS, NS_PER_S
+from tests.bench.load_exchange import SYMBOLS
 from tests.bench.observers import ROUND_TRIP_BYTES, ROUND_TRIP_S
 from tests.bench.report import Latency, Quartiles, Result, latency, quartiles
 

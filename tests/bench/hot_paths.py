@@ -20,6 +20,7 @@ from sortedcontainers import SortedDict
 from libs.common.codec import encode
 from libs.common.events import BookTop, Event
 from libs.common.order_book import OrderBook
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.l2.app import policy_of
 from services.l2.feeds import FEEDS
 from services.l2.feeds.feed import Step, VenueDelta
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 
 VENUE: Final = "binance"
 TOP: Final = 10
-NS_PER_MS: Final = 1_000_000
-NS_PER_S: Final = 1_000_000_000
 
 
 class Path(Protocol):

@@ -21,6 +21,7 @@ import msgspec
 import uvloop
 from aiohttp import web
 
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from tests.bench.depth_stream import Market
 from tests.model_exchange import KrakenModel
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SYMBOLS: Final = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
-NS_PER_S: Final = 1_000_000_000
-NS_PER_MS: Final = 1_000_000
 SETTLE_S: Final = 2.0  # after the last subscription: Binance's snapshot is asked for within one second
 BINANCE_STAMP: Final = b"EVENT_TIME_MS"
 KRAKEN_STAMP: Final = b"2026-08-24T22:21:57.000000Z"  # as the model of the tests writes it

@@ -13,10 +13,11 @@ import aiohttp
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from libs.common.time_units import NS_PER_MS
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-NS_PER_MS: Final = 1_000_000
 ROUND_TRIP_S: Final = 0.05  # between two raw round trips
 ROUND_TRIP_BYTES: Final = 560  # as long as a Binance delta on the wire
 DATA: Final = b"\ndata: "  # of a server-sent event

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
+from services.gateway.http.guard import WriteGuard
 from services.gateway.settings import GatewaySettings
-from services.gateway.write_guard import WriteGuard
 from tests.bench.chunks import on_cores
 from tests.bench.report import Result, quartiles
 from tests.unit.services.gateway.world import World, scope_of

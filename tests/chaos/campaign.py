@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.follower import NS_S
+from libs.common.time_units import NS_PER_S
 from tests.chaos.pending import OWN_STATES, PATIENCE_NS, Pending
 from tests.chaos.schedule import (
     BLOCKED,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.chaos.world import World
 
 TICK_S: Final = 0.05
-PATIENCE_S: Final = PATIENCE_NS / NS_S
+PATIENCE_S: Final = PATIENCE_NS / NS_PER_S
 START_S: Final = 120.0  # of all services, on a busy machine
 PROGRESS_S: Final = 5.0
 SETTLE_S: Final = 6.0  # for most of a phase's faults; the rest go on healing while the others are compared

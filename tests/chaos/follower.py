@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import msgpack
 from aiokafka import AIOKafkaConsumer
 
+from libs.common.time_units import NS_PER_S
 from tests.chaos.replica import Replica
 
 if TYPE_CHECKING:
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
 DELTAS: Final = "l2.book-deltas.v1"
 HEALTH: Final = "l2.book-health.v1"
 KNOWN: Final = frozenset({"BookSnapshot", "BookDelta", "BookHealth"})
-NS_S: Final = 1_000_000_000
-FRESH_NS: Final = 3 * NS_S  # a health is repeated every second; an older one says nothing of now
-EARLY_NS: Final = NS_S  # what is said from further ahead is of a clock that was set back since
+FRESH_NS: Final = 3 * NS_PER_S  # a health is repeated every second; an older one says nothing of now
+EARLY_NS: Final = NS_PER_S  # what is said from further ahead is of a clock that was set back since
 CHANGES_KEPT: Final = 10_000  # of a book's state
 POLL_MS: Final = 50
 CREATED_S: Final = 60.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.follower import NS_S
+from libs.common.time_units import NS_PER_S
 from tests.chaos.schedule import (
     BLOCKED,
     BOOKLESS_KINDS,
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from tests.chaos.follower import Health
     from tests.chaos.schedule import Action, Book
 
-NOTICE_NS: Final = int(1.5 * NS_S)  # how long a fault may stay unnoticed: longer than the next message takes
-UNMET_NS: Final = 5 * NS_S  # a fault that met no message or request in so long is given up
-PATIENCE_NS: Final = 60 * NS_S
+NOTICE_NS: Final = int(
+    1.5 * NS_PER_S
+)  # how long a fault may stay unnoticed: longer than the next message takes
+UNMET_NS: Final = 5 * NS_PER_S  # a fault that met no message or request in so long is given up
+PATIENCE_NS: Final = 60 * NS_PER_S
 WITHIN_KINDS: Final = frozenset({DAILY_CUT, SLOW_LINE})  # a book is hit, and heals, before they end
 UNUSUAL: Final = frozenset(
     {"GAP", "STALE", "CHECKSUM_FAILED", "DISCONNECTED", "BLOCKED", "HALTED", "ONE_SIDED", "REFUSED"}
@@ -116,12 +118,12 @@ class Pending:
             self._open.discard(book)
             self.failed.append(
                 f"{':'.join(book)} is {health.state} ({health.reason}) "
-                f"{(now - self.over_ts) / NS_S:.0f} s after {self.action.kind}"
+                f"{(now - self.over_ts) / NS_PER_S:.0f} s after {self.action.kind}"
             )
 
     def settle_at_once(self, now: int) -> None:
         """Note that all is well again, whatever the books' healths say."""
-        self.healed_s.append((now - (self.over_ts or self.began_ts)) / NS_S)
+        self.healed_s.append((now - (self.over_ts or self.began_ts)) / NS_PER_S)
         self._open.clear()
 
     def give_up(self, what: str) -> None:
@@ -132,12 +134,12 @@ class Pending:
     @property
     def _armed_ns(self) -> int:
         lasts = self.action.requests[0].get("durationS", 0.0)
-        return int(float(str(lasts)) * NS_S)
+        return int(float(str(lasts)) * NS_PER_S)
 
     @property
     def _settle_ns(self) -> int:
         """How long after the fault a book must be looked at: a worker that returns moves books once more."""
-        return NOTICE_NS + (int(self.action.away_s * NS_S) if self.action.kind == L2_KILLED else 0)
+        return NOTICE_NS + (int(self.action.away_s * NS_PER_S) if self.action.kind == L2_KILLED else 0)
 
     def _settle(self, book: Book, health: Health, *, has_left: bool) -> None:
         assert self.over_ts is not None
@@ -149,10 +151,10 @@ class Pending:
             went = ", ".join(sorted(states))
             self.failed.append(f"{':'.join(book)} never said {own} of {self.action.kind}, but {went}")
         if self.action.kind in (*PROCESS_KINDS, CLOCK_SET) and (has_left or not self.must_leave):
-            self.healed_s.append((self._live_again[book] - self.over_ts) / NS_S)
+            self.healed_s.append((self._live_again[book] - self.over_ts) / NS_PER_S)
         elif has_left and self.action.kind in WITHIN_KINDS:
-            self.healed_s.append(health.longest_absence(self.began_ts) / NS_S)
+            self.healed_s.append(health.longest_absence(self.began_ts) / NS_PER_S)
         elif has_left:
-            self.healed_s.append(max(0, health.since_ts - self.over_ts) / NS_S)
+            self.healed_s.append(max(0, health.since_ts - self.over_ts) / NS_PER_S)
         else:
             self.unharmed += 1

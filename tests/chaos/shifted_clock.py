@@ -14,12 +14,13 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_S
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 FILE: Final = "CHAOS_CLOCK"  # names the file in the environment
 _OFFSET: Final = struct.Struct("<q")  # ns
-_NS_S: Final = 1_000_000_000
 
 
 class ShiftedClock:
@@ -35,11 +36,11 @@ class ShiftedClock:
     def jump(self, by_s: float) -> None:
         """Set it, for all at once."""
         self.offset_s += by_s
-        self._map[:] = _OFFSET.pack(round(self.offset_s * _NS_S))
+        self._map[:] = _OFFSET.pack(round(self.offset_s * NS_PER_S))
 
     def now(self) -> int:
         """Return what it shows, ns UTC."""
-        return time.time_ns() + round(self.offset_s * _NS_S)
+        return time.time_ns() + round(self.offset_s * NS_PER_S)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -57,7 +58,7 @@ def shift(path: str) -> None:
         return true_ns() + int(read(offset)[0])
 
     time.time_ns = time_ns
-    time.time = lambda: time_ns() / _NS_S
+    time.time = lambda: time_ns() / NS_PER_S
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.follower import NS_S
+from libs.common.time_units import NS_PER_S
 from tests.chaos.pending import PATIENCE_NS, Pending
 from tests.chaos.schedule import (
     BROKER_KILLED,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.chaos.schedule import Action, Book
     from tests.chaos.world import World
 
-PATIENCE_S: Final = PATIENCE_NS / NS_S
+PATIENCE_S: Final = PATIENCE_NS / NS_PER_S
 LOOK_S: Final = 0.1
 NAMED_S: Final = 30.0  # for /readyz to name a log that is held up: told after 3 s, and a service starts first
 READ_S: Final = 2.0  # for everybody to have read some records

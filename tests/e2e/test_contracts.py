@@ -36,7 +36,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from libs.common.topics import TOPICS, Key
-from services.gateway.problems import PROBLEM_TYPES
+from services.gateway.http.problems import PROBLEM_TYPES
 from tests import kafka_cluster, rubbish
 from tests.e2e.system import System, until
 from tests.live_messages import Document, Message, ends_of, everything_on, write_raw

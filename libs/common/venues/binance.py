@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from libs.common.time_units import DAY_S
 from libs.common.venues.venue import Hosts, Limits, Venue, joined
-
-DAY_S: Final = 86_400.0
 
 
 def _perpetual(symbol: str) -> str:

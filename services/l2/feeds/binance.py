@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, field
 
+from libs.common.time_units import NS_PER_MS
 from libs.common.venues import venue_of
 from services.l2.feeds.feed import (
     Acknowledged,
@@ -24,7 +25,6 @@ from services.l2.feeds.feed import (
     VenueTrade,
 )
 from services.l2.feeds.frames import (
-    NS_PER_MS,
     Changes,
     Count,
     EpochMs,

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec import Raw, field
 
+from libs.common.time_units import NS_PER_MS
 from services.l2.feeds.binance import BinanceFeed, of_another_symbol
 from services.l2.feeds.feed import Heartbeat, Step, VenueDelta, VenueSnapshot, VenueTrade
-from services.l2.feeds.frames import NS_PER_MS, Changes, EpochMs, FrameDecoder, Id, Size, bad_frame
+from services.l2.feeds.frames import Changes, EpochMs, FrameDecoder, Id, Size, bad_frame
 from services.l2.feeds.instruments import UnaskedInstruments
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.feeds.feed import (
     Acknowledged,
@@ -23,7 +24,6 @@ from services.l2.feeds.feed import (
     VenueTrade,
 )
 from services.l2.feeds.frames import (
-    NS_PER_S,
     Changes,
     EpochUs,
     FrameDecoder,

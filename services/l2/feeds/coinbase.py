@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.feeds.feed import (
     Acknowledged,
@@ -23,17 +24,7 @@ from services.l2.feeds.feed import (
     VenueSnapshot,
     VenueTrade,
 )
-from services.l2.feeds.frames import (
-    NS_PER_S,
-    FrameDecoder,
-    Id,
-    Price,
-    Size,
-    bad_frame,
-    ignored,
-    opened,
-    spared,
-)
+from services.l2.feeds.frames import FrameDecoder, Id, Price, Size, bad_frame, ignored, opened, spared
 from services.l2.feeds.instruments import of_coinbase
 from services.l2.feeds.moments import Moment, ns_of
 from services.l2.feeds.ohlc import OhlcRow, candles_of

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.feeds.feed import (
     Acknowledged,
@@ -24,7 +25,6 @@ from services.l2.feeds.feed import (
     VenueTrade,
 )
 from services.l2.feeds.frames import (
-    NS_PER_S,
     Changes,
     FrameDecoder,
     Id,

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from libs.common.events import Level
     from services.l2.feeds.feed import VenueMessage
 
-NS_PER_MS: Final = 1_000_000
-NS_PER_S: Final = 1_000_000_000
 
 Price: TypeAlias = Annotated[float, Meta(ge=1e-12, le=1e12)]  # quote units
 Size: TypeAlias = Annotated[float, Meta(ge=0, le=1e15)]  # base units; 0 deletes

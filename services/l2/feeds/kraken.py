@@ -12,6 +12,7 @@ from zlib import crc32
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.feeds.digits import DigitBook, digits_of
 from services.l2.feeds.feed import (
@@ -25,7 +26,6 @@ from services.l2.feeds.feed import (
     VenueTrade,
 )
 from services.l2.feeds.frames import (
-    NS_PER_S,
     Count,
     FrameDecoder,
     Id,

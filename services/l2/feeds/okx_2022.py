@@ -16,9 +16,10 @@ from zlib import crc32
 import msgspec
 from msgspec import Meta
 
+from libs.common.time_units import NS_PER_MS
 from services.l2.feeds.digits import DigitBook
 from services.l2.feeds.feed import Step, VenueDelta, VenueSnapshot
-from services.l2.feeds.frames import NS_PER_MS, EpochMs, FrameDecoder, levels_of_text
+from services.l2.feeds.frames import EpochMs, FrameDecoder, levels_of_text
 from services.l2.feeds.instruments import UnaskedInstruments
 from services.l2.feeds.okx import Arg, OkxFeed
 

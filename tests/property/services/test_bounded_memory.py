@@ -37,8 +37,8 @@ from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_CANDLES_DAILY, V
 from services.execution.app import wiring as execution_wiring
 from services.execution.remembered import IDS_KEPT_NS
 from services.execution.settings import ExecutionSettings
-from services.gateway.books import MAX_PAGE_BYTES, PAGE_BYTES
-from services.gateway.sse import Frame, History
+from services.gateway.reading.books import MAX_PAGE_BYTES, PAGE_BYTES
+from services.gateway.stream.sse import Frame, History
 from services.portfolio.remembered import KEEP_ANSWERS, remember
 from services.router.app import wiring as router_wiring
 from services.router.arms import Arms

@@ -6,17 +6,18 @@ from itertools import pairwise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from libs.common.time_units import NS_PER_S
 from simulator.exchange_book import BookChange, Side
-from simulator.latent import NS_DAY, NS_S, LatentPrices
+from simulator.latent import NS_DAY, LatentPrices
 from simulator.market import Market
 from simulator.venues.kraken_book import Window
 
-START_NS = 20_500 * NS_DAY + 40_000 * NS_S
+START_NS = 20_500 * NS_DAY + 40_000 * NS_PER_S
 SLOW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 seeds = st.integers(0, 3)
 offsets = st.integers(0, 20 * NS_DAY)
-steps = st.lists(st.integers(1, NS_S), min_size=1, max_size=25)
+steps = st.lists(st.integers(1, NS_PER_S), min_size=1, max_size=25)
 
 
 @lru_cache
@@ -68,7 +69,7 @@ def test_books_stay_sound_and_their_changes_tell_all(seed: int, offset: int, gap
 
 
 @SLOW
-@given(seeds, offsets, st.lists(st.integers(1, NS_S // 2), min_size=1, max_size=12))
+@given(seeds, offsets, st.lists(st.integers(1, NS_PER_S // 2), min_size=1, max_size=12))
 def test_the_same_seed_gives_the_same_market_however_the_clock_is_read(
     seed: int, offset: int, gaps: list[int]
 ) -> None:
@@ -93,7 +94,7 @@ def by_book(changes: list[BookChange]) -> dict[tuple[str, str], list[BookChange]
 def test_candles_are_contiguous_and_hold_their_prices(seed: int, offset: int) -> None:
     start_ns = START_NS + offset
     market = a_market(seed, start_ns)
-    for interval, length in (("1m", 60 * NS_S), ("1d", NS_DAY)):
+    for interval, length in (("1m", 60 * NS_PER_S), ("1d", NS_DAY)):
         candles = market.candles("kraken", "SOL-USDT", interval, start_ns - NS_DAY, start_ns, start_ns)
         assert candles[-1].open_ns <= start_ns < candles[-1].open_ns + length
         for candle in candles:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.follower import NS_S, Health
+from libs.common.time_units import NS_PER_S
+from tests.chaos.follower import Health
 from tests.chaos.pending import NOTICE_NS, PATIENCE_NS, UNMET_NS, Pending
 from tests.chaos.schedule import BROKER_KILLED, L2_KILLED, Action, Request
 
 BOOK = ("binance", "BTC-USDT")
-BEGAN = 1_000 * NS_S
+BEGAN = 1_000 * NS_PER_S
 
 
 def a_fault(kind: str = "drop", **fields: Any) -> Pending:
@@ -25,7 +26,7 @@ def a_health(*said: tuple[str, float, float]) -> Health:
     health = Health()
     for state, since_s, ts_s in said:
         event = {"state": state, "epoch": 1, "owner": "a", "reason": "", "resyncs": 0}
-        since_ts, ts = (BEGAN + int(seconds * NS_S) for seconds in (since_s, ts_s))
+        since_ts, ts = (BEGAN + int(seconds * NS_PER_S) for seconds in (since_s, ts_s))
         health.take({**event, "since_ts": since_ts, "ts": ts})
     return health
 
@@ -36,7 +37,7 @@ def look(pending: Pending, health: Health) -> None:
 
 def test_a_book_that_left_live_and_came_back_is_healed() -> None:
     pending = a_fault()
-    pending.heed(1, is_over=True, now=BEGAN + NS_S)
+    pending.heed(1, is_over=True, now=BEGAN + NS_PER_S)
     look(pending, a_health(("GAP", 0.1, 0.1), ("SYNCING", 0.2, 0.2)))
     assert not pending.is_settled
     look(pending, a_health(("GAP", 0.1, 0.1), ("SYNCING", 0.2, 0.2), ("LIVE", 0.7, 2.7)))
@@ -48,25 +49,25 @@ def test_a_book_that_left_live_and_came_back_is_healed() -> None:
 
 def test_live_is_believed_only_after_the_time_to_notice() -> None:
     pending = a_fault()
-    pending.heed(1, is_over=True, now=BEGAN + NS_S)
-    look(pending, a_health(("LIVE", -5.0, 0.5 * NOTICE_NS / NS_S)))
+    pending.heed(1, is_over=True, now=BEGAN + NS_PER_S)
+    look(pending, a_health(("LIVE", -5.0, 0.5 * NOTICE_NS / NS_PER_S)))
     assert not pending.is_settled
-    look(pending, a_health(("LIVE", -5.0, 1.1 * NOTICE_NS / NS_S)))
+    look(pending, a_health(("LIVE", -5.0, 1.1 * NOTICE_NS / NS_PER_S)))
     assert pending.is_settled
     assert pending.unharmed == 1
 
 
 def test_a_book_that_does_not_come_back_fails() -> None:
     pending = a_fault()
-    pending.heed(1, is_over=True, now=BEGAN + NS_S)
-    pending.look(BOOK, a_health(("SYNCING", 0.2, 61.0)), BEGAN + PATIENCE_NS + NS_S)
+    pending.heed(1, is_over=True, now=BEGAN + NS_PER_S)
+    pending.look(BOOK, a_health(("SYNCING", 0.2, 61.0)), BEGAN + PATIENCE_NS + NS_PER_S)
     assert pending.is_settled
     assert "binance:BTC-USDT is SYNCING" in pending.failed[0]
 
 
 def test_a_live_that_nobody_repeats_is_no_live() -> None:
     pending = a_fault(L2_KILLED, must_leave=frozenset({BOOK}), over_ts=BEGAN, injected=1)
-    pending.look(BOOK, a_health(("LIVE", 1.0, 2.0)), BEGAN + 30 * NS_S)
+    pending.look(BOOK, a_health(("LIVE", 1.0, 2.0)), BEGAN + 30 * NS_PER_S)
     assert not pending.is_settled
 
 
@@ -82,7 +83,7 @@ def test_after_a_broker_a_book_is_live_again_when_that_is_said_on_kafka() -> Non
     pending = a_fault(BROKER_KILLED, injected=1)
     look(pending, a_health(("LIVE", -5.0, 1.0)))
     assert not pending.is_settled
-    pending.over_ts = BEGAN + 9 * NS_S
+    pending.over_ts = BEGAN + 9 * NS_PER_S
     look(pending, a_health(("LIVE", -5.0, 9.5)))
     look(pending, a_health(("LIVE", -5.0, 11.0)))
     assert pending.healed_s == [pytest.approx(0.5)]
@@ -117,7 +118,7 @@ def a_told(state: str) -> Pending:
 
 def test_what_is_hit_within_a_long_condition_heals_from_leaving_to_coming_back() -> None:
     pending = a_fault("daily_cut")
-    pending.heed(1, is_over=True, now=BEGAN + 9 * NS_S)
+    pending.heed(1, is_over=True, now=BEGAN + 9 * NS_PER_S)
     went = (("DISCONNECTED", 2.0), ("SYNCING", 2.5), ("LIVE", 3.5), ("DISCONNECTED", 5.0), ("LIVE", 5.25))
     look(pending, a_health(*((state, at_s, 11.0) for state, at_s in went)))
     assert pending.healed_s == [pytest.approx(1.5)]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.chaos.follower import NS_S, Follower
+from libs.common.time_units import NS_PER_S
+from tests.chaos.follower import Follower
 from tests.chaos.pending import Pending
 from tests.chaos.schedule import BLOCKED, Action
 from tests.chaos.watch import AFTER_NS, Watch
 
 BOOK = ("kraken", "BTC-USDT")
-NOW = 1_000 * NS_S
+NOW = 1_000 * NS_PER_S
 
 
 def a_follower(state: str, bids: list[list[float]], said_s: float) -> Follower:
     follower = Follower("nowhere")
-    ts = NOW + int(said_s * NS_S)
+    ts = NOW + int(said_s * NS_PER_S)
     health: dict[str, Any] = {"epoch": 1, "owner": "a", "reason": "451", "resyncs": 0, "since_ts": NOW}
     follower.health(BOOK).take({**health, "state": state, "ts": ts})
     snapshot = {
@@ -35,8 +36,8 @@ def test_a_book_that_is_live_without_a_side_is_seen_once() -> None:
     watch = Watch(follower, [BOOK])
     assert watch.look([], NOW) == []  # it has a moment to notice
     follower.healths = a_follower("LIVE", [], 2.0).healths
-    assert watch.look([], NOW + 2 * NS_S) == ["kraken:BTC-USDT is LIVE without bids in epoch 1"]
-    assert watch.look([], NOW + 2 * NS_S) == []
+    assert watch.look([], NOW + 2 * NS_PER_S) == ["kraken:BTC-USDT is LIVE without bids in epoch 1"]
+    assert watch.look([], NOW + 2 * NS_PER_S) == []
 
 
 def test_a_side_that_is_read_after_the_state_is_no_complaint() -> None:
@@ -45,13 +46,13 @@ def test_a_side_that_is_read_after_the_state_is_no_complaint() -> None:
     assert watch.look([], NOW) == []
     live = a_follower("LIVE", [], 5.0)
     follower.healths = live.healths
-    assert watch.look([], NOW + 5 * NS_S) == []
+    assert watch.look([], NOW + 5 * NS_PER_S) == []
 
 
 def test_one_that_says_so_or_has_both_is_no_complaint() -> None:
     for follower in (a_follower("ONE_SIDED", [], 2.0), a_follower("LIVE", [[1.0, 1.0]], 2.0)):
         watch = Watch(follower, [BOOK])
-        assert [watch.look([], NOW + second * NS_S) for second in (0, 2)] == [[], []]
+        assert [watch.look([], NOW + second * NS_PER_S) for second in (0, 2)] == [[], []]
 
 
 def test_a_book_is_blocked_only_where_its_venue_blocks() -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from libs.common.time_units import NS_PER_MS
 from simulator.exchange_book import ExchangeBook
 from simulator.venues.bybit_book import Pair, Window
 from simulator.venues.venue import Digits
@@ -14,8 +15,7 @@ from simulator.venues.venue import Digits
 if TYPE_CHECKING:
     from simulator.venues.bybit_book import BookFrame
 
-MS = 1_000_000
-HOUR = 3_600_000 * MS
+HOUR = 3_600_000 * NS_PER_MS
 PAIR = Pair("BTC-USDT", "BTCUSDT", Digits.of(Decimal("0.1")), Digits.of(Decimal("0.000001")))
 
 
@@ -44,7 +44,7 @@ def told(frame: BookFrame | None) -> dict[str, Any]:
 def test_numbers_are_written_as_the_venue_writes_them() -> None:
     window = Window(PAIR, 50, a_book())
     window.load(0)
-    message = told(window.snapshot(5 * MS))
+    message = told(window.snapshot(5 * NS_PER_MS))
     assert message["data"]["b"][0] == ["100", "1"]
     assert message["data"]["a"][0] == ["100.1", "1.5"]
     assert (message["ts"], message["type"]) == (5, "snapshot")
@@ -55,8 +55,8 @@ def test_a_level_that_leaves_the_window_is_deleted_and_the_one_that_enters_is_to
     window = Window(PAIR, 50, book)
     window.load(0)
     first = window.update_id
-    changed(book, window, 1000, 0, 20 * MS)
-    message = told(window.update(20 * MS, force=False))
+    changed(book, window, 1000, 0, 20 * NS_PER_MS)
+    message = told(window.update(20 * NS_PER_MS, force=False))
     assert message["data"]["b"] == [["95", "1"], ["100", "0"]]
     assert message["data"]["u"] == first + 1
     assert (message["type"], message["cts"]) == ("delta", 20)
@@ -66,29 +66,29 @@ def test_a_change_outside_the_window_takes_no_number() -> None:
     book = a_book()
     window = Window(PAIR, 50, book)
     window.load(0)
-    changed(book, window, 945, 7, 20 * MS)
-    assert window.update(20 * MS, force=False) is None
-    changed(book, window, 1000, 7, 20 * MS)
-    assert told(window.update(60 * MS, force=False))["data"]["u"] == window.snapshot(0).update_id
+    changed(book, window, 945, 7, 20 * NS_PER_MS)
+    assert window.update(20 * NS_PER_MS, force=False) is None
+    changed(book, window, 1000, 7, 20 * NS_PER_MS)
+    assert told(window.update(60 * NS_PER_MS, force=False))["data"]["u"] == window.snapshot(0).update_id
 
 
 def test_messages_keep_their_distance_unless_forced() -> None:
     book = a_book()
     window = Window(PAIR, 50, book)
     window.load(0)
-    changed(book, window, 1000, 7, 5 * MS)
-    assert window.update(19 * MS, force=False) is None
-    assert window.update(19 * MS, force=True) is not None
+    changed(book, window, 1000, 7, 5 * NS_PER_MS)
+    assert window.update(19 * NS_PER_MS, force=False) is None
+    assert window.update(19 * NS_PER_MS, force=True) is not None
 
 
 def test_each_full_hour_the_count_starts_over_with_a_snapshot() -> None:
     book = a_book()
     window = Window(PAIR, 50, book)
-    window.load(HOUR - MS)
+    window.load(HOUR - NS_PER_MS)
     message = told(window.update(HOUR, force=False))
     assert (message["type"], message["data"]["u"], len(message["data"]["b"])) == ("snapshot", 1, 50)
-    changed(book, window, 1000, 7, HOUR + MS)
-    assert told(window.update(HOUR + 30 * MS, force=False))["data"]["u"] == 2
+    changed(book, window, 1000, 7, HOUR + NS_PER_MS)
+    assert told(window.update(HOUR + 30 * NS_PER_MS, force=False))["data"]["u"] == 2
 
 
 def test_damage_always_breaks_the_count_and_a_snapshot_is_spared() -> None:
@@ -97,8 +97,8 @@ def test_damage_always_breaks_the_count_and_a_snapshot_is_spared() -> None:
     window.load(0)
     random = Random(1)
     assert window.snapshot(0).corrupted(random) is None
-    changed(book, window, 1000, 7, 20 * MS)
-    frame = window.update(20 * MS, force=False)
+    changed(book, window, 1000, 7, 20 * NS_PER_MS)
+    frame = window.update(20 * NS_PER_MS, force=False)
     assert frame is not None
     spoilt = frame.corrupted(random)
     assert spoilt is not None

@@ -5,7 +5,8 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from simulator.latent import GENESIS_DAY, MINUTES, NS_DAY, NS_MINUTE, NS_S, LatentPrices, Regime
+from libs.common.time_units import NS_PER_S
+from simulator.latent import GENESIS_DAY, MINUTES, NS_DAY, NS_MINUTE, LatentPrices, Regime
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 FIRST_DAY = GENESIS_DAY + 300
@@ -28,7 +29,7 @@ def minute_returns() -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_price_is_a_function_of_seed_and_time_alone() -> None:
     late = LatentPrices(7, SYMBOLS)
-    ts_ns = (FIRST_DAY + 5) * NS_DAY + 12_345 * NS_S + 678
+    ts_ns = (FIRST_DAY + 5) * NS_DAY + 12_345 * NS_PER_S + 678
     expected = late.log_price(1, ts_ns)
     assert prices().log_price(1, ts_ns - NS_DAY) != expected
     assert prices().log_price(1, ts_ns) == expected

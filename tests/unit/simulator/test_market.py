@@ -7,12 +7,13 @@ from math import sqrt
 import numpy as np
 import pytest
 
+from libs.common.time_units import NS_PER_S
 from simulator.candles import merged
 from simulator.exchange_book import ExchangeBook
-from simulator.latent import NS_DAY, NS_MINUTE, NS_S, LatentPrices
+from simulator.latent import NS_DAY, NS_MINUTE, LatentPrices
 from simulator.market import Market
 
-START_NS = 20_500 * NS_DAY + 40_000 * NS_S + 123_456_789
+START_NS = 20_500 * NS_DAY + 40_000 * NS_PER_S + 123_456_789
 
 
 @lru_cache
@@ -28,7 +29,7 @@ def a_market(
 
 def run(market: Market, seconds: float, step_s: float = 0.1) -> int:
     for number in range(1, round(seconds / step_s) + 1):
-        now_ns = START_NS + round(number * step_s * NS_S)
+        now_ns = START_NS + round(number * step_s * NS_PER_S)
         for _ in market.step(now_ns):
             pass
     return now_ns
@@ -42,9 +43,9 @@ def test_the_books_imbalance_leads_the_price() -> None:
     market, imbalances, mids = a_market(), [], []
     book = market.book("binance", "BTC-USDT")
     for second in range(0, 1200, 2):
-        for _ in market.step(START_NS + second * NS_S):
+        for _ in market.step(START_NS + second * NS_PER_S):
             pass
-        for _ in market.step(START_NS + (second + 1) * NS_S):
+        for _ in market.step(START_NS + (second + 1) * NS_PER_S):
             pass
         bids, asks = (sum(lots for _, lots in side.levels(5)) for side in (book.bids, book.asks))
         imbalances.append((bids - asks) / (bids + asks))
@@ -57,7 +58,7 @@ def test_venues_follow_one_price_with_their_own_spread_and_depth() -> None:
     market = a_market(venues=("binance", "kraken"))
     spreads: dict[str, list[float]] = {"binance": [], "kraken": []}
     for second in range(60):
-        for _ in market.step(START_NS + second * NS_S):
+        for _ in market.step(START_NS + second * NS_PER_S):
             pass
         mids = {}
         for venue, tick in (("binance", 0.01), ("kraken", 0.1)):
@@ -81,7 +82,7 @@ def test_the_aimed_rate_is_met_by_book_trade_and_best_price_messages() -> None:
     market = a_market(rate=600.0, venues=("binance", "kraken"))
     messages = 2 * 10 * 20  # Binance's batches
     for number in range(1, 201):
-        for change in market.step(START_NS + number * NS_S // 10):
+        for change in market.step(START_NS + number * NS_PER_S // 10):
             kraken = change.venue == "kraken"
             messages += 1 + bool(change.prints) if kraken else len(change.prints) + change.top_moved
     assert messages / 20 == pytest.approx(600, rel=0.2)
@@ -90,14 +91,14 @@ def test_the_aimed_rate_is_met_by_book_trade_and_best_price_messages() -> None:
 def test_a_long_silence_is_not_made_up_for() -> None:
     market = a_market()
     run(market, 1.0)
-    assert sum(1 for _ in market.step(START_NS + 3600 * NS_S)) < 10
+    assert sum(1 for _ in market.step(START_NS + 3600 * NS_PER_S)) < 10
 
 
 def test_live_candles_are_the_trades_and_continue_the_past() -> None:
     market = a_market()
     prints = []
     for number in range(1, 1300):
-        now_ns = START_NS + number * NS_S // 10
+        now_ns = START_NS + number * NS_PER_S // 10
         for change in market.step(now_ns):
             if change.symbol == "BTC-USDT":
                 prints += change.prints

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from libs.common.events import Level
-    from services.gateway.as_of import Row
+    from services.gateway.reading.as_of import Row
 
 BOOK = "/api/l2/binance/BTCUSDT"
 OTHER = b"kraken:BTC-USDT"  # in the same partition

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from msgspec import structs
 
 from libs.common.events import BookDelta, BookSnapshot
-from services.gateway.as_of import NotKnownThenError, Row
-from services.gateway.books import BookId
-from services.gateway.past_books import AHEAD_MS, PastBooks
+from services.gateway.reading.as_of import NotKnownThenError, Row
+from services.gateway.reading.books import BookId
+from services.gateway.reading.past_books import AHEAD_MS, PastBooks
+from services.gateway.reading.topic_views import GatewayViews
 from services.gateway.settings import GatewaySettings
-from services.gateway.views import GatewayViews
 from tests.unit.services.gateway.logs import InMemoryLog
 from tests.unit.services.gateway.world import a_book_health, a_delta_row, a_keyframe_row
 

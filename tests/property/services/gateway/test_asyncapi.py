@@ -7,7 +7,7 @@ from hypothesis import given
 from jsonschema import Draft202012Validator
 
 from libs.common.topics import TOPICS, Topic
-from services.gateway import asyncapi
+from services.gateway.http import asyncapi
 from tests.messages import MESSAGES, PAIRS, wire_of
 
 if TYPE_CHECKING:

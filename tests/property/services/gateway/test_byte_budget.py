@@ -7,10 +7,11 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.byte_budget import NS, ByteBudget
+from libs.common.time_units import NS_PER_S
+from services.gateway.http.byte_budget import ByteBudget
 
 SPENDS = st.lists(
-    st.tuples(st.integers(0, 5 * NS), st.integers(0, 50_000)), min_size=1, max_size=30
+    st.tuples(st.integers(0, 5 * NS_PER_S), st.integers(0, 50_000)), min_size=1, max_size=30
 )  # after how many ns, how many bytes
 
 
@@ -21,11 +22,11 @@ def test_a_spend_waits_until_all_that_was_spent_has_come_back_and_not_longer(
     budget, now, level = ByteBudget(per_s, burst, 0), 0, Fraction(burst)
     for after, count in spends:
         now += after
-        level = min(Fraction(burst), level + Fraction(per_s * after, NS)) - count
+        level = min(Fraction(burst), level + Fraction(per_s * after, NS_PER_S)) - count
         wait = budget.spend(count, now)
-        at_end = level + Fraction(per_s * wait, NS)
+        at_end = level + Fraction(per_s * wait, NS_PER_S)
         assert at_end >= 0
-        assert wait == 0 or level + Fraction(per_s * (wait - 1), NS) < 0
+        assert wait == 0 or level + Fraction(per_s * (wait - 1), NS_PER_S) < 0
 
 
 @given(
@@ -45,7 +46,7 @@ def test_whoever_waits_until_a_piece_is_paid_for_spends_no_more_than_the_rate_an
         ready.remove((now, number))
         piece = pieces[number].pop(0)
         spent += piece
-        assert spent <= burst + Fraction(per_s * now, NS) + len(pieces) * last
+        assert spent <= burst + Fraction(per_s * now, NS_PER_S) + len(pieces) * last
         wait = budget.spend(piece, now)
         if pieces[number]:
             ready.append((now + wait, number))

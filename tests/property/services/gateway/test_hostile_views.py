@@ -17,14 +17,14 @@ from libs.common.events import AuditEntry, BookDelta, BookSnapshot, Event, Servi
 from libs.common.kafka import Record
 from libs.common.kafka_reader import decoded
 from libs.common.topics import EXECUTION_AUDIT, POLICIES_REGISTRY, PORTFOLIO_RISK, SERVICES_STATUS, TOPICS
-from services.gateway.answers import encode as as_json
-from services.gateway.answers import service_answer
-from services.gateway.as_of import Row
-from services.gateway.execution_shown import audit_entry_answer
+from services.gateway.http.answers import encode as as_json
+from services.gateway.http.answers import service_answer
+from services.gateway.http.execution_shown import audit_entry_answer
+from services.gateway.http.problems import PROBLEM_TYPES
 from services.gateway.monitoring import families
-from services.gateway.problems import PROBLEM_TYPES
-from services.gateway.readiness import Readiness
-from services.gateway.sse import frame, json_ready
+from services.gateway.reading.as_of import Row
+from services.gateway.reading.readiness import Readiness
+from services.gateway.stream.sse import frame, json_ready
 from tests.execution_market import a_risk_budget
 from tests.heartbeats import SERVICES, a_status
 from tests.hostile import decoded_again, messages

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.gateway.places import Room
-from services.gateway.problems import PROBLEM_TYPES
-from services.gateway.sse import Backlog
+from services.gateway.http.places import Room
+from services.gateway.http.problems import PROBLEM_TYPES
+from services.gateway.stream.sse import Backlog
 from tests.unit.services.gateway.wire import answer_to
 from tests.unit.services.gateway.world import Answer, World, a_book_top
 

@@ -7,11 +7,12 @@ from fractions import Fraction
 import hypothesis.strategies as st
 from hypothesis import given
 
-from services.gateway.token_bucket import NS, AddressBuckets, Rate, TokenBucket
+from libs.common.time_units import NS_PER_S
+from services.gateway.http.token_bucket import AddressBuckets, Rate, TokenBucket
 
 rates = st.builds(Rate, st.integers(1, 10_000), st.integers(1, 20))
 # From the same moment to far apart, and all that lies close to a whole token at these rates.
-gaps = st.lists(st.one_of(st.just(0), st.integers(1, 10**6), st.integers(1, 30 * NS)), max_size=80)
+gaps = st.lists(st.one_of(st.just(0), st.integers(1, 10**6), st.integers(1, 30 * NS_PER_S)), max_size=80)
 
 
 def moments(steps: list[int]) -> list[int]:
@@ -25,7 +26,8 @@ def moments(steps: list[int]) -> list[int]:
 def by_the_curve(rate: Rate, passed: list[int], now: int) -> bool:
     """Whether every window that begins with a passed take, or now, has room for one more."""
     windows = (
-        (sum(then >= start for then in passed) + 1, Fraction(now - start, NS)) for start in {*passed, now}
+        (sum(then >= start for then in passed) + 1, Fraction(now - start, NS_PER_S))
+        for start in {*passed, now}
     )
     return all(count <= rate.burst + rate.per_s * length_s for count, length_s in windows)
 
@@ -57,7 +59,7 @@ def test_who_waits_as_told_passes_and_who_comes_one_nanosecond_early_does_not(
             assert not by_the_curve(rate, passed, now + wait - 1)
 
 
-@given(rates, st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, NS)), max_size=60))
+@given(rates, st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, NS_PER_S)), max_size=60))
 def test_no_address_takes_from_another(rate: Rate, asked: list[tuple[str, int]]) -> None:
     together = AddressBuckets(rate, 5)
     alone = {address: TokenBucket(rate, 0) for address in "abcde"}

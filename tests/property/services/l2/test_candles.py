@@ -9,7 +9,8 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from libs.common.events import Candle
-from services.l2.candles import DAY_NS, GRACE_NS, MINUTE_NS, CandleBuilder
+from libs.common.time_units import DAY_NS, MINUTE_NS
+from services.l2.candles import GRACE_NS, CandleBuilder
 from services.l2.feeds.feed import VenueTrade
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.events import BookDelta, BookHealth, BookSnapshot, BookState, BookTop
+from libs.common.time_units import NS_PER_MS
 from libs.common.wall_clock import STEP_NS
 from services.l2.app import App
 from services.l2.feeds import FEEDS
@@ -20,7 +21,7 @@ from services.l2.messages import Tick
 from services.l2.publication import REPEAT_NS
 from services.l2.settings import L2Settings
 from tests.jumping_clock import JUMPS_S, Machine, S
-from tests.l2_world import MS, POLICY, START, World
+from tests.l2_world import POLICY, START, World
 from tests.model_exchange import BinanceModel, KrakenModel
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from services.l2.messages import L2Message, Output
     from services.l2.ownership import Ownership
 
-STEP_TIME = 50 * MS  # of the world
+STEP_TIME = 50 * NS_PER_MS  # of the world
 LATE_NS = 2 * STEP_TIME
 HEALED_NS = 5 * S  # from the last trouble
 QUIET_STEPS = 30

@@ -7,16 +7,21 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.common.time_units import NS_PER_S
 from services.l2.feeds.feed import VenueTrade
-from services.l2.rate_limits import NS, RESERVE, SHARE_NS, Share, TokenBucket
+from services.l2.rate_limits import RESERVE, SHARE_NS, Share, TokenBucket
 from services.l2.trade_memory import MOST, TradeMemory
 
-START = 1_790_000_000 * NS
+START = 1_790_000_000 * NS_PER_S
 
 
 def a_trade(number: int) -> VenueTrade:
     return VenueTrade(
-        trade_id=str(number), price=100.0 + number % 7, size=1.0, side="buy", venue_ts=START + number * NS
+        trade_id=str(number),
+        price=100.0 + number % 7,
+        size=1.0,
+        side="buy",
+        venue_ts=START + number * NS_PER_S,
     )
 
 
@@ -66,7 +71,7 @@ def test_whatever_troubled_books_ask_another_one_has_its_snapshot_or_a_moment_to
     drawn: dict[int, list[int]] = {number: [] for number in range(5)}
     now = START
     for number, pause_s in asked:
-        now += int(pause_s * NS)
+        now += int(pause_s * NS_PER_S)
         before = bucket.left(now) * capacity
         if (
             shares[number].take(cost, now) == 0
@@ -76,4 +81,4 @@ def test_whatever_troubled_books_ask_another_one_has_its_snapshot_or_a_moment_to
     for times in drawn.values():
         assert all(after - before >= SHARE_NS for before, after in pairwise(times))
     again = Share(bucket).take(cost, now)
-    assert again == 0 or again <= now + int(cost / (capacity / period_s) * NS) + 1
+    assert again == 0 or again <= now + int(cost / (capacity / period_s) * NS_PER_S) + 1

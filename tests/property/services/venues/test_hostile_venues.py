@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from libs.common.events import BookHealth, BookTop, CommandRejected, Event, ScoreVenues, VenueScored
+from libs.common.time_units import NS_PER_S
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, VENUES_COMMANDS
 from services.venues.app import INPUTS
 from tests.hostile import decoded_again, messages
-from tests.venue_market import NOW, NS_PER_S, a_health, a_score, a_top
+from tests.venue_market import NOW, a_health, a_score, a_top
 from tests.venues_alone import Venues
 
 if TYPE_CHECKING:

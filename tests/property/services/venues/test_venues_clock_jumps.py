@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from libs.common.events import VenueMetrics
+from libs.common.time_units import NS_PER_MS
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, book_key
 from libs.common.views import View
 from services.venues.answers import Answers
@@ -23,8 +24,7 @@ from tests.venue_market import NOW, a_health, a_top
 if TYPE_CHECKING:
     from libs.common.events import BookHealth, BookTop
 
-MS = 1_000_000
-STEP_NS = 250 * MS
+STEP_NS = 250 * NS_PER_MS
 TURN = 4  # a health and metrics come with each fourth step
 SLOWEST_MS = 40.0
 KEY = book_key("binance", "BTC-USDT")
@@ -63,8 +63,8 @@ class World:
 
     def tell(self, lag_ms: float) -> None:
         now = self.read_clock()
-        lag_ns = round(lag_ms * MS) + self.machine.wall - self.machine.monotonic - (NOW - 77 * S)
-        top = a_top(now=now, epoch=self.epoch, seq=self.offset, lag_ms=lag_ns / MS)
+        lag_ns = round(lag_ms * NS_PER_MS) + self.machine.wall - self.machine.monotonic - (NOW - 77 * S)
+        top = a_top(now=now, epoch=self.epoch, seq=self.offset, lag_ms=lag_ns / NS_PER_MS)
         self.told_at = self.machine.monotonic
         self.tops.fold(0, self.offset, KEY, top)
         self._handle(top, now)
@@ -108,7 +108,7 @@ def test_a_book_is_as_fresh_as_it_is_and_a_latency_is_the_venues_whatever_the_cl
                     _assert_measured(world)
                 assert world.usable()
             case "freeze":
-                world.machine.wait(stale_ns + MS)
+                world.machine.wait(stale_ns + NS_PER_MS)
                 world.metrics_at = world.machine.monotonic
                 assert not world.usable()
             case int():

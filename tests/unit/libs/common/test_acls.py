@@ -21,9 +21,9 @@ from libs.common.topics import (
     SERVICES_STATUS,
     TOPICS,
 )
-from services.gateway.questions import ANSWER_TOPICS, DOER
-from services.gateway.stream_api import STREAMED
-from services.gateway.views import GatewayViews
+from services.gateway.asking.questions import ANSWER_TOPICS, DOER
+from services.gateway.http.stream_api import STREAMED
+from services.gateway.reading.topic_views import GatewayViews
 from services.l2.app import PUBLISHED
 from services.l2.settings import L2Settings
 from services.venues.app import INPUTS, OUTPUTS

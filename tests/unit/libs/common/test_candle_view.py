@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from libs.common.candle_view import MINUTE_NS, Candles
+from libs.common.candle_view import Candles
 from libs.common.events import Candle
 from libs.common.kafka import partition_of
+from libs.common.time_units import MINUTE_NS
 from libs.common.topics import L2_CANDLES, L2_CANDLES_OPEN, book_key, candle_key
 
 

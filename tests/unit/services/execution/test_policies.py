@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from libs.common.events import Candle, Features
+from libs.common.time_units import DAY_NS
 from services.execution.policies import POLICIES, Market, UnknownPolicyError, signal_of
-from tests.unit.services.execution.builders import DAY_NS, a_candle, seeded
+from tests.unit.services.execution.builders import a_candle, seeded
 
 
 def _market(

@@ -17,7 +17,8 @@ from libs.common.events import (
     Refusal,
     SimulateExecution,
 )
-from services.execution.remembered import DAY_NS, IDS_KEPT_NS
+from libs.common.time_units import DAY_NS
+from services.execution.remembered import IDS_KEPT_NS
 from services.execution.saga import Done, saga_key
 from tests.execution_world import a_ready_world, an_id
 

@@ -17,9 +17,10 @@ from libs.common.events import (
     PaperOrderPlaced,
     Refusal,
 )
+from libs.common.time_units import DAY_NS
 from libs.common.topics import EXECUTION_COMMANDS
 from services.execution.early import early
-from services.execution.remembered import DAY_NS, IDS_KEPT_NS
+from services.execution.remembered import IDS_KEPT_NS
 from services.execution.saga import Done, Saga
 from tests.execution_market import a_book_top
 from tests.execution_world import ExecutionWorld, a_ready_world

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from libs.common.time_units import DAY_NS, MINUTE_NS
 from services.execution.profile import BUCKETS, profile_of
 from services.execution.volatility import sigma_day
-from tests.unit.services.execution.builders import DAY_NS, MINUTE_NS, a_candle, seeded
+from tests.unit.services.execution.builders import a_candle, seeded
 
 
 def test_the_volatility_of_a_random_walk_is_found() -> None:

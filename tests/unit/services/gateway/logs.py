@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from services.gateway.book_log import Chunk
+from services.gateway.reading.book_log import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
     from libs.common.kafka import Record
-    from services.gateway.as_of import Row
-    from services.gateway.sse import Start
+    from services.gateway.reading.as_of import Row
+    from services.gateway.stream.sse import Start
 
 
 class InMemoryLog:

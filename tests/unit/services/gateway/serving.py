@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from services.gateway.http_protocol import BoundedHttpProtocol
+from services.gateway.http.protocol import BoundedHttpProtocol
 from tests.e2e.system import until
 from tests.unit.services.gateway.wire import Served
 

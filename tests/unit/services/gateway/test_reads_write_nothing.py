@@ -8,7 +8,7 @@ from libs.common.kafka import Record
 from libs.common.topics import EXECUTION_AUDIT, EXECUTION_RECORDS, PORTFOLIO_RISK
 from tests.execution_market import a_risk_budget
 from tests.execution_world import ExecutionWorld
-from tests.unit.services.gateway.test_stream import Stream
+from tests.unit.services.gateway.stream.test_stream import Stream
 from tests.unit.services.gateway.world import NOW, World
 
 QUERIES = {

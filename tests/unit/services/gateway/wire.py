@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from services.gateway.http_protocol import BoundedHttpProtocol
+from services.gateway.http.protocol import BoundedHttpProtocol
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from services.gateway.cross_origin import CrossOrigin
+    from services.gateway.http.cross_origin import CrossOrigin
     from tests.unit.services.gateway.world import World
 
 PATIENCE_S = 10.0

@@ -26,25 +26,25 @@ from libs.common.topics import (
     PORTFOLIO_RISK,
     SERVICES_STATUS,
 )
-from services.gateway.answers import ReadyAnswer
-from services.gateway.api import create_api
-from services.gateway.as_of import Row
-from services.gateway.audit_log import AuditLog
-from services.gateway.books import Books
-from services.gateway.callers import Callers
-from services.gateway.commands import Changes, Commands
-from services.gateway.cross_origin import CrossOrigin, origins_of
-from services.gateway.edge import Edge
-from services.gateway.new_scopes import NewScopes
-from services.gateway.past_books import PastBooks
-from services.gateway.questions import Questions
-from services.gateway.replays import Replays
-from services.gateway.routing import Parts
+from services.gateway.asking.commands import Changes, Commands
+from services.gateway.asking.new_scopes import NewScopes
+from services.gateway.asking.questions import Questions
+from services.gateway.http.answers import ReadyAnswer
+from services.gateway.http.api import create_api
+from services.gateway.http.callers import Callers
+from services.gateway.http.cross_origin import CrossOrigin, origins_of
+from services.gateway.http.edge import Edge
+from services.gateway.http.guard import WriteGuard
+from services.gateway.http.routing import Parts
+from services.gateway.http.traffic import Traffic
+from services.gateway.reading.as_of import Row
+from services.gateway.reading.audit_log import AuditLog
+from services.gateway.reading.books import Books
+from services.gateway.reading.past_books import PastBooks
+from services.gateway.reading.topic_views import GatewayViews
 from services.gateway.settings import GatewaySettings
-from services.gateway.stream import Hub
-from services.gateway.traffic import Traffic
-from services.gateway.views import GatewayViews
-from services.gateway.write_guard import WriteGuard
+from services.gateway.stream.hub import Hub
+from services.gateway.stream.replays import Replays
 from tests.execution_market import a_risk_budget
 from tests.heartbeats import SERVICES, a_status
 from tests.unit.services.gateway.logs import InMemoryAudit, InMemoryLog
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from libs.common.events import Event, Level
     from libs.common.kafka import Record, Undecodable
     from libs.common.topics import Topic
-    from services.gateway.sse import Start
+    from services.gateway.stream.sse import Start
 
 NOW = 1_767_225_600_000_000_000  # ns UTC
 KEY = b"binance:BTC-USDT"

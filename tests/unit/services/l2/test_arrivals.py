@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from libs.common.events import BookHealth, BookState
+from libs.common.time_units import NS_PER_S
 from services.l2.arrivals import LEAST_RATE, Arrival
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
@@ -22,12 +23,12 @@ from services.l2.messages import (
     SocketOpened,
     Tick,
 )
-from services.l2.rate_limits import NS, VenueBudget
+from services.l2.rate_limits import VenueBudget
 from tests.l2_world import POLICY, START
 
-TIMEOUT_NS: Final = 8 * NS
+TIMEOUT_NS: Final = 8 * NS_PER_S
 MOST_BYTES: Final = 16 * 1024 * 1024
-HALF_S: Final = NS // 2
+HALF_S: Final = NS_PER_S // 2
 
 
 def test_what_does_not_arrive_is_late_after_the_timeout() -> None:
@@ -49,24 +50,24 @@ def test_a_trickle_is_given_up_soon_after_the_timeout() -> None:
     arrival = Arrival(START)
     for half in range(1, 2 * 9):
         arrival.on_bytes(100, START + half * HALF_S)
-    assert arrival.late(START + 9 * NS, TIMEOUT_NS)
+    assert arrival.late(START + 9 * NS_PER_S, TIMEOUT_NS)
 
 
 def test_what_stops_arriving_is_late_after_the_timeout_however_much_came() -> None:
     arrival = Arrival(START)
-    arrival.on_bytes(MOST_BYTES, START + NS)
-    assert not arrival.late(START + NS + TIMEOUT_NS, TIMEOUT_NS)
-    assert arrival.late(START + NS + TIMEOUT_NS + 1, TIMEOUT_NS)
+    arrival.on_bytes(MOST_BYTES, START + NS_PER_S)
+    assert not arrival.late(START + NS_PER_S + TIMEOUT_NS, TIMEOUT_NS)
+    assert arrival.late(START + NS_PER_S + TIMEOUT_NS + 1, TIMEOUT_NS)
 
 
 def test_nothing_is_waited_for_longer_than_the_largest_frame_takes() -> None:
     arrival = Arrival(START)
-    most_ns = MOST_BYTES * NS // LEAST_RATE
-    for half in range(1, 2 * most_ns // NS + 1):
+    most_ns = MOST_BYTES * NS_PER_S // LEAST_RATE
+    for half in range(1, 2 * most_ns // NS_PER_S + 1):
         arrival.on_bytes(LEAST_RATE // 2, START + half * HALF_S)
     for half in range(1, 20):
         arrival.on_bytes(0, START + most_ns + half * HALF_S)
-    assert arrival.late(START + most_ns + TIMEOUT_NS + NS, TIMEOUT_NS)
+    assert arrival.late(START + most_ns + TIMEOUT_NS + NS_PER_S, TIMEOUT_NS)
 
 
 def test_a_line_on_which_a_frame_arrives_is_not_silent_and_one_with_a_trickle_is() -> None:
@@ -76,9 +77,9 @@ def test_a_line_on_which_a_frame_arrives_is_not_silent_and_one_with_a_trickle_is
         line.on_opened(line.connection, START)
         for half in range(1, 33):
             line.on_bytes(line.connection, rate // 2, START + half * HALF_S)
-        assert line.silent(START + 16 * NS) is silent
-        line.on_bytes(line.connection - 1, MOST_BYTES, START + 60 * NS)
-        assert line.silent(START + 61 * NS), "bytes of an older connection are of no line"
+        assert line.silent(START + 16 * NS_PER_S) is silent
+        line.on_bytes(line.connection - 1, MOST_BYTES, START + 60 * NS_PER_S)
+        assert line.silent(START + 61 * NS_PER_S), "bytes of an older connection are of no line"
 
 
 class OneBook:
@@ -136,4 +137,4 @@ def test_a_book_of_4_8_mb_at_300_kb_a_second_is_waited_for(venue: str) -> None:
 def test_a_book_of_which_nothing_or_a_trickle_comes_is_asked_for_again(venue: str, rate: int) -> None:
     given_up = OneBook(venue).wait(60.0, rate)
     assert given_up is not None
-    assert given_up <= POLICY.sync_timeout_ns / NS + 3
+    assert given_up <= POLICY.sync_timeout_ns / NS_PER_S + 3

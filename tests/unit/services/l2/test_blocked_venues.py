@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from libs.common.events import BookHealth, BookState
+from libs.common.time_units import NS_PER_S
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import (
@@ -25,7 +26,7 @@ from services.l2.messages import (
     Tick,
 )
 from services.l2.policy import Policy
-from services.l2.rate_limits import NS, PROBE_NS, TokenBucket, VenueBudget
+from services.l2.rate_limits import PROBE_NS, TokenBucket, VenueBudget
 from services.l2.refusals import BLOCKED_S, refusal_of
 from tests.l2_world import POLICY, START
 from tests.model_bybit import BybitModel
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 SYMBOLS: Final = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 STEP_NS: Final = 250_000_000
-HOUR_NS: Final = 3_600 * NS
+HOUR_NS: Final = 3_600 * NS_PER_S
 TRADE: Final = (
     b'{"topic":"publicTrade.%s","type":"snapshot","ts":%d,"data":[{"i":"%d","T":%d,"p":"100","v":"0.1",'
     b'"S":"Buy","s":"%s","BT":false}]}'
@@ -125,7 +126,7 @@ def test_three_books_of_a_venue_that_refuses_the_handshake_ask_it_a_few_times_an
 
 def test_what_is_told_of_a_blocked_venue_says_what_to_do_and_when_it_is_asked_again() -> None:
     world = Venue("binance", socket=451)
-    world.run(NS)
+    world.run(NS_PER_S)
     assert {health.reason for health in world.health.values()} == {BLOCKED_451}
     assert world.asked["socket"] <= 3
 
@@ -133,7 +134,7 @@ def test_what_is_told_of_a_blocked_venue_says_what_to_do_and_when_it_is_asked_ag
 @pytest.mark.parametrize("status", [418, 429])
 def test_a_ban_at_the_handshake_is_waited_for_as_the_venue_says(status: int) -> None:
     world = Venue("binance", socket=status, retry_after_s=1_800.0)
-    world.run(1_790 * NS)
+    world.run(1_790 * NS_PER_S)
     first = world.asked["socket"]
     assert first <= 3
     assert world.states() == {BookState.BLOCKED}
@@ -141,7 +142,7 @@ def test_a_ban_at_the_handshake_is_waited_for_as_the_venue_says(status: int) -> 
         f"({status})" in health.reason and "30 min" in health.reason for health in world.health.values()
     )
     world.socket = 101
-    world.run(40 * NS)
+    world.run(40 * NS_PER_S)
     assert len(world.lines) == 3
 
 
@@ -154,23 +155,23 @@ def test_a_ban_without_a_time_is_waited_for_all_the_same(status: int, seconds: i
 
 def test_when_the_pause_is_over_one_book_asks_and_the_others_follow_once_it_is_served() -> None:
     world = Venue("binance", socket=451)
-    world.run(599 * NS)
+    world.run(599 * NS_PER_S)
     before = len(world.times)
-    world.run(2 * NS)
+    world.run(2 * NS_PER_S)
     assert len(world.times) == before + 1, "one probes"
     world.socket = 101
-    world.run(600 * NS + 5 * NS)
+    world.run(600 * NS_PER_S + 5 * NS_PER_S)
     assert len(world.times) == before + 1 + 3
     assert len(world.lines) == 3
 
 
 def test_a_venue_that_cannot_be_reached_after_a_block_is_asked_by_one_book_at_a_time() -> None:
     world = Venue("binance", socket=451)
-    world.run(590 * NS)
+    world.run(590 * NS_PER_S)
     before = len(world.times)
     world.socket = 0
-    world.run(600 * NS)
-    assert 1 <= len(world.times) - before <= 600 * NS // PROBE_NS + 1
+    world.run(600 * NS_PER_S)
+    assert 1 <= len(world.times) - before <= 600 * NS_PER_S // PROBE_NS + 1
 
 
 def test_a_403_of_rest_ends_all_requests_for_ten_minutes_and_leaves_open_sockets_alone() -> None:
@@ -189,14 +190,14 @@ def test_a_403_of_rest_ends_all_requests_for_ten_minutes_and_leaves_open_sockets
                 trade = TRADE % (symbol, world.now // 1_000_000, world.trades, world.now // 1_000_000, symbol)
                 world.tell(FrameReceived(key, world.lines[key], trade))
 
-    world.run(60 * NS, market, NS)
+    world.run(60 * NS_PER_S, market, NS_PER_S)
     assert world.states() == {BookState.LIVE}, {health.reason for health in world.health.values()}
     assert 1 <= world.asked["rest"] <= 4, "what books ask at one moment"
     before = world.asked["rest"]
-    world.run(530 * NS, market, NS)
+    world.run(530 * NS_PER_S, market, NS_PER_S)
     assert world.asked["rest"] == before, "silence of ten minutes"
     assert world.states() == {BookState.LIVE}
-    world.run(HOUR_NS - 590 * NS, market, NS)
+    world.run(HOUR_NS - 590 * NS_PER_S, market, NS_PER_S)
     assert world.asked["rest"] <= before + 6
     assert world.asked["socket"] == 3
 
@@ -212,21 +213,21 @@ def test_snapshots_that_are_refused_block_the_venue_and_say_so() -> None:
 
 def test_a_redirect_to_a_page_that_says_blocked_is_a_redirect_and_no_block() -> None:
     world = Venue("binance", socket=302)
-    world.run(60 * NS)
+    world.run(60 * NS_PER_S)
     assert world.states() == {BookState.DISCONNECTED}
 
 
 def test_a_clock_that_is_set_moves_the_block() -> None:
-    for by_ns in (-86_400 * NS, 86_400 * NS):
+    for by_ns in (-86_400 * NS_PER_S, 86_400 * NS_PER_S):
         world = Venue("binance", socket=451)
-        world.run(60 * NS)
+        world.run(60 * NS_PER_S)
         before = world.asked["socket"]
         world.now += by_ns
         world.tell(ClockSet(by_ns))
-        world.run(500 * NS)
+        world.run(500 * NS_PER_S)
         assert world.asked["socket"] == before
         assert world.states() == {BookState.BLOCKED}
-        world.run(60 * NS)
+        world.run(60 * NS_PER_S)
         assert world.asked["socket"] == before + 1
 
 
@@ -262,7 +263,7 @@ def test_which_answers_stop_a_whole_venue(
 ) -> None:
     refusal = refusal_of(status, retry_after_s, of_socket=of_socket)
     assert refusal is not None
-    assert refusal.pause_ns == pause_s * NS
+    assert refusal.pause_ns == pause_s * NS_PER_S
     assert f"({status})" in refusal.reason
 
 
@@ -273,9 +274,11 @@ def test_which_answers_do_not(status: int, *, of_socket: bool) -> None:
 
 
 def test_the_pause_of_a_blocked_venue_is_a_setting() -> None:
-    policy = Policy(**{name: getattr(POLICY, name) for name in POLICY.__slots__} | {"blocked_ns": 5 * NS})
+    policy = Policy(
+        **{name: getattr(POLICY, name) for name in POLICY.__slots__} | {"blocked_ns": 5 * NS_PER_S}
+    )
     world = Venue("okx", socket=451, policy=policy)
-    world.run(60 * NS)
+    world.run(60 * NS_PER_S)
     assert 9 <= len(world.times) <= 15, "one of the three books in five seconds"
 
 
@@ -283,7 +286,7 @@ def test_a_limit_of_rest_is_no_limit_of_sockets() -> None:
     budget = VenueBudget.of("binance")
     budget.on_answer(budget.rest, 429, 30.0, START)
     assert budget.blocked(START) is None
-    assert budget.rest.take(1, START) == START + 30 * NS
+    assert budget.rest.take(1, START) == START + 30 * NS_PER_S
     assert budget.sockets.take(1, START) == 0
 
 
@@ -291,7 +294,7 @@ def test_a_bucket_that_was_refused_lets_one_through_until_one_is_served() -> Non
     bucket = TokenBucket(capacity=10, period_s=5)
     bucket.refuse()
     assert bucket.take(1, START) == 0
-    assert START < bucket.take(1, START) <= START + NS
+    assert START < bucket.take(1, START) <= START + NS_PER_S
     assert bucket.take(1, START + PROBE_NS) == 0, "who probed heard nothing: the next one does"
     bucket.serve()
     assert bucket.take(1, START + PROBE_NS) == 0

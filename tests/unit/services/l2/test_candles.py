@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from libs.common.events import Candle
-from services.l2.candles import DAY_NS, GRACE_NS, MAX_OPEN_MINUTES, MINUTE_NS, CandleBuilder, VenueClock
+from libs.common.time_units import DAY_NS, MINUTE_NS
+from services.l2.candles import GRACE_NS, MAX_OPEN_MINUTES, CandleBuilder, VenueClock
 from services.l2.feeds.feed import VenueTrade
 
 if TYPE_CHECKING:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from libs.common.events import BookState
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.l2.messages import ClockSet, SocketOpened, Tick
-from services.l2.rate_limits import NS
-from tests.l2_world import MS, World
+from tests.l2_world import World
 from tests.model_exchange import BinanceModel, KrakenModel
 
-STEPS = pytest.mark.parametrize("by_ns", [-3600 * NS, -600 * MS, 600 * MS, 3600 * NS])
+STEPS = pytest.mark.parametrize(
+    "by_ns", [-3600 * NS_PER_S, -600 * NS_PER_MS, 600 * NS_PER_MS, 3600 * NS_PER_S]
+)
 
 
 def a_live_world(*, kraken: bool = False) -> World:
@@ -29,10 +31,10 @@ def set_clock(world: World, by_ns: int) -> None:
 def idle_s(world: World, most_s: float) -> float:
     """Return how long the world opens no socket and asks for nothing, looking so many seconds ahead."""
     began = world.now
-    while world.connection is None and not world.fetches and world.now - began < most_s * NS:
-        world.now += 50 * MS
+    while world.connection is None and not world.fetches and world.now - began < most_s * NS_PER_S:
+        world.now += 50 * NS_PER_MS
         world.tell(Tick())
-    return (world.now - began) / NS
+    return (world.now - began) / NS_PER_S
 
 
 @STEPS
@@ -46,21 +48,21 @@ def test_a_venue_that_banned_us_is_not_asked_before_its_time(by_ns: int) -> None
     set_clock(world, by_ns)
     assert world.health is not None
     assert world.health.rate_remaining == 0.0
-    while world.now - banned - by_ns < 119 * NS:
+    while world.now - banned - by_ns < 119 * NS_PER_S:
         world.step()
         assert not world.fetches
         assert not world.live
     world.until_live()
-    assert world.now - banned - by_ns < 125 * NS
+    assert world.now - banned - by_ns < 125 * NS_PER_S
 
 
 def test_a_clock_that_is_set_again_and_again_does_not_raise_what_a_venue_is_asked() -> None:
     world = a_live_world()
     capacity = world.state.budgets["binance"].rest.capacity
     began, stepped, weight = world.now, 0, 0.0
-    while world.now - began - stepped < 60 * NS:
-        set_clock(world, 600 * MS)
-        stepped += 600 * MS
+    while world.now - began - stepped < 60 * NS_PER_S:
+        set_clock(world, 600 * NS_PER_MS)
+        stepped += 600 * NS_PER_MS
         for _ in range(20):
             weight += 250 * len(world.fetches)
             world.step()
@@ -100,7 +102,7 @@ def test_the_end_of_a_line_that_was_let_go_opens_no_other() -> None:
     world = a_live_world()
     old = world.connection
     assert old is not None
-    set_clock(world, 3600 * NS)
+    set_clock(world, 3600 * NS_PER_S)
     assert world.connection != old
     world.tell(SocketOpened(world.key, old))
     assert world.health is not None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from libs.common.events import BookHealth, BookState
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
@@ -24,14 +25,14 @@ from services.l2.messages import (
     SocketOpened,
     Tick,
 )
-from services.l2.rate_limits import NS, RESERVE
+from services.l2.rate_limits import RESERVE
 from services.l2.renewal import renewal_age_ns
 from tests.l2_world import POLICY, START
 from tests.model_exchange import BinanceModel
 
 BOOKS = 60
 DAY_S = 86_400
-MINUTE = 60 * NS
+MINUTE = 60 * NS_PER_S
 STARTED_S = 600  # by then all of them are LIVE: 12 snapshots a minute
 SHUTDOWN = b'{"e":"serverShutdown","E":1770123456789}'
 
@@ -78,25 +79,25 @@ class Market:
 
     def run(self, until_s: float) -> None:
         """Step by a minute, and by a second while a book is on its way."""
-        while self.now < START + until_s * NS:
+        while self.now < START + until_s * NS_PER_S:
             sessions = self.state.sessions.values()
             busy = any(each.life.renewal.next is not None or not each.maintainer.live for each in sessions)
-            self.now += NS if busy else MINUTE
+            self.now += NS_PER_S if busy else MINUTE
             for (key, connection), since in tuple(self.opened.items()):
-                if self.now - since >= DAY_S * NS:
+                if self.now - since >= DAY_S * NS_PER_S:
                     self.cuts += 1
                     del self.opened[key, connection]
                     self.tell(SocketClosed(key, connection, "24 h are over"))
                 else:
                     self.tell(PongReceived(key, connection))
             self.tell(Tick())
-            if self.now > START + STARTED_S * NS:
+            if self.now > START + STARTED_S * NS_PER_S:
                 budget = self.state.budgets["binance"]
                 self.lowest = min(self.lowest, budget.rest.left(self.now), budget.sockets.left(self.now))
 
     def most(self, counted: Counter[int]) -> int:
         """Return the largest number in a minute since all books were LIVE."""
-        first = (START + STARTED_S * NS) // MINUTE
+        first = (START + STARTED_S * NS_PER_S) // MINUTE
         return max((many for minute, many in counted.items() if minute > first), default=0)
 
     def reconnects(self) -> int:
@@ -138,7 +139,11 @@ def test_sixty_books_whose_server_shuts_down_are_renewed_within_the_spare_budget
 
 @pytest.mark.parametrize("life_s", [3_600, DAY_S])
 def test_a_connection_is_renewed_in_the_third_of_its_life_before_the_last_hour_of_a_day(life_s: int) -> None:
-    ages = [renewal_age_ns(f"binance:B{n}-USDT", c, life_s) / NS / life_s for n in range(100) for c in (1, 2)]
+    ages = [
+        renewal_age_ns(f"binance:B{n}-USDT", c, life_s) / NS_PER_S / life_s
+        for n in range(100)
+        for c in (1, 2)
+    ]
     assert 0.62 < min(ages) < 0.65
     assert 0.93 < max(ages) < 0.96
     assert renewal_age_ns("a", 1, life_s) != renewal_age_ns("a", 2, life_s)

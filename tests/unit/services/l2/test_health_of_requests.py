@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from libs.common.events import BookHealth
+from libs.common.time_units import NS_PER_MS
 from libs.common.venues import venue_of
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
@@ -16,7 +17,7 @@ from services.l2.messages import (
     SocketOpened,
     Tick,
 )
-from tests.l2_world import MS, POLICY, START
+from tests.l2_world import POLICY, START
 from tests.model_exchange import BinanceModel
 
 KEY = "binance:BTC-USDT"
@@ -39,27 +40,29 @@ def an_asked_snapshot() -> tuple[State, Fetch, BinanceModel]:
     assert (first.rate_remaining, first.requests, first.request_ns) == (1.0, 0, None)
     tell(state, SocketOpened(KEY, 1))
     tell(state, FrameReceived(KEY, 1, exchange.next_frame()))
-    outputs = tell(state, Tick(), START + MS)
+    outputs = tell(state, Tick(), START + NS_PER_MS)
     return state, next(output for output in outputs if isinstance(output, Fetch)), exchange
 
 
 def test_a_snapshot_shows_in_the_share_left_and_in_the_round_trip() -> None:
     state, asked, exchange = an_asked_snapshot()
-    reply = ReplyReceived(KEY, asked.request, "snapshot", 200, exchange.snapshot(), took_ns=42 * MS)
-    told = health_of(tell(state, reply, START + MS))
+    reply = ReplyReceived(KEY, asked.request, "snapshot", 200, exchange.snapshot(), took_ns=42 * NS_PER_MS)
+    told = health_of(tell(state, reply, START + NS_PER_MS))
     assert told.rate_remaining == ONE_LESS
-    assert (told.requests, told.request_ns) == (1, 42 * MS)
+    assert (told.requests, told.request_ns) == (1, 42 * NS_PER_MS)
 
 
 def test_a_request_without_an_answer_is_no_round_trip() -> None:
     state, asked, _ = an_asked_snapshot()
-    told = health_of(tell(state, ReplyReceived(KEY, asked.request, "snapshot", 0, b"refused"), START + MS))
+    told = health_of(
+        tell(state, ReplyReceived(KEY, asked.request, "snapshot", 0, b"refused"), START + NS_PER_MS)
+    )
     assert (told.requests, told.request_ns) == (0, None)
 
 
 def test_a_venue_that_says_too_many_has_nothing_left() -> None:
     state, asked, _ = an_asked_snapshot()
-    reply = ReplyReceived(KEY, asked.request, "snapshot", 429, b"slow down", 30.0, took_ns=3 * MS)
-    told = health_of(tell(state, reply, START + MS))
+    reply = ReplyReceived(KEY, asked.request, "snapshot", 429, b"slow down", 30.0, took_ns=3 * NS_PER_MS)
+    told = health_of(tell(state, reply, START + NS_PER_MS))
     assert told.rate_remaining == 0.0
-    assert (told.requests, told.request_ns) == (1, 3 * MS)
+    assert (told.requests, told.request_ns) == (1, 3 * NS_PER_MS)

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from libs.common.events import Candle
+from libs.common.time_units import NS_PER_S
 from libs.common.topic import REPEATED_MS
 from services.l2.candles import CandleBuilder
 from services.l2.feeds import FEEDS
@@ -17,10 +18,9 @@ from services.l2.rate_limits import VenueBudget
 if TYPE_CHECKING:
     from libs.common.events import Interval
 
-NS = 1_000_000_000
-MINUTE = 60 * NS
+MINUTE = 60 * NS_PER_S
 DAY = 1440 * MINUTE
-START = 20_000 * DAY + 600 * MINUTE + 7 * NS  # 10:00:07 of some day
+START = 20_000 * DAY + 600 * MINUTE + 7 * NS_PER_S  # 10:00:07 of some day
 
 
 def a_kline(open_ts: int, close: float = 100.0) -> list[object]:
@@ -48,7 +48,7 @@ class Bench:
         self.history.on_trade(trade, self.now)
 
     def tick(self, seconds: float = 1.0) -> None:
-        self.now += int(seconds * NS)
+        self.now += int(seconds * NS_PER_S)
         self.take(self.history.on_tick(self.now, self.budget))
 
     def answer(self, rows: list[list[object]] | bytes, status: int = 200) -> None:
@@ -206,9 +206,9 @@ def test_before_the_log_was_read_the_venue_is_asked_nothing() -> None:
     unread = History(FEEDS["binance"], "BTC-USDT", "http://test", 3, 60)
     unread.resume()
     unread.on_trade(VenueTrade(trade_id="1", price=1.0, size=1.0, side="buy", venue_ts=START), START)
-    assert not unread.on_tick(START + NS, bench.budget)
+    assert not unread.on_tick(START + NS_PER_S, bench.budget)
     unread.recall(())
-    assert [type(each) for each in unread.on_tick(START + 2 * NS, bench.budget)] == [Fetch]
+    assert [type(each) for each in unread.on_tick(START + 2 * NS_PER_S, bench.budget)] == [Fetch]
 
 
 def test_what_the_log_holds_is_not_asked_for_again_and_not_told_again() -> None:

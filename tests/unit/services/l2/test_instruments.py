@@ -13,10 +13,11 @@ import pytest
 from msgspec.structs import replace
 
 from libs.common.events import BookHealth, BookSnapshot, BookState, BookTop, InstrumentTerms
+from libs.common.time_units import DAY_NS, NS_PER_MS
 from services.l2.app import policy_of
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
-from services.l2.instruments import DAY_NS, RETRY_MAX_NS, RETRY_MIN_NS, START_SPREAD_NS, InstrumentRequests
+from services.l2.instruments import RETRY_MAX_NS, RETRY_MIN_NS, START_SPREAD_NS, InstrumentRequests
 from services.l2.messages import (
     BookWanted,
     CandlesKnown,
@@ -35,14 +36,14 @@ from services.l2.messages import (
 )
 from services.l2.rate_limits import RESERVE, VenueBudget
 from services.l2.settings import L2Settings
-from tests.l2_world import MS, POLICY, START
+from tests.l2_world import POLICY, START
 from tests.model_exchange import BinanceModel
 
 if TYPE_CHECKING:
     from services.l2.session import BookSession
 
 S = BookState
-SECOND = 1000 * MS
+SECOND = 1000 * NS_PER_MS
 INVALID = 400, b'{"code":-1121,"msg":"Invalid symbol."}'
 GIVEN_UP_S = POLICY.given_up_ns // SECOND
 UNLISTED_REASON = f"the venue says: -1121 Invalid symbol.; given up for {GIVEN_UP_S} s"
@@ -101,7 +102,7 @@ class Venue:
                 case _:
                     self.said.append(output)
 
-    def run(self, seconds: float, step: int = 50 * MS) -> None:
+    def run(self, seconds: float, step: int = 50 * NS_PER_MS) -> None:
         end = self.now + round(seconds * SECOND)
         while self.now < end:
             self.now += step

@@ -8,6 +8,7 @@ from zlib import crc32
 import pytest
 
 from libs.common.events import BookHealth, BookState
+from libs.common.time_units import NS_PER_MS
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import (
@@ -23,10 +24,10 @@ from services.l2.messages import (
     SocketOpened,
     Tick,
 )
-from tests.l2_world import MS, POLICY, START
+from tests.l2_world import POLICY, START
 
-SECOND = 1_000 * MS
-STEP = 250 * MS
+SECOND = 1_000 * NS_PER_MS
+STEP = 250 * NS_PER_MS
 S = BookState
 BOOK = '{"lastUpdateId":5,"T":1700000000000,"bids":[["99","1"]],"asks":[["101","1"]]}'
 COINBASE = (

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from libs.common.events import BookDelta, BookSnapshot, BookState
+from libs.common.time_units import NS_PER_MS
 from services.l2.handlers import handle
 from services.l2.messages import (
     BookReleased,
@@ -22,7 +23,7 @@ from services.l2.messages import (
     SocketClosed,
     Tick,
 )
-from tests.l2_world import MS, POLICY, START, World
+from tests.l2_world import POLICY, START, World
 from tests.model_exchange import BinanceModel, KrakenModel
 
 S = BookState
@@ -319,7 +320,7 @@ def test_a_book_that_differs_from_the_venues_own_best_quote_resyncs(*, ahead: bo
 
 
 def test_an_epoch_rises_above_that_of_an_earlier_owner_whatever_the_clock_says() -> None:
-    floor = START // MS + 3_600_000
+    floor = START // NS_PER_MS + 3_600_000
     world = World(BinanceModel(7), epoch=floor)
     world.until_live()
     assert world.reader.epoch == floor + 1
@@ -345,13 +346,13 @@ def test_the_reply_to_an_abandoned_request_is_not_used() -> None:
     world.exchange.next_frame()
     world.deliver(world.exchange.next_frame())  # the gap
     while not world.fetches:
-        world.now += 50 * MS
+        world.now += 50 * NS_PER_MS
         world.tell(Tick())
     abandoned = world.fetches.popleft()
     world.disconnect("connection reset")
     stale = world.exchange.snapshot()
     while world.connection is None:
-        world.now += 50 * MS
+        world.now += 50 * NS_PER_MS
         world.tell(Tick())
     world.tell(ReplyReceived(abandoned.key, abandoned.request, "snapshot", 200, stale))
     assert not world.live
@@ -427,7 +428,7 @@ def test_a_heartbeat_says_up_to_where_tops_had_been_told_by_the_one_before(venue
         if epoch == world.reader.epoch and told_seq:
             newest = [at for at, seq in seqs if seq == told_seq]
             assert newest
-            assert ts - newest[-1] >= POLICY.heartbeat_ns - 100 * MS, (
+            assert ts - newest[-1] >= POLICY.heartbeat_ns - 100 * NS_PER_MS, (
                 "it has had a heartbeat's time to arrive"
             )
     assert all(later[2] == 0 for before, later in pairwise(told) if later[1] != before[1])
@@ -440,16 +441,16 @@ def test_a_clock_that_is_set_costs_a_resync_and_nothing_waits_for_the_old_time(v
     for _ in range(40):
         world.step()
     epoch, began = world.reader.epoch, world.now
-    world.now += by_s * 1000 * MS
-    world.tell(ClockSet(by_s * 1000 * MS))
+    world.now += by_s * 1000 * NS_PER_MS
+    world.tell(ClockSet(by_s * 1000 * NS_PER_MS))
     assert world.states[0] is S.DISCONNECTED
     world.until_live()
-    assert world.now - began - by_s * 1000 * MS < 5_000 * MS
+    assert world.now - began - by_s * 1000 * NS_PER_MS < 5_000 * NS_PER_MS
     assert world.reader.epoch > epoch
     tops = len(world.tops)
     for _ in range(40):  # 2 s
         world.step()
     assert len(world.tops) > tops + 10
-    assert all(abs(top.received_ts - world.now) < 3_000 * MS for top in world.tops[tops:])
+    assert all(abs(top.received_ts - world.now) < 3_000 * NS_PER_MS for top in world.tops[tops:])
     assert world.health is not None
-    assert abs(world.health.ts - world.now) <= 1_100 * MS
+    assert abs(world.health.ts - world.now) <= 1_100 * NS_PER_MS

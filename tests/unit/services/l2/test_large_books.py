@@ -9,13 +9,14 @@ import pytest
 
 from libs.common.codec import encode
 from libs.common.events import BookDelta, BookHealth, BookState
+from libs.common.time_units import NS_PER_MS
 from libs.common.topics import L2_BOOK_DELTAS, L2_BOOK_HEALTH
 from services.l2.feeds import FEEDS
 from services.l2.feeds.feed import BadFrameError, VenueDelta, VenueSnapshot
 from services.l2.maintainer import MOST_LEVELS, BookMaintainer
 from services.l2.messages import FrameReceived, Tick
 from tests.l2_trading import KEY, Book
-from tests.l2_world import MS, World
+from tests.l2_world import World
 from tests.model_exchange import BinanceModel
 
 if TYPE_CHECKING:
@@ -66,10 +67,10 @@ def test_a_book_that_is_too_large_is_given_up_and_health_says_why() -> None:
     assert f"a keyframe holds at most {MOST_LEVELS}" in world.health.reason
     assert "given up for 900 s" in world.health.reason
     for _ in range(890):
-        world.now += 1_000 * MS
+        world.now += 1_000 * NS_PER_MS
         world.tell(Tick())
     assert world.connection is None, "it is not tried again for long"
-    world.now += 20_000 * MS
+    world.now += 20_000 * NS_PER_MS
     world.until_live()
 
 

@@ -7,12 +7,13 @@ import json
 import pytest
 
 from libs.common.events import BookState, Trade
+from libs.common.time_units import NS_PER_MS
 from services.l2.feeds.feed import Step
 from services.l2.frame_count import MOST_LATE, FrameCount
 from services.l2.messages import DeadLetter, FrameReceived, MessageIgnored
 from services.l2.oddities import KEPT
 from tests.l2_trading import KEY, MINUTE, SECOND, Book, whole_minute
-from tests.l2_world import MS, START, World
+from tests.l2_world import START, World
 from tests.model_bybit import BybitWorld
 from tests.model_coinbase import CoinbaseWorld
 from tests.model_exchange import BinanceModel, KrakenModel
@@ -123,7 +124,7 @@ def test_a_repeated_number_costs_nothing_and_the_count_does_not_go_back() -> Non
     for frame in (one, one, two):  # 0, 1, 1, 2
         world.deliver(frame)
     world.until_live()
-    assert (world.reader.epoch, world.deltas) == (START // MS, 2)
+    assert (world.reader.epoch, world.deltas) == (START // NS_PER_MS, 2)
     assert world.truth_holds()
     world.states.clear()
     goes_on(world)

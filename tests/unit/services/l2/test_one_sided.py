@@ -8,17 +8,18 @@ import pytest
 
 from libs.common.events import BookSnapshot, BookState
 from libs.common.order_book import OrderBook
+from libs.common.time_units import NS_PER_MS
 from libs.common.usable_books import book_fault
 from services.l2.maintainer import CONSISTENT, UNVERIFIED
 from services.l2.messages import FrameReceived, Tick
-from tests.l2_world import MS, World
+from tests.l2_world import World
 from tests.model_bitstamp import BitstampModel
 from tests.model_bybit import BybitModel, BybitWorld
 from tests.model_exchange import Book, KrakenModel, Side
 from tests.model_thin import Thin
 
 S = BookState
-SECOND = 1_000 * MS
+SECOND = 1_000 * NS_PER_MS
 SIDES = pytest.mark.parametrize("side", ["bids", "asks", "both"])
 
 

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from libs.common.events import BookHealth, BookState
+from libs.common.time_units import NS_PER_MS
 from libs.common.topic import REPEATED_MS
 from libs.common.usable_books import book_age_ns
 from libs.common.venues import venue_of
@@ -27,14 +28,14 @@ from services.l2.messages import (
     Tick,
 )
 from services.l2.settings import L2Settings
-from tests.l2_world import MS, POLICY, START, World
+from tests.l2_world import POLICY, START, World
 from tests.model_exchange import BinanceModel
 
 if TYPE_CHECKING:
     from services.l2.session import BookSession
 
 S = BookState
-SECOND = 1_000 * MS
+SECOND = 1_000 * NS_PER_MS
 REFUSAL = b'{"code":-1121,"msg":"Invalid symbol."}'
 
 
@@ -180,7 +181,7 @@ class Venue:
 
     def run(self, seconds: float) -> None:
         for step in range(round(seconds * 20)):
-            self.now += 50 * MS
+            self.now += 50 * NS_PER_MS
             self.tell(Tick())
             while self.pending:
                 asked = self.pending.pop()

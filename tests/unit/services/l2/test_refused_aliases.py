@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from libs.common.events import BookHealth, BookState
+from libs.common.time_units import NS_PER_MS
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
 from services.l2.messages import BookUnwanted, BookWanted, CandlesKnown, ClockSet, Forget, Tick
 from services.l2.record import main
 from services.l2.settings import L2Settings
-from tests.l2_world import MS, POLICY, START
+from tests.l2_world import POLICY, START
 
 KEY = "coinbase:BTC-USDC"
 
@@ -24,9 +25,9 @@ def test_what_stands_in_the_log_is_refused_without_a_socket_and_said_again_and_a
     said = list(handle(state, BookWanted("coinbase", "BTC-USDC", 7), now))
     said += handle(state, CandlesKnown(KEY, ()), now)
     for _ in range(20 * 3600):  # an hour
-        now += 50 * MS
+        now += 50 * NS_PER_MS
         said += handle(state, Tick(), now)
-    said += handle(state, ClockSet(3600 * 1000 * MS), now + 3600 * 1000 * MS)
+    said += handle(state, ClockSet(3600 * 1000 * NS_PER_MS), now + 3600 * 1000 * NS_PER_MS)
     healths = [each for each in said if isinstance(each, BookHealth)]
     assert {(each.state, each.reason) for each in healths} == {
         (BookState.REFUSED, "coinbase serves BTC-USDC as BTC-USD: subscribe coinbase:BTC-USD")

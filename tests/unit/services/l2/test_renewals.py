@@ -7,6 +7,7 @@ import json
 import pytest
 
 from libs.common.events import BookState, Trade
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.l2.feeds import FEEDS
 from services.l2.handlers import handle
 from services.l2.messages import (
@@ -22,8 +23,8 @@ from services.l2.messages import (
     Tick,
     TradesMissing,
 )
-from services.l2.rate_limits import NS, RESERVE
-from tests.l2_world import MS, POLICY, World
+from services.l2.rate_limits import RESERVE
+from tests.l2_world import POLICY, World
 from tests.model_bitstamp import BitstampModel
 from tests.model_exchange import BinanceModel, KrakenModel
 from tests.model_okx import OkxWorld
@@ -147,7 +148,7 @@ def test_a_new_line_that_is_open_goes_on_though_its_venue_lets_nobody_in_any_mor
     world.opened.append(new := world.asked[-1])
     world.lines.append(new)
     world.tell(SocketOpened(world.key, new))  # and its snapshot is on its way
-    world.state.budgets["okx"].block(world.now + 600 * NS, "blocked here (451)")
+    world.state.budgets["okx"].block(world.now + 600 * NS_PER_S, "blocked here (451)")
     world.disconnect("for a service upgrade")
     assert world.lines == [new]
     world.deliver_on(new, world.exchange.snapshot_frame())
@@ -173,7 +174,7 @@ def test_if_the_old_line_dies_while_the_new_one_is_proven_but_behind_that_one_is
     }
     world.snapshot_answers.append((200, json.dumps({"lastUpdateId": first, **levels}).encode(), None))
     while not world.fetches:
-        world.now += 50 * MS
+        world.now += 50 * NS_PER_MS
         world.tell(Tick())
     world.answer()
     assert world.states == []
@@ -276,7 +277,15 @@ def test_a_lost_frame_on_the_old_line_leaves_the_new_one_to_go_on() -> None:
 
 
 def a_trade(number: int, now: int) -> bytes:
-    data = {"e": "trade", "s": "BTCUSDT", "t": number, "p": "100", "q": "1", "T": now // MS, "m": False}
+    data = {
+        "e": "trade",
+        "s": "BTCUSDT",
+        "t": number,
+        "p": "100",
+        "q": "1",
+        "T": now // NS_PER_MS,
+        "m": False,
+    }
     return json.dumps({"stream": "btcusdt@trade", "data": data}).encode()
 
 
@@ -348,8 +357,8 @@ def test_a_clock_that_is_set_during_a_renewal_lets_go_of_both_connections_and_nu
     world.deliver(SHUTDOWN)
     world.tell(Tick())
     old, new = world.lines
-    world.now += 3600 * NS
-    world.tell(ClockSet(3600 * NS))
+    world.now += 3600 * NS_PER_S
+    world.tell(ClockSet(3600 * NS_PER_S))
     assert set(world.closed) == {old, new}
     world.until_live()
     assert world.connection not in (old, new)

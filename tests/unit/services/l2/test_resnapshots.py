@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from libs.common.events import BookState
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.l2.feeds import FEEDS
 from services.l2.line import Line
 from services.l2.messages import BytesArrived, RenewalFailed, Renewed, Tick
-from services.l2.rate_limits import NS
 from services.l2.renewal import EDGE_BPS
-from tests.l2_world import MS
 from tests.model_window import WindowWorld
 from tests.recorded_books import play
 from tests.recordings import BINANCE_USDM, needs_recordings
@@ -137,7 +136,7 @@ def test_a_window_that_is_narrow_is_not_snapshotted_for_ever() -> None:
 
 def test_a_venue_that_has_banned_us_is_not_asked() -> None:
     world = a_live_world()
-    world.state.budgets["binance"].rest.block(world.now + 60 * NS)
+    world.state.budgets["binance"].rest.block(world.now + 60 * NS_PER_S)
     asked = len(world.snapshots)
     world.step([world.market.move(85)])
     rest(world, 59)
@@ -159,7 +158,7 @@ def test_the_newest_snapshot_is_on_the_same_line_and_misses_nothing_of_it() -> N
     assert world.health is not None
     assert world.health.resnapshots == 1
     assert world.deltas == deltas + 101
-    assert world.health.since_ts < world.now - 60_000 * MS
+    assert world.health.since_ts < world.now - 60_000 * NS_PER_MS
 
 
 def test_bytes_that_arrive_on_a_line_of_two_books_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from libs.common.events import BookDelta, BookState, BookTop
+from libs.common.time_units import NS_PER_MS
 from services.l2.candles import VenueClock
 from services.l2.messages import DeadLetter, FalseStamp, FrameReceived
 from services.l2.stamps import EARLIEST, FEWEST, StampGate
 from tests.l2_trading import KEY, MINUTE, SECOND, Book, whole_minute
-from tests.l2_world import MS, START, World
+from tests.l2_world import START, World
 from tests.model_bitstamp import BitstampModel
 from tests.unit.services.l2.test_history import Bench, a_kline
 
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 
 HOUR = 3_600 * SECOND
 FALSE: dict[str, Callable[[int], int]] = {
-    "an hour ahead": lambda now: (now + HOUR) // MS,
-    "two seconds ahead": lambda now: (now + 2 * SECOND) // MS,
+    "an hour ahead": lambda now: (now + HOUR) // NS_PER_MS,
+    "two seconds ahead": lambda now: (now + 2 * SECOND) // NS_PER_MS,
     "seconds": lambda now: now // SECOND,
     "microseconds": lambda now: now // 1000,
     "nanoseconds": lambda now: now,
-    "before there were coins": lambda _: EARLIEST // MS - 1,
+    "before there were coins": lambda _: EARLIEST // NS_PER_MS - 1,
     "zero": lambda _: 0,
     "negative": lambda _: -1,
 }
@@ -48,7 +49,7 @@ def test_a_false_stamp_of_a_delta_is_told_and_not_used_and_the_book_stays_live(w
     book.wait(1)
     assert [each.venue_ts for each in book.said if isinstance(each, BookDelta)] == [None]
     assert [each.venue_ts for each in book.said if isinstance(each, BookTop)] == [None]
-    assert [each.stamp for each in book.said if isinstance(each, FalseStamp)] == [stamp * MS]
+    assert [each.stamp for each in book.said if isinstance(each, FalseStamp)] == [stamp * NS_PER_MS]
     health = book.health()
     assert (health.state, health.false_stamps, health.lag_ns) == (BookState.LIVE, 1, 0)
     assert not [each for each in book.said if isinstance(each, DeadLetter)]
@@ -62,7 +63,7 @@ def test_a_trade_with_a_false_stamp_is_not_counted_and_its_minute_is_the_venues(
     book = Book()
     minute = whole_minute(book)
     book.trade(2)
-    book.trade(3, FALSE[what](book.now) * MS)
+    book.trade(3, FALSE[what](book.now) * NS_PER_MS)
     book.venue_volumes[minute] = 2.5
     book.wait(5)
     book.trade(4)
@@ -79,7 +80,7 @@ def test_a_recording_of_any_year_keeps_its_stamps() -> None:
     for year in range(40):
         stamp = EARLIEST + year * 365 * 24 * HOUR
         if stamp < book.now:
-            book.tell(FrameReceived(KEY, book.connection, a_depth(book, stamp // MS)))
+            book.tell(FrameReceived(KEY, book.connection, a_depth(book, stamp // NS_PER_MS)))
     stamps = [each.venue_ts for each in book.said if isinstance(each, BookDelta)]
     assert len(stamps) > 15
     assert None not in stamps

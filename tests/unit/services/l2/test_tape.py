@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from libs.common.events import Trade
+from libs.common.time_units import NS_PER_S
 from services.l2.features import TradeFlow
 from services.l2.feeds import FEEDS
 from services.l2.feeds.feed import VenueTrade
 from services.l2.maintainer import Counts
 from services.l2.oddities import Oddities
-from services.l2.rate_limits import NS
 from services.l2.tape import Tape
 from tests.l2_world import START
 
@@ -29,9 +29,9 @@ def test_where_ids_show_no_hole_only_a_trade_of_both_lines_proves_that_none_is_m
     oddities = Oddities("okx:BTC-USDT", counts)
     tape = Tape(FEEDS["okx"], "BTC-USDT", counts, TradeFlow(), cast("History", history), oddities)
     for number in (1, 2):
-        tape.on_trade(a_venue_trade(number), START + NS)
+        tape.on_trade(a_venue_trade(number), START + NS_PER_S)
     held = [a_venue_trade(number) for number in ((2, 9) if overlap else (8, 9))]
-    said = [each.trade_id for each in tape.take_over(held, START + NS) if isinstance(each, Trade)]
+    said = [each.trade_id for each in tape.take_over(held, START + NS_PER_S) if isinstance(each, Trade)]
     assert said == (["9"] if overlap else ["8", "9"])
     assert history.distrusted == ([] if overlap else [START + 2])
 

@@ -6,11 +6,12 @@ import json
 
 import pytest
 
+from libs.common.time_units import NS_PER_MS
 from services.l2.feeds.feed import VenueTrade
 from services.l2.messages import FrameReceived, SocketClosed, TradesMissing
 from services.l2.trade_memory import MOST, TradeMemory
 from tests.l2_trading import KEY, MINUTE, SECOND, Book, whole_minute
-from tests.l2_world import MS, START
+from tests.l2_world import START
 
 
 def a_trade(number: int, ts: int = START, price: float = 100.0) -> VenueTrade:
@@ -87,11 +88,11 @@ def test_a_recording_that_is_played_again_is_counted_again() -> None:
     at = START - 1_000_000 * SECOND
     for _ in range(2):
         depth = json.loads(book.exchange.next_frame())
-        depth["data"]["E"] = at // MS
+        depth["data"]["E"] = at // NS_PER_MS
         book.tell(FrameReceived(KEY, book.connection, json.dumps(depth).encode()))
         book.trade(1, at)
         depth = json.loads(book.exchange.next_frame())
-        depth["data"]["E"] = at // MS + 60_000
+        depth["data"]["E"] = at // NS_PER_MS + 60_000
         book.tell(FrameReceived(KEY, book.connection, json.dumps(depth).encode()))
         book.trade(2, at + 60 * SECOND)
     assert book.trades() == ["1", "2", "1", "2"]

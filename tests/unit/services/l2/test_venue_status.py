@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from libs.common.events import BookState
+from libs.common.time_units import NS_PER_MS
 from libs.common.usable_books import book_fault
-from tests.l2_world import MS, POLICY, World
+from tests.l2_world import POLICY, World
 from tests.model_bitstamp import BitstampModel
 from tests.model_exchange import BinanceModel, KrakenModel
 from tests.model_okx import OkxWorld
 
 S = BookState
-SECOND = 1_000 * MS
+SECOND = 1_000 * NS_PER_MS
 HEARTBEAT = b'{"channel":"heartbeat"}'
 SYSTEMS = ("maintenance", "cancel_only", "post_only", "limit_only")
 each_system = pytest.mark.parametrize("system", SYSTEMS)
@@ -134,7 +135,7 @@ def test_a_halt_whose_end_was_missed_is_asked_for_in_time() -> None:
     world = a_live_world()
     world.say("maintenance")
     world.system = "online"  # said by the venue, and lost
-    for _ in range(POLICY.given_up_ns // (50 * MS) + 100):
+    for _ in range(POLICY.given_up_ns // (50 * NS_PER_MS) + 100):
         world.step([HEARTBEAT])
     assert world.live
 

@@ -21,13 +21,14 @@ from libs.common.events import (
     Refusal,
     RiskBudget,
 )
+from libs.common.time_units import DAY_NS
 from libs.common.topics import PORTFOLIO_ALLOCATIONS
 from services.portfolio.certificate import utility
 from services.portfolio.handlers import GROWING_NS
 from services.portfolio.measures import cautious_cvar, cvar
 from services.portfolio.positions import flat
 from services.portfolio.remembered import KEEP_ANSWERS
-from services.portfolio.returns import DAY_NS, History
+from services.portfolio.returns import History
 from services.portfolio.risk import assess
 from tests.fills import a_fill
 from tests.unit.services.portfolio.world import NOW, TODAY, World

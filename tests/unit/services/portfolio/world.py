@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from libs.common.command_rules import refused_at_the_door
 from libs.common.events import BookHealth, BookState, BookTop, Candle, Event, Features, Position
 from libs.common.handling import State, Tick, WakeAt
+from libs.common.time_units import DAY_NS
 from libs.common.topics import book_key
 from services.portfolio.app import desk_of
 from services.portfolio.handlers import handle
-from services.portfolio.returns import DAY_NS
 from services.portfolio.settings import PortfolioSettings
 from tests.portfolio_problems import random_returns
 

@@ -5,7 +5,8 @@ import pytest
 from numpy.random import Generator, Philox
 from scipy.optimize import minimize, nnls
 
-from services.router.har import AHEAD, BETA0, HORIZONS, MINUTE_NS, forecast, non_negative_minimiser
+from libs.common.time_units import MINUTE_NS
+from services.router.har import AHEAD, BETA0, HORIZONS, forecast, non_negative_minimiser
 
 DAY = 1440
 

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from libs.common.events import BookHealth, BookState, BookTop, Candle, Features
+from libs.common.time_units import MINUTE_NS
 from libs.common.topics import L2_CANDLES, book_key
-from services.router.har import MINUTE_NS
 from services.router.providers import PROVIDERS
 from tests.router_world import NOW, World, choose
 

@@ -8,6 +8,7 @@ from libs.common.codec import encode
 from libs.common.events import Refusal, RouterScopeState, RouterSnapshot
 from libs.common.handling import Tick
 from libs.common.partition import Partition
+from libs.common.time_units import DAY_NS
 from libs.common.topics import ROUTER_SNAPSHOTS
 from services.router.app import wiring
 from services.router.arms import Arms
@@ -16,7 +17,6 @@ from services.router.scopes import ScopeArchived, ScopeForgotten, step_clock
 from services.router.settings import RouterSettings
 from tests.router_world import BULL, World, choose, command_id, reward
 
-DAY_NS = 86_400_000_000_000
 MINUTE_NS = 60_000_000_000
 
 

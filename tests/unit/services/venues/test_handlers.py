@@ -20,11 +20,12 @@ from libs.common.events import (
     VenueMetrics,
     VenueScored,
 )
+from libs.common.time_units import NS_PER_S
 from libs.common.topics import book_key
 from services.venues.answers import SLOTS, Answer, Answers
 from services.venues.handlers import Place, State, Unknowns, handle
 from services.venues.settings import VenuesSettings, policy_of
-from tests.venue_market import NOW, NS_PER_S, a_health, a_score, a_top
+from tests.venue_market import NOW, a_health, a_score, a_top
 
 if TYPE_CHECKING:
     from services.venues.registry import Lags, Measurement

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from libs.common.events import VenueScored
+from libs.common.time_units import NS_PER_S
 from tests.unit.services.venues.test_handlers import VENUES, a_world
-from tests.venue_market import NOW, NS_PER_S, a_health, a_score
+from tests.venue_market import NOW, a_health, a_score
 
 
 def eligible(*, in_doubt: bool) -> set[str]:

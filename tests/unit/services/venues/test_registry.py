@@ -11,6 +11,7 @@ import pytest
 
 from libs.common.codec import encode
 from libs.common.events import BookState
+from libs.common.time_units import NS_PER_S
 from services.venues.registry import (
     FAILURES_AT_ONCE,
     Lags,
@@ -27,7 +28,7 @@ from services.venues.registry import (
     recent_lags,
     request_quantile_ms,
 )
-from tests.venue_market import NOW, NS_PER_S, a_fill, a_health, a_top
+from tests.venue_market import NOW, a_fill, a_health, a_top
 
 HOUR_NS = 3600 * NS_PER_S
 

@@ -1,0 +1,11 @@
+"""How many of one unit of time make another; moments and spans are int nanoseconds everywhere."""
+
+from __future__ import annotations
+
+from typing import Final
+
+NS_PER_MS: Final = 1_000_000
+NS_PER_S: Final = 1_000_000_000
+MINUTE_NS: Final = 60 * NS_PER_S
+DAY_S: Final = 86_400
+DAY_NS: Final = DAY_S * NS_PER_S

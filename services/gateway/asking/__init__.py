@@ -1,0 +1,1 @@
+"""Commands to the services, and the events that answer them."""

@@ -1,0 +1,1 @@
+"""HTTP: the protocol, the guards before a route, the routes and their documents."""

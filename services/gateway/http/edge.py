@@ -1,0 +1,217 @@
+"""The outermost layer: correlation ids, counts, limits, and the hot answers that need nothing behind it.
+
+Pure ASGI: a ``BaseHTTPMiddleware`` would cost more than all of the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from libs.common.web_pages import SAFE
+from services.gateway.http.bodies import MAX_BODY, too_large
+from services.gateway.http.problems import (
+    FOREIGN_PAGE,
+    HEADERS_TOO_LARGE,
+    INTERNAL,
+    MEDIA_TYPE,
+    MISDIRECTED,
+    NOT_HTTP,
+    TOO_LARGE,
+    URI_TOO_LONG,
+    ProblemError,
+)
+from services.gateway.http.request_head import host_fault, repeated_fault
+from services.gateway.http.traffic import UNROUTED
+from services.gateway.reading.books import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from services.gateway.http.cross_origin import CrossOrigin
+    from services.gateway.http.guard import WriteGuard
+    from services.gateway.http.traffic import Traffic
+    from services.gateway.reading.books import Books
+
+FAILURE_TOLD: Final = "bookrunner.failure_told"  # key of the scope
+BEGUN: Final = "bookrunner.begun"  # as above: an answer is on its way
+BOOK_ROUTE: Final = "/api/l2/{venue}/{symbol}"
+MAX_TARGET: Final = 8 * 1024  # bytes of path and query
+MAX_DIGITS: Final = 20  # of a length
+MAX_HEADERS: Final = 32 * 1024  # bytes of names and values
+_CORRELATION_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+
+class Edge:
+    """An ASGI app in front of another.
+
+    Parameters
+    ----------
+    clock
+        int ns UTC.
+    stopwatch
+        Seconds, from any start.
+    """
+
+    def __init__(
+        self,
+        inner: ASGIApp,
+        books: Books,
+        traffic: Traffic,
+        guard: WriteGuard,
+        cross_origin: CrossOrigin,
+        *,
+        clock: Callable[[], int],
+        stopwatch: Callable[[], float],
+    ) -> None:
+        self._inner = inner
+        self._books = books
+        self._traffic = traffic
+        self._hot = traffic.of("GET", BOOK_ROUTE, 200)
+        self._guard = guard
+        self._cross_origin = cross_origin
+        self._serves = cross_origin.pages.serves
+        self._clock = clock
+        self._stopwatch = stopwatch
+        self._prefix = b"gw-%x-" % (clock() // 1_000_000)  # no two runs share one
+        self._count = count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a hot GET at once, and pass on everything else; a HEAD is a GET whose body stays here."""
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        started = self._stopwatch()
+        correlation_id = self._correlation_id(scope)
+        method = scope["method"]
+        if method == "HEAD":
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
+        try:
+            wrong_host = self._wrong_host(scope)
+            page = None
+            if scope["method"] == "GET" and wrong_host is None and scope["path"].startswith(PREFIX):
+                page = self._books.hot_page(scope["path"], scope["query_string"], self._clock())
+            if page is not None:
+                headers = [*page.headers, (b"x-correlation-id", correlation_id)]
+                headers += self._cross_origin.headers(scope["headers"])
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                await send({"type": "http.response.body", "body": page.body})
+                hot = self._hot if method == "GET" else self._traffic.of(method, BOOK_ROUTE, 200)
+                hot.observe(self._stopwatch() - started)
+                return
+            send = self._stamped(scope, send, method=method, started=started, correlation_id=correlation_id)
+            await self._passed_on(scope, receive, send, wrong_host)
+        except Exception as error:
+            if scope.get(FAILURE_TOLD):  # logged and answered; Starlette raises it once more
+                return
+            error.add_note(f"X-Correlation-Id: {correlation_id.decode()}")  # the server logs it
+            if not scope.get(BEGUN):
+                failed = ProblemError(INTERNAL, "The gateway failed on this request; its log says why.")
+                await send_problem(failed, send)
+            raise
+
+    def _stamped(
+        self, scope: Scope, send: Send, *, method: str, started: float, correlation_id: bytes
+    ) -> Send:
+        """Return a `send` that adds what every answer has, and counts."""
+
+        async def stamped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                scope[BEGUN] = True
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-correlation-id", correlation_id),
+                    *self._cross_origin.headers(scope["headers"]),
+                ]
+                route = getattr(scope.get("route"), "path_format", UNROUTED)
+                self._traffic.of(method, route, message["status"]).observe(self._stopwatch() - started)
+                if message["status"] == TOO_LARGE.status:  # by its head, or found while it was read
+                    self._guard.refusals[TOO_LARGE.slug] += 1
+            await send(message)
+
+        scope["correlation_id"] = correlation_id.decode()
+        return stamped
+
+    async def _passed_on(
+        self, scope: Scope, receive: Receive, send: Send, wrong_host: ProblemError | None
+    ) -> None:
+        refused = self._refused(scope, wrong_host)
+        if refused is not None:
+            await send_problem(refused, send)
+        elif (allowed := self._cross_origin.preflight(scope)) is not None:
+            await send({"type": "http.response.start", "status": 204, "headers": list(allowed)})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await self._inner(scope, receive, send)
+
+    def _wrong_host(self, scope: Scope) -> ProblemError | None:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) == 1 and self._serves(hosts[0]):
+            return None
+        if (fault := host_fault(scope["http_version"], hosts)) is not None:
+            return ProblemError(NOT_HTTP, fault)
+        return ProblemError(MISDIRECTED, self._cross_origin.pages.misdirected(hosts[0])) if hosts else None
+
+    def _refused(self, scope: Scope, wrong_host: ProblemError | None) -> ProblemError | None:
+        """Return why a request goes no further; what costs least to find is looked at first."""
+        headers = scope["headers"]
+        refused = wrong_host
+        if len(scope["path"]) + len(scope["query_string"]) > MAX_TARGET:
+            refused = ProblemError(URI_TOO_LONG, f"The path and query are over {MAX_TARGET} bytes.")
+        elif sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
+            refused = ProblemError(HEADERS_TOO_LARGE, f"The headers are over {MAX_HEADERS} bytes.")
+        elif wrong_host is None and (fault := repeated_fault(headers)) is not None:
+            refused = ProblemError(NOT_HTTP, fault)
+        elif wrong_host is None and (foreign := self._foreign(scope)) is not None:
+            refused = ProblemError(FOREIGN_PAGE, foreign)
+        if refused is not None:
+            self._guard.refusals[refused.problem.slug] += 1
+            return refused
+        return self._guard.refusal(scope) or _announced_too_large(scope)
+
+    def _foreign(self, scope: Scope) -> str | None:
+        pages, method = self._cross_origin.pages, scope["method"]
+        if method not in SAFE:
+            return pages.foreign(scope["headers"])
+        return pages.foreign_read(scope["headers"]) if method == "GET" else None
+
+    def _correlation_id(self, scope: Scope) -> bytes:
+        for name, value in scope["headers"]:
+            if name == b"x-correlation-id" and _CORRELATION_ID.fullmatch(value):
+                return bytes(value)
+        return self._prefix + b"%x" % next(self._count)
+
+
+def _announced_too_large(scope: Scope) -> ProblemError | None:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            digits = value.lstrip(b"0")  # int() refuses thousands of them
+            if len(digits) > MAX_DIGITS or int(digits or b"0") > MAX_BODY:
+                return too_large()
+    return None
+
+
+def _without_body(send: Send) -> Send:
+    """Return a `send` that ends the answer with its head, also of a stream."""
+
+    async def head_only(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
+
+    return head_only
+
+
+async def send_problem(problem: ProblemError, send: Send) -> None:
+    """Send a problem document."""
+    body = problem.body()
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", b"%d" % len(body)),
+        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,1 @@
+"""What requests are answered from: topic views, books now and then, audits."""

@@ -1,0 +1,271 @@
+"""The book as it was at a moment, from its own records; pure.
+
+The clock is that of `receivedTs`: the wall clock of the l2 process when the frame came out of its socket,
+which is each record's Kafka timestamp, in whole milliseconds. A moment includes its millisecond: the book as
+of `at` is what its records made of it up to the first one with a timestamp above `at`.
+
+l2 keeps an epoch only while it can prove the book, so a book was LIVE between any two records of an epoch
+that join. After an epoch's last record nobody can tell when it was lost, so nothing is shown there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from libs.common.events import BookDelta, BookSnapshot, BookState
+from libs.common.order_book import OrderBook, SequenceGapError
+from libs.common.time_units import NS_PER_MS
+from libs.common.usable_books import missing_side
+from services.gateway.http.answers import BookAnswer
+from services.gateway.http.problems import NOT_KNOWN_THEN, ProblemDocument, ProblemError
+
+if TYPE_CHECKING:
+    from libs.common.events import BookHealth
+    from services.gateway.reading.books import BookId
+
+BookEvent: TypeAlias = BookSnapshot | BookDelta
+
+
+class Row(NamedTuple):
+    """One record of the book."""
+
+    timestamp_ms: int
+    event: BookEvent | None  # None: bytes that are no message
+
+
+class BookAsOf(BookAnswer, frozen=True, kw_only=True):
+    """The top of one book as it was; `features` and `instrument` are null, for l2 keeps none of the past."""
+
+    at: Annotated[int, Meta(description="the moment asked for, ms since 1970 UTC by the clock of receivedTs")]
+
+
+class Retained(msgspec.Struct, frozen=True, kw_only=True):
+    """The moments between which Kafka still knows a book, both included; it may have been lost in between."""
+
+    from_: Annotated[int, Meta(description="the first one, ms since 1970 UTC")] = msgspec.field(name="from")
+    to: Annotated[int, Meta(description="the last one, now while it is LIVE, ms since 1970 UTC")]
+
+
+class Nearby(msgspec.Struct, frozen=True, kw_only=True):
+    """The moments around the one asked for at which the book is known; null: none was found."""
+
+    before: Annotated[int | None, Meta(description="the last one before, ms since 1970 UTC")]
+    after: Annotated[int | None, Meta(description="the first one after, ms since 1970 UTC")]
+
+
+class PastDocument(ProblemDocument, frozen=True, kw_only=True):
+    """The problem of a moment for which a book is not known."""
+
+    retained: Annotated[Retained | None, Meta(description="what is kept of the book")] = None
+    nearby: Annotated[Nearby | None, Meta(description="when the book is known; null: not looked for")] = None
+
+
+class NotKnownThenError(ProblemError):
+    """Nobody can say how the book was at that moment."""
+
+    def __init__(
+        self, detail: str, *, retained: Retained | None = None, nearby: Nearby | None = None
+    ) -> None:
+        super().__init__(NOT_KNOWN_THEN, detail)
+        self.retained = retained
+        self.nearby = nearby
+
+    def body(self) -> bytes:
+        """Return the document as JSON."""
+        return msgspec.json.encode(
+            PastDocument(
+                type=self.problem.uri,
+                title=self.problem.title,
+                status=self.status,
+                detail=self.detail,
+                retained=self.retained,
+                nearby=self.nearby,
+            )
+        )
+
+
+class Sieve:
+    """Passes a book's records in log order: none said again, and none by an owner that has been replaced."""
+
+    def __init__(self) -> None:
+        self._newest = (0, 0)  # epoch, seq
+
+    def passes(self, row: Row) -> bool:
+        """Tell whether the next record makes up the book."""
+        event = row.event
+        here = self._newest if event is None else (event.epoch, event.seq)
+        if here < self._newest or (here == self._newest and isinstance(event, BookDelta)):
+            return False
+        self._newest = here
+        return True
+
+
+SYNCED: Final = frozenset({BookState.LIVE, BookState.ONE_SIDED})  # in which a book follows its venue
+
+
+class Rewind:
+    """Sifts one book's records, in log order, for those that make it up at a moment.
+
+    Attributes
+    ----------
+    rows
+        The newest keyframe at or before the moment and what came after it; without one, all there was.
+    earlier
+        What was read of the book before that keyframe.
+    following
+        The first record after the moment, once it was seen.
+    """
+
+    def __init__(self, at_ms: int) -> None:
+        self._at_ms = at_ms
+        self._sieve = Sieve()
+        self.rows: list[Row] = []
+        self.earlier: list[Row] = []
+        self.following: Row | None = None
+
+    @property
+    def has_keyframe(self) -> bool:
+        """Whether earlier records matter no more."""
+        return bool(self.rows) and isinstance(self.rows[0].event, BookSnapshot)
+
+    def take(self, row: Row) -> bool:
+        """Take the next record; return True if it lies after the moment, and later ones do not matter."""
+        if not self._sieve.passes(row):
+            return False
+        if row.timestamp_ms > self._at_ms:
+            self.following = row
+            return True
+        if isinstance(row.event, BookSnapshot):
+            self.earlier += self.rows
+            self.rows.clear()
+        self.rows.append(row)
+        return False
+
+    def extend(self, later: Rewind) -> None:
+        """Take what `later` kept of the records behind these."""
+        for row in (*later.rows, *([later.following] if later.following else ())):
+            self.take(row)
+
+
+class PastBook:
+    """The book that the rows of a `Rewind` make, followed one by one; None while a hole hides it."""
+
+    def __init__(self) -> None:
+        self.book: OrderBook | None = None
+        self.last: tuple[int, BookEvent] | None = None  # what the book was last brought to, with its ms
+
+    def follow(self, row: Row) -> None:
+        """Bring the book to `row`."""
+        event = row.event
+        if isinstance(event, BookSnapshot):
+            self.book = OrderBook()
+        if self.book is None:
+            return
+        if event is None:
+            self.book = None
+            return
+        try:
+            self.book.follow(event)
+        except SequenceGapError:
+            self.book = None
+            return
+        self.last = (row.timestamp_ms, event)
+
+    def joins(self, following: Row | None) -> bool:
+        """Tell whether `following` proves that the book was never lost before it."""
+        if self.book is None or self.book.seq is None or following is None:
+            return False
+        match following.event:
+            case BookSnapshot(epoch=epoch, seq=seq):
+                return (epoch, seq) == (self.book.epoch, self.book.seq)
+            case BookDelta(epoch=epoch, seq=seq):
+                return (epoch, seq) == (self.book.epoch, self.book.seq + 1)
+            case None:
+                return False
+
+
+class Owner(NamedTuple):
+    """What the book's owner says now: the same epoch LIVE proves the time since the newest record too."""
+
+    health: BookHealth | None
+    silence_ns: int  # how old a heartbeat may be to speak for a moment after it
+
+    def speaks_until(self, epoch: int | None) -> int | None:
+        """Return the last moment (ms) for which it vouches for the epoch, None if it does not."""
+        if self.health is None or self.health.state not in SYNCED or self.health.epoch != epoch:
+            return None
+        return (self.health.ts + self.silence_ns) // NS_PER_MS
+
+
+def proof_of(past: PastBook, following: Row | None, owner: Owner, at_ms: int) -> str | None:
+    """Return why the book is proven to have been LIVE at the moment between `past` and `following`, if so."""
+    if past.book is None:
+        return None
+    if past.joins(following):
+        return "the next message of its epoch joins"
+    until = owner.speaks_until(past.book.epoch)
+    return "its owner is LIVE in the same epoch" if until is not None and at_ms <= until else None
+
+
+class KnownMoments:
+    """Follows what a `Sieve` passed and tells at which moments between its records the book is known.
+
+    Parameters
+    ----------
+    since_ms
+        The first moment asked for.
+    """
+
+    def __init__(self, owner: Owner, since_ms: int) -> None:
+        self._owner = owner
+        self._past = PastBook()
+        self._since_ms = since_ms  # the first moment that holds every record followed
+
+    def follow(self, row: Row) -> range:
+        """Bring the book to `row`; return the known moments just before it."""
+        moments = self.until(row, row.timestamp_ms)
+        self._past.follow(row)
+        self._since_ms = max(self._since_ms, row.timestamp_ms)
+        return moments
+
+    def until(self, following: Row | None, end_ms: int) -> range:
+        """Return the known moments from the last record followed up to, not including, `end_ms`."""
+        if self._past.book is not None and not self._past.joins(following):
+            until = self._owner.speaks_until(self._past.book.epoch)
+            end_ms = self._since_ms if until is None else min(end_ms, until + 1)
+        return range(self._since_ms, end_ms) if self._past.book is not None else range(0)
+
+
+def not_known(book_id: BookId, at_ms: int, nearby: Nearby | None) -> NotKnownThenError:
+    """Return the problem of a moment at which the book is not proven to have been LIVE."""
+    known = [f"until {nearby.before}"] if nearby and nearby.before is not None else []
+    known += [f"from {nearby.after} on"] if nearby and nearby.after is not None else []
+    return NotKnownThenError(
+        f"{book_id.venue} {book_id.symbol} is not proven to have been LIVE at {at_ms}"
+        f"{'; it is known ' if known else ''}{' and '.join(known)}.",
+        nearby=nearby,
+    )
+
+
+def answer_as_of(book: OrderBook, last: BookEvent, reason: str, at_ms: int, depth: int) -> BookAsOf:
+    """Return the best `depth` levels a side of a book as it was; without one of its sides it was not LIVE."""
+    missing = missing_side(book.best_bid, book.best_ask)
+    return BookAsOf(
+        venue=last.venue,
+        symbol=last.symbol,
+        bids=book.bids(depth),
+        asks=book.asks(depth),
+        seq=last.seq,
+        ts=(last.received_ts if last.venue_ts is None else last.venue_ts) // NS_PER_MS,
+        state=BookState.LIVE if missing is None else BookState.ONE_SIDED,
+        epoch=last.epoch,
+        venue_seq=last.venue_seq,
+        features=None,
+        received_ts=last.received_ts // NS_PER_MS,
+        reason=reason if missing is None else f"{missing}; {reason}",
+        instrument=None,
+        at=at_ms,
+    )

@@ -1,0 +1,104 @@
+"""`AuditLog`: one execution's audit, read from its partition and checked, within limits of its own; a shell.
+
+Nothing is written: the entries come from the log, and the decisions are made again here, on a thread, so that
+other requests run meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypeAlias
+
+from aiokafka.errors import KafkaError
+
+from libs.common.events import AuditEntry
+from libs.common.kafka import MissingTopicError, partition_of
+from services.gateway.http.places import Limit, Places
+from services.gateway.http.problems import TOO_MANY, UNKNOWN_NAME, ProblemError, not_ready
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    from libs.common.events import ExecutionRecord
+    from libs.common.kafka import Record
+    from services.gateway.settings import GatewaySettings
+    from services.gateway.stream.sse import Start
+
+ReadAudit: TypeAlias = "Callable[[int, bytes, Start], AsyncGenerator[list[Record], None]]"
+"""Reads the records of a key in a partition of ``execution.audit.v1``, from a place up to its end now."""
+
+
+class AuditLog:
+    """Reads ``execution.audit.v1``."""
+
+    def __init__(self, settings: GatewaySettings, read: ReadAudit) -> None:
+        self._settings = settings
+        self._read = read
+        self.places = Places(
+            "audits",
+            Limit(
+                "audits are being read",
+                settings.audit_max_reads,
+                settings.audit_max_reads_per_address,
+                retry_after_s=1,
+            ),
+        )
+
+    async def checked(self, execution_id: str, record: ExecutionRecord | None, address: str) -> bytes:
+        """Return the JSON of an execution's audit.
+
+        Parameters
+        ----------
+        record
+            Of the execution; None: nobody knows it, and the whole partition is read.
+
+        Raises
+        ------
+        ProblemError
+            404 if nothing is written of it; 503 if too many are being read, Kafka is away, or the reading
+            takes too long or too many bytes; 429 if this address has its share of readings.
+        """
+        with self.places.held(address):
+            entries = await self._entries(execution_id, None if record is None else record.created_ts)
+            if not entries:
+                raise ProblemError(UNKNOWN_NAME, f"No execution {execution_id[:80]!r} is known.")
+            return await asyncio.to_thread(_checked, execution_id, record, entries)
+
+    async def _entries(self, execution_id: str, since_ts: int | None) -> list[AuditEntry]:
+        seconds = self._settings.audit_timeout_s
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._found(execution_id.encode(), since_ts)
+        except TimeoutError as error:
+            raise not_ready(f"Kafka did not give the audit within {seconds:g} s.") from error
+        except (KafkaError, MissingTopicError, OSError) as error:
+            raise not_ready(f"Kafka does not answer: {type(error).__name__}.") from error
+
+    async def _found(self, key: bytes, since_ts: int | None) -> list[AuditEntry]:
+        partition = partition_of(key, self._settings.topic_partitions)
+        start: Start = "beginning" if since_ts is None else since_ts
+        most, size = self._settings.audit_max_bytes, 0
+        found: list[AuditEntry] = []
+        async with aclosing(self._read(partition, key, start)) as batches:
+            async for batch in batches:
+                for record in batch:
+                    if record.key == key and isinstance(record.event, AuditEntry):
+                        size += len(record.value or b"")
+                        found.append(record.event)
+                if size > most:
+                    raise ProblemError(
+                        TOO_MANY,
+                        f"The entries of this audit are over {most} bytes (AUDIT_MAX_BYTES): verify it with "
+                        f"`bookrunner verify {key.decode()[:80]}`.",
+                        retry_after_s=60,
+                    )
+        return found
+
+
+def _checked(execution_id: str, record: ExecutionRecord | None, entries: Sequence[AuditEntry]) -> bytes:
+    from services.gateway.reading.audit_check import (  # noqa: PLC0415 -- numpy, which the gateway needs for nothing else
+        checked,
+    )
+
+    return checked(execution_id, record, entries)

@@ -1,0 +1,138 @@
+"""Whether every route would do its work now, and if not, what is missing, in words; pure.
+
+Ready means: Kafka answers, every view has caught up, every partition of every service is worked on, some
+policy can be chosen, the risk budget is there; and, once, that each subscribed book was LIVE, its symbol in
+the risk, and each LIVE book measured by venues. For a feed the start waits a bounded time only: one that is
+down is told as ``degraded``, at the start and later, for all else works without it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from libs.common.events import BookState
+from services.gateway.reading.fleet import SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from services.gateway.reading.fleet import Fleet
+    from services.gateway.reading.topic_views import GatewayViews
+
+SETTLE_NS: Final = 15_000_000_000  # how long the first books are waited for, once the services are there
+SHOWN: Final = 4  # of a list of books
+
+
+class Report(NamedTuple):
+    """What is missing for every route to do its work, and what works less well than it should."""
+
+    missing: tuple[str, ...]
+    degraded: tuple[str, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.missing
+
+    @property
+    def detail(self) -> str:
+        """What is missing, in a sentence."""
+        return f"Not ready: {'; '.join(self.missing)}."
+
+
+class Readiness:
+    """Judges again at each `report`; remembers whether the first books have been waited for.
+
+    Parameters
+    ----------
+    clock
+        int ns UTC.
+    stopwatch
+        Monotonic, ns.
+    """
+
+    def __init__(
+        self,
+        views: GatewayViews,
+        fleet: Fleet,
+        clock: Callable[[], int],
+        stopwatch: Callable[[], int],
+    ) -> None:
+        self._views = views
+        self._fleet = fleet
+        self._clock = clock
+        self._stopwatch = stopwatch
+        self._there_since: int | None = None  # all but the first books
+        self._settled = False
+
+    def report(self, kafka_away: str | None, *, hears_answers: bool, unheard: Sequence[str] = ()) -> Report:
+        """Judge.
+
+        Parameters
+        ----------
+        kafka_away
+            Why Kafka cannot be asked, None if it answers.
+        hears_answers
+            Whether the gateway reads what the services answer.
+        unheard
+            What to say of answers that are not heard.
+        """
+        if kafka_away is not None:
+            self._fleet.doubt()
+            return Report((kafka_away,))
+        missing = self._missing(unheard, hears_answers=hears_answers)
+        if missing:
+            self._there_since = None
+            return Report(tuple(missing))
+        away, unmeasured = self._books()
+        if not self._settled:
+            now = self._stopwatch()
+            self._there_since = now if self._there_since is None else self._there_since
+            left_ns = self._there_since + SETTLE_NS - now
+            if left_ns > 0 and (waited_for := [*away, *unmeasured]):
+                return Report((f"{_some(waited_for)} (waited for {left_ns / 1e9:.0f} s more at most)",))
+            self._settled = True
+        return Report((), (*self._held_up(), *away, *unmeasured))
+
+    def _held_up(self) -> list[str]:
+        """Return a line for each part of a view that does not show what is in its log."""
+        return [
+            f"the view of {view.topic.name} stands: partition {number} is {said}"
+            for view in self._views.all
+            for number, said in view.held_up.items()
+        ]
+
+    def _missing(self, unheard: Sequence[str], *, hears_answers: bool) -> list[str]:
+        behind = [view.topic.name for view in self._views.all if not view.ready]
+        if behind:
+            return [f"the gateway is still reading {', '.join(behind)}", *self._held_up()]
+        missing = [] if hears_answers else ["the gateway does not hear the services' answers yet"]
+        missing += unheard
+        missing += filter(None, (self._fleet.lack_of(service) for service in SERVICES))
+        if not self._views.policies.items:
+            missing.append("execution has not registered a policy yet")
+        if not self._views.risks.items:
+            missing.append("portfolio has not told the risk budget yet")
+        return missing
+
+    def _books(self) -> tuple[list[str], list[str]]:
+        """Return a line for each subscribed book without a market, and for each that venues do not know."""
+        views, now = self._views, self._clock()
+        assessed = {symbol for risk in views.risks.items.values() for symbol in risk.by_symbol}
+        reference = {risk.venue for risk in views.risks.items.values()}
+        lines, unmeasured = [], []
+        for key in views.subscribed():
+            venue, _, symbol = key.decode("utf-8", "replace").partition(":")
+            shown = views.shown(key, now)
+            if shown.state is not BookState.LIVE:
+                lines.append(f"book {venue} {symbol} is {shown.state}: {shown.reason}")
+            elif key not in views.venues.items:
+                unmeasured.append(f"venues has not measured the book {venue} {symbol} yet")
+            elif venue in reference and symbol not in assessed:
+                lines.append(f"the risk of {symbol} is not known: too few days of {venue}'s candles")
+        return lines, unmeasured
+
+
+def _some(lines: list[str]) -> str:
+    more = f", and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return "; ".join(lines[:SHOWN]) + more

@@ -1,0 +1,121 @@
+"""The topics the gateway materialises, and what it knows from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from libs.common.record_view import RecordView
+from libs.common.time_units import NS_PER_S
+from libs.common.topics import (
+    EXECUTION_SIZINGS,
+    L2_BOOK_HEALTH,
+    L2_BOOK_TOPS,
+    L2_SUBSCRIPTIONS,
+    POLICIES_REGISTRY,
+    PORTFOLIO_POSITIONS,
+    PORTFOLIO_RISK,
+    ROUTER_SNAPSHOTS,
+    VENUES_METRICS,
+)
+from libs.common.views import View
+from services.gateway.asking.reply_view import ReplyView
+from services.gateway.http.answers import Shown, shown_state
+from services.gateway.http.problems import not_ready
+from services.gateway.reading.fleet import Fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from libs.common.events import (
+        BookHealth,
+        BookTop,
+        PolicyRegistered,
+        Position,
+        RiskBudget,
+        RouterSnapshot,
+        SizingSnapshot,
+        Subscribed,
+        VenueMetrics,
+    )
+
+
+class GatewayViews:
+    """The newest message per key of the compacted topics it answers from.
+
+    Parameters
+    ----------
+    partitions
+        Of every topic.
+    stopwatch
+        Monotonic, ns.
+    """
+
+    def __init__(
+        self,
+        l2_silence_s: float,
+        partitions: int,
+        stopwatch: Callable[[], int],
+    ) -> None:
+        self.subscriptions: View[Subscribed] = View(L2_SUBSCRIPTIONS)
+        self.tops: View[BookTop] = View(L2_BOOK_TOPS)
+        self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
+        self.replies = ReplyView()
+        self.venues: View[VenueMetrics] = View(VENUES_METRICS)
+        self.records = RecordView()
+        self.sizings: View[SizingSnapshot] = View(EXECUTION_SIZINGS)
+        self.policies: View[PolicyRegistered] = View(POLICIES_REGISTRY)
+        self.router_snapshots: View[RouterSnapshot] = View(ROUTER_SNAPSHOTS)
+        self.positions: View[Position] = View(PORTFOLIO_POSITIONS)
+        self.risks: View[RiskBudget] = View(PORTFOLIO_RISK)
+        self.fleet = Fleet(partitions, stopwatch)
+        # Two readers: a fetch names all partitions of its reader, and markets speak a hundred times a second.
+        self.of_markets: tuple[View[Any], ...] = (self.tops, self.healths, self.venues)
+        self.of_decisions: tuple[View[Any], ...] = (
+            self.subscriptions,
+            self.replies,
+            self.records,
+            self.sizings,
+            self.policies,
+            self.router_snapshots,
+            self.positions,
+            self.risks,
+            self.fleet,
+        )
+        self.all = self.of_markets + self.of_decisions
+        self._silence_ns = round(l2_silence_s * NS_PER_S)
+        self._ready = False
+
+    @property
+    def ready(self) -> bool:
+        """Every view has once caught up with its log as it was at the start."""
+        self._ready = self._ready or all(view.ready for view in self.all)
+        return self._ready
+
+    def require_ready(self) -> None:
+        """Refuse to answer from state that is still being read.
+
+        Raises
+        ------
+        ProblemError
+            503 while a view is behind.
+        """
+        if not self.ready:
+            behind = ", ".join(view.topic.name for view in self.all if not view.ready)
+            raise not_ready(f"Still reading {behind}.")
+
+    def is_subscribed(self, key: bytes) -> bool:
+        """Tell whether a book is wanted, or still kept by l2."""
+        return key in self.subscriptions.items or key in self.healths.items
+
+    def subscribed(self) -> list[bytes]:
+        """Return the keys of all such books, in order."""
+        return sorted(self.subscriptions.items.keys() | self.healths.items.keys())
+
+    def shown(self, key: bytes, now: int) -> Shown:
+        """Return the state of the book under `key` as callers see it."""
+        return shown_state(self.tops.items.get(key), self.healths.items.get(key), now, self._silence_ns)
+
+    def silent_after(self, health: BookHealth, now: int) -> int | None:
+        """Return when `health` will be too old to be believed, ns UTC; None if it is already."""
+        limit = health.ts + self._silence_ns
+        return None if now > limit else limit

@@ -1,0 +1,1 @@
+"""Topic messages as server-sent events."""

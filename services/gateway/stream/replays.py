@@ -1,0 +1,123 @@
+"""Streams of old messages (``from=``): each has a reader of its own, that waits for its client.
+
+A shell: it waits on the loop's clock. All of them together read no faster than their budget lets them, in
+pieces of a few records between which everything else has its turn: the live does not wait for the old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from libs.common.time_units import NS_PER_S
+from services.gateway.http.byte_budget import ByteBudget
+from services.gateway.http.places import Limit, Places
+from services.gateway.reading.sources import AWAY, frames_of, unread
+from services.gateway.stream.sse import KEEP_ALIVE, OPENED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+
+    from libs.common.kafka import Record, Undecodable
+    from libs.common.topics import Topic
+    from services.gateway.reading.sources import OpenSource
+    from services.gateway.settings import GatewaySettings
+    from services.gateway.stream.sse import Start
+
+PIECE: Final = 32  # records between two chances for everything else
+LEAST: Final = 512  # what the smallest record counts for, bytes: its JSON is written all the same
+
+
+class Replays:
+    """The streams of old messages, their places and their budget.
+
+    Parameters
+    ----------
+    open_source
+        Opens topics where a stream begins; a poll returns `PIECE` records at most.
+    clock
+        ns that do not go back.
+    sleep
+        Waits for so many seconds; for none, it lets others run.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        open_source: OpenSource,
+        clock: Callable[[], int],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._open_source = open_source
+        self._clock = clock
+        self._sleep = sleep
+        self._keep_alive_ns = round(settings.stream_keep_alive_s * NS_PER_S)
+        rate = settings.replay_bytes_per_s
+        self._budget = ByteBudget(rate, rate, clock())
+        self._turn = asyncio.Lock()
+        self.places = Places(
+            "replays",
+            Limit(
+                "streams of old messages are open",
+                settings.replay_max_streams,
+                settings.replay_max_streams_per_address,
+                retry_after_s=5,
+            ),
+        )
+        self.bytes = 0  # read since the start, as the budget counts them
+
+    async def chunks(
+        self,
+        topics: Sequence[Topic],
+        keys: Collection[bytes],
+        start: Start,
+        on_away: Callable[[Exception], None],
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield what stands in these topics from `start` on, and what comes.
+
+        Parameters
+        ----------
+        keys
+            Of the records that are wanted; empty: all.
+        on_away
+            Told why Kafka failed.
+
+        Raises
+        ------
+        ProblemError
+            503 if the topics cannot be read; one that fails later ends the stream.
+        """
+        opened = False
+        try:
+            async with self._open_source(topics, start) as source:
+                opened = True
+                yield OPENED
+                quiet_since = self._clock()
+                while True:
+                    records = await source.poll()
+                    await self._pay(records)
+                    wanted = (record for record in records if not keys or record.key in keys)
+                    data = b"".join(new.data for new in frames_of(wanted))
+                    if not data and self._clock() - quiet_since >= self._keep_alive_ns:
+                        data = KEEP_ALIVE
+                    if data:
+                        yield data
+                        quiet_since = self._clock()
+        except AWAY as error:
+            on_away(error)
+            if not opened:
+                raise unread(topics) from error
+
+    async def _pay(self, records: Sequence[Record | Undecodable]) -> None:
+        """Wait until the budget has paid for what was read, wanted or not; let others run in any case.
+
+        One pays at a time: so of all replays one piece has its turn, and then everything else, also where the
+        machine is so busy that all of them are paid for at once.
+        """
+        if not records:
+            await self._sleep(0)
+            return
+        count = sum(max(LEAST, len(record.key) + len(record.value or b"")) for record in records)
+        async with self._turn:
+            self.bytes += count
+            await self._sleep(self._budget.spend(count, self._clock()) / NS_PER_S)

@@ -1,0 +1,216 @@
+"""Topic messages as server-sent events: JSON in camel case and milliseconds, and a bounded backlog.
+
+References
+----------
+WHATWG HTML, section 9.2 Server-sent events, https://html.spec.whatwg.org/multipage/server-sent-events.html
+(read 2026-11).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from libs.common.time_units import NS_PER_MS, NS_PER_S
+from services.gateway.http.answers import encode
+from services.gateway.http.bodies import invalid
+from services.gateway.http.problems import FieldError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.gateway.http.places import Room
+
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+OPENED: Final = b"retry: 1000\n: open\n\n"  # ms until a browser reconnects
+OWN: Final = 128 * 1024  # bytes that may wait for a client, however much waits for others
+TAKEN: Final = 256 * 1024  # bytes handed over at once: a client that stops reading holds no more of them
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_BACK: Final = re.compile(r"-([0-9]{1,6})([smhd])")
+_MS: Final = re.compile(r"[0-9]{10,14}")
+
+
+Start: TypeAlias = Literal["beginning", "end"] | int
+"""Where to begin to read; an int is a time in ns UTC."""
+
+
+class Frame(NamedTuple):
+    """One message as it goes to every stream that wants it."""
+
+    topic: str
+    key: bytes
+    event_id: str  # topic:partition:offset
+    data: bytes
+
+
+def frame(topic: str, partition: int, offset: int, key: bytes, body: Mapping[str, object]) -> Frame:
+    """Return a record whose JSON is `body` as a server-sent event."""
+    event_id = f"{topic}:{partition}:{offset}"
+    data = b"event: %b\nid: %b\ndata: %b\n\n" % (topic.encode(), event_id.encode(), encode(body))
+    return Frame(topic, key, event_id, data)
+
+
+def tombstone(key: bytes) -> dict[str, object]:
+    """Return what stands for the end of a key."""
+    return {"type": "Tombstone", "key": key.decode(errors="replace")}
+
+
+def undecodable(key: bytes, reason: str) -> dict[str, object]:
+    """Return what stands for bytes that are no message of their topic."""
+    return {"type": "Undecodable", "key": key.decode(errors="replace"), "reason": reason}
+
+
+def dropped(count: int | None) -> bytes:
+    """Return the event that stands where `count` messages are missing; None: nobody knows how many."""
+    return b"event: dropped\ndata: %b\n\n" % encode({"count": count})
+
+
+class _Field(NamedTuple):
+    attribute: str
+    name: str
+    divisor: int | None
+
+
+@lru_cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[_Field, ...]:
+    return tuple(_field(name) for name in kind.__struct_fields__)
+
+
+def _field(attribute: str) -> _Field:
+    time = attribute == "ts" or attribute.endswith(("_ts", "_ns"))
+    head, *rest = re.sub(r"_ns$", "_ms", attribute).split("_")
+    return _Field(attribute, head + "".join(part.capitalize() for part in rest), NS_PER_MS if time else None)
+
+
+def json_ready(message: msgspec.Struct) -> dict[str, object]:
+    """Return the message as callers read it: camel case; times and durations in whole milliseconds."""
+    ready: dict[str, object] = {}
+    if message.__struct_config__.tag is not None:
+        ready["type"] = message.__struct_config__.tag
+    for attribute, name, divisor in _fields(type(message)):
+        value = getattr(message, attribute)
+        if isinstance(value, msgspec.Struct):
+            value = json_ready(value)
+        elif divisor is not None and value is not None:
+            value //= divisor
+        ready[name] = value
+    return ready
+
+
+class Backlog:
+    """What waits for one client: bounded, and a message that finds no room is counted in its place.
+
+    Parameters
+    ----------
+    room
+        What all clients share; `OWN` bytes of each find room in any case.
+    """
+
+    def __init__(self, max_messages: int, max_bytes: int, room: Room, address: str) -> None:
+        self.dropped = 0  # since the stream opened
+        self._room = room
+        self._address = address
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+        self._missing = 0  # dropped since the last message that found room
+
+    def push(self, data: bytes) -> None:
+        """Let `data` wait, or count it as dropped."""
+        size = self._bytes + len(data)
+        fits = size <= OWN or self._room.fits(self._address, len(data))
+        if len(self._waiting) >= self._max_messages or size > self._max_bytes or not fits:
+            self._missing += 1
+            self.dropped += 1
+            return
+        self._mark()
+        self._keep(data)
+
+    def take(self) -> bytes:
+        """Return what waits, about `TAKEN` bytes at most, with ``dropped`` wherever messages are missing."""
+        self._mark()
+        taken: list[bytes] = []
+        size = 0
+        while self._waiting and size < TAKEN:
+            taken.append(self._waiting.popleft())
+            size += len(taken[-1])
+        self._count(-size)
+        return b"".join(taken)
+
+    def clear(self) -> None:
+        """Let nothing wait."""
+        self._waiting.clear()
+        self._count(-self._bytes)
+
+    def _mark(self) -> None:
+        if self._missing:
+            self._keep(dropped(self._missing))
+            self._missing = 0
+
+    def _keep(self, data: bytes) -> None:
+        self._waiting.append(data)
+        self._count(len(data))
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        self._room.waiting.add(self._address, size)
+
+
+class History:
+    """The newest frames of all topics in the order of their arrival, bounded in bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.count = 0  # of all that ever came
+        self._max_bytes = max_bytes
+        self._frames: deque[Frame] = deque()
+        self._bytes = 0
+
+    def append(self, new: Frame) -> None:
+        """Remember `new`, and forget the oldest that no longer fit."""
+        self.count += 1
+        self._frames.append(new)
+        self._bytes += len(new.data)
+        while self._bytes > self._max_bytes:
+            self._bytes -= len(self._frames.popleft().data)
+
+    def after(self, event_id: str, since: int) -> list[Frame] | None:
+        """Return what came after `event_id`, None if that is not remembered from the count `since` on."""
+        newer: list[Frame] = []
+        for old in islice(reversed(self._frames), self.count - since):
+            if old.event_id == event_id:
+                return newer[::-1]
+            newer.append(old)
+        return None
+
+
+def start_of(text: str | None, now: int) -> Start:
+    """Return where a stream starts.
+
+    Parameters
+    ----------
+    text
+        ``end``, ``beginning``, ``-10m`` (s, m, h, d before `now`) or ms since 1970 UTC.
+    now
+        int ns UTC.
+
+    Raises
+    ------
+    ProblemError
+        422 for anything else.
+    """
+    match text:
+        case None | "end":
+            return "end"
+        case "beginning":
+            return "beginning"
+        case _ if back := _BACK.fullmatch(text):
+            return max(0, now - int(back[1]) * _SECONDS[back[2]] * NS_PER_S)
+        case _ if _MS.fullmatch(text):
+            return int(text) * NS_PER_MS
+    raise invalid([FieldError("from", "must be end, beginning, -10m (s, m, h, d) or ms since 1970 UTC")])
