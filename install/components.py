@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from broker.jars import LOCK_FILE, read_lock
+from broker.jar_lock import LOCK_FILE, read_lock
 from install.pins import LOCKS, path_of, read
 
 if TYPE_CHECKING:

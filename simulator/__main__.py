@@ -45,15 +45,15 @@ def _serve(app: web.Application, settings: SimulatorSettings) -> int:
     try:
         web.run_app(
             app,
-            host=settings.simulator_host,
-            port=settings.simulator_port,
+            host=settings.host,
+            port=settings.port,
             shutdown_timeout=_SHUTDOWN_S,
             print=_say_ready,
         )
     except OSError as error:
         end(
             "simulator",
-            f"nobody can listen on {settings.simulator_host}:{settings.simulator_port} ({error.strerror}): "
+            f"nobody can listen on {settings.host}:{settings.port} ({error.strerror}): "
             "set SIMULATOR_PORT to a free port",
         )
     return 0

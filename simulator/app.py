@@ -57,7 +57,7 @@ def list_books(settings: SimulatorSettings) -> list[str]:
     """Return ``venue:SYMBOL`` of every book that `create_app` would serve."""
     if settings.replay_paths:
         return list_replay_books(settings)
-    return [f"{venue}:{symbol}" for venue in VENUES for symbol in settings.simulator_symbols]
+    return [f"{venue}:{symbol}" for venue in VENUES for symbol in settings.symbols]
 
 
 class _Server:

@@ -27,7 +27,7 @@ JSON = "application/json"
 
 def boundary(settings: SimulatorSettings) -> Middleware:
     """Return the middleware that refuses such pages."""
-    pages = WebPages(settings.served_as, listed_in="SIMULATOR_SERVED_AS")
+    pages = WebPages(settings.hosts_served, listed_in="SIMULATOR_SERVED_AS")
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,56 +1,23 @@
-"""Settings of the simulator, from environment variables named like the fields, in upper case."""
+"""Settings of the simulator."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from libs.common.loopback import exposed, is_loopback
+from libs.common.settings import ProcessSettings
 from libs.common.web_pages import names_of, served_names
 from simulator.profiles import SYMBOLS
 
 REPLAY_PREFIX = "replay:"
 
 
-class SimulatorSettings(BaseSettings):
-    """Where the simulator listens, what it serves and how fast."""
+class ReplaySettings(ProcessSettings):
+    """Whether a recording is served in place of the simulated market, and how."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    simulator_host: str = Field("127.0.0.1", description="address to listen on")
-    simulator_served_as: str = Field(
-        "",
-        description="names of hosts, separated by commas, by which the simulator is asked beside addresses "
-        "and localhost; any other is 421",
-    )
-    private_network: bool = Field(
-        False,  # noqa: FBT003 -- a default, not an argument
-        description="whether the address is reachable only from a network of its own, or published on "
-        "loopback only: then it may be one beyond loopback",
-    )
-    simulator_port: int = Field(5100, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    simulator_seed: int = Field(7, ge=0, lt=2**63, description="seed of market, history and faults")
-    simulator_rate: float = Field(
-        600.0, gt=0, le=20_000, description="aimed messages per second, every channel of every full book"
-    )
-    simulator_symbols: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("BTC-USDT", "ETH-USDT", "SOL-USDT"), min_length=1, description="canonical symbols, comma-separated"
-    )
-    simulator_levels: int = Field(
-        0,
-        ge=0,
-        le=20_000,
-        description="levels a side of every book, on average; 0 is each venue's own, 500 to 1,000. Above "
-        "5,000 a snapshot of Binance is a window of its book",
-    )
-    simulator_history_days: int = Field(
-        760, ge=1, le=1000, description="daily candles before today, per symbol"
-    )
-    simulator_outages: float = Field(
-        1.0, ge=0, le=1000, description="multiplies the venues' own rare outages; 0 makes them perfect"
-    )
     feed: str = Field(
         "simulator", description="simulator; replay:PATH[,PATH] serves a recording; live needs no simulator"
     )
@@ -63,10 +30,6 @@ class SimulatorSettings(BaseSettings):
     replay_settle_s: float = Field(
         2.0, ge=0, le=60, description="wait after the first subscriber, so that the others join, seconds"
     )
-    log_format: Literal["json", "console"] = Field(
-        "json", description="one JSON object a line, or text for people"
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level written")
 
     @field_validator("feed")
     @classmethod
@@ -77,12 +40,53 @@ class SimulatorSettings(BaseSettings):
             return value
         raise ValueError(f"it is no feed; write simulator, live or {REPLAY_PREFIX}PATH[,PATH]")
 
-    @field_validator("simulator_symbols", mode="before")
+    @property
+    def replay_paths(self) -> tuple[str, ...]:
+        """The recordings to play one after the other; empty when the market is simulated."""
+        if not self.feed.startswith(REPLAY_PREFIX):
+            return ()
+        return tuple(
+            part.strip() for part in self.feed.removeprefix(REPLAY_PREFIX).split(",") if part.strip()
+        )
+
+
+class SimulatorSettings(ReplaySettings):
+    """Where the simulator listens, what it serves and how fast."""
+
+    model_config = SettingsConfigDict(env_prefix="SIMULATOR_")
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    served_as: str = Field(
+        "",
+        description="names of hosts, separated by commas, by which the simulator is asked beside addresses "
+        "and localhost; any other is 421",
+    )
+    port: int = Field(5100, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    seed: int = Field(7, ge=0, lt=2**63, description="seed of market, history and faults")
+    rate: float = Field(
+        600.0, gt=0, le=20_000, description="aimed messages per second, every channel of every full book"
+    )
+    symbols: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("BTC-USDT", "ETH-USDT", "SOL-USDT"), min_length=1, description="canonical symbols, comma-separated"
+    )
+    levels: int = Field(
+        0,
+        ge=0,
+        le=20_000,
+        description="levels a side of every book, on average; 0 is each venue's own, 500 to 1,000. Above "
+        "5,000 a snapshot of Binance is a window of its book",
+    )
+    history_days: int = Field(760, ge=1, le=1000, description="daily candles before today, per symbol")
+    outages: float = Field(
+        1.0, ge=0, le=1000, description="multiplies the venues' own rare outages; 0 makes them perfect"
+    )
+
+    @field_validator("symbols", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
-    @field_validator("simulator_symbols")
+    @field_validator("symbols")
     @classmethod
     def _known_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for place, symbol in enumerate(value, 1):
@@ -90,7 +94,7 @@ class SimulatorSettings(BaseSettings):
                 raise ValueError(f"place {place} is no market of the simulator; it has {', '.join(SYMBOLS)}")
         return value
 
-    @field_validator("simulator_served_as")
+    @field_validator("served_as")
     @classmethod
     def _check_names(cls, value: str) -> str:
         try:
@@ -101,20 +105,11 @@ class SimulatorSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _keep_to_this_machine(self) -> Self:
-        if not self.private_network and not is_loopback(self.simulator_host):
+        if not self.private_network and not is_loopback(self.host):
             raise ValueError(exposed("SIMULATOR_HOST", "pause the market and add faults"))
         return self
 
     @property
-    def served_as(self) -> frozenset[str]:
+    def hosts_served(self) -> frozenset[str]:
         """The names by which the simulator is asked, that of SIMULATOR_HOST too if it is one."""
-        return served_names(self.simulator_served_as, self.simulator_host)
-
-    @property
-    def replay_paths(self) -> tuple[str, ...]:
-        """The recordings to play one after the other; empty when the market is simulated."""
-        if not self.feed.startswith(REPLAY_PREFIX):
-            return ()
-        return tuple(
-            part.strip() for part in self.feed.removeprefix(REPLAY_PREFIX).split(",") if part.strip()
-        )
+        return served_names(self.served_as, self.host)

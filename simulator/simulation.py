@@ -79,23 +79,23 @@ class Simulation:
 
     def __init__(self, settings: SimulatorSettings, now_ns: int) -> None:
         self.market = Market(
-            LatentPrices(settings.simulator_seed, settings.simulator_symbols),
+            LatentPrices(settings.seed, settings.symbols),
             venues=tuple(VENUES),
-            rate=settings.simulator_rate,
+            rate=settings.rate,
             start_ns=now_ns,
-            history_days=settings.simulator_history_days,
-            levels=settings.simulator_levels,
+            history_days=settings.history_days,
+            levels=settings.levels,
         )
         self.venues: dict[str, Venue] = {
             name: create(Exchange(self.market, name)) for name, create in VENUES.items()
         }
-        self.faults = Faults(settings.simulator_seed)
+        self.faults = Faults(settings.seed)
         self.connections: dict[Session, Connection] = {}
         self.is_paused = False
         self._conditions = self.faults.conditions
         self._consequences = Consequences(self.market, self._conditions)
-        self._outages = settings.simulator_outages
-        self._random = stream(settings.simulator_seed, WIRE, now_ns // NS_PER_S)
+        self._outages = settings.outages
+        self._random = stream(settings.seed, WIRE, now_ns // NS_PER_S)
         self._delay_ns = dict.fromkeys(self.venues, 0)
         self._ticked_ns = now_ns
 

@@ -69,12 +69,12 @@ async def write(settings: L2Settings, days: int, say: Callable[[str], None]) -> 
     """Write the log of a system that stops now; return how many records it holds."""
     now = time.time_ns()
     venues = VenuesSettings(kafka_bootstrap_servers=settings.kafka_bootstrap_servers)
-    tables = {topic.name: topic for topic in changelogs(venues.venues_group)}
+    tables = {topic.name: topic for topic in changelogs(venues.group)}
     topics = (*TOPICS.values(), *tables.values())
     await create_topics(settings, topics)
     async with StreamPublisher(settings, topics, MOST_WAITING) as publisher:
         written = 0
-        market = records(settings.books(), days, now, tables, venues.venues_group)
+        market = records(settings.books(), days, now, tables, venues.group)
         for topic, key, event, ts in chain(market, decisions(days, now)):
             publisher.post(topic, key, event, ts)
             written += 1
@@ -86,7 +86,7 @@ async def write(settings: L2Settings, days: int, say: Callable[[str], None]) -> 
         await publisher.flush()
     if days:
         written += await _remember(settings)
-    await _commit(settings, venues.venues_group, [L2_BOOK_TOPS, L2_BOOK_HEALTH])
+    await _commit(settings, venues.group, [L2_BOOK_TOPS, L2_BOOK_HEALTH])
     return written
 
 

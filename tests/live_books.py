@@ -62,7 +62,7 @@ class LiveBooks:
                     self._changed.set()
                 case OpenSocket():
                     self.attempts.append(output.url)
-                    limit = self._settings.l2_max_frame_bytes
+                    limit = self._settings.max_frame_bytes
                     self._sockets[output.key] = self._start(
                         run_socket(output, self.report, limit, self._proxies)
                     )

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from libs.common.events import BookDelta
 from libs.common.venues import venue_of
-from services.l2.feeds.feed import BestQuote, VenueDelta, VenueSnapshot, VenueTrade
+from services.l2.feeds.venue_messages import BestQuote, VenueDelta, VenueSnapshot, VenueTrade
 from services.l2.maintainer import BookMaintainer
 from simulator.recordings import RestReply, open_recording
 

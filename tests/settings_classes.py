@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic_settings import BaseSettings
+from libs.common.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,13 +16,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("broker", "libs", "services", "simulator")
 
 
-def all_settings() -> Iterator[type[BaseSettings]]:
+def all_settings() -> Iterator[type[Settings]]:
     for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
         if re.search(r"^class \w+\(\w*Settings\):", path.read_text(), re.MULTILINE):
             import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    waiting: list[type[BaseSettings]] = [BaseSettings]
-    while waiting:
-        for kind in waiting.pop().__subclasses__():
-            waiting.append(kind)
-            if kind.__module__.split(".")[0] in PACKAGES:
-                yield kind
+    found: list[type[Settings]] = [Settings]
+    for kind in found:  # grows
+        found += (each for each in kind.__subclasses__() if each not in found)
+    yield from (kind for kind in found[1:] if kind.__module__.split(".")[0] in PACKAGES)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.l2.feeds.feed import FrameNumber, Ignored, Unread
+from services.l2.feeds.venue_messages import FrameNumber, Ignored, Unread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.l2.feeds.feed import VenueMessage
+    from services.l2.feeds.venue_messages import VenueMessage
 
 
 def is_spared(said: Sequence[VenueMessage], raw: bytes, *, trades: bool = True) -> bool:

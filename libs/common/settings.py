@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping  # noqa: TC003 -- this module's annotations are read at run time
-from typing import Final, Literal, Self
+from inspect import get_annotations
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from libs.common.loopback import exposed, is_loopback
 
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from pydantic_settings import PydanticBaseSettingsSource
+
+NAME: Final = r"^[A-Za-z0-9._-]{1,64}$"
 _SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
 SASL: tuple[str, ...] = ("SASL_PLAINTEXT", "SASL_SSL")
@@ -21,13 +27,57 @@ class PermanentError(Exception):
     """What no restart can mend: somebody must change a setting, or what it speaks of; the text says which."""
 
 
-class ServiceSettings(BaseSettings):
-    """Read from environment variables named like the fields, in upper case.
+class Settings(BaseSettings):
+    """Read from environment variables: the `env_prefix` of the class that declares the field, and its name.
 
     An error names the field and what would be right, never the value: it may be a secret.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """Return the environment variable that a field is read from."""
+        declaring = next(kind for kind in cls.__mro__ if field in get_annotations(kind))
+        prefix: str = getattr(declaring, "model_config", {}).get("env_prefix", "")
+        return f"{prefix}{field}".upper()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- knows one prefix for a class and its parents
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read what is given by name, then the environment."""
+        return init_settings, _Environment(settings_cls), dotenv_settings, file_secret_settings
+
+
+class _Environment(EnvSettingsSource):
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        variable = self.settings_cls.variable(field_name)  # type: ignore[attr-defined]
+        return self.env_vars.get(variable.lower()), field_name, self.field_is_complex(field)
+
+
+class ProcessSettings(Settings):
+    """How a process logs, and who can reach it."""
+
+    log_format: Literal["json", "console"] = Field(
+        "json", description="one JSON object a line, or text for people"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level written")
+    private_network: bool = Field(
+        False,  # noqa: FBT003 -- a default, not an argument
+        description="whether this process's addresses are reachable only from a network of its own, or "
+        "published on loopback only, as docker-compose.yml does: then it may listen beyond loopback "
+        "without a token",
+    )
+
+
+class ServiceSettings(ProcessSettings):
+    """What every service needs to know of Kafka, its topics and its metrics."""
 
     kafka_bootstrap_servers: str = Field("127.0.0.1:19092", description="host:port[,host:port] of Kafka")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
@@ -48,22 +98,12 @@ class ServiceSettings(BaseSettings):
     kafka_wait_s: float = Field(60.0, gt=0, description="how long to wait for Kafka at the start, seconds")
     topic_partitions: int = Field(8, ge=1, le=1024, description="partitions of each topic at its creation")
     topic_replication: int = Field(1, ge=1, le=7, description="replicas of each topic at its creation")
-    log_format: Literal["json", "console"] = Field(
-        "json", description="one JSON object a line, or text for people"
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level written")
     metrics_host: str = Field("127.0.0.1", description="address on which Prometheus metrics are served")
     metrics_port: int = Field(
         0,
         ge=0,
         le=65_535,
         description="port of the Prometheus metrics; 0: a free one if METRICS_TARGETS_DIR is set, else none",
-    )
-    private_network: bool = Field(
-        False,  # noqa: FBT003 -- a default, not an argument
-        description="whether this process's addresses are reachable only from a network of its own, or "
-        "published on loopback only, as docker-compose.yml does: then it may listen beyond loopback "
-        "without a token",
     )
     metrics_targets_dir: str = Field(
         "", description="folder for a file that tells Prometheus where this process serves its metrics"
@@ -120,12 +160,17 @@ class ServiceSettings(BaseSettings):
         return self
 
 
-class ProcessorSettings(ServiceSettings):
-    """Settings of a stateful service."""
+class ReplicaSettings(ServiceSettings):
+    """Settings of a service that shares its partitions among replicas."""
 
     group_instance_id: str = Field(
-        "0", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="unique and stable per replica of the service"
+        "0", pattern=NAME, description="unique and stable per replica of the service"
     )
+
+
+class ProcessorSettings(ReplicaSettings):
+    """Settings of a stateful service."""
+
     batch_records: int = Field(100, ge=1, le=10_000, description="most records of one transaction")
 
 

@@ -20,9 +20,9 @@ from libs.common import log
 from libs.common.settings import ServiceSettings
 
 if TYPE_CHECKING:
-    from pydantic_settings import BaseSettings
+    from libs.common.settings import Settings
 
-S = TypeVar("S", bound="BaseSettings")
+S = TypeVar("S", bound="Settings")
 
 
 def begin(kind: type[S], service: str) -> S:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from libs.common.processor import run
-from libs.common.settings import ProcessorSettings
 from libs.common.startup import begin
 from services.execution.app import wiring
 from services.execution.monitoring import ExecutionMonitor
 from services.execution.settings import ExecutionSettings
 
 if __name__ == "__main__":
-    settings = begin(ProcessorSettings, "execution")
-    run(wiring(begin(ExecutionSettings, "execution")), settings, ExecutionMonitor())
+    settings = begin(ExecutionSettings, "execution")
+    run(wiring(settings), settings, ExecutionMonitor())

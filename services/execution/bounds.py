@@ -19,12 +19,12 @@ def no_order(state: State[Any], symbol: str, time_in_force: str, settings: Execu
     standing = standing_of(state)
     if time_in_force == "gtc":
         of_symbol = len(standing.open.get(symbol, ()))
-        if of_symbol >= settings.execution_orders_per_symbol:
+        if of_symbol >= settings.orders_per_symbol:
             return (
                 f"{of_symbol} orders of {symbol} are open, and no more may rest "
                 "(EXECUTION_ORDERS_PER_SYMBOL): cancel one, or try again when one has ended."
             )
-        if standing.orders >= settings.part_of(settings.execution_orders_most):
+        if standing.orders >= settings.part_of(settings.orders_most):
             return (
                 f"{standing.orders} orders are open where those of {symbol} are worked, their part of "
                 "EXECUTION_ORDERS_MOST: cancel one, or try again when one has ended."
@@ -35,7 +35,7 @@ def no_order(state: State[Any], symbol: str, time_in_force: str, settings: Execu
 def no_execution(state: State[Any], symbol: str, settings: ExecutionSettings) -> str:
     """Say why no execution may begin now; "" where one may."""
     under_way = standing_of(state).executions
-    if under_way >= settings.part_of(settings.execution_running_most):
+    if under_way >= settings.part_of(settings.running_most):
         return (
             f"{under_way} executions run where those of {symbol} are worked, their part of "
             "EXECUTION_RUNNING_MOST: cancel one, or try again when one has ended."
@@ -45,7 +45,7 @@ def no_execution(state: State[Any], symbol: str, settings: ExecutionSettings) ->
 
 def _remembered(state: State[Any], settings: ExecutionSettings) -> str:
     kept = standing_of(state).remembered
-    if kept < settings.part_of(settings.execution_remembered_most):
+    if kept < settings.part_of(settings.remembered_most):
         return ""
     return (
         f"{kept} orders and executions are remembered, this partition's part of EXECUTION_REMEMBERED_MOST: "

@@ -43,7 +43,7 @@ def end(turn: Turn, trigger: Trigger, reason: str) -> None:
         turn.answer()
     flat = saga.signal is not None and saga.signal.value == 0.0
     if saga.fills or flat:
-        horizon_ns = round(turn.settings.execution_horizon_s * NS_PER_S) + saga.stepped_ns
+        horizon_ns = round(turn.settings.horizon_s * NS_PER_S) + saga.stepped_ns
         horizon = saga.created_ts + horizon_ns
         turn.update(horizon_ts=max(turn.now, horizon))
         turn.wake(turn.saga.horizon_ts, "horizon")
@@ -59,7 +59,7 @@ def on_horizon(turn: Turn) -> None:
         return
     top = _book(saga, turn.market, turn.now)
     if isinstance(top, Unusable):
-        until = saga.horizon_ts + round(turn.settings.execution_patience_s * NS_PER_S)
+        until = saga.horizon_ts + round(turn.settings.patience_s * NS_PER_S)
         if turn.now < until:
             turn.wake(until, "horizon")  # or when there is a book
         else:
@@ -150,5 +150,5 @@ def _decision_px(saga: Saga, otherwise: Decimal) -> Decimal:
 
 
 def _remembered_s(turn: Turn) -> float:
-    reward_until_s = turn.settings.execution_horizon_s + turn.settings.execution_patience_s
-    return max(turn.settings.execution_remember_s, 2 * reward_until_s)
+    reward_until_s = turn.settings.horizon_s + turn.settings.patience_s
+    return max(turn.settings.remember_s, 2 * reward_until_s)

@@ -139,7 +139,7 @@ def _tick(state: State[Any], tick: Tick, market: MarketData, now: int) -> Effect
         key = order_key(identifier) if kind == "order" else saga_key(identifier)
         if kind != "order":
             state.remove(asked_key(step_id(identifier, ending.REWARD)))
-        return [*forget(state, key, market.settings.part_of(market.settings.execution_ids_most), now)]
+        return [*forget(state, key, market.settings.part_of(market.settings.ids_most), now)]
     if kind == "order":
         return _order_tick(state, identifier, purpose, market, now)
     saga = state.get(saga_key(identifier))

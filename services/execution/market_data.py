@@ -64,11 +64,11 @@ class MarketData:
             return Unusable(f"{venue} {symbol}: neither the venue nor the table says what an order is to be")
         key = book_key(venue, symbol)
         top, health = self.tops.items.get(key), self.healths.items.get(key)
-        silence_ns = round(self.settings.execution_book_silence_s * NS_PER_S)
+        silence_ns = round(self.settings.book_silence_s * NS_PER_S)
         fault = book_fault(top, health, now, silence_ns)
         if fault is not None or top is None:
             return Unusable(f"{venue} {symbol}: {fault}")
-        if book_age_ns(top, health, now) / NS_PER_S > self.settings.execution_book_age_s:
+        if book_age_ns(top, health, now) / NS_PER_S > self.settings.book_age_s:
             return Unusable(f"{venue} {symbol}: the book has not changed for too long")
         if key in self.tops.unsound:
             return Unusable(f"{venue} {symbol}: the book holds what is no price or size")
@@ -97,7 +97,7 @@ class MarketData:
     def reference_book(self, symbol: str, now: int) -> BookTop | Unusable:
         """Return the reference venue's book if it is LIVE, else the first that is."""
         books = self.books(symbol, now)
-        reference = self.settings.execution_reference_venue
+        reference = self.settings.reference_venue
         order = sorted(books, key=lambda venue: (venue != reference, venue))
         if not order:
             return Unusable(f"no venue lists {symbol}")
@@ -106,11 +106,11 @@ class MarketData:
 
     def minutes(self, symbol: str, venue: str | None = None) -> list[Candle]:
         """Return the closed 1m candles of the last two days told, oldest first; default: the reference's."""
-        return self.candles.window(venue or self.settings.execution_reference_venue, symbol, "1m")
+        return self.candles.window(venue or self.settings.reference_venue, symbol, "1m")
 
     def days(self, symbol: str) -> list[Candle]:
         """Return the closed 1d candles of the reference venue, oldest first."""
-        return self.candles.window(self.settings.execution_reference_venue, symbol, "1d")
+        return self.candles.window(self.settings.reference_venue, symbol, "1d")
 
     def volume_since(self, venue: str, symbol: str, since_ts: int) -> float:
         """Return the volume told so far of the minutes that began at or after `since_ts`, base units."""
@@ -129,7 +129,7 @@ class MarketData:
         """Return an order's simulated way to the venue, ns: its measured request time, else the setting."""
         metrics = self.metrics.items.get(book_key(venue, symbol))
         measured = None if metrics is None else metrics.request_p50_ms
-        return round((self.settings.execution_latency_ms if measured is None else measured) * NS_PER_MS)
+        return round((self.settings.latency_ms if measured is None else measured) * NS_PER_MS)
 
     def cash(self, budget: RiskBudget) -> Decimal:
         """Return what of the equity is not in positions, quote units."""

@@ -55,7 +55,7 @@ def room(state: State[Any], order: PaperOrder, market: MarketData, top: BookTop)
         if order.side == "sell":
             free = max(ZERO, held - meant)
             why = f"insufficient_position: {held:f} is held, executions sell {meant:f}"
-            if not market.settings.execution_allow_short or order.leaves_qty <= free:
+            if not market.settings.allow_short or order.leaves_qty <= free:
                 return Room(units=free, cash=ZERO, why=why)
             if budget is None:
                 return None
@@ -85,7 +85,7 @@ def _owed(state: State[Any], symbol: str, market: MarketData, top: BookTop) -> D
 
 def _short_cap(market: MarketData, budget: RiskBudget, top: BookTop) -> Decimal:
     assert top.features is not None  # noqa: S101 -- of a usable book
-    return exact(market.settings.execution_position_cap) * max(ZERO, budget.equity) / exact(top.features.mid)
+    return exact(market.settings.position_cap) * max(ZERO, budget.equity) / exact(top.features.mid)
 
 
 def _sold(state: State[Any], command: SubmitPaperOrder, market: MarketData, top: BookTop) -> Decimal | Beyond:
@@ -97,7 +97,7 @@ def _sold(state: State[Any], command: SubmitPaperOrder, market: MarketData, top:
         return ZERO
     lot = market.instrument_at(top).lot
     known = f"{held:f} is held, open orders sell {reserved:f}"
-    if not market.settings.execution_allow_short:
+    if not market.settings.allow_short:
         return _beyond(command, lot, free, f"{known}; EXECUTION_ALLOW_SHORT is off")
     budget = market.risk.items.get(BOOK.encode())
     if budget is None:

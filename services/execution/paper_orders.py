@@ -203,7 +203,7 @@ def _keep(state: State[Any], kept: OwnOrder) -> OwnOrder:
 def _later(kept: OwnOrder, market: MarketData, now: int) -> list[WakeAt]:
     if kept.order.ord_status.open:
         return [WakeAt(now + CHECK_NS, check_name(kept.order).encode())]
-    return [_wake(kept.order, now + round(market.settings.execution_remember_s * 1e9), "forget")]
+    return [_wake(kept.order, now + round(market.settings.remember_s * 1e9), "forget")]
 
 
 def check_name(order: PaperOrder) -> str:

@@ -88,7 +88,7 @@ def begin(state: State[Any], command: PlanAndExecute, market: MarketData, now: i
             scope=command.scope,
             context={**command.context, "symbol": command.symbol},
         ),
-        turn.settings.execution_step_timeout_s,
+        turn.settings.step_timeout_s,
     )
     return turn.finish()
 
@@ -109,7 +109,7 @@ def on_chosen(turn: Turn, chosen: PolicyChosen) -> None:
     except UnknownPolicyError as error:
         ending.end(turn, Trigger.REFUSED, str(error))
         return
-    logged = audit.logged_market(market, turn.settings.execution_reference_venue, symbol)
+    logged = audit.logged_market(market, turn.settings.reference_venue, symbol)
     seen = {"policy_id": chosen.policy_id, "market": logged}
     turn.audit("signal", **audit.decision(seen, signal, book=_seen(top)))
     turn.update(signal=PolicySignal(signal.value, signal.reason))
@@ -134,7 +134,7 @@ def on_chosen(turn: Turn, chosen: PolicyChosen) -> None:
         size=float(sizing.qty),
         side=sizing.side,
     )
-    turn.ask(command, turn.settings.execution_step_timeout_s)
+    turn.ask(command, turn.settings.step_timeout_s)
 
 
 def on_scored(turn: Turn, scored: VenueScored) -> None:
@@ -175,7 +175,7 @@ def on_timeout(turn: Turn, step: str) -> None:
         return
     asked = CHOOSE if turn.saga.step is Step.CHOOSING else SCORE
     turn.stop_asking(turn.id_of(asked))
-    patience_s = turn.settings.execution_step_timeout_s
+    patience_s = turn.settings.step_timeout_s
     ending.end(turn, Trigger.TIMED_OUT, f"no answer to {asked} within {patience_s:g} s")
 
 
@@ -240,8 +240,8 @@ def _plan_at(turn: Turn, top: BookTop, side: TakerSide, wanted: Decimal) -> None
 def _market(turn: Turn, top: BookTop) -> Market:
     settings, symbol = turn.settings, turn.saga.symbol
     return Market(
-        minutes=tuple(turn.market.minutes(symbol)[-settings.execution_minutes :]),
-        days=tuple(turn.market.days(symbol)[-settings.execution_days :]),
+        minutes=tuple(turn.market.minutes(symbol)[-settings.minutes :]),
+        days=tuple(turn.market.days(symbol)[-settings.days :]),
         features=top.features,
     )
 
@@ -264,14 +264,14 @@ def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop
         signal=signal,
         uncertainty_width=chosen.width,
         prior_width=chosen.prior_width,
-        w_star=settings.execution_w_star,
-        s_max=settings.execution_s_max,
+        w_star=settings.w_star,
+        s_max=settings.s_max,
         forecast_vol=chosen.forecast_vol,
-        vol_target=settings.execution_vol_target,
+        vol_target=settings.vol_target,
         cvar_budget=None if budget is None else budget.cvar_budget,
         cvar_of_others=max(0.0, others),
         cvar_of_one=None if own is None else own.cvar,
-        position_cap=settings.execution_position_cap,
+        position_cap=settings.position_cap,
         equity=Decimal(0) if budget is None else budget.equity,
         cash=Decimal(0) if budget is None else max(Decimal(0), market.cash(budget) - owed),
         price=price,
@@ -281,7 +281,7 @@ def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop
         lot=instrument.lot,
         min_qty=instrument.min_qty,
         min_notional=instrument.min_notional,
-        allow_short=settings.execution_allow_short,
+        allow_short=settings.allow_short,
     )
 
 

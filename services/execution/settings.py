@@ -3,94 +3,86 @@
 from __future__ import annotations
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from libs.common.settings import ProcessorSettings
 from libs.common.venues import VENUES, UnknownVenueError, venue_of
 
 
-class ExecutionSettings(BaseSettings):
-    """Read from environment variables named like the fields, in upper case."""
+class ExecutionSettings(ProcessorSettings):
+    """Patience, limits, and what is assumed of venues."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_prefix="EXECUTION_")
 
-    execution_reference_venue: str = Field(
-        "binance", description="venue whose candles and book the policies see"
-    )
-    execution_step_timeout_s: float = Field(
+    reference_venue: str = Field("binance", description="venue whose candles and book the policies see")
+    step_timeout_s: float = Field(
         5.0, gt=0, description="how long an execution waits for the router or the venues, seconds"
     )
-    execution_latency_ms: float = Field(
+    latency_ms: float = Field(
         5.0, ge=0, description="simulated way of an order to a venue that has no measured request time, ms"
     )
-    execution_retry_ms: float = Field(
+    retry_ms: float = Field(
         250.0, gt=0, description="pause before a child that found no book, or a rest, is tried again, ms"
     )
-    execution_patience_s: float = Field(
+    patience_s: float = Field(
         30.0, gt=0, description="how long after its last planned slice an execution goes on, seconds"
     )
-    execution_horizon_s: float = Field(
+    horizon_s: float = Field(
         60.0,
         gt=0,
         description="from the decision to the mid that rewards its policy (the end, if later), seconds",
     )
-    execution_remember_s: float = Field(
+    remember_s: float = Field(
         3600.0, gt=0, description="how long an ended execution answers its command again, seconds"
     )
-    execution_orders_per_symbol: int = Field(
+    orders_per_symbol: int = Field(
         1_000, ge=1, description="open orders on their own of a symbol, beyond which none more may rest"
     )
-    execution_orders_most: int = Field(
+    orders_most: int = Field(
         10_000, ge=1, description="open orders on their own, in equal parts by all partitions"
     )
-    execution_running_most: int = Field(
+    running_most: int = Field(
         4_000, ge=1, description="executions under way, in equal parts by all partitions"
     )
-    execution_remembered_most: int = Field(
+    remembered_most: int = Field(
         100_000,
         ge=1,
         description="orders and executions that run or are remembered, in equal parts by all partitions",
     )
-    execution_ids_most: int = Field(
+    ids_most: int = Field(
         1_000_000, ge=1, description="ids of older ones that are kept, in equal parts by all partitions"
     )
-    topic_partitions: int = Field(8, ge=1, le=1024, description="partitions of each topic")
-    execution_book_silence_s: float = Field(
+    book_silence_s: float = Field(
         5.0, gt=0, description="a book whose heartbeat is older is not used, seconds"
     )
-    execution_book_age_s: float = Field(
+    book_age_s: float = Field(
         30.0,
         gt=0,
         description="a book that nothing proved for longer, neither change nor heartbeat, is not used, s",
     )
-    execution_s_max: float = Field(
-        0.2, gt=0, le=1, description="largest position of one symbol, fraction of equity"
-    )
-    execution_w_star: float | None = Field(
+    s_max: float = Field(0.2, gt=0, le=1, description="largest position of one symbol, fraction of equity")
+    w_star: float | None = Field(
         None, gt=0, description="width at which the size is .269 s_max, return units; None: half the prior's"
     )
-    execution_vol_target: float = Field(0.02, gt=0, description="volatility aimed at, fraction per day")
-    execution_position_cap: float = Field(
-        0.5, gt=0, le=1, description="cap of one position, fraction of equity"
-    )
-    execution_allow_short: bool = Field(default=False, description="whether a position may be negative")
-    execution_protection_bps: float = Field(
+    vol_target: float = Field(0.02, gt=0, description="volatility aimed at, fraction per day")
+    position_cap: float = Field(0.5, gt=0, le=1, description="cap of one position, fraction of equity")
+    allow_short: bool = Field(default=False, description="whether a position may be negative")
+    protection_bps: float = Field(
         25.0, gt=0, description="limit of a child beyond the best price of the plan, bps"
     )
-    execution_deadline_s: float = Field(3600.0, gt=0, le=7200, description="longest plan, seconds")
-    execution_participation: float = Field(
-        0.1, gt=0, le=0.1, description="share of the volume that a POV plan takes"
-    )
-    execution_sigma_day: float = Field(
+    deadline_s: float = Field(3600.0, gt=0, le=7200, description="longest plan, seconds")
+    participation: float = Field(0.1, gt=0, le=0.1, description="share of the volume that a POV plan takes")
+    sigma_day: float = Field(
         0.03, gt=0, description="volatility of a plan while neither router nor candles know one, fraction/day"
     )
-    execution_minutes: int = Field(180, ge=1, le=2880, description="1m candles that a policy sees")
-    execution_days: int = Field(120, ge=1, le=1500, description="1d candles that a policy sees")
+    minutes: int = Field(180, ge=1, le=2880, description="1m candles that a policy sees")
+    days: int = Field(120, ge=1, le=1500, description="1d candles that a policy sees")
 
     def part_of(self, most: int) -> int:
         """Return how many of so many each partition may keep."""
         return max(1, most // self.topic_partitions)
 
-    @field_validator("execution_reference_venue")
+    @field_validator("reference_venue")
     @classmethod
     def _check_venue(cls, value: str) -> str:
         try:

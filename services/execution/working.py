@@ -180,13 +180,13 @@ def _next_qty(turn: Turn, plan: Plan, parent: Parent, venue: str) -> Decimal:
 
 def _until(turn: Turn) -> int:
     plan, _, _ = work_of(turn.saga)
-    span_s = turn.settings.execution_deadline_s if plan.participation else 0.0
+    span_s = turn.settings.deadline_s if plan.participation else 0.0
     planned_ts = turn.saga.planned_ts
     stepped_ns = turn.saga.stepped_ns - turn.saga.planned_stepped_ns  # the plan stays as it was told
     last = max((piece.at_ts + stepped_ns for piece in plan.slices), default=planned_ts)
-    patience_ns = round(turn.settings.execution_patience_s * NS_PER_S)
+    patience_ns = round(turn.settings.patience_s * NS_PER_S)
     return max(last, planned_ts + round(span_s * NS_PER_S)) + patience_ns
 
 
 def _retry_s(turn: Turn) -> float:
-    return turn.settings.execution_retry_ms / 1e3
+    return turn.settings.retry_ms / 1e3

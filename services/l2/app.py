@@ -134,7 +134,7 @@ class App:
             self._publisher = await stack.enter_async_context(publisher)
             self._ownership = Ownership(self.settings, self._publisher, self.report)
             registry = create_registry(self._families)
-            instance = self.settings.l2_instance or f"l2-{os.getpid()}"
+            instance = self.settings.instance or f"l2-{os.getpid()}"
             await stack.enter_async_context(serve(registry, self.settings, instance))
             self._http = await stack.enter_async_context(open_http(self._proxies))
             beating = heartbeat(self.settings, "l2", self.state.policy.owner, self.condition)
@@ -208,9 +208,7 @@ class App:
     def _act(self, effect: Effect, now: int) -> None:
         match effect:
             case OpenSocket(key=key, connection=connection):
-                socket = run_socket(
-                    effect, self._report_frame, self.settings.l2_max_frame_bytes, self._proxies
-                )
+                socket = run_socket(effect, self._report_frame, self.settings.max_frame_bytes, self._proxies)
                 self._sockets[key, connection] = task = self._tasks.create_task(socket)
                 task.add_done_callback(lambda ended: self._forget_socket(key, connection, ended))
             case CloseSocket(key=key, connection=connection):
@@ -383,17 +381,17 @@ def written(terms: InstrumentTerms) -> str:
 def policy_of(settings: L2Settings) -> Policy:
     """Return the settings of the core, in its units."""
     return Policy(
-        keyframe_ns=int(settings.l2_keyframe_s * 1e9),
-        top_interval_ns=settings.l2_top_interval_ms * 1_000_000,
-        heartbeat_ns=int(settings.l2_heartbeat_s * 1e9),
-        sync_timeout_ns=int(settings.l2_sync_timeout_s * 1e9),
-        buffer_messages=settings.l2_buffer_messages,
-        backoff_min_ns=int(settings.l2_backoff_min_s * 1e9),
-        backoff_max_ns=int(settings.l2_backoff_max_s * 1e9),
-        blocked_ns=int(settings.l2_blocked_s * 1e9),
-        given_up_ns=int(settings.l2_given_up_s * 1e9),
-        history_days=settings.l2_history_days,
-        history_minutes=settings.l2_history_minutes,
+        keyframe_ns=int(settings.keyframe_s * 1e9),
+        top_interval_ns=settings.top_interval_ms * 1_000_000,
+        heartbeat_ns=int(settings.heartbeat_s * 1e9),
+        sync_timeout_ns=int(settings.sync_timeout_s * 1e9),
+        buffer_messages=settings.buffer_messages,
+        backoff_min_ns=int(settings.backoff_min_s * 1e9),
+        backoff_max_ns=int(settings.backoff_max_s * 1e9),
+        blocked_ns=int(settings.blocked_s * 1e9),
+        given_up_ns=int(settings.given_up_s * 1e9),
+        history_days=settings.history_days,
+        history_minutes=settings.history_minutes,
         asks_instruments=not settings.feed.startswith("replay"),
-        owner=settings.l2_instance or f"{socket.gethostname()}-{os.getpid()}",
+        owner=settings.instance or f"{socket.gethostname()}-{os.getpid()}",
     )

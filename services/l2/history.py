@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from libs.common.events import Candle
-    from services.l2.feeds.feed import Feed, Interval, VenueTrade
+    from services.l2.feeds.feed import Feed, Interval
+    from services.l2.feeds.venue_messages import VenueTrade
     from services.l2.messages import Output, ReplyReceived
     from services.l2.rate_limits import VenueBudget
 

@@ -14,7 +14,8 @@ from zlib import crc32
 from libs.common.events import InstrumentTerms
 from libs.common.instruments import INSTRUMENTS
 from libs.common.time_units import DAY_NS, NS_PER_S
-from services.l2.feeds.feed import BadFrameError, Unlisted
+from services.l2.feeds.feed import BadFrameError
+from services.l2.feeds.venue_messages import Unlisted
 from services.l2.messages import HTTP_OK, DeadLetter, Fetch, TermsChanged, TermsUnknown
 
 if TYPE_CHECKING:

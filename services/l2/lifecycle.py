@@ -29,7 +29,8 @@ from services.l2.sync import Sync
 from services.l2.tape import Tape
 
 if TYPE_CHECKING:
-    from services.l2.feeds.feed import Feed, VenueStatus
+    from services.l2.feeds.feed import Feed
+    from services.l2.feeds.venue_messages import VenueStatus
     from services.l2.messages import BytesArrived, ReplyArriving, ReplyReceived
     from services.l2.policy import Policy
     from services.l2.rate_limits import VenueBudget

@@ -21,7 +21,8 @@ from services.l2.feeds.feed import Step
 
 if TYPE_CHECKING:
     from libs.common.events import Level
-    from services.l2.feeds.feed import BestQuote, Feed, VenueDelta, VenueSnapshot
+    from services.l2.feeds.feed import Feed
+    from services.l2.feeds.venue_messages import BestQuote, VenueDelta, VenueSnapshot
 
 CONSISTENT: Final = "consistent"
 UNVERIFIED: Final = "consistent as far as can be seen; the venue offers no proof"

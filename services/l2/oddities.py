@@ -9,7 +9,7 @@ from services.l2.publication import REASON_CHARS
 from services.l2.seldom import Seldom
 
 if TYPE_CHECKING:
-    from services.l2.feeds.feed import Unread
+    from services.l2.feeds.venue_messages import Unread
     from services.l2.maintainer import Counts
     from services.l2.messages import Output
 

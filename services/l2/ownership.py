@@ -117,9 +117,9 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
 
     def _member(self) -> str | None:
         known = self._settings
-        if not known.l2_instance:
+        if not known.instance:
             return None
-        return static_member(known.l2_group, known.l2_instance, (L2_SUBSCRIPTIONS,), known.topic_partitions)
+        return static_member(known.group, known.instance, (L2_SUBSCRIPTIONS,), known.topic_partitions)
 
     async def run(self) -> None:
         """Take part until cancelled.
@@ -132,7 +132,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         """
         self._consumer = AIOKafkaConsumer(
             **client_arguments(self._settings),
-            group_id=self._settings.l2_group,
+            group_id=self._settings.group,
             group_instance_id=self._member(),
             session_timeout_ms=SESSION_MS,
             rebalance_timeout_ms=SESSION_MS,
@@ -254,7 +254,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
 
     async def _recall(self, partitions: set[int], keys: set[bytes]) -> None:
         found: dict[bytes, dict[tuple[str, int], Candle]] = {key: {} for key in keys}
-        minutes_ns = self._settings.l2_history_minutes * MINUTE_NS
+        minutes_ns = self._settings.history_minutes * MINUTE_NS
         start: dict[str, Place] = {
             L2_CANDLES.name: time.time_ns() - minutes_ns,
             L2_CANDLES_DAILY.name: "beginning",

@@ -20,7 +20,8 @@ from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.connection import fetch, open_http, run_socket
 from services.l2.feeds import FEEDS
-from services.l2.feeds.feed import BadFrameError, Refused, Unread, VenueDelta
+from services.l2.feeds.feed import BadFrameError
+from services.l2.feeds.venue_messages import Refused, Unread, VenueDelta
 from services.l2.messages import (
     HTTP_OK,
     BytesArrived,
@@ -67,7 +68,7 @@ class BookRecorder:
         self._feed = feed
         self._symbol = symbol
         self._stream_base, self._rest_base = settings.bases(feed.venue)
-        self._max_frame_bytes = settings.l2_max_frame_bytes
+        self._max_frame_bytes = settings.max_frame_bytes
         self._writer = writer
         self._http = http
         self._connection = 0

@@ -23,7 +23,7 @@ from services.l2.trade_memory import MOST
 
 if TYPE_CHECKING:
     from libs.common.venues.venue import Limits
-    from services.l2.feeds.feed import VenueTrade
+    from services.l2.feeds.venue_messages import VenueTrade
     from services.l2.messages import Output
     from services.l2.policy import Policy
     from services.l2.sync import Sync

@@ -12,16 +12,15 @@ import msgspec
 
 from libs.common.events import BookState
 from services.l2.book_states import Trigger
-from services.l2.feeds.feed import (
+from services.l2.feeds.feed import BadFrameError, Step
+from services.l2.feeds.venue_messages import (
     Acknowledged,
-    BadFrameError,
     BestQuote,
     FrameNumber,
     Heartbeat,
     Ignored,
     Reconnect,
     Refused,
-    Step,
     Unread,
     VenueDelta,
     VenueSnapshot,
@@ -46,7 +45,8 @@ from services.l2.publication import REASON_CHARS
 from services.l2.refusals import SWITCHING
 
 if TYPE_CHECKING:
-    from services.l2.feeds.feed import Feed, Notice, Said
+    from services.l2.feeds.feed import Feed
+    from services.l2.feeds.venue_messages import Notice, Said
     from services.l2.maintainer import BookMaintainer
     from services.l2.messages import BookMessage
     from services.l2.policy import Policy

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from libs.common.time_units import NS_PER_S
 from services.l2.book_states import Trigger
-from services.l2.feeds.feed import BestQuote, VenueDelta, VenueSnapshot
+from services.l2.feeds.venue_messages import BestQuote, VenueDelta, VenueSnapshot
 from services.l2.frame_count import FrameCount
 from services.l2.maintainer import LEFT, BookMaintainer
 from services.l2.messages import ReplyArriving

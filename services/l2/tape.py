@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from services.l2.features import TradeFlow
-    from services.l2.feeds.feed import Feed, VenueTrade
+    from services.l2.feeds.feed import Feed
+    from services.l2.feeds.venue_messages import VenueTrade
     from services.l2.history import History
     from services.l2.maintainer import Counts
     from services.l2.messages import Output

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from services.l2.feeds.feed import VenueTrade
+    from services.l2.feeds.venue_messages import VenueTrade
 
 MOST: Final = 4096
 

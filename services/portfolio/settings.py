@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from pydantic import Field, field_validator
+from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import ProcessorSettings
 from libs.common.time_units import NS_PER_S
@@ -16,37 +17,35 @@ from services.portfolio.rules import Rules
 class PortfolioSettings(ProcessorSettings):
     """Where prices come from, how much may be lost, and how often that is looked at."""
 
-    portfolio_venue: str = Field("binance", description="reference venue: whose daily candles and mids count")
-    portfolio_cvar_budget: float = Field(
+    model_config = SettingsConfigDict(env_prefix="PORTFOLIO_")
+
+    venue: str = Field("binance", description="reference venue: whose daily candles and mids count")
+    cvar_budget: float = Field(
         0.05, ge=0, le=10, allow_inf_nan=False, description="CVaR budget of the book, fraction per day"
     )
-    portfolio_confidence: float = Field(
-        0.95, ge=0.5, le=0.999, description="confidence level of the book's CVaR"
-    )
-    portfolio_capital: Decimal = Field(
+    confidence: float = Field(0.95, ge=0.5, le=0.999, description="confidence level of the book's CVaR")
+    capital: Decimal = Field(
         Decimal(100_000), gt=0, allow_inf_nan=False, description="initial capital, quote units"
     )
-    portfolio_risk_aversion: float = Field(
+    risk_aversion: float = Field(
         1.0, gt=0, le=1000, allow_inf_nan=False, description="gamma0 of mean-variance utility, 1 / fraction"
     )
-    portfolio_kelly_fraction: float = Field(
+    kelly_fraction: float = Field(
         0.25, gt=0, le=1, description="kappa: share of the full Kelly share that is advised"
     )
-    portfolio_kelly_clip: float = Field(1.0, gt=0, le=1, description="most that Kelly-lite advises, 0-1")
-    portfolio_period_s: float = Field(
+    kelly_clip: float = Field(1.0, gt=0, le=1, description="most that Kelly-lite advises, 0-1")
+    period_s: float = Field(
         5.0, ge=0.1, le=3600, description="between two marks of a position and two assessments, seconds"
     )
-    portfolio_silence_s: float = Field(
-        5.0, gt=0, description="a book whose heartbeat is older is not LIVE, seconds"
-    )
-    portfolio_history_age_days: int = Field(
+    silence_s: float = Field(5.0, gt=0, description="a book whose heartbeat is older is not LIVE, seconds")
+    history_age_days: int = Field(
         AGE_DAYS,
         ge=1,
         le=36_500,
         description="a series whose last day is older than yesterday by more has ended, days",
     )
 
-    @field_validator("portfolio_venue")
+    @field_validator("venue")
     @classmethod
     def _check_venue(cls, value: str) -> str:
         try:
@@ -57,14 +56,14 @@ class PortfolioSettings(ProcessorSettings):
     def rules(self) -> Rules:
         """Return what the core goes by."""
         return Rules(
-            venue=self.portfolio_venue,
-            cvar_budget=self.portfolio_cvar_budget,
-            confidence=self.portfolio_confidence,
-            initial_capital=self.portfolio_capital,
-            risk_aversion=self.portfolio_risk_aversion,
-            kelly_fraction=self.portfolio_kelly_fraction,
-            kelly_clip=self.portfolio_kelly_clip,
-            period_ns=round(self.portfolio_period_s * NS_PER_S),
-            silence_ns=round(self.portfolio_silence_s * NS_PER_S),
-            history_age_days=self.portfolio_history_age_days,
+            venue=self.venue,
+            cvar_budget=self.cvar_budget,
+            confidence=self.confidence,
+            initial_capital=self.capital,
+            risk_aversion=self.risk_aversion,
+            kelly_fraction=self.kelly_fraction,
+            kelly_clip=self.kelly_clip,
+            period_ns=round(self.period_s * NS_PER_S),
+            silence_ns=round(self.silence_s * NS_PER_S),
+            history_age_days=self.history_age_days,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
+from pydantic_settings import SettingsConfigDict
 
 from libs.common.command_rules import IDENTIFIER
 from libs.common.settings import ProcessorSettings
@@ -18,56 +19,48 @@ if TYPE_CHECKING:
 class RouterSettings(ProcessorSettings):
     """Policies, memory and the model's constants; symbols as in ``services/router/thompson.py``."""
 
-    router_policies: str = Field(
+    model_config = SettingsConfigDict(env_prefix="ROUTER_")
+
+    policies: str = Field(
         "p_sma p_breakout p_meanrev p_obi p_flat",
         description="policies of a scope used for the first time, separated by spaces",
     )
-    router_reference_venue: str = Field("binance", description="whose book and candles fill a context")
-    router_basis_venue: str = Field("binance-usdm", description="whose mid is compared for basisBps")
-    router_live_horizon_s: float = Field(
-        10.0, gt=0, description="a book heard of longer ago is missing, seconds"
-    )
-    router_remember_s: float = Field(
+    reference_venue: str = Field("binance", description="whose book and candles fill a context")
+    basis_venue: str = Field("binance-usdm", description="whose mid is compared for basisBps")
+    live_horizon_s: float = Field(10.0, gt=0, description="a book heard of longer ago is missing, seconds")
+    remember_s: float = Field(
         7 * 86_400, gt=0, description="how long decisions and answers are remembered, seconds"
     )
-    router_remember_most: int = Field(
+    remember_most: int = Field(
         10_000, ge=1, le=1_000_000, description="decisions remembered per scope, and other answers"
     )
-    router_answers_most: int = Field(
+    answers_most: int = Field(
         160_000,
         ge=1,
         le=10_000_000,
         description="decisions and answers remembered in all, in equal parts by all partitions",
     )
-    router_scope_idle_s: float = Field(
+    scope_idle_s: float = Field(
         86_400, gt=0, description="without a command, until a scope is archived, seconds"
     )
-    router_scopes_per_minute: int = Field(
+    scopes_per_minute: int = Field(
         60, ge=1, le=1_000_000, description="scopes that may begin in a minute, of each partition"
     )
-    router_scopes_most: int = Field(
+    scopes_most: int = Field(
         10_000, ge=1, le=1_000_000, description="scopes kept, in equal parts by all partitions"
     )
-    router_exploration_scale: float = Field(0.3, gt=0, le=10, description="c: width of the posterior draws")
-    router_gamma: float = Field(
-        0.99, gt=0, le=1, description="discount per reward of its policy; 1 forgets nothing"
-    )
-    router_epsilon: float = Field(0.001, ge=0, le=1, description="share of choices made uniformly")
-    router_prior_precision: float = Field(
-        1.0, gt=0, description="lambda: precision of the prior, in noise units"
-    )
-    router_noise_scale: float = Field(
+    exploration_scale: float = Field(0.3, gt=0, le=10, description="c: width of the posterior draws")
+    gamma: float = Field(0.99, gt=0, le=1, description="discount per reward of its policy; 1 forgets nothing")
+    epsilon: float = Field(0.001, ge=0, le=1, description="share of choices made uniformly")
+    prior_precision: float = Field(1.0, gt=0, description="lambda: precision of the prior, in noise units")
+    noise_scale: float = Field(
         0.01, gt=0, description="s0: noise of rewards before ten are seen, return units"
     )
-    router_noise_weight: float = Field(
-        3.0, gt=1, description="a0: weight of the pooled noise in a policy's own"
-    )
-    router_alarm: float = Field(40.0, gt=0, description="cumulative sum that is a drift alarm")
-    router_alarm_keeps: float = Field(
-        0.0, ge=0, lt=1, description="rho: share of A and h that an alarm leaves"
-    )
+    noise_weight: float = Field(3.0, gt=1, description="a0: weight of the pooled noise in a policy's own")
+    alarm: float = Field(40.0, gt=0, description="cumulative sum that is a drift alarm")
+    alarm_keeps: float = Field(0.0, ge=0, lt=1, description="rho: share of A and h that an alarm leaves")
 
-    @field_validator("router_policies")
+    @field_validator("policies")
     @classmethod
     def _named(cls, text: str) -> str:
         names = text.split()
@@ -82,24 +75,24 @@ class RouterSettings(ProcessorSettings):
         from services.router.thompson import Tuning  # noqa: PLC0415 -- who checks settings computes nothing
 
         tuning = Tuning(
-            lam=self.router_prior_precision,
-            a0=self.router_noise_weight,
-            s0=self.router_noise_scale,
-            c=self.router_exploration_scale,
-            gamma=self.router_gamma,
-            epsilon=self.router_epsilon,
-            rho=self.router_alarm_keeps,
-            alarm=self.router_alarm,
+            lam=self.prior_precision,
+            a0=self.noise_weight,
+            s0=self.noise_scale,
+            c=self.exploration_scale,
+            gamma=self.gamma,
+            epsilon=self.epsilon,
+            rho=self.alarm_keeps,
+            alarm=self.alarm,
         )
         return Rules(
-            policies=tuple(self.router_policies.split()),
+            policies=tuple(self.policies.split()),
             tuning=tuning,
-            remember_ns=round(self.router_remember_s * NS_PER_S),
-            remember_most=self.router_remember_most,
-            scope_idle_ns=round(self.router_scope_idle_s * NS_PER_S),
-            scopes_per_minute=self.router_scopes_per_minute,
-            answers_most=max(1, self.router_answers_most // self.topic_partitions),
-            scopes_most=max(1, self.router_scopes_most // self.topic_partitions),
+            remember_ns=round(self.remember_s * NS_PER_S),
+            remember_most=self.remember_most,
+            scope_idle_ns=round(self.scope_idle_s * NS_PER_S),
+            scopes_per_minute=self.scopes_per_minute,
+            answers_most=max(1, self.answers_most // self.topic_partitions),
+            scopes_most=max(1, self.scopes_most // self.topic_partitions),
         )
 
     def live(self) -> LiveInputs:
@@ -107,7 +100,7 @@ class RouterSettings(ProcessorSettings):
         from services.router.live import LiveInputs  # noqa: PLC0415 -- as above
 
         return LiveInputs(
-            reference_venue=self.router_reference_venue,
-            basis_venue=self.router_basis_venue,
-            horizon_ns=round(self.router_live_horizon_s * NS_PER_S),
+            reference_venue=self.reference_venue,
+            basis_venue=self.basis_venue,
+            horizon_ns=round(self.live_horizon_s * NS_PER_S),
         )

@@ -86,7 +86,7 @@ def create_worker(settings: VenuesSettings) -> faust.Worker:
 
 async def prepare(settings: VenuesSettings) -> None:
     """Create what the service reads and writes, and the changelogs: a missing topic makes Faust spin."""
-    await create_topics(settings, (*INPUTS, *OUTPUTS, SERVICES_STATUS, *changelogs(settings.venues_group)))
+    await create_topics(settings, (*INPUTS, *OUTPUTS, SERVICES_STATUS, *changelogs(settings.group)))
 
 
 class _Service:
@@ -116,8 +116,8 @@ class _Service:
             tops=self._tops.items,
             healths=self._healths.items,
             policy=policy_of(settings),
-            unknowns=Unknowns(settings.venues_unknown_request_ms, settings.venues_unknown_volatility),
-            reference_notional=settings.venues_reference_notional,
+            unknowns=Unknowns(settings.unknown_request_ms, settings.unknown_volatility),
+            reference_notional=settings.reference_notional,
         )
         self._guard = HoleGuard(self.app, settings, VENUES_COMMANDS)
         self._outputs = {topic: self._raw_topic(topic) for topic in OUTPUTS}

@@ -57,7 +57,7 @@ def faust_app(settings: VenuesSettings, inputs: Iterable[Topic]) -> faust.App:
     mend_connections()
     mend_records()
     app = faust.App(
-        settings.venues_group,
+        settings.group,
         broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
         store="memory://",
@@ -73,9 +73,9 @@ def faust_app(settings: VenuesSettings, inputs: Iterable[Topic]) -> faust.App:
         processing_guarantee="at_least_once",
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=static_member(
-            settings.venues_group,
+            settings.group,
             settings.group_instance_id,
-            (*inputs, *changelogs(settings.venues_group)),
+            (*inputs, *changelogs(settings.group)),
             settings.topic_partitions,
         ),
         broker_session_timeout=SESSION_S,

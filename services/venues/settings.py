@@ -3,48 +3,44 @@
 from __future__ import annotations
 
 from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
-from libs.common.settings import ServiceSettings
+from libs.common.settings import NAME, ReplicaSettings
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.venues.smart_router import Policy
 
 
-class VenuesSettings(ServiceSettings):
+class VenuesSettings(ReplicaSettings):
     """The limits of the router's gates, what it assumes while nothing is measured, and the process."""
 
-    venues_group: str = Field(
-        "venues",
-        pattern=r"^[A-Za-z0-9._-]{1,64}$",
-        description="consumer group, and the prefix of the changelog topics",
+    model_config = SettingsConfigDict(env_prefix="VENUES_")
+
+    group: str = Field(
+        "venues", pattern=NAME, description="consumer group, and the prefix of the changelog topics"
     )
-    group_instance_id: str = Field(
-        "0", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="unique and stable per replica of the service"
-    )
-    venues_max_age_ms: float = Field(
+    max_age_ms: float = Field(
         1500.0,
         gt=0,
         le=60_000,
         description="a book that nothing proved for longer, neither change nor heartbeat, is not scored, ms",
     )
-    venues_silence_s: float = Field(
+    silence_s: float = Field(
         5.0, gt=0, le=600, description="without l2's heartbeat for so long a book is not scored, seconds"
     )
-    venues_off_market_bps: float = Field(
+    off_market_bps: float = Field(
         10.0, gt=0, le=10_000, description="a mid further from the venues' median is not scored, bps"
     )
-    venues_min_rate_remaining: float = Field(
+    min_rate_remaining: float = Field(
         0.05, ge=0, lt=1, description="least share of a venue's rate limit that must be left"
     )
-    venues_max_failures: int = Field(
-        5, ge=1, le=1000, description="so many failures in a row of a book exclude it"
-    )
-    venues_unknown_request_ms: float = Field(
+    max_failures: int = Field(5, ge=1, le=1000, description="so many failures in a row of a book exclude it")
+    unknown_request_ms: float = Field(
         50.0, gt=0, le=60_000, description="round trip of a request while none was timed, ms"
     )
-    venues_unknown_volatility: float = Field(
+    unknown_volatility: float = Field(
         0.03, gt=0, le=10, description="volatility while no venue has five one-minute returns, per day"
     )
-    venues_reference_notional: float = Field(
+    reference_notional: float = Field(
         10_000.0, gt=0, le=1e9, description="order by whose cost the registry is sorted, quote units"
     )
 
@@ -52,9 +48,9 @@ class VenuesSettings(ServiceSettings):
 def policy_of(settings: VenuesSettings) -> Policy:
     """Return the settings of the gates, in the core's units."""
     return Policy(
-        max_age_ns=round(settings.venues_max_age_ms * NS_PER_MS),
-        silence_ns=round(settings.venues_silence_s * NS_PER_S),
-        off_market_bps=settings.venues_off_market_bps,
-        min_rate_remaining=settings.venues_min_rate_remaining,
-        max_failures=settings.venues_max_failures,
+        max_age_ns=round(settings.max_age_ms * NS_PER_MS),
+        silence_ns=round(settings.silence_s * NS_PER_S),
+        off_market_bps=settings.off_market_bps,
+        min_rate_remaining=settings.min_rate_remaining,
+        max_failures=settings.max_failures,
     )

@@ -23,7 +23,8 @@ from libs.common.order_book import OrderBook
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.l2.app import policy_of
 from services.l2.feeds import FEEDS
-from services.l2.feeds.feed import Step, VenueDelta
+from services.l2.feeds.feed import Step
+from services.l2.feeds.venue_messages import VenueDelta
 from services.l2.handlers import State, handle
 from services.l2.messages import (
     BookWanted,
@@ -255,4 +256,4 @@ def _packed(data: dict[str, Any], ts: int, bids: list[Any], asks: list[Any]) -> 
 
 
 def _settings() -> L2Settings:
-    return L2Settings(l2_history_days=0, l2_history_minutes=0)
+    return L2Settings(history_days=0, history_minutes=0)

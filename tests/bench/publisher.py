@@ -15,7 +15,7 @@ from libs.common.kafka import BATCH_BYTES, Publisher, by_symbol, create_topics
 from libs.common.settings import ServiceSettings
 from libs.common.topics import L2_BOOK_DELTAS, book_key
 from services.l2.feeds import FEEDS
-from services.l2.feeds.feed import VenueDelta
+from services.l2.feeds.venue_messages import VenueDelta
 from tests.bench.depth_stream import START_MS, SYMBOL, seeded
 from tests.bench.processes import folder_and_broker
 from tests.bench.report import Result, quartiles

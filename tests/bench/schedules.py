@@ -19,7 +19,7 @@ from services.execution.planner import Alternative, PlanInputs, Style, plan, sli
 from services.execution.profile import BUCKETS, VolumeProfile
 from services.execution.slicing import pov_child, smallest_child
 from services.l2.feeds.binance import BinanceFeed
-from services.l2.feeds.feed import VenueDelta, VenueTrade
+from services.l2.feeds.venue_messages import VenueDelta, VenueTrade
 from services.l2.maintainer import BookMaintainer
 from simulator.recordings import RestReply, open_recording
 from tests.bench.chunks import in_turn, on_cores

@@ -132,7 +132,7 @@ async def systems() -> AsyncIterator[Systems]:
     elsewhere.router.add_get("/", page)
     world = World()
     world.live()
-    settings = SimulatorSettings(simulator_outages=0.0, simulator_history_days=3, feed="simulator")
+    settings = SimulatorSettings(outages=0.0, history_days=3, feed="simulator")
     async with (
         Serving(world).listening() as (host, port),
         served(create_app(settings)) as simulator,

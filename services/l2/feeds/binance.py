@@ -13,17 +13,7 @@ from msgspec import UNSET, Raw, UnsetType, field
 
 from libs.common.time_units import NS_PER_MS
 from libs.common.venues import venue_of
-from services.l2.feeds.feed import (
-    Acknowledged,
-    BadFrameError,
-    BestQuote,
-    Reconnect,
-    Refused,
-    Step,
-    VenueDelta,
-    VenueSnapshot,
-    VenueTrade,
-)
+from services.l2.feeds.feed import BadFrameError, Step
 from services.l2.feeds.frames import (
     Changes,
     Count,
@@ -39,12 +29,22 @@ from services.l2.feeds.frames import (
 )
 from services.l2.feeds.instruments import of_binance
 from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.venue_messages import (
+    Acknowledged,
+    BestQuote,
+    Reconnect,
+    Refused,
+    VenueDelta,
+    VenueSnapshot,
+    VenueTrade,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.common.events import Candle, InstrumentTerms
-    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
+    from services.l2.feeds.feed import Interval
+    from services.l2.feeds.venue_messages import Unlisted, VenueMessage
 
 _VENUE: Final = "binance"
 _CANDLE_LIMIT: Final = 1000  # the most there is

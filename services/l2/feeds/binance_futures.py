@@ -17,14 +17,15 @@ from msgspec import Raw, field
 
 from libs.common.time_units import NS_PER_MS
 from services.l2.feeds.binance import BinanceFeed, of_another_symbol
-from services.l2.feeds.feed import Heartbeat, Step, VenueDelta, VenueSnapshot, VenueTrade
+from services.l2.feeds.feed import Step
 from services.l2.feeds.frames import Changes, EpochMs, FrameDecoder, Id, Size, bad_frame
 from services.l2.feeds.instruments import UnaskedInstruments
+from services.l2.feeds.venue_messages import Heartbeat, VenueDelta, VenueSnapshot, VenueTrade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.l2.feeds.feed import VenueMessage
+    from services.l2.feeds.venue_messages import VenueMessage
 
 _FAMILY: Final = "binance"
 _MARKET: Final = "MARKET"  # the order type of a trade between two orders of the book

@@ -13,16 +13,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
-from services.l2.feeds.feed import (
-    Acknowledged,
-    Heartbeat,
-    Reconnect,
-    Refused,
-    Step,
-    VenueDelta,
-    VenueSnapshot,
-    VenueTrade,
-)
+from services.l2.feeds.feed import Step
 from services.l2.feeds.frames import (
     Changes,
     EpochUs,
@@ -37,12 +28,22 @@ from services.l2.feeds.frames import (
 )
 from services.l2.feeds.instruments import of_bitstamp
 from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.venue_messages import (
+    Acknowledged,
+    Heartbeat,
+    Reconnect,
+    Refused,
+    VenueDelta,
+    VenueSnapshot,
+    VenueTrade,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.common.events import Candle, InstrumentTerms
-    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
+    from services.l2.feeds.feed import Interval
+    from services.l2.feeds.venue_messages import Unlisted, VenueMessage
 
 _VENUE: Final = "bitstamp"
 _NS_PER_US: Final = 1000

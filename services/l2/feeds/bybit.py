@@ -13,15 +13,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from libs.common.time_units import NS_PER_MS
 from libs.common.venues import venue_of
-from services.l2.feeds.feed import (
-    Acknowledged,
-    Heartbeat,
-    Refused,
-    Step,
-    VenueDelta,
-    VenueSnapshot,
-    VenueTrade,
-)
+from services.l2.feeds.feed import Step
 from services.l2.feeds.frames import (
     Changes,
     EpochMs,
@@ -36,13 +28,22 @@ from services.l2.feeds.frames import (
 )
 from services.l2.feeds.instruments import of_bybit
 from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.venue_messages import (
+    Acknowledged,
+    Heartbeat,
+    Refused,
+    VenueDelta,
+    VenueSnapshot,
+    VenueTrade,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.common.events import Candle, InstrumentTerms
     from services.l2.feeds.digits import DigitBook
-    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
+    from services.l2.feeds.feed import Interval
+    from services.l2.feeds.venue_messages import Unlisted, VenueMessage
 
 _VENUE: Final = "bybit"
 _LIVE_DEPTH: Final = 50

@@ -14,26 +14,27 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
-from services.l2.feeds.feed import (
-    Acknowledged,
-    FrameNumber,
-    Heartbeat,
-    Refused,
-    Step,
-    VenueDelta,
-    VenueSnapshot,
-    VenueTrade,
-)
+from services.l2.feeds.feed import Step
 from services.l2.feeds.frames import FrameDecoder, Id, Price, Size, bad_frame, ignored, opened, spared
 from services.l2.feeds.instruments import of_coinbase
 from services.l2.feeds.moments import Moment, ns_of
 from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.venue_messages import (
+    Acknowledged,
+    FrameNumber,
+    Heartbeat,
+    Refused,
+    VenueDelta,
+    VenueSnapshot,
+    VenueTrade,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.common.events import Candle, InstrumentTerms, Level
-    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
+    from services.l2.feeds.feed import Interval
+    from services.l2.feeds.venue_messages import Unlisted, VenueMessage
 
 _VENUE: Final = "coinbase"
 _CHANNELS: Final = ("level2", "market_trades", "heartbeats")

@@ -15,15 +15,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
-from services.l2.feeds.feed import (
-    Acknowledged,
-    Heartbeat,
-    Refused,
-    Step,
-    VenueDelta,
-    VenueSnapshot,
-    VenueTrade,
-)
+from services.l2.feeds.feed import Step
 from services.l2.feeds.frames import (
     Changes,
     FrameDecoder,
@@ -38,12 +30,21 @@ from services.l2.feeds.frames import (
 from services.l2.feeds.instruments import UnaskedInstruments
 from services.l2.feeds.moments import Moment, ns_of
 from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.venue_messages import (
+    Acknowledged,
+    Heartbeat,
+    Refused,
+    VenueDelta,
+    VenueSnapshot,
+    VenueTrade,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.common.events import Candle, Level
-    from services.l2.feeds.feed import Interval, VenueMessage
+    from services.l2.feeds.feed import Interval
+    from services.l2.feeds.venue_messages import VenueMessage
 
 _VENUE: Final = "coinbase-exchange"
 _CHANNELS: Final = ("level2_batch", "matches", "heartbeat")  # level2 itself needs a key since 2023-08

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.common.events import Level
-    from services.l2.feeds.feed import VenueDelta, VenueSnapshot
+    from services.l2.feeds.venue_messages import VenueDelta, VenueSnapshot
 
 
 _KRAKEN_CHECKED: Final = 10  # whatever the depth

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeAlias, Typ
 import msgspec
 from msgspec import Meta
 
-from services.l2.feeds.feed import BadFrameError, Ignored, Unread
+from services.l2.feeds.feed import BadFrameError
+from services.l2.feeds.venue_messages import Ignored, Unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from libs.common.events import Level
-    from services.l2.feeds.feed import VenueMessage
+    from services.l2.feeds.venue_messages import VenueMessage
 
 
 Price: TypeAlias = Annotated[float, Meta(ge=1e-12, le=1e12)]  # quote units

@@ -14,8 +14,8 @@ from msgspec import Meta, field
 
 from libs.common.asked_instruments import LEAST_STEP, MOST
 from libs.common.events import InstrumentTerms
-from services.l2.feeds.feed import Unlisted
 from services.l2.feeds.frames import FrameDecoder, bad_frame
+from services.l2.feeds.venue_messages import Unlisted
 
 # msgspec has no bounds for Decimal, and Decimal takes "NaN", "1_0" and the digits of other scripts.
 Digits: TypeAlias = Annotated[str, Meta(max_length=40, pattern=r"^[0-9]+(\.[0-9]+)?([eE]-?[0-9]{1,2})?\Z")]

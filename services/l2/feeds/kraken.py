@@ -15,16 +15,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.feeds.digits import DigitBook, digits_of
-from services.l2.feeds.feed import (
-    Acknowledged,
-    Heartbeat,
-    Refused,
-    Step,
-    VenueDelta,
-    VenueSnapshot,
-    VenueStatus,
-    VenueTrade,
-)
+from services.l2.feeds.feed import Step
 from services.l2.feeds.frames import (
     Count,
     FrameDecoder,
@@ -40,12 +31,22 @@ from services.l2.feeds.frames import (
 from services.l2.feeds.instruments import of_kraken
 from services.l2.feeds.moments import Moment, ns_of
 from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.venue_messages import (
+    Acknowledged,
+    Heartbeat,
+    Refused,
+    VenueDelta,
+    VenueSnapshot,
+    VenueStatus,
+    VenueTrade,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from libs.common.events import Candle, InstrumentTerms
-    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
+    from services.l2.feeds.feed import Interval
+    from services.l2.feeds.venue_messages import Unlisted, VenueMessage
 
 _VENUE: Final = "kraken"
 DEPTHS: Final = (10, 25, 100, 500, 1000)

@@ -12,15 +12,7 @@ from msgspec import UNSET, Raw, UnsetType, field
 
 from libs.common.venues import venue_of
 from services.l2.feeds.digits import DigitBook, digits_of
-from services.l2.feeds.feed import (
-    Acknowledged,
-    Heartbeat,
-    Refused,
-    Step,
-    VenueDelta,
-    VenueSnapshot,
-    VenueTrade,
-)
+from services.l2.feeds.feed import Step
 from services.l2.feeds.frames import (
     EpochS,
     FrameDecoder,
@@ -33,12 +25,21 @@ from services.l2.feeds.frames import (
 )
 from services.l2.feeds.instruments import UnaskedInstruments
 from services.l2.feeds.kraken import DEPTHS, Crc32, checksum_of, ohlc_url, parse_ohlc, status_of
+from services.l2.feeds.venue_messages import (
+    Acknowledged,
+    Heartbeat,
+    Refused,
+    VenueDelta,
+    VenueSnapshot,
+    VenueTrade,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.common.events import Candle
-    from services.l2.feeds.feed import Interval, VenueMessage
+    from services.l2.feeds.feed import Interval
+    from services.l2.feeds.venue_messages import VenueMessage
 
 _VENUE: Final = "kraken-v1"
 _HEARTBEAT: Final = (Heartbeat(),)

@@ -12,16 +12,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from libs.common.time_units import NS_PER_MS
 from libs.common.venues import venue_of
-from services.l2.feeds.feed import (
-    Acknowledged,
-    Heartbeat,
-    Reconnect,
-    Refused,
-    Step,
-    VenueDelta,
-    VenueSnapshot,
-    VenueTrade,
-)
+from services.l2.feeds.feed import Step
 from services.l2.feeds.frames import (
     EpochMs,
     FrameDecoder,
@@ -35,13 +26,23 @@ from services.l2.feeds.frames import (
 )
 from services.l2.feeds.instruments import of_okx
 from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.venue_messages import (
+    Acknowledged,
+    Heartbeat,
+    Reconnect,
+    Refused,
+    VenueDelta,
+    VenueSnapshot,
+    VenueTrade,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from libs.common.events import Candle, InstrumentTerms, Level
     from services.l2.feeds.digits import DigitBook
-    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
+    from services.l2.feeds.feed import Interval
+    from services.l2.feeds.venue_messages import Unlisted, VenueMessage
 
 _VENUE: Final = "okx"
 _CLOSING: Final = "64008"  # of a notice: this connection will be closed soon

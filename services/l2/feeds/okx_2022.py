@@ -18,15 +18,16 @@ from msgspec import Meta
 
 from libs.common.time_units import NS_PER_MS
 from services.l2.feeds.digits import DigitBook
-from services.l2.feeds.feed import Step, VenueDelta, VenueSnapshot
+from services.l2.feeds.feed import Step
 from services.l2.feeds.frames import EpochMs, FrameDecoder, levels_of_text
 from services.l2.feeds.instruments import UnaskedInstruments
 from services.l2.feeds.okx import Arg, OkxFeed
+from services.l2.feeds.venue_messages import VenueDelta, VenueSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.l2.feeds.feed import VenueMessage
+    from services.l2.feeds.venue_messages import VenueMessage
 
 _VENUE: Final = "okx-v5-2022"
 _CHECKED: Final = 25  # levels a side under the checksum

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def client() -> AsyncIterator[ClientSession]:
     """Return a client whose base is a simulator on a free port, without outages of its own."""
-    settings = SimulatorSettings(
-        simulator_rate=900.0, simulator_outages=0.0, simulator_history_days=3, feed="simulator"
-    )
+    settings = SimulatorSettings(rate=900.0, outages=0.0, history_days=3, feed="simulator")
     runner = web.AppRunner(create_app(settings), shutdown_timeout=1.0)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -114,12 +114,12 @@ async def test_a_program_needs_no_more_than_it_did(client: ClientSession) -> Non
 @pytest.mark.parametrize("host", ["::", "192.0.2.1", "simulator"])
 def test_beyond_loopback_it_does_not_start_but_in_a_network_of_its_own(host: str) -> None:
     with pytest.raises(ValidationError, match=r"SIMULATOR_HOST is .*PRIVATE_NETWORK=true.*TLS"):
-        SimulatorSettings(simulator_host=host)
-    SimulatorSettings(simulator_host=host, private_network=True)
+        SimulatorSettings(host=host)
+    SimulatorSettings(host=host, private_network=True)
     with pytest.raises(ValidationError, match="SIMULATOR_SERVED_AS"):
-        SimulatorSettings(simulator_served_as="a b")
+        SimulatorSettings(served_as="a b")
 
 
 def test_the_name_that_is_listened_on_is_served() -> None:
-    settings = SimulatorSettings(simulator_host="MyBox", simulator_served_as="desk", private_network=True)
-    assert settings.served_as == {"mybox", "desk"}
+    settings = SimulatorSettings(host="MyBox", served_as="desk", private_network=True)
+    assert settings.hosts_served == {"mybox", "desk"}

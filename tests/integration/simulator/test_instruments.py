@@ -9,7 +9,7 @@ import pytest
 from libs.common.events import InstrumentTerms
 from libs.common.instruments import INSTRUMENTS
 from services.l2.feeds import FEEDS
-from services.l2.feeds.feed import Unlisted
+from services.l2.feeds.venue_messages import Unlisted
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession

@@ -143,15 +143,15 @@ def test_the_routers_state_is_bounded_however_many_scopes_and_decisions_stranger
     """ROUTER_SCOPES_MOST scopes, ROUTER_REMEMBER_MOST decisions of each, and as many other answers."""
     most, remembered, idle_s = 8, 3, 30
     settings = RouterSettings(
-        router_policies="p_sma p_flat",
-        router_scopes_most=most * RouterSettings().topic_partitions,
-        router_remember_most=remembered,
-        router_scope_idle_s=idle_s,
+        policies="p_sma p_flat",
+        scopes_most=most * RouterSettings().topic_partitions,
+        remember_most=remembered,
+        scope_idle_s=idle_s,
     )
     router = Counted("router", router_wiring(settings, registered("p_sma", "p_flat")))
     policies = 2
     of_a_scope = 1 + policies + 2 * 2 * remembered  # itself; an answer and its place, of both kinds
-    ticks = settings.router_scopes_per_minute * (1 + idle_s // 60)
+    ticks = settings.scopes_per_minute * (1 + idle_s // 60)
     sizes = []
     for number in range(1000):
         scope, decision = f"scope-{number // 5}", an_id(number)
@@ -180,12 +180,12 @@ def test_a_flood_of_new_scopes_within_a_minute_is_refused_and_leaves_nothing() -
     settings = RouterSettings()
     router = Counted("router", router_wiring(settings, registered("p_sma", "p_flat")))
     refused = 0
-    for number in range(10 * settings.router_scopes_per_minute):
+    for number in range(10 * settings.scopes_per_minute):
         command = ChoosePolicy(command_id=an_id(number), scope=f"scope-{number}", context={})
         answer = router.ask(command)[0]
         refused += isinstance(answer, CommandRejected)
-    assert refused == 9 * settings.router_scopes_per_minute
-    assert sum(key.startswith(b"scope/") for key in router.keys) == settings.router_scopes_per_minute
+    assert refused == 9 * settings.scopes_per_minute
+    assert sum(key.startswith(b"scope/") for key in router.keys) == settings.scopes_per_minute
 
 
 def test_the_portfolios_state_is_bounded_however_many_optimisations_strangers_ask_for() -> None:
@@ -247,7 +247,7 @@ def test_what_is_remembered_of_a_kind_is_bounded(keep: int) -> None:
 
 def test_executions_that_strangers_begin_leave_their_ids_alone_and_at_last_nothing() -> None:
     """Whole for EXECUTION_REMEMBER_S, or until rewarded; the id alone for IDS_KEPT_NS; then nothing."""
-    settings = ExecutionSettings(execution_remember_s=10, execution_horizon_s=1, execution_patience_s=1)
+    settings = ExecutionSettings(remember_s=10, horizon_s=1, patience_s=1)
     execution = Counted("execution", execution_wiring(settings))
     tops, healths, risks = (
         next(n for n, view in enumerate(execution.wiring.views) if view.topic.name == name)

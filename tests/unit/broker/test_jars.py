@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from broker.errors import JarsUnavailableError
-from broker.jars import LOCK_FILE, LockedJar, complete, read_lock
+from broker.jar_lock import LOCK_FILE, LockedJar, read_lock
+from broker.jars import complete
 
 CONTENT = b"PK not really a jar" * 1000
 

@@ -5,7 +5,6 @@ from importlib import import_module
 from pathlib import Path
 
 from broker.secret_variables import SECRETS, environment_of
-from broker.setting_errors import variable
 from libs.cli.preflight import SETTINGS
 from libs.cli.run import secrets_in
 
@@ -20,11 +19,11 @@ def programs() -> dict[str, set[str]]:
         program = {"broker": "kafka"}.get(module.split(".")[0], module.split(".")[-2])
         program = "autopilot" if name == "AutopilotSettings" else program
         found[program] = {
-            variable(kind, field)
+            kind.variable(field)
             for field, info in kind.model_fields.items()
             if "SecretStr" in repr(info.annotation)
         }
-    return found | {"execution": found["execution"] | {"KAFKA_SASL_PASSWORD"}}  # of ProcessorSettings
+    return found
 
 
 def test_a_program_gets_the_secrets_that_it_has_a_setting_for_and_no_other() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.jars import LOCK_FILE, read_lock
+from broker.jar_lock import LOCK_FILE, read_lock
 from install.pins import BUILT, FOLDER, LAYERS, LOCKS, Pin, added, digest, parse, read, read_files
 from install.platforms import NEWEST_GLIBC, NEWEST_MACOS, Target, targets, wheel_tags
 

@@ -11,7 +11,7 @@ from typing import Any
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from broker.jars import LOCK_FILE, read_lock
+from broker.jar_lock import LOCK_FILE, read_lock
 from install.components import MAVEN, NPM, PYPI, components, swagger_ui
 from install.images import LOCK as IMAGES
 from install.images import read_images

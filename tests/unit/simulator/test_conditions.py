@@ -25,9 +25,7 @@ KRAKEN_BOOK = '{"method":"subscribe","params":{"channel":"book","symbol":["BTC/U
 
 @pytest.fixture
 def simulation() -> Simulation:
-    settings = SimulatorSettings(
-        simulator_rate=900.0, simulator_outages=0.0, simulator_history_days=1, simulator_symbols=("BTC-USDT",)
-    )
+    settings = SimulatorSettings(rate=900.0, outages=0.0, history_days=1, symbols=("BTC-USDT",))
     return Simulation(settings, START)
 
 
@@ -293,12 +291,10 @@ def test_a_drift_moves_the_book_and_it_stays_there(simulation: Simulation) -> No
 
 
 def test_a_deep_book_is_deeper_than_a_snapshot_of_it() -> None:
-    settings = SimulatorSettings(
-        simulator_levels=6000, simulator_history_days=1, simulator_outages=0.0, feed="simulator"
-    )
+    settings = SimulatorSettings(levels=6000, history_days=1, outages=0.0, feed="simulator")
     simulation = Simulation(settings, START)
     now_ns = run(simulation, START, 2.0)
-    for symbol in settings.simulator_symbols:
+    for symbol in settings.symbols:
         truth: dict[str, Any] = simulation.truth("binance", symbol, now_ns)
         assert min(len(truth["bids"]), len(truth["asks"])) > 5000, symbol
         query = {"symbol": symbol.replace("-", ""), "limit": "5000"}

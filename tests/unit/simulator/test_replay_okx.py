@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from services.l2.feeds import FEEDS
-from services.l2.feeds.feed import VenueSnapshot
+from services.l2.feeds.venue_messages import VenueSnapshot
 from simulator.recordings import Frame, RecordingError
 from simulator.replay_catalogue import catalogue_of
 from simulator.replay_okx import OkxReplay

@@ -26,7 +26,7 @@ class WithoutLog(Ownership):
 
 
 async def test_who_cannot_take_books_over_ends_instead_of_owning_none_in_silence(fresh_kafka: str) -> None:
-    settings = L2Settings(kafka_bootstrap_servers=fresh_kafka, l2_group="broken")
+    settings = L2Settings(kafka_bootstrap_servers=fresh_kafka, group="broken")
     await create_topics(settings, TOPICS.values())
 
     async def report(message: L2Message) -> None:

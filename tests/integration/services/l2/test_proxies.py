@@ -47,10 +47,10 @@ VARIABLES: Final = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "SOCKS_PROXY", "WS
 async def simulator() -> AsyncIterator[int]:
     """Serve the simulated venues by their other names, and give the port."""
     settings = SimulatorSettings(
-        simulator_rate=900.0,
-        simulator_outages=0.0,
-        simulator_history_days=3,
-        simulator_served_as=",".join(NAMES),
+        rate=900.0,
+        outages=0.0,
+        history_days=3,
+        served_as=",".join(NAMES),
         feed="simulator",
     )
     runner = web.AppRunner(create_app(settings), shutdown_timeout=1.0)
@@ -71,7 +71,7 @@ def hosts(port: int) -> str:
 
 def live(port: int, **changes: object) -> L2Settings:
     books = ",".join(f"{venue}:BTC-USDT" for venue in VENUES)
-    settings = {"feed": "live", "l2_hosts": hosts(port), "l2_books": books, "l2_history_days": 0}
+    settings = {"feed": "live", "l2_hosts": hosts(port), "l2_books": books, "history_days": 0}
     return L2Settings.model_validate(settings | changes)
 
 
@@ -114,7 +114,7 @@ async def test_the_demo_on_this_machine_touches_no_proxy_whatever_the_variables_
                 "feed": "simulator",
                 "simulator_url": f"http://127.0.0.1:{port}",
                 "l2_books": ",".join(f"{venue}:BTC-USDT" for venue in VENUES),
-                "l2_history_days": 0,
+                "history_days": 0,
             }
         )
         async with live_books(settings, Proxies.of_environment()) as books:

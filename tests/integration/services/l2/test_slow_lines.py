@@ -123,8 +123,8 @@ async def test_a_snapshot_of_4_8_mb_on_a_slow_line_makes_the_book_live_and_is_se
                     "feed": "live",
                     "l2_hosts": f"coinbase=ws://127.0.0.1:{slow}|http://127.0.0.1:9",
                     "l2_books": KEY,
-                    "l2_sync_timeout_s": 1.0,
-                    "l2_history_days": 0,
+                    "sync_timeout_s": 1.0,
+                    "history_days": 0,
                 }
             )
             async with live_books(settings, Proxies({})) as books:

@@ -196,7 +196,7 @@ def played(
     if answers:
         world.end()
     else:
-        world.wait(world.settings.execution_step_timeout_s)
+        world.wait(world.settings.step_timeout_s)
     return world
 
 

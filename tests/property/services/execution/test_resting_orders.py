@@ -163,7 +163,7 @@ class Played:
 def test_the_fills_are_those_of_examining_every_order_at_every_change_of_its_book(*, short: bool) -> None:
     filled: Counter[tuple[str, str]] = Counter()
     for seed in range(8):
-        allow = {"execution_allow_short": short}
+        allow = {"allow_short": short}
         indexed, naive = Played(Standing(**allow)), Played(Naive(**allow))
         for action in actions_of(seed, 200):
             assert indexed.play(action) == naive.play(action), (seed, action)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from libs.common.events import Candle
 from libs.common.time_units import DAY_NS, MINUTE_NS
 from services.l2.candles import GRACE_NS, CandleBuilder
-from services.l2.feeds.feed import VenueTrade
+from services.l2.feeds.venue_messages import VenueTrade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 
 from services.l2.feeds import FEEDS
-from services.l2.feeds.feed import (
-    BadFrameError,
+from services.l2.feeds.feed import BadFrameError
+from services.l2.feeds.venue_messages import (
     BestQuote,
     FrameNumber,
     Ignored,
@@ -28,7 +28,8 @@ from tests.hostile_frames import INT64, mutated
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from services.l2.feeds.feed import Feed, VenueMessage
+    from services.l2.feeds.feed import Feed
+    from services.l2.feeds.venue_messages import VenueMessage
 
 SYMBOL = "BTC-USDT"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.time_units import NS_PER_S
-from services.l2.feeds.feed import VenueTrade
+from services.l2.feeds.venue_messages import VenueTrade
 from services.l2.rate_limits import RESERVE, SHARE_NS, Share, TokenBucket
 from services.l2.trade_memory import MOST, TradeMemory
 

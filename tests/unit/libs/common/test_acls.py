@@ -64,12 +64,12 @@ def test_l2_reads_what_it_takes_over_and_writes_what_it_publishes() -> None:
     assert names("l2", Operation.READ) == {topic.name for topic in taken_over}
     published = {topic.name for topic in (*PUBLISHED, L2_SUBSCRIPTIONS)}
     assert names("l2", Operation.WRITE) == published | EVERYBODY_WRITES
-    group = L2Settings.model_fields["l2_group"].default
+    group = L2Settings.model_fields["group"].default
     assert Acl("l2", Resource.GROUP, Pattern.LITERAL, group, Operation.READ) in RIGHTS
 
 
 def test_venues_makes_its_changelogs_and_no_other_topic() -> None:
-    group = VenuesSettings.model_fields["venues_group"].default
+    group = VenuesSettings.model_fields["group"].default
     own = {topic.name for topic in changelogs(group)}
     assert names("venues", Operation.READ) == {topic.name for topic in INPUTS} | own
     assert names("venues", Operation.WRITE) == {topic.name for topic in OUTPUTS} | own | EVERYBODY_WRITES

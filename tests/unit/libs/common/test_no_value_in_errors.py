@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsError
+from pydantic_settings import SettingsError
 
 from broker.__main__ import main
 from broker.settings import BrokerSettings
@@ -19,6 +19,8 @@ from tests.settings_classes import all_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from libs.common.settings import Settings
 
 MARK: Final = "hunter2mark"
 WRONG: Final = (
@@ -42,16 +44,11 @@ WRONG: Final = (
 )
 # Any text is right: a folder that is not there yet, a name, an address that is found wrong when it is used.
 FREE: Final = (
-    *("data_dir", "gateway_host", "jars_dir", "kafka_host", "kafka_sasl_username", "l2_group", "l2_instance"),
-    *("metrics_host", "metrics_targets_dir", "router_basis_venue", "router_reference_venue", "run_dir"),
-    *("simulator_host", "simulator_url", "sasl_mechanism", "RunSettings.gateway_token", "RunSettings.feed"),
-    *(
-        "CliSettings.gateway_token",
-        "CliSettings.feed",
-        "BrokerSettings.sasl_password",
-        "L2Settings.feed",
-        "RunSettings.l2_books",
-    ),
+    *("KAFKA_DATA_DIR", "GATEWAY_HOST", "KAFKA_JARS_DIR", "RunSettings.KAFKA_HOST", "KAFKA_SASL_USERNAME"),
+    *("L2_GROUP", "L2_INSTANCE", "METRICS_HOST", "METRICS_TARGETS_DIR", "ROUTER_BASIS_VENUE", "RUN_DIR"),
+    *("ROUTER_REFERENCE_VENUE", "SIMULATOR_HOST", "SIMULATOR_URL", "BrokerSettings.KAFKA_SASL_MECHANISM"),
+    *("RunSettings.GATEWAY_TOKEN", "RunSettings.FEED", "CliSettings.GATEWAY_TOKEN", "CliSettings.FEED"),
+    *("BrokerSettings.KAFKA_SASL_PASSWORD", "FeedSettings.FEED", "L2Settings.FEED", "RunSettings.L2_BOOKS"),
 )
 RIGHT: Final = re.compile(
     r"should|must|write|known|has |needs|like |not host:port|is set:|set [A-Z_]+=|says where|quoted as|take "
@@ -59,15 +56,13 @@ RIGHT: Final = re.compile(
 )
 
 
-def fields() -> Iterator[tuple[type[BaseSettings], str, str]]:
+def fields() -> Iterator[tuple[type[Settings], str]]:
     for kind in all_settings():
-        prefix = str(kind.model_config.get("env_prefix") or "").upper()
-        for name, field in kind.model_fields.items():
-            alias = getattr(field.validation_alias, "choices", [f"{prefix}{name.upper()}"])[-1]
-            yield kind, name, str(alias)
+        for name in kind.model_fields:
+            yield kind, kind.variable(name)
 
 
-def said(kind: type[BaseSettings], capsys: pytest.CaptureFixture[str]) -> str | None:
+def said(kind: type[Settings], capsys: pytest.CaptureFixture[str]) -> str | None:
     """Return all that a process of these settings says when it begins; None if they are right."""
     try:
         kind()
@@ -87,12 +82,11 @@ def said(kind: type[BaseSettings], capsys: pytest.CaptureFixture[str]) -> str | 
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "variable"),
-    [pytest.param(*each, id=f"{each[0].__name__}-{each[2]}") for each in fields()],
+    ("kind", "variable"),
+    [pytest.param(*each, id=f"{each[0].__name__}-{each[1]}") for each in fields()],
 )
 def test_a_wrong_value_of_any_setting_is_never_said(
-    kind: type[BaseSettings],
-    name: str,
+    kind: type[Settings],
     variable: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -112,7 +106,9 @@ def test_a_wrong_value_of_any_setting_is_never_said(
                 check_settings()
             assert MARK not in " ".join(error.value.sentences)
             assert variable in " ".join(error.value.sentences)
-    assert refused or {name, f"{kind.__name__}.{name}"}.intersection(FREE), "no value of the table is wrong"
+    assert refused or {variable, f"{kind.__name__}.{variable}"}.intersection(FREE), (
+        "no value of the table is wrong"
+    )
 
 
 @pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])

@@ -1,21 +1,28 @@
+"""The settings of every program: as people set them, and what is said of wrong ones."""
+
 from __future__ import annotations
 
 import io
 import json
 import logging
+from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import ValidationError
+from pydantic_settings import SettingsConfigDict
 
 from broker.settings import BrokerSettings
 from libs.common import log
-from libs.common.settings import ServiceSettings
+from libs.common.settings import ServiceSettings, Settings
 from tests.settings_classes import all_settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pydantic.fields import FieldInfo
 
+SURFACE = Path(__file__).with_name("settings_surface.txt")
+BOUNDS = ("ge", "gt", "le", "lt", "min_length", "pattern")
 SECRET = "unguessable-k7Rq2vXw"  # noqa: S105 -- what must not be found anywhere
 SASL = {
     "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
@@ -25,36 +32,77 @@ SASL = {
 }
 
 
+class Shared(Settings):
+    shared: int = 0
+
+
+class Prefixed(Shared):
+    model_config = SettingsConfigDict(env_prefix="PREFIXED_")
+    own: int = 0
+
+
 def given(monkeypatch: pytest.MonkeyPatch, **environment: str) -> ServiceSettings:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return ServiceSettings()
 
 
+def default_of(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    return json.dumps(str(value) if isinstance(value, Path | Decimal) else value)
+
+
+def surface() -> list[str]:
+    """Return what people set: each variable with its default and bounds, and the programs that read it."""
+    readers: dict[str, list[str]] = {}
+    for kind in sorted(all_settings(), key=lambda kind: kind.__name__):
+        if kind.__subclasses__():
+            continue
+        for name, field in kind.model_fields.items():
+            bounds = {(b, getattr(each, b, None)) for each in field.metadata for b in BOUNDS}
+            said = [f"{bound}={value}" for bound, value in sorted(bounds, key=str) if value is not None]
+            default = '"CACHE/bookrunner/jars"' if name == "jars_dir" else default_of(field)
+            row = " ".join([kind.variable(name), default, *said])
+            readers.setdefault(row, []).append(kind.__name__.removesuffix("Settings"))
+    return [f"{row}: {' '.join(kinds)}" for row, kinds in sorted(readers.items())]
+
+
+def test_no_variable_default_or_bound_that_people_rely_on_changes_unnoticed() -> None:
+    assert surface() == SURFACE.read_text().splitlines()
+
+
+def test_a_field_is_read_from_the_variable_with_the_prefix_of_the_class_that_declares_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PREFIXED_OWN", "1")
+    monkeypatch.setenv("SHARED", "2")
+    monkeypatch.setenv("PREFIXED_SHARED", "3")
+    monkeypatch.setenv("OWN", "4")
+    assert Prefixed() == Prefixed(shared=2, own=1)
+
+
 def test_every_address_that_is_listened_on_is_loopback_unless_told_otherwise() -> None:
     found = {
-        f"{kind.__name__}.{name}": field.default
+        kind.variable(name): field.default
         for kind in all_settings()
         for name, field in kind.model_fields.items()
-        if name == "host" or name.endswith("_host")
+        if kind.variable(name).endswith("_HOST")
     }
-    assert {"GatewaySettings.gateway_host", "BrokerSettings.host", "SimulatorSettings.simulator_host"} <= set(
-        found
-    )
+    assert set(found) == {"GATEWAY_HOST", "KAFKA_HOST", "METRICS_HOST", "SIMULATOR_HOST"}
     assert set(found.values()) == {"127.0.0.1"}, found
 
 
 def test_every_setting_that_sounds_like_a_secret_is_kept_as_one_and_has_no_default() -> None:
     found = [
-        (kind.__name__, name, field)
+        (kind.__name__, kind.variable(name), field)
         for kind in all_settings()
         for name, field in kind.model_fields.items()
         if any(word in name for word in ("password", "token", "secret", "api_key"))
     ]
-    assert {name for _, name, _ in found} == {"kafka_sasl_password", "sasl_password", "gateway_token"}
-    for kind, name, field in found:
-        assert "SecretStr" in repr(field.annotation), (kind, name)
-        assert field.default is None, (kind, name)
+    assert {variable for _, variable, _ in found} == {"KAFKA_SASL_PASSWORD", "GATEWAY_TOKEN"}
+    for kind, variable, field in found:
+        assert "SecretStr" in repr(field.annotation), (kind, variable)
+        assert field.default is None, (kind, variable)
 
 
 def test_no_settings_show_a_secret_when_shown_logged_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:

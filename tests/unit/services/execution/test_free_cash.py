@@ -154,7 +154,7 @@ def test_a_sell_that_rested_sells_no_more_than_is_held_when_the_book_comes() -> 
 
 
 def test_where_shorts_are_allowed_a_resting_sell_ends_at_their_cap() -> None:
-    world = a_partition(execution_allow_short=True, execution_position_cap=0.5)
+    world = a_partition(allow_short=True, position_cap=0.5)
     assert isinstance(rest(world, "BTC-USDT", "0.8", side="sell"), OrderSubmitted)
     world.fold(world.market.risk, BOOK.encode(), a_risk_budget(equity=EQUITY / 2))
     show(world, "BTC-USDT", 70_002.0, seq=8)

@@ -310,7 +310,7 @@ def test_a_cancel_works_at_any_moment_and_is_answered_once_more(answers: int) ->
 
 
 def test_a_slice_that_falls_due_while_a_child_is_on_its_way_waits_for_it() -> None:
-    world = ExecutionWorld(execution_latency_ms=60_000.0)
+    world = ExecutionWorld(latency_ms=60_000.0)
     world.ready(equity=Decimal(10_000_000_000))
     world.books(asks=tuple((60_000.5 + 0.5 * i, 0.5) for i in range(50)))
     execution_id = world.execute(urgency=0.3)

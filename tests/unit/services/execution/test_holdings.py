@@ -68,7 +68,7 @@ def test_the_portfolio_counts_as_soon_as_it_has_seen_one_fill_more_than_we_have(
 
 
 def test_what_is_on_its_way_or_not_yet_told_by_the_portfolio_is_not_spent_again() -> None:
-    world = ExecutionWorld(execution_s_max=1.0)
+    world = ExecutionWorld(s_max=1.0)
     world.ready()
     equity = world.market.risk.items[BOOK.encode()].equity
     rest = a_position(Decimal(45), symbol="ETH-USDT", mark=float(equity) * 0.9 / 45)  # leaves a tenth in cash

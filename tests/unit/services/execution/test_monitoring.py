@@ -81,7 +81,7 @@ def test_the_log_has_one_line_a_step_and_names_all_of_it() -> None:
     world.ready()
     world.execute()
     world.finish()
-    world.advance(world.settings.execution_horizon_s)
+    world.advance(world.settings.horizon_s)
     world.beat()
     world.advance()
     steps = [line.facts.get("did", "").split() for line in world.lines if line.event == "execution_step"]

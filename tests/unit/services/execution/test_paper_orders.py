@@ -257,7 +257,7 @@ def test_what_another_open_order_sells_is_not_sold_again_until_that_is_canceled(
 
 
 def test_a_short_is_a_setting_and_bounded_by_the_position_cap() -> None:
-    world = a_world(execution_allow_short=True, execution_position_cap=0.06)
+    world = a_world(allow_short=True, position_cap=0.06)
     assert "at most 0.99999" in refusal_of(submit(world, side="sell", order_qty=Decimal(2))).detail
     assert kinds(submit(world, "less", side="sell")) == [OrderSubmitted]
     assert "at most 0.49999" in refusal_of(submit(world, "more", side="sell", order_qty=Decimal(1))).detail

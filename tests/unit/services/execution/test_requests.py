@@ -42,7 +42,7 @@ def test_an_ended_execution_is_forgotten_after_its_time_but_never_carried_out_tw
     world.answer()
     world.answer()
     world.finish()
-    world.advance(world.settings.execution_remember_s + 100.0)
+    world.advance(world.settings.remember_s + 100.0)
     assert isinstance(world.state[saga_key(execution_id)], Done)
     assert all(not key.startswith(b"asked/") for key in world.state)
     told = len(world.all(ExecutionRecord))

@@ -98,7 +98,7 @@ def work(world: ExecutionWorld, seconds: float) -> str:
 def test_an_execution_longer_than_the_horizon_is_rewarded_at_its_end_and_then_waits_for_a_book() -> None:
     world = ExecutionWorld()
     world.ready()
-    execution_id = work(world, 4 * world.settings.execution_horizon_s)
+    execution_id = work(world, 4 * world.settings.horizon_s)
     assert not world.records[execution_id].status.final
     assert not world.all(RewardPolicy), "it is not over"
     world.books(state=BookState.GAP)
@@ -111,7 +111,7 @@ def test_an_execution_longer_than_the_horizon_is_rewarded_at_its_end_and_then_wa
     assert world.records[execution_id].reward is None, "patience begins at the end"
     reward = until_rewarded(world, levels(60_000.25, 2.0, 0.5), 0)
     assert reward.reward < 0, "prices stood still, so it cost its costs"
-    assert world.now - ended < world.settings.execution_patience_s * S
+    assert world.now - ended < world.settings.patience_s * S
 
 
 def test_a_reward_that_is_answered_after_its_execution_was_forgotten_is_nobodys() -> None:

@@ -94,7 +94,7 @@ def test_an_order_that_an_older_version_kept_with_all_its_fills_shrinks_at_the_n
 
 def a_trickled_execution() -> tuple[ExecutionWorld, str]:
     """Let each try of an execution's rest find a little, without end."""
-    world = ExecutionWorld(execution_retry_ms=1.0)
+    world = ExecutionWorld(retry_ms=1.0)
     world.ready()
     asks = [(60_000.5 + 0.5 * n, 0.00004) for n in range(6)]
     world.books(asks=[*asks, (90_000.0, 5000.0)])
@@ -132,7 +132,7 @@ def test_the_largest_record_of_an_execution_fits_in_a_message() -> None:
     saga = world.state[saga_key(execution_id)]
     assert isinstance(saga, Saga)
     assert saga.plan is not None
-    bounds = ExecutionSettings.model_fields["execution_deadline_s"].metadata
+    bounds = ExecutionSettings.model_fields["deadline_s"].metadata
     longest = next(each.le for each in bounds if hasattr(each, "le"))
     piece = Slice(at_ts=world.now, qty=Decimal("1234567.12345678"), limit_px=Decimal("1234567.12345678"))
     slices = (piece,) * int(longest / INTERVAL_S)

@@ -189,9 +189,9 @@ def test_an_execution_whose_book_stays_away_ends_when_its_patience_does() -> Non
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
-        ({"execution_orders_per_symbol": 5}, "EXECUTION_ORDERS_PER_SYMBOL"),
-        ({"execution_orders_most": 8 * 5}, "EXECUTION_ORDERS_MOST"),
-        ({"execution_remembered_most": 8 * 5}, "EXECUTION_REMEMBERED_MOST"),
+        ({"orders_per_symbol": 5}, "EXECUTION_ORDERS_PER_SYMBOL"),
+        ({"orders_most": 8 * 5}, "EXECUTION_ORDERS_MOST"),
+        ({"remembered_most": 8 * 5}, "EXECUTION_REMEMBERED_MOST"),
     ],
 )
 def test_beyond_the_bound_an_order_is_refused_as_unavailable_and_leaves_nothing(
@@ -219,7 +219,7 @@ def test_beyond_the_bound_an_order_is_refused_as_unavailable_and_leaves_nothing(
 
 
 def test_a_full_queue_refuses_no_order_that_does_not_rest() -> None:
-    service = Standing(execution_orders_per_symbol=1)
+    service = Standing(orders_per_symbol=1)
     service.book()
     service.submit(0)
     service.pass_time(0.1)
@@ -230,7 +230,7 @@ def test_a_full_queue_refuses_no_order_that_does_not_rest() -> None:
 
 
 def test_beyond_the_bound_an_execution_is_refused_as_unavailable() -> None:
-    world = ExecutionWorld(execution_running_most=8 * 2)
+    world = ExecutionWorld(running_most=8 * 2)
     world.ready()
     for name in ("one", "two", "three"):
         world.execute(name)
@@ -245,7 +245,7 @@ def test_beyond_the_bound_an_execution_is_refused_as_unavailable() -> None:
 
 
 def test_of_the_ids_that_are_left_the_newest_are_kept_with_one_tick_a_day() -> None:
-    service = Standing(execution_remember_s=10.0, execution_ids_most=8 * 20)
+    service = Standing(remember_s=10.0, ids_most=8 * 20)
     for number in range(100):
         service.book()
         service.submit(number, ord_type="market", price=None, time_in_force="ioc")

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from libs.common.events import Candle
 from libs.common.time_units import DAY_NS, MINUTE_NS
 from services.l2.candles import GRACE_NS, MAX_OPEN_MINUTES, CandleBuilder, VenueClock
-from services.l2.feeds.feed import VenueTrade
+from services.l2.feeds.venue_messages import VenueTrade
 
 if TYPE_CHECKING:
     from services.l2.feeds.feed import Interval

@@ -10,7 +10,7 @@ from libs.common.time_units import NS_PER_S
 from libs.common.topic import REPEATED_MS
 from services.l2.candles import CandleBuilder
 from services.l2.feeds import FEEDS
-from services.l2.feeds.feed import VenueTrade
+from services.l2.feeds.venue_messages import VenueTrade
 from services.l2.history import History
 from services.l2.messages import DeadLetter, Fetch, Output, ReplyReceived
 from services.l2.rate_limits import VenueBudget

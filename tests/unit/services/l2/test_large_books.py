@@ -12,7 +12,8 @@ from libs.common.events import BookDelta, BookHealth, BookState
 from libs.common.time_units import NS_PER_MS
 from libs.common.topics import L2_BOOK_DELTAS, L2_BOOK_HEALTH
 from services.l2.feeds import FEEDS
-from services.l2.feeds.feed import BadFrameError, VenueDelta, VenueSnapshot
+from services.l2.feeds.feed import BadFrameError
+from services.l2.feeds.venue_messages import VenueDelta, VenueSnapshot
 from services.l2.maintainer import MOST_LEVELS, BookMaintainer
 from services.l2.messages import FrameReceived, Tick
 from tests.l2_trading import KEY, Book

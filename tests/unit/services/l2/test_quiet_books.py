@@ -80,9 +80,9 @@ def test_the_top_of_a_quiet_book_comes_again_so_often_that_who_starts_finds_it()
     assert len({(top.epoch, top.seq) for top in world.tops}) == 1
 
 
-@pytest.mark.parametrize("rarer", ["l2_heartbeat_s", "l2_top_interval_ms"])
+@pytest.mark.parametrize("rarer", ["heartbeat_s", "top_interval_ms"])
 def test_no_setting_makes_what_is_repeated_too_rare_for_who_starts(rarer: str) -> None:
-    most = {"l2_heartbeat_s": REPEATED_MS / 1000, "l2_top_interval_ms": REPEATED_MS}[rarer]
+    most = {"heartbeat_s": REPEATED_MS / 1000, "top_interval_ms": REPEATED_MS}[rarer]
     L2Settings.model_validate({rarer: most})
     with pytest.raises(ValidationError, match=rarer):
         L2Settings.model_validate({rarer: most + 1})

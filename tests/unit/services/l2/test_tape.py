@@ -10,7 +10,7 @@ from libs.common.events import Trade
 from libs.common.time_units import NS_PER_S
 from services.l2.features import TradeFlow
 from services.l2.feeds import FEEDS
-from services.l2.feeds.feed import VenueTrade
+from services.l2.feeds.venue_messages import VenueTrade
 from services.l2.maintainer import Counts
 from services.l2.oddities import Oddities
 from services.l2.tape import Tape

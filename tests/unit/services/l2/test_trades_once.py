@@ -7,7 +7,7 @@ import json
 import pytest
 
 from libs.common.time_units import NS_PER_MS
-from services.l2.feeds.feed import VenueTrade
+from services.l2.feeds.venue_messages import VenueTrade
 from services.l2.messages import FrameReceived, SocketClosed, TradesMissing
 from services.l2.trade_memory import MOST, TradeMemory
 from tests.l2_trading import KEY, MINUTE, SECOND, Book, whole_minute

@@ -207,7 +207,7 @@ def test_history_ages_while_the_system_runs_on_it() -> None:
 
 
 def test_a_recording_counts_where_the_setting_allows_its_age_and_what_ended_in_it_does_not() -> None:
-    world = of_old_days(700, portfolio_history_age_days=700)
+    world = of_old_days(700, history_age_days=700)
     for day in range(300):
         world.candle("DEAD-USDT", TODAY - 1 - 704 - 299 + day, 100.0 + day % 3)
     answer = optimized(world, symbols=(*TWO, "DEAD-USDT"))

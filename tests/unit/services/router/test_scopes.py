@@ -165,7 +165,7 @@ def test_as_the_clock_is_set_no_scope_becomes_idle_nor_the_minute_endless(by_ns:
 
 def test_the_snapshot_of_an_archived_scope_ends_on_its_topic() -> None:
     world = World(scope_idle_ns=MINUTE_NS)
-    made = wiring(RouterSettings(router_scope_idle_s=60), Arms())
+    made = wiring(RouterSettings(scope_idle_s=60), Arms())
     partition = Partition(made, 0, place=lambda _key: 0)
     policy = world.choose(choose("d"))
     for key, value in world.state.items():

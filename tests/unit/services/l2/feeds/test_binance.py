@@ -7,13 +7,12 @@ import pytest
 
 from libs.common.order_book import OrderBook
 from services.l2.feeds.binance import BinanceFeed
-from services.l2.feeds.feed import (
+from services.l2.feeds.feed import BadFrameError, Step
+from services.l2.feeds.venue_messages import (
     Acknowledged,
-    BadFrameError,
     BestQuote,
     Reconnect,
     Refused,
-    Step,
     VenueDelta,
     VenueTrade,
 )

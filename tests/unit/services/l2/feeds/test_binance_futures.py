@@ -7,7 +7,8 @@ import pytest
 
 from libs.common.events import BookState
 from services.l2.feeds import FEEDS
-from services.l2.feeds.feed import BadFrameError, BestQuote, Heartbeat, Step, VenueDelta, VenueTrade
+from services.l2.feeds.feed import BadFrameError, Step
+from services.l2.feeds.venue_messages import BestQuote, Heartbeat, VenueDelta, VenueTrade
 from services.l2.settings import L2Settings
 from tests.recorded_books import play
 from tests.recordings import BINANCE_2021, BINANCE_COINM, BINANCE_USDM, needs_recordings

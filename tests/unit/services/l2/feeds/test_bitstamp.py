@@ -7,13 +7,12 @@ import pytest
 
 from libs.common.events import BookState
 from services.l2.feeds.bitstamp import BitstampFeed
-from services.l2.feeds.feed import (
+from services.l2.feeds.feed import BadFrameError, Step
+from services.l2.feeds.venue_messages import (
     Acknowledged,
-    BadFrameError,
     Heartbeat,
     Reconnect,
     Refused,
-    Step,
     VenueDelta,
     VenueTrade,
 )

@@ -8,12 +8,11 @@ import pytest
 
 from services.l2.feeds import FEEDS
 from services.l2.feeds.bybit import BybitFeed
-from services.l2.feeds.feed import (
+from services.l2.feeds.feed import BadFrameError, Step
+from services.l2.feeds.venue_messages import (
     Acknowledged,
-    BadFrameError,
     Heartbeat,
     Refused,
-    Step,
     VenueDelta,
     VenueSnapshot,
     VenueTrade,

@@ -8,14 +8,13 @@ import pytest
 
 from libs.common.order_book import OrderBook
 from services.l2.feeds.coinbase import CoinbaseFeed
-from services.l2.feeds.feed import (
+from services.l2.feeds.feed import BadFrameError, Step
+from services.l2.feeds.venue_messages import (
     Acknowledged,
-    BadFrameError,
     FrameNumber,
     Heartbeat,
     Ignored,
     Refused,
-    Step,
     VenueDelta,
     VenueSnapshot,
     VenueTrade,

@@ -9,12 +9,11 @@ import pytest
 from libs.common.events import BookState
 from libs.common.order_book import OrderBook
 from services.l2.feeds.coinbase_exchange import CoinbaseExchangeFeed
-from services.l2.feeds.feed import (
+from services.l2.feeds.feed import BadFrameError, Step
+from services.l2.feeds.venue_messages import (
     Acknowledged,
-    BadFrameError,
     Heartbeat,
     Refused,
-    Step,
     VenueDelta,
     VenueSnapshot,
     VenueTrade,

@@ -4,7 +4,7 @@ import pytest
 
 from libs.common.order_book import MANY_LEVELS
 from services.l2.feeds.digits import DigitBook, digits_of
-from services.l2.feeds.feed import VenueDelta, VenueSnapshot
+from services.l2.feeds.venue_messages import VenueDelta, VenueSnapshot
 
 
 def a_snapshot() -> VenueSnapshot:

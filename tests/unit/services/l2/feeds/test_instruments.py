@@ -10,7 +10,8 @@ import pytest
 
 from libs.common.events import InstrumentTerms
 from services.l2.feeds import FEEDS
-from services.l2.feeds.feed import BadFrameError, Unlisted
+from services.l2.feeds.feed import BadFrameError
+from services.l2.feeds.venue_messages import Unlisted
 
 SYMBOL = "BTC-USDT"
 # As documented, or as they were captured by others (2026-08 and 2026-09), shortened.

@@ -6,18 +6,17 @@ from typing import Any
 import pytest
 
 from libs.common.order_book import OrderBook
-from services.l2.feeds.feed import (
+from services.l2.feeds.feed import BadFrameError, Step
+from services.l2.feeds.kraken import KrakenFeed
+from services.l2.feeds.venue_messages import (
     Acknowledged,
-    BadFrameError,
     Heartbeat,
     Refused,
-    Step,
     VenueDelta,
     VenueSnapshot,
     VenueStatus,
     VenueTrade,
 )
-from services.l2.feeds.kraken import KrakenFeed
 from simulator.recordings import open_recording
 from tests.recordings import KRAKEN_V2, needs_recordings
 from tests.spared import is_ignored, is_spared

@@ -8,9 +8,10 @@ import pytest
 
 from libs.common.instruments import kraken_v1_symbol
 from libs.common.order_book import OrderBook
-from services.l2.feeds.feed import (
+from services.l2.feeds.feed import BadFrameError
+from services.l2.feeds.kraken_v1 import KrakenV1Feed
+from services.l2.feeds.venue_messages import (
     Acknowledged,
-    BadFrameError,
     Heartbeat,
     Refused,
     VenueDelta,
@@ -18,7 +19,6 @@ from services.l2.feeds.feed import (
     VenueStatus,
     VenueTrade,
 )
-from services.l2.feeds.kraken_v1 import KrakenV1Feed
 from simulator.recordings import open_recording
 from tests.recordings import KRAKEN_V1, needs_recordings
 from tests.spared import is_ignored, is_spared

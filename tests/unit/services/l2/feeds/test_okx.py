@@ -4,18 +4,17 @@ import json
 
 import pytest
 
-from services.l2.feeds.feed import (
+from services.l2.feeds.feed import BadFrameError, Step
+from services.l2.feeds.okx import OkxFeed
+from services.l2.feeds.venue_messages import (
     Acknowledged,
-    BadFrameError,
     Heartbeat,
     Reconnect,
     Refused,
-    Step,
     VenueDelta,
     VenueSnapshot,
     VenueTrade,
 )
-from services.l2.feeds.okx import OkxFeed
 from simulator.recordings import open_recording
 from tests.recordings import OKX_FIXTURE, needs_recordings
 from tests.spared import is_ignored, is_spared

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from libs.common.events import BookState
-from services.l2.feeds.feed import BadFrameError, VenueDelta, VenueSnapshot
+from services.l2.feeds.feed import BadFrameError
 from services.l2.feeds.okx_2022 import Okx2022Feed
+from services.l2.feeds.venue_messages import VenueDelta, VenueSnapshot
 from services.l2.maintainer import BookMaintainer
 from simulator.recordings import open_recording
 from tests.recordings import OKX_2022, needs_recordings
