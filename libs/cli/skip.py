@@ -18,7 +18,7 @@ from libs.common.kafka_security import client_arguments
 from libs.common.message_sizes import TooLargeError, check_size
 from libs.common.partition import POSITION_KEY, Position
 from libs.common.skips import SKIP_KEY, Skip, merged
-from libs.common.topics import EXECUTION_STATE, PORTFOLIO_STATE, ROUTER_STATE, TOPICS
+from libs.common.topics import TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from libs.common.settings import ServiceSettings
     from libs.common.topics import Topic
 
-STATES: Final = {"router": ROUTER_STATE, "portfolio": PORTFOLIO_STATE, "execution": EXECUTION_STATE}
+STATES: Final = {topic.writers[0]: topic for topic in TOPICS.values() if topic.private}
 _PLACE: Final = re.compile(r"(?P<topic>[a-z0-9.-]+)/(?P<partition>\d{1,6})/(?P<at>[0-9a-f]+)", re.ASCII)
 
 

@@ -76,6 +76,8 @@ class Topic:
 
     Attributes
     ----------
+    private
+        Its owner's memory, which nobody else reads, and which holds records of the owner's own kinds.
     repeated
         Each key is told again within about `REPEATED_MS` as long as it lives (a top while its book is LIVE,
         an open candle while its minute has trades), so a reader may begin three times that before the newest.
@@ -86,6 +88,7 @@ class Topic:
     key: Key
     writers: tuple[str, ...]
     compacted: bool = False  # the newest message per key is the materialised state
+    private: bool = False
     repeated: bool = False
     segment_ms: int = HOUR_MS  # of a compacted topic: only closed segments are compacted
     retention_ms: int = FOREVER

@@ -199,6 +199,7 @@ ROUTER_STATE: Final = Topic(
     Key.SCOPE,
     ("router",),
     compacted=True,
+    private=True,
     load=Load(
         Grows.EXECUTIONS, 15, 3_500, keys=75_000
     ),  # answers remembered, their slots, a day of tombstones
@@ -217,6 +218,7 @@ PORTFOLIO_STATE: Final = Topic(
     Key.ORIGINAL,
     ("portfolio",),
     compacted=True,
+    private=True,
     load=Load(Grows.TIME, 4, 200, keys=100_000),  # fills remembered of some symbols, their slots
 )
 PORTFOLIO_ALLOCATIONS: Final = Topic(
@@ -301,12 +303,13 @@ EXECUTION_AUDIT: Final = Topic(
     ("execution",),
     load=Load(Grows.EXECUTIONS, 20, 3_000),
 )
-EXECUTION_STATE: Final = Topic(  # its messages are the service's own
+EXECUTION_STATE: Final = Topic(
     "execution.state.v1",
     (),
     Key.SYMBOL,
     ("execution",),
     compacted=True,
+    private=True,
     load=Load(
         Grows.EXECUTIONS, 40, 800, keys=60_000
     ),  # what an hour of executions did, and a day of tombstones

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
+from libs.common.topics import TOPICS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -53,9 +55,7 @@ HUNG: Final = (
     ("router.choices.v1", ""),
     ("router.commands.v1", ""),
     ("router.commands.v1", "router"),
-    ("router.state.v1", "router"),
-    ("portfolio.state.v1", "portfolio"),
-    ("execution.state.v1", "execution"),
+    *((topic.name, topic.writers[0]) for topic in TOPICS.values() if topic.private),
     ("execution.commands.v1", "execution"),
 )
 

@@ -24,7 +24,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)
 PARTITIONS: Final = 1  # so every reader of a topic meets all that is written there
 SERVICES: Final = tuple(f"services.{name}" for name in ("venues", "router", "portfolio", "execution"))
 # Whoever may write there is believed: what a service restores from its own log is checked, and stops it.
-PRIVATE: Final = ("router.state.v1", "portfolio.state.v1", "execution.state.v1")
 BOOKS: Final = ",".join(
     f"{venue}:{symbol}" for venue in ("binance", "bybit", "okx") for symbol in ("BTC-USDT", "ETH-USDT")
 )
@@ -88,7 +87,7 @@ async def test_an_enemy_on_every_topic_ends_no_process_and_costs_none_much_memor
     before = most_mib(system)
     taken = 0
     for topic in TOPICS.values():
-        if topic.name in PRIVATE:
+        if topic.private:
             continue
         batches = (*hostile_batches.batches(), *hostile_batches.bombs())
         if not topic.compacted:

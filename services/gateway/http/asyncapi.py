@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from libs.common import events
-from libs.common.topics import DEAD_LETTERS, EXECUTION_STATE, PORTFOLIO_STATE, ROUTER_STATE, TOPICS
+from libs.common.topics import DEAD_LETTERS, TOPICS
 from services.gateway.http import field_docs
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ SCHEMA: Final = "#/components/schemas/{name}"
 SECURITY_TYPES: Final = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512"}
 RAW_MESSAGE: Final = "Undecodable"
 PRIVATE_MESSAGE: Final = "PrivateState"
-STATES: Final = (ROUTER_STATE, PORTFOLIO_STATE, EXECUTION_STATE)
 CLOUD_EVENT: Final[Mapping[str, Any]] = {
     "type": "object",
     "description": "CloudEvents 1.0.2 attributes in binary mode, of commands and what they cause",
@@ -100,7 +99,7 @@ def schemas() -> Mapping[str, Any]:
 
 def _channel(topic: Topic, partitions: int) -> dict[str, Any]:
     names = [kind.__name__ for kind in topic.events]
-    names += [RAW_MESSAGE] if topic is DEAD_LETTERS else [PRIVATE_MESSAGE] if topic in STATES else []
+    names += [RAW_MESSAGE] if topic is DEAD_LETTERS else [PRIVATE_MESSAGE] if topic.private else []
     config = topic.config(partitions)
     kept = {
         "cleanup.policy": config["cleanup.policy"].split(","),

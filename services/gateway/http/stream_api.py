@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from libs.common.topics import (
-    DEAD_LETTERS,
-    EXECUTION_STATE,
-    GATEWAY_IDEMPOTENCY,
-    PORTFOLIO_STATE,
-    ROUTER_STATE,
-    TOPICS,
-)
+from libs.common.topics import DEAD_LETTERS, GATEWAY_IDEMPOTENCY, TOPICS
 from services.gateway.http import contract
 from services.gateway.http.bodies import invalid
 from services.gateway.http.problems import UNKNOWN_TOPIC, FieldError, ProblemError
@@ -29,7 +22,7 @@ if TYPE_CHECKING:
 STREAMED: Final = {
     name: topic
     for name, topic in TOPICS.items()
-    if topic not in (GATEWAY_IDEMPOTENCY, ROUTER_STATE, PORTFOLIO_STATE, EXECUTION_STATE, DEAD_LETTERS)
+    if not topic.private and topic not in (GATEWAY_IDEMPOTENCY, DEAD_LETTERS)
 }
 
 router = APIRouter()

@@ -4,7 +4,19 @@ import re
 
 import pytest
 
-from libs.common.topics import DAY_MS, DEAD_LETTERS, HOUR_MS, L2_BOOK_DELTAS, MIB, TOPICS, Topic, book_key
+from libs.common.topics import (
+    DAY_MS,
+    DEAD_LETTERS,
+    FOREVER,
+    HOUR_MS,
+    L2_BOOK_DELTAS,
+    MIB,
+    TOPICS,
+    Topic,
+    book_key,
+)
+
+STATEFUL = ("router", "portfolio", "execution")
 
 
 @pytest.mark.parametrize("topic", TOPICS.values(), ids=lambda topic: topic.name)
@@ -16,6 +28,15 @@ def test_names_say_owner_noun_and_version(topic: Topic) -> None:
 @pytest.mark.parametrize("topic", TOPICS.values(), ids=lambda topic: topic.name)
 def test_settings_are_text_as_kafka_wants_them(topic: Topic) -> None:
     assert all(isinstance(value, str) for value in topic.config(8).values())
+
+
+def test_what_is_private_is_written_by_one_service_and_kept_for_ever() -> None:
+    private = [topic for topic in TOPICS.values() if topic.private]
+    assert {topic.name for topic in private} == {f"{name}.state.v1" for name in STATEFUL}
+    for topic in private:
+        assert topic.writers == (topic.name.partition(".")[0],)
+        assert topic.compacted
+        assert topic.retention_ms == FOREVER
 
 
 def test_a_compacted_topic_keeps_the_newest_message_of_a_key_for_ever() -> None:
