@@ -109,11 +109,6 @@ class NativeBroker:
         self._running.kill()
         self._let_go()
 
-    def restart(self) -> None:
-        """Stop, and start again on the same data and address."""
-        self.stop()
-        self.start()
-
     def wait(self) -> int:
         """Return Java's exit code when it ends."""
         return self._running.wait()

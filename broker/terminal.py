@@ -18,11 +18,6 @@ _LEVELS = {"WARN": "WARNING", "WARNING": "WARNING", "ERROR": "ERROR", "CRITICAL"
 _LEVEL = re.compile(rf"({'|'.join(_LEVELS)})\b:? *")
 
 
-def own_name(otherwise: str) -> str:
-    """Return the name under which the supervisor runs this process."""
-    return os.environ.get("SUPERVISOR_PROCESS_NAME") or otherwise
-
-
 def prefixed(speaker: str, text: str, now_s: float) -> str:
     """Return ``12:03:04.123 kafka    ready`` for a wall clock of `now_s` seconds UTC."""
     clock = f"{time.strftime('%H:%M:%S', time.localtime(now_s))}.{_ms(now_s):03d}"

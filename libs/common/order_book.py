@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from libs.common.events import BookDelta, Level
 
 BookSide: TypeAlias = Literal["bid", "ask"]
-TakerSide: TypeAlias = Literal["buy", "sell"]
 BPS: Final = 1e-4
 EVERYWHERE: Final = (-math.inf, math.inf)
 MANY_LEVELS: Final = 256  # of one message: from here on sorting once is cheaper than placing each
@@ -38,16 +37,6 @@ class KeyframeMismatchError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
-    """What taking `size` from one side would pay."""
-
-    size: float  # base units
-    vwap: float  # quote units
-    worst: float  # price of the last level touched
-    levels: int  # touched, the last one perhaps in part
-
-
-@dataclass(frozen=True, slots=True)
 class Depth:
     """Size near the mid; a lower bound if `truncated`: what is known of the book ends inside the band."""
 
@@ -57,11 +46,6 @@ class Depth:
 
 class OrderBook:
     """Bids and asks of one instrument.
-
-    Parameters
-    ----------
-    depth
-        Levels a side that the venue maintains; what falls out is dropped after each whole message. None: all.
 
     Attributes
     ----------
@@ -73,12 +57,9 @@ class OrderBook:
         only those levels are held that changed. `load` makes them infinite, a writer narrows them.
     """
 
-    __slots__ = ("_ask_keys", "_asks", "_bid_keys", "_bids", "depth", "epoch", "known", "seq", "venue_seq")
+    __slots__ = ("_ask_keys", "_asks", "_bid_keys", "_bids", "epoch", "known", "seq", "venue_seq")
 
-    def __init__(self, depth: int | None = None) -> None:
-        if depth is not None and depth < 1:
-            raise ValueError(f"a book of depth {depth} holds no level")
-        self.depth = depth
+    def __init__(self) -> None:
         self.epoch: int | None = None
         self.seq: int | None = None
         self.venue_seq: int | None = None
@@ -93,16 +74,11 @@ class OrderBook:
         self._bid_keys, self._bids = _sorted(bids, sign=1.0)
         self._ask_keys, self._asks = _sorted(asks, sign=-1.0)
         self.known = EVERYWHERE
-        if self.depth is not None:
-            self.truncate(self.depth)
 
     def apply(self, bids: Sequence[Level], asks: Sequence[Level]) -> int:
         """Set or delete (size 0.0) levels; return how many deletes met no level."""
         orphans = _change(self._bid_keys, self._bids, bids, sign=1.0)
-        orphans += _change(self._ask_keys, self._asks, asks, sign=-1.0)
-        if self.depth is not None:
-            self.truncate(self.depth)
-        return orphans
+        return orphans + _change(self._ask_keys, self._asks, asks, sign=-1.0)
 
     def truncate(self, depth: int) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
         """Drop what lies below the best `depth` levels; return it as deletes of bids and of asks."""
@@ -189,43 +165,12 @@ class OrderBook:
         """Return how many bids and how many asks there are."""
         return len(self._bid_keys), len(self._ask_keys)
 
-    def size_at(self, side: BookSide, price: float) -> float:
-        """Return the size of a level, 0.0 if there is none."""
-        level = self._bids.get(price) if side == "bid" else self._asks.get(-price)
-        return level[1] if level else 0.0
-
-    def walk(self, side: TakerSide, size: float) -> Walk | None:
-        """Walk the book: a buy takes asks, a sell takes bids, best first.
-
-        Returns
-        -------
-        Walk or None
-            None when the known book holds less than `size`; a price beyond it is never extrapolated.
-
-        Raises
-        ------
-        ValueError
-            If `size` is not a positive finite number.
-        """
-        if not 0 < size < math.inf:
-            raise ValueError(f"cannot walk a book for size {size}")
-        keys, held = self._side("ask" if side == "buy" else "bid")
-        filled = paid = 0.0
-        for levels, key in enumerate(reversed(keys), start=1):
-            price, available = held[key]
-            if filled + available >= size:
-                vwap = (paid + price * (size - filled)) / size
-                return Walk(size, vwap, worst=price, levels=levels)
-            filled += available
-            paid += price * available
-        return None
-
     def depth_within(self, side: BookSide, bps: float) -> Depth | None:
         """Return the size of `side` within `bps` of an uncrossed book's mid; None while a side is empty."""
         mid = self.mid
         if mid is None:
             return None
-        keys, held = self._side(side)
+        keys, held = (self._bid_keys, self._bids) if side == "bid" else (self._ask_keys, self._asks)
         band = mid * bps * BPS
         inside = bisect_left(keys, 1, key=lambda key: abs(abs(key) - mid) <= band)
         ends = mid - band < self.known[0] if side == "bid" else mid + band > self.known[1]
@@ -243,7 +188,7 @@ class OrderBook:
             self.load(event.bids, event.asks)
             self.epoch, self.seq, self.venue_seq = event.epoch, event.seq, event.venue_seq
             return True
-        shown = OrderBook(self.depth)
+        shown = OrderBook()
         shown.load(event.bids, event.asks)
         if (shown.bids(), shown.asks()) != (self.bids(), self.asks()):
             raise KeyframeMismatchError(
@@ -251,9 +196,6 @@ class OrderBook:
                 "is not the book that its deltas gave"
             )
         return True
-
-    def _side(self, side: BookSide) -> tuple[list[float], dict[float, Level]]:
-        return (self._bid_keys, self._bids) if side == "bid" else (self._ask_keys, self._asks)
 
 
 def _sorted(levels: Iterable[Level], sign: float) -> tuple[list[float], dict[float, Level]]:

@@ -344,41 +344,7 @@ DEAD_LETTERS: Final = Topic(
 )
 
 TOPICS: Final[Mapping[str, Topic]] = {
-    topic.name: topic
-    for topic in (
-        L2_SUBSCRIPTIONS,
-        L2_BOOK_DELTAS,
-        L2_BOOK_TOPS,
-        L2_BOOK_HEALTH,
-        L2_TRADES,
-        L2_CANDLES,
-        L2_CANDLES_DAILY,
-        L2_CANDLES_OPEN,
-        VENUES_COMMANDS,
-        VENUES_METRICS,
-        VENUES_SCORES,
-        POLICIES_REGISTRY,
-        ROUTER_COMMANDS,
-        ROUTER_CHOICES,
-        ROUTER_SNAPSHOTS,
-        ROUTER_STATE,
-        PORTFOLIO_COMMANDS,
-        PORTFOLIO_STATE,
-        PORTFOLIO_ALLOCATIONS,
-        PORTFOLIO_POSITIONS,
-        PORTFOLIO_RISK,
-        EXECUTION_COMMANDS,
-        EXECUTION_PLANS,
-        EXECUTION_ORDERS,
-        EXECUTION_FILLS,
-        EXECUTION_RECORDS,
-        EXECUTION_SIZINGS,
-        EXECUTION_AUDIT,
-        EXECUTION_STATE,
-        GATEWAY_IDEMPOTENCY,
-        SERVICES_STATUS,
-        DEAD_LETTERS,
-    )
+    topic.name: topic for topic in tuple(globals().values()) if isinstance(topic, Topic)
 }
 
 

@@ -10,13 +10,7 @@ k, kappa    cost at x = 1; kappa = ln k                         bps; ln bps
 alpha       exponent of the curve                               1
 s           scale of the t4 noise                               bps
 cv          standard deviation over mean of volume              1
-Y           .9, of the square-root law of parents               1
 ==========  ==================================================  ====================
-
-References
-----------
-.. [1] Donier & Bonart (2015), A million metaorder analysis of market impact on the Bitcoin.
-.. [2] Almgren, Thum, Hauptmann & Li (2005), Direct estimation of equity market impact.
 """
 
 from __future__ import annotations
@@ -33,7 +27,6 @@ ALPHA_SD: Final = 0.2
 ALPHA_MIN: Final = 0.3
 ALPHA_MAX: Final = 1.5
 SCALE_BPS: Final = 1.0  # s before any fill
-Y: Final = 0.9  # Donier & Bonart [1]_
 Z95: Final = 1.959964  # normal quantile of .975
 
 
@@ -95,15 +88,6 @@ def impact_interval_bps(fit: CostFit, x: float) -> Interval:
     return Interval(middle / factor, middle * factor)
 
 
-def parameter_intervals(fit: CostFit) -> tuple[Interval, Interval]:
-    """Return the 95 % intervals of k (bps) and of alpha."""
-    half_kappa, half_alpha = Z95 * math.sqrt(fit.var_kappa), Z95 * math.sqrt(fit.var_alpha)
-    return (
-        Interval(math.exp(fit.kappa - half_kappa), math.exp(fit.kappa + half_kappa)),
-        Interval(fit.alpha - half_alpha, fit.alpha + half_alpha),
-    )
-
-
 def cost_bps(fit: CostFit, x: float, spread_bps: float) -> float:
     """Return ``spread / 2 + k x^alpha``."""
     return spread_bps / 2 + impact_bps(fit, x)
@@ -117,12 +101,3 @@ def phi(cv: float, alpha: float) -> float:
     ``(1 + cv^2)^(alpha (alpha + 1) / 2) = E[v^-alpha]`` for lognormal volume v of mean 1.
     """
     return float((1 + cv * cv) ** (alpha * (alpha + 1) / 2))
-
-
-def meta_impact_bps(qty: float, volume_day: float, sigma_day: float) -> float:
-    """Return ``1e4 Y sigma_day sqrt(Q / V_day)`` [1]_: what a whole real parent would move the price by.
-
-    Advisory: nearly independent of the schedule (their exponent .5; .600 +- .038 in [2]_) and not caused by
-    paper orders, so it enters neither the choice of style nor the calibration.
-    """
-    return 1e4 * Y * sigma_day * math.sqrt(qty / volume_day)

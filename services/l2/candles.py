@@ -7,7 +7,7 @@ would count some twice or never. A day is the sum of its minutes, each counted o
 
 Time is the venue's clock throughout, so a replayed recording gives the candles of its own day; `VenueClock`
 carries it on between messages. A minute closes `GRACE_NS` after its end; a trade that comes later still
-cannot change what was said and is counted in `late_trades`. A minute without trades in a whole stream is a
+cannot change what was said. A minute without trades in a whole stream is a
 flat candle of volume 0 at the last price, so that a reader tells "no trade" from "no data".
 """
 
@@ -117,14 +117,11 @@ class CandleBuilder:
 
     Attributes
     ----------
-    late_trades
-        Trades that came after their minute had closed.
     missing_since
         Start (ns) of the earliest minute that only the venue's history can supply; None if there is none.
     """
 
     def __init__(self, venue: str, symbol: str) -> None:
-        self.late_trades = 0
         self.missing_since: int | None = None
         self._venue = venue
         self._symbol = symbol
@@ -171,7 +168,7 @@ class CandleBuilder:
         if minute < self._whole_from:
             self._note(trade.venue_ts, trade.price)  # the venue's history will have it
         elif minute < self._next:
-            self.late_trades += 1
+            return  # closed
         elif minute in self._bars:
             self._bars[minute].add(_Bar.of_trade(trade))
         elif len(self._bars) < MAX_OPEN_MINUTES:

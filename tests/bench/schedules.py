@@ -21,6 +21,7 @@ from services.execution.slicing import pov_child, smallest_child
 from services.l2.feeds.binance import BinanceFeed
 from services.l2.feeds.venue_messages import VenueDelta, VenueTrade
 from services.l2.maintainer import BookMaintainer
+from services.venues.costs import walk
 from simulator.recordings import RestReply, open_recording
 from tests.bench.chunks import in_turn, on_cores
 from tests.bench.report import Report, Result, quartiles
@@ -53,7 +54,7 @@ class _Work:
     children: int = 0
 
     def take(self, book: OrderBook, qty: Decimal) -> None:
-        walked = book.walk("buy", float(qty))
+        walked = walk(book.asks(), float(qty))
         if walked is None:
             raise ValueError(f"the recorded book holds less than {qty}")
         self.filled += qty

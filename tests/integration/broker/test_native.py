@@ -71,7 +71,8 @@ async def test_acknowledged_records_survive_a_kill_and_every_later_start(own_bro
     own_broker.kill()
     own_broker.start()
     await produce(own_broker.bootstrap_servers, b"after the kill")
-    own_broker.restart()
+    own_broker.stop()
+    own_broker.start()
     kept = await values_in(own_broker.bootstrap_servers, 3)
     assert kept == [b"before", b"in a transaction", b"after the kill"]
 

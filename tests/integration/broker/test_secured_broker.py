@@ -97,7 +97,8 @@ def test_the_brokers_own_password_is_a_new_one_at_each_start(tmp_path: Path) -> 
     make_certificates(tmp_path)
     with native_broker(tmp_path, properties=of_tls(tmp_path), security_protocol="SSL") as broker:
         first = broker.settings.data_dir.joinpath("server.properties").read_text()
-        broker.restart()
+        broker.stop()
+        broker.start()
         second = broker.settings.data_dir.joinpath("server.properties").read_text()
     assert len({own_password(first), own_password(second)}) == 2
 

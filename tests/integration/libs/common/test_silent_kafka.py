@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from libs.common.events import ServiceState
 from libs.common.kafka import create_topics, partition_of
-from libs.common.kafka_reader import follow_for_ever
 from libs.common.views import View
+from tests.following import follow_for_ever
 from tests.integration.libs.common.counting import COMMANDS, STATE, Add, Total, handle, wiring
 from tests.integration.libs.common.test_open_transactions import is_said
 from tests.integration.libs.common.test_processor import has_counted, running, tell

@@ -14,7 +14,6 @@ from libs.common.order_book import MANY_LEVELS, OrderBook
 
 if TYPE_CHECKING:
     from libs.common.events import Level
-    from libs.common.order_book import TakerSide
 
 # A small grid of exact binary fractions: collisions of prices are frequent and sums carry no rounding.
 prices = st.integers(1, 60).map(lambda ticks: ticks / 4)
@@ -52,9 +51,9 @@ class FastBookIsDictBook(RuleBasedStateMachine):
 
     @rule(bids=some_levels, asks=some_levels, depth=st.none() | st.integers(1, 10))
     def load(self, bids: list[Level], asks: list[Level], depth: int | None) -> None:
-        self.book = OrderBook(depth)
         self.depth = depth
         self.book.load(bids, asks)
+        self.truncate()
         self.naive = dict(bids), dict(asks)
         self.cut()
         self.seq = 1
@@ -66,6 +65,7 @@ class FastBookIsDictBook(RuleBasedStateMachine):
     def apply(self, bids: list[Level], asks: list[Level]) -> None:
         expected = deleted(self.naive[0], bids) + deleted(self.naive[1], asks)
         assert self.book.apply(bids, asks) == expected
+        self.truncate()
         before = self.both
         self.cut()
         gone = [
@@ -100,8 +100,10 @@ class FastBookIsDictBook(RuleBasedStateMachine):
         assert self.book.best_bid == (bids[0] if bids else None)
         assert self.book.best_ask == (asks[0] if asks else None)
         assert self.book.crossed == bool(bids and asks and bids[0][0] >= asks[0][0])
-        assert all(self.book.size_at("bid", price) == size for price, size in bids)
-        assert all(self.book.size_at("ask", price) == size for price, size in asks)
+
+    def truncate(self) -> None:
+        if self.depth is not None:
+            self.book.truncate(self.depth)
 
     def cut(self) -> None:
         if self.depth is not None:
@@ -126,26 +128,6 @@ class FastBookIsDictBook(RuleBasedStateMachine):
 
 TestFastBookIsDictBook = FastBookIsDictBook.TestCase
 TestFastBookIsDictBook.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
-
-
-@given(some_levels, st.sampled_from(["buy", "sell"]), st.integers(1, 800).map(lambda lots: lots / 8))
-def test_a_walk_is_the_cheapest_units_one_by_one(levels: list[Level], side: TakerSide, size: float) -> None:
-    book = OrderBook()
-    book.load(levels, levels)
-    units = sorted(
-        (price for price, available in dict(levels).items() for _ in range(int(available * 8))),
-        reverse=side == "sell",
-    )[: int(size * 8)]
-    walk = book.walk(side, size)
-    if len(units) < size * 8:
-        assert walk is None
-        return
-    assert walk is not None
-    assert abs(Fraction(walk.vwap) - sum(map(Fraction, units), Fraction(0)) / len(units)) < Fraction(
-        1, 10**12
-    )
-    assert walk.worst == units[-1]
-    assert walk.levels == len(set(units))
 
 
 @given(some_levels.filter(bool), some_levels.filter(bool), st.integers(0, 20_000))

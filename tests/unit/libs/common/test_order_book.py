@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from libs.common.events import BookDelta, BookSnapshot
-from libs.common.order_book import Depth, KeyframeMismatchError, OrderBook, SequenceGapError, Walk
+from libs.common.order_book import Depth, KeyframeMismatchError, OrderBook, SequenceGapError
 
 if TYPE_CHECKING:
     from libs.common.events import Level
@@ -15,10 +15,8 @@ BIDS: tuple[Level, ...] = ((99.0, 1.0), (98.0, 2.0), (97.0, 4.0))
 ASKS: tuple[Level, ...] = ((101.0, 1.5), (102.0, 2.5), (104.0, 4.0))
 
 
-def a_book(
-    bids: tuple[Level, ...] = BIDS, asks: tuple[Level, ...] = ASKS, depth: int | None = None
-) -> OrderBook:
-    book = OrderBook(depth)
+def a_book(bids: tuple[Level, ...] = BIDS, asks: tuple[Level, ...] = ASKS) -> OrderBook:
+    book = OrderBook()
     book.load(bids, asks)
     return book
 
@@ -113,13 +111,6 @@ def test_a_bid_that_reaches_the_ask_crosses(bid: float, crossed: bool) -> None: 
     assert book.crossed is crossed
 
 
-def test_the_depth_is_kept_only_after_the_whole_message() -> None:
-    book = a_book(depth=3)
-    book.apply([(99.5, 1.0), (99.0, 0.0)], [(100.5, 1.0)])
-    assert book.bids() == ((99.5, 1.0), (98.0, 2.0), (97.0, 4.0))
-    assert book.asks() == ((100.5, 1.0), (101.0, 1.5), (102.0, 2.5))
-
-
 def test_truncating_returns_what_fell_out_as_deletes() -> None:
     book, reader = a_book(), a_book()
     gone_bids, gone_asks = book.truncate(1)
@@ -128,36 +119,6 @@ def test_truncating_returns_what_fell_out_as_deletes() -> None:
     assert reader.apply(gone_bids, gone_asks) == 0
     assert (reader.bids(), reader.asks()) == (book.bids(), book.asks())
     assert book.truncate(1) == ((), ())
-
-
-def test_a_depth_without_levels_is_refused() -> None:
-    with pytest.raises(ValueError, match="depth 0"):
-        OrderBook(0)
-
-
-def test_the_size_at_a_price_is_that_level_or_nothing() -> None:
-    book = a_book()
-    assert book.size_at("bid", 98.0) == 2.0
-    assert book.size_at("ask", 104.0) == 4.0
-    assert book.size_at("bid", 98.5) == 0.0
-    assert book.size_at("ask", 98.0) == 0.0
-
-
-def test_a_walk_pays_each_level_in_turn() -> None:
-    assert a_book().walk("buy", 2.5) == Walk(2.5, vwap=(1.5 * 101 + 1.0 * 102) / 2.5, worst=102.0, levels=2)
-    assert a_book().walk("sell", 1.0) == Walk(1.0, vwap=99.0, worst=99.0, levels=1)
-
-
-def test_a_walk_of_all_there_is_succeeds_and_more_is_never_extrapolated() -> None:
-    assert a_book().walk("sell", 7.0) == Walk(7.0, vwap=(99 + 2 * 98 + 4 * 97) / 7, worst=97.0, levels=3)
-    assert a_book().walk("sell", 7.000001) is None
-    assert a_book(asks=()).walk("buy", 1.0) is None
-
-
-@pytest.mark.parametrize("size", [0.0, -1.0, math.nan, math.inf])
-def test_a_walk_needs_a_size(size: float) -> None:
-    with pytest.raises(ValueError, match="size"):
-        a_book().walk("buy", size)
 
 
 def test_depth_ends_at_the_band_and_says_when_the_known_book_does() -> None:

@@ -160,13 +160,14 @@ def test_the_recording_matches_all_4269_checksums_and_never_crosses() -> None:
         symbol = kraken_v1_symbol(json.loads(text)[-1])
         for message in FEED.parse(text.encode(), symbol):
             if isinstance(message, VenueSnapshot):
-                books[symbol] = OrderBook(FEED.depth), FEED.new_digit_book()
+                books[symbol] = OrderBook(), FEED.new_digit_book()
                 books[symbol][0].load(message.bids, message.asks)
                 books[symbol][1].load(message)
                 seen["snapshots"] += 1
             elif isinstance(message, VenueDelta):
                 book, digits = books[symbol]
                 book.apply(message.bids, message.asks)
+                book.truncate(FEED.depth)
                 digits.apply(message)
                 seen["crossed"] += book.crossed
                 seen["orphans"] += (len(digits.bids(2000)), len(digits.asks(2000))) != book.counts()
