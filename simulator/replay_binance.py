@@ -6,7 +6,6 @@ Rules and formats: binance/binance-spot-api-docs, ``web-socket-streams.md``, ``r
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,7 +13,7 @@ import msgspec
 
 from libs.common.instruments import QUOTES, canonical_symbol
 from simulator.recordings import RestReply
-from simulator.replay_books import TextBook, Truth
+from simulator.replay_books import RepliedBook
 from simulator.replay_venue import (
     Answer,
     Awaiting,
@@ -22,8 +21,8 @@ from simulator.replay_venue import (
     HttpReply,
     Played,
     Released,
+    Replay,
     Session,
-    canonical,
     dumps,
 )
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from simulator.recordings import Frame
-
-MAX_EARLY: Final = 10_000  # updates kept from before a book's snapshot: 17 minutes at 10/s
 
 BINANCE_QUOTES: Final = tuple(quote for quote in QUOTES if quote != "USD")  # so BTCFDUSD is no BTCFD-USD
 
@@ -79,15 +76,8 @@ _decode_snapshot: Final = msgspec.json.Decoder(Snapshot).decode
 _decode_request: Final = msgspec.json.Decoder(_Request).decode
 
 
-class BinanceBook:
+class BinanceBook(RepliedBook[Depth]):
     """One symbol's book: known from a recorded reply on, for as long as the updates follow each other."""
-
-    def __init__(self, symbol: str) -> None:
-        self.symbol = symbol
-        self.levels = TextBook()
-        self.last: int | None = None  # update id; None: not known
-        self.replies = 0  # recorded, still to come
-        self._early: deque[Depth] = deque(maxlen=MAX_EARLY)
 
     def joins(self, depth: Depth, last: int) -> bool:
         """Tell whether nothing is missing between a book at `last` and a diff."""
@@ -101,33 +91,21 @@ class BinanceBook:
             "asks": self.levels.asks(levels),
         }
 
-    def update(self, depth: Depth) -> None:
-        """Apply a diff, or keep it until the book is known."""
-        if self.last is None:
-            self._early.append(depth)
-        elif not self.joins(depth, self.last):
+    def apply(self, change: Depth, last: int) -> None:
+        """Apply a diff; where one is missing before it, keep it for the next reply."""
+        if not self.joins(change, last):
             self.forget()
-            self._early.append(depth)
-        elif depth.last > self.last:
-            self.levels.apply(depth.bids, depth.asks)
-            self.last = depth.last
+            self.update(change)
+        elif change.last > last:
+            self.levels.apply(change.bids, change.asks)
+            self.last = change.last
 
     def snapshot(self, reply: Snapshot) -> None:
         """Know the book from a recorded reply."""
-        self.replies -= 1
-        self.levels.replace(reply.bids, reply.asks)
-        self.last = reply.last
-        early, self._early = self._early, deque(maxlen=MAX_EARLY)
-        for depth in early:
-            self.update(depth)
-
-    def forget(self) -> None:
-        """Know the book no more."""
-        self.last = None
-        self._early.clear()
+        self.load(reply.last, reply.bids, reply.asks)
 
 
-class BinanceReplay:
+class BinanceReplay(Replay[BinanceBook]):
     """Binance spot's side of a replay; the futures say what differs."""
 
     venue = "binance"
@@ -137,7 +115,6 @@ class BinanceReplay:
     rest_path = "/api/v3"
     default_limit = 100  # levels a side
     max_limit = 5000
-    heartbeat: str | None = None
 
     def __init__(self) -> None:
         self.socket_paths: tuple[str, ...] = tuple(
@@ -146,8 +123,7 @@ class BinanceReplay:
         self.rest_paths: tuple[str, ...] = tuple(
             f"/{self.venue}{self.rest_path}/{route}" for route in ("depth", "klines", "ping", "time")
         )
-        self.unnamed: set[str] = set()
-        self._books: dict[str, BinanceBook] = {}  # by spelling
+        super().__init__()
         self._streams: set[str] = set()
 
     def owns(self, url: str) -> bool:
@@ -194,22 +170,10 @@ class BinanceReplay:
             book.update(_decode_depth(event.bare))
         return event
 
-    def forget_books(self) -> None:
-        """Know no book until its next recorded snapshot."""
-        for book in self._books.values():
-            book.forget()
-
     def symbols(self) -> tuple[str, ...]:
         """Return the symbols with both diffs and a snapshot, sorted."""
         streaming = {_spelling_of(stream) for stream in self._streams if DIFFS.fullmatch(stream)}
         return tuple(sorted(book.symbol for key, book in self._books.items() if key in streaming))
-
-    def truth(self, symbol: str) -> Truth | None:
-        """Return the book as of its last update id."""
-        book = next((book for book in self._books.values() if book.symbol == symbol), None)
-        if book is None:
-            raise KeyError(symbol)
-        return None if book.last is None else book.levels.truth(book.last)
 
     def is_book(self, topic: str) -> bool:
         """Return whether `topic` is a recorded stream of diffs."""
@@ -278,9 +242,8 @@ class BinanceReplay:
 
     def _book(self, spelling: str) -> BinanceBook | None:
         if spelling not in self._books:
-            symbol = canonical(spelling, self.read_symbol)
+            symbol = self.symbol_of(spelling, self.read_symbol)
             if symbol is None:
-                self.unnamed.add(spelling)
                 return None
             self._books[spelling] = self.new_book(symbol)
         return self._books[spelling]

@@ -29,11 +29,11 @@ class _Book(BinanceBook):
         """Tell whether a diff is the next of the chain, or contains the snapshot's id."""
         return depth.previous == last or depth.first <= last
 
-    def update(self, depth: Depth) -> None:
+    def update(self, change: Depth) -> None:
         """Apply a diff, or keep it until the book is known."""
-        super().update(depth)
-        if self.last == depth.last:
-            self._event_ms, self._transaction_ms = depth.event_ms, depth.transaction_ms
+        super().update(change)
+        if self.last == change.last:
+            self._event_ms, self._transaction_ms = change.event_ms, change.transaction_ms
 
     def snapshot(self, reply: Snapshot) -> None:
         """Know the book from a recorded reply."""

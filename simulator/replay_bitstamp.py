@@ -6,7 +6,6 @@ Formats: bitstamp.net/websocket/v2 and bitstamp.net/api, 2026-08, and the record
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ import msgspec
 
 from libs.common.instruments import canonical_symbol
 from simulator.recordings import RestReply
-from simulator.replay_books import TextBook, Truth
+from simulator.replay_books import RepliedBook
 from simulator.replay_venue import (
     Answer,
     Awaiting,
@@ -22,8 +21,8 @@ from simulator.replay_venue import (
     HttpReply,
     Played,
     Released,
+    Replay,
     Session,
-    canonical,
     dumps,
 )
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from simulator.recordings import Frame
 
 HOSTS: Final = frozenset({"ws.bitstamp.net", "www.bitstamp.net"})
-MAX_EARLY: Final = 10_000  # diffs kept from before a book's snapshot
 DIFFS: Final = "diff_order_book_"
 _QUOTES: Final = ("USDT", "USDC", "USD", "EUR", "GBP", "BTC", "ETH")  # so DOTUSD is no DO-TUSD
 _ORDER_BOOK: Final = re.compile(r".*/api/v2/order_book/([a-z0-9]+)/?")
@@ -66,37 +64,14 @@ _decode_book: Final = msgspec.json.Decoder(_Book, strict=False).decode
 _decode_request: Final = msgspec.json.Decoder(_Request).decode
 
 
-class _Pair:
-    """One pair's book, known from its recorded reply on."""
-
-    def __init__(self, symbol: str) -> None:
-        self.symbol = symbol
-        self.levels = TextBook()
-        self.at_us: int | None = None  # of the last change; None: not known
-        self.replies = 0  # recorded, still to come
-        self._early: deque[_Book] = deque(maxlen=MAX_EARLY)
-
-    def update(self, diff: _Book) -> None:
-        if self.at_us is None:
-            self._early.append(diff)
-        elif diff.at_us > self.at_us:
-            self.levels.apply(diff.bids, diff.asks)
-            self.at_us = diff.at_us
-
-    def snapshot(self, reply: _Book) -> None:
-        self.replies -= 1
-        self.levels.replace(reply.bids, reply.asks)
-        self.at_us = reply.at_us
-        early, self._early = self._early, deque(maxlen=MAX_EARLY)
-        for diff in early:
-            self.update(diff)
-
-    def forget(self) -> None:
-        self.at_us = None
-        self._early.clear()
+class _Pair(RepliedBook[_Book]):
+    def apply(self, change: _Book, last: int) -> None:
+        if change.at_us > last:
+            self.levels.apply(change.bids, change.asks)
+            self.last = change.at_us
 
 
-class BitstampReplay:
+class BitstampReplay(Replay[_Pair]):
     """Bitstamp's side of a replay."""
 
     venue = "bitstamp"
@@ -106,11 +81,9 @@ class BitstampReplay:
         "/bitstamp/api/v2/order_book/{pair}/",
         "/bitstamp/api/v2/ohlc/{pair}/",
     )
-    heartbeat: str | None = None
 
     def __init__(self) -> None:
-        self.unnamed: set[str] = set()
-        self._pairs: dict[str, _Pair] = {}  # by spelling
+        super().__init__()
         self._channels: set[str] = set()
 
     def owns(self, url: str) -> bool:
@@ -132,44 +105,28 @@ class BitstampReplay:
         """Apply a diff or snapshot, and say whose the frame or reply is."""
         if isinstance(record, RestReply):
             found = _snapshot_in(record)
-            if found is None or (pair := self._pairs.get(found[0])) is None:
+            if found is None or (pair := self._books.get(found[0])) is None:
                 return None
-            pair.snapshot(found[1])
+            pair.load(found[1].at_us, found[1].bids, found[1].asks)
             return Released(found[0], record.text)
         frame = _decode_frame(record.text)
         if frame.event not in {"data", "trade"} or not frame.channel:
             return None  # the recorder's own session
         if frame.event == "data" and frame.channel.startswith(DIFFS):
-            named = self._pairs.get(frame.channel.removeprefix(DIFFS))
+            named = self._books.get(frame.channel.removeprefix(DIFFS))
             if named is not None:
                 named.update(_decode_book(frame.data))
         return Delivery(frame.channel, record.text, record.text)
 
-    def forget_books(self) -> None:
-        """Know no book until its next recorded snapshot."""
-        for pair in self._pairs.values():
-            pair.forget()
-
     def symbols(self) -> tuple[str, ...]:
         """Return the symbols with both diffs and a snapshot, sorted."""
         return tuple(
-            sorted(pair.symbol for name, pair in self._pairs.items() if DIFFS + name in self._channels)
+            sorted(pair.symbol for name, pair in self._books.items() if DIFFS + name in self._channels)
         )
-
-    def truth(self, symbol: str) -> Truth | None:
-        """Return the book as of its last change, whose time (µs) is its sequence."""
-        pair = next((pair for pair in self._pairs.values() if pair.symbol == symbol), None)
-        if pair is None:
-            raise KeyError(symbol)
-        return None if pair.at_us is None else pair.levels.truth(pair.at_us)
 
     def is_book(self, topic: str) -> bool:
         """Return whether `topic` is a recorded channel of diffs."""
         return topic in self._channels and topic.startswith(DIFFS)
-
-    def connect(self, session: Session, path: str, query: Mapping[str, str]) -> Answer:  # noqa: ARG002 -- the protocol's
-        """Say nothing, as Bitstamp does."""
-        return Answer()
 
     def request(self, session: Session, text: str, now: int) -> Answer:  # noqa: ARG002 -- the protocol's
         """Answer subscriptions and heartbeats."""
@@ -195,27 +152,26 @@ class BitstampReplay:
         name = path.rstrip("/").rpartition("/")[2]
         if "/ohlc/" in path:
             return HttpReply(200, dumps({"data": {"pair": name, "ohlc": []}}))  # no history from before it
-        pair = self._pairs.get(name)
-        if pair is None or (pair.at_us is None and not pair.replies):
+        pair = self._books.get(name)
+        if pair is None or (pair.last is None and not pair.replies):
             return HttpReply(404, dumps({"status": "error", "reason": f"no book of {name[:40]} is recorded"}))
-        if pair.at_us is None:
+        if pair.last is None:
             return Awaiting(name)
         body = {
-            "timestamp": str(pair.at_us // 1_000_000),
-            "microtimestamp": str(pair.at_us),
+            "timestamp": str(pair.last // 1_000_000),
+            "microtimestamp": str(pair.last),
             "bids": pair.levels.bids(),
             "asks": pair.levels.asks(),
         }
         return HttpReply(200, dumps(body))
 
     def _pair(self, name: str) -> _Pair | None:
-        if name not in self._pairs:
-            symbol = canonical(name, _read_symbol)
+        if name not in self._books:
+            symbol = self.symbol_of(name, _read_symbol)
             if symbol is None:
-                self.unnamed.add(name)
                 return None
-            self._pairs[name] = _Pair(symbol)
-        return self._pairs[name]
+            self._books[name] = _Pair(symbol)
+        return self._books[name]
 
 
 def _read_symbol(name: str) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, TypeAlias
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MAX_EARLY: Final = 10_000  # changes kept from before a book's reply: 17 minutes at 10/s
 Row: TypeAlias = tuple[str, ...]  # price, size and what else the venue writes per level, as on the wire
 
 
@@ -65,3 +68,93 @@ class TextBook:
             tuple((float(row[0]), float(row[1])) for row in self.bids()),
             tuple((float(row[0]), float(row[1])) for row in self.asks()),
         )
+
+
+class ReplayedBook(Protocol):
+    """One instrument's book of a recording."""
+
+    symbol: str
+    depth: int | None  # levels a side; None: all
+
+    def truth(self) -> Truth | None:
+        """Return the book as of the last frame sent; None while it is not known."""
+
+    def forget(self) -> None:
+        """Know the book no more, until its next snapshot."""
+
+
+class SnapshotBook:
+    """A book that is known from a snapshot on its stream on."""
+
+    def __init__(self, symbol: str, depth: int | None = None) -> None:
+        self.symbol = symbol
+        self.depth = depth
+        self.levels = TextBook()
+        self.sequence = 0  # of the last message
+        self.known = False
+
+    def take(
+        self, bids: Iterable[Row], asks: Iterable[Row], *, whole: bool, sequence: int | None = None
+    ) -> None:
+        """Take a message; where the venue numbers none, its sequence counts them."""
+        self.sequence = self.sequence + 1 if sequence is None else sequence
+        if whole:
+            self.levels.replace(bids, asks)
+            self.known = True
+        else:
+            self.levels.apply(bids, asks)
+        if self.depth is not None:
+            self.levels.truncate(self.depth)
+
+    def truth(self) -> Truth | None:
+        """Return the book as of the last frame sent; None while it is not known."""
+        return self.levels.truth(self.sequence) if self.known else None
+
+    def forget(self) -> None:
+        """Know the book no more, until its next snapshot."""
+        self.known = False
+
+
+Change = TypeVar("Change")
+
+
+class RepliedBook(ABC, Generic[Change]):
+    """A book that is known from a recorded REST reply on; changes before it are kept for it."""
+
+    depth: int | None = None
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self.levels = TextBook()
+        self.last: int | None = None  # the venue's id of the last change; None: not known
+        self.replies = 0  # recorded, still to come
+        self._early: deque[Change] = deque(maxlen=MAX_EARLY)
+
+    @abstractmethod
+    def apply(self, change: Change, last: int) -> None:
+        """Apply a change to a book at `last`."""
+
+    def update(self, change: Change) -> None:
+        """Apply a change, or keep it until the book is known."""
+        if self.last is None:
+            self._early.append(change)
+        else:
+            self.apply(change, self.last)
+
+    def load(self, last: int, bids: Iterable[Row], asks: Iterable[Row]) -> None:
+        """Know the book from a recorded reply."""
+        self.replies -= 1
+        self.levels.replace(bids, asks)
+        self.last = last
+        early, self._early = self._early, deque(maxlen=MAX_EARLY)
+        for change in early:
+            self.update(change)
+
+    def truth(self) -> Truth | None:
+        """Return the book as of the last frame sent; None while it is not known."""
+        return None if self.last is None else self.levels.truth(self.last)
+
+    def forget(self) -> None:
+        """Know the book no more, until its next reply."""
+        self.last = None
+        self._early.clear()

@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from libs.common.instruments import canonical_symbol
 from simulator.recordings import RestReply
-from simulator.replay_books import Row, TextBook, Truth
-from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Session, canonical, dumps
+from simulator.replay_books import Row, SnapshotBook
+from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Replay, Session, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,24 +55,17 @@ _decode_book: Final = msgspec.json.Decoder(_BookData).decode
 _decode_request: Final = msgspec.json.Decoder(_Request).decode
 
 
-class _Book:
-    """One topic's book, known from its recorded snapshot on."""
-
+class _Book(SnapshotBook):
     def __init__(self, topic: str, symbol: str) -> None:
+        super().__init__(symbol)
         self.topic = topic
-        self.symbol = symbol
-        self.levels = TextBook()
         self.data = _BookData("", [], [], 0)
         self.ts = self.cts = 0
-        self.known = False
 
     def play(self, frame: _Frame) -> None:
         self.data, self.ts, self.cts = _decode_book(frame.data), frame.ts, frame.cts
-        if frame.type == "snapshot" or self.data.u == 1:  # the service restarted
-            self.levels.replace(self.data.b, self.data.a)
-            self.known = True
-        else:
-            self.levels.apply(self.data.b, self.data.a)
+        whole = frame.type == "snapshot" or self.data.u == 1  # the service restarted
+        self.take(self.data.b, self.data.a, whole=whole, sequence=self.data.u)
 
     def snapshot(self) -> str:
         data = {"s": self.data.s, "b": self.levels.bids(), "a": self.levels.asks()}
@@ -82,7 +74,7 @@ class _Book:
         return dumps({"topic": self.topic, "ts": self.ts, "type": "snapshot", "data": numbered} | times)
 
 
-class BybitReplay:
+class BybitReplay(Replay[_Book]):
     """Bybit's side of a replay; the recorded topics tell the depth of the books, and so this venue's id."""
 
     socket_paths: tuple[str, ...] = tuple(
@@ -93,12 +85,10 @@ class BybitReplay:
         for path in socket_paths
         for route in ("kline", "time")
     )
-    heartbeat: str | None = None
 
     def __init__(self) -> None:
         self.venue = LIVE
-        self.unnamed: set[str] = set()
-        self._books: dict[str, _Book] = {}  # by topic
+        super().__init__()
         self._topics: set[str] = set()
         self._depth: int | None = None
 
@@ -127,9 +117,8 @@ class BybitReplay:
                 f"books of {self._depth} and of {depth} levels cannot be replayed together"
             )
         spelling = frame.topic.rpartition(".")[2]
-        symbol = canonical(spelling, canonical_symbol)
+        symbol = self.symbol_of(spelling)
         if symbol is None:
-            self.unnamed.add(spelling)
             return
         self._depth = depth
         self.venue = LIVE if depth == LIVE_DEPTH else f"{LIVE}-{depth}"
@@ -143,30 +132,6 @@ class BybitReplay:
         if book := self._books.get(frame.topic):
             book.play(frame)
         return Delivery(frame.topic, record.text, record.text)
-
-    def forget_books(self) -> None:
-        """Know no book until its next recorded snapshot."""
-        for book in self._books.values():
-            book.known = False
-
-    def symbols(self) -> tuple[str, ...]:
-        """Return the symbols whose snapshot is recorded, sorted."""
-        return tuple(sorted(book.symbol for book in self._books.values()))
-
-    def truth(self, symbol: str) -> Truth | None:
-        """Return the book of `symbol`; its sequence is the venue's `u`."""
-        book = next((book for book in self._books.values() if book.symbol == symbol), None)
-        if book is None:
-            raise KeyError(symbol)
-        return book.levels.truth(book.data.u) if book.known else None
-
-    def is_book(self, topic: str) -> bool:
-        """Return whether `topic` is a recorded book."""
-        return topic in self._books
-
-    def connect(self, session: Session, path: str, query: Mapping[str, str]) -> Answer:  # noqa: ARG002 -- the protocol's
-        """Say nothing, as Bybit does."""
-        return Answer()
 
     def request(self, session: Session, text: str, now: int) -> Answer:  # noqa: ARG002 -- the protocol's
         """Answer ``ping``, ``subscribe`` and ``unsubscribe``; who comes late gets the book as it is now."""

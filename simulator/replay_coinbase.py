@@ -17,10 +17,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from libs.common.instruments import canonical_symbol
 from simulator.recordings import RestReply
-from simulator.replay_books import TextBook, Truth
-from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Session, canonical, dumps
+from simulator.replay_books import SnapshotBook
+from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Replay, Session, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,23 +67,16 @@ _decode_events: Final = msgspec.json.Decoder(list[_BookEvent]).decode
 _decode_request: Final = msgspec.json.Decoder(_Request).decode
 
 
-class _Book:
-    """One product's book, known from its recorded snapshot on."""
-
+class _Book(SnapshotBook):
     def __init__(self, symbol: str, conn: str) -> None:
-        self.symbol = symbol
+        super().__init__(symbol)
         self.conn = conn  # the recorder's connection that it is told on
-        self.levels = TextBook()
-        self.number = 0  # of the frame that changed it last
-        self.known = False
 
     def play(self, event: _BookEvent, conn: str, number: int) -> None:
-        if event.type == "snapshot":
-            self.conn, self.known = conn, True
-            self.levels.replace(_rows(event, "bid"), _rows(event, "offer"))
-        elif conn == self.conn:
-            self.levels.apply(_rows(event, "bid"), _rows(event, "offer"))
-        self.number = number
+        whole = event.type == "snapshot"
+        self.conn = conn if whole else self.conn
+        rows = (_rows(event, "bid"), _rows(event, "offer")) if conn == self.conn else ((), ())
+        self.take(*rows, whole=whole, sequence=number)
 
     def snapshot(self, product: str, number: int, timestamp: str) -> str:
         sides = (("bid", self.levels.bids()), ("offer", self.levels.asks()))
@@ -107,7 +99,7 @@ class _Connection:
         self.timestamp = ""
 
 
-class CoinbaseReplay:
+class CoinbaseReplay(Replay[_Book]):
     """Coinbase's side of a replay."""
 
     venue = "coinbase"
@@ -116,8 +108,7 @@ class CoinbaseReplay:
     heartbeat: str | None = None  # those of the recording, as each has its number
 
     def __init__(self) -> None:
-        self.unnamed: set[str] = set()
-        self._books: dict[str, _Book] = {}  # by product
+        super().__init__()
         self._connections: dict[str, _Connection] = {}  # played ones, by the recorder's name
         self._products = '{"products":[],"num_products":0}'
 
@@ -136,12 +127,9 @@ class CoinbaseReplay:
         if frame.channel != "l2_data":
             return
         for event in _decode_events(frame.events):
-            if event.type == "snapshot" and event.product_id not in self._books:
-                symbol = canonical(event.product_id, canonical_symbol)
-                if symbol is None:
-                    self.unnamed.add(event.product_id)
-                else:
-                    self._books[event.product_id] = _Book(symbol, record.conn)
+            new = event.type == "snapshot" and event.product_id not in self._books
+            if new and (symbol := self.symbol_of(event.product_id)):
+                self._books[event.product_id] = _Book(symbol, record.conn)
 
     def play(self, record: Frame | RestReply) -> Played:
         """Apply the book changes of a frame, which belongs to everyone on its connection."""
@@ -158,29 +146,9 @@ class CoinbaseReplay:
                     book.play(event, record.conn, frame.sequence_num)
         return Delivery(f"level2:{record.conn}", record.text, record.text)
 
-    def forget_books(self) -> None:
-        """Know no book until its next recorded snapshot."""
-        for book in self._books.values():
-            book.known = False
-
-    def symbols(self) -> tuple[str, ...]:
-        """Return the symbols whose snapshot is recorded, sorted."""
-        return tuple(sorted(book.symbol for book in self._books.values()))
-
-    def truth(self, symbol: str) -> Truth | None:
-        """Return the book of `symbol`; its sequence is the number of the frame that changed it last."""
-        book = next((book for book in self._books.values() if book.symbol == symbol), None)
-        if book is None:
-            raise KeyError(symbol)
-        return book.levels.truth(book.number) if book.known else None
-
     def is_book(self, topic: str) -> bool:
         """Return whether `topic` is a recorded connection, all of which are followed for their books."""
         return topic.startswith("level2:")
-
-    def connect(self, session: Session, path: str, query: Mapping[str, str]) -> Answer:  # noqa: ARG002 -- the protocol's
-        """Say nothing: the client speaks first."""
-        return Answer()
 
     def request(self, session: Session, text: str, now: int) -> Answer:  # noqa: ARG002 -- the protocol's
         """Let a client follow the connection that its products were recorded on."""

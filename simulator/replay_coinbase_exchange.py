@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from libs.common.instruments import canonical_symbol
 from simulator.recordings import RestReply
-from simulator.replay_books import Row, TextBook, Truth
-from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Session, canonical, dumps
+from simulator.replay_books import Row, SnapshotBook
+from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Replay, Session, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,30 +85,20 @@ _decode_update: Final = msgspec.json.Decoder(_Update).decode
 _decode_request: Final = msgspec.json.Decoder(_Request).decode
 
 
-class _Book:
-    """One product's book, known from its recorded snapshot on."""
-
-    def __init__(self, symbol: str) -> None:
-        self.symbol = symbol
-        self.levels = TextBook()
-        self.messages = 0
-        self.known = False
-
+class _Book(SnapshotBook):
     def play(self, kind: str, text: str) -> None:
-        self.messages += 1
         if kind == "snapshot":
             snapshot = _decode_snapshot(text)
-            self.levels.replace(snapshot.bids, snapshot.asks)
-            self.known = True
+            self.take(snapshot.bids, snapshot.asks, whole=True)
         else:
             changes = _decode_update(text).changes
             bids, asks = (
                 [(price, size) for side, price, size in changes if side == ours] for ours in ("buy", "sell")
             )
-            self.levels.apply(bids, asks)
+            self.take(bids, asks, whole=False)
 
 
-class CoinbaseExchangeReplay:
+class CoinbaseExchangeReplay(Replay[_Book]):
     """Coinbase Exchange's side of a replay."""
 
     venue = "coinbase-exchange"
@@ -118,8 +107,7 @@ class CoinbaseExchangeReplay:
     heartbeat: str | None = '{"type":"heartbeat"}'  # of no product: it is about the socket alone
 
     def __init__(self) -> None:
-        self.unnamed: set[str] = set()
-        self._books: dict[str, _Book] = {}  # by product
+        super().__init__()
         self._products = "[]"
 
     def owns(self, url: str) -> bool:
@@ -134,12 +122,9 @@ class CoinbaseExchangeReplay:
                 self._products = record.text
             return
         frame = _decode_frame(record.text)
-        if frame.type == "snapshot" and frame.product_id not in self._books:
-            symbol = canonical(frame.product_id, canonical_symbol)
-            if symbol is None:
-                self.unnamed.add(frame.product_id)
-            else:
-                self._books[frame.product_id] = _Book(symbol)
+        new = frame.type == "snapshot" and frame.product_id not in self._books
+        if new and (symbol := self.symbol_of(frame.product_id)):
+            self._books[frame.product_id] = _Book(symbol)
 
     def play(self, record: Frame | RestReply) -> Played:
         """Apply a book message, and say whose the frame is."""
@@ -153,30 +138,10 @@ class CoinbaseExchangeReplay:
             book.play(frame.type, record.text)
         return Delivery(f"{channel}:{frame.product_id}", record.text, record.text)
 
-    def forget_books(self) -> None:
-        """Know no book until its next recorded snapshot."""
-        for book in self._books.values():
-            book.known = False
-
-    def symbols(self) -> tuple[str, ...]:
-        """Return the symbols whose snapshot is recorded, sorted."""
-        return tuple(sorted(book.symbol for book in self._books.values()))
-
-    def truth(self, symbol: str) -> Truth | None:
-        """Return the book of `symbol`; without ids, its sequence counts the book messages."""
-        book = next((book for book in self._books.values() if book.symbol == symbol), None)
-        if book is None:
-            raise KeyError(symbol)
-        return book.levels.truth(book.messages) if book.known else None
-
     def is_book(self, topic: str) -> bool:
         """Return whether `topic` is a recorded book."""
         channel, _, product = topic.partition(":")
         return channel == BOOK and product in self._books
-
-    def connect(self, session: Session, path: str, query: Mapping[str, str]) -> Answer:  # noqa: ARG002 -- the protocol's
-        """Say nothing: the client speaks first."""
-        return Answer()
 
     def request(self, session: Session, text: str, now: int) -> Answer:  # noqa: ARG002 -- the protocol's
         """Answer with all the client's subscriptions; who comes late gets the book as it is now."""

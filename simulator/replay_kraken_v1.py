@@ -13,8 +13,8 @@ import msgspec
 
 from libs.common.instruments import kraken_v1_symbol
 from simulator.recordings import RestReply
-from simulator.replay_books import Row, TextBook, Truth
-from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Session, canonical, dumps
+from simulator.replay_books import Row, SnapshotBook
+from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Replay, Session, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,29 +68,20 @@ class _Side(msgspec.Struct):
     asks: list[Row] = msgspec.field(default=[], name="a")
     bids: list[Row] = msgspec.field(default=[], name="b")
 
+    @property
+    def is_snapshot(self) -> bool:
+        return self.snapshot_asks is not None or self.snapshot_bids is not None
 
-class _Book:
-    """One pair's book, known from its recorded snapshot on."""
 
-    def __init__(self, symbol: str, depth: int) -> None:
-        self.symbol = symbol
-        self.depth = depth
-        self.levels = TextBook()
-        self.messages = 0
-        self.known = False
-
+class _Book(SnapshotBook):
     def play(self, sides: Sequence[_Side]) -> None:
-        self.messages += 1
-        for side in sides:
-            if side.snapshot_asks is not None or side.snapshot_bids is not None:
-                self.levels.replace(side.snapshot_bids or (), side.snapshot_asks or ())
-                self.known = True
-            else:
-                self.levels.apply(side.bids, side.asks)
-        self.levels.truncate(self.depth)  # after the whole message: docs.kraken.com, book-checksum-v1
+        bids = [row for side in sides for row in side.snapshot_bids or side.bids]
+        asks = [row for side in sides for row in side.snapshot_asks or side.asks]
+        # After the whole message it is truncated: docs.kraken.com, book-checksum-v1.
+        self.take(bids, asks, whole=any(side.is_snapshot for side in sides))
 
 
-class KrakenV1Replay:
+class KrakenV1Replay(Replay[_Book]):
     """Kraken v1's side of a replay."""
 
     venue = "kraken-v1"
@@ -99,8 +90,7 @@ class KrakenV1Replay:
     heartbeat: str | None = '{"event":"heartbeat"}'
 
     def __init__(self) -> None:
-        self.unnamed: set[str] = set()
-        self._books: dict[str, _Book] = {}  # by topic
+        super().__init__()
         self._channel_ids: dict[str, int] = {}  # by topic
         self._pairs: set[str] = set()
 
@@ -119,12 +109,9 @@ class KrakenV1Replay:
         self._pairs.add(pair)
         self._channel_ids.setdefault(topic, int(channel_id))
         name, _, depth = channel.partition("-")
-        if name == "book" and topic not in self._books and _SNAPSHOT.search(record.text):
-            symbol = canonical(pair, kraken_v1_symbol)
-            if symbol is None:
-                self.unnamed.add(pair)
-            else:
-                self._books[topic] = _Book(symbol, int(depth or DEFAULT_DEPTH))
+        new = name == "book" and topic not in self._books and _SNAPSHOT.search(record.text)
+        if new and (symbol := self.symbol_of(pair, kraken_v1_symbol)):
+            self._books[topic] = _Book(symbol, int(depth or DEFAULT_DEPTH))
 
     def play(self, record: Frame | RestReply) -> Played:
         """Apply a book message, and say whose the frame is."""
@@ -135,27 +122,6 @@ class KrakenV1Replay:
         if book := self._books.get(topic):
             book.play(msgspec.convert(msgspec.json.decode(record.text)[1:-2], list[_Side]))
         return Delivery(topic, record.text, record.text)
-
-    def forget_books(self) -> None:
-        """Know no book until its next recorded snapshot."""
-        for book in self._books.values():
-            book.known = False
-
-    def symbols(self) -> tuple[str, ...]:
-        """Return the symbols whose snapshot is recorded, sorted."""
-        return tuple(sorted({book.symbol for book in self._books.values()}))
-
-    def truth(self, symbol: str) -> Truth | None:
-        """Return the deepest book of `symbol`; without ids, its sequence counts the book messages."""
-        books = [book for book in self._books.values() if book.symbol == symbol]
-        if not books:
-            raise KeyError(symbol)
-        deepest = max(books, key=lambda book: book.depth)
-        return deepest.levels.truth(deepest.messages) if deepest.known else None
-
-    def is_book(self, topic: str) -> bool:
-        """Return whether `topic` is a recorded book."""
-        return topic in self._books
 
     def connect(self, session: Session, path: str, query: Mapping[str, str]) -> Answer:  # noqa: ARG002 -- the protocol's
         """Greet with the system status."""
@@ -209,7 +175,8 @@ class KrakenV1Replay:
         if pair not in self._pairs:
             return f"Currency pair not supported {pair}"
         if subscription.name == "book" and f"{subscription.channel}:{pair}" not in self._books:
-            depths = sorted(book.depth for topic, book in self._books.items() if topic.endswith(f":{pair}"))
+            books = (book for topic, book in self._books.items() if topic.endswith(f":{pair}"))
+            depths = sorted(depth for book in books if (depth := book.depth))
             return f"Subscription depth not supported; the recording of {pair} has {depths or 'no book'}"
         return None
 

@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from libs.common.instruments import canonical_symbol
 from simulator.recordings import RestReply
-from simulator.replay_books import Row, TextBook, Truth
-from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Session, canonical, dumps
+from simulator.replay_books import Row, SnapshotBook
+from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Replay, Session, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -90,27 +89,14 @@ _decode_ack: Final = msgspec.json.Decoder(_Ack).decode
 _decode_request: Final = msgspec.json.Decoder(_Request).decode
 
 
-class _Book:
-    """One pair's book, known from its recorded snapshot on."""
-
-    def __init__(self, symbol: str, depth: int) -> None:
-        self.symbol = symbol
-        self.depth = depth
-        self.levels = TextBook()
-        self.messages = 0
-        self.timestamp: str | None = None
-        self.known = False
+class _Book(SnapshotBook):
+    timestamp: str | None = None
 
     def play(self, kind: str, data: _BookData) -> None:
-        self.messages += 1
         self.timestamp = data.timestamp or self.timestamp
+        # docs.kraken.com, book: truncate after each message, then check
         bids, asks = (level.row() for level in data.bids), (level.row() for level in data.asks)
-        if kind == "snapshot":
-            self.levels.replace(bids, asks)
-            self.known = True
-        else:
-            self.levels.apply(bids, asks)
-        self.levels.truncate(self.depth)  # docs.kraken.com, book: truncate after each message, then check
+        self.take(bids, asks, whole=kind == "snapshot")
 
     def snapshot(self, spelling: str) -> str:
         bids, asks = self.levels.bids(), self.levels.asks()
@@ -132,7 +118,7 @@ def checksum(bids: Iterable[Row], asks: Iterable[Row]) -> int:
     return zlib.crc32(text.encode())
 
 
-class KrakenV2Replay:
+class KrakenV2Replay(Replay[_Book]):
     """Kraken v2's side of a replay."""
 
     venue = "kraken"
@@ -141,8 +127,7 @@ class KrakenV2Replay:
     heartbeat: str | None = '{"channel":"heartbeat"}'
 
     def __init__(self) -> None:
-        self.unnamed: set[str] = set()
-        self._books: dict[str, _Book] = {}  # by spelling
+        super().__init__()
         self._depths: dict[str, int] = {}  # by spelling, where the recorder's subscription is recorded
         self._spellings: set[str] = set()
 
@@ -180,22 +165,6 @@ class KrakenV2Replay:
                 if book := self._books.get(data.symbol):
                     book.play(frame.type, data)
         return Delivery(f"{frame.channel}:{spelling}", record.text, record.text)
-
-    def forget_books(self) -> None:
-        """Know no book until its next recorded snapshot."""
-        for book in self._books.values():
-            book.known = False
-
-    def symbols(self) -> tuple[str, ...]:
-        """Return the symbols whose snapshot is recorded, sorted."""
-        return tuple(sorted(book.symbol for book in self._books.values()))
-
-    def truth(self, symbol: str) -> Truth | None:
-        """Return the book of `symbol`; without ids, its sequence counts the book messages."""
-        book = next((book for book in self._books.values() if book.symbol == symbol), None)
-        if book is None:
-            raise KeyError(symbol)
-        return book.levels.truth(book.messages) if book.known else None
 
     def is_book(self, topic: str) -> bool:
         """Return whether `topic` is a recorded book."""
@@ -254,10 +223,7 @@ class KrakenV2Replay:
 
     def _learn_books(self, books: Iterable[_BookData]) -> None:
         for data in books:
-            symbol = canonical(data.symbol, canonical_symbol)
-            if symbol is None:
-                self.unnamed.add(data.symbol)
-            elif data.symbol not in self._books:
+            if (symbol := self.symbol_of(data.symbol)) and data.symbol not in self._books:
                 levels = max(len(data.bids), len(data.asks))
                 least = next((depth for depth in DEPTHS if depth >= levels), DEPTHS[-1])
                 self._books[data.symbol] = _Book(symbol, self._depths.get(data.symbol, least))

@@ -12,10 +12,9 @@ from zlib import crc32
 
 import msgspec
 
-from libs.common.instruments import canonical_symbol
 from simulator.recordings import RestReply
-from simulator.replay_books import Row, TextBook, Truth
-from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Session, canonical, dumps
+from simulator.replay_books import Row, SnapshotBook
+from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Replay, Session, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -63,28 +62,13 @@ _decode_books: Final = msgspec.json.Decoder(list[_BookData]).decode
 _decode_request: Final = msgspec.json.Decoder(_Request).decode
 
 
-class _Book:
-    """One instrument's book, known from its recorded snapshot on."""
-
-    def __init__(self, symbol: str) -> None:
-        self.symbol = symbol
-        self.levels = TextBook()
-        self.messages = 0
-        self.seq_id: int | None = None
-        self.ts = "0"
-        self.known = False
+class _Book(SnapshotBook):
+    seq_id: int | None = None
+    ts = "0"
 
     def play(self, action: str, data: _BookData) -> None:
-        self.messages += 1
         self.seq_id, self.ts = data.seq_id, data.ts
-        if action == "snapshot":
-            self.levels.replace(data.bids, data.asks)
-            self.known = True
-        else:
-            self.levels.apply(data.bids, data.asks)
-
-    def truth(self) -> Truth:
-        return self.levels.truth(self.messages if self.seq_id is None else self.seq_id)
+        self.take(data.bids, data.asks, whole=action == "snapshot", sequence=data.seq_id)
 
     def snapshot(self, arg: _Arg) -> str:
         bids, asks = self.levels.bids(), self.levels.asks()
@@ -104,7 +88,7 @@ def checksum(bids: Iterable[Row], asks: Iterable[Row]) -> int:
     return crc - (crc >> 31 << 32)
 
 
-class OkxReplay:
+class OkxReplay(Replay[_Book]):
     """OKX's side of a replay.
 
     Both protocols of OKX came from one address, so the recorded books tell which of them it is, and with it
@@ -117,12 +101,10 @@ class OkxReplay:
         for venue in (TODAY, OF_2022)
         for route in ("market/history-candles", "public/time")
     )
-    heartbeat: str | None = None
 
     def __init__(self) -> None:
         self.venue = TODAY
-        self.unnamed: set[str] = set()
-        self._books: dict[str, _Book] = {}  # by topic
+        super().__init__()
         self._topics: set[str] = set()
         self._protocol: str | None = None
 
@@ -150,12 +132,9 @@ class OkxReplay:
             if protocol != (self._protocol or protocol):
                 raise msgspec.ValidationError(f"{self._protocol} and {protocol} cannot be replayed together")
             self.venue = self._protocol = protocol
-        if frame.action == "snapshot" and frame.arg.topic not in self._books:
-            symbol = canonical(frame.arg.inst_id, canonical_symbol)
-            if symbol is None:
-                self.unnamed.add(frame.arg.inst_id)
-            else:
-                self._books[frame.arg.topic] = _Book(symbol)
+        new = frame.action == "snapshot" and frame.arg.topic not in self._books
+        if new and (symbol := self.symbol_of(frame.arg.inst_id)):
+            self._books[frame.arg.topic] = _Book(symbol)
 
     def play(self, record: Frame | RestReply) -> Played:
         """Apply a book message, and say whose the frame is."""
@@ -166,30 +145,6 @@ class OkxReplay:
             for data in _decode_books(frame.data):
                 book.play(frame.action, data)
         return Delivery(frame.arg.topic, record.text, record.text)
-
-    def forget_books(self) -> None:
-        """Know no book until its next recorded snapshot."""
-        for book in self._books.values():
-            book.known = False
-
-    def symbols(self) -> tuple[str, ...]:
-        """Return the symbols whose snapshot is recorded, sorted."""
-        return tuple(sorted(book.symbol for book in self._books.values()))
-
-    def truth(self, symbol: str) -> Truth | None:
-        """Return the book of `symbol`; where there are no ids, its sequence counts the book messages."""
-        book = next((book for book in self._books.values() if book.symbol == symbol), None)
-        if book is None:
-            raise KeyError(symbol)
-        return book.truth() if book.known else None
-
-    def is_book(self, topic: str) -> bool:
-        """Return whether `topic` is a recorded book."""
-        return topic in self._books
-
-    def connect(self, session: Session, path: str, query: Mapping[str, str]) -> Answer:  # noqa: ARG002 -- the protocol's
-        """Say nothing, as OKX does."""
-        return Answer()
 
     def request(self, session: Session, text: str, now: int) -> Answer:  # noqa: ARG002 -- the protocol's
         """Answer ``ping``, ``subscribe`` and ``unsubscribe``; who comes late gets the book as it is now."""

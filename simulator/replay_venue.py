@@ -6,11 +6,13 @@ what was sent so far. Adding a venue is one class, and one line in ``replay_cata
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from libs.common.instruments import UnknownSymbolError
+from libs.common.instruments import UnknownSymbolError, canonical_symbol
+from simulator.replay_books import ReplayedBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -67,60 +69,82 @@ class Awaiting(msgspec.Struct, frozen=True):
     spelling: str
 
 
-class ReplayVenue(Protocol):
+B = TypeVar("B", bound=ReplayedBook)
+
+
+class Replay(ABC, Generic[B]):
     """One exchange's side of a replay."""
 
     venue: str
     socket_paths: tuple[str, ...]  # aiohttp route patterns
     rest_paths: tuple[str, ...]
-    heartbeat: (
-        str | None
-    )  # sent on a socket that was silent for a second; None: the WebSocket's pings suffice
-    unnamed: set[str]  # spellings that no canonical symbol fits
+    # Sent on a socket that was silent for a second; None: the WebSocket's pings suffice.
+    heartbeat: str | None = None
 
+    def __init__(self) -> None:
+        self.unnamed: set[str] = set()  # spellings that no canonical symbol fits
+        self._books: dict[str, B] = {}  # by topic or spelling
+
+    @abstractmethod
     def owns(self, url: str) -> bool:
         """Return whether a recorded connection or request to `url` went to this venue."""
 
+    @abstractmethod
     def learn(self, record: Frame | RestReply) -> None:
         """Take note of a record before the replay starts: which books, channels and replies there will be."""
 
+    @abstractmethod
     def play(self, record: Frame | RestReply) -> Played:
         """Bring the books up to this record and say whose it is; records come in order, each once."""
 
+    @abstractmethod
+    def request(self, session: Session, text: str, now: int) -> Answer:
+        """Return what a client gets for having sent `text` at `now`, ns UTC."""
+
+    @abstractmethod
+    def rest(self, path: str, query: Mapping[str, str], now: int) -> HttpReply | Awaiting:
+        """Return the answer to ``GET path`` at `now`, ns UTC."""
+
+    def connect(self, session: Session, path: str, query: Mapping[str, str]) -> Answer:  # noqa: ARG002 -- some venues'
+        """Return what a client gets for having connected to `path`; most venues say nothing."""
+        return Answer()
+
     def forget_books(self) -> None:
         """Know no book any more: the recording does not go on from here."""
+        for book in self._books.values():
+            book.forget()
 
     def symbols(self) -> tuple[str, ...]:
         """Return the canonical symbols whose books this recording can give, sorted."""
+        return tuple(sorted({book.symbol for book in self._books.values()}))
 
     def truth(self, symbol: str) -> Truth | None:
-        """Return the book of a canonical symbol as of the last frame sent; None while it is not known.
+        """Return the deepest book of a symbol as of the last frame sent; None while it is not known.
 
         Raises
         ------
         KeyError
             If the recording has no such book.
         """
+        books = [book for book in self._books.values() if book.symbol == symbol]
+        if not books:
+            raise KeyError(symbol)
+        return max(books, key=lambda book: book.depth or 0).truth()
 
     def is_book(self, topic: str) -> bool:
         """Return whether subscribers of `topic` follow a book of this recording."""
+        return topic in self._books
 
-    def connect(self, session: Session, path: str, query: Mapping[str, str]) -> Answer:
-        """Return what a client gets for having connected to `path`."""
+    def symbol_of(self, spelling: str, read: Callable[[str], str] = canonical_symbol) -> str | None:
+        """Return the canonical symbol of a venue's spelling; None, and note it, if none fits."""
+        try:
+            return read(spelling)
+        except UnknownSymbolError:
+            self.unnamed.add(spelling)
+            return None
 
-    def request(self, session: Session, text: str, now: int) -> Answer:
-        """Return what a client gets for having sent `text` at `now`, ns UTC."""
 
-    def rest(self, path: str, query: Mapping[str, str], now: int) -> HttpReply | Awaiting:
-        """Return the answer to ``GET path`` at `now`, ns UTC."""
-
-
-def canonical(spelling: str, read: Callable[[str], str]) -> str | None:
-    """Return the canonical symbol of a venue's spelling, or None if there is none that fits."""
-    try:
-        return read(spelling)
-    except UnknownSymbolError:
-        return None
+ReplayVenue: TypeAlias = Replay[Any]
 
 
 def dumps(value: Mapping[str, object] | Sequence[object]) -> str:
