@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw, UnsetType, field
 
 from libs.common.time_units import NS_PER_MS
 from libs.common.venues import venue_of
-from services.l2.feeds.feed import BadFrameError, Step
+from services.l2.feeds.feed import BadFrameError, Feed, Step
 from services.l2.feeds.frames import (
     Changes,
     Count,
@@ -28,7 +28,7 @@ from services.l2.feeds.frames import (
     spared,
 )
 from services.l2.feeds.instruments import of_binance
-from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.ohlc import candles_of
 from services.l2.feeds.venue_messages import (
     Acknowledged,
     BestQuote,
@@ -153,22 +153,19 @@ _snapshot: Final = FrameDecoder[_Snapshot](_VENUE, _Snapshot)
 _klines: Final = FrameDecoder[tuple[_Kline, ...]](_VENUE, tuple[_Kline, ...])
 
 
-class BinanceFeed:
+class BinanceFeed(Feed):
     """Binance spot, one combined stream a symbol; the futures say what differs."""
 
     venue = _VENUE
     rest_path = "/api/v3"
     snapshot_limit = 5000  # levels a side, the most there is; weighs 250 of 6000 a minute
     snapshot_by_rest = True
-    depth: int | None = None
     # There is no heartbeat but the server's WebSocket ping, every 20 s on spot and 3 min on futures
     # (web-socket-streams.md, 2026-07-21), so ours prove the line: an endpoint must answer each (RFC 6455,
     # 5.5.2). They count among the messages it takes, 5 a second on spot and 10 on futures.
     silence_s = 10.0  # thrice the time between our pings, and some
-    ping_interval_s: float | None = None
     pong_interval_s: float | None = 3.0
     contiguous_trades = True  # `t` of the stream `trade`
-    placed_by_time = False
 
     def stream_url(self, base: str, symbol: str) -> str:
         """Return the combined stream of diffs, trades and best quotes."""
@@ -178,10 +175,6 @@ class BinanceFeed:
     def subscribe(self, symbol: str) -> tuple[str, ...]:  # noqa: ARG002 -- the address names the streams
         """Return nothing: the address is the subscription."""
         return ()
-
-    def ping(self) -> str:
-        """Refuse: there is no such frame."""
-        raise NotImplementedError("binance is kept alive by WebSocket pongs, not by frames")
 
     def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
         """Return what a frame says about `symbol`."""
@@ -250,13 +243,6 @@ class BinanceFeed:
             return Step.OLD
         return Step.GAP if delta.first > position + 1 else Step.APPLY
 
-    def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
-        """Refuse: there is none."""
-        raise NotImplementedError("binance publishes no checksum")
-
-    def new_digit_book(self) -> None:
-        """Return nothing: there is no checksum to keep digits for."""
-
     def snapshot_url(self, base: str, symbol: str) -> str:
         """Return the address of the deepest snapshot."""
         return (
@@ -279,18 +265,7 @@ class BinanceFeed:
 
     def parse_candles(self, body: bytes, symbol: str, interval: Interval) -> tuple[Candle, ...]:
         """Return the candles of a REST reply, oldest first; the last may still be open."""
-        rows = [
-            OhlcRow(
-                open_ts=kline.open_ms * NS_PER_MS,
-                open=kline.open,
-                high=kline.high,
-                low=kline.low,
-                close=kline.close,
-                volume=kline.volume,
-                trades=kline.trades,
-            )
-            for kline in _klines.decode(body)
-        ]
+        rows = [(kline.open_ms * NS_PER_MS, kline, kline.trades) for kline in _klines.decode(body)]
         return candles_of(self.venue, symbol, interval, rows)
 
     def instrument_url(self, base: str, symbol: str) -> str | None:

@@ -17,9 +17,8 @@ from msgspec import Raw, field
 
 from libs.common.time_units import NS_PER_MS
 from services.l2.feeds.binance import BinanceFeed, of_another_symbol
-from services.l2.feeds.feed import Step
+from services.l2.feeds.feed import Feed, Step
 from services.l2.feeds.frames import Changes, EpochMs, FrameDecoder, Id, Size, bad_frame
-from services.l2.feeds.instruments import UnaskedInstruments
 from services.l2.feeds.venue_messages import Heartbeat, VenueDelta, VenueSnapshot, VenueTrade
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ _trade: Final = FrameDecoder[_Trade](_FAMILY, _Trade)
 _snapshot: Final = FrameDecoder[_Snapshot](_FAMILY, _Snapshot)
 
 
-class BinanceFuturesFeed(UnaskedInstruments, BinanceFeed):
+class BinanceFuturesFeed(BinanceFeed):
     """One of Binance's two futures markets; what is not said here is as it is on spot.
 
     Parameters
@@ -64,6 +63,8 @@ class BinanceFuturesFeed(UnaskedInstruments, BinanceFeed):
         Where the market's REST routes are.
     """
 
+    instrument_url = Feed.instrument_url  # no order is priced on these books
+    parse_instrument = Feed.parse_instrument
     contiguous_trades = False  # some ids are those of trades outside the market
     snapshot_limit = 1000  # levels a side, the most there is; weighs 20 of 2400 a minute
 

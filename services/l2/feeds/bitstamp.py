@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
-from services.l2.feeds.feed import Step
+from services.l2.feeds.feed import Feed, Step
 from services.l2.feeds.frames import (
     Changes,
     EpochUs,
@@ -27,7 +27,7 @@ from services.l2.feeds.frames import (
     spared,
 )
 from services.l2.feeds.instruments import of_bitstamp
-from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.ohlc import candles_of
 from services.l2.feeds.venue_messages import (
     Acknowledged,
     Heartbeat,
@@ -112,17 +112,14 @@ _snapshot: Final = FrameDecoder[_Snapshot](_VENUE, _Snapshot)
 _candles: Final = FrameDecoder[_CandlesReply](_VENUE, _CandlesReply)
 
 
-class BitstampFeed:
+class BitstampFeed(Feed):
     """Bitstamp, two channels a symbol."""
 
     venue = _VENUE
     snapshot_by_rest = True
-    depth: int | None = None
     # ``bts:heartbeat`` of ours is answered (websocket/v2, "Heartbeat", 2026-08); thrice the time between two.
     silence_s = 30.0
     ping_interval_s: float | None = 10.0
-    pong_interval_s: float | None = None
-    contiguous_trades = False
     placed_by_time = True
 
     def stream_url(self, base: str, symbol: str) -> str:  # noqa: ARG002 -- one address serves all
@@ -180,13 +177,6 @@ class BitstampFeed:
             return Step.GAP
         return Step.OLD if delta.last <= position else Step.APPLY
 
-    def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
-        """Refuse: there is none."""
-        raise NotImplementedError("bitstamp publishes no checksum")
-
-    def new_digit_book(self) -> None:
-        """Return nothing: there is no checksum to keep digits for."""
-
     def snapshot_url(self, base: str, symbol: str) -> str:
         """Return the address of the whole book."""
         return f"{base}/api/v2/order_book/{_spelled(symbol)}"
@@ -216,18 +206,7 @@ class BitstampFeed:
 
         The venue does not say how many trades they are made of, so that is 0.
         """
-        rows = [
-            OhlcRow(
-                open_ts=candle.timestamp * NS_PER_S,
-                open=candle.open,
-                high=candle.high,
-                low=candle.low,
-                close=candle.close,
-                volume=candle.volume,
-                trades=0,
-            )
-            for candle in _candles.decode(body).data.ohlc
-        ]
+        rows = [(candle.timestamp * NS_PER_S, candle, 0) for candle in _candles.decode(body).data.ohlc]
         return candles_of(_VENUE, symbol, interval, rows)
 
     def instrument_url(self, base: str, symbol: str) -> str | None:  # noqa: ARG002 -- of all at once

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from libs.common.time_units import NS_PER_MS
 from libs.common.venues import venue_of
-from services.l2.feeds.feed import Step
+from services.l2.feeds.feed import Feed, Step
 from services.l2.feeds.frames import (
     Changes,
     EpochMs,
@@ -27,7 +27,7 @@ from services.l2.feeds.frames import (
     spared,
 )
 from services.l2.feeds.instruments import of_bybit
-from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.ohlc import candles_of
 from services.l2.feeds.venue_messages import (
     Acknowledged,
     Heartbeat,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.common.events import Candle, InstrumentTerms
-    from services.l2.feeds.digits import DigitBook
     from services.l2.feeds.feed import Interval
     from services.l2.feeds.venue_messages import Unlisted, VenueMessage
 
@@ -124,7 +123,7 @@ _trades: Final = FrameDecoder[_Trades](_VENUE, _Trades)
 _candles: Final = FrameDecoder[_CandleReply](_VENUE, _CandleReply)
 
 
-class BybitFeed:
+class BybitFeed(Feed):
     """Bybit spot, the topics ``orderbook.<depth>`` and ``publicTrade``.
 
     The linear market has the same topics at another address, so that only the address tells them apart.
@@ -141,14 +140,11 @@ class BybitFeed:
         If the venue has no deltas of this depth.
     """
 
-    snapshot_by_rest = False  # the REST book's id belongs to the topic of 1000 levels only
+    # the REST book's id belongs to the topic of 1000 levels only
     # The venue wants a ping every 20 s (connect.mdx, 2026-07-24), and answers it; twice as often, so that one
     # slow answer is no silence.
     silence_s = 25.0
     ping_interval_s: float | None = 10.0
-    pong_interval_s: float | None = None
-    contiguous_trades = False
-    placed_by_time = False
 
     def __init__(self, depth: int = _LIVE_DEPTH) -> None:
         if depth not in _DEPTHS:
@@ -209,22 +205,6 @@ class BybitFeed:
         """
         return Step.APPLY if position is not None and delta.last == position + 1 else Step.GAP
 
-    def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
-        """Refuse: there is none."""
-        raise NotImplementedError("bybit publishes no checksum")
-
-    def new_digit_book(self) -> DigitBook | None:
-        """Return nothing: there is no checksum to keep digits for."""
-        return None
-
-    def snapshot_url(self, base: str, symbol: str) -> str:
-        """Refuse: the REST book has no id that joins it to this topic."""
-        raise NotImplementedError("bybit sends its snapshot in band")
-
-    def parse_snapshot(self, body: bytes) -> VenueSnapshot:
-        """Refuse, as `snapshot_url` does."""
-        raise NotImplementedError("bybit sends its snapshot in band")
-
     def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
         """Return the address of the 1000 intervals from `since_ts` (ns) on; both bounds are included."""
         spelling, length_ms = _INTERVALS[interval]
@@ -240,15 +220,7 @@ class BybitFeed:
         if reply.code != 0:
             raise bad_frame(_VENUE, f"{reply.code} {reply.said}", body)
         rows = [
-            OhlcRow(
-                open_ts=row.open_ms * NS_PER_MS,
-                open=row.open,
-                high=row.high,
-                low=row.low,
-                close=row.close,
-                volume=row.volume,
-                trades=int(row.volume > 0),  # the venue counts none: 1 stands for some
-            )
+            (row.open_ms * NS_PER_MS, row, int(row.volume > 0))  # the venue counts none: 1 stands for some
             for row in reversed(reply.result.rows)
         ]
         return candles_of(self.venue, symbol, interval, rows)

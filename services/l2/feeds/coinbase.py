@@ -14,11 +14,11 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
-from services.l2.feeds.feed import Step
+from services.l2.feeds.feed import Feed, Step
 from services.l2.feeds.frames import FrameDecoder, Id, Price, Size, bad_frame, ignored, opened, spared
 from services.l2.feeds.instruments import of_coinbase
 from services.l2.feeds.moments import Moment, ns_of
-from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.ohlc import candles_of
 from services.l2.feeds.venue_messages import (
     Acknowledged,
     FrameNumber,
@@ -113,17 +113,14 @@ _trade_events: Final = FrameDecoder[tuple[_TradeEvent, ...]](_VENUE, tuple[_Trad
 _candles: Final = FrameDecoder[_Candles](_VENUE, _Candles)
 
 
-class CoinbaseFeed:
+class CoinbaseFeed(Feed):
     """Coinbase Advanced Trade, spot, without a key."""
 
     venue = _VENUE
-    snapshot_by_rest = False
-    depth: int | None = None
+    # The snapshot comes in band: the REST book shares no number with the stream.
     silence_s = 5.0  # a heartbeat comes every second (websocket-channels, 2026-08)
-    ping_interval_s: float | None = None  # the channel heartbeats keeps the connection open
-    pong_interval_s: float | None = None
+    # the channel heartbeats keeps the connection open
     contiguous_trades = True
-    placed_by_time = False
 
     def stream_url(self, base: str, symbol: str) -> str:  # noqa: ARG002 -- one address for all symbols
         """Return the root of the base."""
@@ -136,10 +133,6 @@ class CoinbaseFeed:
             msgspec.json.encode({"type": "subscribe", "product_ids": products, "channel": channel}).decode()
             for channel in _CHANNELS
         )
-
-    def ping(self) -> str:
-        """Refuse: there is no such frame."""
-        raise NotImplementedError("coinbase is kept alive by its channel heartbeats, not by frames of ours")
 
     def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
         """Return the frame's number, then what it says about `symbol`.
@@ -179,21 +172,6 @@ class CoinbaseFeed:
             return Step.GAP
         return Step.APPLY
 
-    def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
-        """Refuse: there is none."""
-        raise NotImplementedError("coinbase publishes no checksum")
-
-    def new_digit_book(self) -> None:
-        """Return nothing: there is no checksum to keep digits for."""
-
-    def snapshot_url(self, base: str, symbol: str) -> str:
-        """Refuse: the REST book shares no number with the stream."""
-        raise NotImplementedError("coinbase sends its snapshot in band")
-
-    def parse_snapshot(self, body: bytes) -> VenueSnapshot:
-        """Refuse, as `snapshot_url` does."""
-        raise NotImplementedError("coinbase sends its snapshot in band")
-
     def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
         """Return the address of the 300 intervals from `since_ts` (ns) on; quiet ones have no candle."""
         name, length_s = _GRANULARITY[interval]
@@ -209,15 +187,7 @@ class CoinbaseFeed:
         The venue does not say how many trades they are made of, so that is 0.
         """
         rows = [
-            OhlcRow(
-                open_ts=candle.start * NS_PER_S,
-                open=candle.open,
-                high=candle.high,
-                low=candle.low,
-                close=candle.close,
-                volume=candle.volume,
-                trades=0,
-            )
+            (candle.start * NS_PER_S, candle, 0)
             for candle in reversed(_candles.decode(body).candles)  # the newest comes first
         ]
         return candles_of(_VENUE, symbol, interval, rows)

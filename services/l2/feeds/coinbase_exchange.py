@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
-from services.l2.feeds.feed import Step
+from services.l2.feeds.feed import Feed, Step
 from services.l2.feeds.frames import (
     Changes,
     FrameDecoder,
@@ -27,9 +27,8 @@ from services.l2.feeds.frames import (
     opened,
     spared,
 )
-from services.l2.feeds.instruments import UnaskedInstruments
 from services.l2.feeds.moments import Moment, ns_of
-from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.ohlc import candles_of
 from services.l2.feeds.venue_messages import (
     Acknowledged,
     Heartbeat,
@@ -108,17 +107,14 @@ _match: Final = FrameDecoder[_Match](_VENUE, _Match)
 _candles: Final = FrameDecoder[tuple[_Candle, ...]](_VENUE, tuple[_Candle, ...])
 
 
-class CoinbaseExchangeFeed(UnaskedInstruments):
+class CoinbaseExchangeFeed(Feed):
     """Coinbase Exchange, spot, without a key."""
 
     venue = _VENUE
-    snapshot_by_rest = False
-    depth: int | None = None
+    # The snapshot comes in band: the REST book's sequence is not in the stream.
     silence_s = 5.0  # the channel heartbeat has one message a second (websocket-feed/channels, 2026-11)
-    ping_interval_s: float | None = None  # the channel heartbeat keeps the connection open
-    pong_interval_s: float | None = None
+    # the channel heartbeat keeps the connection open
     contiguous_trades = True
-    placed_by_time = False
 
     def stream_url(self, base: str, symbol: str) -> str:  # noqa: ARG002 -- one address for all symbols
         """Return the base itself."""
@@ -128,10 +124,6 @@ class CoinbaseExchangeFeed(UnaskedInstruments):
         """Return the one message that subscribes to all channels."""
         request = {"type": "subscribe", "product_ids": [_spelled(symbol)], "channels": _CHANNELS}
         return (msgspec.json.encode(request).decode(),)
-
-    def ping(self) -> str:
-        """Refuse: there is no such frame."""
-        raise NotImplementedError("coinbase-exchange is kept alive by its channel heartbeat")
 
     def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
         """Return what a frame says about `symbol`; a `last_match` was before we came."""
@@ -159,21 +151,6 @@ class CoinbaseExchangeFeed(UnaskedInstruments):
         """Accept every delta: the channel has neither sequence nor checksum, so a loss cannot be seen."""
         return Step.APPLY
 
-    def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
-        """Refuse: there is none."""
-        raise NotImplementedError("coinbase-exchange publishes no checksum")
-
-    def new_digit_book(self) -> None:
-        """Return nothing: there is no checksum to keep digits for."""
-
-    def snapshot_url(self, base: str, symbol: str) -> str:
-        """Refuse: the REST book's sequence is not in the stream."""
-        raise NotImplementedError("coinbase-exchange sends its snapshot in band")
-
-    def parse_snapshot(self, body: bytes) -> VenueSnapshot:
-        """Refuse, as `snapshot_url` does."""
-        raise NotImplementedError("coinbase-exchange sends its snapshot in band")
-
     def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
         """Return the address of the 300 intervals from `since_ts` (ns) on; quiet ones have no candle."""
         step_s = _STEP_S[interval]
@@ -190,15 +167,7 @@ class CoinbaseExchangeFeed(UnaskedInstruments):
         The venue does not say how many trades they are made of, so that is 0.
         """
         rows = [
-            OhlcRow(
-                open_ts=candle.start * NS_PER_S,
-                open=candle.open,
-                high=candle.high,
-                low=candle.low,
-                close=candle.close,
-                volume=candle.volume,
-                trades=0,
-            )
+            (candle.start * NS_PER_S, candle, 0)
             for candle in reversed(_candles.decode(body))  # the newest comes first
         ]
         return candles_of(_VENUE, symbol, interval, rows)

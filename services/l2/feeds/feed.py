@@ -6,8 +6,9 @@ method that looks at numbers only, so a live socket, a replay and a test share a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,27 +32,35 @@ class Step(Enum):
     GAP = "gap"  # something between book and delta is missing
 
 
-class Feed(Protocol):
-    """One exchange's protocol; instances carry no state."""
+class Feed(ABC):
+    """One exchange's protocol; instances carry no state.
+
+    Of what a venue does not have (REST snapshots, checksums, pings of ours, terms of instruments) a feed says
+    nothing: nobody asks for it, and who does gets `NotImplementedError`.
+    """
 
     venue: str
-    snapshot_by_rest: bool  # else the snapshot comes in band after subscribing
-    depth: int | None  # levels a side the venue maintains; the client truncates to it. None: the full book
+    snapshot_by_rest = False  # else the snapshot comes in band after subscribing
+    depth: int | None = None  # levels a side the venue maintains, to which the client truncates; None: all
     silence_s: float  # without any frame or pong for this long, the connection is stale
-    ping_interval_s: float | None  # how often `ping` must be sent; None: the venue wants none
-    pong_interval_s: float | None  # between WebSocket pings of ours; None: the venue sends heartbeats
-    contiguous_trades: bool  # whether the ids of an instrument's trades are whole numbers that rise by 1
-    placed_by_time: bool  # whether `first` and `last` of a delta are its time
+    ping_interval_s: float | None = None  # how often `ping` must be sent; None: the venue wants none
+    pong_interval_s: float | None = None  # between WebSocket pings of ours; None: the venue sends heartbeats
+    contiguous_trades = False  # whether the ids of an instrument's trades are whole numbers that rise by 1
+    placed_by_time = False  # whether `first` and `last` of a delta are its time
 
+    @abstractmethod
     def stream_url(self, base: str, symbol: str) -> str:
         """Return the WebSocket address that serves this symbol."""
 
+    @abstractmethod
     def subscribe(self, symbol: str) -> tuple[str, ...]:
         """Return the frames to send after connecting."""
 
     def ping(self) -> str:
         """Return the keep-alive frame."""
+        raise NotImplementedError(f"{self.venue} is kept alive without frames of ours")
 
+    @abstractmethod
     def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
         """Return what a frame says about `symbol`, in order; other symbols' messages are left out.
 
@@ -62,17 +71,21 @@ class Feed(Protocol):
             size in it is absurd. What is known to be of something else is `Ignored` or `Unread` instead.
         """
 
+    @abstractmethod
     def step(self, position: int | None, delta: VenueDelta) -> Step:
         """Apply the venue's rule of continuity to a delta after book id `position`."""
 
     def new_digit_book(self) -> DigitBook | None:
         """Return what keeps the digits of a book's levels; None where the venue has no checksum."""
+        return None
 
     def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
         """Return the venue's checksum of a book from the digits of its levels, best first."""
+        raise NotImplementedError(f"{self.venue} publishes no checksum")
 
     def snapshot_url(self, base: str, symbol: str) -> str:
         """Return the REST address of the snapshot."""
+        raise NotImplementedError(f"{self.venue} sends its snapshot in band")
 
     def parse_snapshot(self, body: bytes) -> VenueSnapshot:
         """Return the snapshot of a REST reply.
@@ -82,10 +95,13 @@ class Feed(Protocol):
         BadFrameError
             If the body is not what the venue documents.
         """
+        raise NotImplementedError(f"{self.venue} sends its snapshot in band")
 
+    @abstractmethod
     def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
         """Return the REST address of the candles from `since_ts` (ns) on; None where the venue has none."""
 
+    @abstractmethod
     def parse_candles(self, body: bytes, symbol: str, interval: Interval) -> tuple[Candle, ...]:
         """Return the candles of a REST reply, oldest first; the last may still be open.
 
@@ -95,8 +111,9 @@ class Feed(Protocol):
             If the body is not what the venue documents.
         """
 
-    def instrument_url(self, base: str, symbol: str) -> str | None:
-        """Return the REST address of what is demanded of an order; None where the venue is not asked."""
+    def instrument_url(self, base: str, symbol: str) -> str | None:  # noqa: ARG002 -- nothing is asked
+        """Return the REST address of what is demanded of an order; None where no order is priced."""
+        return None
 
     def parse_instrument(self, body: bytes, symbol: str, status: int) -> InstrumentTerms | Unlisted:
         """Return what a REST reply of that HTTP status says of the symbol.
@@ -106,3 +123,4 @@ class Feed(Protocol):
         BadFrameError
             If it is no answer to the question, or a number in it is absurd.
         """
+        raise NotImplementedError(f"{self.venue} is not asked for instruments")

@@ -303,17 +303,3 @@ def _terms(venue: str, body: bytes, *texts: str | None) -> InstrumentTerms:
     if not steps or not all(ZERO <= least <= MOST for least in (min_qty, min_notional)):
         raise bad_frame(venue, f"tick, lot and minima are {texts}", body)
     return InstrumentTerms(tick=tick, lot=lot, min_qty=min_qty, min_notional=min_notional)
-
-
-class UnaskedInstruments:
-    """A feed whose venue is asked for no instruments: no order is priced on its books."""
-
-    venue: str
-
-    def instrument_url(self, base: str, symbol: str) -> str | None:  # noqa: ARG002 -- nothing is asked
-        """Return nothing."""
-        return None
-
-    def parse_instrument(self, body: bytes, symbol: str, status: int) -> InstrumentTerms | Unlisted:
-        """Refuse: nothing is asked."""
-        raise NotImplementedError(f"{self.venue} is not asked for instruments")

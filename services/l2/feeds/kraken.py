@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.feeds.digits import DigitBook, digits_of
-from services.l2.feeds.feed import Step
+from services.l2.feeds.feed import Feed, Step
 from services.l2.feeds.frames import (
     Count,
     FrameDecoder,
@@ -30,7 +30,7 @@ from services.l2.feeds.frames import (
 )
 from services.l2.feeds.instruments import of_kraken
 from services.l2.feeds.moments import Moment, ns_of
-from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.ohlc import candles_of
 from services.l2.feeds.venue_messages import (
     Acknowledged,
     Heartbeat,
@@ -136,7 +136,7 @@ _trades: Final = FrameDecoder[tuple[_Trade, ...]](_VENUE, tuple[_Trade, ...], la
 _ohlc: Final = FrameDecoder[_OhlcReply](_VENUE, _OhlcReply)
 
 
-class KrakenFeed:
+class KrakenFeed(Feed):
     """Kraken v2, spot.
 
     Parameters
@@ -146,12 +146,10 @@ class KrakenFeed:
     """
 
     venue = _VENUE
-    snapshot_by_rest = False
+    # The snapshot comes in band: the REST book has neither id nor checksum to join it by.
     silence_s = 5.0  # a heartbeat comes about every second when nothing else does (heartbeat.md, 2026-08)
     ping_interval_s: float | None = 30.0
-    pong_interval_s: float | None = None
     contiguous_trades = True  # "unique per book", rising by 1
-    placed_by_time = False
 
     def __init__(self, depth: int = 10) -> None:
         if depth not in DEPTHS:
@@ -184,7 +182,8 @@ class KrakenFeed:
         match frame.channel:
             case "book":
                 books = [book for book in _books.decode(_data(frame, raw)) if book.symbol == spelled]
-                return [_snapshot_of(book) if frame.type == "snapshot" else _delta_of(book) for book in books]
+                kind = VenueSnapshot if frame.type == "snapshot" else VenueDelta
+                return [_message_of(kind, book) for book in books]
             case "trade":
                 return spared(raw, lambda: _trades_of(frame, raw, spelled), trades=True)
             case "status":
@@ -220,14 +219,6 @@ class KrakenFeed:
         """Return the digits that belong beside an empty book."""
         return DigitBook(self.depth)
 
-    def snapshot_url(self, base: str, symbol: str) -> str:
-        """Refuse: the REST book has neither id nor checksum to join it by."""
-        raise NotImplementedError("kraken sends its snapshot in band")
-
-    def parse_snapshot(self, body: bytes) -> VenueSnapshot:
-        """Refuse, as `snapshot_url` does."""
-        raise NotImplementedError("kraken sends its snapshot in band")
-
     def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
         """Return the address of at most 720 candles from `since_ts` (ns) on."""
         return ohlc_url(base, _spelled(symbol), interval, since_ts)
@@ -262,18 +253,7 @@ def parse_ohlc(venue: str, body: bytes, symbol: str, interval: Interval) -> tupl
     series = [rows for rows in reply.result.values() if isinstance(rows, tuple)]
     if reply.error or len(series) != 1:
         raise bad_frame(venue, "; ".join(reply.error) or f"{len(series)} series of candles, not one", body)
-    rows = [
-        OhlcRow(
-            open_ts=row.open_s * NS_PER_S,
-            open=row.open,
-            high=row.high,
-            low=row.low,
-            close=row.close,
-            volume=row.volume,
-            trades=row.trades,
-        )
-        for row in series[0]
-    ]
+    rows = [(row.open_s * NS_PER_S, row, row.trades) for row in series[0]]
     return candles_of(venue, symbol, interval, rows)
 
 
@@ -336,21 +316,9 @@ def _digits(texts: list[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(digits_of(price) + digits_of(qty) for price, qty in texts)
 
 
-def _snapshot_of(book: _Book) -> VenueSnapshot:
+def _message_of(kind: type[VenueSnapshot | VenueDelta], book: _Book) -> VenueSnapshot | VenueDelta:
     bids, asks = _texts(book.bids), _texts(book.asks)
-    return VenueSnapshot(
-        bids=levels_of_text(_VENUE, bids),
-        asks=levels_of_text(_VENUE, asks),
-        checksum=book.checksum,
-        bid_digits=_digits(bids),
-        ask_digits=_digits(asks),
-        venue_ts=None if book.timestamp is None else ns_of(book.timestamp),
-    )
-
-
-def _delta_of(book: _Book) -> VenueDelta:
-    bids, asks = _texts(book.bids), _texts(book.asks)
-    return VenueDelta(
+    return kind(
         bids=levels_of_text(_VENUE, bids),
         asks=levels_of_text(_VENUE, asks),
         checksum=book.checksum,

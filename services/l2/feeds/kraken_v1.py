@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw, UnsetType, field
 
 from libs.common.venues import venue_of
 from services.l2.feeds.digits import DigitBook, digits_of
-from services.l2.feeds.feed import Step
+from services.l2.feeds.feed import Feed, Step
 from services.l2.feeds.frames import (
     EpochS,
     FrameDecoder,
@@ -23,7 +23,6 @@ from services.l2.feeds.frames import (
     levels_of_text,
     spared,
 )
-from services.l2.feeds.instruments import UnaskedInstruments
 from services.l2.feeds.kraken import DEPTHS, Crc32, checksum_of, ohlc_url, parse_ohlc, status_of
 from services.l2.feeds.venue_messages import (
     Acknowledged,
@@ -86,16 +85,13 @@ _sides: Final = FrameDecoder[_Sides](_VENUE, _Sides)
 _trades: Final = FrameDecoder[tuple[_Trade, ...]](_VENUE, tuple[_Trade, ...])
 
 
-class KrakenV1Feed(UnaskedInstruments):
+class KrakenV1Feed(Feed):
     """Kraken v1, spot, as it was recorded in 2021."""
 
     venue = _VENUE
-    snapshot_by_rest = False
+    # The snapshot comes in band: the REST book has neither id nor checksum to join it by.
     silence_s = 5.0  # a heartbeat comes about every second when nothing else does (heartbeat.md, 2026-08)
     ping_interval_s: float | None = 30.0
-    pong_interval_s: float | None = None
-    contiguous_trades = False
-    placed_by_time = False
 
     def __init__(self, depth: int = 1000) -> None:
         if depth not in DEPTHS:
@@ -161,14 +157,6 @@ class KrakenV1Feed(UnaskedInstruments):
     def new_digit_book(self) -> DigitBook:
         """Return the digits that belong beside an empty book."""
         return DigitBook(self.depth)
-
-    def snapshot_url(self, base: str, symbol: str) -> str:
-        """Refuse: the REST book has neither id nor checksum to join it by."""
-        raise NotImplementedError("kraken-v1 sends its snapshot in band")
-
-    def parse_snapshot(self, body: bytes) -> VenueSnapshot:
-        """Refuse, as `snapshot_url` does."""
-        raise NotImplementedError("kraken-v1 sends its snapshot in band")
 
     def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
         """Return the address of at most 720 candles from `since_ts` (ns) on."""

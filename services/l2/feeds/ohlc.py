@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from libs.common.events import Candle
 from services.l2.feeds.feed import BadFrameError
@@ -15,16 +13,31 @@ if TYPE_CHECKING:
     from services.l2.feeds.feed import Interval
 
 
-class OhlcRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One interval of a venue's trades."""
+class Ohlc(Protocol):
+    """What a venue says of one interval's trades."""
 
-    open_ts: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    trades: int
+    @property
+    def open(self) -> float:
+        """The first price, quote units."""
+
+    @property
+    def high(self) -> float:
+        """The highest price."""
+
+    @property
+    def low(self) -> float:
+        """The lowest price."""
+
+    @property
+    def close(self) -> float:
+        """The last price."""
+
+    @property
+    def volume(self) -> float:
+        """Base units."""
+
+
+OhlcRow: TypeAlias = tuple[int, Ohlc, int]  # when it opens (ns UTC), what was traded, in how many trades
 
 
 def candles_of(venue: str, symbol: str, interval: Interval, rows: Sequence[OhlcRow]) -> tuple[Candle, ...]:
@@ -36,23 +49,23 @@ def candles_of(venue: str, symbol: str, interval: Interval, rows: Sequence[OhlcR
         If the rows do not rise in time, or a row's prices contradict each other.
     """
     candles = []
-    for at, row in enumerate(rows):
-        if at and row.open_ts <= rows[at - 1].open_ts:
-            raise BadFrameError(f"{venue}: candle {at} opens at {row.open_ts}, not after the one before")
+    for at, (open_ts, row, trades) in enumerate(rows):
+        if at and open_ts <= rows[at - 1][0]:
+            raise BadFrameError(f"{venue}: candle {at} opens at {open_ts}, not after the one before")
         if not row.low <= min(row.open, row.close) <= max(row.open, row.close) <= row.high:
-            raise BadFrameError(f"{venue}: the candle that opens at {row.open_ts} leaves its low and high")
+            raise BadFrameError(f"{venue}: the candle that opens at {open_ts} leaves its low and high")
         candles.append(
             Candle(
                 venue=venue,
                 symbol=symbol,
                 interval=interval,
-                open_ts=row.open_ts,
+                open_ts=open_ts,
                 open=row.open,
                 high=row.high,
                 low=row.low,
                 close=row.close,
                 volume=row.volume,
-                trades=row.trades,
+                trades=trades,
                 closed=at < len(rows) - 1,
             )
         )

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from libs.common.time_units import NS_PER_MS
 from libs.common.venues import venue_of
-from services.l2.feeds.feed import Step
+from services.l2.feeds.feed import Feed, Step
 from services.l2.feeds.frames import (
     EpochMs,
     FrameDecoder,
@@ -25,7 +25,7 @@ from services.l2.feeds.frames import (
     spared,
 )
 from services.l2.feeds.instruments import of_okx
-from services.l2.feeds.ohlc import OhlcRow, candles_of
+from services.l2.feeds.ohlc import candles_of
 from services.l2.feeds.venue_messages import (
     Acknowledged,
     Heartbeat,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from libs.common.events import Candle, InstrumentTerms, Level
-    from services.l2.feeds.digits import DigitBook
     from services.l2.feeds.feed import Interval
     from services.l2.feeds.venue_messages import Unlisted, VenueMessage
 
@@ -149,7 +148,7 @@ _trades: Final = FrameDecoder[_Trades](_VENUE, _Trades)
 _candles: Final = FrameDecoder[_CandleReply](_VENUE, _CandleReply)
 
 
-class OkxFeed:
+class OkxFeed(Feed):
     """OKX spot, the public channel ``books`` of 400 levels every 100 ms.
 
     Notes
@@ -158,15 +157,13 @@ class OkxFeed:
     """
 
     venue = _VENUE
-    snapshot_by_rest = False
+    # The snapshot comes in band: the REST book has no id that joins it to the stream.
     depth: int | None = 400  # the server itself deletes what leaves the window
     # The venue closes what was idle for 30 s and answers a ping (okx.com/docs-v5/en, "Connect", 2026-07-07);
     # often enough that one slow answer is no silence.
     silence_s = 15.0
     ping_interval_s: float | None = 5.0
-    pong_interval_s: float | None = None
     contiguous_trades = False  # a message may stand for several trades
-    placed_by_time = False
 
     def stream_url(self, base: str, symbol: str) -> str:  # noqa: ARG002 -- one address for all symbols
         """Return the address of the public channels."""
@@ -235,18 +232,6 @@ class OkxFeed:
         """Refuse: "its value is fixed to 0 and must no longer be used" (the same page, since 2026-06-23)."""
         raise NotImplementedError("okx publishes no checksum any more")
 
-    def new_digit_book(self) -> DigitBook | None:
-        """Return nothing: there is no checksum to keep digits for."""
-        return None
-
-    def snapshot_url(self, base: str, symbol: str) -> str:
-        """Refuse: the REST book has no id that joins it to the stream."""
-        raise NotImplementedError("okx sends its snapshot in band")
-
-    def parse_snapshot(self, body: bytes) -> VenueSnapshot:
-        """Refuse, as `snapshot_url` does."""
-        raise NotImplementedError("okx sends its snapshot in band")
-
     def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
         """Return the address of the 300 intervals from `since_ts` (ns) on.
 
@@ -265,15 +250,7 @@ class OkxFeed:
         if reply.code != "0":
             raise bad_frame(_VENUE, f"{reply.code} {reply.msg}", body)
         rows = [
-            OhlcRow(
-                open_ts=row.open_ms * NS_PER_MS,
-                open=row.open,
-                high=row.high,
-                low=row.low,
-                close=row.close,
-                volume=row.volume,
-                trades=int(row.volume > 0),  # the venue counts none: 1 stands for some
-            )
+            (row.open_ms * NS_PER_MS, row, int(row.volume > 0))  # the venue counts none: 1 stands for some
             for row in reversed(reply.data)
         ]
         candles = candles_of(self.venue, symbol, interval, rows)

@@ -18,9 +18,8 @@ from msgspec import Meta
 
 from libs.common.time_units import NS_PER_MS
 from services.l2.feeds.digits import DigitBook
-from services.l2.feeds.feed import Step
+from services.l2.feeds.feed import Feed, Step
 from services.l2.feeds.frames import EpochMs, FrameDecoder, levels_of_text
-from services.l2.feeds.instruments import UnaskedInstruments
 from services.l2.feeds.okx import Arg, OkxFeed
 from services.l2.feeds.venue_messages import VenueDelta, VenueSnapshot
 
@@ -56,18 +55,20 @@ class _BookFrame(msgspec.Struct, frozen=True, gc=False):
 _book_frame: Final = FrameDecoder[_BookFrame](_VENUE, _BookFrame)
 
 
-class Okx2022Feed(UnaskedInstruments, OkxFeed):
+class Okx2022Feed(OkxFeed):
     """OKX as it was recorded in 2022; what is not said here is as it is today."""
 
     venue = _VENUE
+    instrument_url = Feed.instrument_url  # no order is priced on its books
+    parse_instrument = Feed.parse_instrument
 
     def book_messages(self, raw: bytes, name: str) -> Sequence[VenueMessage]:
         """Return the snapshot or updates in a frame of the channel ``books``."""
         frame = _book_frame.decode(raw)
         if frame.arg.inst_id != name:
             return ()
-        message_of = _snapshot_of if frame.action == "snapshot" else _delta_of
-        return [message_of(book) for book in frame.data]
+        kind = VenueSnapshot if frame.action == "snapshot" else VenueDelta
+        return [_message_of(kind, book) for book in frame.data]
 
     def step(self, position: int | None, delta: VenueDelta) -> Step:  # noqa: ARG002 -- there were no ids
         """Accept every delta: there was no sequence, so the checksum after it is the only proof."""
@@ -94,19 +95,8 @@ class Okx2022Feed(UnaskedInstruments, OkxFeed):
         return DigitBook(self.depth, _CHECKED)
 
 
-def _snapshot_of(book: _Book) -> VenueSnapshot:
-    return VenueSnapshot(
-        bids=levels_of_text(_VENUE, _texts(book.bids)),
-        asks=levels_of_text(_VENUE, _texts(book.asks)),
-        checksum=book.checksum,
-        bid_digits=_digits(book.bids),
-        ask_digits=_digits(book.asks),
-        venue_ts=book.ts * NS_PER_MS,
-    )
-
-
-def _delta_of(book: _Book) -> VenueDelta:
-    return VenueDelta(
+def _message_of(kind: type[VenueSnapshot | VenueDelta], book: _Book) -> VenueSnapshot | VenueDelta:
+    return kind(
         bids=levels_of_text(_VENUE, _texts(book.bids)),
         asks=levels_of_text(_VENUE, _texts(book.asks)),
         checksum=book.checksum,
