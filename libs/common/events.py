@@ -898,8 +898,9 @@ class PortfolioOptimized(Event, frozen=True, kw_only=True):
     status: Annotated[
         Literal["optimal", "all_cash", "tolerance_not_met", "insufficient_history"],
         meaning(
-            "whether the weights are the best there are; optimal: no others within the limits are better by more "
-            "than `gap`, which is within the tolerance; all_cash: no symbol has a positive expected return; "
+            "whether the weights are the best there are; optimal: no others within the limits are better by "
+            "more than `gap`, which is within the tolerance; all_cash: no symbol has a positive expected "
+            "return; "
             "tolerance_not_met: within the limits, but better by up to `gap` may exist; "
             "insufficient_history: fewer than `needed` days, so all is cash"
         ),

@@ -56,7 +56,7 @@ class CostFit(msgspec.Struct, frozen=True, kw_only=True):
         return math.exp(self.kappa)
 
 
-class Interval(msgspec.Struct, frozen=True):
+class CredibleInterval(msgspec.Struct, frozen=True):
     """A 95 % credible interval."""
 
     lower: float
@@ -80,7 +80,7 @@ def impact_bps(fit: CostFit, x: float) -> float:
     return fit.k_bps * float(x**fit.alpha)
 
 
-def impact_interval_bps(fit: CostFit, x: float) -> Interval:
+def impact_interval_bps(fit: CostFit, x: float) -> CredibleInterval:
     """Return the 95 % interval of `impact_bps`, of the curve and not of one fill.
 
     Notes
@@ -92,15 +92,15 @@ def impact_interval_bps(fit: CostFit, x: float) -> Interval:
     variance = fit.var_kappa + 2 * log_x * fit.cov_kappa_alpha + log_x**2 * fit.var_alpha
     factor = math.exp(Z95 * math.sqrt(max(0.0, variance)))
     middle = impact_bps(fit, x)
-    return Interval(middle / factor, middle * factor)
+    return CredibleInterval(middle / factor, middle * factor)
 
 
-def parameter_intervals(fit: CostFit) -> tuple[Interval, Interval]:
+def parameter_intervals(fit: CostFit) -> tuple[CredibleInterval, CredibleInterval]:
     """Return the 95 % intervals of k (bps) and of alpha."""
     half_kappa, half_alpha = Z95 * math.sqrt(fit.var_kappa), Z95 * math.sqrt(fit.var_alpha)
     return (
-        Interval(math.exp(fit.kappa - half_kappa), math.exp(fit.kappa + half_kappa)),
-        Interval(fit.alpha - half_alpha, fit.alpha + half_alpha),
+        CredibleInterval(math.exp(fit.kappa - half_kappa), math.exp(fit.kappa + half_kappa)),
+        CredibleInterval(fit.alpha - half_alpha, fit.alpha + half_alpha),
     )
 
 

@@ -14,8 +14,8 @@ from services.l2.stamps import MOST_AHEAD_NS, plausible
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from libs.common.events import Candle
-    from services.l2.feeds.feed import Feed, Interval, VenueTrade
+    from libs.common.events import Candle, Interval
+    from services.l2.feeds.feed import Feed, VenueTrade
     from services.l2.messages import Output, ReplyReceived
     from services.l2.rate_limits import VenueBudget
 

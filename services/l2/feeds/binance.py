@@ -43,8 +43,8 @@ from services.l2.feeds.ohlc import OhlcRow, candles_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle, InstrumentTerms
-    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
+    from libs.common.events import Candle, InstrumentTerms, Interval
+    from services.l2.feeds.feed import Unlisted, VenueMessage
 
 _VENUE: Final = "binance"
 _CANDLE_LIMIT: Final = 1000  # the most there is

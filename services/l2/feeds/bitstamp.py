@@ -41,8 +41,8 @@ from services.l2.feeds.ohlc import OhlcRow, candles_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle, InstrumentTerms
-    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
+    from libs.common.events import Candle, InstrumentTerms, Interval
+    from services.l2.feeds.feed import Unlisted, VenueMessage
 
 _VENUE: Final = "bitstamp"
 _NS_PER_US: Final = 1000

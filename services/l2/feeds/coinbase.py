@@ -32,8 +32,8 @@ from services.l2.feeds.ohlc import OhlcRow, candles_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle, InstrumentTerms, Level
-    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
+    from libs.common.events import Candle, InstrumentTerms, Interval, Level
+    from services.l2.feeds.feed import Unlisted, VenueMessage
 
 _VENUE: Final = "coinbase"
 _CHANNELS: Final = ("level2", "market_trades", "heartbeats")

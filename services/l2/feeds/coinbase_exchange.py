@@ -42,8 +42,8 @@ from services.l2.feeds.ohlc import OhlcRow, candles_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle, Level
-    from services.l2.feeds.feed import Interval, VenueMessage
+    from libs.common.events import Candle, Interval, Level
+    from services.l2.feeds.feed import VenueMessage
 
 _VENUE: Final = "coinbase-exchange"
 _CHANNELS: Final = ("level2_batch", "matches", "heartbeat")  # level2 itself needs a key since 2023-08

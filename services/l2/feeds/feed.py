@@ -7,19 +7,17 @@ method that looks at numbers only, so a live socket, a replay and a test share a
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 
-from libs.common.events import Level  # noqa: TC001 -- msgspec resolves field types at run time
+from libs.common.events import Level, TakerSide  # noqa: TC001 -- msgspec resolves field types at run time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle, InstrumentTerms
+    from libs.common.events import Candle, InstrumentTerms, Interval
     from services.l2.feeds.digits import DigitBook
-
-Interval: TypeAlias = Literal["1m", "1d"]
 
 
 class BadFrameError(ValueError):
@@ -60,7 +58,7 @@ class VenueTrade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     trade_id: str
     price: float
     size: float
-    side: Literal["buy", "sell"]
+    side: TakerSide
     venue_ts: int
 
 

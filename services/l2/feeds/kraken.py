@@ -44,8 +44,8 @@ from services.l2.feeds.ohlc import OhlcRow, candles_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from libs.common.events import Candle, InstrumentTerms
-    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
+    from libs.common.events import Candle, InstrumentTerms, Interval
+    from services.l2.feeds.feed import Unlisted, VenueMessage
 
 _VENUE: Final = "kraken"
 DEPTHS: Final = (10, 25, 100, 500, 1000)

@@ -37,8 +37,8 @@ from services.l2.feeds.kraken import DEPTHS, Crc32, checksum_of, ohlc_url, parse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle
-    from services.l2.feeds.feed import Interval, VenueMessage
+    from libs.common.events import Candle, Interval
+    from services.l2.feeds.feed import VenueMessage
 
 _VENUE: Final = "kraken-v1"
 _HEARTBEAT: Final = (Heartbeat(),)

@@ -39,9 +39,9 @@ from services.l2.feeds.ohlc import OhlcRow, candles_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from libs.common.events import Candle, InstrumentTerms, Level
+    from libs.common.events import Candle, InstrumentTerms, Interval, Level
     from services.l2.feeds.digits import DigitBook
-    from services.l2.feeds.feed import Interval, Unlisted, VenueMessage
+    from services.l2.feeds.feed import Unlisted, VenueMessage
 
 _VENUE: Final = "okx"
 _CLOSING: Final = "64008"  # of a notice: this connection will be closed soon
