@@ -71,9 +71,6 @@ Scope: TypeAlias = Annotated[
 ]
 PolicyId: TypeAlias = Annotated[str, meaning("name of the policy")]
 SaidTs: TypeAlias = Annotated[Ns, meaning("when this was said")]
-OwnVenues: TypeAlias = Annotated[
-    str, meaning("id of the exchange whose daily candles were used; empty: not told")
-]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -561,9 +558,7 @@ class PolicyRegistered(Event, frozen=True, kw_only=True):
     policy_id: PolicyId
     kind: Annotated[str, meaning("whose code it is; builtin: execution's own")]
     summary: Annotated[str, meaning("what it does, in a sentence")]
-    parameters: Annotated[
-        dict[str, ByName | str | bool], meaning("what it is set to, by name; names say the unit")
-    ] = {}
+    parameters: Annotated[dict[str, ByName | str | bool], meaning("what it is set to, by name")] = {}
     version: Annotated[str, meaning("another one whenever the policy may decide otherwise")]
 
 
@@ -785,7 +780,8 @@ class RouterScopeState(Event, frozen=True, kw_only=True):
         meaning("running variances of the inputs as the model sees them, by layout"),
     ]
     counts: Annotated[
-        tuple[Count, ...], meaning("values seen of the inputs, by layout; the prior is worth 20")
+        tuple[Count, ...],
+        meaning("values seen of the inputs, by layout, the 20 that the prior is worth included"),
     ]
     choices: Annotated[Count, meaning("of the scope, so far")] = 0
     pooled_cusum: Annotated[Pure, meaning("cumulative sum of the drift alarm over all policies")] = 0.0
@@ -956,7 +952,7 @@ class PortfolioOptimized(Event, frozen=True, kw_only=True):
         meaning("shrunk covariances of the returns, rows and columns in the order of `mean`"),
     ]
     risk_aversion: Annotated[Annotated[float, unit("per unit of variance")], meaning("of the utility")]
-    venue: OwnVenues
+    venue: Annotated[str, meaning("id of the exchange whose daily candles were used")]
     ts: Annotated[Ns, meaning("when it was optimised")]
 
 
@@ -1018,7 +1014,7 @@ class RiskBudget(Event, frozen=True, kw_only=True):
     ]
     confidence: Confidence
     observations: Annotated[Days, meaning("of history, the least of any symbol")]
-    venue: OwnVenues = ""
+    venue: Annotated[str, meaning("id of the exchange whose daily candles were used; empty: not told")] = ""
     ts: Annotated[Ns, meaning("when it was assessed")]
 
 
@@ -1107,16 +1103,16 @@ OrdType: TypeAlias = Literal["market", "limit"]
 TimeInForce: TypeAlias = Literal["ioc", "gtc"]
 
 # Fields that mean the same wherever they stand.
-ClOrdId: TypeAlias = Annotated[str, meaning("UUID of the order (FIX ClOrdID)")]
+ClOrdId: TypeAlias = Annotated[str, meaning("FIX ClOrdID: UUID of the order")]
 ParentId: TypeAlias = Annotated[
     str | None, meaning("UUID of the execution that it is a child of", null="of an order on its own")
 ]
 OrderSide: TypeAlias = Annotated[TakerSide, meaning("of the order: buy or sell")]
-OrderQty: TypeAlias = Annotated[BaseAmount, meaning("size of the order (FIX OrderQty)")]
-CumQty: TypeAlias = Annotated[BaseAmount, meaning("filled so far (FIX CumQty)")]
-LeavesQty: TypeAlias = Annotated[BaseAmount, meaning("what may still be filled (FIX LeavesQty)")]
+OrderQty: TypeAlias = Annotated[BaseAmount, meaning("FIX OrderQty: size of the order")]
+CumQty: TypeAlias = Annotated[BaseAmount, meaning("FIX CumQty: filled so far")]
+LeavesQty: TypeAlias = Annotated[BaseAmount, meaning("FIX LeavesQty: what may still be filled")]
 RestRule: TypeAlias = Annotated[
-    TimeInForce, meaning("ioc: what is not filled at once is canceled; gtc: it rests (FIX TimeInForce)")
+    TimeInForce, meaning("FIX TimeInForce; ioc: what is not filled at once is canceled; gtc: it rests")
 ]
 Urgency: TypeAlias = Annotated[Share, meaning("how dear it is to wait; 1 is at once")]
 PlanStyle: TypeAlias = Annotated[str, meaning("Immediate, TWAP, VWAP or POV")]
@@ -1149,8 +1145,8 @@ class SubmitPaperOrder(Command, frozen=True, kw_only=True):
     symbol: Symbol
     side: OrderSide
     order_qty: OrderQty
-    ord_type: Annotated[OrdType, meaning("market or limit (FIX OrdType)")] = "market"
-    price: Annotated[QuoteAmount | None, meaning("its limit (FIX Price)", null="of a market order")] = None
+    ord_type: Annotated[OrdType, meaning("FIX OrdType: market, or limit at `price`")] = "market"
+    price: Annotated[QuoteAmount | None, meaning("FIX Price: its limit", null="of a market order")] = None
     time_in_force: Annotated[
         TimeInForce,
         meaning(
@@ -1179,11 +1175,11 @@ class PaperOrder(Part, frozen=True, kw_only=True):
     symbol: Symbol
     side: OrderSide
     order_qty: OrderQty
-    ord_type: Annotated[OrdType, meaning("market or limit (FIX OrdType)")]
-    price: Annotated[QuoteAmount | None, meaning("its limit (FIX Price)", null="of a market order")]
+    ord_type: Annotated[OrdType, meaning("FIX OrdType: market, or limit at `price`")]
+    price: Annotated[QuoteAmount | None, meaning("FIX Price: its limit", null="of a market order")]
     time_in_force: RestRule
-    ord_status: Annotated[OrdStatus, meaning("how far the order is (FIX OrdStatus)")]
-    exec_type: Annotated[ExecType, meaning("what happened to the order last (FIX ExecType)")]
+    ord_status: Annotated[OrdStatus, meaning("FIX OrdStatus: how far the order is")]
+    exec_type: Annotated[ExecType, meaning("FIX ExecType: what happened to the order last")]
     cum_qty: CumQty
     leaves_qty: LeavesQty
     cum_quote: Annotated[QuoteAmount, meaning("what the fills cost or brought, fees apart; exact")]
@@ -1243,8 +1239,8 @@ class OrderFilled(Event, frozen=True, kw_only=True):
     symbol: Symbol
     side: OrderSide
     order_qty: OrderQty
-    last_qty: Annotated[BaseAmount, meaning("size of this fill (FIX LastQty)")]
-    last_px: Annotated[QuoteAmount, meaning("price of this fill (FIX LastPx)")]
+    last_qty: Annotated[BaseAmount, meaning("FIX LastQty: size of this fill")]
+    last_px: Annotated[QuoteAmount, meaning("FIX LastPx: price of this fill")]
     cum_qty: CumQty
     leaves_qty: LeavesQty
     avg_px: Annotated[QuoteAmount, meaning("average price of the order's fills, this one included")]
@@ -1371,8 +1367,8 @@ class PlanCost(Part, frozen=True, kw_only=True):
 class RecordFill(Part, frozen=True, kw_only=True):
     """One fill of a record."""
 
-    fill_id: Annotated[str, meaning("of the fill (FIX ExecID)")]
-    order_id: Annotated[str, meaning("UUID of its order (FIX ClOrdID)")]
+    fill_id: Annotated[str, meaning("FIX ExecID: id of the fill")]
+    order_id: Annotated[str, meaning("FIX ClOrdID: UUID of its order")]
     venue: VenueId
     side: OrderSide
     size: Annotated[BaseAmount, meaning("of this fill")]
@@ -1398,7 +1394,7 @@ class ShortfallBps(Part, frozen=True, kw_only=True):
     detail: Annotated[
         dict[str, Bps | str],
         meaning(
-            "what impact is made of: timing_bps, spread_bps, walk_bps; all amounts in quote units as text"
+            "timing_bps, spread_bps and walk_bps, which sum to impact; and amounts in quote units, as text"
         ),
     ]
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from libs.common import events
+from libs.common.codec import encode
 from libs.common.meanings import (
     Bps,
     Count,
@@ -20,6 +21,8 @@ from libs.common.meanings import (
     unit,
 )
 from libs.common.schemas import description_of, schemas_of
+from libs.common.topics import TOPICS
+from tests.full_valued import full
 from tests.said import faults
 
 EVENTS = [
@@ -27,7 +30,12 @@ EVENTS = [
     for kind in vars(events).values()
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == events.__name__
 ]
+KINDS = dict.fromkeys(kind for topic in TOPICS.values() for kind in topic.events)
 REF = "#/components/schemas/{name}"
+
+
+def is_word(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Word) and kind is not Word
 
 
 def test_every_field_of_every_event_and_part_says_its_meaning_unit_and_null() -> None:
@@ -82,6 +90,21 @@ class Deep(msgspec.Struct):
 def test_each_fault_of_a_field_is_found(name: str, hint: Any, fault: str) -> None:
     kind = msgspec.defstruct("Made", [(name, hint)])
     assert any(fault in found for found in faults([kind])), faults([kind])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_words_are_not_on_the_wire(kind: type[events.Event]) -> None:
+    event = full(kind)
+    fields = {name: getattr(event, name) for name in kind.__struct_fields__}
+    assert encode(event) == msgspec.msgpack.encode({"type": kind.__name__, **fields})
+
+
+@pytest.mark.parametrize("kind", [kind for kind in vars(events).values() if is_word(kind)])
+def test_a_word_is_its_text_on_the_wire_and_in_words(kind: type[Word]) -> None:
+    for word in kind:
+        assert msgspec.msgpack.encode(word) == msgspec.msgpack.encode(str(word.value))
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(word), type=kind) is word
+        assert f"{word}" == word.value == kind(word.value)
 
 
 def test_a_description_is_meaning_unit_and_null() -> None:
