@@ -54,7 +54,7 @@ def type_name(schema: Mapping[str, Any]) -> str:
             return f"list of {type_name(item)}"
         case {"additionalProperties": value}:
             return f"map of {type_name(value)}"
-    found = schema.get("$ref") or schema.get("format") or schema.get("contentEncoding") or schema["type"]
+    found: str = schema.get("$ref") or schema.get("format") or schema.get("contentEncoding") or schema["type"]
     return _NAMES.get(found, found)
 
 
