@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from libs.common.events import TakerSide
+
 Level: TypeAlias = tuple[int, int]
 """(price in ticks, size in lots); in a change a size of 0 deletes the level."""
 
-Taker: TypeAlias = Literal["buy", "sell"]
 SideName: TypeAlias = Literal["bids", "asks"]
 
 _NOBODY: Final[Level] = (0, 0)  # at the top of an empty side
@@ -29,7 +30,7 @@ class Print:
     ts_ns: int
     tick: int
     lots: int
-    taker: Taker
+    taker: TakerSide
 
 
 @dataclass(slots=True)
@@ -140,7 +141,7 @@ class ExchangeBook:
         """Give an ask its size; one that would cross rests just above the best bid instead."""
         self.asks.set(max(tick, self.bids.best + 1) if self.bids.keys else tick, lots)
 
-    def take(self, taker: Taker, lots: int, limit_tick: int, ts_ns: int) -> int:
+    def take(self, taker: TakerSide, lots: int, limit_tick: int, ts_ns: int) -> int:
         """Trade against the other side up to a limit price; return the lots filled.
 
         The last level of a side is never taken: trades leave a book its two sides.

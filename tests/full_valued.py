@@ -46,6 +46,8 @@ def _struct(info: inspect.Type, *, bare: bool) -> Any:
 
 def _value(name: str, info: inspect.Type, *, bare: bool) -> Any:  # noqa: PLR0911 -- one case per kind of type
     match info:
+        case inspect.Metadata(type=item):
+            return _value(name, item, bare=bare)
         case inspect.UnionType(types=types):
             if bare and any(isinstance(each, inspect.NoneType) for each in types):
                 return None

@@ -35,6 +35,8 @@ def messages(kind: type[Event]) -> SearchStrategy[Event]:
 
 def _of(info: inspect.Type) -> SearchStrategy[Any]:  # noqa: PLR0911 -- one case per kind of type
     match info:
+        case inspect.Metadata(type=item):
+            return _of(item)
         case inspect.StructType(cls=cls, fields=fields):
             required = {field.name: _of(field.type) for field in fields if field.required}
             optional = {field.name: _of(field.type) for field in fields if not field.required}

@@ -20,6 +20,8 @@ def hostile(kind: type[Event], text: str) -> Any:
 
 def _replaced(value: Any, info: inspect.Type, text: str) -> Any:
     match info:
+        case inspect.Metadata(type=item):
+            return _replaced(value, item, text)
         case inspect.StrType() if info.pattern is None and info.max_length is None:
             return text
         case inspect.StructType(fields=fields):
@@ -41,6 +43,8 @@ def _replaced(value: Any, info: inspect.Type, text: str) -> Any:
 
 
 def _fits(value: Any, info: inspect.Type) -> bool:
+    if isinstance(info, inspect.Metadata):
+        return _fits(value, info.type)
     if isinstance(info, inspect.StructType):
         return isinstance(value, info.cls)
     kinds = {inspect.StrType: str, inspect.VarTupleType: tuple, inspect.DictType: dict}

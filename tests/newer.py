@@ -84,6 +84,8 @@ def _changed(message: Event, change: _Change) -> Any:
 
 def _walk(path: str, info: inspect.Type, value: Any, change: _Change) -> Any:
     match info:
+        case inspect.Metadata(type=item):
+            return _walk(path, item, value, change)
         case inspect.UnionType(types=types):
             return value if value is None else _walk(path, _member(types, value), value, change)
         case inspect.StructType(fields=fields, tag=tag):

@@ -22,7 +22,7 @@ from libs.cli import router as router_view
 from libs.cli.ask import ask
 from libs.cli.book import show_book
 from libs.cli.checks import lines_of
-from libs.cli.errors import FAILED, USAGE, CommandError
+from libs.cli.errors import FAILED, USAGE, CommandError, UsageError
 from libs.cli.executions import show_executions
 from libs.cli.executions_by_id import execution_named
 from libs.cli.findings import failed
@@ -36,6 +36,7 @@ from libs.cli.settings import CliSettings
 from libs.cli.skip import place_of, skip
 from libs.cli.starts import parse_start
 from libs.cli.tail import now_ms, tail
+from libs.cli.topic_fields import fields_table
 from libs.cli.topics import count_books, find_topics, table
 from libs.cli.venues import show_venues
 from libs.common.acls import USERS
@@ -72,9 +73,17 @@ class RecordedFeed(StrEnum):
 @app.command("topics")
 def topics_command(
     *,
+    topic: Annotated[
+        str | None, typer.Argument(help="Show this one's messages: a topic, or a part of its name.")
+    ] = None,
     create: Annotated[bool, typer.Option("--create", help="Create what is missing.")] = False,
 ) -> None:
-    """List the registry of topics beside what Kafka has."""
+    """List the topics beside what Kafka has, or a topic's messages and what each of their fields means."""
+    if topic is not None:
+        if create:
+            raise UsageError("--create goes with the list of all topics: name none")
+        screen().print(fields_table(topic_named(topic)))
+        return
     settings = _settings()
     found, others = _run(settings, find_topics(settings))
     if create and TOPICS.keys() - found.keys():

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import inspect
 
+from libs.common.schemas import inside
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -36,18 +38,7 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[str, ...]:
 
 
 def _names_amount(info: inspect.Type) -> bool:
-    match info:
-        case inspect.DecimalType():
-            return True
-        case inspect.StructType(fields=fields):
-            return any(_names_amount(field.type) for field in fields)
-        case inspect.UnionType(types=kinds) | inspect.TupleType(item_types=kinds):
-            return any(map(_names_amount, kinds))
-        case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
-            return _names_amount(item)
-        case inspect.DictType(key_type=key, value_type=value):
-            return _names_amount(key) or _names_amount(value)
-    return False
+    return isinstance(info, inspect.DecimalType) or any(map(_names_amount, inside(info)))
 
 
 def _absurd(value: Any) -> tuple[str, str] | None:  # noqa: ANN401 -- any field of an event

@@ -8,19 +8,69 @@ venue's digits. Orders, fills and positions are Decimal, text on the wire. Volat
 rewards are fractions (per day where time enters), bps are 1e-4.
 
 One section per service, in the order in which they build on each other; the file is long because it is the
-dictionary of the whole system.
+dictionary of the whole system. Every field says its meaning and unit (``libs/common/meanings.py``): AsyncAPI,
+OpenAPI, ``/docs`` and ``bookrunner topics`` read them here.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from enum import StrEnum
-from typing import Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
-Level: TypeAlias = tuple[float, float]
+from libs.common.meanings import (
+    Balance,
+    BaseAmount,
+    BaseUnits,
+    Bps,
+    ByName,
+    Count,
+    Days,
+    EpochMs,
+    Milliseconds,
+    Ns,
+    OfCapital,
+    OfEquity,
+    Ordinal,
+    PerDay,
+    Pure,
+    QuoteAmount,
+    QuoteUnits,
+    Returns,
+    Seconds,
+    Share,
+    SpanNs,
+    Word,
+    meaning,
+    unit,
+)
+
+Level: TypeAlias = Annotated[
+    tuple[QuoteUnits, BaseUnits], unit("each a price in quote units and a size in base units")
+]
 """(price, size); in a delta a size of 0.0 deletes the level."""
+
+# Fields that mean the same wherever they stand.
+VenueId: TypeAlias = Annotated[str, meaning("id of the exchange, like binance")]
+Symbol: TypeAlias = Annotated[str, meaning("canonical BASE-QUOTE, like BTC-USDT")]
+Epoch: TypeAlias = Annotated[
+    EpochMs, meaning("start of the book's last resync; rises across restarts and owners")
+]
+VenueSeq: TypeAlias = Annotated[
+    Ordinal | None, meaning("the venue's own sequence number", null="where the venue has none")
+]
+VenueTs: TypeAlias = Annotated[
+    Ns | None, meaning("the venue's time of the last message inside", null="where the venue gives none")
+]
+ReceivedTs: TypeAlias = Annotated[Ns, meaning("when the last message inside came out of the socket")]
+CommandId: TypeAlias = Annotated[str, meaning("UUID of the command that this answers")]
+ExecutionId: TypeAlias = Annotated[str, meaning("UUID of the execution: that of its command")]
+Scope: TypeAlias = Annotated[
+    str, meaning("whose router: the policies of a scope learn together, apart from those of other scopes")
+]
+PolicyId: TypeAlias = Annotated[str, meaning("name of the policy")]
+SaidTs: TypeAlias = Annotated[Ns, meaning("when this was said")]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -37,44 +87,49 @@ class Command(Event, frozen=True, kw_only=True):
     A `command_id` seen before is answered again, not done again.
     """
 
-    command_id: str  # a UUID, also the record's ce_id; what is random about the answer is drawn from it
-    reply_key: str | None = None  # the answer goes to this key's partition; None: to that of the command's
+    command_id: Annotated[
+        str, meaning("a UUID, also the record's ce_id; what is random about the answer is drawn from it")
+    ]
+    reply_key: Annotated[
+        str | None,
+        meaning("the answer goes to the partition of this key", null="where the command's own key is meant"),
+    ] = None
 
 
-class Refusal(StrEnum):
+class Refusal(Word):
     """Why a command is not done."""
 
-    UNKNOWN = "unknown"  # it names something that does not exist
-    INVALID = "invalid"  # a field is wrong
-    UNAVAILABLE = "unavailable"  # what it needs is not there now, but may be soon
-    INTERNAL = "internal"  # its service failed on it: a defect; the command is kept in dead-letters.v1
+    UNKNOWN = "unknown", "it names something that does not exist"
+    INVALID = "invalid", "a field is wrong"
+    UNAVAILABLE = "unavailable", "what it needs is not there now, but may be soon"
+    INTERNAL = "internal", "its service failed on it: a defect; the command is kept in dead-letters.v1"
 
 
 class Fault(Part, frozen=True, kw_only=True):
     """What is wrong with one field."""
 
-    field: str  # as in the command
-    message: str  # and what would be right
+    field: Annotated[str, meaning("which one, by the name that whoever sent the command knows it by")]
+    message: Annotated[str, meaning("what is wrong, and what would be right")]
 
 
 class CommandRejected(Event, frozen=True, kw_only=True):
     """The answer to a command that was refused; nothing was done."""
 
-    command_id: str
-    command: str  # its type
-    key: str  # that of the command
-    refusal: Refusal  # of which kind
-    detail: str  # for people
-    faults: tuple[Fault, ...] = ()  # the fields that are wrong, where it is they
-    ts: int
+    command_id: CommandId
+    command: Annotated[str, meaning("type of the command that was refused")]
+    key: Annotated[str, meaning("the key under which the command is judged: its symbol, scope or book")]
+    refusal: Annotated[Refusal, meaning("of which kind")]
+    detail: Annotated[str, meaning("why, for people")]
+    faults: Annotated[tuple[Fault, ...], meaning("the fields that are wrong, where it is they")] = ()
+    ts: Annotated[Ns, meaning("when it was refused")]
 
 
-class ServiceState(StrEnum):
+class ServiceState(Word):
     """What a process says of itself."""
 
-    STARTING = "starting"  # it lives, and does not do its work yet
-    READY = "ready"  # it does all of its work
-    DEGRADED = "degraded"  # part of its work is not done, or refused, until somebody mends it
+    STARTING = "starting", "it lives, and does not do its work yet"
+    READY = "ready", "it does all of its work"
+    DEGRADED = "degraded", "part of its work is not done, or refused, until somebody mends it"
 
 
 class ServiceStatus(Event, frozen=True, kw_only=True):
@@ -83,182 +138,239 @@ class ServiceStatus(Event, frozen=True, kw_only=True):
     It is believed for `STATUS_SILENCE_NS`: a process that dies cannot say so.
     """
 
-    service: str  # "router"
-    instance: str  # unique and stable per replica of the service
-    version: str  # of Bookrunner
-    state: ServiceState
-    partitions_owned: tuple[int, ...] = ()  # that it works on now, restored
-    partitions_stopped: tuple[int, ...] = ()  # whose handler raised
-    since_ts: int  # when the state began
-    ts: int
-    detail: str = ""  # what it waits for, or what has stopped, in words
+    service: Annotated[str, meaning("what it is a process of, like router")]
+    instance: Annotated[str, meaning("its own name: unique and stable per replica of the service")]
+    version: Annotated[str, meaning("of Bookrunner")]
+    state: Annotated[ServiceState, meaning("whether it does its work")]
+    partitions_owned: Annotated[
+        tuple[Ordinal, ...], meaning("partitions that it works on now, their state restored")
+    ] = ()
+    partitions_stopped: Annotated[
+        tuple[Ordinal, ...], meaning("partitions that it cannot go on with: their handler raised")
+    ] = ()
+    since_ts: Annotated[Ns, meaning("when the state began")]
+    ts: SaidTs
+    detail: Annotated[str, meaning("what it waits for, or what has stopped, in words")] = ""
 
 
 STATUS_SILENCE_NS: Final = 5_000_000_000
 
 TakerSide: TypeAlias = Literal["buy", "sell"]
+"""Of who takes: buy takes asks, sell takes bids."""
 Interval: TypeAlias = Literal["1m", "1d"]
 
 
 # --- l2 ---
 
 
-class BookState(StrEnum):
+class BookState(Word):
     """What may be done with a book; only a LIVE one may score, plan or fill."""
 
-    SYNCING = "SYNCING"  # waiting for a snapshot that joins the stream
-    LIVE = "LIVE"  # proven consistent up to `seq`
-    GAP = "GAP"  # the venue's sequence has a hole, or its book crossed
-    STALE = "STALE"  # connected, but silent for too long
-    CHECKSUM_FAILED = "CHECKSUM_FAILED"  # the venue's checksum is not ours
-    DISCONNECTED = "DISCONNECTED"  # no socket
-    ONE_SIDED = "ONE_SIDED"  # proven consistent, and a side is empty
-    HALTED = "HALTED"  # the venue says that it does not match now
-    REFUSED = "REFUSED"  # the venue does not serve this symbol
-    BLOCKED = "BLOCKED"  # the venue serves nothing to this address
+    SYNCING = "SYNCING", "waiting for a snapshot that joins the stream"
+    LIVE = "LIVE", "proven consistent up to `seq`"
+    GAP = "GAP", "the venue's sequence has a hole, or its book crossed"
+    STALE = "STALE", "connected, but silent for too long"
+    CHECKSUM_FAILED = "CHECKSUM_FAILED", "the venue's checksum is not ours"
+    DISCONNECTED = "DISCONNECTED", "no socket"
+    ONE_SIDED = "ONE_SIDED", "proven consistent, and a side is empty"
+    HALTED = "HALTED", "the venue says that it does not match now"
+    REFUSED = "REFUSED", "the venue does not serve this symbol"
+    BLOCKED = "BLOCKED", "the venue serves nothing to this address"
 
 
 class Subscribed(Event, frozen=True, kw_only=True):
     """A book is wanted; a tombstone under the same key ends it."""
 
-    venue: str
-    symbol: str  # canonical BASE-QUOTE
-    requested_ts: int
-    source: Literal["settings", "request"] = "request"  # whose wish: the configuration's or a caller's
+    venue: VenueId
+    symbol: Symbol
+    requested_ts: Annotated[Ns, meaning("when it was asked for")]
+    source: Annotated[
+        Literal["settings", "request"],
+        meaning("whose wish; settings: the configuration's; request: a caller's"),
+    ] = "request"
 
 
 class BookSnapshot(Event, frozen=True, kw_only=True, gc=False):
     """The whole book as of `seq`: a keyframe from which a late reader starts."""
 
-    venue: str
-    symbol: str
-    epoch: int  # ms UTC at which this resync began; rises across restarts and owners
-    seq: int  # ours; a repeated keyframe carries the seq of the state it shows and takes none of its own
-    venue_seq: int | None  # theirs, where the venue has one
-    bids: tuple[Level, ...]  # descending
-    asks: tuple[Level, ...]  # ascending
-    venue_ts: int | None
-    received_ts: int
-    reason: Literal["resync", "keyframe"]  # resync: the book began anew; keyframe: repeated for late readers
-    owner: str = ""  # the l2 process that keeps the book
+    venue: VenueId
+    symbol: Symbol
+    epoch: Epoch
+    seq: Annotated[
+        Ordinal, meaning("ours: that of the state it shows, of which a repeated keyframe takes no new one")
+    ]
+    venue_seq: VenueSeq
+    bids: Annotated[tuple[Level, ...], meaning("all known bids, by descending price")]
+    asks: Annotated[tuple[Level, ...], meaning("all known asks, by ascending price")]
+    venue_ts: VenueTs
+    received_ts: ReceivedTs
+    reason: Annotated[
+        Literal["resync", "keyframe"],
+        meaning("resync: the book began anew; keyframe: repeated for late readers"),
+    ]
+    owner: Annotated[str, meaning("the l2 process that keeps the book")] = ""
 
 
 class BookDelta(Event, frozen=True, kw_only=True, gc=False):
     """Levels that changed; a size of 0.0 deletes the level."""
 
-    venue: str
-    symbol: str
-    epoch: int
-    seq: int  # ours: +1 per message within an epoch
-    venue_seq: int | None
-    bids: tuple[Level, ...]
-    asks: tuple[Level, ...]
-    venue_ts: int | None
-    received_ts: int
+    venue: VenueId
+    symbol: Symbol
+    epoch: Epoch
+    seq: Annotated[Ordinal, meaning("ours: +1 per message within an epoch")]
+    venue_seq: VenueSeq
+    bids: Annotated[tuple[Level, ...], meaning("bids that changed, with their new sizes, in any order")]
+    asks: Annotated[tuple[Level, ...], meaning("asks that changed, with their new sizes, in any order")]
+    venue_ts: Annotated[
+        Ns | None, meaning("the venue's time of the change", null="where the venue gives none")
+    ]
+    received_ts: Annotated[Ns, meaning("when the change came out of the socket")]
 
 
 class Features(Part, frozen=True, kw_only=True):
     """What the top of a LIVE two-sided book says; definitions in ``services/l2/features.py``."""
 
-    mid: float  # quote units
-    microprice: float  # quote units, size-weighted mid
-    spread_bps: float
-    obi: float  # order-book imbalance of the top 5 sizes, in [-1, 1]
-    depth_bid: float  # base units within 10 bps of mid
-    depth_ask: float
-    depth_truncated: bool  # the known book ends inside the 10 bps, so a depth is a lower bound
-    trade_imbalance: float | None = None  # decayed aggressor volume, in [-1, 1]; None below 10 trades
+    mid: Annotated[QuoteUnits, meaning("(best bid + best ask) / 2")]
+    microprice: Annotated[QuoteUnits, meaning("the mid, weighted by the sizes of the best levels")]
+    spread_bps: Annotated[Bps, meaning("best ask minus best bid, of the mid")]
+    obi: Annotated[Balance, meaning("order-book imbalance of the top 5 sizes; positive: more is bid")]
+    depth_bid: Annotated[BaseUnits, meaning("sizes of the bids within 10 bps of the mid")]
+    depth_ask: Annotated[BaseUnits, meaning("sizes of the asks within 10 bps of the mid")]
+    depth_truncated: Annotated[
+        bool, meaning("the known book ends inside the 10 bps, so a depth is a lower bound")
+    ]
+    trade_imbalance: Annotated[
+        Balance | None,
+        meaning(
+            "volume of aggressors of late, fading with age; positive: more was bought",
+            null="below 10 trades, or when all have faded",
+        ),
+    ] = None
 
 
 class BookTop(Event, frozen=True, kw_only=True, gc=False):
     """The best levels of a LIVE or ONE_SIDED book, conflated; the state that views fold."""
 
-    venue: str
-    symbol: str
-    epoch: int
-    seq: int  # of the last delta inside
-    venue_seq: int | None
-    bids: tuple[Level, ...]  # up to 50, descending
-    asks: tuple[Level, ...]  # up to 50, ascending
-    features: Features | None  # None while a side is empty
-    venue_ts: int | None
-    received_ts: int
+    venue: VenueId
+    symbol: Symbol
+    epoch: Epoch
+    seq: Annotated[Ordinal, meaning("ours: of the last delta inside")]
+    venue_seq: VenueSeq
+    bids: Annotated[tuple[Level, ...], meaning("up to 50, by descending price")]
+    asks: Annotated[tuple[Level, ...], meaning("up to 50, by ascending price")]
+    features: Annotated[Features | None, meaning("what these levels say", null="while a side is empty")]
+    venue_ts: VenueTs
+    received_ts: ReceivedTs
 
 
 class InstrumentTerms(Part, frozen=True, kw_only=True):
     """What a venue demands of an order in a symbol, as it says itself."""
 
-    tick: Decimal  # quote units
-    lot: Decimal  # base units
-    min_qty: Decimal  # base units
-    min_notional: Decimal  # quote units
+    tick: Annotated[QuoteAmount, meaning("least step of a price")]
+    lot: Annotated[BaseAmount, meaning("least step of a size")]
+    min_qty: Annotated[BaseAmount, meaning("least size")]
+    min_notional: Annotated[QuoteAmount, meaning("least value")]
 
 
 class BookHealth(Event, frozen=True, kw_only=True, gc=False):
     """A book's state and its counts since its owner started; repeated as a heartbeat."""
 
-    venue: str
-    symbol: str
-    state: BookState
-    epoch: int
-    seq: int
-    reason: str  # why this state, in words
-    owner: str = ""  # the l2 process that keeps the book
-    since_ts: int  # when this state began
-    ts: int  # when this was said
-    messages: int = 0  # book messages accepted
-    gaps: int = 0
-    resyncs: int = 0
-    checksum_failures: int = 0
-    disconnects: int = 0
-    stales: int = 0
-    bad_frames: int = 0  # undecodable or absurd, kept in dead-letters.v1
-    orphan_deletes: int = 0  # deletes of levels never seen; normal at some venues
-    checksums_matched: int = 0  # messages whose checksum was the venue's
-    quotes_matched: int = 0  # best quotes of the venue that equalled the book at the same venue id
-    lag_ns: int = 0  # received minus venue time of the last message, clocks uncorrected
-    rate_remaining: float | None = None  # share of what l2 allows itself of the venue's REST limit, in [0, 1]
-    requests: int = 0  # REST requests to the venue that this process had answered
-    request_ns: int | None = None  # how long the last of them took, there and back
-    told_seq: int = 0  # of this epoch's newest top by the heartbeat before; one older is not the newest
-    in_doubt: bool = False  # silent for longer than is usual for it: only a message proves it
-    false_stamps: int = 0  # venue times that cannot be true, and were not used
-    repeated_trades: int = 0  # trades of an id that had been counted
-    trade_holes: int = 0  # times at which the venue's trade ids left some out
-    missing_trades: int = 0  # trades that they left out
-    reconnects: int = 0  # orderly ones: the new connection's book took over before the old one was dropped
-    resnapshots: int = 0  # snapshots taken while LIVE, as the mid neared the edge of what is known
-    ignored: int = 0  # messages that the feed does not know or cannot use, and late ones
-    terms: InstrumentTerms | None = None  # as the venue said last; None: not known, the table's hold
+    venue: VenueId
+    symbol: Symbol
+    state: Annotated[BookState, meaning("what may be done with the book")]
+    epoch: Annotated[EpochMs, meaning("start of the book's last resync; 0 before the first")]
+    seq: Annotated[Ordinal, meaning("ours: of the book's last delta")]
+    reason: Annotated[str, meaning("why this state, in words")]
+    owner: Annotated[str, meaning("the l2 process that keeps the book")] = ""
+    since_ts: Annotated[Ns, meaning("when this state began")]
+    ts: SaidTs
+    messages: Annotated[Count, meaning("book messages accepted")] = 0
+    gaps: Annotated[
+        Count, meaning("holes in the venue's sequence, crossed books and frames that could not be read")
+    ] = 0
+    resyncs: Annotated[Count, meaning("fresh starts of the book")] = 0
+    checksum_failures: Annotated[Count, meaning("messages whose checksum was not the venue's")] = 0
+    disconnects: Annotated[
+        Count, meaning("connections that ended, failed or were given up; symbols that were refused")
+    ] = 0
+    stales: Annotated[Count, meaning("silences over the limit")] = 0
+    bad_frames: Annotated[Count, meaning("frames undecodable or absurd, kept in dead-letters.v1")] = 0
+    orphan_deletes: Annotated[Count, meaning("deletes of levels never seen; normal at some venues")] = 0
+    checksums_matched: Annotated[Count, meaning("messages whose checksum was the venue's")] = 0
+    quotes_matched: Annotated[
+        Count, meaning("best quotes of the venue that equalled the book at the same venue id")
+    ] = 0
+    lag_ns: Annotated[
+        SpanNs,
+        meaning("received minus venue time of the last message, clocks uncorrected; 0 without a venue time"),
+    ] = 0
+    rate_remaining: Annotated[
+        Share | None,
+        meaning(
+            "what is left of what l2 allows itself of the venue's REST limit", null="where it is not told"
+        ),
+    ] = None
+    requests: Annotated[Count, meaning("REST requests to the venue that this process had answered")] = 0
+    request_ns: Annotated[
+        SpanNs | None, meaning("how long the last of them took, there and back", null="before the first")
+    ] = None
+    told_seq: Annotated[
+        Ordinal,
+        meaning(
+            "of this epoch's newest top, as of the heartbeat before: a top older than this is not the newest"
+        ),
+    ] = 0
+    in_doubt: Annotated[
+        bool, meaning("silent for longer than is usual for it: only a message of its own proves it")
+    ] = False
+    false_stamps: Annotated[Count, meaning("venue times that cannot be true, and were not used")] = 0
+    repeated_trades: Annotated[Count, meaning("trades of an id that had been counted")] = 0
+    trade_holes: Annotated[Count, meaning("times at which the venue's trade ids left some out")] = 0
+    missing_trades: Annotated[Count, meaning("trades that they left out")] = 0
+    reconnects: Annotated[
+        Count, meaning("orderly ones: the new connection's book took over before the old one was dropped")
+    ] = 0
+    resnapshots: Annotated[
+        Count, meaning("snapshots taken while LIVE, as the mid neared the edge of what is known")
+    ] = 0
+    ignored: Annotated[
+        Count, meaning("messages that the feed does not know or cannot use, and late ones")
+    ] = 0
+    terms: Annotated[
+        InstrumentTerms | None,
+        meaning(
+            "what the venue demands of an order, as it said last", null="where it has not: the table's hold"
+        ),
+    ] = None
 
 
 class Trade(Event, frozen=True, kw_only=True, gc=False):
     """A public trade."""
 
-    venue: str
-    symbol: str
-    trade_id: str
-    price: float
-    size: float
-    side: Literal["buy", "sell"]  # the aggressor's
-    venue_ts: int
-    received_ts: int
+    venue: VenueId
+    symbol: Symbol
+    trade_id: Annotated[str, meaning("the venue's own")]
+    price: Annotated[QuoteUnits, meaning("at which it was done")]
+    size: Annotated[BaseUnits, meaning("how much changed hands")]
+    side: Annotated[TakerSide, meaning("the aggressor's")]
+    venue_ts: Annotated[Ns, meaning("the venue's time of the trade")]
+    received_ts: Annotated[Ns, meaning("when it came out of the socket")]
 
 
 class Candle(Event, frozen=True, kw_only=True, gc=False):
     """Open, high, low, close and volume of one interval of a venue's trades."""
 
-    venue: str
-    symbol: str
-    interval: Interval  # its length
-    open_ts: int  # start of the interval
-    open: float  # of its first trade, quote units
-    high: float  # quote units
-    low: float  # quote units
-    close: float  # of its last trade, quote units
-    volume: float  # base units
-    trades: int  # how many
-    closed: bool  # no further trade can change it
+    venue: VenueId
+    symbol: Symbol
+    interval: Annotated[Interval, meaning("its length: a minute or a UTC day")]
+    open_ts: Annotated[Ns, meaning("start of the interval")]
+    open: Annotated[QuoteUnits, meaning("price of its first trade; of a minute without one the last before")]
+    high: Annotated[QuoteUnits, meaning("highest price")]
+    low: Annotated[QuoteUnits, meaning("lowest price")]
+    close: Annotated[QuoteUnits, meaning("price of its last trade; of a minute without one the last before")]
+    volume: Annotated[BaseUnits, meaning("what was traded in it")]
+    trades: Annotated[Count, meaning("its trades; 0 also where the venue's history does not tell")]
+    closed: Annotated[bool, meaning("no further trade can change it")]
 
 
 # --- venues ---
@@ -267,19 +379,19 @@ class Candle(Event, frozen=True, kw_only=True, gc=False):
 class ScoreVenues(Command, frozen=True, kw_only=True):
     """Choose a venue, and a split, to take `size` of a symbol now."""
 
-    symbol: str
-    size: float  # base units
-    side: TakerSide = "buy"
+    symbol: Symbol
+    size: Annotated[BaseUnits, meaning("what is to be taken")]
+    side: Annotated[TakerSide, meaning("buy takes asks, sell takes bids")] = "buy"
 
 
 class CostBps(Part, frozen=True, kw_only=True):
     """The parts of a venue's expected all-in cost, in bps of its own mid."""
 
-    spread: float  # half spread
-    impact: float  # of walking the book beyond the best price
-    fee: float  # taker
-    latency: float  # of the price moving while the order is on its way
-    reliability: float  # includes pressure on the rate limit
+    spread: Annotated[Bps, meaning("half the spread")]
+    impact: Annotated[Bps, meaning("of walking the book beyond the best price")]
+    fee: Annotated[Bps, meaning("taker fee")]
+    latency: Annotated[Bps, meaning("of the price moving while the order is on its way")]
+    reliability: Annotated[Bps, meaning("of failures and tries again, and of pressure on the rate limit")]
 
     @property
     def total(self) -> float:
@@ -290,72 +402,151 @@ class CostBps(Part, frozen=True, kw_only=True):
 class VenueCandidate(Part, frozen=True, kw_only=True):
     """One venue as it was judged; the book it was judged on can be found again by `epoch` and `seq`."""
 
-    venue: str
-    eligible: bool  # whether the order may go there now
-    score: float | None = None  # minus the total cost in bps, higher is better; None where not eligible
-    cost_bps: CostBps | None = None  # the parts of its cost
-    reasons: tuple[str, ...]  # in words: what speaks against it, or why it is not eligible
-    mid: float | None = None  # quote units
-    epoch: int | None = None
-    seq: int | None = None
-    basis_bps: float | None = None  # gap of the mid to the median of the usable books; reported, not scored
+    venue: VenueId
+    eligible: Annotated[bool, meaning("whether the order may go there now")]
+    score: Annotated[
+        Bps | None,
+        meaning(
+            "minus the expected all-in cost, of its own mid: higher is better", null="where not eligible"
+        ),
+    ] = None
+    cost_bps: Annotated[CostBps | None, meaning("the parts of its cost", null="where not eligible")] = None
+    reasons: Annotated[
+        tuple[str, ...],
+        meaning("what its cost is made of, the greatest part first, or why it is not eligible, in words"),
+    ]
+    mid: Annotated[
+        QuoteUnits | None, meaning("of the book it was judged on", null="without a book of two sides")
+    ] = None
+    epoch: Annotated[EpochMs | None, meaning("of the book it was judged on", null="without a book")] = None
+    seq: Annotated[Ordinal | None, meaning("of the book it was judged on", null="without a book")] = None
+    basis_bps: Annotated[
+        Bps | None,
+        meaning("gap of the mid to the median of the usable books; not scored", null="where not eligible"),
+    ] = None
 
 
 class VenueShare(Part, frozen=True, kw_only=True):
     """A venue's part of an optimal split."""
 
-    venue: str
-    size: float  # base units
+    venue: VenueId
+    size: Annotated[BaseUnits, meaning("what goes there")]
 
 
 class VenueScored(Event, frozen=True, kw_only=True):
     """The answer to ScoreVenues."""
 
-    command_id: str
-    symbol: str
-    side: TakerSide
-    size: float  # base units
-    venue: str  # the best
-    score: float  # its: minus the expected all-in cost, bps
-    reasons: tuple[str, ...]  # what speaks against the best, in words
-    candidates: tuple[VenueCandidate, ...]  # best first, then those not eligible
-    allocation: tuple[VenueShare, ...]  # sums to `size`
-    saving_bps: float  # of the allocation against the single best venue, fees included; at least 0
-    ts: int
+    command_id: CommandId
+    symbol: Symbol
+    side: Annotated[TakerSide, meaning("as asked: buy takes asks, sell takes bids")]
+    size: Annotated[BaseUnits, meaning("as asked")]
+    venue: Annotated[str, meaning("id of the best exchange for the whole size")]
+    score: Annotated[Bps, meaning("its score: minus the expected all-in cost, of its own mid")]
+    reasons: Annotated[
+        tuple[str, ...], meaning("what the best one's cost is made of, the greatest part first, in words")
+    ]
+    candidates: Annotated[tuple[VenueCandidate, ...], meaning("best first, then those not eligible")]
+    allocation: Annotated[tuple[VenueShare, ...], meaning("the best split; sums to `size`")]
+    saving_bps: Annotated[
+        Bps, meaning("of the split against the best single venue, fees included; at least 0")
+    ]
+    ts: Annotated[Ns, meaning("when it was judged")]
 
 
 class VenueMetrics(Event, frozen=True, kw_only=True):
-    """What is known of one symbol at one venue; times are seconds of the service's window."""
+    """What is known of one symbol at one venue, as of its last book health."""
 
-    venue: str
-    symbol: str
-    state: BookState
-    latency_p50_ms: float | None  # venue timestamp to receipt, corrected for the clocks' offset
-    latency_p99_ms: float | None  # the same, 99th percentile
-    request_p50_ms: float | None = None  # round trip of a request
-    clock_offset_ms: float | None = None  # the least received minus venue time seen: what is corrected
-    spread_bps: float | None  # best ask minus best bid, bps of mid
-    top_depth: float | None  # base units within the best 5 levels, the smaller side
-    depth_bid: tuple[float, float, float] | None = None  # base units within 5, 10, 25 bps of mid
-    depth_ask: tuple[float, float, float] | None = None  # the same above mid
-    taker_bps: float  # taker fee
-    maker_bps: float  # maker fee
-    reliability: float  # posterior mean of being LIVE and well, in (0, 1)
-    alpha: float  # of the Beta posterior
-    beta: float  # of the Beta posterior
-    gaps: int = 0  # since first seen, over restarts of l2
-    checksum_failures: int = 0  # since first seen
-    disconnects: int = 0  # since first seen
-    rate_remaining: float  # share of the venue's rate limit left, in [0, 1]
-    slippage_bps: float | None = None  # own fills against their expectation, decayed mean
-    fills: int = 0  # own, so far
-    volatility: float | None = None  # of the mid, fraction per day; None below 5 one-minute returns
-    reference_cost_bps: float | None = None  # all-in, mean of buy and sell of `reference_notional`
-    reference_notional: float = 0.0  # quote units
-    reasons: tuple[str, ...] = ()  # why there is no reference cost, in words
-    epoch: int
-    seq: int
-    ts: int
+    venue: VenueId
+    symbol: Symbol
+    state: Annotated[BookState, meaning("of the book, as l2 said last")]
+    latency_p50_ms: Annotated[
+        Milliseconds | None,
+        meaning(
+            "venue time to receipt, corrected by the clocks' offset: median",
+            null="without a venue time in the last 5 minutes",
+        ),
+    ]
+    latency_p99_ms: Annotated[
+        Milliseconds | None,
+        meaning(
+            "venue time to receipt, corrected by the clocks' offset: 99th percentile",
+            null="without a venue time in the last 5 minutes",
+        ),
+    ]
+    request_p50_ms: Annotated[
+        Milliseconds | None,
+        meaning("round trip of a REST request, median of the newest 32", null="before the first"),
+    ] = None
+    clock_offset_ms: Annotated[
+        Milliseconds | None,
+        meaning(
+            "the clocks' offset: the 2 % quantile of received minus venue time, which corrects latencies",
+            null="without a venue time in the last 5 minutes",
+        ),
+    ] = None
+    spread_bps: Annotated[
+        Bps | None, meaning("best ask minus best bid, of the mid", null="without a book of two sides")
+    ]
+    top_depth: Annotated[
+        BaseUnits | None,
+        meaning("sizes of the best 5 levels, of the thinner side", null="without a book of two sides"),
+    ]
+    depth_bid: Annotated[
+        tuple[BaseUnits, BaseUnits, BaseUnits] | None,
+        meaning(
+            "sizes of the bids within 5, 10 and 25 bps of the mid, of the best 50 levels at most",
+            null="without a book of two sides",
+        ),
+    ] = None
+    depth_ask: Annotated[
+        tuple[BaseUnits, BaseUnits, BaseUnits] | None,
+        meaning(
+            "sizes of the asks within 5, 10 and 25 bps of the mid, of the best 50 levels at most",
+            null="without a book of two sides",
+        ),
+    ] = None
+    taker_bps: Annotated[Bps, meaning("taker fee of the lowest tier")]
+    maker_bps: Annotated[Bps, meaning("maker fee of the lowest tier")]
+    reliability: Annotated[Share, meaning("posterior mean of the book being LIVE and well")]
+    alpha: Annotated[Pure, meaning("first parameter of that Beta posterior")]
+    beta: Annotated[Pure, meaning("second parameter of that Beta posterior")]
+    gaps: Annotated[
+        Count, meaning("holes in the venue's sequence and the like, since first seen, over restarts of l2")
+    ] = 0
+    checksum_failures: Annotated[
+        Count, meaning("messages whose checksum was not the venue's, since first seen, over restarts of l2")
+    ] = 0
+    disconnects: Annotated[
+        Count, meaning("connections that ended or failed, since first seen, over restarts of l2")
+    ] = 0
+    rate_remaining: Annotated[
+        Share,
+        meaning("what is left of what l2 allows itself of the venue's REST limit; 1 where it is not told"),
+    ]
+    slippage_bps: Annotated[
+        Bps | None,
+        meaning(
+            "own fills against their expectation, decayed mean; a cost is positive", null="before the first"
+        ),
+    ] = None
+    fills: Annotated[Count, meaning("own fills so far")] = 0
+    volatility: Annotated[
+        PerDay | None, meaning("of the mid, from its minutes", null="below 5 one-minute returns")
+    ] = None
+    reference_cost_bps: Annotated[
+        Bps | None,
+        meaning(
+            "all-in cost of an order of `reference_notional`, mean of buy and sell",
+            null="where either is not eligible",
+        ),
+    ] = None
+    reference_notional: Annotated[QuoteUnits, meaning("value of the order whose cost is told")] = 0.0
+    reasons: Annotated[
+        tuple[str, ...], meaning("why there is no reference cost, in words; empty where there is one")
+    ] = ()
+    epoch: Annotated[EpochMs, meaning("of the newest top; 0 without one")]
+    seq: Annotated[Ordinal, meaning("of the newest top; 0 without one")]
+    ts: Annotated[Ns, meaning("when this was measured")]
 
 
 # --- policies ---
@@ -364,232 +555,330 @@ class VenueMetrics(Event, frozen=True, kw_only=True):
 class PolicyRegistered(Event, frozen=True, kw_only=True):
     """A trading policy that somebody can turn into a signal; a tombstone under the same key ends it."""
 
-    policy_id: str
-    kind: str  # whose code it is; builtin: execution's own
-    summary: str  # what it does, in a sentence
-    parameters: dict[str, float | str | bool] = {}  # what it is set to; names say the unit
-    version: str  # another one whenever the policy may decide otherwise
+    policy_id: PolicyId
+    kind: Annotated[str, meaning("whose code it is; builtin: execution's own")]
+    summary: Annotated[str, meaning("what it does, in a sentence")]
+    parameters: Annotated[dict[str, ByName | str | bool], meaning("what it is set to, by name")] = {}
+    version: Annotated[str, meaning("another one whenever the policy may decide otherwise")]
 
 
 # --- router ---
 
 
 class ChoosePolicy(Command, frozen=True, kw_only=True):
-    """Choose a trading policy for a context; values by the names of `services/router/context.py`."""
+    """Choose a trading policy for a context; values by the names of ``libs/common/context_fields.py``."""
 
-    scope: str = "default"
-    context: dict[str, float | str]  # what is missing is imputed; `symbol` fills in live values
+    scope: Scope = "default"
+    context: Annotated[
+        dict[str, ByName | str],
+        meaning("what is known, by name; `symbol` fills in live values, and what is missing then is imputed"),
+    ]
 
 
 class PolicyChosen(Event, frozen=True, kw_only=True):
     """The answer to ChoosePolicy, with all that is needed to draw it again; `command_id` is the decision."""
 
-    command_id: str
-    scope: str
-    policy_id: str
-    score: float  # sampled reward of the policy, return units
-    exploration_bonus: float  # score minus posterior mean
-    propensity: float  # probability with which this policy was chosen
-    explored: bool  # drawn by the uniform part of the mixture
-    scores: dict[str, float]  # sampled, by policy; of those of the scope that were registered then
-    means: dict[str, float]  # posterior means of the expected reward at this context
-    propensities: dict[str, float]  # by policy; they sum to 1
-    width: float  # 90 % credible width of the chosen policy's expected reward, return units
-    prior_width: float  # the same before any reward, at this context
-    forecast_vol: float | None  # sigmaHAR used, fraction per day; None where unknown
-    features: dict[str, float]  # the vector by feature name, as the model sees it
-    inputs: dict[str, float | str]  # values used, before transformation, live ones included
-    filled: tuple[str, ...] = ()  # inputs that were filled from live topics
-    missing: tuple[str, ...] = ()  # inputs without a value
-    ignored: tuple[str, ...] = ()  # unknown keys of the context
-    layout: int  # version of the feature layout
-    versions: dict[str, int]  # posterior version (updates so far) by policy
-    ts: int
+    command_id: CommandId
+    scope: Scope
+    policy_id: Annotated[str, meaning("name of the policy that was chosen")]
+    score: Annotated[Returns, meaning("the chosen policy's sampled expected reward")]
+    exploration_bonus: Annotated[
+        Returns, meaning("score minus the policy's posterior mean, signed: how much of the score was chance")
+    ]
+    propensity: Annotated[Share, meaning("probability with which this policy was chosen")]
+    explored: Annotated[bool, meaning("drawn by the uniform part of the mixture, not by score")]
+    scores: Annotated[
+        dict[str, Returns],
+        meaning("sampled expected rewards by policy, of those of the scope that were registered then"),
+    ]
+    means: Annotated[
+        dict[str, Returns], meaning("posterior means of the expected reward at this context, by policy")
+    ]
+    propensities: Annotated[
+        dict[str, Share], meaning("probabilities of being chosen, by policy; they sum to 1")
+    ]
+    width: Annotated[Returns, meaning("90 % credible width of the chosen policy's expected reward")]
+    prior_width: Annotated[Returns, meaning("that width at this context before any reward")]
+    forecast_vol: Annotated[
+        PerDay | None,
+        meaning("forecast of the volatility that was used: the input sigmaHAR", null="where nobody gave it"),
+    ]
+    features: Annotated[dict[str, Pure], meaning("the vector by feature name, as the model sees it")]
+    inputs: Annotated[
+        dict[str, ByName | str], meaning("values used, by name, before transformation, live ones included")
+    ]
+    filled: Annotated[
+        tuple[str, ...], meaning("names of inputs that were filled from live topics and providers")
+    ] = ()
+    missing: Annotated[tuple[str, ...], meaning("names of inputs without a value")] = ()
+    ignored: Annotated[tuple[str, ...], meaning("keys of the context that are no input, left out")] = ()
+    layout: Annotated[Ordinal, meaning("version of the feature vector")]
+    versions: Annotated[
+        dict[str, Ordinal], meaning("version of the posterior by policy: rewards counted and resets, so far")
+    ]
+    ts: Annotated[Ns, meaning("when it was chosen")]
 
 
 class RewardPolicy(Command, frozen=True, kw_only=True):
     """Teach the router what a policy earned, in return units net of costs."""
 
-    scope: str = "default"
-    policy_id: str  # that earned it
-    reward: float  # return units, net of costs
-    context: dict[str, float | str] = {}  # used where the decision is not known
-    decision_id: str | None = None  # the command_id of the ChoosePolicy
+    scope: Scope = "default"
+    policy_id: Annotated[str, meaning("name of the policy that earned it")]
+    reward: Annotated[Returns, meaning("what it earned, net of costs")]
+    context: Annotated[
+        dict[str, ByName | str], meaning("what was known, by name; used where no decision is named")
+    ] = {}
+    decision_id: Annotated[
+        str | None, meaning("UUID of the ChoosePolicy that is rewarded", null="where none is named")
+    ] = None
 
 
 class PolicyRewarded(Event, frozen=True, kw_only=True):
     """The answer to RewardPolicy."""
 
-    command_id: str
-    scope: str
-    policy_id: str  # that earned it
-    reward: float  # as sent, return units
-    decision_id: str | None
-    counted: bool  # False: nothing was learnt, see `reason`
-    reason: str = ""  # why it was not counted: the decision expired, or was rewarded before
-    updates: int  # of the policy, after this
-    mean_reward: float  # of the policy, after this; 0 before the first
-    drift_alarm: bool = False  # rewards left what the model expects; what it knew was reset
-    ts: int
+    command_id: CommandId
+    scope: Scope
+    policy_id: Annotated[str, meaning("name of the policy that earned it")]
+    reward: Annotated[Returns, meaning("as sent")]
+    decision_id: Annotated[
+        str | None, meaning("UUID of the ChoosePolicy that is rewarded", null="where none was named")
+    ]
+    counted: Annotated[bool, meaning("false: nothing was learnt, see `reason`")]
+    reason: Annotated[
+        str, meaning("why not: `decision expired` or `decision rewarded before`; empty where it was counted")
+    ] = ""
+    updates: Annotated[Count, meaning("rewards of the policy counted so far, this one included")]
+    mean_reward: Annotated[Returns, meaning("of the policy's rewards, this one included; 0 before the first")]
+    drift_alarm: Annotated[bool, meaning("rewards left what the model expects; what it knew was reset")] = (
+        False
+    )
+    ts: Annotated[Ns, meaning("when it was learnt, or found not to count")]
 
 
 class AddPolicy(Command, frozen=True, kw_only=True):
     """Let the router of a scope choose one more registered policy; a retired one comes back as it was."""
 
-    scope: str = "default"
-    policy_id: str
+    scope: Scope = "default"
+    policy_id: PolicyId
 
 
 class RetirePolicy(Command, frozen=True, kw_only=True):
     """Choose a policy no more; its late rewards still count, and the others keep what they learnt."""
 
-    scope: str = "default"
-    policy_id: str
+    scope: Scope = "default"
+    policy_id: PolicyId
 
 
 class PoliciesChanged(Event, frozen=True, kw_only=True):
     """The answer to AddPolicy and RetirePolicy."""
 
-    command_id: str
-    scope: str
-    policy_id: str  # added or retired
-    policies: tuple[str, ...]  # that may be chosen, after this
-    changed: bool  # False: it was so already
-    ts: int
+    command_id: CommandId
+    scope: Scope
+    policy_id: Annotated[str, meaning("name of the policy that was added or retired")]
+    policies: Annotated[tuple[str, ...], meaning("names of those that may be chosen, after this")]
+    changed: Annotated[bool, meaning("false: it was so already")]
+    ts: Annotated[Ns, meaning("when it was changed, or found to be so")]
 
 
 class OffPolicyEstimate(Part, frozen=True, kw_only=True):
-    """What always choosing one policy would have earned, by one estimator, return units."""
+    """What always choosing one policy would have earned, by one estimator."""
 
-    value: float  # return units
-    low: float | None = None  # 95 % interval; None below 30 rewarded decisions
-    high: float | None = None  # its upper end
+    value: Annotated[Returns, meaning("mean reward of a decision, as estimated")]
+    low: Annotated[
+        Returns | None, meaning("lower end of its 95 % interval", null="below 30 rewarded decisions")
+    ] = None
+    high: Annotated[
+        Returns | None, meaning("upper end of its 95 % interval", null="below 30 rewarded decisions")
+    ] = None
 
 
 class PolicySummary(Part, frozen=True, kw_only=True):
-    """What is known of one policy; rewards are in return units."""
+    """What is known of one policy."""
 
-    policy_id: str
-    updates: int  # rewards counted
-    mean_reward: float | None  # of all its rewards; None before the first
-    estimate: float  # posterior mean of the expected reward at the last choice's context
-    low: float  # its 90 % credible interval
-    high: float  # its upper end
-    choices: int  # of this policy, so far
-    share: float  # of all choices of the scope
-    cusum: float  # of its drift alarm
-    resets: int  # by drift alarms
-    registered: bool = True  # False: nobody implements it, so it is not chosen until it is registered
-    rewarded: int  # decisions with a known propensity and a reward in which it could be chosen
-    ess: float  # effective sample size of its importance weights
-    ips: OffPolicyEstimate | None = None  # None before the first such decision
-    snips: OffPolicyEstimate | None = None  # None while the policy was not chosen
-    dr: OffPolicyEstimate | None = None  # doubly robust
+    policy_id: PolicyId
+    updates: Annotated[Count, meaning("its rewards counted so far")]
+    mean_reward: Annotated[Returns | None, meaning("of all its rewards", null="before the first")]
+    estimate: Annotated[
+        Returns, meaning("posterior mean of its expected reward at the context of the last choice")
+    ]
+    low: Annotated[Returns, meaning("lower end of the 90 % credible interval of that expected reward")]
+    high: Annotated[Returns, meaning("upper end of the 90 % credible interval of that expected reward")]
+    choices: Annotated[Count, meaning("how often it was chosen, so far")]
+    share: Annotated[Share, meaning("of all choices of the scope")]
+    cusum: Annotated[Pure, meaning("cumulative sum of its drift alarm, which rings at 40 by default")]
+    resets: Annotated[Count, meaning("how often drift alarms reset it, so far")]
+    registered: Annotated[
+        bool, meaning("false: nobody implements it, so it is not chosen until it is registered")
+    ] = True
+    rewarded: Annotated[
+        Count, meaning("n of the off-policy values: rewarded decisions in which it could be chosen")
+    ]
+    ess: Annotated[Pure, meaning("effective sample size of its importance weights")]
+    ips: Annotated[
+        OffPolicyEstimate | None,
+        meaning("value of always this policy, by inverse propensity", null="before the first such decision"),
+    ] = None
+    snips: Annotated[
+        OffPolicyEstimate | None,
+        meaning("the same, self-normalised", null="while the policy was not chosen in such a decision"),
+    ] = None
+    dr: Annotated[
+        OffPolicyEstimate | None,
+        meaning("the same, doubly robust", null="before the first such decision"),
+    ] = None
 
 
 class RouterSnapshot(Event, frozen=True, kw_only=True):
     """The state of a scope after its last command, for people."""
 
-    scope: str
-    last_choice: str | None  # policy
-    decision_id: str | None  # UUID of the last choice; None before the first
-    decided_ts: int | None
-    sampled_scores: dict[str, float]  # of the last choice, by policy, return units
-    features: dict[str, float]  # the vector of the last choice, by name, as the model sees it
-    inputs: dict[str, float | str]  # values the last choice used, before transformation
-    filled: tuple[str, ...]  # inputs of it that were filled from live topics
-    missing: tuple[str, ...]  # inputs of it without a value
-    policies: tuple[PolicySummary, ...]  # that may be chosen while they are registered
-    retired: tuple[str, ...]  # that may be chosen no more
-    choices: int  # of the scope, so far
-    updates: int  # rewards counted, of the scope, so far
-    noise: float  # pooled scale of rewards around their means, return units
-    pooled_cusum: float  # of the drift alarm over all policies
-    drift_alarms: int  # so far
-    ignored_keys: int  # unknown keys of contexts, so far
-    pending: int  # decisions and answers remembered
-    stubs: tuple[str, ...]  # inputs that a stub provides
-    layout: int  # version of the feature vector
-    ts: int
+    scope: Scope
+    last_choice: Annotated[str | None, meaning("policy chosen last", null="before the first choice")]
+    decision_id: Annotated[str | None, meaning("UUID of the last choice", null="before the first choice")]
+    decided_ts: Annotated[Ns | None, meaning("when it was chosen", null="before the first choice")]
+    sampled_scores: Annotated[
+        dict[str, Returns], meaning("sampled expected rewards of the last choice, by policy")
+    ]
+    features: Annotated[
+        dict[str, Pure], meaning("the vector of the last choice by feature name, as the model sees it")
+    ]
+    inputs: Annotated[
+        dict[str, ByName | str], meaning("values that the last choice used, by name, before transformation")
+    ]
+    filled: Annotated[
+        tuple[str, ...], meaning("names of its inputs that were filled from live topics and providers")
+    ]
+    missing: Annotated[tuple[str, ...], meaning("names of its inputs without a value")]
+    policies: Annotated[
+        tuple[PolicySummary, ...], meaning("those that may be chosen while they are registered")
+    ]
+    retired: Annotated[tuple[str, ...], meaning("names of policies that may be chosen no more")]
+    choices: Annotated[Count, meaning("of the scope, so far")]
+    updates: Annotated[Count, meaning("rewards counted so far, of the policies that may be chosen")]
+    noise: Annotated[Returns, meaning("pooled scale of rewards around their means")]
+    pooled_cusum: Annotated[Pure, meaning("cumulative sum of the drift alarm over all policies")]
+    drift_alarms: Annotated[Count, meaning("of the scope, so far")]
+    ignored_keys: Annotated[Count, meaning("keys of contexts that are no input, so far")]
+    pending: Annotated[Count, meaning("decisions and answers remembered")]
+    stubs: Annotated[
+        tuple[str, ...], meaning("names of inputs that a stub provides: their values mean nothing")
+    ]
+    layout: Annotated[Ordinal, meaning("version of the feature vector")]
+    ts: Annotated[Ns, meaning("when the last command was carried out")]
 
 
 class RouterScopeState(Event, frozen=True, kw_only=True):
     """State, private: what the policies of a scope share."""
 
-    layout: int
-    policies: tuple[str, ...]  # that may be chosen
-    retired: tuple[str, ...] = ()  # that may be chosen no more
-    means: tuple[float, ...]  # running statistics of the inputs, in the order of the layout
-    variances: tuple[float, ...]  # of the inputs, as above
-    counts: tuple[int, ...]  # of the inputs, as above
-    choices: int = 0
-    pooled_cusum: float = 0.0  # of the drift alarm over all policies
-    drift_alarms: int = 0  # so far
-    ignored_keys: int = 0  # unknown keys of contexts, so far
-    evaluation: dict[str, tuple[float, ...]] = {}  # sums of the off-policy estimators, by policy
-    last: PolicyChosen | None = None  # choice
-    first_slot: int = 0  # of the decisions remembered, oldest
-    next_slot: int = 0  # of the decision remembered next
-    first_other: int = 0  # of the other answers remembered, oldest
-    next_other: int = 0  # of the other answer remembered next
-    used_ts: int = 0  # when its last command was carried out
-    archive_ts: int | None = None  # when it is looked at whether it is idle; None: it is archived
-    stepped_ns: int = 0  # by how much the clock was set since it began; slots are on the clock of then
+    layout: Annotated[Ordinal, meaning("version of the feature vector")]
+    policies: Annotated[tuple[str, ...], meaning("names of those that may be chosen")]
+    retired: Annotated[tuple[str, ...], meaning("names of those that may be chosen no more")] = ()
+    means: Annotated[
+        tuple[ByName, ...], meaning("running means of the inputs as the model sees them, by layout")
+    ]
+    variances: Annotated[
+        tuple[Annotated[float, unit("squared unit of the input")], ...],
+        meaning("running variances of the inputs as the model sees them, by layout"),
+    ]
+    counts: Annotated[
+        tuple[Count, ...],
+        meaning("values seen of the inputs, by layout, the 20 that the prior is worth included"),
+    ]
+    choices: Annotated[Count, meaning("of the scope, so far")] = 0
+    pooled_cusum: Annotated[Pure, meaning("cumulative sum of the drift alarm over all policies")] = 0.0
+    drift_alarms: Annotated[Count, meaning("of the scope, so far")] = 0
+    ignored_keys: Annotated[Count, meaning("keys of contexts that are no input, so far")] = 0
+    evaluation: Annotated[
+        dict[
+            str, tuple[Annotated[float, unit("of n, w, w², wr, w²r, w²r², dr, dr²: r in return units")], ...]
+        ],
+        meaning("sums of the off-policy estimators over rewarded decisions, by policy"),
+    ] = {}
+    last: Annotated[PolicyChosen | None, meaning("choice", null="before the first")] = None
+    first_slot: Annotated[Ordinal, meaning("of the oldest decision remembered")] = 0
+    next_slot: Annotated[Ordinal, meaning("of the decision remembered next")] = 0
+    first_other: Annotated[Ordinal, meaning("of the oldest of the other answers remembered")] = 0
+    next_other: Annotated[Ordinal, meaning("of the other answer remembered next")] = 0
+    used_ts: Annotated[Ns, meaning("when its last command was carried out")] = 0
+    archive_ts: Annotated[
+        Ns | None, meaning("when it is looked at whether it is idle", null="while it is archived")
+    ] = None
+    stepped_ns: Annotated[
+        SpanNs, meaning("by how much the clock was set since the scope began; slots are on the clock of then")
+    ] = 0
 
 
 class RouterPolicyState(Event, frozen=True, kw_only=True):
     """State, private: the posterior of one policy; arrays are float64, little-endian, row by row."""
 
-    precision: bytes  # A, (d, d)
-    shift: bytes  # h, (d,)
-    covariance: bytes  # P, (d, d)
-    mean: bytes  # m, (d,)
-    shape: float  # a, of the noise
-    rate: float  # B, of the noise
-    updates: int = 0
-    reward_sum: float = 0.0  # return units
-    choices: int = 0  # of this policy, so far
-    cusum: float = 0.0  # of its drift alarm
-    resets: int = 0
+    precision: Annotated[bytes, meaning("A, (d, d); empty: the prior's")]
+    shift: Annotated[bytes, meaning("h, (d,); empty: the prior's")]
+    covariance: Annotated[bytes, meaning("P, (d, d); empty: the prior's")]
+    mean: Annotated[bytes, meaning("m, (d,); empty: the prior's")]
+    shape: Annotated[Pure, meaning("a, the data's part of the shape of the noise")]
+    rate: Annotated[
+        Annotated[float, unit("squared return units")], meaning("B, the data's part of the rate of the noise")
+    ]
+    updates: Annotated[Count, meaning("its rewards counted so far")] = 0
+    reward_sum: Annotated[Returns, meaning("sum of its rewards")] = 0.0
+    choices: Annotated[Count, meaning("how often it was chosen, so far")] = 0
+    cusum: Annotated[Pure, meaning("cumulative sum of its drift alarm")] = 0.0
+    resets: Annotated[Count, meaning("how often drift alarms reset it, so far")] = 0
 
 
 class RouterAnswer(Event, frozen=True, kw_only=True):
     """State, private: an answer remembered, so that its command is answered again and not done again."""
 
-    answer: PolicyChosen | PolicyRewarded | PoliciesChanged  # as it was given
-    rewarded: bool = False  # of a decision: its reward was counted
+    answer: Annotated[PolicyChosen | PolicyRewarded | PoliciesChanged, meaning("as it was given")]
+    rewarded: Annotated[bool, meaning("of a decision: its reward was counted")] = False
 
 
 class RouterIntake(Event, frozen=True, kw_only=True):
     """State, private: how many scopes a partition keeps, and how many of them began in this minute."""
 
-    scopes: int  # kept, the archived ones included
-    minute_ts: int  # when the minute began
-    begun: int  # scopes in it
+    scopes: Annotated[Count, meaning("kept, the archived ones included")]
+    minute_ts: Annotated[Ns, meaning("when the minute began")]
+    begun: Annotated[Count, meaning("scopes that began in it")]
 
 
 class RouterSlot(Event, frozen=True, kw_only=True):
     """State, private: the place of a remembered answer in the order of forgetting."""
 
-    command_id: str  # of the remembered command
-    ts: int  # of its answer, less `stepped_ns`
+    command_id: Annotated[str, meaning("UUID of the remembered command")]
+    ts: Annotated[Ns, meaning("of its answer, less the `stepped_ns` of its scope")]
 
 
 # --- portfolio ---
 
 BOOK: Final = "default"  # the one book: every fill belongs to it, and every execution is sized by its risk
 
+BookName: TypeAlias = Annotated[str, meaning("name of the portfolio's book")]
+CvarBudget: TypeAlias = Annotated[PerDay, meaning("most CVaR allowed: the expected loss on the worst days")]
+VolTarget: TypeAlias = Annotated[PerDay, meaning("volatility ceiling")]
+Confidence: TypeAlias = Annotated[
+    Share, meaning("of the CVaR: the worst days are the 1 - `confidence` of all, at 0.95 one in twenty")
+]
+CvarMode: TypeAlias = Annotated[
+    Literal["sum_cvar", "portfolio_cvar"],
+    meaning(
+        "what the CVaR budget limits; sum_cvar: the weighted sum of the symbols' CVaRs; "
+        "portfolio_cvar: the CVaR of the portfolio"
+    ),
+]
+Lookback: TypeAlias = Annotated[Days | None, meaning("of history, 20 at least", null="for all there is")]
+
 
 class OptimizePortfolio(Command, frozen=True, kw_only=True):
     """Find weights under a CVaR budget and a volatility ceiling."""
 
-    book: str = BOOK  # name of the book; it chooses the partition
-    symbols: tuple[str, ...]  # canonical
-    cvar_budget: float  # fraction per day
-    vol_target: float  # fraction per day
-    mode: Literal["sum_cvar", "portfolio_cvar"] = "sum_cvar"
-    lookback: int | None = None  # days, 20 at least; None: all there are
-    confidence: float = 0.95  # of the CVaR
+    book: Annotated[str, meaning("name of the portfolio's book; it chooses the partition")] = BOOK
+    symbols: Annotated[
+        tuple[str, ...], meaning("canonical BASE-QUOTE, among which the capital is shared out")
+    ]
+    cvar_budget: CvarBudget
+    vol_target: VolTarget
+    mode: CvarMode = "sum_cvar"
+    lookback: Lookback = None
+    confidence: Confidence = 0.95
 
 
 class PortfolioOptimized(Event, frozen=True, kw_only=True):
@@ -599,135 +888,184 @@ class PortfolioOptimized(Event, frozen=True, kw_only=True):
     ``cvar_budget``, ``vol_target``, and ``invested`` for the whole of the capital.
     """
 
-    command_id: str
-    book: str
-    mode: Literal["sum_cvar", "portfolio_cvar"]
-    status: Literal[
-        "optimal", "all_cash", "tolerance_not_met", "insufficient_history"
-    ]  # whether the weights are the best there are, or why not
-    reason: str  # in words, why this status
-    symbols: tuple[str, ...]  # as asked for
-    dropped: tuple[str, ...] = ()  # weight 0: too young for history in common with the others, or ended
-    weights: dict[str, float]  # shares of capital, by symbol
-    cash: float  # 1 less the weights
-    vol: float  # of the weights under `covariance`, fraction per day
-    vol_historical: float  # sample standard deviation over the days
-    cvar_sum: float  # sum of weight times cvar_by_symbol, fraction per day
-    cvar_portfolio: float  # of the weights over the days, fraction per day
-    cvar_by_symbol: dict[str, float]  # of one unit of weight, >= 0; no entry without history
-    cvar_limits: dict[str, float]  # the same as the budget counts it: cautious below 120 days
-    expected_return: float  # fraction per day
-    utility: float  # fraction per day
-    gap: float  # proven: no weights within the limits have a utility greater by more
-    kelly: dict[str, float]  # advisory, each symbol on its own
-    binding: tuple[str, ...]  # limits with a positive shadow price
-    shadow_prices: dict[str, float]  # utility per unit of each limit
-    observations: int  # days of returns that all symbols have
-    needed: int  # days below which all is cash
-    first_day_ts: int | None  # start of the first of these days
-    last_day_ts: int | None  # start of the last of them
-    horizon_days: int = 1  # of returns, volatilities and CVaR
-    confidence: float  # of the CVaR
-    cvar_budget: float  # as asked for
-    vol_target: float  # as asked for
-    lookback: int | None  # days, as asked for; None: all there are
-    mean: dict[str, float]  # shrunk, fraction per day
-    covariance: tuple[tuple[float, ...], ...]  # shrunk, in the order of `mean`
-    risk_aversion: float  # of the utility, per unit of variance
-    venue: str  # whose candles
-    ts: int
+    command_id: CommandId
+    book: BookName
+    mode: CvarMode
+    status: Annotated[
+        Literal["optimal", "all_cash", "tolerance_not_met", "insufficient_history"],
+        meaning(
+            "whether the weights are the best there are; optimal: no others within the limits are better by "
+            "more than `gap`, which is within the tolerance; all_cash: no symbol has a positive expected "
+            "return; "
+            "tolerance_not_met: within the limits, but better by up to `gap` may exist; "
+            "insufficient_history: fewer than `needed` days, so all is cash"
+        ),
+    ]
+    reason: Annotated[str, meaning("why this status, in words")]
+    symbols: Annotated[tuple[str, ...], meaning("canonical BASE-QUOTE, as asked for")]
+    dropped: Annotated[
+        tuple[str, ...],
+        meaning("symbols of weight 0: too young for history in common with the others, or ended"),
+    ] = ()
+    weights: Annotated[dict[str, OfCapital], meaning("by symbol")]
+    cash: Annotated[OfCapital, meaning("1 less the weights")]
+    vol: Annotated[PerDay, meaning("volatility of the weights under `covariance`: sqrt(w' covariance w)")]
+    vol_historical: Annotated[
+        PerDay, meaning("sample standard deviation of what the weights returned over the days")
+    ]
+    cvar_sum: Annotated[PerDay, meaning("sum of weight times cvar_by_symbol, at least `cvar_portfolio`")]
+    cvar_portfolio: Annotated[PerDay, meaning("CVaR of the weights over the days")]
+    cvar_by_symbol: Annotated[
+        dict[str, PerDay], meaning("CVaR of one unit of weight, at least 0; no entry without history")
+    ]
+    cvar_limits: Annotated[
+        dict[str, PerDay],
+        meaning("cvar_by_symbol as the budget counts it: a cautious value below 120 days, never less"),
+    ]
+    expected_return: Annotated[PerDay, meaning("mean'w")]
+    utility: Annotated[PerDay, meaning("mean'w - risk_aversion / 2 w' covariance w")]
+    gap: Annotated[PerDay, meaning("proven: no weights within the limits have a utility greater by more")]
+    kelly: Annotated[
+        dict[str, OfCapital],
+        meaning("advisory: a fraction of mean / variance, clipped, of each symbol on its own"),
+    ]
+    binding: Annotated[tuple[str, ...], meaning("names of the limits with a positive shadow price")]
+    shadow_prices: Annotated[
+        dict[str, Annotated[float, unit("utility per unit of the limit")]], meaning("by name of the limit")
+    ]
+    observations: Annotated[Days, meaning("days of returns that all symbols with a weight have")]
+    needed: Annotated[Days, meaning("below which all is cash")]
+    first_day_ts: Annotated[
+        Ns | None, meaning("start of the first of the days in common", null="without such a day")
+    ]
+    last_day_ts: Annotated[
+        Ns | None, meaning("start of the last of the days in common", null="without such a day")
+    ]
+    horizon_days: Annotated[Days, meaning("horizon of returns, volatilities and CVaR")] = 1
+    confidence: Confidence
+    cvar_budget: CvarBudget
+    vol_target: VolTarget
+    lookback: Lookback
+    mean: Annotated[dict[str, PerDay], meaning("shrunk expected returns, by symbol")]
+    covariance: Annotated[
+        tuple[tuple[Annotated[float, unit("squared fraction per day")], ...], ...],
+        meaning("shrunk covariances of the returns, rows and columns in the order of `mean`"),
+    ]
+    risk_aversion: Annotated[Annotated[float, unit("per unit of variance")], meaning("of the utility")]
+    venue: Annotated[str, meaning("id of the exchange whose daily candles were used")]
+    ts: Annotated[Ns, meaning("when it was optimised")]
 
 
 class AssessRisk(Command, frozen=True, kw_only=True):
     """Measure the risk of the positions of a book anew; answered by RiskBudget."""
 
-    book: str = BOOK
-    position: Position | None = None  # newer perhaps than what the book's partition has seen of it
+    book: BookName = BOOK
+    position: Annotated[
+        Position | None,
+        meaning("newer perhaps than what the book's partition has seen of it", null="where nothing is newer"),
+    ] = None
 
 
 class Position(Event, frozen=True, kw_only=True):
-    """What is held of a symbol, from all its fills; amounts in quote units, signed."""
+    """What is held of a symbol, from all its fills; amounts are signed."""
 
-    symbol: str
-    quantity: Decimal  # base units, signed
-    basis: Decimal  # average cost times quantity
-    avg_price: Decimal | None  # None while flat
-    mark: float | None  # mid of a LIVE book, else the last known
-    mark_ts: int | None  # when the mark was known
-    realized_pnl: Decimal  # fees apart
-    unrealized_pnl: Decimal  # of what is held, at the mark
-    fees: Decimal  # of all fills
-    cash: Decimal  # paid (-) and received (+), fees included
-    fills: int  # so far
-    ts: int
+    symbol: Symbol
+    quantity: Annotated[BaseAmount, meaning("what is held, signed")]
+    basis: Annotated[QuoteAmount, meaning("average cost times quantity, signed")]
+    avg_price: Annotated[QuoteAmount | None, meaning("average cost of what is held", null="while flat")]
+    mark: Annotated[
+        QuoteUnits | None, meaning("mid of a LIVE book, else the last known", null="before the first fill")
+    ]
+    mark_ts: Annotated[Ns | None, meaning("when the mark was known", null="before the first fill")]
+    realized_pnl: Annotated[QuoteAmount, meaning("profit of what was closed, fees apart")]
+    unrealized_pnl: Annotated[QuoteAmount, meaning("profit of what is held, at the mark")]
+    fees: Annotated[QuoteAmount, meaning("of all fills")]
+    cash: Annotated[QuoteAmount, meaning("paid (-) and received (+), fees included")]
+    fills: Annotated[Count, meaning("of the symbol, so far")]
+    ts: Annotated[Ns, meaning("when it was filled or marked last")]
 
 
 class SymbolRisk(Part, frozen=True, kw_only=True):
     """A symbol's part of the risk."""
 
-    cvar: float  # of one unit of weight, fraction per day, >= 0
-    vol: float  # fraction per day
-    weight: float  # position value / equity, signed
-    used: float  # |weight| times cvar
-    observations: int = 0  # days of its history
-    assumed: bool = False  # too little history of something held: all of it may be lost in a day
+    cvar: Annotated[
+        PerDay,
+        meaning("CVaR of one unit of weight, in the direction held (long where nothing is), at least 0"),
+    ]
+    vol: Annotated[PerDay, meaning("volatility of its returns")]
+    weight: Annotated[OfEquity, meaning("position at its mark, signed")]
+    used: Annotated[PerDay, meaning("|weight| times cvar: what it uses of the budget")]
+    observations: Annotated[Days, meaning("of its history")] = 0
+    assumed: Annotated[
+        bool, meaning("held with too little history, or one that has ended: a total loss in a day is assumed")
+    ] = False
 
 
 class RiskBudget(Event, frozen=True, kw_only=True):
     """How much of the CVaR budget the positions use; what sizing must stay within."""
 
-    book: str
-    equity: Decimal  # quote units: initial capital plus all profit and loss
-    cvar_budget: float  # fraction per day
-    cvar_used: float
-    cvar_left: float  # >= 0
-    by_symbol: dict[str, SymbolRisk]  # every symbol with enough history, held or not
-    confidence: float  # of the CVaR
-    observations: int  # days of history
-    venue: str = ""  # whose candles
-    ts: int
+    book: BookName
+    equity: Annotated[QuoteAmount, meaning("initial capital plus all profit and loss")]
+    cvar_budget: CvarBudget
+    cvar_used: Annotated[PerDay, meaning("what the positions use of the budget")]
+    cvar_left: Annotated[PerDay, meaning("what is left of the budget, at least 0")]
+    by_symbol: Annotated[
+        dict[str, SymbolRisk], meaning("each symbol with enough history, and each held, by canonical symbol")
+    ]
+    confidence: Confidence
+    observations: Annotated[Days, meaning("of history, the least of any symbol")]
+    venue: Annotated[str, meaning("id of the exchange whose daily candles were used; empty: not told")] = ""
+    ts: Annotated[Ns, meaning("when it was assessed")]
 
 
 class PortfolioHolding(Event, frozen=True, kw_only=True):
-    """State, private: a position, and when it is marked next (None: no tick is pending)."""
+    """State, private: a position, and when it is marked next."""
 
-    position: Position  # as it is
-    next_mark_ts: int | None = None  # ns since 1970 UTC
+    position: Annotated[Position, meaning("as it is")]
+    next_mark_ts: Annotated[Ns | None, meaning("when it is marked next", null="while no tick is pending")] = (
+        None
+    )
 
 
 class PortfolioBook(Event, frozen=True, kw_only=True):
     """State, private: when a book is assessed next, and positions newer than the view of them was."""
 
-    next_assessment_ts: int | None  # ns since 1970 UTC; None: none is pending
-    ahead: dict[str, Position] = {}  # by symbol
-    symbols: int = 0  # whose risk was known at the last assessment
+    next_assessment_ts: Annotated[
+        Ns | None, meaning("when the book is assessed next", null="while no tick is pending")
+    ]
+    ahead: Annotated[
+        dict[str, Position], meaning("positions that fills told of and the view had not seen, by symbol")
+    ] = {}
+    symbols: Annotated[Count, meaning("those whose risk was known at the last assessment")] = 0
 
 
 class PortfolioRemembered(Event, frozen=True, kw_only=True):
     """State, private: something done under an id that may come again; the answer, where there was one."""
 
-    answer: PortfolioOptimized | None  # None: there was none to give
+    answer: Annotated[
+        PortfolioOptimized | None, meaning("as it was given", null="where there was none to give")
+    ]
 
 
 class PortfolioSlot(Event, frozen=True, kw_only=True):
     """State, private: an id's place in the order of forgetting; the newest also stands by itself."""
 
-    remembered: str  # the id
-    count: int  # ids remembered before it
+    remembered: Annotated[str, meaning("the id")]
+    count: Annotated[Count, meaning("ids of its kind that were remembered before it")]
 
 
 # --- execution ---
 
 
-class ExecutionStatus(StrEnum):
+class ExecutionStatus(Word):
     """How far an execution is; the last four are final."""
 
-    PLANNING = "planning"  # policy, size, venue and plan are being found
-    WORKING = "working"  # children are sent
-    COMPLETED = "completed"  # filled, but for a rest under the venue's minimum
-    CANCELED = "canceled"  # as was wished
-    FAILED = "failed"  # ended with a rest, or before a plan; `reason` says why
-    SKIPPED = "skipped"  # nothing to do: flat signal, or size 0
+    PLANNING = "planning", "policy, size, venue and plan are being found"
+    WORKING = "working", "children are sent"
+    COMPLETED = "completed", "filled, but for a rest under the venue's minimum"
+    CANCELED = "canceled", "as was wished"
+    FAILED = "failed", "ended with a rest, or before a plan; `reason` says why"
+    SKIPPED = "skipped", "nothing to do: flat signal, or size 0"
 
     @property
     def final(self) -> bool:
@@ -735,15 +1073,15 @@ class ExecutionStatus(StrEnum):
         return self not in (ExecutionStatus.PLANNING, ExecutionStatus.WORKING)
 
 
-class OrdStatus(StrEnum):
+class OrdStatus(Word):
     """FIX OrdStatus (39)."""
 
-    PENDING_NEW = "pending_new"  # on its way to the venue
-    NEW = "new"  # rests at the venue
-    PARTIALLY_FILLED = "partially_filled"  # and the rest rests
-    FILLED = "filled"
-    CANCELED = "canceled"  # `cum_qty` was filled before
-    REJECTED = "rejected"
+    PENDING_NEW = "pending_new", "on its way to the venue"
+    NEW = "new", "at the venue, nothing filled yet"
+    PARTIALLY_FILLED = "partially_filled", "partly filled, and the rest rests"
+    FILLED = "filled", "filled whole"
+    CANCELED = "canceled", "ended with a rest; `cum_qty` was filled before"
+    REJECTED = "rejected", "the venue refused it"
 
     @property
     def open(self) -> bool:
@@ -751,366 +1089,454 @@ class OrdStatus(StrEnum):
         return self in (OrdStatus.PENDING_NEW, OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
 
 
-class ExecType(StrEnum):
+class ExecType(Word):
     """FIX ExecType (150): what happened last."""
 
-    PENDING_NEW = "pending_new"
-    NEW = "new"
-    TRADE = "trade"
-    CANCELED = "canceled"
-    REJECTED = "rejected"
+    PENDING_NEW = "pending_new", "it was sent"
+    NEW = "new", "the venue took it"
+    TRADE = "trade", "it was filled, in part or whole"
+    CANCELED = "canceled", "what was left of it was taken off"
+    REJECTED = "rejected", "the venue refused it"
 
 
 OrdType: TypeAlias = Literal["market", "limit"]
 TimeInForce: TypeAlias = Literal["ioc", "gtc"]
 
+# Fields that mean the same wherever they stand.
+ClOrdId: TypeAlias = Annotated[str, meaning("FIX ClOrdID: UUID of the order")]
+ParentId: TypeAlias = Annotated[
+    str | None, meaning("UUID of the execution that it is a child of", null="of an order on its own")
+]
+OrderSide: TypeAlias = Annotated[TakerSide, meaning("of the order: buy or sell")]
+OrderQty: TypeAlias = Annotated[BaseAmount, meaning("FIX OrderQty: size of the order")]
+CumQty: TypeAlias = Annotated[BaseAmount, meaning("FIX CumQty: filled so far")]
+LeavesQty: TypeAlias = Annotated[BaseAmount, meaning("FIX LeavesQty: what may still be filled")]
+RestRule: TypeAlias = Annotated[
+    TimeInForce, meaning("FIX TimeInForce; ioc: what is not filled at once is canceled; gtc: it rests")
+]
+Urgency: TypeAlias = Annotated[Share, meaning("how dear it is to wait; 1 is at once")]
+PlanStyle: TypeAlias = Annotated[str, meaning("Immediate, TWAP, VWAP or POV")]
+FillsTotal: TypeAlias = Annotated[
+    Count | None, meaning("fills so far, each on execution.fills.v1", null="where `fills` holds them all")
+]
+
 
 class PlanAndExecute(Command, frozen=True, kw_only=True):
     """Choose a policy, size its signal, find a venue, plan, execute on paper; its id names the execution."""
 
-    symbol: str
-    urgency: float = 0.5  # in [0, 1]; 1 is at once
-    context: dict[str, float | str] = {}  # for the router
-    scope: str = "default"  # of the router
+    symbol: Symbol
+    urgency: Urgency = 0.5
+    context: Annotated[dict[str, ByName | str], meaning("for the router: what is known, by name")] = {}
+    scope: Scope = "default"
 
 
 class SimulateExecution(Command, frozen=True, kw_only=True):
     """Say how `size` would be executed and what that would cost; changes nothing."""
 
-    symbol: str
-    size: float  # base units
-    side: TakerSide = "buy"
-    urgency: float = 0.5
+    symbol: Symbol
+    size: Annotated[BaseUnits, meaning("what would be taken")]
+    side: Annotated[TakerSide, meaning("buy takes asks, sell takes bids")] = "buy"
+    urgency: Urgency = 0.5
 
 
 class SubmitPaperOrder(Command, frozen=True, kw_only=True):
     """Send one order to the paper broker; its id names the order."""
 
-    symbol: str
-    side: TakerSide
-    order_qty: Decimal  # base units
-    ord_type: OrdType = "market"
-    price: Decimal | None = None  # limit, quote units
-    time_in_force: TimeInForce = "ioc"  # gtc: limit orders only, the rest waits at the venue
-    venue: str | None = None  # None: the LIVE one with the best price, fee included
+    symbol: Symbol
+    side: OrderSide
+    order_qty: OrderQty
+    ord_type: Annotated[OrdType, meaning("FIX OrdType: market, or limit at `price`")] = "market"
+    price: Annotated[QuoteAmount | None, meaning("FIX Price: its limit", null="of a market order")] = None
+    time_in_force: Annotated[
+        TimeInForce,
+        meaning(
+            "ioc: what is not filled at once is canceled; gtc, of a limit order only: it rests at the venue"
+        ),
+    ] = "ioc"
+    venue: Annotated[
+        str | None,
+        meaning("id of the exchange", null="for the LIVE one with the best price, fee included"),
+    ] = None
 
 
 class CancelExecution(Command, frozen=True, kw_only=True):
     """End an execution, or a paper order on its own, now; what is filled stays."""
 
-    symbol: str
-    execution_id: str  # or the cl_ord_id of an order on its own
+    symbol: Symbol
+    execution_id: Annotated[str, meaning("UUID of the execution, or of the order on its own")]
 
 
 class PaperOrder(Part, frozen=True, kw_only=True):
-    """A paper order as it stands; amounts in quote units. A cancel leaves `leaves_qty` 0, as FIX has it."""
+    """A paper order as it stands. A cancel leaves `leaves_qty` 0, as FIX has it."""
 
-    cl_ord_id: str
-    execution_id: str | None  # None: an order on its own
-    venue: str
-    symbol: str
-    side: TakerSide
-    order_qty: Decimal  # base units
-    ord_type: OrdType
-    price: Decimal | None  # limit
-    time_in_force: TimeInForce
-    ord_status: OrdStatus
-    exec_type: ExecType
-    cum_qty: Decimal
-    leaves_qty: Decimal
-    cum_quote: Decimal  # what the fills cost or brought, fees apart; exact
-    fees: Decimal  # of its fills
-    avg_px: Decimal | None  # cum_quote / cum_qty; None without a fill
-    fills: int = 0  # so far
-    submitted_ts: int
-    arrives_ts: int  # when the venue has it
-    mid: float  # of the book it was submitted on
-    best_px: float  # of the side it takes, at submission
-    expected_px: float  # what is expected to be paid, quote units
-    epoch: int  # of that book
-    seq: int  # of that book
-    text: str = ""  # why canceled or rejected
+    cl_ord_id: ClOrdId
+    execution_id: ParentId
+    venue: VenueId
+    symbol: Symbol
+    side: OrderSide
+    order_qty: OrderQty
+    ord_type: Annotated[OrdType, meaning("FIX OrdType: market, or limit at `price`")]
+    price: Annotated[QuoteAmount | None, meaning("FIX Price: its limit", null="of a market order")]
+    time_in_force: RestRule
+    ord_status: Annotated[OrdStatus, meaning("FIX OrdStatus: how far the order is")]
+    exec_type: Annotated[ExecType, meaning("FIX ExecType: what happened to the order last")]
+    cum_qty: CumQty
+    leaves_qty: LeavesQty
+    cum_quote: Annotated[QuoteAmount, meaning("what the fills cost or brought, fees apart; exact")]
+    fees: Annotated[QuoteAmount, meaning("of its fills so far")]
+    avg_px: Annotated[
+        QuoteAmount | None, meaning("average price of its fills: cum_quote / cum_qty", null="without a fill")
+    ]
+    fills: Annotated[Count, meaning("of the order, so far")] = 0
+    submitted_ts: Annotated[Ns, meaning("when it was submitted")]
+    arrives_ts: Annotated[Ns, meaning("when the venue has it")]
+    mid: Annotated[QuoteUnits, meaning("of the book that it was submitted on")]
+    best_px: Annotated[QuoteUnits, meaning("best price of the side that it takes, at submission")]
+    expected_px: Annotated[
+        QuoteUnits,
+        meaning("what it is expected to pay: of a child by the plan, else the best price at submission"),
+    ]
+    epoch: Annotated[EpochMs, meaning("of the book that it was submitted on")]
+    seq: Annotated[Ordinal, meaning("of the book that it was submitted on")]
+    text: Annotated[str, meaning("why canceled or rejected, in words; empty: neither")] = ""
 
 
 class OrderSubmitted(Event, frozen=True, kw_only=True):
     """An order is on its way to the paper broker."""
 
-    order: PaperOrder  # as it stands
-    ts: int
+    order: Annotated[PaperOrder, meaning("as it stands")]
+    ts: Annotated[Ns, meaning("when it was sent")]
 
 
 class OrderAccepted(Event, frozen=True, kw_only=True):
     """The paper broker has the order."""
 
-    order: PaperOrder  # as it stands
-    ts: int
+    order: Annotated[PaperOrder, meaning("as it stands, before its fills")]
+    ts: Annotated[Ns, meaning("when the broker took it")]
 
 
 class OrderRejected(Event, frozen=True, kw_only=True):
     """The paper broker refused the order; `text` of the order says why."""
 
-    order: PaperOrder  # as it stands
-    ts: int
+    order: Annotated[PaperOrder, meaning("as it stands")]
+    ts: Annotated[Ns, meaning("when the broker refused it")]
 
 
 class OrderCanceled(Event, frozen=True, kw_only=True):
     """What was left of the order is no more at the venue; `text` of the order says why."""
 
-    order: PaperOrder  # as it stands
-    ts: int
+    order: Annotated[PaperOrder, meaning("as it stands")]
+    ts: Annotated[Ns, meaning("when it was taken off")]
 
 
 class OrderFilled(Event, frozen=True, kw_only=True):
-    """A (part of a) paper order was filled; FIX names, amounts in quote units."""
+    """A (part of a) paper order was filled; FIX names."""
 
-    exec_id: str  # FIX ExecID: deterministic, so a repeated fill can be dropped
-    cl_ord_id: str
-    execution_id: str | None  # None: an order on its own
-    venue: str
-    symbol: str
-    side: TakerSide
-    order_qty: Decimal
-    last_qty: Decimal  # base units
-    last_px: Decimal  # of this fill
-    cum_qty: Decimal
-    leaves_qty: Decimal
-    avg_px: Decimal
-    fee: Decimal  # of this fill
-    liquidity: Literal["taker", "maker"] = "taker"  # taker: took it; maker: rested and was taken
-    mid: float  # of the book it was filled on
-    expected_px: float  # what the plan expected to pay, quote units
-    latency_ns: int  # simulated, from submission to fill
-    epoch: int  # of the book
-    seq: int
-    ts: int
+    exec_id: Annotated[str, meaning("FIX ExecID: deterministic, so a repeated fill can be dropped")]
+    cl_ord_id: ClOrdId
+    execution_id: ParentId
+    venue: VenueId
+    symbol: Symbol
+    side: OrderSide
+    order_qty: OrderQty
+    last_qty: Annotated[BaseAmount, meaning("FIX LastQty: size of this fill")]
+    last_px: Annotated[QuoteAmount, meaning("FIX LastPx: price of this fill")]
+    cum_qty: CumQty
+    leaves_qty: LeavesQty
+    avg_px: Annotated[QuoteAmount, meaning("average price of the order's fills, this one included")]
+    fee: Annotated[QuoteAmount, meaning("of this fill")]
+    liquidity: Annotated[
+        Literal["taker", "maker"], meaning("taker: took it; maker: rested and was taken")
+    ] = "taker"
+    mid: Annotated[QuoteUnits, meaning("of the book that it was filled on")]
+    expected_px: Annotated[
+        QuoteUnits,
+        meaning("what the order was expected to pay: of a child by the plan, else the best price then"),
+    ]
+    latency_ns: Annotated[SpanNs, meaning("from submission to this fill")]
+    epoch: Annotated[EpochMs, meaning("of the book that it was filled on")]
+    seq: Annotated[Ordinal, meaning("of the book that it was filled on")]
+    ts: Annotated[Ns, meaning("when it was filled")]
 
 
 class PolicySignal(Part, frozen=True):
     """What the chosen policy wants."""
 
-    value: float  # +1 fully long, 0 flat, in [-1, 1]
-    reason: str  # in words
+    value: Annotated[Balance, meaning("+1 fully long, 0 flat, -1 fully short")]
+    reason: Annotated[str, meaning("why, in words")]
 
 
 class SizingSnapshot(Event, frozen=True, kw_only=True):
-    """How a signal became a size, with every factor; fractions are of equity."""
+    """How a signal became a size, with every factor."""
 
-    execution_id: str
-    symbol: str
-    signal: float  # what the policy wants, -1 to 1
-    uncertainty_width: float  # return units
-    s_max: float  # fraction
-    w_star: float  # return units
-    sigmoid: float  # sigma(-width / w_star), 0 to 0.5
-    forecast_vol: float | None  # fraction per day
-    vol_target: float  # fraction per day
-    vol_scale: float | None  # vol_target / forecast_vol, bounded
-    caps: dict[str, float]  # fractions, by name
-    binding: str | None  # the cap that cut the size
-    raw: float  # fraction, before the caps
-    size: float  # fraction, signed, after the caps
-    target: Decimal  # base units, signed
-    held: Decimal  # base units, with what is on its way
-    side: TakerSide | None  # of the order
-    qty: Decimal  # base units of the order
-    reason: str
-    equity: Decimal  # quote units
-    price: Decimal  # quote units
-    ts: int
+    execution_id: ExecutionId
+    symbol: Symbol
+    signal: Annotated[Balance, meaning("what the policy wants")]
+    uncertainty_width: Annotated[Returns, meaning("90 % credible width of the policy's expected reward")]
+    s_max: Annotated[OfEquity, meaning("largest position")]
+    w_star: Annotated[Returns, meaning("width at which `sigmoid` is 0.269")]
+    sigmoid: Annotated[Pure, meaning("sigma(-uncertainty_width / w_star): certainty, 0 to 0.5")]
+    forecast_vol: Annotated[PerDay | None, meaning("forecast of the volatility", null="where there is none")]
+    vol_target: VolTarget
+    vol_scale: Annotated[
+        Pure | None, meaning("vol_target / forecast_vol, at most 2", null="without a forecast")
+    ]
+    caps: Annotated[
+        dict[str, OfEquity], meaning("caps on the size: position, cvar, cash; one that cannot bind is absent")
+    ]
+    binding: Annotated[str | None, meaning("name of the cap that cut the size", null="where none did")]
+    raw: Annotated[OfEquity, meaning("size before the caps, without its sign")]
+    size: Annotated[OfEquity, meaning("target after the caps, signed")]
+    target: Annotated[BaseAmount, meaning("target in whole lots, signed")]
+    held: Annotated[BaseAmount, meaning("what is held and what is on its way, signed")]
+    side: Annotated[TakerSide | None, meaning("of the order", null="where there is none")]
+    qty: Annotated[BaseAmount, meaning("of the order; 0 without one")]
+    reason: Annotated[
+        str, meaning("sized, or in a word why there is no target or no order: flat, no_vol, below_lot, ...")
+    ]
+    equity: Annotated[QuoteAmount, meaning("of the book by its risk budget; 0 where that is not known")]
+    price: Annotated[QuoteAmount, meaning("mid of the book that it was sized on")]
+    ts: Annotated[Ns, meaning("when it was sized")]
 
 
 class PlannedSlice(Part, frozen=True, kw_only=True):
     """One child order of a plan."""
 
-    at_ts: int  # when it is sent
-    size: Decimal  # base units
-    limit: Decimal  # quote units, as seen from the book of the plan
+    at_ts: Annotated[Ns, meaning("when it is to be sent")]
+    size: Annotated[BaseAmount, meaning("of the child")]
+    limit: Annotated[QuoteAmount, meaning("worst price it may take, as seen from the book of the plan")]
 
 
 class PlanAlternative(Part, frozen=True, kw_only=True):
     """A way to work the order, as it was judged."""
 
-    style: str
-    horizon_s: float
-    children: int  # orders that it would send
-    expected_bps: float | None  # fees apart
-    risk_bps: float | None  # standard deviation
-    objective_bps: float | None  # expected plus weighted risk; None: impossible
-    why_not: str  # empty: possible
+    style: PlanStyle
+    horizon_s: Annotated[Seconds, meaning("over which its children would be spread; 0: at once")]
+    children: Annotated[Count, meaning("orders that it would send")]
+    expected_bps: Annotated[
+        Bps | None, meaning("expected cost against the mid, fees apart", null="where it is impossible")
+    ]
+    risk_bps: Annotated[
+        Bps | None, meaning("standard deviation of what waiting costs", null="where it is impossible")
+    ]
+    objective_bps: Annotated[
+        Bps | None,
+        meaning(
+            "expected plus weighted risk: the least is taken",
+            null="where it is impossible, and at urgency 1, where waiting is not weighed up",
+        ),
+    ]
+    why_not: Annotated[str, meaning("why it is impossible, in words; empty: it is possible")]
 
 
 class ExecutionPlan(Part, frozen=True, kw_only=True):
     """How an order is worked."""
 
-    style: str
-    venue: str
-    side: TakerSide
-    size: Decimal  # base units
-    horizon_s: float
-    interval_s: float
-    participation: float | None  # of POV
-    slices: tuple[PlannedSlice, ...]
-    expected_bps: float  # spread and impact, bps of `mid`
-    risk_bps: float
-    mid: float  # of the book it was made on
-    epoch: int
-    seq: int
-    alternatives: tuple[PlanAlternative, ...]
+    style: PlanStyle
+    venue: VenueId
+    side: OrderSide
+    size: Annotated[BaseAmount, meaning("of the whole order")]
+    horizon_s: Annotated[Seconds, meaning("over which its children are spread; 0: at once")]
+    interval_s: Annotated[Seconds, meaning("between two children, before jitter; 0: at once")]
+    participation: Annotated[Share | None, meaning("of the market's volume", null="unless the style is POV")]
+    slices: Annotated[tuple[PlannedSlice, ...], meaning("its child orders, in time")]
+    expected_bps: Annotated[Bps, meaning("expected cost against `mid`: spread and impact, fees apart")]
+    risk_bps: Annotated[Bps, meaning("standard deviation of what waiting costs, of `mid`")]
+    mid: Annotated[QuoteUnits, meaning("of the book that it was made on")]
+    epoch: Annotated[EpochMs, meaning("of the book that it was made on")]
+    seq: Annotated[Ordinal, meaning("of the book that it was made on")]
+    alternatives: Annotated[tuple[PlanAlternative, ...], meaning("every way that was judged")]
 
 
 class PlanCost(Part, frozen=True, kw_only=True):
-    """What a plan is expected to cost."""
+    """What a plan is expected to cost, against the mid of its book."""
 
-    spread_bps: float  # half spread
-    impact_bps: float  # of walking the books
-    fee_bps: float  # taker
-    total_bps: float  # spread, impact and fee
-    total: float  # quote units
-    impact_lower_bps: float  # 95 % interval
-    impact_upper_bps: float  # its upper end
+    spread_bps: Annotated[Bps, meaning("half the spread")]
+    impact_bps: Annotated[Bps, meaning("beyond half the spread, of walking the book")]
+    fee_bps: Annotated[Bps, meaning("taker fee")]
+    total_bps: Annotated[Bps, meaning("spread, impact and fee")]
+    total: Annotated[QuoteUnits, meaning("the same of the whole order")]
+    impact_lower_bps: Annotated[
+        Bps, meaning("lower end of the 95 % interval of the cost curve, at the largest child")
+    ]
+    impact_upper_bps: Annotated[
+        Bps, meaning("upper end of the 95 % interval of the cost curve, at the largest child")
+    ]
 
 
 class RecordFill(Part, frozen=True, kw_only=True):
-    """One fill of a record; amounts in quote units."""
+    """One fill of a record."""
 
-    fill_id: str  # FIX ExecID
-    order_id: str  # FIX ClOrdID of its order
-    venue: str
-    side: TakerSide
-    size: Decimal  # base units
-    price: Decimal
-    fee: Decimal
-    mid: float  # of the book its order was submitted on
-    best_px: float  # of the taken side, at submission
-    ts: int  # when it was filled
+    fill_id: Annotated[str, meaning("FIX ExecID: id of the fill")]
+    order_id: Annotated[str, meaning("FIX ClOrdID: UUID of its order")]
+    venue: VenueId
+    side: OrderSide
+    size: Annotated[BaseAmount, meaning("of this fill")]
+    price: Annotated[QuoteAmount, meaning("of this fill")]
+    fee: Annotated[QuoteAmount, meaning("of this fill")]
+    mid: Annotated[QuoteUnits, meaning("of the book that its order was submitted on")]
+    best_px: Annotated[QuoteUnits, meaning("best price of the side that its order takes, at submission")]
+    ts: Annotated[Ns, meaning("when it was filled")]
 
 
 class ShortfallBps(Part, frozen=True, kw_only=True):
     """Implementation shortfall, bps of the order's value at the decision; four parts and their sum."""
 
-    delay_bps: float  # from the decision to the first child
-    impact_bps: float  # of the fills against the mid at the first child
-    opportunity_bps: float  # of what was not filled
-    fees_bps: float  # of the fills
-    total_bps: float  # the sum of the four; a cost is positive
-    detail: dict[str, float | str]  # parts of impact in bps; all amounts in quote units as text
+    delay_bps: Annotated[
+        Bps, meaning("the mid's way from the decision to the first child, of the whole order")
+    ]
+    impact_bps: Annotated[Bps, meaning("of the fills against the mid at the first child")]
+    opportunity_bps: Annotated[
+        Bps, meaning("the mid's way from the first child to the end, of what was not filled")
+    ]
+    fees_bps: Annotated[Bps, meaning("of the fills")]
+    total_bps: Annotated[Bps, meaning("the sum of the four; a cost is positive")]
+    detail: Annotated[
+        dict[str, Bps | str],
+        meaning(
+            "timing_bps, spread_bps and walk_bps, which sum to impact; and amounts in quote units, as text"
+        ),
+    ]
 
 
 class RewardOutcome(Part, frozen=True, kw_only=True):
     """What the execution taught the router."""
 
-    reward: float | None  # return units, net of costs; None: nothing was taught
-    reason: str
-    mid: float | None = None  # at the horizon
-    counted: bool | None = None  # by the router; None: not answered
+    reward: Annotated[
+        Returns | None, meaning("what it earned, net of costs", null="where nothing was taught")
+    ]
+    reason: Annotated[str, meaning("at the horizon, or why nothing was taught or counted, in words")]
+    mid: Annotated[QuoteUnits | None, meaning("at the horizon", null="where nothing was taught")] = None
+    counted: Annotated[
+        bool | None, meaning("by the router", null="while it has not answered, or nothing was taught")
+    ] = None
 
 
 class AuditHead(Part, frozen=True, kw_only=True):
     """Where the chain of an execution's audit entries stands."""
 
-    entries: int  # how many
-    head: str  # hash of the last
+    entries: Annotated[Count, meaning("in the chain")]
+    head: Annotated[str, meaning("hash of the last entry, hex")]
 
 
 class ExecutionRecord(Event, frozen=True, kw_only=True):
     """An execution as it stands; filled + open + unscheduled is the size of its order at any time."""
 
-    execution_id: str
-    symbol: str
-    status: ExecutionStatus  # how far it is
-    reason: str = ""  # why it ended so
-    waiting: str = ""  # for what, while it waits
-    urgency: float
-    scope: str  # of the router
-    decision_id: str  # of the policy
-    policy_id: str | None = None  # chosen; None before that
-    propensity: float | None = None  # with which it was chosen, 0 to 1
-    score: float | None = None  # sampled, of the policy
-    signal: PolicySignal | None = None
-    sizing: SizingSnapshot | None = None
-    venue: str | None = None  # chosen; None before that
-    venue_score: float | None = None
-    venue_reasons: tuple[str, ...] = ()
-    plan: ExecutionPlan | None = None
-    orders: tuple[PaperOrder, ...] = ()
-    fills: tuple[RecordFill, ...] = ()  # the newest of its orders, oldest first
-    fills_total: int | None = None  # so far, each on execution.fills.v1; null: no more than fills
-    filled: Decimal = Decimal(0)  # base units
-    open: Decimal = Decimal(0)
-    unscheduled: Decimal = Decimal(0)
-    avg_px: Decimal | None = None  # quote units
-    shortfall: ShortfallBps | None = None
-    reward: RewardOutcome | None = None  # what it taught; None before that
-    audit: AuditHead
-    created_ts: int
-    ts: int
+    execution_id: ExecutionId
+    symbol: Symbol
+    status: Annotated[ExecutionStatus, meaning("how far it is")]
+    reason: Annotated[str, meaning("why it ended so, in words; empty before that")] = ""
+    waiting: Annotated[str, meaning("for what it waits now, in words; empty: for nothing")] = ""
+    urgency: Urgency
+    scope: Scope
+    decision_id: Annotated[str, meaning("UUID of the choice of its policy, made or asked for")]
+    policy_id: Annotated[str | None, meaning("name of the policy", null="before it is chosen")] = None
+    propensity: Annotated[
+        Share | None, meaning("probability with which the policy was chosen", null="before it is chosen")
+    ] = None
+    score: Annotated[
+        Returns | None, meaning("the policy's sampled expected reward", null="before it is chosen")
+    ] = None
+    signal: Annotated[PolicySignal | None, meaning("what the policy wants", null="before it is known")] = None
+    sizing: Annotated[
+        SizingSnapshot | None, meaning("how the signal became a size", null="before it has")
+    ] = None
+    venue: Annotated[str | None, meaning("id of the exchange", null="before it is chosen")] = None
+    venue_score: Annotated[
+        Bps | None, meaning("minus the expected all-in cost at the venue", null="before it is chosen")
+    ] = None
+    venue_reasons: Annotated[
+        tuple[str, ...], meaning("what the cost at the venue is made of, the greatest part first, in words")
+    ] = ()
+    plan: Annotated[ExecutionPlan | None, meaning("how the order is worked", null="before there is one")] = (
+        None
+    )
+    orders: Annotated[tuple[PaperOrder, ...], meaning("sent to the paper broker, oldest first")] = ()
+    fills: Annotated[tuple[RecordFill, ...], meaning("the newest of its orders, oldest first")] = ()
+    fills_total: FillsTotal = None
+    filled: Annotated[BaseAmount, meaning("of its order")] = Decimal(0)
+    open: Annotated[BaseAmount, meaning("sent to the venue and not filled yet")] = Decimal(0)
+    unscheduled: Annotated[BaseAmount, meaning("in no open child: still to be sent, or given up")] = Decimal(
+        0
+    )
+    avg_px: Annotated[QuoteAmount | None, meaning("average price of its fills", null="without a fill")] = None
+    shortfall: Annotated[
+        ShortfallBps | None,
+        meaning("what it cost against the decision", null="before it has ended, and where no child was sent"),
+    ] = None
+    reward: Annotated[RewardOutcome | None, meaning("what the policy was taught", null="before that")] = None
+    audit: Annotated[AuditHead, meaning("where its audit chain stands")]
+    created_ts: Annotated[Ns, meaning("when it began")]
+    ts: Annotated[Ns, meaning("when it changed last")]
 
 
 class ExecutionPlanned(Event, frozen=True, kw_only=True):
     """The answer to PlanAndExecute: the plan is made, or the execution has ended without one."""
 
-    command_id: str
-    record: ExecutionRecord
-    ts: int
+    command_id: CommandId
+    record: Annotated[ExecutionRecord, meaning("the execution as it stands")]
+    ts: Annotated[Ns, meaning("when it was planned, or ended")]
 
 
 class ExecutionSimulated(Event, frozen=True, kw_only=True):
     """The answer to SimulateExecution."""
 
-    command_id: str
-    symbol: str
-    plan: ExecutionPlan
-    cost: PlanCost  # of the plan
-    venues: dict[str, str]  # why each venue was taken or not
-    ts: int
+    command_id: CommandId
+    symbol: Symbol
+    plan: Annotated[ExecutionPlan, meaning("how the order would be worked, at the cheapest venue")]
+    cost: Annotated[PlanCost, meaning("what the plan is expected to cost")]
+    venues: Annotated[dict[str, str], meaning("what each venue would cost, or why it cannot be, in words")]
+    ts: Annotated[Ns, meaning("when it was simulated")]
 
 
 class PaperOrderPlaced(Event, frozen=True, kw_only=True):
     """The answer to SubmitPaperOrder, when the broker has it, and to the cancel of such an order."""
 
-    command_id: str
-    order: PaperOrder  # as it stands
-    fills: tuple[RecordFill, ...]  # the newest of the order, oldest first
-    fills_total: int | None = None  # so far, each on execution.fills.v1; null: no more than fills
-    ts: int
+    command_id: CommandId
+    order: Annotated[PaperOrder, meaning("as it stands")]
+    fills: Annotated[tuple[RecordFill, ...], meaning("the newest of the order, oldest first")]
+    fills_total: FillsTotal = None
+    ts: SaidTs
 
 
 class ExecutionCanceled(Event, frozen=True, kw_only=True):
     """The answer to CancelExecution."""
 
-    command_id: str
-    record: ExecutionRecord
-    ts: int
+    command_id: CommandId
+    record: Annotated[ExecutionRecord, meaning("the execution as it stands")]
+    ts: SaidTs
 
 
 class AuditEntry(Event, frozen=True, kw_only=True):
     """A link of an execution's chain: ``hash = SHA-256(prev_hash + JCS({seq, ts, kind, payload}))``."""
 
-    execution_id: str  # whose chain it is
-    seq: int  # from 0
-    ts: int  # whole ms; hashed as ms
-    kind: str  # what happened
-    payload: str  # a JSON object in canonical form (RFC 8785)
-    prev_hash: str  # hex; 64 zeros first
-    hash: str  # hex
+    execution_id: Annotated[str, meaning("UUID of the execution whose chain it is")]
+    seq: Annotated[Ordinal, meaning("place in the chain, from 0")]
+    ts: Annotated[Ns, meaning("when it happened, in whole ms; hashed as ms")]
+    kind: Annotated[str, meaning("what happened, in a word")]
+    payload: Annotated[
+        str, meaning("what was decided, and all it was made of: a JSON object in canonical form (RFC 8785)")
+    ]
+    prev_hash: Annotated[str, meaning("hash of the entry before, hex; 64 zeros first")]
+    hash: Annotated[str, meaning("SHA-256(prev_hash + JCS({seq, ts, kind, payload})), hex")]
 
 
 class VerifyExecution(Command, frozen=True, kw_only=True):
     """Make the decisions of these audit entries again; refused, known for the gateways that still send it."""
 
-    symbol: str
-    execution_id: str  # whose chain it is
-    entries: tuple[AuditEntry, ...]  # the chain, in order
+    symbol: Symbol
+    execution_id: Annotated[str, meaning("UUID of the execution whose chain it is")]
+    entries: Annotated[tuple[AuditEntry, ...], meaning("the chain, in order")]
 
 
 class ExecutionVerified(Event, frozen=True, kw_only=True):
     """The answer to VerifyExecution; nobody writes it, and older logs hold some."""
 
-    command_id: str
-    execution_id: str  # whose chain it is
-    decisions: int  # made again
-    differences: tuple[str, ...]  # in words; empty: all came out the same
-    ts: int
+    command_id: CommandId
+    execution_id: Annotated[str, meaning("UUID of the execution whose chain it is")]
+    decisions: Annotated[Count, meaning("decisions made again")]
+    differences: Annotated[tuple[str, ...], meaning("in words; empty: all came out the same")]
+    ts: SaidTs
 
 
 # --- gateway ---
@@ -1119,8 +1545,8 @@ class ExecutionVerified(Event, frozen=True, kw_only=True):
 class IdempotentReply(Event, frozen=True, kw_only=True):
     """What a POST under this Idempotency-Key was answered; a retry is answered again, not done again."""
 
-    request_hash: str  # SHA-256 of method, path and body, hex
-    status: int  # of HTTP
-    body: bytes  # JSON
-    ts: int
-    caller: str = ""  # the address that it counts for; empty: nobody knows
+    request_hash: Annotated[str, meaning("SHA-256 of method, path and body, hex")]
+    status: Annotated[Annotated[int, unit("HTTP status")], meaning("of the reply")]
+    body: Annotated[bytes, meaning("of the reply: JSON")]
+    ts: Annotated[Ns, meaning("when it was answered")]
+    caller: Annotated[str, meaning("the address that it counts for; empty: nobody knows")] = ""

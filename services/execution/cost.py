@@ -49,7 +49,7 @@ class CostFit(msgspec.Struct, frozen=True, kw_only=True):
         return math.exp(self.kappa)
 
 
-class Interval(msgspec.Struct, frozen=True):
+class CredibleInterval(msgspec.Struct, frozen=True):
     """A 95 % credible interval."""
 
     lower: float
@@ -73,7 +73,7 @@ def impact_bps(fit: CostFit, x: float) -> float:
     return fit.k_bps * float(x**fit.alpha)
 
 
-def impact_interval_bps(fit: CostFit, x: float) -> Interval:
+def impact_interval_bps(fit: CostFit, x: float) -> CredibleInterval:
     """Return the 95 % interval of `impact_bps`, of the curve and not of one fill.
 
     Notes
@@ -85,7 +85,7 @@ def impact_interval_bps(fit: CostFit, x: float) -> Interval:
     variance = fit.var_kappa + 2 * log_x * fit.cov_kappa_alpha + log_x**2 * fit.var_alpha
     factor = math.exp(Z95 * math.sqrt(max(0.0, variance)))
     middle = impact_bps(fit, x)
-    return Interval(middle / factor, middle * factor)
+    return CredibleInterval(middle / factor, middle * factor)
 
 
 def cost_bps(fit: CostFit, x: float, spread_bps: float) -> float:

@@ -22,7 +22,7 @@ from libs.common.time_units import MINUTE_NS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from services.l2.feeds.feed import Interval
+    from libs.common.events import Interval
     from services.l2.feeds.venue_messages import VenueTrade
 
 DAY_NS: Final = 1440 * MINUTE_NS

@@ -24,11 +24,12 @@ Gould & Bonart (2016), Queue imbalance as a one-tick-ahead price predictor in a 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from libs.common.events import Features
 
 if TYPE_CHECKING:
+    from libs.common.events import TakerSide
     from libs.common.order_book import OrderBook
 
 K: Final = 5
@@ -80,7 +81,7 @@ class TradeFlow:
         self._trades = 0
         self._as_of = 0  # ns; both volumes are discounted to this moment
 
-    def add(self, side: Literal["buy", "sell"], size: float, ts: int) -> None:
+    def add(self, side: TakerSide, size: float, ts: int) -> None:
         """Count a trade of the aggressor `side` at `ts` (ns); a late one at its faded weight."""
         if ts > self._as_of:
             fade = math.exp((self._as_of - ts) / TAU_NS)

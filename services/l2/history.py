@@ -14,8 +14,8 @@ from services.l2.stamps import MOST_AHEAD_NS, plausible
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from libs.common.events import Candle
-    from services.l2.feeds.feed import Feed, Interval
+    from libs.common.events import Candle, Interval
+    from services.l2.feeds.feed import Feed
     from services.l2.feeds.venue_messages import VenueTrade
     from services.l2.messages import Output, ReplyReceived
     from services.l2.rate_limits import VenueBudget

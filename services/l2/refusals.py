@@ -21,7 +21,7 @@ LIMITED_S: Final = 5.0  # of REST
 SOCKETS_LIMITED_S: Final = 60.0  # limits of connections are of minutes: `libs/common/venues`
 
 
-class Refusal(NamedTuple):
+class Ban(NamedTuple):
     """A venue that is left alone."""
 
     pause_ns: int
@@ -30,7 +30,7 @@ class Refusal(NamedTuple):
 
 def refusal_of(
     status: int, retry_after_s: float | None, *, of_socket: bool, blocked_s: float = BLOCKED_S
-) -> Refusal | None:
+) -> Ban | None:
     """Return what follows for the whole venue from the answer to a request or a handshake, if anything does.
 
     Parameters
@@ -46,13 +46,13 @@ def refusal_of(
         pause = max(pause_ns(retry_after_s, blocked_s), int(blocked_s * NS_PER_S))
         unless = ", unless it had too many requests" if status == 403 else ""  # noqa: PLR2004
         todo = f"set L2_HOSTS or drop the venue{unless}"
-        return Refusal(pause, f"blocked here ({status}): {todo}; asked again in {_text(pause)}")
+        return Ban(pause, f"blocked here ({status}): {todo}; asked again in {_text(pause)}")
     if status == BANNED:
         pause = pause_ns(retry_after_s, BANNED_S)
-        return Refusal(pause, f"banned here ({status}): too many requests; asked again in {_text(pause)}")
+        return Ban(pause, f"banned here ({status}): too many requests; asked again in {_text(pause)}")
     if status == TOO_MANY and of_socket:
         pause = pause_ns(retry_after_s, SOCKETS_LIMITED_S)
-        return Refusal(pause, f"limited here ({status}): too many connections; asked again in {_text(pause)}")
+        return Ban(pause, f"limited here ({status}): too many connections; asked again in {_text(pause)}")
     return None
 
 

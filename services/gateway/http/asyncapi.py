@@ -12,11 +12,9 @@ import inspect
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from libs.common import events
+from libs.common.schemas import schemas_of
 from libs.common.topics import DEAD_LETTERS, TOPICS
-from services.gateway.http import field_docs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -83,17 +81,14 @@ def document(
 def schemas() -> Mapping[str, Any]:
     """Return the JSON Schema of each message and of what it contains, each field described."""
     kinds = [kind for topic in TOPICS.values() for kind in topic.events]
-    _, found = msgspec.json.schema_components(kinds, ref_template=SCHEMA)
+    found = schemas_of(kinds, SCHEMA, "ns")
     for schema in found.values():
-        for property_schema in schema.get("properties", {}).values():
-            if (
-                property_schema.get("contentEncoding") == "base64"
-            ):  # as JSON would need it; MessagePack does not
-                property_schema.clear()
-                property_schema["format"] = "binary"
-            if "discriminator" in property_schema:  # an object in OpenAPI, its name here
-                property_schema["discriminator"] = property_schema["discriminator"]["propertyName"]
-    field_docs.describe(found, field_docs.TOPIC_MOMENT)
+        for about in schema.get("properties", {}).values():
+            if about.pop("contentEncoding", None) == "base64":  # as JSON would need it; MessagePack does not
+                del about["type"]
+                about["format"] = "binary"
+            if "discriminator" in about:  # an object in OpenAPI, its name here
+                about["discriminator"] = about["discriminator"]["propertyName"]
     return found
 
 

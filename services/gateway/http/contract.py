@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from pydantic.json_schema import models_json_schema
 
-from services.gateway.http import field_docs
+from libs.common import schemas
+from services.gateway.http import mirrors
 from services.gateway.http.answers import (
     BookAnswer,
     BookSummary,
@@ -58,6 +58,8 @@ from services.gateway.reading.as_of import BookAsOf, PastDocument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import msgspec
 
 BODIES: Final = (SubscriptionBody, ScoreBody, SimulateBody, ExecuteBody, PaperOrderBody, OptimizeBody)
 JSON: Final = "application/json"
@@ -266,12 +268,12 @@ def components() -> dict[str, Any]:
 
 def schemas_of(answers: Sequence[type[msgspec.Struct]], bodies: Sequence[type[Body]]) -> dict[str, Any]:
     """Return the schemas of answers as they are encoded, and of bodies as they are checked."""
-    _, encoded = msgspec.json.schema_components(answers, ref_template=REF)
+    encoded = schemas.schemas_of(answers, REF, "ms")
     _, accepted = models_json_schema(
         [(body, "validation") for body in bodies], ref_template=REF.replace("{name}", "{model}")
     )
     found = {**encoded, **accepted["$defs"]}
-    field_docs.describe(found, field_docs.HTTP_MOMENT)
+    mirrors.describe(found)
     return found
 
 

@@ -42,8 +42,7 @@ from services.l2.feeds.venue_messages import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle, InstrumentTerms
-    from services.l2.feeds.feed import Interval
+    from libs.common.events import Candle, InstrumentTerms, Interval
     from services.l2.feeds.venue_messages import Unlisted, VenueMessage
 
 _VENUE: Final = "binance"

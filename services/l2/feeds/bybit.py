@@ -40,8 +40,7 @@ from services.l2.feeds.venue_messages import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle, InstrumentTerms
-    from services.l2.feeds.feed import Interval
+    from libs.common.events import Candle, InstrumentTerms, Interval, TakerSide
     from services.l2.feeds.venue_messages import Unlisted, VenueMessage
 
 _VENUE: Final = "bybit"
@@ -50,7 +49,7 @@ _DEPTHS: Final = frozenset({50, 200, 1000})  # one level comes as snapshots only
 _RESTARTED: Final = 1  # the `u` of a book after a restart of the service
 _CANDLE_LIMIT: Final = 1000  # the most there is
 _INTERVALS: Final = {"1m": ("1", 60_000), "1d": ("D", 86_400_000)}  # spelling, ms; days open at 00:00 UTC
-_SIDES: Final[dict[str, Literal["buy", "sell"]]] = {"Buy": "buy", "Sell": "sell"}
+_SIDES: Final[dict[str, TakerSide]] = {"Buy": "buy", "Sell": "sell"}
 _PONGS: Final = frozenset({"ping", "pong"})  # spot answers with `ping`, other markets with `pong`
 _HEARTBEAT: Final = (Heartbeat(),)
 

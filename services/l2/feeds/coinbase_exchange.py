@@ -41,8 +41,7 @@ from services.l2.feeds.venue_messages import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle, Level
-    from services.l2.feeds.feed import Interval
+    from libs.common.events import Candle, Interval, Level
     from services.l2.feeds.venue_messages import VenueMessage
 
 _VENUE: Final = "coinbase-exchange"

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle, InstrumentTerms
+    from libs.common.events import Candle, InstrumentTerms, Interval
     from services.l2.feeds.digits import DigitBook
     from services.l2.feeds.venue_messages import Unlisted, VenueDelta, VenueMessage, VenueSnapshot
-
-Interval: TypeAlias = Literal["1m", "1d"]
 
 
 class BadFrameError(ValueError):

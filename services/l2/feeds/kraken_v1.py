@@ -36,8 +36,7 @@ from services.l2.feeds.venue_messages import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle
-    from services.l2.feeds.feed import Interval
+    from libs.common.events import Candle, Interval
     from services.l2.feeds.venue_messages import VenueMessage
 
 _VENUE: Final = "kraken-v1"

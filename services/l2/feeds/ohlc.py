@@ -10,7 +10,7 @@ from services.l2.feeds.feed import BadFrameError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.l2.feeds.feed import Interval
+    from libs.common.events import Interval
 
 
 class Ohlc(Protocol):

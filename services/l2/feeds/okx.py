@@ -39,8 +39,7 @@ from services.l2.feeds.venue_messages import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from libs.common.events import Candle, InstrumentTerms, Level
-    from services.l2.feeds.feed import Interval
+    from libs.common.events import Candle, InstrumentTerms, Interval, Level
     from services.l2.feeds.venue_messages import Unlisted, VenueMessage
 
 _VENUE: Final = "okx"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
-from libs.common.events import Level  # noqa: TC001 -- msgspec resolves field types at run time
+from libs.common.events import Level, TakerSide  # noqa: TC001 -- msgspec resolves field types at run time
 
 
 class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -43,7 +43,7 @@ class VenueTrade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     trade_id: str
     price: float
     size: float
-    side: Literal["buy", "sell"]
+    side: TakerSide
     venue_ts: int
 
 

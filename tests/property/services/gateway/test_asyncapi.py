@@ -57,7 +57,9 @@ def test_every_field_of_every_message_is_described() -> None:
         if not about.get("description")
     ]
     assert silent == []
-    assert schemas["BookDelta"]["properties"]["seq"]["description"] == "ours: +1 per message within an epoch"
+    assert schemas["BookDelta"]["properties"]["seq"]["description"] == (
+        "ours: +1 per message within an epoch (ordinal)"
+    )
 
 
 def references(value: Any) -> list[str]:

@@ -51,6 +51,8 @@ def test_messages_are_made_of_nothing_else_than_what_is_looked_into() -> None:
                 left += kinds
             case inspect.VarTupleType(item_type=kind) | inspect.ListType(item_type=kind):
                 left.append(kind)
+            case inspect.Metadata(type=kind):
+                left.append(kind)
             case inspect.DictType(value_type=kind):
                 left.append(kind)
             case found:

@@ -11,7 +11,7 @@ from services.l2.candles import GRACE_NS, MAX_OPEN_MINUTES, CandleBuilder, Venue
 from services.l2.feeds.venue_messages import VenueTrade
 
 if TYPE_CHECKING:
-    from services.l2.feeds.feed import Interval
+    from libs.common.events import Interval
 
 DAY = 20_000 * DAY_NS
 NOON = DAY + 720 * MINUTE_NS
