@@ -5,6 +5,8 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from libs.common.live_books import PATIENCE
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import VENUES, UnknownVenueError, venue_of
 
 
@@ -55,10 +57,12 @@ class ExecutionSettings(BaseSettings):
     )
     topic_partitions: int = Field(8, ge=1, le=1024, description="partitions of each topic")
     execution_book_silence_s: float = Field(
-        5.0, gt=0, description="a book whose heartbeat is older is not used, seconds"
+        PATIENCE["trading"].silence_ns / NS_PER_S,
+        gt=0,
+        description="a book whose heartbeat is older is not used, seconds",
     )
     execution_book_age_s: float = Field(
-        30.0,
+        PATIENCE["trading"].unproven_ns / NS_PER_S,
         gt=0,
         description="a book that nothing proved for longer, neither change nor heartbeat, is not used, s",
     )

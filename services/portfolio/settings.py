@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from pydantic import Field, field_validator
 
+from libs.common.live_books import PATIENCE
 from libs.common.settings import ProcessorSettings
 from libs.common.time_units import NS_PER_S
 from libs.common.venues import VENUES, UnknownVenueError, venue_of
@@ -37,7 +38,9 @@ class PortfolioSettings(ProcessorSettings):
         5.0, ge=0.1, le=3600, description="between two marks of a position and two assessments, seconds"
     )
     portfolio_silence_s: float = Field(
-        5.0, gt=0, description="a book whose heartbeat is older is not LIVE, seconds"
+        PATIENCE["marking"].silence_ns / NS_PER_S,
+        gt=0,
+        description="a book whose heartbeat is older is not LIVE, seconds",
     )
     portfolio_history_age_days: int = Field(
         AGE_DAYS,
@@ -65,6 +68,6 @@ class PortfolioSettings(ProcessorSettings):
             kelly_fraction=self.portfolio_kelly_fraction,
             kelly_clip=self.portfolio_kelly_clip,
             period_ns=round(self.portfolio_period_s * NS_PER_S),
-            silence_ns=round(self.portfolio_silence_s * NS_PER_S),
+            patience=PATIENCE["marking"]._replace(silence_ns=round(self.portfolio_silence_s * NS_PER_S)),
             history_age_days=self.portfolio_history_age_days,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from libs.common.command_rules import IDENTIFIER
+from libs.common.live_books import PATIENCE
 from libs.common.settings import ProcessorSettings
 from libs.common.time_units import NS_PER_S
 from services.router.rules import MOST_POLICIES, Rules
@@ -25,7 +26,9 @@ class RouterSettings(ProcessorSettings):
     router_reference_venue: str = Field("binance", description="whose book and candles fill a context")
     router_basis_venue: str = Field("binance-usdm", description="whose mid is compared for basisBps")
     router_live_horizon_s: float = Field(
-        10.0, gt=0, description="a book heard of longer ago is missing, seconds"
+        PATIENCE["features"].unproven_ns / NS_PER_S,
+        gt=0,
+        description="a book that nothing proved for longer, neither message nor heartbeat, is missing, s",
     )
     router_remember_s: float = Field(
         7 * 86_400, gt=0, description="how long decisions and answers are remembered, seconds"
@@ -109,5 +112,5 @@ class RouterSettings(ProcessorSettings):
         return LiveInputs(
             reference_venue=self.router_reference_venue,
             basis_venue=self.router_basis_venue,
-            horizon_ns=round(self.router_live_horizon_s * NS_PER_S),
+            patience=PATIENCE["features"]._replace(unproven_ns=round(self.router_live_horizon_s * NS_PER_S)),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from libs.common.live_books import PATIENCE, Patience
 from libs.common.settings import ServiceSettings
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.venues.smart_router import Policy
@@ -21,13 +22,16 @@ class VenuesSettings(ServiceSettings):
         "0", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="unique and stable per replica of the service"
     )
     venues_max_age_ms: float = Field(
-        1500.0,
+        PATIENCE["scoring"].unproven_ns / NS_PER_MS,
         gt=0,
         le=60_000,
         description="a book that nothing proved for longer, neither change nor heartbeat, is not scored, ms",
     )
     venues_silence_s: float = Field(
-        5.0, gt=0, le=600, description="without l2's heartbeat for so long a book is not scored, seconds"
+        PATIENCE["scoring"].silence_ns / NS_PER_S,
+        gt=0,
+        le=600,
+        description="without l2's heartbeat for so long a book is not scored, seconds",
     )
     venues_off_market_bps: float = Field(
         10.0, gt=0, le=10_000, description="a mid further from the venues' median is not scored, bps"
@@ -52,8 +56,7 @@ class VenuesSettings(ServiceSettings):
 def policy_of(settings: VenuesSettings) -> Policy:
     """Return the settings of the gates, in the core's units."""
     return Policy(
-        max_age_ns=round(settings.venues_max_age_ms * NS_PER_MS),
-        silence_ns=round(settings.venues_silence_s * NS_PER_S),
+        patience=Patience.of_seconds(settings.venues_silence_s, settings.venues_max_age_ms / 1e3),
         off_market_bps=settings.venues_off_market_bps,
         min_rate_remaining=settings.venues_min_rate_remaining,
         max_failures=settings.venues_max_failures,
