@@ -53,6 +53,7 @@ S = 1_000_000_000
 MINUTE = 60 * S
 DAY = 86_400 * S
 VENUES = ("binance", "bybit")
+BEST_BID = 60_000.0  # of `a_book_top`
 
 
 def an_id(name: str) -> str:
@@ -75,7 +76,7 @@ class ExecutionWorld:
         self._offsets = 0
         self._log = wiring(self.settings).state
 
-    def fold(self, view: View[Any], key: bytes, event: Event) -> None:
+    def fold(self, view: View[Any], key: bytes, event: Event | None) -> None:
         view.fold(0, self._offsets, key, event)
         self._offsets += 1
 
@@ -104,6 +105,8 @@ class ExecutionWorld:
     ) -> BookTop:
         """Let the books of BTC-USDT be so, at both venues."""
         changes: dict[str, Any] = {} if asks is None else {"asks": tuple(asks)}
+        if changes and changes["asks"][0][0] <= BEST_BID:  # the market fell: a crossed book is none
+            changes["bids"] = ((changes["asks"][0][0] - 0.5, 2.0),)
         for venue in venues:
             key = f"{venue}:BTC-USDT".encode()
             top = a_book_top(venue=venue, seq=seq, epoch=epoch, received_ts=self.now, **changes)

@@ -21,6 +21,7 @@ from libs.common.events import (
     RouterSnapshot,
 )
 from libs.common.handling import State, Tick, WakeAt
+from libs.common.live_books import PATIENCE
 from services.router.arms import Arms
 from services.router.handlers import Router
 from services.router.live import LiveInputs
@@ -96,7 +97,9 @@ class World:
             "answers_most": 100_000,
             "scopes_most": 1000,
         }
-        self.live = LiveInputs(reference_venue="binance", basis_venue="binance-usdm", horizon_ns=10**10)
+        self.live = LiveInputs(
+            reference_venue="binance", basis_venue="binance-usdm", patience=PATIENCE["features"]
+        )
         known |= rules
         self.arms = Arms()
         self.register(*known["policies"])

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import BookSnapshot
+from libs.common.live_books import PATIENCE, owner_fault
 from libs.common.order_book import KeyframeMismatchError, OrderBook, SequenceGapError
 from libs.common.time_units import NS_PER_S
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 RATE_WINDOW_S: Final = 5
 TOUCHED_NS: Final = 300_000_000  # how long a changed level stays highlighted
-SILENCE_NS: Final = 5 * NS_PER_S  # l2 repeats a book's health every second
 
 
 class BookWatch:
@@ -99,12 +99,9 @@ class BookWatch:
             return "DROPPED", "nobody subscribes to this book"
         if self.health is None:
             return "UNKNOWN", "l2 has said nothing about this book's health"
-        silent = now - self.health.ts
-        if silent > SILENCE_NS:
-            return (
-                "STALE",
-                f"l2 has been silent for {silent / NS_PER_S:.0f} s; its last word: {self.health.state}",
-            )
+        if (fault := owner_fault(self.health, now, PATIENCE["showing"])) is not None:
+            silent_s = (now - self.health.ts) / NS_PER_S
+            return "STALE", f"{fault}; its last word, {silent_s:.0f} s ago: {self.health.state}"
         if not self.in_step and self.health.state in {"LIVE", "ONE_SIDED"}:
             return "WAITING", "for a keyframe, which l2 repeats every 10 s"
         return self.health.state, self.health.reason

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from libs.common.events import Event
-from libs.common.usable_books import aged_alike
+from libs.common.live_books import aged_alike
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from libs.common.events import TakerSide
 
 WINDOW_NS: Final = 60_000_000_000
-MOST: Final = 1e15  # of a price or a size; NaN and the infinities are none
 APART_NS: Final = 1_000_000_000  # so that a burst of tops counts as the second it lasted
 
 
@@ -26,15 +25,6 @@ class Seen(NamedTuple):
     ask: float
 
 
-def _is_sound(top: BookTop) -> bool:
-    """Tell whether every price and size, and the mid, is a number that arithmetic may meet."""
-    mid = 1.0 if top.features is None else top.features.mid
-    sides = (top.bids, top.asks)
-    return 0 < mid < MOST and all(
-        0 < price < MOST and 0 <= size < MOST for side in sides for price, size in side
-    )
-
-
 class BookView(View[BookTop]):
     """A view that also samples each book's depth, once a second at most while it changes.
 
@@ -44,14 +34,10 @@ class BookView(View[BookTop]):
     def __init__(self) -> None:
         super().__init__(L2_BOOK_TOPS)
         self._seen: dict[bytes, deque[Seen]] = {}
-        self.unsound: set[bytes] = set()  # the keys of books whose newest top holds what no market does
 
     def fold(self, partition: int, offset: int, key: bytes, event: BookTop | None) -> None:
         """Apply one record; see `View.fold`."""
         super().fold(partition, offset, key, event)
-        self.unsound.discard(key)
-        if event is not None and not _is_sound(event):
-            self.unsound.add(key)
         if event is None:
             self._seen.pop(key, None)
             return

@@ -1,7 +1,7 @@
 """What the service sees of the other services: books, metrics, candles, risk and positions; pure.
 
-A book is used only if `book_fault` finds nothing against it, and it has changed lately enough. Everything
-that is used of it is recorded where it was used, with the book's epoch and seq.
+A book is used only if `usable` finds no fault. Everything that is used of it is recorded where it was used,
+with the book's epoch and seq.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from libs.common.asked_instruments import instrument_in, instruments_of
 from libs.common.candle_view import Candles
 from libs.common.events import BookTop
-from libs.common.time_units import NS_PER_MS, NS_PER_S
+from libs.common.live_books import Patience, usable
+from libs.common.time_units import NS_PER_MS
 from libs.common.topics import (
     L2_BOOK_HEALTH,
     PORTFOLIO_POSITIONS,
@@ -21,7 +22,6 @@ from libs.common.topics import (
     VENUES_METRICS,
     book_key,
 )
-from libs.common.usable_books import book_age_ns, book_fault
 from libs.common.views import View
 from services.execution.book_view import BookView
 from services.execution.paper_broker import exact
@@ -64,16 +64,11 @@ class MarketData:
             return Unusable(f"{venue} {symbol}: neither the venue nor the table says what an order is to be")
         key = book_key(venue, symbol)
         top, health = self.tops.items.get(key), self.healths.items.get(key)
-        silence_ns = round(self.settings.book_silence_s * NS_PER_S)
-        fault = book_fault(top, health, now, silence_ns)
+        settings = self.settings
+        patience = Patience.of_seconds(settings.book_silence_s, settings.book_age_s)
+        fault = usable(top, health, now, patience)
         if fault is not None or top is None:
             return Unusable(f"{venue} {symbol}: {fault}")
-        if book_age_ns(top, health, now) / NS_PER_S > self.settings.book_age_s:
-            return Unusable(f"{venue} {symbol}: the book has not changed for too long")
-        if key in self.tops.unsound:
-            return Unusable(f"{venue} {symbol}: the book holds what is no price or size")
-        if top.features is None:
-            return Unusable(f"{venue} {symbol}: the book was told without its features")
         return top
 
     def books(self, symbol: str, now: int) -> Mapping[str, BookTop | Unusable]:
@@ -96,13 +91,14 @@ class MarketData:
 
     def reference_book(self, symbol: str, now: int) -> BookTop | Unusable:
         """Return the reference venue's book if it is LIVE, else the first that is."""
-        books = self.books(symbol, now)
         reference = self.settings.reference_venue
-        order = sorted(books, key=lambda venue: (venue != reference, venue))
-        if not order:
-            return Unusable(f"no venue lists {symbol}")
-        found = (books[venue] for venue in order)
-        return next((book for book in found if isinstance(book, BookTop)), books[order[0]])
+        unusable = None
+        for venue in sorted(self.instruments(symbol), key=lambda each: (each != reference, each)):
+            found = self.book(venue, symbol, now)
+            if isinstance(found, BookTop):
+                return found
+            unusable = unusable or found
+        return unusable or Unusable(f"no venue lists {symbol}")
 
     def minutes(self, symbol: str, venue: str | None = None) -> list[Candle]:
         """Return the closed 1m candles of the last two days told, oldest first; default: the reference's."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from libs.common.live_books import PATIENCE
 from libs.common.settings import ProcessorSettings
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import VENUES, UnknownVenueError, venue_of
 
 
@@ -53,10 +55,12 @@ class ExecutionSettings(ProcessorSettings):
         1_000_000, ge=1, description="ids of older ones that are kept, in equal parts by all partitions"
     )
     book_silence_s: float = Field(
-        5.0, gt=0, description="a book whose heartbeat is older is not used, seconds"
+        PATIENCE["trading"].silence_ns / NS_PER_S,
+        gt=0,
+        description="a book whose heartbeat is older is not used, seconds",
     )
     book_age_s: float = Field(
-        30.0,
+        PATIENCE["trading"].unproven_ns / NS_PER_S,
         gt=0,
         description="a book that nothing proved for longer, neither change nor heartbeat, is not used, s",
     )

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import BookDelta, BookSnapshot, BookState, Event
+from libs.common.live_books import missing_side
 from libs.common.order_book import EVERYWHERE, OrderBook
 from libs.common.time_units import NS_PER_MS
 from libs.common.topics import L2_BOOK_DELTAS
-from libs.common.usable_books import missing_side
 from services.l2.book_states import Trigger, after
 from services.l2.feeds.feed import Step
 

@@ -47,7 +47,7 @@ SOURCE = "/services/portfolio"
 
 def desk_of(rules: Rules) -> Desk:
     """Return a desk whose views are empty."""
-    books = Books(View(L2_BOOK_TOPS), View(L2_BOOK_HEALTH), rules.venue, rules.silence_ns)
+    books = Books(View(L2_BOOK_TOPS), View(L2_BOOK_HEALTH), rules.venue, rules.patience)
     return Desk(rules, History(rules.venue, rules.history_age_days), books, Positions())
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from libs.common.asked_instruments import instruments_of
+from libs.common.live_books import usable
 from libs.common.topics import book_key
-from libs.common.usable_books import book_fault
 
 if TYPE_CHECKING:
     from libs.common.events import BookHealth, BookTop
+    from libs.common.live_books import Patience
     from libs.common.views import View
 
 
@@ -28,14 +29,14 @@ class Books:
     tops: View[BookTop]
     healths: View[BookHealth]
     reference: str  # the venue whose mid counts first
-    silence_ns: int  # a heartbeat that is older is not believed
+    patience: Patience  # with a book
 
     def mark(self, symbol: str, now: int) -> Mark | None:
         """Return the mid of the reference venue, else of the first LIVE one that lists the symbol."""
         for venue in dict.fromkeys((self.reference, *self.venues_of(symbol))):
             key = book_key(venue, symbol)
             top, health = self.tops.items.get(key), self.healths.items.get(key)
-            if book_fault(top, health, now, self.silence_ns) is None and top is not None and top.features:
+            if top and top.features and usable(top, health, now, self.patience) is None:
                 return Mark(top.features.mid, top.received_ts)
         return None
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from libs.common.live_books import Patience
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -21,5 +23,5 @@ class Rules:
     kelly_fraction: float
     kelly_clip: float
     period_ns: int
-    silence_ns: int
+    patience: Patience  # with a book that is marked on
     history_age_days: int

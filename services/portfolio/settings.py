@@ -7,6 +7,7 @@ from decimal import Decimal
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from libs.common.live_books import PATIENCE
 from libs.common.settings import ProcessorSettings
 from libs.common.time_units import NS_PER_S
 from libs.common.venues import VENUES, UnknownVenueError, venue_of
@@ -37,7 +38,11 @@ class PortfolioSettings(ProcessorSettings):
     period_s: float = Field(
         5.0, ge=0.1, le=3600, description="between two marks of a position and two assessments, seconds"
     )
-    silence_s: float = Field(5.0, gt=0, description="a book whose heartbeat is older is not LIVE, seconds")
+    silence_s: float = Field(
+        PATIENCE["marking"].silence_ns / NS_PER_S,
+        gt=0,
+        description="a book whose heartbeat is older is not LIVE, seconds",
+    )
     history_age_days: int = Field(
         AGE_DAYS,
         ge=1,
@@ -64,6 +69,6 @@ class PortfolioSettings(ProcessorSettings):
             kelly_fraction=self.kelly_fraction,
             kelly_clip=self.kelly_clip,
             period_ns=round(self.period_s * NS_PER_S),
-            silence_ns=round(self.silence_s * NS_PER_S),
+            patience=PATIENCE["marking"]._replace(silence_ns=round(self.silence_s * NS_PER_S)),
             history_age_days=self.history_age_days,
         )

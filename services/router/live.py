@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 from libs.common.candle_view import Candles
 from libs.common.context_fields import BY_NAME
 from libs.common.instruments import canonical_symbol
+from libs.common.live_books import usable
 from libs.common.time_units import MINUTE_NS
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_CANDLES, book_key
-from libs.common.usable_books import book_fault
 from libs.common.views import View
 from services.router.har import forecast
 from services.router.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from libs.common.events import BookHealth, BookTop, Features
+    from libs.common.live_books import Patience
 
 LATEST_CANDLE_NS: Final = 5 * MINUTE_NS  # a series that ended earlier forecasts nothing
 
@@ -31,7 +32,7 @@ class LiveInputs:
 
     reference_venue: str
     basis_venue: str
-    horizon_ns: int  # a book top older than this is missing
+    patience: Patience  # with a book
     tops: View[BookTop] = field(default_factory=lambda: View(L2_BOOK_TOPS))
     healths: View[BookHealth] = field(default_factory=lambda: View(L2_BOOK_HEALTH))
     candles: Candles = field(init=False)
@@ -80,9 +81,7 @@ class LiveInputs:
     def _features(self, venue: str, symbol: str, now: int) -> Features | None:
         key = book_key(venue, symbol)
         top, health = self.tops.items.get(key), self.healths.items.get(key)
-        if top is None or book_fault(top, health, now, self.horizon_ns) is not None:
-            return None
-        return top.features
+        return top.features if top and usable(top, health, now, self.patience) is None else None
 
     def _candles(self, symbol: str, now: int) -> dict[str, float | str | None]:
         bars = self.candles.window(self.reference_venue, symbol, "1m")

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.command_rules import IDENTIFIER
+from libs.common.live_books import PATIENCE
 from libs.common.settings import ProcessorSettings
 from libs.common.time_units import NS_PER_S
 from services.router.rules import MOST_POLICIES, Rules
@@ -27,7 +28,11 @@ class RouterSettings(ProcessorSettings):
     )
     reference_venue: str = Field("binance", description="whose book and candles fill a context")
     basis_venue: str = Field("binance-usdm", description="whose mid is compared for basisBps")
-    live_horizon_s: float = Field(10.0, gt=0, description="a book heard of longer ago is missing, seconds")
+    live_horizon_s: float = Field(
+        PATIENCE["features"].unproven_ns / NS_PER_S,
+        gt=0,
+        description="a book that nothing proved for longer, neither message nor heartbeat, is missing, s",
+    )
     remember_s: float = Field(
         7 * 86_400, gt=0, description="how long decisions and answers are remembered, seconds"
     )
@@ -102,5 +107,5 @@ class RouterSettings(ProcessorSettings):
         return LiveInputs(
             reference_venue=self.reference_venue,
             basis_venue=self.basis_venue,
-            horizon_ns=round(self.live_horizon_s * NS_PER_S),
+            patience=PATIENCE["features"]._replace(unproven_ns=round(self.live_horizon_s * NS_PER_S)),
         )

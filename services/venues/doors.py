@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Final
 from libs.common.amounts import absurd_amount
 from libs.common.command_rules import SYMBOL, echoed
 from libs.common.events import BookHealth, BookTop, OrderFilled
+from libs.common.live_books import MOST_PRICE, level_fault
 
 if TYPE_CHECKING:
-    from libs.common.events import Level, ScoreVenues
+    from libs.common.events import ScoreVenues
 
-MOST_PRICE: Final = 1e12  # quote units
-MOST_SIZE: Final = 1e15  # base units
 MOST_COUNTED: Final = 2**40  # gaps and the like of one owner: one a microsecond for twelve days
 MOST_REQUEST_NS: Final = 3600 * 1_000_000_000
 
@@ -25,7 +24,7 @@ def fault_of(message: BookTop | BookHealth | OrderFilled | ScoreVenues) -> str |
     """Return what no honest message holds, None if nothing; commands have a door of their own."""
     match message:
         case BookTop():
-            wrong = top_fault(message)
+            wrong = level_fault(message)
         case BookHealth():
             wrong = _health_fault(message)
         case OrderFilled():
@@ -35,17 +34,6 @@ def fault_of(message: BookTop | BookHealth | OrderFilled | ScoreVenues) -> str |
     if wrong is None and SYMBOL.fullmatch(message.symbol) is None:
         wrong = f"its symbol {echoed(message.symbol)!r} is not BASE-QUOTE, as BTC-USDT"
     return None if wrong is None else f"{type(message).__name__}: {wrong}"
-
-
-def top_fault(top: BookTop) -> str | None:
-    """Return which level no book has, None if all may be."""
-    level = next((each for each in (*top.bids, *top.asks) if not _is_level(each)), None)
-    return None if level is None else f"{level} is no price and size"
-
-
-def _is_level(level: Level) -> bool:
-    price, size = level
-    return 0 < price <= MOST_PRICE and 0 < size <= MOST_SIZE  # which no NaN is
 
 
 def _health_fault(health: BookHealth) -> str | None:

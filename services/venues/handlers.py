@@ -22,11 +22,10 @@ from libs.common.events import (
     VenueMetrics,
     VenueScored,
 )
+from libs.common.live_books import level_fault, owner_fault, usable
 from libs.common.topics import book_key
-from libs.common.usable_books import EARLY_NS, book_age_ns, book_fault
 from libs.common.venues import VENUES, venue_of
 from services.venues.costs import Terms, mid_of, taken_side
-from services.venues.doors import top_fault
 from services.venues.registry import (
     Lags,
     Measurement,
@@ -132,18 +131,15 @@ def _on_fill(state: State, fill: OrderFilled) -> list[Event]:
 def _on_health(state: State, health: BookHealth, place: Place, now: int) -> list[Event]:
     """Fold a health; the metrics follow a change of state at once, and else about once a second."""
     key = book_key(health.venue, health.symbol)
-    top, policy = _top(state, key), state.policy
-    mid = None
-    if book_fault(top, health, now, policy.silence_ns) is None and top is not None and top.bids and top.asks:
-        mid = mid_of(top) if book_age_ns(top, health, now) <= policy.max_age_ns else None
+    top, patience = _top(state, key), state.policy.patience
+    mid = mid_of(top) if top and usable(top, health, now, patience) is None else None
     before = _measurement(state, key)
     after = fold_health(before, health, mid, place.offset)
     if after is before:
         return []
     state.measurements[key] = after
-    fresh = -EARLY_NS <= now - health.ts <= policy.silence_ns
     lately = 0 <= now - state.published.get(key, 0) < PUBLISH_NS
-    if not fresh or (lately and after.state is before.state):
+    if owner_fault(health, now, patience) or (lately and after.state is before.state):
         return []
     state.published[key] = now
     return [_metrics(state, health.venue, health.symbol, now)]
@@ -159,9 +155,9 @@ def _metrics(state: State, venue: str, symbol: str, now: int) -> VenueMetrics:
         reasons: tuple[str, ...] = ("no book of two sides has been told yet",)
         cost = None
     else:
-        middle = median_mid(offers, state.policy, now)
+        middle = median_mid(offers)
         size = state.reference_notional / mid_of(own.top)
-        judged = [judge(own, side, size, middle, state.policy, now) for side in ("buy", "sell")]
+        judged = [judge(own, side, size, middle, state.policy) for side in ("buy", "sell")]
         costs = [-each.score for each in judged if each.score is not None]
         cost = fmean(costs) if len(costs) == len(judged) else None
         reasons = next((each.reasons for each in judged if not each.eligible), ())
@@ -183,7 +179,7 @@ def offers_of(state: State, symbol: str, now: int) -> list[Offer]:
 def _top(state: State, key: bytes) -> BookTop | None:
     """Return the newest top of a book; none where the view, which has no door, holds what no book can."""
     top = state.tops.get(key)
-    return None if top is None or top_fault(top) is not None else top
+    return None if top is None or level_fault(top) is not None else top
 
 
 def _venue_in(key: bytes) -> str:
@@ -201,11 +197,12 @@ def _offer(state: State, key: bytes, symbol: str, measured: Measurement, sigma: 
         beta=measured.beta,
         rate_remaining=measured.rate_remaining,
     )
+    top, health = _top(state, key), state.healths.get(key)
     return Offer(
         venue,
-        _top(state, key),
-        state.healths.get(key),
-        instrument_in(venue, symbol, state.healths.get(key)),
+        top,
+        usable(top, health, now, state.policy.patience),
+        instrument_in(venue, symbol, health),
         terms,
         measured.failures_in_a_row,
     )
@@ -235,7 +232,7 @@ def _score(state: State, command: ScoreVenues, now: int) -> VenueScored | Comman
     if least is not None and size < least[0]:
         wrong = f"must be at least {least[0]:.10g}, the least minimum of the venues ({least[1]}'s)"
         return _rejected(command, Refusal.INVALID, f"size: {wrong}", now, Fault(field="size", message=wrong))
-    routing = route(offers, command.side, size, state.policy, now)
+    routing = route(offers, command.side, size, state.policy)
     best = routing.best
     if best is None or best.score is None:
         reasons = "; ".join(f"{each.venue}: {', '.join(each.reasons)}" for each in routing.candidates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from libs.common.live_books import PATIENCE, Patience
 from libs.common.settings import NAME, ReplicaSettings
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.venues.smart_router import Policy
@@ -19,13 +20,16 @@ class VenuesSettings(ReplicaSettings):
         "venues", pattern=NAME, description="consumer group, and the prefix of the changelog topics"
     )
     max_age_ms: float = Field(
-        1500.0,
+        PATIENCE["scoring"].unproven_ns / NS_PER_MS,
         gt=0,
         le=60_000,
         description="a book that nothing proved for longer, neither change nor heartbeat, is not scored, ms",
     )
     silence_s: float = Field(
-        5.0, gt=0, le=600, description="without l2's heartbeat for so long a book is not scored, seconds"
+        PATIENCE["scoring"].silence_ns / NS_PER_S,
+        gt=0,
+        le=600,
+        description="without l2's heartbeat for so long a book is not scored, seconds",
     )
     off_market_bps: float = Field(
         10.0, gt=0, le=10_000, description="a mid further from the venues' median is not scored, bps"
@@ -48,8 +52,7 @@ class VenuesSettings(ReplicaSettings):
 def policy_of(settings: VenuesSettings) -> Policy:
     """Return the settings of the gates, in the core's units."""
     return Policy(
-        max_age_ns=round(settings.max_age_ms * NS_PER_MS),
-        silence_ns=round(settings.silence_s * NS_PER_S),
+        patience=Patience.of_seconds(settings.silence_s, settings.max_age_ms / 1e3),
         off_market_bps=settings.off_market_bps,
         min_rate_remaining=settings.min_rate_remaining,
         max_failures=settings.max_failures,

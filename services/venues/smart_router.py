@@ -14,8 +14,6 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import VenueCandidate, VenueShare
-from libs.common.time_units import NS_PER_MS
-from libs.common.usable_books import book_age_ns, book_fault
 from services.venues.costs import (
     BPS,
     Terms,
@@ -32,7 +30,8 @@ from services.venues.split import Ladder, cost_of, split, whole_lots
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import BookHealth, BookTop, CostBps, TakerSide
+    from libs.common.events import BookTop, CostBps, TakerSide
+    from libs.common.live_books import BookFault, Patience
     from libs.common.venues.venue import Instrument
 
 SAME_COST: Final = 1e-9  # bps: a split must save more than rounding
@@ -43,8 +42,7 @@ TOLD_BPS: Final = 0.05  # parts below are not worth a word
 class Policy:
     """The limits of the gates."""
 
-    max_age_ns: int  # of a book, see `book_age_ns`
-    silence_ns: int  # of l2 about a book
+    patience: Patience  # with a book
     off_market_bps: float  # gap of a mid to the median mid
     min_rate_remaining: float  # share of the venue's rate limit
     max_failures: int  # in a row
@@ -56,7 +54,7 @@ class Offer:
 
     venue: str
     top: BookTop | None
-    health: BookHealth | None
+    fault: BookFault | None  # why its book may not be used
     instrument: Instrument | None  # None: nobody says what an order is to be, so none can be made out
     terms: Terms
     failures: int  # in a row
@@ -76,11 +74,11 @@ class Routing:
         return next((each for each in self.candidates if each.eligible), None)
 
 
-def route(offers: Sequence[Offer], side: TakerSide, size: float, policy: Policy, now: int) -> Routing:
+def route(offers: Sequence[Offer], side: TakerSide, size: float, policy: Policy) -> Routing:
     """Judge every offer for an order of `size` base units, and split it over those that pass."""
-    middle = median_mid(offers, policy, now)
+    middle = median_mid(offers)
     judged = sorted(
-        (judge(offer, side, size, middle, policy, now) for offer in offers),
+        (judge(offer, side, size, middle, policy) for offer in offers),
         key=lambda each: (-each.score if each.score is not None else math.inf, each.venue),
     )
     candidates = tuple(judged)
@@ -91,14 +89,12 @@ def route(offers: Sequence[Offer], side: TakerSide, size: float, policy: Policy,
     return Routing(candidates, *_allocate(eligible, side, size))
 
 
-def judge(
-    offer: Offer, side: TakerSide, size: float, middle: float | None, policy: Policy, now: int
-) -> VenueCandidate:
+def judge(offer: Offer, side: TakerSide, size: float, middle: float | None, policy: Policy) -> VenueCandidate:
     """Return one venue's candidate; `middle` is the median mid of all usable books."""
     top = offer.top
     shown = (None, None) if top is None else (top.epoch, top.seq)
     mid = None if top is None or not (top.bids and top.asks) else mid_of(top)
-    gate = book_gate(offer, policy, now)
+    gate = None if offer.fault is None else str(offer.fault)
     walked: Walk | None = None
     if gate is None and top is not None:
         walked = walk(taken_side(top, side), size)
@@ -122,32 +118,10 @@ def judge(
     )
 
 
-def median_mid(offers: Sequence[Offer], policy: Policy, now: int) -> float | None:
+def median_mid(offers: Sequence[Offer]) -> float | None:
     """Return the median mid of the books that may be used, None if there are none."""
-    mids = [
-        mid_of(offer.top)
-        for offer in offers
-        if offer.top is not None and book_gate(offer, policy, now) is None
-    ]
+    mids = [mid_of(offer.top) for offer in offers if offer.top is not None and offer.fault is None]
     return median(mids) if mids else None
-
-
-def book_gate(offer: Offer, policy: Policy, now: int) -> str | None:
-    """Return why this book may not be used at all, None if it may."""
-    return book_fault(offer.top, offer.health, now, policy.silence_ns) or _top_gate(offer, policy, now)
-
-
-def _top_gate(offer: Offer, policy: Policy, now: int) -> str | None:
-    top = offer.top
-    assert top is not None  # noqa: S101 -- `book_fault` came first
-    age_ns = book_age_ns(top, offer.health, now)
-    if age_ns > policy.max_age_ns:
-        return (
-            f"stale: the book is {age_ns / NS_PER_MS:.0f} ms old, over {policy.max_age_ns / NS_PER_MS:.0f} ms"
-        )
-    if top.bids[0][0] >= top.asks[0][0]:
-        return f"crossed: the best bid {top.bids[0][0]:g} is not below the best ask {top.asks[0][0]:g}"
-    return None
 
 
 def least_size(instrument: Instrument, price: float) -> float:
@@ -159,7 +133,7 @@ def _gate(
     offer: Offer, side: TakerSide, size: float, walked: Walk | None, middle: float | None, policy: Policy
 ) -> str | None:
     top, instrument = offer.top, offer.instrument
-    assert top is not None  # noqa: S101 -- `book_gate` came first
+    assert top is not None  # noqa: S101 -- of a usable book
     if instrument is None:
         return (
             "neither the venue nor the table says what an order of the pair is to be, so none can be made out"

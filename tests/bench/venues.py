@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from libs.common.codec import encode
 from libs.common.kafka import create_topics, partition_of
+from libs.common.live_books import PATIENCE
 from libs.common.topics import VENUES_COMMANDS, VENUES_SCORES, Key, Topic
 from libs.common.venues.venue import Instrument
 from services.venues.costs import Terms
@@ -19,7 +20,7 @@ from services.venues.smart_router import Offer, Policy, route
 from tests.bench.chunks import in_turn
 from tests.bench.processes import Process, folder_and_broker, started, until
 from tests.bench.report import Result, latency, quartiles
-from tests.venue_market import NOW, a_health, a_score, a_top
+from tests.venue_market import a_score, a_top
 from tests.venues_running import PARTITIONS, Market, settings_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 BENCH: Final = "venues"
 VENUES: Final = ("binance", "bybit", "coinbase", "kraken", "okx")
 SYMBOL: Final = "BTC-USDT"
-POLICY: Final = Policy(1_500_000_000, 5_000_000_000, 10.0, 0.05, 5)
+POLICY: Final = Policy(PATIENCE["scoring"], 10.0, 0.05, 5)
 SORTING: Final = "sorting all levels by cost"
 CHUNKS: Final = 20
 SCORES: Final = 200  # of a chunk
@@ -60,7 +61,7 @@ def an_offer(number: int, *, least: str) -> Offer:
     terms = Terms(10.0 + number / 100, 0.03, 0.05, 300.0, 1.0, 1.0)
     numbers = (Decimal("0.01"), Decimal("0.00001"), Decimal(least), Decimal(5))
     top = a_top(venue, size=0.5 + number / 10, half_spread=0.5 + number / 10)
-    return Offer(venue, top, a_health(venue), Instrument(venue, SYMBOL, *numbers), terms, 0)
+    return Offer(venue, top, None, Instrument(venue, SYMBOL, *numbers), terms, 0)
 
 
 def _core(report: Report) -> None:
@@ -74,7 +75,7 @@ def _core(report: Report) -> None:
 
         def score(_: int, offers: list[Offer] = offers, size: float = size) -> None:
             for _ in range(SCORES):
-                route(offers, "buy", size, POLICY, NOW)
+                route(offers, "buy", size, POLICY)
 
         def baseline(_: int, offers: list[Offer] = offers, size: float = size) -> None:
             for _ in range(SCORES):
@@ -116,7 +117,7 @@ def _sorted_cost(offers: list[Offer], size: float) -> float:
 
 
 def _check(offers: list[Offer], size: float) -> None:
-    routing = route(offers, "buy", size, POLICY, NOW)
+    routing = route(offers, "buy", size, POLICY)
     best = routing.best
     assert best is not None
     assert best.score is not None

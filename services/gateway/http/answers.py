@@ -12,11 +12,12 @@ from msgspec import Meta
 
 from libs.common.asked_instruments import instrument_in
 from libs.common.events import BookState, Level
+from libs.common.live_books import usable
 from libs.common.time_units import NS_PER_MS
-from libs.common.usable_books import book_fault, missing_side
 
 if TYPE_CHECKING:
     from libs.common.events import BookHealth, BookTop, Features
+    from libs.common.live_books import Patience
     from services.gateway.reading.fleet import Heard
 
 MAX_DEPTH: Final = 50  # levels a side that book tops carry
@@ -167,22 +168,17 @@ class Shown(NamedTuple):
     reason: str
 
 
-def shown_state(top: BookTop | None, health: BookHealth | None, now: int, silence_ns: int) -> Shown:
-    """Return the state of a book; one that its owner calls LIVE is not where `book_fault` finds a fault."""
-    if health is None:
-        return _WAITING if top is None else _SILENT
-    if now - health.ts > silence_ns:
-        return _SILENT
-    if top is not None and health.state is BookState.LIVE:
-        if (missing := missing_side(top.bids, top.asks)) is not None:
-            return Shown(BookState.ONE_SIDED, missing)
-        fault = book_fault(top, health, now, silence_ns)
-        if fault is not None:
-            return Shown(BookState.STALE, fault)
-    return Shown(health.state, health.reason)
+def shown_state(top: BookTop | None, health: BookHealth | None, now: int, patience: Patience) -> Shown:
+    """Return the state of a subscribed book: LIVE only where it is usable."""
+    if top is None and health is None:
+        return _WAITING
+    fault = usable(top, health, now, patience)
+    if fault is None and health is not None:
+        return Shown(health.state, health.reason)
+    assert fault is not None  # noqa: S101 -- without a health no book is usable
+    return Shown(fault.state, fault.reason)
 
 
-_SILENT: Final = Shown(BookState.STALE, "the l2 process is silent: its heartbeat is overdue")
 _WAITING: Final = Shown(BookState.SYNCING, "waiting for the l2 process to take the subscription up")
 
 

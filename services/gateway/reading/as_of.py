@@ -10,15 +10,15 @@ that join. After an epoch's last record nobody can tell when it was lost, so not
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from libs.common.events import BookDelta, BookSnapshot, BookState
+from libs.common.live_books import missing_side, vouches
 from libs.common.order_book import OrderBook, SequenceGapError
 from libs.common.time_units import NS_PER_MS
-from libs.common.usable_books import missing_side
 from services.gateway.http.answers import BookAnswer
 from services.gateway.http.problems import NOT_KNOWN_THEN, ProblemDocument, ProblemError
 
@@ -101,9 +101,6 @@ class Sieve:
             return False
         self._newest = here
         return True
-
-
-SYNCED: Final = frozenset({BookState.LIVE, BookState.ONE_SIDED})  # in which a book follows its venue
 
 
 class Rewind:
@@ -195,7 +192,7 @@ class Owner(NamedTuple):
 
     def speaks_until(self, epoch: int | None) -> int | None:
         """Return the last moment (ms) for which it vouches for the epoch, None if it does not."""
-        if self.health is None or self.health.state not in SYNCED or self.health.epoch != epoch:
+        if self.health is None or not vouches(self.health, epoch):
             return None
         return (self.health.ts + self.silence_ns) // NS_PER_MS
 

@@ -187,7 +187,7 @@ class Books:
         if top is None:
             return None
         shown = self._views.shown(key, now)
-        until = (None if health is None else self._views.silent_after(health, now)) or float("inf")
+        until = self._views.shown_until(top, health, now)
         if page is not None and page.top is top and page.shown == shown and page.tells_terms_of(health):
             page = page._replace(health=health, since=now, until=until)  # a heartbeat that says nothing new
         else:

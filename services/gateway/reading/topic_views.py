@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from libs.common.live_books import PATIENCE, holds_until
 from libs.common.record_view import RecordView
 from libs.common.time_units import NS_PER_S
 from libs.common.topics import (
@@ -82,7 +83,7 @@ class GatewayViews:
             self.fleet,
         )
         self.all = self.of_markets + self.of_decisions
-        self._silence_ns = round(l2_silence_s * NS_PER_S)
+        self._patience = PATIENCE["showing"]._replace(silence_ns=round(l2_silence_s * NS_PER_S))
         self._ready = False
 
     @property
@@ -113,9 +114,8 @@ class GatewayViews:
 
     def shown(self, key: bytes, now: int) -> Shown:
         """Return the state of the book under `key` as callers see it."""
-        return shown_state(self.tops.items.get(key), self.healths.items.get(key), now, self._silence_ns)
+        return shown_state(self.tops.items.get(key), self.healths.items.get(key), now, self._patience)
 
-    def silent_after(self, health: BookHealth, now: int) -> int | None:
-        """Return when `health` will be too old to be believed, ns UTC; None if it is already."""
-        limit = health.ts + self._silence_ns
-        return None if now > limit else limit
+    def shown_until(self, top: BookTop, health: BookHealth | None, now: int) -> float:
+        """Return the last moment (ns UTC) at which these are shown as at `now`; see `holds_until`."""
+        return holds_until(top, health, now, self._patience)

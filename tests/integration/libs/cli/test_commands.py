@@ -191,7 +191,7 @@ async def test_book_finds_the_keyframe_of_a_book_that_was_silent_for_an_hour(fre
         await publisher.send_and_wait(L2_BOOK_HEALTH, KEY, a_health(ts=hour_ago), hour_ago)
     shown = await run("book", "binance", "BTCUSDT", "--once", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
     assert "● STALE" in shown.out
-    assert "l2 has been silent" in shown.out
+    assert "the l2 process is silent" in shown.out
     assert "100.00 │ 100.50" in shown.out
 
 

@@ -99,7 +99,9 @@ class JumpingWorld(World):
         assert told.mark_ts is not None
         age_ns = self.machine.monotonic - self.mids[told.mark]
         assert self.now - told.mark_ts == age_ns, "it is marked as of a time that never was"
-        assert age_ns <= self.rules.silence_ns, "the book's owner was silent, and the last mark stays"
+        assert age_ns <= self.rules.patience.silence_ns, (
+            "the book's owner was silent, and the last mark stays"
+        )
 
     def assert_on_time(self, *, frozen: bool) -> None:
         latest_ns = self.rules.period_ns + BEAT_NS

@@ -17,7 +17,6 @@ from libs.common.views import View
 from services.venues.answers import Answers
 from services.venues.handlers import Place, State, Unknowns, handle, offers_of
 from services.venues.settings import VenuesSettings, policy_of
-from services.venues.smart_router import book_gate
 from tests.jumping_clock import JUMPS_S, Machine, S
 from tests.venue_market import NOW, a_health, a_top
 
@@ -83,7 +82,7 @@ class World:
         """Tell whether the book may be scored."""
         now = self.read_clock()
         offers = offers_of(self.state, "BTC-USDT", now)
-        return book_gate(offers[0], self.state.policy, now) is None
+        return offers[0].fault is None
 
 
 @settings(max_examples=150, deadline=None)
@@ -98,7 +97,7 @@ def test_a_book_is_as_fresh_as_it_is_and_a_latency_is_the_venues_whatever_the_cl
 ) -> None:
     world = World()
     world.tell(lags_ms[0])
-    stale_ns = world.state.policy.max_age_ns
+    stale_ns = world.state.policy.patience.unproven_ns
     for action in actions:
         match action:
             case "flow":

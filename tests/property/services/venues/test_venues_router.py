@@ -12,18 +12,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from libs.common.events import BookState
+from libs.common.live_books import PATIENCE, usable
 from libs.common.venues.venue import Instrument
 from services.venues.costs import Terms, pressure_bps
 from services.venues.smart_router import Offer, Policy, route
 from tests.venue_market import NOW, a_health, a_top
 
 if TYPE_CHECKING:
-    from libs.common.events import TakerSide, VenueCandidate
+    from libs.common.events import BookHealth, BookTop, TakerSide, VenueCandidate
     from services.venues.smart_router import Routing
 
 POLICY = Policy(
-    max_age_ns=1_500_000_000,
-    silence_ns=5_000_000_000,
+    patience=PATIENCE["scoring"],
     off_market_bps=10.0,
     min_rate_remaining=0.05,
     max_failures=5,
@@ -55,7 +55,7 @@ def offers(draw: st.DrawFn, venue: str) -> Offer:
         beta=draw(st.floats(1, 50)),
         rate_remaining=draw(st.floats(0.06, 1)),
     )
-    return Offer(venue, top, a_health(venue), an_instrument(venue), terms, failures=0)
+    return Offer(venue, top, None, an_instrument(venue), terms, failures=0)
 
 
 MARKETS = st.tuples(*(offers(venue) for venue in NAMES))
@@ -91,7 +91,7 @@ def naive_cost(offer: Offer, side: TakerSide, size: float) -> float:
 def test_the_score_is_minus_the_naive_cost_and_the_best_has_the_greatest(
     market: tuple[Offer, ...], side: TakerSide, size: float
 ) -> None:
-    routing = route(market, side, size, POLICY, NOW)
+    routing = route(market, side, size, POLICY)
     scores = [each.score for each in routing.candidates if each.score is not None]
     assert scores == sorted(scores, reverse=True)
     for offer in market:
@@ -114,7 +114,7 @@ def test_a_dearer_venue_never_ranks_higher(
     }[what]
     changed = [*market]
     changed[at] = replace(market[at], terms=dearer)
-    before, after = (route(offers_, side, size, POLICY, NOW) for offers_ in (market, changed))
+    before, after = (route(offers_, side, size, POLICY) for offers_ in (market, changed))
     assert rank(after, NAMES[at]) >= rank(before, NAMES[at])
     old, new = of(before, NAMES[at]).score, of(after, NAMES[at]).score
     if old is not None and new is not None:
@@ -138,11 +138,11 @@ def test_a_wider_spread_or_a_thinner_book_never_ranks_higher(
         bids=tuple((price, q / factor) for price, q in top.bids),
         asks=tuple((price, q / factor) for price, q in top.asks),
     )
-    before = route(market, side, size, POLICY, NOW)
+    before = route(market, side, size, POLICY)
     for worse in (wider, thinner):
         changed = [*market]
         changed[at] = replace(market[at], top=worse)
-        after = of(route(changed, side, size, POLICY, NOW), NAMES[at])
+        after = of(route(changed, side, size, POLICY), NAMES[at])
         old = of(before, NAMES[at]).score
         if after.score is not None:
             assert old is not None
@@ -154,7 +154,7 @@ def test_more_size_never_costs_less_per_unit(
     market: tuple[Offer, ...], side: TakerSide, one: float, other: float
 ) -> None:
     small, large = sorted((one, other))
-    few, many = (route(market, side, size, POLICY, NOW) for size in (small, large))
+    few, many = (route(market, side, size, POLICY) for size in (small, large))
     for venue in NAMES:
         a, b = of(few, venue).score, of(many, venue).score
         if b is not None:
@@ -162,26 +162,30 @@ def test_more_size_never_costs_less_per_unit(
             assert b <= a + 1e-9
 
 
+def heard(offer: Offer, top: BookTop, health: BookHealth) -> Offer:
+    """Return the offer with this book, judged now."""
+    return replace(offer, top=top, fault=usable(top, health, NOW, POLICY.patience))
+
+
 def behind_a_gate(offer: Offer, gate: str) -> Offer:  # noqa: PLR0911 -- one return per gate
-    top, health = offer.top, offer.health
+    top, health = offer.top, a_health(offer.venue)
     assert top is not None
-    assert health is not None
     match gate:
         case "gap":
-            return replace(offer, health=a_health(offer.venue, state=BookState.GAP))
+            return heard(offer, top, a_health(offer.venue, state=BookState.GAP))
         case "stale":
             old = msgspec.structs.replace(top, received_ts=NOW - 1_500_000_001)
-            return replace(offer, top=old, health=msgspec.structs.replace(health, in_doubt=True))
+            return heard(offer, old, a_health(offer.venue, in_doubt=True))
         case "silent":
-            return replace(offer, health=a_health(offer.venue, now=NOW - 5_000_000_001))
+            return heard(offer, top, a_health(offer.venue, now=NOW - 5_000_000_001))
         case "crossed":
-            return replace(offer, top=msgspec.structs.replace(top, bids=((70_000.0, 1.0),)))
+            return heard(offer, msgspec.structs.replace(top, bids=((70_000.0, 1.0),)), health)
         case "empty":
-            return replace(offer, top=msgspec.structs.replace(top, bids=()))
+            return heard(offer, msgspec.structs.replace(top, bids=()), health)
         case "too thin":
             return replace(offer, top=msgspec.structs.replace(top, bids=top.bids[:1], asks=top.asks[:1]))
         case "earlier epoch":
-            return replace(offer, top=msgspec.structs.replace(top, epoch=0))
+            return heard(offer, msgspec.structs.replace(top, epoch=0), health)
         case "minimum":
             return replace(offer, instrument=an_instrument(offer.venue, least="100"))
         case "rate limit":
@@ -217,7 +221,7 @@ def test_a_venue_behind_a_gate_is_never_chosen_and_says_why(
 ) -> None:
     changed = [*market]
     changed[at] = behind_a_gate(market[at], gate)
-    routing = route(changed, side, 0.8, POLICY, NOW)
+    routing = route(changed, side, 0.8, POLICY)
     gated = of(routing, NAMES[at])
     assert not gated.eligible
     assert gated.score is None
@@ -231,11 +235,11 @@ def test_a_venue_behind_a_gate_is_never_chosen_and_says_why(
 def test_the_choice_moves_from_the_best_venue_when_a_gate_closes(
     market: tuple[Offer, ...], side: TakerSide, gate: str
 ) -> None:
-    best = route(market, side, 0.8, POLICY, NOW).best
+    best = route(market, side, 0.8, POLICY).best
     assume(best is not None)
     assert best is not None
     changed = [behind_a_gate(offer, gate) if offer.venue == best.venue else offer for offer in market]
-    after = route(changed, side, 0.8, POLICY, NOW).best
+    after = route(changed, side, 0.8, POLICY).best
     assert after is None or after.venue != best.venue
 
 
@@ -243,7 +247,7 @@ def test_the_choice_moves_from_the_best_venue_when_a_gate_closes(
 def test_the_allocation_sums_to_the_size_over_eligible_venues_and_saves_what_it_says(
     market: tuple[Offer, ...], side: TakerSide, size: float
 ) -> None:
-    routing = route(market, side, size, POLICY, NOW)
+    routing = route(market, side, size, POLICY)
     if routing.best is None:
         assert routing.allocation == ()
         return
@@ -263,10 +267,8 @@ def test_the_allocation_sums_to_the_size_over_eligible_venues_and_saves_what_it_
 
 def test_of_equal_venues_the_first_by_name_is_chosen() -> None:
     terms = Terms(10.0, 0.03, 0.05, 20.0, 1.0, 1.0)
-    market = [
-        Offer(name, a_top(name), a_health(name), an_instrument(name), terms, 0) for name in reversed(NAMES)
-    ]
-    routing = route(market, "buy", 0.1, POLICY, NOW)
+    market = [Offer(name, a_top(name), None, an_instrument(name), terms, 0) for name in reversed(NAMES)]
+    routing = route(market, "buy", 0.1, POLICY)
     assert [each.venue for each in routing.candidates] == [*NAMES]
 
 

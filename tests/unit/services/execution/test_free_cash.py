@@ -166,7 +166,7 @@ def test_where_shorts_are_allowed_a_resting_sell_ends_at_their_cap() -> None:
 def test_while_the_equity_is_not_known_a_resting_buy_waits() -> None:
     world = a_partition()
     rest(world, "BTC-USDT")
-    world.fold(world.market.risk, BOOK.encode(), None)  # type: ignore[arg-type]  # a tombstone
+    world.fold(world.market.risk, BOOK.encode(), None)  # a tombstone
     show(world, "BTC-USDT", 50_000.0, seq=8)
     world.advance(1.0)
     assert not world.all(OrderFilled)

@@ -29,4 +29,4 @@ def test_a_quiet_book_of_a_speaking_owner_is_used_however_long_it_has_not_change
 def test_a_book_in_doubt_is_as_old_as_its_last_message() -> None:
     found = told(in_doubt=True)
     assert isinstance(found, Unusable)
-    assert "not changed for too long" in found.reason
+    assert "stale: the book is 600000 ms old" in found.reason

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from libs.common.events import BookSnapshot, BookState
+from libs.common.live_books import PATIENCE, Patience, usable
 from libs.common.order_book import OrderBook
 from libs.common.time_units import NS_PER_MS
-from libs.common.usable_books import book_fault
 from services.l2.maintainer import CONSISTENT, UNVERIFIED
 from services.l2.messages import FrameReceived, Tick
 from tests.l2_world import World
@@ -67,12 +67,11 @@ def test_it_may_not_be_used_and_its_fault_says_why(side: str) -> None:
     top = world.tops[-1]
     assert top.seq == world.reader.seq, "the page shows the book as it is"
     assert top.features is None
-    assert (
-        book_fault(top, world.health, world.now, 5 * SECOND)
-        == f"the book is ONE_SIDED: {world.health.reason}"
-    )
+    fault = usable(top, world.health, world.now, PATIENCE["trading"])
+    assert str(fault) == f"the book is ONE_SIDED: {world.health.reason}"
     assert live is not None
-    assert book_fault(top, live, world.now, 60 * SECOND) == world.health.reason, "before its health has come"
+    fault = usable(top, live, world.now, Patience(60 * SECOND, 60 * SECOND))
+    assert str(fault) == world.health.reason, "before its health has come"
 
 
 @SIDES

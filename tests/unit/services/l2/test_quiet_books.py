@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from libs.common.events import BookHealth, BookState
+from libs.common.live_books import proven_ts
 from libs.common.time_units import NS_PER_MS
 from libs.common.topic import REPEATED_MS
-from libs.common.usable_books import book_age_ns
 from libs.common.venues import venue_of
 from services.l2.feeds import FEEDS
 from services.l2.handlers import State, handle
@@ -144,7 +144,7 @@ def test_a_quiet_live_book_is_as_fresh_as_its_owners_last_word_and_one_in_doubt_
             pong(world)
         world.step([])
         assert world.health is not None
-        age_s = book_age_ns(world.tops[-1], world.health, world.now) / SECOND
+        age_s = (world.now - proven_ts(world.tops[-1], world.health)) / SECOND
         silent_s = (world.now - world.tops[-1].received_ts) / SECOND
         assert age_s == silent_s if world.health.in_doubt else age_s <= 1.1
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from libs.common.events import BookState
+from libs.common.live_books import PATIENCE, usable
 from libs.common.time_units import NS_PER_MS
-from libs.common.usable_books import book_fault
 from tests.l2_world import POLICY, World
 from tests.model_bitstamp import BitstampModel
 from tests.model_exchange import BinanceModel, KrakenModel
@@ -64,8 +64,8 @@ def test_a_status_that_is_not_online_halts_the_book_with_the_venues_word(system:
     assert world.health is not None
     assert world.health.state is S.HALTED
     assert world.health.reason.startswith(system)
-    fault = book_fault(world.tops[-1], world.health, world.now, 5 * SECOND)
-    assert fault == f"the book is HALTED: {world.health.reason}"
+    fault = usable(world.tops[-1], world.health, world.now, PATIENCE["trading"])
+    assert str(fault) == f"the book is HALTED: {world.health.reason}"
     deltas = world.deltas
     for _ in range(60 * 20):
         world.step([world.exchange.next_frame(), HEARTBEAT])

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from libs.common.events import BookState, ServiceState, VenueScored
-from libs.common.topics import L2_BOOK_HEALTH, VENUES_METRICS, book_key
+from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, VENUES_METRICS, book_key
 from services.gateway.http.venues_answers import score_answer
 from services.venues.registry import Measurement, metrics_of
 from tests.heartbeats import a_status
@@ -31,6 +31,7 @@ def tell(
     world: World, venue: str, symbol: str, cost: float | None, state: BookState = BookState.LIVE
 ) -> None:
     key = book_key(venue, symbol)
+    world.fold(L2_BOOK_TOPS, key, a_top(venue, symbol, now=world.now))
     world.fold(L2_BOOK_HEALTH, key, a_health(venue, symbol, now=world.now, state=state))
     world.fold(VENUES_METRICS, key, some_metrics(world, venue, symbol, cost))
 

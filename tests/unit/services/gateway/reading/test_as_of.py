@@ -121,6 +121,14 @@ async def test_a_moment_without_a_side_is_known_and_was_not_live() -> None:
     assert (await world.ask(book_at(T + 400))).json()["state"] == "ONE_SIDED", "its owner vouches for it"
 
 
+async def test_an_owner_in_doubt_vouches_for_no_moment_after_the_last_message() -> None:
+    world = a_world(ROWS[:2])
+    world.fold(L2_BOOK_HEALTH, KEY, a_book_health(epoch=E1))
+    assert (await world.ask(book_at(T + 400))).json()["state"] == "LIVE"
+    world.fold(L2_BOOK_HEALTH, KEY, a_book_health(epoch=E1, in_doubt=True))
+    assert_problem(await world.ask(book_at(T + 400)), 404, "not-known-then")
+
+
 async def test_an_epoch_whose_only_keyframe_nothing_joins_is_passed_over() -> None:
     alone = a_keyframe_row(T + 1_000, T + 1_000, 1, BIDS, ASKS, reason="resync")
     world = a_world((*ROWS[:4], alone, *ROWS[4:]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from libs.common.events import BookState
+from libs.common.live_books import PATIENCE
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
 from services.gateway.reading import books
 from services.gateway.reading.books import BookId
@@ -148,6 +149,17 @@ async def test_a_book_whose_newer_tops_have_not_come_through_is_not_live() -> No
     assert b"its log is held up" in page.body
     world.fold(L2_BOOK_TOPS, KEY, a_book_top(seq=99))
     assert b'"state":"LIVE"' in world.books.page(BOOK, 20, NOW).body
+
+
+async def test_a_cached_page_of_a_book_in_doubt_is_live_for_as_long_as_the_rule_says_and_no_longer() -> None:
+    world = World()
+    world.live()
+    proven = a_book_top().received_ts
+    last = proven + PATIENCE["showing"].unproven_ns
+    world.fold(L2_BOOK_HEALTH, KEY, a_book_health(ts=last - 10**9, in_doubt=True))
+    pages = [world.books.page(BOOK, 20, now) for now in (last - 10**9, last, last + 1)]
+    assert [b'"state":"LIVE"' in page.body for page in pages] == [True, True, False]
+    assert pages[0] is pages[1]
 
 
 async def test_a_clock_that_stepped_back_makes_no_book_fresh_not_even_one_of_the_cache() -> None:
