@@ -69,6 +69,14 @@ class CommandRejected(Event, frozen=True, kw_only=True):
     ts: int
 
 
+class Remembered(Event, frozen=True, kw_only=True):
+    """State, private: what was done under an id that may come again; see `libs.common.answered`."""
+
+    among: str = ""  # with what it is forgotten, in one order; "": an older version gave its place
+    number: int = 0  # in that order
+    ts: int = 0  # when it was done, on the clock that its age is told by
+
+
 class ServiceState(StrEnum):
     """What a process says of itself."""
 
@@ -528,13 +536,9 @@ class RouterScopeState(Event, frozen=True, kw_only=True):
     ignored_keys: int = 0  # unknown keys of contexts, so far
     evaluation: dict[str, tuple[float, ...]] = {}  # sums of the off-policy estimators, by policy
     last: PolicyChosen | None = None  # choice
-    first_slot: int = 0  # of the decisions remembered, oldest
-    next_slot: int = 0  # of the decision remembered next
-    first_other: int = 0  # of the other answers remembered, oldest
-    next_other: int = 0  # of the other answer remembered next
     used_ts: int = 0  # when its last command was carried out
     archive_ts: int | None = None  # when it is looked at whether it is idle; None: it is archived
-    stepped_ns: int = 0  # by how much the clock was set since it began; slots are on the clock of then
+    stepped_ns: int = 0  # by how much the clock was set since it began; answers are on the clock of then
 
 
 class RouterPolicyState(Event, frozen=True, kw_only=True):
@@ -553,7 +557,7 @@ class RouterPolicyState(Event, frozen=True, kw_only=True):
     resets: int = 0
 
 
-class RouterAnswer(Event, frozen=True, kw_only=True):
+class RouterAnswer(Remembered, frozen=True, kw_only=True):
     """State, private: an answer remembered, so that its command is answered again and not done again."""
 
     answer: PolicyChosen | PolicyRewarded | PoliciesChanged  # as it was given
@@ -569,7 +573,7 @@ class RouterIntake(Event, frozen=True, kw_only=True):
 
 
 class RouterSlot(Event, frozen=True, kw_only=True):
-    """State, private: the place of a remembered answer in the order of forgetting."""
+    """State, private: the place of an answer, as older versions kept it; read and replaced at a start."""
 
     command_id: str  # of the remembered command
     ts: int  # of its answer, less `stepped_ns`
@@ -703,14 +707,14 @@ class PortfolioBook(Event, frozen=True, kw_only=True):
     symbols: int = 0  # whose risk was known at the last assessment
 
 
-class PortfolioRemembered(Event, frozen=True, kw_only=True):
+class PortfolioRemembered(Remembered, frozen=True, kw_only=True):
     """State, private: something done under an id that may come again; the answer, where there was one."""
 
     answer: PortfolioOptimized | None  # None: there was none to give
 
 
 class PortfolioSlot(Event, frozen=True, kw_only=True):
-    """State, private: an id's place in the order of forgetting; the newest also stands by itself."""
+    """State, private: the place of an id, as older versions kept it; read and replaced at a start."""
 
     remembered: str  # the id
     count: int  # ids remembered before it

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from libs.common import answered
 from libs.common.events import CommandRejected, Refusal
 from libs.common.handling import WakeAt
 from libs.common.time_units import DAY_NS
 from services.execution.refusals import refused
-from services.execution.saga import Done
-from services.execution.standing import standing_of
+from services.execution.saga import IDS, Done
 
 if TYPE_CHECKING:
     from libs.common.events import PlanAndExecute, SubmitPaperOrder
@@ -26,29 +26,23 @@ def forget(state: State[Any], key: bytes, most: int, now: int) -> list[WakeAt]:
     if isinstance(state.get(key), Done):
         state.remove(key)
     elif key in state:
-        state.put(key, Done(forgotten_ts=now))
-    ids = standing_of(state).ids
-    for _ in range(min(len(ids) - most, PIECE)):
-        state.remove(next(iter(ids)))
+        answered.remember(state, key, Done(ts=now))
+    answered.forget(state, IDS, most=most, at_once=PIECE)
     return _next_sweep(state, now)
 
 
 def sweep(state: State[Any], now: int) -> list[WakeAt]:
     """Forget the ids that were kept for IDS_KEPT_NS, a piece of them at a time."""
-    ids = standing_of(state).ids
-    for _ in range(min(len(ids), PIECE)):
-        if ids[oldest := next(iter(ids))].forgotten_ts + IDS_KEPT_NS > now:
-            break
-        state.remove(oldest)
+    answered.forget(state, IDS, oldest_ts=now - IDS_KEPT_NS + 1, at_once=PIECE)
     return _next_sweep(state, now)
 
 
 def _next_sweep(state: State[Any], now: int) -> list[WakeAt]:
     """Wish for the sweep that finds the oldest id, at the end of its day: one tick for all ids of a day."""
-    oldest = next(iter(standing_of(state).ids.values()), None)
+    oldest = next(iter(answered.memory_of(state).order(IDS).values()), None)
     if oldest is None:
         return []
-    end_of_day = -(-(oldest.forgotten_ts + IDS_KEPT_NS) // DAY_NS) * DAY_NS
+    end_of_day = -(-(oldest.ts + IDS_KEPT_NS) // DAY_NS) * DAY_NS
     return [WakeAt(max(end_of_day, now + PAUSE_NS), SWEEP)]
 
 

@@ -36,10 +36,11 @@ from services.router.records import (
     find,
     names_of,
     new_scope,
+    pending,
     policy_key,
     policy_of,
     posterior_fields,
-    remember,
+    remember_answer,
     scope_key,
 )
 from services.router.rules import MOST_POLICIES, Rules
@@ -184,13 +185,13 @@ class Router:
         elif kept is not None and kept.rewarded:
             reason = REWARDED
         if not reason:
-            if decision is None:
+            if kept is None or decision is None:
                 x = vector(_known(command.context), _statistics(shared))
             else:
                 x = np.array(list(decision.features.values()))
                 q_hat = _by_policy(names, bank.project(x).mean.tolist())
                 shared = replace(shared, evaluation=_evaluated(shared, decision, command.reward, q_hat))
-                state.put(key, RouterAnswer(answer=decision, rewarded=True))
+                state.put(key, replace(kept, rewarded=True))
             learnt = bank.learn(k, x, command.reward)
             alarm = learnt.alarm
             records[k] = replace(records[k], reward_sum=records[k].reward_sum + command.reward)
@@ -289,14 +290,11 @@ class Router:
         """Remember the answer, keep the scope, and show it."""
         new = scope_key(scope) not in state
         ended = scopes.begin(state, self.rules, answer.ts) if new else []
-        shared = remember(state, scope, shared, answer, self.rules)
+        remember_answer(state, scope, shared, answer, self.rules)
         shared, wishes = scopes.used(shared, scope, self.rules, answer.ts)
         state.put(scope_key(scope), shared)
-        if shared.last is None:
-            x = vector({}, _statistics(shared)).tolist()
-        else:
-            x = list(shared.last.features.values())
-        shown = snapshot_of(scope, shared, records, bank, x, self.arms, answer.ts)
+        remembered = pending(state, scope)
+        shown = snapshot_of(scope, shared, records, bank, self.arms, remembered, answer.ts)
         return [answer, shown, *ended, *wishes]
 
     def _without_arms(
