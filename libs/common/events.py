@@ -53,7 +53,7 @@ class Refusal(StrEnum):
 class Fault(Part, frozen=True, kw_only=True):
     """What is wrong with one field."""
 
-    field: str  # as in the command
+    field: str  # as callers of the gateway name it
     message: str  # and what would be right
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from libs.common import answered
-from libs.common.events import CommandRejected, Refusal
 from libs.common.handling import WakeAt
 from libs.common.time_units import DAY_NS
-from services.execution.refusals import refused
+from services.execution import refusals
 from services.execution.saga import IDS, Done
 
 if TYPE_CHECKING:
-    from libs.common.events import PlanAndExecute, SubmitPaperOrder
+    from libs.common.events import CommandRejected, PlanAndExecute, SubmitPaperOrder
     from libs.common.handling import State
 
 IDS_KEPT_NS: Final = 30 * DAY_NS  # commands themselves are kept for 7 days
@@ -48,8 +47,6 @@ def _next_sweep(state: State[Any], now: int) -> list[WakeAt]:
 
 def done_already(command: PlanAndExecute | SubmitPaperOrder, now: int) -> CommandRejected:
     """Return the answer to a command that was carried out long ago."""
-    detail = (
-        f"This command was carried out long ago, as {command.command_id}, and is not repeated; "
-        "take a new Idempotency-Key for a new one."
-    )
-    return refused(command, command.symbol, Refusal.INVALID, detail, now)
+    wrong = f"was carried out long ago, as {command.command_id}, and is not repeated"
+    detail = f"This command {wrong}; take a new Idempotency-Key for a new one."
+    return refusals.invalid(command, now, "command_id", wrong, detail)

@@ -80,6 +80,18 @@ def test_whatever_fails_and_however_often_it_restarts_the_oldest_is_forgotten_fi
         assert log.memory.remembered == sum(map(len, expected.values())) == len(log.memory)
 
 
+def test_what_is_written_again_keeps_its_place_over_a_restart() -> None:
+    log = Log()
+    for n in range(3):
+        remember(log.memory, f"{n}".encode(), a_record("fills"))
+        log.keep()
+    log.memory.put(b"0", replace(log.memory[b"0"], answer=None))
+    log.keep()
+    assert list(log.records) == [b"1", b"2", b"0"]
+    log.restart()
+    assert list(log.memory.order("fills")) == [b"0", b"1", b"2"]
+
+
 def test_a_command_costs_one_record_and_one_tombstone_for_what_it_makes_forgotten() -> None:
     log = Log()
     for n in range(20):
