@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 S: Final = 1_000_000_000
+POLICIES: Final = ("p_flat", "p_sma", "p_breakout")
 KEPT: Final = 4  # decisions, and fills
 STEP_NS: Final = -3_600 * S  # of the clock, after two decisions
 
@@ -87,7 +88,7 @@ class Logged(Service):
 def registered() -> Arms:
     """Return policies that somebody implements."""
     arms = Arms()
-    for offset, name in enumerate(("p_flat", "p_sma", "p_breakout")):
+    for offset, name in enumerate(POLICIES):
         arms.view.fold(0, offset, name.encode(), a_policy_registered(name))
     return arms
 
