@@ -37,15 +37,15 @@ def remember(
 
 
 def migrate(state: State[Event]) -> None:
-    """Let ids hold their own places, which older versions kept beside them."""
-    for key, slot in [(key, kept) for key, kept in state.items() if isinstance(kept, PortfolioSlot)]:
-        place, _, _ = key.decode().rpartition("/")
-        kind = place.partition("/")[
-            2
-        ]  # of slot/KIND/N; the newest once more, under newest/KIND, has its slot
-        known = _key(kind, slot.remembered)
-        if key.startswith(b"slot/") and (kept := recall(state, kind, slot.remembered)) is not None:
-            state.put(known, replace(kept, among=kind, number=slot.count))
+    """Let ids hold their own places, which older versions kept beside them, in the same order."""
+    slots = [(kept.count, key, kept) for key, kept in state.items() if isinstance(kept, PortfolioSlot)]
+    for _, key, slot in sorted(slots, key=lambda found: found[:2]):
+        kind = key.decode().partition("/")[2]
+        if key.startswith(b"slot/"):  # KIND/N; the newest is once more under newest/KIND
+            kind = kind.rpartition("/")[0]
+        kept = recall(state, kind, slot.remembered)
+        if kept is not None and not kept.among:
+            answered.remember(state, _key(kind, slot.remembered), replace(kept, among=kind))
         state.remove(key)
 
 

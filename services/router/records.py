@@ -161,14 +161,18 @@ def pending(state: State[Record], scope: str) -> int:
 
 
 def migrate(state: State[Record]) -> None:
-    """Let answers hold their own places, which older versions kept beside them."""
-    for key, slot in [(key, kept) for key, kept in state.items() if isinstance(kept, RouterSlot)]:
-        kind, _, place = key.decode().partition("/")
-        scope, _, number = place.rpartition("/")
-        among = (decisions_of if kind == "slot" else others_of)(scope)
-        answered = answer_key(scope, slot.command_id)
-        if (kept := find(state, answered, RouterAnswer)) is not None:
-            state.put(answered, replace(kept, among=among, number=int(number), ts=slot.ts))
+    """Let answers hold their own places, which older versions kept beside them, in the same order."""
+    slots = []
+    for key, kept in state.items():
+        if isinstance(kept, RouterSlot):
+            kind, _, place = key.decode().partition("/")
+            scope, _, number = place.rpartition("/")
+            among = (decisions_of if kind == "slot" else others_of)(scope)
+            slots.append((among, int(number), key, answer_key(scope, kept.command_id), kept.ts))
+    for among, _, key, answered, ts in sorted(slots):
+        answer = find(state, answered, RouterAnswer)
+        if answer is not None and not answer.among:
+            remember(state, answered, replace(answer, among=among, ts=ts))
         state.remove(key)
 
 
