@@ -9,6 +9,7 @@ import numpy as np
 from numpy.random import Generator, Philox
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # carries no type marker
 
+from libs.common.answered import Memory
 from libs.common.command_rules import refused_at_the_door
 from libs.common.events import (
     AddPolicy,
@@ -25,7 +26,6 @@ from libs.common.live_books import PATIENCE
 from services.router.arms import Arms
 from services.router.handlers import Router
 from services.router.live import LiveInputs
-from services.router.records import RouterState
 from services.router.rules import Rules
 from services.router.scopes import ScopeArchived, ScopeForgotten, step_clock
 from services.router.thompson import Bank, Tuning, draw
@@ -104,7 +104,7 @@ class World:
         self.arms = Arms()
         self.register(*known["policies"])
         self.router = Router(Rules(**known), self.live, self.arms)
-        self.state: State[Record] = RouterState()
+        self.state: State[Record] = Memory()
         self.now = NOW
         self.snapshot: RouterSnapshot | None = None
         self.wishes: list[WakeAt] = []

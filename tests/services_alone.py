@@ -79,6 +79,9 @@ class Service:
             self.partition.restore(key, value)
         assert not self.partition.unreadable
         self._offset = max(self.partition.resume({}).values())
+        self.migrated = [
+            write for effects in self.partition.migrate(self.now, 10) for write in effects.outgoing
+        ]
 
     def tell(self, topic: Topic, message: Event) -> list[Event]:
         effects = self.hand(topic, encode(message))

@@ -38,8 +38,10 @@ CONFIDENCE: Final = (0.5, 0.999)
 LONGEST_ECHO: Final = 256  # characters of a key or an id that is wrong
 
 
-def refused_at_the_door(message: Event, key: str, now: int) -> CommandRejected | None:
-    """Return the answer to a command that no handler may see; None for all else.
+def rejected(
+    command: Command, key: str, refusal: Refusal, now: int, *faults: Fault, detail: str = ""
+) -> CommandRejected:
+    """Return the refusal of a command, of which nothing is done; nobody else makes one.
 
     Parameters
     ----------
@@ -47,18 +49,36 @@ def refused_at_the_door(message: Event, key: str, now: int) -> CommandRejected |
         Of the command's record.
     now
         ns UTC.
+    faults
+        By the command's own names of its fields; in the refusal they have those that callers of the gateway
+        use. What is invalid has one at least.
+    detail
+        For people; empty: what is wrong with each field.
+
+    Raises
+    ------
+    ValueError
+        If nothing says what is wrong.
     """
-    if not isinstance(message, Command) or not (faults := command_faults(message)):
-        return None
+    if not faults and (refusal is Refusal.INVALID or not detail):
+        raise ValueError(f"{type(command).__name__}: {refusal} names no field that is wrong")
+    named = tuple(Fault(field=_called(command, fault.field), message=fault.message) for fault in faults)
     return CommandRejected(
-        command_id=echoed(message.command_id),
-        command=type(message).__name__,
+        command_id=echoed(command.command_id),
+        command=type(command).__name__,
         key=echoed(key),
-        refusal=Refusal.INVALID,
-        detail=f"{'; '.join(f'{fault.field}: {fault.message}' for fault in faults)}.",
-        faults=faults,
+        refusal=refusal,
+        detail=detail or f"{'; '.join(f'{fault.field}: {fault.message}' for fault in named)}.",
+        faults=named,
         ts=now,
     )
+
+
+def refused_at_the_door(message: Event, key: str, now: int) -> CommandRejected | None:
+    """Return the answer to a command that no handler may see; None for all else; see `rejected`."""
+    if not isinstance(message, Command) or not (faults := command_faults(message)):
+        return None
+    return rejected(message, key, Refusal.INVALID, now, *faults)
 
 
 def refused_as_internal(
@@ -72,17 +92,11 @@ def refused_as_internal(
         Where the command stands, under which it is kept among the dead letters.
     """
     because = str(error) if isinstance(error, TooLargeError) else type(error).__name__
-    return CommandRejected(
-        command_id=echoed(command.command_id),
-        command=type(command).__name__,
-        key=echoed(key),
-        refusal=Refusal.INTERNAL,
-        detail=(
-            f"{service} failed on this command, and has done nothing of it: {because}."
-            f" It is kept in {DEAD_LETTERS.name} as {source}."
-        ),
-        ts=now,
+    detail = (
+        f"{service} failed on this command, and has done nothing of it: {because}."
+        f" It is kept in {DEAD_LETTERS.name} as {source}."
     )
+    return rejected(command, key, Refusal.INTERNAL, now, detail=detail)
 
 
 def echoed(text: str) -> str:
@@ -98,7 +112,7 @@ def command_faults(command: Command) -> tuple[Fault, ...]:
         if name == "context":
             found += _context_faults(value)
         elif value is not None and (wrong := _RULES.get(name, _any)(value)) is not None:
-            found.append(Fault(field=_SAID.get(name, name), message=wrong))
+            found.append(Fault(field=name, message=wrong))
     if not found and (wrong := absurd_amount(command)) is not None:
         found.append(Fault(field="", message=wrong))
     return tuple(found)
@@ -111,6 +125,14 @@ def amount_fault(amount: Decimal) -> str | None:
     if amount.as_tuple().exponent < -MAX_DECIMALS:  # type: ignore[operator]  # an int, of a finite number
         return f"{amount:.6g} has more than {MAX_DECIMALS} decimals"
     return None
+
+
+def _called(command: Command, field: str) -> str:
+    """Return what callers call a field of a command; the rest, as a key of the context, is theirs already."""
+    if field not in command.__struct_fields__:
+        return field
+    first, *others = _CALLED.get(field, field).split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _context_faults(context: Mapping[str, float | str]) -> list[Fault]:
@@ -182,5 +204,5 @@ _RULES: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "confidence": _from_to(*CONFIDENCE),
     "lookback": _from_to(NEEDED_DAYS, MAX_LOOKBACK, " days"),
 }
-_SAID: Final[Mapping[str, str]] = {"policy_id": "policyId", "order_qty": "size", "price": "limit"}
-"""What callers of the gateway call a field."""
+_CALLED: Final[Mapping[str, str]] = {"order_qty": "size", "price": "limit"}
+"""What callers of the gateway call a field, where that is another word; else it is in camel case."""

@@ -108,7 +108,7 @@ class Refusal(Word):
 class Fault(Part, frozen=True, kw_only=True):
     """What is wrong with one field."""
 
-    field: Annotated[str, meaning("which one, by the name that whoever sent the command knows it by")]
+    field: Annotated[str, meaning("which one, as callers of the gateway name it")]
     message: Annotated[str, meaning("what is wrong, and what would be right")]
 
 
@@ -122,6 +122,16 @@ class CommandRejected(Event, frozen=True, kw_only=True):
     detail: Annotated[str, meaning("why, for people")]
     faults: Annotated[tuple[Fault, ...], meaning("the fields that are wrong, where it is they")] = ()
     ts: Annotated[Ns, meaning("when it was refused")]
+
+
+class Remembered(Event, frozen=True, kw_only=True):
+    """State, private: what was done under an id that may come again; see `libs.common.answered`."""
+
+    among: Annotated[
+        str, meaning("with what it is forgotten, in one order; empty: an older version gave its place")
+    ] = ""
+    number: Annotated[Ordinal, meaning("in that order")] = 0
+    ts: Annotated[Ns, meaning("when it was done, on the clock that its age is told by")] = 0
 
 
 class ServiceState(Word):
@@ -794,16 +804,13 @@ class RouterScopeState(Event, frozen=True, kw_only=True):
         meaning("sums of the off-policy estimators over rewarded decisions, by policy"),
     ] = {}
     last: Annotated[PolicyChosen | None, meaning("choice", null="before the first")] = None
-    first_slot: Annotated[Ordinal, meaning("of the oldest decision remembered")] = 0
-    next_slot: Annotated[Ordinal, meaning("of the decision remembered next")] = 0
-    first_other: Annotated[Ordinal, meaning("of the oldest of the other answers remembered")] = 0
-    next_other: Annotated[Ordinal, meaning("of the other answer remembered next")] = 0
     used_ts: Annotated[Ns, meaning("when its last command was carried out")] = 0
     archive_ts: Annotated[
         Ns | None, meaning("when it is looked at whether it is idle", null="while it is archived")
     ] = None
     stepped_ns: Annotated[
-        SpanNs, meaning("by how much the clock was set since the scope began; slots are on the clock of then")
+        SpanNs,
+        meaning("by how much the clock was set since the scope began; answers are on the clock of then"),
     ] = 0
 
 
@@ -825,7 +832,7 @@ class RouterPolicyState(Event, frozen=True, kw_only=True):
     resets: Annotated[Count, meaning("how often drift alarms reset it, so far")] = 0
 
 
-class RouterAnswer(Event, frozen=True, kw_only=True):
+class RouterAnswer(Remembered, frozen=True, kw_only=True):
     """State, private: an answer remembered, so that its command is answered again and not done again."""
 
     answer: Annotated[PolicyChosen | PolicyRewarded | PoliciesChanged, meaning("as it was given")]
@@ -841,7 +848,7 @@ class RouterIntake(Event, frozen=True, kw_only=True):
 
 
 class RouterSlot(Event, frozen=True, kw_only=True):
-    """State, private: the place of a remembered answer in the order of forgetting."""
+    """State, private: the place of an answer, as older versions kept it; read and replaced at a start."""
 
     command_id: Annotated[str, meaning("UUID of the remembered command")]
     ts: Annotated[Ns, meaning("of its answer, less the `stepped_ns` of its scope")]
@@ -1039,7 +1046,7 @@ class PortfolioBook(Event, frozen=True, kw_only=True):
     symbols: Annotated[Count, meaning("those whose risk was known at the last assessment")] = 0
 
 
-class PortfolioRemembered(Event, frozen=True, kw_only=True):
+class PortfolioRemembered(Remembered, frozen=True, kw_only=True):
     """State, private: something done under an id that may come again; the answer, where there was one."""
 
     answer: Annotated[
@@ -1048,7 +1055,7 @@ class PortfolioRemembered(Event, frozen=True, kw_only=True):
 
 
 class PortfolioSlot(Event, frozen=True, kw_only=True):
-    """State, private: an id's place in the order of forgetting; the newest also stands by itself."""
+    """State, private: the place of an id, as older versions kept it; read and replaced at a start."""
 
     remembered: Annotated[str, meaning("the id")]
     count: Annotated[Count, meaning("ids of its kind that were remembered before it")]

@@ -166,6 +166,9 @@ class Wiring(Generic[S]):
         None
     )  # moves what the state has scheduled by so many ns, as the clock was set
     new_state: Callable[[], State[S]] = State  # an empty one; a service's own may index what it holds
+    # Gives what older versions left today's form, before a message is handled. What it puts is written in
+    # pieces: of a process that dies meanwhile the first ones, and the next one does the rest.
+    migrate: Callable[[State[S]], None] = lambda _state: None
     early: Callable[[State[S], int], Iterable[bytes]] = (
         nothing_early  # names pending ticks that the views show to be due; not with `threaded`
     )

@@ -35,7 +35,7 @@ from libs.common.ticks import TICK, Ticks, tick_key
 from libs.common.topics import DEAD_LETTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from libs.common.handling import State, Wiring
 
@@ -139,6 +139,14 @@ class Partition(Generic[S]):
                 f" is at {known}: restore the topic, or delete the group to begin anew"
             )
         return self.offsets
+
+    def migrate(self, now: int, limit: int) -> Iterator[Effects]:
+        """Give what older versions left in the state today's form; yield what to write, `limit` at a time."""
+        self._wiring.migrate(self.state)
+        self.state.keep()
+        writes = self._finished(Effects(now)).outgoing
+        for first in range(0, len(writes), limit):
+            yield Effects(now, outgoing=writes[first : first + limit])
 
     def skip(self, now: int) -> Effects:
         """Leave out what an operator has said is to be left out, once."""

@@ -152,8 +152,11 @@ class PartitionOwner(Generic[S]):
         producer = await self._start_producer()
         # 2. Only now are its last state and offsets final.
         await self._restore()
-        # 3. Go on where it stopped.
+        # 3. Go on where it stopped, in the form of this version.
         await self._seek(producer)
+        for effects in self._partition.migrate(self._clock.read(), batch_records):
+            async with self._in_transaction:
+                await self._commit(producer, effects)
         self.restored = True
         self._meter.restore_s.observe(perf_counter() - began_s)
         while True:
@@ -208,9 +211,7 @@ class PartitionOwner(Generic[S]):
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             linger_ms=0,
             max_batch_size=BATCH_BYTES,
-            max_request_size=max(
-                topic.max_message_bytes for topic in (*TOPICS.values(), *self._wiring.topics)
-            ),
+            max_request_size=max(each.max_message_bytes for each in (*TOPICS.values(), *self._wiring.topics)),
         )
         await producer.start()
         return producer
@@ -241,9 +242,7 @@ class PartitionOwner(Generic[S]):
         first = await self._consumer.beginning_offsets(list(self._inputs))
         for partition, beginning in first.items():
             offset = offsets.get(partition.topic, beginning)
-            if (
-                offset < beginning
-            ):  # the topic's retention is the promise that was broken by being away so long
+            if offset < beginning:  # its retention is the promise that was broken by being away so long
                 expired = {"topic": partition.topic, "partition": self.number, "records": beginning - offset}
                 _log.error("input_expired", extra=expired)
                 self.counts["expired"] += beginning - offset

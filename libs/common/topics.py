@@ -200,9 +200,7 @@ ROUTER_STATE: Final = Topic(
     ("router",),
     compacted=True,
     private=True,
-    load=Load(
-        Grows.EXECUTIONS, 15, 3_500, keys=75_000
-    ),  # answers remembered, their slots, a day of tombstones
+    load=Load(Grows.EXECUTIONS, 15, 3_500, keys=75_000),  # answers remembered, a day of tombstones
 )
 PORTFOLIO_COMMANDS: Final = Topic(
     "portfolio.commands.v1",
@@ -219,7 +217,7 @@ PORTFOLIO_STATE: Final = Topic(
     ("portfolio",),
     compacted=True,
     private=True,
-    load=Load(Grows.TIME, 4, 200, keys=100_000),  # fills remembered of some symbols, their slots
+    load=Load(Grows.TIME, 4, 200, keys=100_000),  # fills remembered of some symbols
 )
 PORTFOLIO_ALLOCATIONS: Final = Topic(
     "portfolio.allocations.v1",

@@ -29,7 +29,7 @@ def step_clock(state: State[Any], by_ns: int) -> None:
             case OwnOrder(order=order) if order.ord_status.open:
                 state.put(key, replace(kept, order=_order(order, by_ns)))
             case Done():
-                state.put(key, replace(kept, forgotten_ts=kept.forgotten_ts + by_ns))
+                state.put(key, replace(kept, ts=kept.ts + by_ns))
             case SelfImpact() if kept.levels:
                 state.put(key, _impact(kept, by_ns))
                 move_looked(state, key, kept, partial(_impact, by_ns=by_ns))

@@ -14,16 +14,14 @@ from libs.common.events import (
     PoliciesChanged,
     PolicyChosen,
     PolicyRewarded,
-    Refusal,
     SimulateExecution,
     SubmitPaperOrder,
     VenueScored,
     VerifyExecution,
 )
 from libs.common.handling import Tick, WakeAt
-from services.execution import ending, paper_orders, router, working
+from services.execution import ending, paper_orders, refusals, router, working
 from services.execution.record import record_of
-from services.execution.refusals import refused
 from services.execution.remembered import done_already, forget, sweep
 from services.execution.saga import Asked, Done, OwnOrder, Saga, asked_key, order_key, saga_key
 from services.execution.simulation import simulate
@@ -32,8 +30,8 @@ from services.execution.turn import Turn, step_id
 if TYPE_CHECKING:
     from libs.common.handling import State
     from services.execution.market_data import MarketData
+    from services.execution.refusals import Request
 
-Request: TypeAlias = PlanAndExecute | SimulateExecution | SubmitPaperOrder | CancelExecution | VerifyExecution
 Answer: TypeAlias = PolicyChosen | PolicyRewarded | VenueScored | CommandRejected
 Effects: TypeAlias = list[Event | WakeAt]
 
@@ -97,7 +95,7 @@ def _cancel(state: State[Any], command: CancelExecution, market: MarketData, now
     detail = (
         f"No execution or order {command.execution_id} of {command.symbol} is known, or it ended long ago."
     )
-    return [refused(command, command.symbol, Refusal.UNKNOWN, detail, now)]
+    return [refusals.unknown(command, now, "execution_id", detail)]
 
 
 def _not_verified(command: VerifyExecution, now: int) -> CommandRejected:
@@ -105,7 +103,7 @@ def _not_verified(command: VerifyExecution, now: int) -> CommandRejected:
         "An audit is read from its log, not asked for: GET /api/audit of a gateway of this version, or"
         f" `bookrunner verify {command.execution_id}`."
     )
-    return refused(command, command.symbol, Refusal.INVALID, detail, now)
+    return refusals.invalid(command, now, "entries", "are read from the log, not sent", detail)
 
 
 def _answer(state: State[Any], answer: Answer, market: MarketData, now: int) -> Effects:

@@ -9,18 +9,18 @@ perhaps (`room`), what is held and free then counts: orders of other partitions 
 from __future__ import annotations
 
 from decimal import ROUND_FLOOR, Decimal, localcontext
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from libs.common.events import BOOK, Refusal
+from libs.common.events import BOOK
 from libs.common.venues import venue_of
-from services.execution import holdings
+from services.execution import holdings, refusals
 from services.execution.paper_broker import BPS, EXACT, Room, exact, offered
 from services.execution.standing import impact_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from libs.common.events import BookTop, PaperOrder, RiskBudget, SubmitPaperOrder
+    from libs.common.events import BookTop, CommandRejected, PaperOrder, RiskBudget, SubmitPaperOrder
     from libs.common.handling import State
     from services.execution.market_data import MarketData
 
@@ -28,21 +28,14 @@ ZERO: Final = Decimal(0)
 ENDLESS: Final = Decimal("1e30")  # base units: more than any order
 
 
-class Beyond(NamedTuple):
-    """Why an order is too much, naming the most that would be right."""
-
-    refusal: Refusal
-    detail: str
-
-
 def reserve(
-    state: State[Any], command: SubmitPaperOrder, market: MarketData, top: BookTop
-) -> Decimal | Beyond:
+    state: State[Any], command: SubmitPaperOrder, market: MarketData, top: BookTop, now: int
+) -> Decimal | CommandRejected:
     """Return the cash that an order reserves, quote units, 0 for a sell; or why it may not be sent."""
     with localcontext(EXACT):
         if command.side == "sell":
-            return _sold(state, command, market, top)
-        return _bought(state, command, market, top)
+            return _sold(state, command, market, top, now)
+        return _bought(state, command, market, top, now)
 
 
 def room(state: State[Any], order: PaperOrder, market: MarketData, top: BookTop) -> Room | None:
@@ -88,7 +81,9 @@ def _short_cap(market: MarketData, budget: RiskBudget, top: BookTop) -> Decimal:
     return exact(market.settings.position_cap) * max(ZERO, budget.equity) / exact(top.features.mid)
 
 
-def _sold(state: State[Any], command: SubmitPaperOrder, market: MarketData, top: BookTop) -> Decimal | Beyond:
+def _sold(
+    state: State[Any], command: SubmitPaperOrder, market: MarketData, top: BookTop, now: int
+) -> Decimal | CommandRejected:
     symbol = command.symbol
     held = holdings.held(state, symbol, market.positions.items.get(symbol.encode()))
     reserved = holdings.open_quantity(state, symbol, "sell")
@@ -98,22 +93,22 @@ def _sold(state: State[Any], command: SubmitPaperOrder, market: MarketData, top:
     lot = market.instrument_at(top).lot
     known = f"{held:f} is held, open orders sell {reserved:f}"
     if not market.settings.allow_short:
-        return _beyond(command, lot, free, f"{known}; EXECUTION_ALLOW_SHORT is off")
+        return _beyond(command, now, lot, free, f"{known}; EXECUTION_ALLOW_SHORT is off")
     budget = market.risk.items.get(BOOK.encode())
     if budget is None:
-        return _unknown()
+        return _no_equity(command, now)
     cap = _short_cap(market, budget, top)
     if command.order_qty <= free + cap:
         return ZERO
-    return _beyond(command, lot, free + cap, f"{known}; a short is at most EXECUTION_POSITION_CAP")
+    return _beyond(command, now, lot, free + cap, f"{known}; a short is at most EXECUTION_POSITION_CAP")
 
 
 def _bought(
-    state: State[Any], command: SubmitPaperOrder, market: MarketData, top: BookTop
-) -> Decimal | Beyond:
+    state: State[Any], command: SubmitPaperOrder, market: MarketData, top: BookTop, now: int
+) -> Decimal | CommandRejected:
     budget = market.risk.items.get(BOOK.encode())
     if budget is None:
-        return _unknown()
+        return _no_equity(command, now)
     symbol = command.symbol
     position = market.positions.items.get(symbol.encode())
     held = holdings.held(state, symbol, position)
@@ -134,7 +129,7 @@ def _bought(
     if needed <= cash:
         return needed
     lot = market.instrument_at(top).lot
-    return _beyond(command, lot, most, f"{cash:.2f} of cash is free, {owed:.2f} is for other orders")
+    return _beyond(command, now, lot, most, f"{cash:.2f} of cash is free, {owed:.2f} is for other orders")
 
 
 def _asked(
@@ -153,14 +148,13 @@ def _asked(
     yield last, ENDLESS
 
 
-def _beyond(command: SubmitPaperOrder, lot: Decimal, most: Decimal, why: str) -> Beyond:
+def _beyond(command: SubmitPaperOrder, now: int, lot: Decimal, most: Decimal, why: str) -> CommandRejected:
     with localcontext(EXACT, rounding=ROUND_FLOOR):
         most = max(ZERO, (most / lot).to_integral_value() * lot).normalize()
     verb = "bought" if command.side == "buy" else "sold"
-    return Beyond(Refusal.INVALID, f"size: at most {most:f} can be {verb} now: {why}")
+    return refusals.invalid(command, now, "order_qty", f"at most {most:f} can be {verb} now: {why}")
 
 
-def _unknown() -> Beyond:
-    return Beyond(
-        Refusal.UNAVAILABLE, "The book's equity is not known yet: the portfolio has written no risk budget."
-    )
+def _no_equity(command: SubmitPaperOrder, now: int) -> CommandRejected:
+    detail = "The book's equity is not known yet: the portfolio has written no risk budget."
+    return refusals.unavailable(command, now, detail)

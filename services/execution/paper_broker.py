@@ -90,21 +90,6 @@ def exact(number: float) -> Decimal:
     return Decimal(repr(number))
 
 
-def minimum_fault(instrument: Instrument, qty: Decimal, price: Decimal) -> str | None:
-    """Return what is wrong with an order's size, naming the venue's minimum; None if nothing is."""
-    where = f"{instrument.venue} {instrument.symbol}"
-    if qty % instrument.lot != 0:
-        return f"{qty:f} is no multiple of the lot {instrument.lot:f} of {where}"
-    if qty < instrument.min_qty:
-        return f"{qty:f} is under the minimum {instrument.min_qty:f} of {where}"
-    if qty * price < instrument.min_notional:
-        return (
-            f"{qty:f} is worth {qty * price:f}, under the minimum of {instrument.min_notional:f} "
-            f"quote units of {where}"
-        )
-    return None
-
-
 def offered(top: BookTop, side: TakerSide, impact: SelfImpact | None) -> Iterator[tuple[Decimal, Decimal]]:
     """Yield (price, size) of what a taker of `side` is offered, best first, without what we took before."""
     taken = {level.price: level for level in _standing(top, impact) if level.side == side}

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
+from libs.common.command_rules import rejected
 from libs.common.events import (
     BookTop,
     ExecType,
+    Fault,
     OrderAccepted,
     OrderCanceled,
     OrderRejected,
@@ -25,17 +27,18 @@ from libs.common.events import (
 )
 from libs.common.handling import WakeAt
 from libs.common.venues import venue_of
-from services.execution import bounds, holdings, order_limits, paper_broker
+from services.execution import bounds, holdings, order_limits, paper_broker, refusals
 from services.execution.market_data import Unusable
-from services.execution.paper_broker import exact, minimum_fault, terms_of
+from services.execution.order_faults import limit_fault, size_fault
+from services.execution.paper_broker import exact, terms_of
 from services.execution.record import newest, record_fill
-from services.execution.refusals import refused
 from services.execution.saga import OwnOrder, impact_key, order_key
 from services.execution.standing import impact_of
 
 if TYPE_CHECKING:
     from libs.common.events import CancelExecution, Event, SubmitPaperOrder
     from libs.common.handling import State
+    from libs.common.venues.venue import Instrument
     from services.execution.market_data import MarketData
     from services.execution.paper_broker import Worked
 
@@ -49,29 +52,25 @@ def submit(
     """Send an order on its way, or refuse it: unknown, wrong, one too many, too much, or no LIVE book."""
     instruments = market.instruments(command.symbol)
     if not instruments or (command.venue is not None and command.venue not in instruments):
+        field = "venue" if instruments else "symbol"
         listed = f"{command.symbol}; listed at: {', '.join(instruments) or 'none'}."
         detail = f"{command.venue} does not list {listed}" if command.venue else f"No venue lists {listed}"
-        return [refused(command, command.symbol, Refusal.UNKNOWN, detail, now)]
-    limited = command.ord_type == "limit"
-    if limited != (command.price is not None) or (command.time_in_force == "gtc" and not limited):
-        detail = "limit: a limit order needs one, over 0; a market order has none and is IOC"
-        return [refused(command, command.symbol, Refusal.INVALID, detail, now)]
+        return [refusals.unknown(command, now, field, detail)]
+    if faults := _kind_faults(command):
+        return [rejected(command, command.symbol, Refusal.INVALID, now, *faults)]
     if full := bounds.no_order(state, command.symbol, command.time_in_force, market.settings):
-        return [refused(command, command.symbol, Refusal.UNAVAILABLE, full, now)]
+        return [refusals.unavailable(command, now, full)]
     top = _venue_book(command, market, now)
     if isinstance(top, Unusable):
-        return [refused(command, command.symbol, Refusal.UNAVAILABLE, f"{top.reason}.", now)]
+        return [refusals.unavailable(command, now, f"{top.reason}.")]
     assert top.features is not None  # noqa: S101 -- of a usable book
     instrument = instruments[top.venue]
     best = top.asks[0][0] if command.side == "buy" else top.bids[0][0]
-    fault = minimum_fault(instrument, command.order_qty, command.price or exact(best))
-    if fault is None and command.price is not None and command.price % instrument.tick != 0:
-        fault = f"limit: {command.price:f} is no multiple of the tick {instrument.tick:f} of {top.venue}"
-    if fault is not None:
-        return [refused(command, command.symbol, Refusal.INVALID, f"size: {fault}", now)]
-    reserved = order_limits.reserve(state, command, market, top)
-    if isinstance(reserved, order_limits.Beyond):
-        return [refused(command, command.symbol, reserved.refusal, reserved.detail, now)]
+    if faults := _faults_at(instrument, command, exact(best)):
+        return [rejected(command, command.symbol, Refusal.INVALID, now, *faults)]
+    reserved = order_limits.reserve(state, command, market, top, now)
+    if not isinstance(reserved, Decimal):
+        return [reserved]
     order = PaperOrder(
         cl_ord_id=command.command_id,
         execution_id=None,
@@ -99,6 +98,27 @@ def submit(
     )
     state.put(order_key(order.cl_ord_id), OwnOrder(order=order, reserved=reserved, instrument=instrument))
     return [OrderSubmitted(order=order, ts=now), _wake(order, order.arrives_ts, "arrive")]
+
+
+def _kind_faults(command: SubmitPaperOrder) -> list[Fault]:
+    """Return what is wrong with an order whatever the venue."""
+    found = []
+    if command.ord_type == "limit" and command.price is None:
+        found.append(Fault(field="price", message="a limit order needs one, over 0"))
+    if command.ord_type == "market" and command.price is not None:
+        found.append(Fault(field="price", message="a market order has none"))
+    if command.ord_type == "market" and command.time_in_force == "gtc":
+        found.append(Fault(field="time_in_force", message="a market order is IOC"))
+    return found
+
+
+def _faults_at(instrument: Instrument, command: SubmitPaperOrder, best: Decimal) -> list[Fault]:
+    """Return what its venue would refuse of an order that takes the price `best`, or its limit."""
+    found = [
+        ("order_qty", size_fault(instrument, command.order_qty, command.price or best)),
+        ("price", None if command.price is None else limit_fault(instrument, command.price)),
+    ]
+    return [Fault(field=field, message=wrong) for field, wrong in found if wrong is not None]
 
 
 def placed(kept: OwnOrder, command_id: str, now: int) -> PaperOrderPlaced:

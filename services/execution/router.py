@@ -16,20 +16,19 @@ from libs.common.events import (
     CommandRejected,
     ExecutionCanceled,
     PolicySignal,
-    Refusal,
     ScoreVenues,
 )
 from libs.common.time_units import NS_PER_MS
 from libs.common.venues import venue_of
-from services.execution import audit, bounds, children, ending, holdings, working
+from services.execution import audit, bounds, children, ending, holdings, refusals, working
 from services.execution.market_data import Unusable
-from services.execution.paper_broker import exact, minimum_fault
+from services.execution.order_faults import size_fault
+from services.execution.paper_broker import exact
 from services.execution.parent_order import parent_of
 from services.execution.planner import CannotPlanError, plan
 from services.execution.planning import Wish, plan_generator, plan_inputs
 from services.execution.policies import Market, UnknownPolicyError, signal_of
 from services.execution.record import record_of, sizing_snapshot
-from services.execution.refusals import refused
 from services.execution.saga import Saga, Step, Trigger
 from services.execution.sizing import SizingInputs, size
 from services.execution.turn import Turn, step_id
@@ -204,7 +203,7 @@ def _plan_at(turn: Turn, top: BookTop, side: TakerSide, wanted: Decimal) -> None
     instrument = turn.market.instrument_at(top)
     quantity = wanted - wanted % instrument.lot
     assert top.features is not None  # noqa: S101 -- of a usable book
-    fault = minimum_fault(instrument, quantity, exact(top.features.mid))
+    fault = size_fault(instrument, quantity, exact(top.features.mid))
     if fault is not None:
         ending.end(turn, Trigger.NOTHING_TO_DO, f"size 0: {fault}")
         return
@@ -289,14 +288,13 @@ def _fault(
     state: State[Any], command: PlanAndExecute, market: MarketData, now: int
 ) -> CommandRejected | None:
     if not market.instruments(command.symbol):
-        detail = f"No venue lists {command.symbol}."
-        return refused(command, command.symbol, Refusal.UNKNOWN, detail, now)
+        return refusals.unlisted(command, now)
     if full := bounds.no_execution(state, command.symbol, market.settings):
-        return refused(command, command.symbol, Refusal.UNAVAILABLE, full, now)
+        return refusals.unavailable(command, now, full)
     top = market.reference_book(command.symbol, now)
     if isinstance(top, Unusable):
         detail = f"No book of {command.symbol} is LIVE ({top.reason})."
-        return refused(command, command.symbol, Refusal.UNAVAILABLE, detail, now)
+        return refusals.unavailable(command, now, detail)
     return None
 
 

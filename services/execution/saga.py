@@ -16,6 +16,7 @@ from libs.common.events import (
     PolicyChosen,
     PolicySignal,
     RecordFill,
+    Remembered,
     RewardOutcome,
     SizingSnapshot,
 )
@@ -33,6 +34,8 @@ from services.execution.slicing import Slice  # noqa: TC001 -- as above
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+IDS: Final = "ids"  # among what the ids of executions and orders are remembered
 
 
 class Step(StrEnum):
@@ -192,10 +195,11 @@ class OwnOrder(Event, frozen=True, kw_only=True):
         return self.instrument or instrument_of(self.order.venue, self.order.symbol)
 
 
-class Done(Event, frozen=True, kw_only=True):
+class Done(Remembered, frozen=True, kw_only=True):
     """Stands for an execution or an order; its record, fills and audit stay on their topics."""
 
-    forgotten_ts: int
+    among: str = IDS
+    ts: int = msgspec.field(name="forgotten_ts")
 
 
 class CostCurve(Event, frozen=True, kw_only=True):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from libs.common.events import BookTop, ExecutionSimulated, PlanCost, Refusal
+from libs.common.events import BookTop, ExecutionSimulated, PlanCost
 from libs.common.venues import venue_of
+from services.execution import refusals
 from services.execution.cost import impact_interval_bps
-from services.execution.paper_broker import exact, minimum_fault
+from services.execution.order_faults import size_fault
+from services.execution.paper_broker import exact
 from services.execution.planner import CannotPlanError, Plan, PlanInputs, plan
 from services.execution.planning import Wish, plan_generator, plan_inputs
 from services.execution.record import plan_of
-from services.execution.refusals import refused
 
 if TYPE_CHECKING:
     from libs.common.events import Event, SimulateExecution
@@ -24,8 +25,7 @@ def simulate(state: State[Any], command: SimulateExecution, market: MarketData, 
     """Answer with the plan of the venue where plan and taker fee together are cheapest; keeps nothing."""
     instruments = market.instruments(command.symbol)
     if not instruments:
-        detail = f"No venue lists {command.symbol}."
-        return [refused(command, command.symbol, Refusal.UNKNOWN, detail, now)]
+        return [refusals.unlisted(command, now)]
     books = market.books(command.symbol, now)
     why: dict[str, str] = {}
     too_small: list[str] = []
@@ -38,7 +38,7 @@ def simulate(state: State[Any], command: SimulateExecution, market: MarketData, 
         instrument = instruments[venue]
         size = exact(command.size)
         quantity = size - size % instrument.lot
-        fault = minimum_fault(instrument, quantity, exact(top.features.mid))
+        fault = size_fault(instrument, quantity, exact(top.features.mid))
         if fault is not None:
             why[venue] = fault
             too_small.append(fault)
@@ -55,9 +55,9 @@ def simulate(state: State[Any], command: SimulateExecution, market: MarketData, 
         if best is None or total_bps < best[0]:
             best = (total_bps, made, inputs, top)
     if best is None:
-        refusal = Refusal.INVALID if too_small else Refusal.UNAVAILABLE
-        detail = "; ".join(too_small or why.values())
-        return [refused(command, command.symbol, refusal, f"size: {detail}" if too_small else detail, now)]
+        if too_small:
+            return [refusals.invalid(command, now, "size", "; ".join(too_small))]
+        return [refusals.unavailable(command, now, "; ".join(why.values()))]
     _, made, inputs, top = best
     return [
         ExecutionSimulated(

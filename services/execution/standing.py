@@ -7,20 +7,21 @@ book, is indexed here as it changes, so that it costs what stands and not what i
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from libs.common.answered import Memory
 from libs.common.events import OrdStatus
-from libs.common.handling import State
 from services.execution import paper_broker
-from services.execution.saga import Done, OwnOrder, Saga, impact_key
+from services.execution.saga import OwnOrder, Saga, impact_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from decimal import Decimal
 
     from libs.common.events import BookTop, PaperOrder, TakerSide
+    from libs.common.handling import State
     from services.execution.paper_broker import SelfImpact
 
 HELD: Final = b"held/"  # what the keys of what is held begin with
@@ -49,7 +50,6 @@ class Standing:
         self.waiting: dict[bytes, Saga] = {}  # for a book
         self.held: set[str] = set()  # symbols
         self.remembered = 0  # orders and executions that are kept whole
-        self.ids: OrderedDict[bytes, Done] = OrderedDict()  # what is left of the others, oldest first
 
     @property
     def orders(self) -> int:
@@ -67,10 +67,6 @@ class Standing:
             self._drop(key, before)
         if isinstance(after, OwnOrder | Saga):
             self._add(key, after)
-        if isinstance(after, Done):
-            self.ids[key] = after
-        elif isinstance(before, Done):
-            self.ids.pop(key, None)
         if key.startswith(HELD):
             symbol = key.removeprefix(HELD).decode()
             self.held.discard(symbol) if after is None else self.held.add(symbol)
@@ -106,7 +102,7 @@ class Standing:
                 del self.resting[book]
 
 
-class ExecutionState(State[Any]):
+class ExecutionState(Memory[Any]):
     """The state of one partition, with the index of what stands in it."""
 
     def __init__(self) -> None:

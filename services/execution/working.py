@@ -16,7 +16,8 @@ from services.execution import paper_broker
 from services.execution.children import best_of, close, fill, side_of, submit, work_of
 from services.execution.ending import end
 from services.execution.market_data import Unusable
-from services.execution.paper_broker import exact, minimum_fault
+from services.execution.order_faults import size_fault
+from services.execution.paper_broker import exact
 from services.execution.record import ZERO
 from services.execution.saga import Step, Trigger
 from services.execution.slicing import Slice, pov_child, reschedule
@@ -81,7 +82,7 @@ def on_slice(turn: Turn) -> None:
     qty = _next_qty(turn, plan, parent, venue)
     instrument = saga.planned_to
     price = exact(best_of(top, side_of(saga)))
-    if qty and minimum_fault(instrument, qty, price) is None:
+    if qty and size_fault(instrument, qty, price) is None:
         submit(turn, top, qty)
     elif plan.participation is not None and parent.unscheduled >= plan.min_child:
         _postpone(turn, plan.interval_s, "the volume since the last child is too small")
@@ -89,7 +90,7 @@ def on_slice(turn: Turn) -> None:
         _spread(turn, plan, turn.saga.slices[1:])
         on_slice(turn)
     else:
-        fault = minimum_fault(instrument, parent.unscheduled, price)
+        fault = size_fault(instrument, parent.unscheduled, price)
         _finish(turn, f"a rest stays: {fault}")
 
 
@@ -162,7 +163,7 @@ def _finish(turn: Turn, reason: str) -> None:
     _, parent, _ = work_of(turn.saga)
     instrument = turn.saga.planned_to
     assert turn.saga.last_px is not None  # noqa: S101 -- a plan has a mid
-    dust = minimum_fault(instrument, parent.unscheduled, turn.saga.last_px) is not None
+    dust = size_fault(instrument, parent.unscheduled, turn.saga.last_px) is not None
     end(turn, Trigger.FILLED if dust and parent.filled else Trigger.TIMED_OUT, reason)
 
 

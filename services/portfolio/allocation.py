@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
-from libs.common.command_rules import NEEDED_DAYS
-from libs.common.events import CommandRejected, PortfolioOptimized, Refusal
+from libs.common.command_rules import NEEDED_DAYS, rejected
+from libs.common.events import Fault, PortfolioOptimized, Refusal
 from libs.common.instruments import INSTRUMENTS
 from libs.common.time_units import DAY_NS
 from services.portfolio.certificate import Limits
@@ -27,7 +27,7 @@ from services.portfolio.optimizer import optimize
 from services.portfolio.returns import scenarios
 
 if TYPE_CHECKING:
-    from libs.common.events import OptimizePortfolio
+    from libs.common.events import CommandRejected, OptimizePortfolio
     from services.portfolio.measures import Vector
     from services.portfolio.optimizer import Solution
     from services.portfolio.returns import History, Scenarios
@@ -48,7 +48,8 @@ def answer(
         listed = {symbol for venue, symbol in INSTRUMENTS if venue == history.venue}
         known = ", ".join(sorted(listed.union(history.symbols))[:_SHOWN])
         detail = f"{history.venue} has no daily candles of {', '.join(unknown[:_SHOWN])}; it has: {known}."
-        return _unknown(command, detail, now)
+        fault = Fault(field="symbols", message=detail.rstrip("."))
+        return rejected(command, command.book, Refusal.UNKNOWN, now, fault, detail=detail)
     ended = {s: day for s in command.symbols if (day := history.ended(s, now)) is not None}
     going_on = tuple(symbol for symbol in command.symbols if symbol not in ended)
     said = "; ".join(f"{symbol} ended on {_date(day)}" for symbol, day in ended.items())
@@ -64,17 +65,6 @@ def answer(
 
 def _known(symbol: str, history: History) -> bool:
     return symbol in history.symbols or (history.venue, symbol) in INSTRUMENTS
-
-
-def _unknown(command: OptimizePortfolio, detail: str, now: int) -> CommandRejected:
-    return CommandRejected(
-        command_id=command.command_id,
-        command=type(command).__name__,
-        key=command.book,
-        refusal=Refusal.UNKNOWN,
-        detail=detail,
-        ts=now,
-    )
 
 
 def _insufficient(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
 from libs.common import log
+from libs.common.answered import Memory
 from libs.common.cloudevents import CloudEvent
 from libs.common.events import (
     BOOK,
@@ -35,6 +36,7 @@ from libs.common.views import View
 from services.portfolio.handlers import Desk, Positions, handle, step_clock
 from services.portfolio.marks import Books
 from services.portfolio.monitoring import PortfolioMonitor
+from services.portfolio.remembered import migrate
 from services.portfolio.returns import History
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ def create_wiring(rules: Rules) -> Wiring[Event]:
         },
         handle=partial(handle, desk),
         step_clock=step_clock,
+        new_state=Memory,
+        migrate=migrate,
         views=(desk.history, desk.books.tops, desk.books.healths, desk.positions),
         threaded=True,  # an optimisation of many symbols takes longer than a heartbeat may wait
     )

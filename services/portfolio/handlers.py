@@ -13,10 +13,12 @@ from uuid import NAMESPACE_URL, uuid5
 
 from msgspec.structs import replace
 
+from libs.common.command_rules import rejected
 from libs.common.events import (
     BOOK,
     AssessRisk,
     CommandRejected,
+    Fault,
     OptimizePortfolio,
     OrderFilled,
     PortfolioBook,
@@ -170,22 +172,13 @@ def _keep(
 
 
 def _assess_on_command(desk: Desk, state: State[Event], command: AssessRisk, now: int) -> Returned:
-    position, why = command.position, ""
+    position, fault = command.position, None
     if command.book != BOOK:
-        why = f"There is no book {command.book[:64]!r}; there is: {BOOK}."
+        fault = Fault(field="book", message=f"is {command.book[:64]!r}; there is: {BOOK}")
     elif position is not None and not _is_listed(desk, position.symbol):
-        why = f"Nobody lists {position.symbol[:64]!r}, so there is no position of it."
-    if why:
-        return [
-            CommandRejected(
-                command_id=command.command_id,
-                command=type(command).__name__,
-                key=command.book,
-                refusal=Refusal.UNKNOWN,
-                detail=why,
-                ts=now,
-            )
-        ]
+        fault = Fault(field="position", message=f"is of {position.symbol[:64]!r}, which nobody lists")
+    if fault is not None:
+        return [rejected(command, command.book, Refusal.UNKNOWN, now, fault)]
     book = _book(state)
     ahead = dict(book.ahead)
     if position is not None:

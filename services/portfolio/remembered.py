@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
+from libs.common import answered
 from libs.common.events import PortfolioRemembered, PortfolioSlot
 
 if TYPE_CHECKING:
@@ -29,17 +32,21 @@ def remember(
     state: State[Event], kind: str, identifier: str, keep: int, answer: PortfolioOptimized | None = None
 ) -> None:
     """Keep an id that is new, and forget the one that came `keep` before it; changes `state`."""
-    newest = f"newest/{kind}".encode()
-    counted = state.get(newest)
-    count = counted.count + 1 if isinstance(counted, PortfolioSlot) else 0
-    place = f"slot/{kind}/{count % keep}".encode()
-    oldest = state.get(place)
-    if isinstance(oldest, PortfolioSlot):
-        state.remove(_key(kind, oldest.remembered))
-    slot = PortfolioSlot(remembered=identifier, count=count)
-    state.put(place, slot)
-    state.put(newest, slot)
-    state.put(_key(kind, identifier), PortfolioRemembered(answer=answer))
+    answered.remember(state, _key(kind, identifier), PortfolioRemembered(answer=answer, among=kind))
+    answered.forget(state, kind, most=keep)
+
+
+def migrate(state: State[Event]) -> None:
+    """Let ids hold their own places, which older versions kept beside them, in the same order."""
+    slots = [(kept.count, key, kept) for key, kept in state.items() if isinstance(kept, PortfolioSlot)]
+    for _, key, slot in sorted(slots, key=lambda found: found[:2]):
+        kind = key.decode().partition("/")[2]
+        if key.startswith(b"slot/"):  # KIND/N; the newest is once more under newest/KIND
+            kind = kind.rpartition("/")[0]
+        kept = recall(state, kind, slot.remembered)
+        if kept is not None and not kept.among:
+            answered.remember(state, _key(kind, slot.remembered), replace(kept, among=kind))
+        state.remove(key)
 
 
 def _key(kind: str, identifier: str) -> bytes:

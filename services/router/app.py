@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from libs.common.answered import Memory
 from libs.common.events import CommandRejected, PoliciesChanged, PolicyChosen, PolicyRewarded, RouterSnapshot
 from libs.common.handling import Output, Wiring
 from libs.common.topics import ROUTER_CHOICES, ROUTER_COMMANDS, ROUTER_SNAPSHOTS, ROUTER_STATE
 from services.router.handlers import Router
-from services.router.records import RouterState
+from services.router.records import migrate
 from services.router.scopes import ScopeArchived, ScopeForgotten, step_clock
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def wiring(settings: RouterSettings, arms: Arms) -> Wiring[Record]:
         views=(*live.views, arms.view),
         lack=lambda: arms.lack_of(rules.policies),
         step_clock=step_clock,
-        new_state=RouterState,
+        new_state=Memory,
+        migrate=migrate,
     )
 
 

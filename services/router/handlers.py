@@ -10,6 +10,7 @@ from uuid import UUID
 import numpy as np
 from msgspec.structs import replace
 
+from libs.common.command_rules import rejected
 from libs.common.context_fields import LAYOUT, unknown_keys
 from libs.common.events import (
     AddPolicy,
@@ -36,10 +37,11 @@ from services.router.records import (
     find,
     names_of,
     new_scope,
+    pending,
     policy_key,
     policy_of,
     posterior_fields,
-    remember,
+    remember_answer,
     scope_key,
 )
 from services.router.rules import MOST_POLICIES, Rules
@@ -82,11 +84,11 @@ class Router:
         if kept is not None:
             if isinstance(kept.answer, _answer_kind(message)):
                 return [kept.answer]
-            fault = Fault(field="command_id", message="is that of another command")
-            return [_rejected(message, Refusal.INVALID, [fault], now)]
+            wrong = "is that of another command"
+            return [_refused(message, Refusal.INVALID, now, "command_id", wrong)]
         known = find(state, scope_key(message.scope), RouterScopeState)
         if known is None and (why := scopes.too_many(state, self.rules, now)):
-            return [_refused(message, Refusal.UNAVAILABLE, why, (), now)]
+            return [_unavailable(message, now, why)]
         shared = known or new_scope(self.rules.policies)
         if shared.layout != LAYOUT:
             raise ValueError(
@@ -166,13 +168,13 @@ class Router:
         self, state: State[Record], shared: RouterScopeState, command: RewardPolicy, now: int
     ) -> Returned:
         if command.policy_id not in shared.policies + shared.retired:
-            return [_rejected(command, Refusal.UNKNOWN, [_unknown_policy(shared)], now)]
+            return [_unknown_policy(command, shared, now)]
         key = answer_key(command.scope, command.decision_id or "")
         kept = find(state, key, RouterAnswer)
         decision = kept.answer if kept and isinstance(kept.answer, PolicyChosen) else None
         if decision is not None and decision.policy_id != command.policy_id:
-            fault = Fault(field="policyId", message=f"that decision chose {decision.policy_id}")
-            return [_rejected(command, Refusal.INVALID, [fault], now)]
+            wrong = f"that decision chose {decision.policy_id}"
+            return [_refused(command, Refusal.INVALID, now, "policy_id", wrong)]
         # The policies that share the noise, and the rewarded one if it is retired.
         names = tuple(dict.fromkeys((*shared.policies, command.policy_id)))
         records, bank = self._bank(state, command.scope, shared, names)
@@ -184,13 +186,13 @@ class Router:
         elif kept is not None and kept.rewarded:
             reason = REWARDED
         if not reason:
-            if decision is None:
+            if kept is None or decision is None:
                 x = vector(_known(command.context), _statistics(shared))
             else:
                 x = np.array(list(decision.features.values()))
                 q_hat = _by_policy(names, bank.project(x).mean.tolist())
                 shared = replace(shared, evaluation=_evaluated(shared, decision, command.reward, q_hat))
-                state.put(key, RouterAnswer(answer=decision, rewarded=True))
+                state.put(key, replace(kept, rewarded=True))
             learnt = bank.learn(k, x, command.reward)
             alarm = learnt.alarm
             records[k] = replace(records[k], reward_sum=records[k].reward_sum + command.reward)
@@ -222,14 +224,14 @@ class Router:
         if not self.arms:
             return [self._without_arms(command, shared, now)]
         if name not in self.arms:
-            fault = Fault(field="policyId", message=f"is not registered; registered are: {self.arms.names}")
-            return [_rejected(command, Refusal.INVALID, [fault], now)]
+            wrong = f"is not registered; registered are: {self.arms.names}"
+            return [_refused(command, Refusal.INVALID, now, "policy_id", wrong)]
         changed = name not in shared.policies
         if changed:
             known = {*shared.policies, *shared.retired, name}
             if len(known) > MOST_POLICIES:
-                fault = Fault(field="policyId", message=f"would be one more than {MOST_POLICIES} policies")
-                return [_rejected(command, Refusal.INVALID, [fault], now)]
+                wrong = f"would be one more than {MOST_POLICIES} policies"
+                return [_refused(command, Refusal.INVALID, now, "policy_id", wrong)]
             retired = tuple(other for other in shared.retired if other != name)
             shared = replace(shared, policies=(*shared.policies, name), retired=retired)
         return self._changed(state, shared, command, now, changed=changed)
@@ -239,15 +241,13 @@ class Router:
     ) -> Returned:
         name = command.policy_id
         if name not in shared.policies + shared.retired:
-            return [_rejected(command, Refusal.UNKNOWN, [_unknown_policy(shared)], now)]
+            return [_unknown_policy(command, shared, now)]
         changed = name in shared.policies
         if changed:
             policies = tuple(other for other in shared.policies if other != name)
             if not policies or (name in self.arms and not self.arms.among(policies)):
-                fault = Fault(
-                    field="policyId", message="is the last policy that can be chosen; add another one first"
-                )
-                return [_rejected(command, Refusal.INVALID, [fault], now)]
+                wrong = "is the last policy that can be chosen; add another one first"
+                return [_refused(command, Refusal.INVALID, now, "policy_id", wrong)]
             shared = replace(shared, policies=policies, retired=(*shared.retired, name))
         return self._changed(state, shared, command, now, changed=changed)
 
@@ -289,14 +289,11 @@ class Router:
         """Remember the answer, keep the scope, and show it."""
         new = scope_key(scope) not in state
         ended = scopes.begin(state, self.rules, answer.ts) if new else []
-        shared = remember(state, scope, shared, answer, self.rules)
+        remember_answer(state, scope, shared, answer, self.rules)
         shared, wishes = scopes.used(shared, scope, self.rules, answer.ts)
         state.put(scope_key(scope), shared)
-        if shared.last is None:
-            x = vector({}, _statistics(shared)).tolist()
-        else:
-            x = list(shared.last.features.values())
-        shown = snapshot_of(scope, shared, records, bank, x, self.arms, answer.ts)
+        remembered = pending(state, scope)
+        shown = snapshot_of(scope, shared, records, bank, self.arms, remembered, answer.ts)
         return [answer, shown, *ended, *wishes]
 
     def _without_arms(
@@ -307,7 +304,7 @@ class Router:
             why = f"{ours}; registered are: {self.arms.names}."
         else:
             why = "No policy is registered yet: execution registers its own when it starts."
-        return _refused(command, Refusal.UNAVAILABLE, why, (), now)
+        return _unavailable(command, now, why)
 
 
 def _answer_kind(command: RouterCommand) -> type[PolicyChosen | PolicyRewarded | PoliciesChanged]:
@@ -348,25 +345,16 @@ def _by_policy(policies: tuple[str, ...], values: list[float]) -> dict[str, floa
     return dict(zip(policies, values, strict=True))
 
 
-def _unknown_policy(shared: RouterScopeState) -> Fault:
-    known = names_of((*shared.policies, *shared.retired))
-    return Fault(field="policyId", message=f"is no policy of this scope; known are: {known}")
-
-
-def _rejected(command: RouterCommand, refusal: Refusal, faults: list[Fault], now: int) -> CommandRejected:
-    detail = "; ".join(f"{fault.field} {fault.message}" for fault in faults) + "."
-    return _refused(command, refusal, detail, tuple(faults), now)
-
-
-def _refused(
-    command: RouterCommand, refusal: Refusal, detail: str, faults: tuple[Fault, ...], now: int
+def _unknown_policy(
+    command: RewardPolicy | RetirePolicy, shared: RouterScopeState, now: int
 ) -> CommandRejected:
-    return CommandRejected(
-        command_id=command.command_id,
-        command=type(command).__name__,
-        key=command.scope,
-        refusal=refusal,
-        detail=detail,
-        faults=faults,
-        ts=now,
-    )
+    wrong = f"is no policy of this scope; known are: {names_of((*shared.policies, *shared.retired))}"
+    return _refused(command, Refusal.UNKNOWN, now, "policy_id", wrong)
+
+
+def _refused(command: RouterCommand, refusal: Refusal, now: int, field: str, wrong: str) -> CommandRejected:
+    return rejected(command, command.scope, refusal, now, Fault(field=field, message=wrong))
+
+
+def _unavailable(command: RouterCommand, now: int, detail: str) -> CommandRejected:
+    return rejected(command, command.scope, Refusal.UNAVAILABLE, now, detail=detail)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 import numpy as np
 from msgspec.structs import replace
 
+from libs.common.answered import forget, memory_of, remember
 from libs.common.context_fields import LAYOUT
 from libs.common.events import (
     PolicyChosen,
@@ -16,14 +17,14 @@ from libs.common.events import (
     RouterScopeState,
     RouterSlot,
 )
-from libs.common.handling import State
 from services.router.context import DIMENSION, Statistics
 from services.router.thompson import Bank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from libs.common.events import PoliciesChanged, PolicyRewarded
+    from libs.common.handling import State
     from services.router.rules import Rules
     from services.router.thompson import Floats, Tuning
 
@@ -52,14 +53,14 @@ def answer_key(scope: str, command_id: str) -> bytes:
     return f"answer/{scope}/{command_id}".encode()
 
 
-def slot_key(scope: str, number: int) -> bytes:
-    """Return the key of a decision's place in the order of forgetting."""
-    return f"slot/{scope}/{number}".encode()
+def decisions_of(scope: str) -> str:
+    """Return among what the decisions of a scope are remembered."""
+    return f"decisions/{scope}"
 
 
-def other_key(scope: str, number: int) -> bytes:
-    """Return the key of the place of an answer that is no decision."""
-    return f"other/{scope}/{number}".encode()
+def others_of(scope: str) -> str:
+    """Return among what the answers of a scope that are no decisions are remembered."""
+    return f"others/{scope}"
 
 
 def new_scope(policies: tuple[str, ...]) -> RouterScopeState:
@@ -123,91 +124,61 @@ def posterior_fields(bank: Bank, k: int) -> dict[str, bytes | float | int]:
     }
 
 
-class RouterState(State[Record]):
-    """The state of one partition, its answers counted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.answers = 0
-
-    def _set(self, key: bytes, value: Record | None) -> None:
-        self.answers += isinstance(value, RouterAnswer) - isinstance(self.get(key), RouterAnswer)
-        super()._set(key, value)
-
-
-def most_of(state: State[Record], kept: int, most: int, in_all: int) -> int:
-    """Return how many answers a scope may remember of a kind of which it remembers `kept`.
-
-    Where all scopes together remember `in_all`, it is as many as it does, and OWN at least.
-    """
-    assert isinstance(state, RouterState)  # noqa: S101 -- the wiring's own
-    return most if state.answers < in_all else min(most, max(OWN, kept))
-
-
-def remember(
+def remember_answer(
     state: State[Record],
     scope: str,
     shared: RouterScopeState,
     answer: PolicyChosen | PolicyRewarded | PoliciesChanged,
     rules: Rules,
-) -> RouterScopeState:
+) -> None:
     """Keep an answer, and forget decisions that are too old or too many; likewise the others.
 
     The two are counted apart: however many rewards are answered, as many decisions can still be rewarded.
     """
-    limits = rules.remember_most, rules.answers_most
-    decisions = most_of(state, shared.next_slot - shared.first_slot, *limits)
-    replies = most_of(state, shared.next_other - shared.first_other, *limits)
-    state.put(answer_key(scope, answer.command_id), RouterAnswer(answer=answer))
-    slot = RouterSlot(command_id=answer.command_id, ts=answer.ts - shared.stepped_ns)
-    oldest_ts = slot.ts - rules.remember_ns
-    following, other = shared.next_slot, shared.next_other
-    if isinstance(answer, PolicyChosen):
-        state.put(slot_key(scope, following), slot)
-        following += 1
-    else:
-        state.put(other_key(scope, other), slot)
-        other += 1
-
-    slots, others = range(shared.first_slot, following), range(shared.first_other, other)
-    first = _forget(state, scope, slot_key, slots, oldest_ts, decisions)
-    first_other = _forget(state, scope, other_key, others, oldest_ts, replies)
-    return replace(shared, first_slot=first, next_slot=following, first_other=first_other, next_other=other)
+    memory = memory_of(state)
+    full = memory.remembered >= rules.answers_most
+    # Where all scopes together remember as many as they may, a scope as many as it does, and OWN at least.
+    most = {
+        among: min(rules.remember_most, max(OWN, len(memory.order(among)))) if full else rules.remember_most
+        for among in (decisions_of(scope), others_of(scope))
+    }
+    ts = answer.ts - shared.stepped_ns
+    among = (decisions_of if isinstance(answer, PolicyChosen) else others_of)(scope)
+    remember(state, answer_key(scope, answer.command_id), RouterAnswer(answer=answer, among=among, ts=ts))
+    for each, kept in most.items():
+        forget(state, each, most=kept, oldest_ts=ts - rules.remember_ns)
 
 
-def release(state: State[Record], scope: str, shared: RouterScopeState) -> RouterScopeState:
+def release(state: State[Record], scope: str) -> None:
     """Forget every answer of a scope."""
-    for key, first, end in (
-        (slot_key, shared.first_slot, shared.next_slot),
-        (other_key, shared.first_other, shared.next_other),
-    ):
-        _forget(state, scope, key, range(first, end), oldest_ts=0, most=0)
-    return replace(shared, first_slot=shared.next_slot, first_other=shared.next_other)
+    for among in (decisions_of(scope), others_of(scope)):
+        forget(state, among, most=0)
+
+
+def pending(state: State[Record], scope: str) -> int:
+    """Return how many decisions and answers of a scope are remembered."""
+    return sum(len(memory_of(state).order(among)) for among in (decisions_of(scope), others_of(scope)))
+
+
+def migrate(state: State[Record]) -> None:
+    """Let answers hold their own places, which older versions kept beside them, in the same order."""
+    slots = []
+    for key, kept in state.items():
+        if isinstance(kept, RouterSlot):
+            kind, _, place = key.decode().partition("/")
+            scope, _, number = place.rpartition("/")
+            among = (decisions_of if kind == "slot" else others_of)(scope)
+            slots.append((among, int(number), key, answer_key(scope, kept.command_id), kept.ts))
+    for among, _, key, answered, ts in sorted(slots):
+        answer = find(state, answered, RouterAnswer)
+        if answer is not None and not answer.among:
+            remember(state, answered, replace(answer, among=among, ts=ts))
+        state.remove(key)
 
 
 def names_of(policies: Iterable[str]) -> str:
     """Return policy ids as one text."""
     return ", ".join(policies)
-
-
-def _forget(
-    state: State[Record],
-    scope: str,
-    key: Callable[[str, int], bytes],
-    kept: range,
-    oldest_ts: int,
-    most: int,
-) -> int:
-    """Forget the answers of these places that are too old or too many; return the first place that stays."""
-    for number in kept:
-        slot = find(state, key(scope, number), RouterSlot)
-        if slot is None:
-            raise LookupError(f"{key(scope, number)!r} is missing")
-        if slot.ts >= oldest_ts and kept.stop - number <= most:
-            return number
-        state.remove(answer_key(scope, slot.command_id))
-        state.remove(key(scope, number))
-    return kept.stop
 
 
 def _array(raw: bytes) -> Floats:

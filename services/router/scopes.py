@@ -92,7 +92,8 @@ def on_tick(state: State[Record], tick: Tick, rules: Rules, now: int) -> list[Ev
     if idle_ts > now:
         state.put(scope_key(scope), replace(shared, archive_ts=idle_ts))
         return [WakeAt(idle_ts, tick.key)]
-    state.put(scope_key(scope), replace(release(state, scope, shared), archive_ts=None))
+    release(state, scope)
+    state.put(scope_key(scope), replace(shared, archive_ts=None))
     return [ScopeArchived(scope=scope, ts=now)]
 
 
@@ -130,7 +131,7 @@ def _scopes(state: State[Record]) -> list[tuple[bytes, RouterScopeState]]:
 def _forget(state: State[Record], scope: str) -> None:
     shared = find(state, scope_key(scope), RouterScopeState)
     assert shared is not None  # noqa: S101 -- its key was just read
-    release(state, scope, shared)
+    release(state, scope)
     for policy in (*shared.policies, *shared.retired):
         state.remove(policy_key(scope, policy))
     state.remove(scope_key(scope))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from libs.common.events import PolicySummary, RouterSnapshot
+from services.router.context import Statistics, vector
 from services.router.evaluation import Sums
 from services.router.providers import PROVIDERS
 
@@ -24,18 +25,22 @@ def snapshot_of(
     shared: RouterScopeState,
     records: list[RouterPolicyState],
     bank: Bank,
-    x: list[float],
     arms: Arms,
+    pending: int,
     now: int,
 ) -> RouterSnapshot:
     """Return the snapshot; `records` and `bank` hold the active policies, in the order of `shared.policies`.
 
     Parameters
     ----------
-    x
-        The feature vector at which posteriors are shown, (d,).
+    pending
+        How many decisions and answers of the scope are remembered.
     """
-    projection = bank.project(np.array(x))
+    if shared.last is None:
+        x = vector({}, Statistics(shared.means, shared.variances, shared.counts))
+    else:
+        x = np.array(list(shared.last.features.values()))
+    projection = bank.project(x)
     half = projection.width() / 2
     summaries = []
     for k, policy_id in enumerate(shared.policies):
@@ -80,7 +85,7 @@ def snapshot_of(
         pooled_cusum=shared.pooled_cusum,
         drift_alarms=shared.drift_alarms,
         ignored_keys=shared.ignored_keys,
-        pending=shared.next_slot - shared.first_slot + shared.next_other - shared.first_other,
+        pending=pending,
         stubs=STUBS,
         layout=shared.layout,
         ts=now,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 import msgspec
 
 from libs.common.asked_instruments import instrument_in
-from libs.common.command_rules import SYMBOL, refused_at_the_door
+from libs.common.command_rules import SYMBOL, refused_at_the_door, rejected
 from libs.common.events import (
     BookHealth,
     BookTop,
@@ -224,19 +224,20 @@ def _score(state: State, command: ScoreVenues, now: int) -> VenueScored | Comman
     size = command.size
     offers = offers_of(state, command.symbol, now)
     if not (state.healths or state.tops):
-        return _rejected(command, Refusal.UNAVAILABLE, "no venue has told a book yet", now)
+        return _unavailable(command, now, "no venue has told a book yet")
     if not offers:
         detail = f"no venue has a book of {command.symbol[:40]!r}; there are books of: {_known(state)}"
-        return _rejected(command, Refusal.UNKNOWN, detail, now)
+        fault = Fault(field="symbol", message=detail)
+        return rejected(command, command.symbol, Refusal.UNKNOWN, now, fault, detail=detail)
     least = _least(offers, command.side)
     if least is not None and size < least[0]:
         wrong = f"must be at least {least[0]:.10g}, the least minimum of the venues ({least[1]}'s)"
-        return _rejected(command, Refusal.INVALID, f"size: {wrong}", now, Fault(field="size", message=wrong))
-    routing = route(offers, command.side, size, state.policy)
+        return rejected(command, command.symbol, Refusal.INVALID, now, Fault(field="size", message=wrong))
+    routing = route(offers, command.side, size, state.policy, now)
     best = routing.best
     if best is None or best.score is None:
         reasons = "; ".join(f"{each.venue}: {', '.join(each.reasons)}" for each in routing.candidates)
-        return _rejected(command, Refusal.UNAVAILABLE, f"no venue is eligible: {reasons}", now)
+        return _unavailable(command, now, f"no venue is eligible: {reasons}")
     return VenueScored(
         command_id=command.command_id,
         symbol=command.symbol,
@@ -250,6 +251,10 @@ def _score(state: State, command: ScoreVenues, now: int) -> VenueScored | Comman
         saving_bps=routing.saving_bps,
         ts=now,
     )
+
+
+def _unavailable(command: ScoreVenues, now: int, detail: str) -> CommandRejected:
+    return rejected(command, command.symbol, Refusal.UNAVAILABLE, now, detail=detail)
 
 
 def _known(state: State) -> str:
@@ -269,18 +274,4 @@ def _least(offers: Sequence[Offer], side: TakerSide) -> tuple[float, str] | None
             if offer.instrument is not None and offer.top is not None and offer.top.bids and offer.top.asks
         ),
         default=None,
-    )
-
-
-def _rejected(
-    command: ScoreVenues, refusal: Refusal, detail: str, now: int, *faults: Fault
-) -> CommandRejected:
-    return CommandRejected(
-        command_id=command.command_id,
-        command=type(command).__name__,
-        key=command.symbol,
-        refusal=refusal,
-        detail=detail,
-        faults=faults,
-        ts=now,
     )

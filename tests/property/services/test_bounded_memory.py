@@ -14,6 +14,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from libs.common.answered import Memory
 from libs.common.events import (
     AssessRisk,
     Candle,
@@ -150,7 +151,7 @@ def test_the_routers_state_is_bounded_however_many_scopes_and_decisions_stranger
     )
     router = Counted("router", router_wiring(settings, registered("p_sma", "p_flat")))
     policies = 2
-    of_a_scope = 1 + policies + 2 * 2 * remembered  # itself; an answer and its place, of both kinds
+    of_a_scope = 1 + policies + 2 * remembered  # itself, and answers of both kinds
     ticks = settings.scopes_per_minute * (1 + idle_s // 60)
     sizes = []
     for number in range(1000):
@@ -189,7 +190,7 @@ def test_a_flood_of_new_scopes_within_a_minute_is_refused_and_leaves_nothing() -
 
 
 def test_the_portfolios_state_is_bounded_however_many_optimisations_strangers_ask_for() -> None:
-    """At most KEEP_ANSWERS answers with their places."""
+    """At most KEEP_ANSWERS answers."""
     portfolio = Counted("portfolio")
     symbols = ("BTC-USDT", "ETH-USDT")
     for n, view in enumerate(portfolio.wiring.views):
@@ -205,7 +206,7 @@ def test_the_portfolios_state_is_bounded_however_many_optimisations_strangers_as
         )
         (answer,) = portfolio.ask(command)
         assert isinstance(answer, PortfolioOptimized), answer
-        assert len(portfolio.keys) <= 2 * KEEP_ANSWERS + 1
+        assert len(portfolio.keys) <= KEEP_ANSWERS
         sizes.append(portfolio.size)
     assert max(sizes) <= GROWTH * max(sizes[: KEEP_ANSWERS + 1])
 
@@ -238,11 +239,11 @@ def test_a_position_of_a_symbol_that_nobody_lists_is_refused_and_leaves_nothing(
 
 @pytest.mark.parametrize("keep", [1, 50])
 def test_what_is_remembered_of_a_kind_is_bounded(keep: int) -> None:
-    """An id and its place, `keep` times, and the newest: also of the fills, of which KEEP_FILLS are kept."""
-    state: State[Event] = State()
+    """An id, `keep` times: also of the fills, of which KEEP_FILLS are kept."""
+    state: State[Event] = Memory()
     for number in range(100 * keep):
         remember(state, "fills/BTC-USDT", an_id(number), keep)
-        assert len(state) <= 2 * keep + 1
+        assert len(state) <= keep
 
 
 def test_executions_that_strangers_begin_leave_their_ids_alone_and_at_last_nothing() -> None:

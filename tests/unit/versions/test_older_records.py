@@ -42,6 +42,9 @@ T = TypeVar("T")
 
 FOLDER: Final = Path(__file__).parents[2] / "data" / "older_records"
 VERSIONS: Final = ("contract", "0.1.0")
+GIVEN_UP: Final = {
+    "RouterScopeState": ("first_slot", "next_slot", "first_other", "next_other")
+}  # found again
 SIDES: Final = ((45_957.0, -0.5), (45_957.5, 0.5))  # best price and step
 THEN: Final = 1_795_889_640_000_000_000  # ns UTC, just after 0.1.0 wrote its state
 
@@ -55,10 +58,10 @@ def topic_of(name: str) -> Topic:
     return WIRINGS["execution"]().state if name == EXECUTION_STATE.name else TOPICS[name]
 
 
-def state_of(topic: str, partition: int) -> list[tuple[bytes, bytes]]:
+def state_of(topic: str, partition: int, written: str = "0.1.0-state") -> list[tuple[bytes, bytes]]:
     return [
         (base64.b64decode(key), base64.b64decode(value))
-        for name, number, key, value in lines("0.1.0-state")
+        for name, number, key, value in lines(written)
         if (name, number) == (topic, partition)
     ]
 
@@ -82,7 +85,9 @@ def test_every_message_of_an_older_version_is_read_with_all_its_values(version: 
         for value in map(base64.b64decode, records):
             event = decode(topic, value)
             assert type(event).__name__ == kind
-            assert holds(msgspec.msgpack.decode(encode(event)), msgspec.msgpack.decode(value)), kind
+            given_up = GIVEN_UP.get(kind, ())
+            was = {name: of for name, of in msgspec.msgpack.decode(value).items() if name not in given_up}
+            assert holds(msgspec.msgpack.decode(encode(event)), was), kind
             if topic.compacted:
                 view: View[Any] = View(topic)
                 view.fold(0, 0, b"key", event)

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import ast
 import math
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
-from libs.common.command_rules import command_faults, refused_at_the_door
+from libs.common.command_rules import command_faults, refused_at_the_door, rejected
 from libs.common.events import (
     AddPolicy,
     CancelExecution,
     ChoosePolicy,
+    Fault,
     OptimizePortfolio,
     PlanAndExecute,
     Refusal,
@@ -58,13 +61,13 @@ def test_an_id_that_is_no_uuid_and_an_endless_reply_key_are_refused(command: Com
         (replace(CHOOSE, context={"x" * 65: 1.0}), f"context.{'x' * 64}"),
         (replace(CHOOSE, context={"note": "x" * 65}), "context.note"),
         (replace(REWARD, reward=math.nan), "reward"),
-        (replace(REWARD, decision_id="x" * 256), "decision_id"),
+        (replace(REWARD, decision_id="x" * 256), "decisionId"),
         (AddPolicy(command_id=ID, policy_id="p sma"), "policyId"),
         (replace(OPTIMIZE, symbols=()), "symbols"),
         (replace(OPTIMIZE, symbols=("BTC-USDT",) * 2), "symbols"),
         (replace(OPTIMIZE, symbols=("BTC",)), "symbols"),
-        (replace(OPTIMIZE, cvar_budget=math.inf), "cvar_budget"),
-        (replace(OPTIMIZE, vol_target=-0.01), "vol_target"),
+        (replace(OPTIMIZE, cvar_budget=math.inf), "cvarBudget"),
+        (replace(OPTIMIZE, vol_target=-0.01), "volTarget"),
         (replace(OPTIMIZE, confidence=1.0), "confidence"),
         (replace(OPTIMIZE, lookback=19), "lookback"),
         (replace(EXECUTE, urgency=1.1), "urgency"),
@@ -72,7 +75,7 @@ def test_an_id_that_is_no_uuid_and_an_endless_reply_key_are_refused(command: Com
         (replace(ORDER, order_qty=Decimal("NaN")), "size"),
         (replace(ORDER, order_qty=Decimal("1e-19")), "size"),
         (replace(ORDER, price=Decimal(-1)), "limit"),
-        (CancelExecution(command_id=ID, symbol="BTC-USDT", execution_id="one"), "execution_id"),
+        (CancelExecution(command_id=ID, symbol="BTC-USDT", execution_id="one"), "executionId"),
     ],
 )
 def test_a_field_that_no_handler_may_see_is_named(command: Command, field: str) -> None:
@@ -81,3 +84,44 @@ def test_a_field_that_no_handler_may_see_is_named(command: Command, field: str) 
     assert (refused.refusal, refused.command_id, refused.key) == (Refusal.INVALID, ID, "key")
     assert [fault.field for fault in refused.faults] == [field]
     assert field in refused.detail
+
+
+@pytest.mark.parametrize(
+    ("command", "field", "said"),
+    [
+        (ORDER, "order_qty", "size"),
+        (ORDER, "price", "limit"),
+        (ORDER, "time_in_force", "timeInForce"),
+        (ORDER, "venue", "venue"),
+        (REWARD, "policy_id", "policyId"),
+        (OPTIMIZE, "cvar_budget", "cvarBudget"),
+        (CHOOSE, "context.spread_now", "context.spread_now"),
+        (CHOOSE, "", ""),
+    ],
+)
+def test_a_fault_names_its_field_as_callers_of_the_gateway_do(
+    command: Command, field: str, said: str
+) -> None:
+    refused = rejected(command, "key", Refusal.INVALID, 1, Fault(field=field, message="is wrong"))
+    assert refused.faults == (Fault(field=said, message="is wrong"),)
+    assert refused.detail == f"{said}: is wrong."
+
+
+def test_what_is_invalid_names_a_field_and_any_refusal_says_why() -> None:
+    with pytest.raises(ValueError, match="names no field that is wrong"):
+        rejected(ORDER, "key", Refusal.INVALID, 1, detail="It is wrong.")
+    with pytest.raises(ValueError, match="names no field that is wrong"):
+        rejected(ORDER, "key", Refusal.UNAVAILABLE, 1)
+    assert rejected(ORDER, "key", Refusal.UNAVAILABLE, 1, detail="Not now.").faults == ()
+
+
+def test_no_service_makes_a_refusal_of_its_own() -> None:
+    root = Path(__file__).parents[4]
+    makers = {
+        path.relative_to(root).as_posix()
+        for folder in ("libs", "services", "simulator")
+        for path in (root / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "CommandRejected"
+    }
+    assert makers == {"libs/common/command_rules.py"}

@@ -5,7 +5,8 @@ from typing import get_args
 
 from libs.common.events import PoliciesChanged
 from services.execution.app import wiring
-from services.execution.handlers import Answer, Request
+from services.execution.handlers import Answer
+from services.execution.refusals import Request
 from services.execution.settings import ExecutionSettings
 from tests.execution_world import ExecutionWorld, S, an_id
 

@@ -232,9 +232,9 @@ def test_an_unknown_symbol_is_refused_as_unknown() -> None:
     [
         ({"symbols": ()}, "symbols"),
         ({"symbols": ("BTC-USDT", "BTC-USDT")}, "symbols"),
-        ({"cvar_budget": -0.1}, "cvar_budget"),
-        ({"cvar_budget": float("nan")}, "cvar_budget"),
-        ({"vol_target": float("inf")}, "vol_target"),
+        ({"cvar_budget": -0.1}, "cvarBudget"),
+        ({"cvar_budget": float("nan")}, "cvarBudget"),
+        ({"vol_target": float("inf")}, "volTarget"),
         ({"confidence": 1.0}, "confidence"),
         ({"lookback": 19}, "lookback"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from libs.common.answered import Memory
 from libs.common.command_rules import refused_at_the_door
 from libs.common.events import BookHealth, BookState, BookTop, Candle, Event, Features, Position
 from libs.common.handling import State, Tick, WakeAt
@@ -30,7 +31,7 @@ class World:
     def __init__(self, **settings: Any) -> None:
         self.rules = PortfolioSettings(**settings).rules()
         self.desk = desk_of(self.rules)
-        self.state: State[Event] = State()
+        self.state: State[Event] = Memory()
         self.now = NOW
         self.wishes: list[WakeAt] = []
         self._handle = partial(handle, self.desk)

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from libs.common.answered import Memory
 from libs.common.codec import decode, encode
 from libs.common.events import PoliciesChanged, Refusal, RouterPolicyState
 from libs.common.topics import ROUTER_STATE
-from services.router.records import RouterState, policy_key
+from services.router.records import policy_key
 from services.router.thompson import Tuning
 from tests.router_world import BULL, POLICIES, World, add, choose, command_id, retire, reward
 
@@ -159,10 +160,9 @@ def test_what_is_remembered_is_bounded_by_number_and_by_age() -> None:
     for n in range(50):
         world.choose(choose(n))
     assert len([key for key in world.state if key.startswith(b"answer/")]) == 5
-    assert len([key for key in world.state if key.startswith(b"slot/")]) == 5
     world.now += 2 * 10**9
     world.choose(choose("later"))
-    assert len([key for key in world.state if key.startswith((b"answer/", b"slot/"))]) == 2
+    assert len([key for key in world.state if key.startswith(b"answer/")]) == 1
 
 
 def test_a_reward_names_the_policy_its_decision_chose() -> None:
@@ -255,7 +255,7 @@ def test_the_posterior_survives_the_wire_bit_by_bit() -> None:
         world.reward(reward(f"r{n}", policy, 0.001 * (n % 5), decision=n))
     twin = World()
     twin.now = world.now
-    twin.state = RouterState()
+    twin.state = Memory()
     for key, record in world.state.items():
         twin.state.restore(key, decode(ROUTER_STATE, encode(record)))  # type: ignore[arg-type]  # its records
     for n in range(40, 50):

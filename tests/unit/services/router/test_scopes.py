@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from libs.common.answered import Memory
 from libs.common.codec import encode
 from libs.common.events import Refusal, RouterScopeState, RouterSnapshot
 from libs.common.handling import Tick
@@ -12,10 +15,13 @@ from libs.common.time_units import DAY_NS
 from libs.common.topics import ROUTER_SNAPSHOTS
 from services.router.app import wiring
 from services.router.arms import Arms
-from services.router.records import OWN, RouterState
+from services.router.records import OWN
 from services.router.scopes import ScopeArchived, ScopeForgotten, step_clock
 from services.router.settings import RouterSettings
 from tests.router_world import BULL, World, choose, command_id, reward
+
+if TYPE_CHECKING:
+    from services.router.records import Record
 
 MINUTE_NS = 60_000_000_000
 
@@ -39,7 +45,7 @@ def a_taught_world(**rules: int) -> World:
 def test_an_idle_scope_is_archived_and_what_it_learnt_comes_back_with_its_next_command() -> None:
     world = a_taught_world()
     before = world.choose(choose("before")).versions
-    assert kinds(world) == {b"scope", b"policy", b"answer", b"slot", b"other"}
+    assert kinds(world) == {b"scope", b"policy", b"answer"}
     world.wait(2 * DAY_NS)
     assert [(type(event), event.scope) for event in world.ended] == [(ScopeArchived, "s")]
     assert kinds(world) == {b"scope", b"policy"}
@@ -131,11 +137,11 @@ def test_all_scopes_together_remember_so_many_answers_and_each_its_newest() -> N
         policy = world.choose(choose(f"{scope} last", scope=f"s{scope}")).policy_id
         name = f"s{scope}"
         assert world.reward(reward(f"{scope} r", policy, 0.1, decision=f"{scope} last", scope=name)).counted
-    restored = RouterState()
+    restored: Memory[Record] = Memory()
     for key, record in world.state.items():
         restored.restore(key, record)
-    assert isinstance(world.state, RouterState)
-    assert restored.answers == world.state.answers
+    assert isinstance(world.state, Memory)
+    assert restored.remembered == world.state.remembered
 
 
 @pytest.mark.parametrize("by_ns", [-400 * DAY_NS, 400 * DAY_NS])
