@@ -810,7 +810,7 @@ class RouterScopeState(Event, frozen=True, kw_only=True):
     ] = None
     stepped_ns: Annotated[
         SpanNs,
-        meaning("by how much the clock was set since the scope began; answers are on the clock of then"),
+        meaning("by how much the clock was set since the scope began; answers have the clock of then"),
     ] = 0
 
 

@@ -233,7 +233,7 @@ def _score(state: State, command: ScoreVenues, now: int) -> VenueScored | Comman
     if least is not None and size < least[0]:
         wrong = f"must be at least {least[0]:.10g}, the least minimum of the venues ({least[1]}'s)"
         return rejected(command, command.symbol, Refusal.INVALID, now, Fault(field="size", message=wrong))
-    routing = route(offers, command.side, size, state.policy, now)
+    routing = route(offers, command.side, size, state.policy)
     best = routing.best
     if best is None or best.score is None:
         reasons = "; ".join(f"{each.venue}: {', '.join(each.reasons)}" for each in routing.candidates)
