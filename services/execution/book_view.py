@@ -7,15 +7,16 @@ from statistics import median
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libs.common.events import BookTop
+from libs.common.time_units import MINUTE_NS, NS_PER_S
 from libs.common.topics import L2_BOOK_TOPS, book_key
 from libs.common.views import View
 
 if TYPE_CHECKING:
     from libs.common.events import TakerSide
 
-WINDOW_NS: Final = 60_000_000_000
+WINDOW_NS: Final = MINUTE_NS
 MOST: Final = 1e15  # of a price or a size; NaN and the infinities are none
-APART_NS: Final = 1_000_000_000  # so that a burst of tops counts as the second it lasted
+APART_NS: Final = NS_PER_S  # so that a burst of tops counts as the second it lasted
 
 
 class Seen(NamedTuple):

@@ -27,13 +27,14 @@ import math
 from typing import TYPE_CHECKING, Final, Literal
 
 from libs.common.events import Features
+from libs.common.time_units import MINUTE_NS
 
 if TYPE_CHECKING:
     from libs.common.order_book import OrderBook
 
 K: Final = 5
 DEPTH_BPS: Final = 10.0
-TAU_NS: Final = 60_000_000_000
+TAU_NS: Final = MINUTE_NS
 MIN_TRADES: Final = 10
 FADED_NS: Final = 10 * TAU_NS  # a trade weighs exp(-10) of a new one
 
