@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
@@ -64,16 +64,14 @@ class FaultRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     symbol: str | None = None  # canonical; None is every symbol
     once: bool = False
     probability: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
-    duration_s: _Seconds | None = msgspec.field(default=None, name="durationS")
+    duration_s: _Seconds | None = None
     status: int | None = None  # of HTTP
     at: Place | None = None
     system: System | None = None
     side: BookSide | None = None
-    grace_s: _Seconds | None = msgspec.field(default=None, name="graceS")
-    age_s: _Seconds | None = msgspec.field(default=None, name="ageS")
-    bytes_per_s: Annotated[int, msgspec.Meta(ge=100, le=10**9)] | None = msgspec.field(
-        default=None, name="bytesPerS"
-    )
+    grace_s: _Seconds | None = None
+    age_s: _Seconds | None = None
+    bytes_per_s: Annotated[int, msgspec.Meta(ge=100, le=10**9)] | None = None
     bps: Annotated[float, msgspec.Meta(ge=-5_000, le=5_000)] | None = None
 
 
@@ -86,17 +84,23 @@ class FaultStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     symbol: str | None
     once: bool
     probability: float | None
-    duration_s: float | None = msgspec.field(name="durationS")
+    duration_s: float | None
     injected: int
     state: str  # armed, active (an episode or a condition holds) or spent
     status: int | None = None
     at: Place | None = None
     system: System | None = None
     side: BookSide | None = None
-    grace_s: float | None = msgspec.field(default=None, name="graceS")
-    age_s: float | None = msgspec.field(default=None, name="ageS")
-    bytes_per_s: int | None = msgspec.field(default=None, name="bytesPerS")
+    grace_s: float | None = None
+    age_s: float | None = None
+    bytes_per_s: int | None = None
     bps: float | None = None
+
+    @classmethod
+    def of(cls, request: FaultRequest, **found: object) -> FaultStatus:
+        """Return a request and, from `found`, what has become of it."""
+        fields: dict[str, Any] = msgspec.structs.asdict(request) | found
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +136,9 @@ _INSTEAD: Final[Mapping[FaultKind, str]] = {
 }
 
 _OWN_FIELDS: Final = {
-    "status": "status",
-    "at": "at",
-    "system": "system",
-    "side": "side",
-    "graceS": "grace_s",
-    "ageS": "age_s",
-    "bytesPerS": "bytes_per_s",
-    "bps": "bps",
+    field.encode_name: field.name
+    for field in msgspec.structs.fields(FaultRequest)
+    if field.name not in {"kind", "venue", "symbol", "once", "probability", "duration_s"}
 }
 
 

@@ -300,43 +300,16 @@ class Faults:
         self._totals[fault.request.kind] += 1
 
     def _status(self, fault: _Fault, now_ns: int) -> FaultStatus:
-        request = fault.request
         state = "armed" if fault.is_armed(now_ns) else "spent"
-        return FaultStatus(
-            id=fault.id,
-            kind=request.kind,
-            venue=request.venue,
-            symbol=request.symbol,
-            once=request.once,
-            probability=request.probability,
-            duration_s=request.duration_s,
-            injected=fault.injected,
-            state="active" if fault.active_until_ns > now_ns else state,
-        )
+        state = "active" if fault.active_until_ns > now_ns else state
+        return FaultStatus.of(fault.request, id=fault.id, injected=fault.injected, state=state)
 
 
 def condition_status(condition: Condition, now_ns: int) -> FaultStatus:
     """Return a condition as GET /control/faults shows it."""
-    request = condition.request
-    return FaultStatus(
-        id=condition.id,
-        kind=request.kind,
-        venue=request.venue,
-        symbol=request.symbol,
-        once=True,
-        probability=None,
-        duration_s=request.duration_s,
-        injected=condition.injected,
-        state="active" if condition.ends_ns > now_ns else "spent",
-        status=request.status,
-        at=request.at,
-        system=request.system,
-        side=request.side,
-        grace_s=request.grace_s,
-        age_s=request.age_s,
-        bytes_per_s=request.bytes_per_s,
-        bps=request.bps,
-    )
+    state = "active" if condition.ends_ns > now_ns else "spent"
+    injected = condition.injected
+    return FaultStatus.of(condition.request, id=condition.id, injected=injected, state=state, once=True)
 
 
 def _true(update: Update) -> list[tuple[str, str]]:

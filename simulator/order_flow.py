@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil, exp, floor, log, sqrt, tanh
 from typing import TYPE_CHECKING, Final
 
-from libs.common.time_units import NS_PER_S
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from simulator.exchange_book import BookChange, ExchangeBook, Side
 from simulator.latent import FLOW, stream
 
@@ -109,7 +109,7 @@ class OrderFlow:
         rng = stream(seed, FLOW, (start_ns // NS_PER_S) * 64 + index)
         self._uniform = _endless(lambda: rng.random(_BLOCK).tolist())
         self._normal = _endless(lambda: rng.standard_normal(_BLOCK).tolist())
-        self._lag_ns = pair.venue.lag_ms * 1_000_000
+        self._lag_ns = pair.venue.lag_ms * NS_PER_MS
         self._noise = 0.0
         self._bias = 0.0
         self._lean = 0.0

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from simulator.recording_lines import RecordingError, lines
 
 SNIFF_LINES: Final = 1000  # within these a file must show which venue it is of
@@ -55,7 +56,7 @@ def seconds_to_ns(text: str) -> int:
     if _SECONDS.fullmatch(text) is None:
         raise ValueError(f"{text[:40]!r} is no time; write seconds like 1618678132.830970")
     whole, _, fraction = text.partition(".")
-    return int(whole) * 1_000_000_000 + int(fraction.ljust(9, "0"))
+    return int(whole) * NS_PER_S + int(fraction.ljust(9, "0"))
 
 
 _SECONDS: Final = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,9})?")
@@ -225,7 +226,7 @@ def _bare_venue(line: str) -> str | None:
 
 def _venue_time(path: Path, number: int, line: str) -> int | None:
     if match := _MILLISECONDS.search(line):
-        return int(match[1]) * 1_000_000
+        return int(match[1]) * NS_PER_MS
     if match := _RFC3339.search(line):
         try:
             return (datetime.fromisoformat(match[1]) - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from libs.common.instruments import QUOTES, canonical_symbol
+from libs.common.time_units import NS_PER_MS
 from simulator.recordings import RestReply
 from simulator.replay_books import RepliedBook
 from simulator.replay_venue import (
@@ -212,7 +213,7 @@ class BinanceReplay(Replay[BinanceBook]):
         if route == "ping":
             return HttpReply(200, "{}")
         if route == "time":
-            return HttpReply(200, dumps({"serverTime": now // 1_000_000}))
+            return HttpReply(200, dumps({"serverTime": now // NS_PER_MS}))
         if not spelling:
             return _refusal(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
         if not self._is_known(spelling):

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from simulator.recordings import RestReply
 from simulator.replay_books import Row, SnapshotBook
 from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Replay, Session, dumps
@@ -153,10 +154,10 @@ class BybitReplay(Replay[_Book]):
 
     def rest(self, path: str, query: Mapping[str, str], now: int) -> HttpReply | Awaiting:
         """Answer the time, and no candles: a recording has no history from before it."""
-        result: dict[str, object] = {"timeSecond": str(now // 1_000_000_000), "timeNano": str(now)}
+        result: dict[str, object] = {"timeSecond": str(now // NS_PER_S), "timeNano": str(now)}
         if not path.endswith("/time"):
             result = {"category": "spot", "symbol": query.get("symbol", ""), "list": []}
-        said = {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now // 1_000_000}
+        said = {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now // NS_PER_MS}
         return HttpReply(200, dumps(said))
 
     def _refusal(self, session: Session, request: _Request) -> str | None:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from libs.common.time_units import MINUTE_NS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_JOIN_GAP_NS: Final = (
-    60 * 1_000_000_000
-)  # a longer silence between two recordings is not one market going on
+MAX_JOIN_GAP_NS: Final = MINUTE_NS  # a longer silence between two recordings is not one market going on
 
 
 class Part(msgspec.Struct, frozen=True):

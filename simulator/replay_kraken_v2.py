@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from libs.common.time_units import NS_PER_S
 from simulator.recordings import RestReply
 from simulator.replay_books import Row, SnapshotBook
 from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Replay, Session, dumps
@@ -213,7 +214,7 @@ class KrakenV2Replay(Replay[_Book]):
     def rest(self, path: str, query: Mapping[str, str], now: int) -> HttpReply | Awaiting:
         """Answer the time, and no candles: a recording has no history from before it."""
         if path.endswith("/Time"):
-            return HttpReply(200, dumps({"error": [], "result": {"unixtime": now // 1_000_000_000}}))
+            return HttpReply(200, dumps({"error": [], "result": {"unixtime": now // NS_PER_S}}))
         pair = query.get("pair", "")
         if pair not in self._spellings:
             return HttpReply(200, dumps({"error": ["EQuery:Unknown asset pair"]}))

@@ -12,6 +12,7 @@ from zlib import crc32
 
 import msgspec
 
+from libs.common.time_units import NS_PER_MS
 from simulator.recordings import RestReply
 from simulator.replay_books import Row, SnapshotBook
 from simulator.replay_venue import Answer, Awaiting, Delivery, HttpReply, Played, Replay, Session, dumps
@@ -28,9 +29,9 @@ HOSTS: Final = frozenset({"ws.okx.com", "wsaws.okx.com", "wseea.okx.com", "wsus.
 STREAM: Final = "/ws/v5/public"
 
 
-class _Arg(msgspec.Struct, frozen=True):
+class _Arg(msgspec.Struct, frozen=True, rename="camel"):
     channel: str
-    inst_id: str = msgspec.field(name="instId", default="")
+    inst_id: str = ""
 
     @property
     def topic(self) -> str:
@@ -44,11 +45,11 @@ class _Frame(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"")
 
 
-class _BookData(msgspec.Struct):
+class _BookData(msgspec.Struct, rename="camel"):
     bids: list[Row]
     asks: list[Row]
     ts: str
-    seq_id: int | None = msgspec.field(name="seqId", default=None)
+    seq_id: int | None = None
 
 
 class _Request(msgspec.Struct):
@@ -173,7 +174,7 @@ class OkxReplay(Replay[_Book]):
 
     def rest(self, path: str, query: Mapping[str, str], now: int) -> HttpReply | Awaiting:  # noqa: ARG002 -- the protocol's
         """Answer the time, and no candles: a recording has no history from before it."""
-        data = [{"ts": str(now // 1_000_000)}] if path.endswith("/time") else []
+        data = [{"ts": str(now // NS_PER_MS)}] if path.endswith("/time") else []
         return HttpReply(200, dumps({"code": "0", "msg": "", "data": data}))
 
 

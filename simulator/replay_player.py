@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from libs.common.time_units import NS_PER_S
 from simulator.replay_clock import ReplayClock
 from simulator.replay_venue import Awaiting, Delivery, HttpReply, Released
 
@@ -110,7 +111,7 @@ class Player:
             await asyncio.sleep(PROGRESS_S)
             now = time.monotonic()
             if self._state == "playing":
-                speed = (self._position - before) / 1e9 / (now - max(at, self._started_s))
+                speed = (self._position - before) / NS_PER_S / (now - max(at, self._started_s))
                 _log.info("replay_progress", extra={**self._facts(), "achieved_speed": round(speed, 2)})
             before, at = self._position, now
 
@@ -158,8 +159,8 @@ class Player:
         return Position(
             state="paused" if self.paused and self._state == "playing" else self._state,
             finished=self._state == "finished",
-            position_s=self._position / 1e9,
-            duration_s=self._catalogue.duration / 1e9,
+            position_s=self._position / NS_PER_S,
+            duration_s=self._catalogue.duration / NS_PER_S,
             speed=self._settings.replay_speed,
             records=self._catalogue.records,
             records_played=self._played,
@@ -187,7 +188,7 @@ class Player:
             wait_ns = self._clock.due(position) - time.monotonic_ns()
             if wait_ns <= 0:
                 return
-            await asyncio.sleep(wait_ns / 1e9)
+            await asyncio.sleep(wait_ns / NS_PER_S)
 
     async def _deliver(self, venue: ReplayVenue, delivery: Delivery) -> None:
         clients = self._hub.deliver(venue.venue, delivery)

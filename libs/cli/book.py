@@ -15,6 +15,7 @@ from libs.cli.starts import At, Offset
 from libs.cli.watch import BookWatch
 from libs.common.codec import UndecodableMessageError, decode
 from libs.common.events import BookDelta, BookHealth, BookSnapshot
+from libs.common.time_units import NS_PER_MS
 from libs.common.topics import L2_BOOK_DELTAS, L2_BOOK_HEALTH
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ async def _caught_up(reader: TopicReader, book_id: BookId) -> BookWatch:
     deltas = (await reader.partitions(L2_BOOK_DELTAS, book_id.key))[0]
     healths = (await reader.partitions(L2_BOOK_HEALTH, book_id.key))[0]
     watch = BookWatch(book_id)
-    since = At(time.time_ns() // 1_000_000 - LOOK_BACK_MS)
+    since = At(time.time_ns() // NS_PER_MS - LOOK_BACK_MS)
     ends = await reader.begin({deltas: since, healths: since})
     await _read_up_to(reader, watch, ends)
     if not watch.has_book or watch.health is None:
@@ -122,7 +123,7 @@ async def _wait_for_keyframe(reader: TopicReader, watch: BookWatch) -> None:
 async def _no_such_book(settings: ServiceSettings, book_id: BookId) -> str:
     keys: dict[bytes, bool] = {}
     async with TopicReader.open(settings) as reader:
-        since = At(time.time_ns() // 1_000_000 - LOOK_BACK_MS)
+        since = At(time.time_ns() // NS_PER_MS - LOOK_BACK_MS)
         ends = await reader.begin(dict.fromkeys(await reader.partitions(L2_BOOK_HEALTH), since))
         while await reader.behind(ends):
             keys |= {record.key: record.value is not None for record in await reader.batch()}

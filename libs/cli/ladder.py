@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from libs.cli.lines import STATE_STYLES, clock
 from libs.cli.screen import Text
 from libs.common.asked_instruments import instrument_in
-from libs.common.time_units import NS_PER_S
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +128,7 @@ def gauge(value: float) -> Text:
 
 def _title(watch: BookWatch, state: str, now: int, width: int) -> Text:
     left = f" {watch.book_id.symbol}  {watch.book_id.venue}"
-    right = f"{clock(now // 1_000_000)[11:21]} UTC "
+    right = f"{clock(now // NS_PER_MS)[11:21]} UTC "
     badge = f"● {state}"
     style = _WARNING_STYLES.get(state) or STATE_STYLES.get(state, "bold")
     free = max(2, width - len(left) - len(badge) - len(right))
@@ -227,7 +227,7 @@ def _age(received_ts: int | None, now: int) -> str:
     if received_ts is None:
         return "none"
     age_ns = max(0, now - received_ts)  # another machine's clock may be ahead
-    return f"{age_ns / 1e6:,.0f} ms" if age_ns < 10 * NS_PER_S else f"{age_ns / NS_PER_S:,.0f} s"
+    return f"{age_ns / NS_PER_MS:,.0f} ms" if age_ns < 10 * NS_PER_S else f"{age_ns / NS_PER_S:,.0f} s"
 
 
 def _digits(watch: BookWatch, bids: Sequence[Level], asks: Sequence[Level]) -> Digits:

@@ -20,6 +20,7 @@ from libs.common.events import (
     Subscribed,
     Trade,
 )
+from libs.common.time_units import NS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,13 +124,13 @@ def _facts(event: Event) -> Text:
             return Text.assemble(
                 (event.state, STATE_STYLES[event.state]),
                 f" {event.reason}  seq={event.seq} gaps={event.gaps} resyncs={event.resyncs}",
-                f" lag={event.lag_ns / 1e6:.1f} ms",
+                f" lag={event.lag_ns / NS_PER_MS:.1f} ms",
             )
         case Trade():
             side = (f"{event.side:<4}", "green" if event.side == "buy" else "red")
             return Text.assemble(side, f" {number(event.size)} at {number(event.price)}  id={event.trade_id}")
         case Candle():
-            when = clock(event.open_ts // 1_000_000)[: 10 if event.interval == "1d" else 16]
+            when = clock(event.open_ts // NS_PER_MS)[: 10 if event.interval == "1d" else 16]
             ohlc = "  ".join(
                 f"{name} {number(value)}"
                 for name, value in (

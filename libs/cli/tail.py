@@ -13,6 +13,7 @@ from libs.cli.lines import line_of, line_of_dead_letter, line_of_raw, place
 from libs.cli.reader import TopicReader
 from libs.common.codec import UndecodableMessageError, decode
 from libs.common.printable import printable_json
+from libs.common.time_units import NS_PER_MS
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
@@ -87,7 +88,7 @@ def json_line(topic: Topic, record: ConsumerRecord) -> str:
 
 def now_ms() -> int:
     """Return the wall clock in milliseconds."""
-    return time.time_ns() // 1_000_000
+    return time.time_ns() // NS_PER_MS
 
 
 def _print(console: Screen, line: Text | str) -> None:

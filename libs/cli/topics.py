@@ -18,7 +18,7 @@ from libs.cli.screen import Text
 from libs.common.budgets import Usage, account_of, use_of
 from libs.common.kafka_security import client_arguments
 from libs.common.topic_usage import topic_usage
-from libs.common.topics import DAY_MS, FOREVER, HOUR_MS, TOPICS
+from libs.common.topics import DAY_MS, FOREVER, HOUR_MS, MINUTE_MS, TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 LEADERLESS: Final = "a partition has no leader"
 BOOKS_PATIENCE_S: Final = 2.0
-_MINUTE_MS: Final = 60_000
-_UNITS: Final = ((365 * DAY_MS, "y"), (DAY_MS, "d"), (HOUR_MS, "h"), (_MINUTE_MS, "min"), (1000, "s"))
+_UNITS: Final = ((365 * DAY_MS, "y"), (DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "min"), (1000, "s"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import DAY_S
 from libs.common.topic import (
     COMPACTION_LAG_MS,
     DAY_MS,
@@ -27,7 +28,7 @@ from libs.common.topic import (
 if TYPE_CHECKING:
     from libs.common.topic import Load, Topic
 
-YEAR_S: Final = 365 * 86_400
+YEAR_S: Final = 365 * DAY_S
 # Kafka's default of `segment.ms`, which topics that are not compacted leave alone.
 SEGMENT_S: Final = 7 * DAY_MS / 1000
 

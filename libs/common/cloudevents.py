@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from libs.common.time_units import NS_PER_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -87,5 +89,5 @@ def identity(headers: Headers, fallback: UUID) -> tuple[UUID, str]:
 
 def rfc3339(ts: int) -> str:
     """Return `ts` (ns UTC) as RFC 3339 text with nanoseconds."""
-    seconds, ns = divmod(ts, 1_000_000_000)
+    seconds, ns = divmod(ts, NS_PER_S)
     return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{ns:09d}Z"

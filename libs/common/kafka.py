@@ -24,6 +24,7 @@ from libs.common.kafka_admin import (
 from libs.common.kafka_reader import Pace, Reader, Record, Undecodable, follow, read
 from libs.common.kafka_security import client_arguments
 from libs.common.message_sizes import TooLargeError, check_size
+from libs.common.time_units import NS_PER_MS
 from libs.common.topics import DEAD_LETTERS, TOPICS, Topic
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class Publisher:
         """
         value = None if event is None else encode(event)
         check_size(topic, key, value, headers)
-        return await self._hand_over(topic.name, key, value, ts // 1_000_000, headers)
+        return await self._hand_over(topic.name, key, value, ts // NS_PER_MS, headers)
 
     async def send_and_wait(
         self, topic: Topic, key: bytes, event: Event | None, ts: int, headers: Headers = ()
@@ -166,7 +167,7 @@ class Publisher:
         value = None if event is None else encode(event)
         check_size(topic, key, value, headers)
         sending = await self._producer.send(
-            topic.name, value, key, timestamp_ms=ts // 1_000_000, headers=list(headers)
+            topic.name, value, key, timestamp_ms=ts // NS_PER_MS, headers=list(headers)
         )
         self.sent += 1
         metadata: RecordMetadata = await sending

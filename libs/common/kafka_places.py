@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from libs.common.kafka_security import client_arguments, stop_consumer
+from libs.common.time_units import NS_PER_MS
 from libs.common.topic import REPEATED_MS
 from libs.common.views import Last
 
@@ -100,10 +101,10 @@ async def _starts(
                 first = stable[partition] - -(-most // count)
                 offsets[partition] = max(offsets[partition], first)
             case int(ts):
-                times[partition] = ts // 1_000_000
+                times[partition] = ts // NS_PER_MS
     if recent:
         newest = await _newest(looking, stable, recent)
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = time.time_ns() // NS_PER_MS
         times |= {partition: recent_ms(newest_ms, now_ms) for partition, newest_ms in newest.items()}
     if times:
         found = await looking.offsets_for_times(times)

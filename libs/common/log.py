@@ -25,6 +25,7 @@ import msgspec
 from broker.terminal import CANNOT_RUN
 from libs.common.printable import LONGEST, printable, printable_json, printable_lines
 from libs.common.settings import PermanentError
+from libs.common.time_units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -107,7 +108,7 @@ def tell(
     """
     if logger.isEnabledFor(level):
         record = logger.makeRecord(logger.name, level, "", 0, event, (), None, extra=dict(facts))
-        record.created = ts / 1e9
+        record.created = ts / NS_PER_S
         logger.handle(record)
 
 

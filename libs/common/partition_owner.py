@@ -22,6 +22,7 @@ from libs.common.kafka import BATCH_BYTES, Reader, partition_of
 from libs.common.kafka_security import client_arguments
 from libs.common.partition import HandlerError, Incoming, Partition
 from libs.common.skips import SKIP_KEY
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from libs.common.topics import TOPICS
 from libs.common.wall_clock import WallClock
 
@@ -167,7 +168,7 @@ class PartitionOwner(Generic[S]):
                     await self._commit(producer, self._partition.wake(now, batch_records))
                 continue
             due = self._partition.next_wake
-            wait_ms = IDLE_MS if due is None else min(IDLE_MS, -(-(due - now) // 1_000_000))
+            wait_ms = IDLE_MS if due is None else min(IDLE_MS, -(-(due - now) // NS_PER_MS))
             fetching = self._consumer.getmany(*self._inputs, timeout_ms=wait_ms, max_records=batch_records)
             if self._wiring.early is not nothing_early:
                 fetching = unless(self._stirred, fetching)  # one that is given up has taken no records
@@ -296,7 +297,7 @@ class PartitionOwner(Generic[S]):
         now = self._clock.read()
         if stepped_ns := self._clock.stepped_ns():
             self.counts["clock_steps"] += 1
-            facts = {"partition": self.number, "seconds": stepped_ns / 1e9}
+            facts = {"partition": self.number, "seconds": stepped_ns / NS_PER_S}
             _log.warning("clock_stepped", extra=facts)
             async with self._in_transaction:
                 await self._commit(producer, self._partition.step_clock(stepped_ns, now))
@@ -327,7 +328,7 @@ class PartitionOwner(Generic[S]):
                         out.value,
                         out.key,
                         partition=out.partition,
-                        timestamp_ms=effects.now // 1_000_000,
+                        timestamp_ms=effects.now // NS_PER_MS,
                         headers=list(out.headers),
                     )
                     for out in effects.outgoing

@@ -60,6 +60,7 @@ from libs.common.events import (
     VenueScored,
     VerifyExecution,
 )
+from libs.common.time_units import DAY_S, NS_PER_MS
 from libs.common.topic import DAY_MS, FOREVER, HOUR_MS, MIB, MINUTE_MS, Grows, Key, Load, Topic
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ L2_CANDLES_DAILY: Final = Topic(  # the days again: who wants years of them need
     Key.CANDLE,
     ("l2",),
     compacted=True,
-    load=Load(Grows.BOOKS, 1 / 86_400, 170, keys=730 + 10 * 365),  # backfilled, and ten years
+    load=Load(Grows.BOOKS, 1 / DAY_S, 170, keys=730 + 10 * 365),  # backfilled, and ten years
 )
 L2_CANDLES_OPEN: Final = Topic(
     "l2.candles-open.v1",
@@ -349,7 +350,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
 def candle_key(candle: Candle) -> bytes:
     """Return the key of a candle: its own once it is closed, that of its series while it is open."""
     series = f"{candle.venue}:{candle.symbol}"
-    start = f"{candle.open_ts // 1_000_000}:" if candle.closed else ""
+    start = f"{candle.open_ts // NS_PER_MS}:" if candle.closed else ""
     return f"{candle.interval}:{start}{series}".encode()
 
 

@@ -7,14 +7,15 @@ from statistics import median
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libs.common.events import BookTop
+from libs.common.time_units import MINUTE_NS, NS_PER_S
 from libs.common.topics import L2_BOOK_TOPS, book_key
 from libs.common.views import View
 
 if TYPE_CHECKING:
     from libs.common.events import TakerSide
 
-WINDOW_NS: Final = 60_000_000_000
-APART_NS: Final = 1_000_000_000  # so that a burst of tops counts as the second it lasted
+WINDOW_NS: Final = MINUTE_NS
+APART_NS: Final = NS_PER_S  # so that a burst of tops counts as the second it lasted
 
 
 class Seen(NamedTuple):

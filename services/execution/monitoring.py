@@ -16,6 +16,7 @@ from libs.common.events import (
 )
 from libs.common.metrics import Family, Histogram
 from libs.common.monitoring import Line, refused
+from libs.common.time_units import NS_PER_S
 from services.execution.saga import STATUS, Saga
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class ExecutionMonitor:
             self._started += 1
         for ended in (entry for entry in entries if entry.kind == "ended"):
             self._ended[record.status.value] += 1
-            self._duration_s[record.status.value,].observe(json.loads(ended.payload)["elapsed_ns"] / 1e9)
+            self._duration_s[record.status.value,].observe(json.loads(ended.payload)["elapsed_ns"] / NS_PER_S)
             if record.shortfall is not None:
                 self._observe(record.shortfall)
 

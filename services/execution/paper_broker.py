@@ -29,6 +29,7 @@ from libs.common.events import (
     PaperOrder,
     TakerSide,
 )
+from libs.common.time_units import MINUTE_NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 EXACT: Final = Context(prec=60)  # products of a price, a size and a fee stay exact
 BPS: Final = Decimal(10_000)
-GONE_NS: Final = 60_000_000_000  # how long a level that disappeared is remembered
+GONE_NS: Final = MINUTE_NS  # how long a level that disappeared is remembered
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from libs.common.events import (
     Refusal,
 )
 from libs.common.handling import WakeAt
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.execution import bounds, holdings, order_limits, paper_broker, refusals
 from services.execution.market_data import Unusable
@@ -223,7 +224,7 @@ def _keep(state: State[Any], kept: OwnOrder) -> OwnOrder:
 def _later(kept: OwnOrder, market: MarketData, now: int) -> list[WakeAt]:
     if kept.order.ord_status.open:
         return [WakeAt(now + CHECK_NS, check_name(kept.order).encode())]
-    return [_wake(kept.order, now + round(market.settings.remember_s * 1e9), "forget")]
+    return [_wake(kept.order, now + round(market.settings.remember_s * NS_PER_S), "forget")]
 
 
 def check_name(order: PaperOrder) -> str:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
+from libs.common.time_units import NS_PER_S
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -31,7 +33,7 @@ FLAT_DAYS: Final = 5.0  # what the flat profile is worth
 RECENT: Final = 12  # buckets of the last hour
 PRIOR_CV: Final = 0.6
 PRIOR_BUCKETS: Final = 60.0  # what the prior cv is worth
-_BUCKET_NS: Final = BUCKET_S * 1_000_000_000
+_BUCKET_NS: Final = BUCKET_S * NS_PER_S
 
 
 class VolumeProfile(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from libs.common.audit_chain import jsonable, link
 from libs.common.cloudevents import caused_id
 from libs.common.events import ExecutionPlanned
 from libs.common.handling import WakeAt
+from libs.common.time_units import NS_PER_S
 from services.execution.record import record_of
 from services.execution.saga import TRANSITIONS, Asked, asked_key, saga_key
 
@@ -73,7 +74,7 @@ class Turn:
         self.state.put(asked_key(command.command_id), Asked(execution_id=self.saga.execution_id))
         self._out.append(command)
         if timeout_s is not None:
-            self.wake(self.now + round(timeout_s * 1e9), f"timeout/{self.saga.step}")
+            self.wake(self.now + round(timeout_s * NS_PER_S), f"timeout/{self.saga.step}")
 
     def stop_asking(self, command_id: str) -> None:
         """Await that answer no longer; one that comes later is nobody's."""

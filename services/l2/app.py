@@ -33,6 +33,7 @@ from libs.common.kafka_lanes import StreamPublisher
 from libs.common.metrics import create_registry, serve
 from libs.common.proxies import Proxies
 from libs.common.status import Condition, heartbeat
+from libs.common.time_units import MINUTE_NS, NS_PER_MS, NS_PER_S
 from libs.common.topics import (
     DEAD_LETTERS,
     L2_BOOK_DELTAS,
@@ -91,7 +92,7 @@ TICK_S: Final = 0.025
 PULSE_S: Final = 0.1
 STALL_S: Final = 0.8 * SESSION_MS / 1000
 SIDES: Final = {"LIVE", "ONE_SIDED"}
-TURNS: Final = (60_000_000_000, 4)  # logged within a minute, ns
+TURNS: Final = (MINUTE_NS, 4)  # logged within a minute, ns
 MAX_QUEUED: Final = 20_000  # records waiting for Kafka; beyond, the sockets wait too
 TOPIC_OF: Final[dict[type[Event], Topic]] = {
     BookSnapshot: L2_BOOK_DELTAS,
@@ -173,7 +174,7 @@ class App:
         self._check_stall()
         now = self._clock.read()
         if stepped_ns := self._clock.stepped_ns():
-            log.warning("clock_stepped", extra={"seconds": stepped_ns / 1e9})
+            log.warning("clock_stepped", extra={"seconds": stepped_ns / NS_PER_S})
             self._perform(handle(self.state, ClockSet(stepped_ns), now), now)
             self._ownership.recall()
         self._perform(handle(self.state, message, now), now)
@@ -381,15 +382,15 @@ def written(terms: InstrumentTerms) -> str:
 def policy_of(settings: L2Settings) -> Policy:
     """Return the settings of the core, in its units."""
     return Policy(
-        keyframe_ns=int(settings.keyframe_s * 1e9),
-        top_interval_ns=settings.top_interval_ms * 1_000_000,
-        heartbeat_ns=int(settings.heartbeat_s * 1e9),
-        sync_timeout_ns=int(settings.sync_timeout_s * 1e9),
+        keyframe_ns=int(settings.keyframe_s * NS_PER_S),
+        top_interval_ns=settings.top_interval_ms * NS_PER_MS,
+        heartbeat_ns=int(settings.heartbeat_s * NS_PER_S),
+        sync_timeout_ns=int(settings.sync_timeout_s * NS_PER_S),
         buffer_messages=settings.buffer_messages,
-        backoff_min_ns=int(settings.backoff_min_s * 1e9),
-        backoff_max_ns=int(settings.backoff_max_s * 1e9),
-        blocked_ns=int(settings.blocked_s * 1e9),
-        given_up_ns=int(settings.given_up_s * 1e9),
+        backoff_min_ns=int(settings.backoff_min_s * NS_PER_S),
+        backoff_max_ns=int(settings.backoff_max_s * NS_PER_S),
+        blocked_ns=int(settings.blocked_s * NS_PER_S),
+        given_up_ns=int(settings.given_up_s * NS_PER_S),
         history_days=settings.history_days,
         history_minutes=settings.history_minutes,
         asks_instruments=not settings.feed.startswith("replay"),

@@ -27,6 +27,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import Features
+from libs.common.time_units import MINUTE_NS
 
 if TYPE_CHECKING:
     from libs.common.events import TakerSide
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 K: Final = 5
 DEPTH_BPS: Final = 10.0
-TAU_NS: Final = 60_000_000_000
+TAU_NS: Final = MINUTE_NS
 MIN_TRADES: Final = 10
 FADED_NS: Final = 10 * TAU_NS  # a trade weighs exp(-10) of a new one
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeGuard
 
-from libs.common.time_units import DAY_NS, MINUTE_NS, NS_PER_S
+from libs.common.time_units import DAY_NS, MINUTE_NS, NS_PER_MS, NS_PER_S
 from libs.common.topic import REPEATED_MS
 from services.l2.candles import GRACE_NS, CandleBuilder, VenueClock
 from services.l2.feeds.feed import BadFrameError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from services.l2.rate_limits import VenueBudget
 
 RUNNING_NS: Final = NS_PER_S  # an open candle is told at most so often
-REPEAT_NS: Final = REPEATED_MS * 1_000_000  # and again while nothing is traded
+REPEAT_NS: Final = REPEATED_MS * NS_PER_MS  # and again while nothing is traded
 PUBLISH_LAG_NS: Final = 3 * NS_PER_S  # a venue's closed minute may take this long to show in its history
 RETRY_MIN_NS: Final = 30 * NS_PER_S
 RETRY_MAX_NS: Final = 600 * NS_PER_S

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from libs.common.events import BookState
 from libs.common.metrics import Family, Histogram
+from libs.common.time_units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,7 +34,7 @@ class Recoveries:
         if health.state is not BookState.LIVE:
             self._left.setdefault(book, now)
         elif (left := self._left.pop(book, None)) is not None:
-            self.seconds.observe((now - left) / 1e9)
+            self.seconds.observe((now - left) / NS_PER_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def families(state: State, flow: Flow, recoveries: Recoveries, now: int) -> Iter
         "From the socket until now, of the oldest output that Kafka has not acknowledged",
         "gauge",
         (),
-        {(): flow.lag_ns / 1e9},
+        {(): flow.lag_ns / NS_PER_S},
     )
     yield Family(
         "bookrunner_l2_book_state",
@@ -93,14 +94,14 @@ def families(state: State, flow: Flow, recoveries: Recoveries, now: int) -> Iter
         "Receipt minus venue time of the last message, clocks uncorrected",
         "gauge",
         BOOK,
-        per_book(lambda b: (b.received_ts - b.venue_ts) / 1e9 if b.venue_ts is not None else 0.0),
+        per_book(lambda b: (b.received_ts - b.venue_ts) / NS_PER_S if b.venue_ts is not None else 0.0),
     )
     yield Family(
         "bookrunner_l2_book_silence_seconds",
         "Since the last message of a book was received",
         "gauge",
         BOOK,
-        per_book(lambda b: max(0, now - b.received_ts) / 1e9),
+        per_book(lambda b: max(0, now - b.received_ts) / NS_PER_S),
     )
     yield Family(
         "bookrunner_l2_epoch_timestamp_seconds",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import MINUTE_NS
 from services.l2.messages import DeadLetter, FalseStamp, MessageIgnored
 from services.l2.publication import REASON_CHARS
 from services.l2.seldom import Seldom
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from services.l2.maintainer import Counts
     from services.l2.messages import Output
 
-TOLD_NS: Final = 60_000_000_000  # in which a book logs one false stamp and one ignored message, and
+TOLD_NS: Final = MINUTE_NS  # in which a book logs one false stamp and one ignored message, and
 KEPT: Final = 100  # keeps so many unreadable frames that are no book's
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import BookHealth, BookTop
+from libs.common.time_units import NS_PER_MS
 from libs.common.topic import REPEATED_MS
 from services.l2.features import features_of
 from services.l2.rhythm import Rhythm
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from services.l2.rate_limits import VenueBudget
 
 TOP_LEVELS: Final = 50
-REPEAT_NS: Final = REPEATED_MS * 1_000_000  # between two tops while nothing changes
+REPEAT_NS: Final = REPEATED_MS * NS_PER_MS  # between two tops while nothing changes
 REASON_CHARS: Final = 500  # a venue's own words may be as long as a frame
 
 

@@ -8,10 +8,11 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from libs.common.printable import printable
+from libs.common.time_units import DAY_S
 
 # "Repeatedly violating rate limits ... will result in an automated IP ban ... from 2 minutes to 3 days":
 # rest-api.md of binance-spot-api-docs, 2026-07-21. No venue's pause is longer.
-LONGEST_PAUSE_S: Final = 3 * 86_400.0
+LONGEST_PAUSE_S: Final = 3 * DAY_S
 _LOCATION_SHOWN: Final = 200
 _DELTA_SECONDS: Final = re.compile(r"[0-9]+")
 _HTTP_DATE: Final = re.compile(

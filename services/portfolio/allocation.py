@@ -11,7 +11,7 @@ import numpy as np
 from libs.common.command_rules import NEEDED_DAYS, rejected
 from libs.common.events import Fault, PortfolioOptimized, Refusal
 from libs.common.instruments import INSTRUMENTS
-from libs.common.time_units import DAY_NS
+from libs.common.time_units import DAY_NS, NS_PER_S
 from services.portfolio.certificate import Limits
 from services.portfolio.cutting_planes import optimize_portfolio_cvar
 from services.portfolio.kelly import kelly_lite
@@ -180,7 +180,7 @@ def _status(mu: Vector, solution: Solution) -> tuple[Status, str]:
 
 
 def _date(day: int) -> str:
-    return f"{datetime.fromtimestamp(day * DAY_NS // 10**9, UTC):%Y-%m-%d}"
+    return f"{datetime.fromtimestamp(day * DAY_NS // NS_PER_S, UTC):%Y-%m-%d}"
 
 
 def _by_symbol(found: Scenarios, values: Vector) -> dict[str, float]:

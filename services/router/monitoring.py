@@ -15,6 +15,7 @@ from libs.common.events import (
 )
 from libs.common.metrics import Family, Names
 from libs.common.monitoring import Line, refused
+from libs.common.time_units import NS_PER_S
 from services.router.scopes import ScopeArchived, ScopeForgotten
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class RouterMonitor:
                     yield Line("scope_archived", {"scope": event.scope})
                 case ScopeForgotten():
                     self._ended["forgotten"] += 1
-                    yield Line("scope_forgotten", {"scope": event.scope, "idle_s": event.idle_ns / 1e9})
+                    yield Line("scope_forgotten", {"scope": event.scope, "idle_s": event.idle_ns / NS_PER_S})
                 case CommandRejected():
                     yield refused(event)
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from libs.common.events import Event, RouterIntake, RouterScopeState
 from libs.common.handling import WakeAt
-from libs.common.time_units import MINUTE_NS
+from libs.common.time_units import MINUTE_NS, NS_PER_S
 from services.router.records import find, policy_key, release, scope_key
 
 if TYPE_CHECKING:
@@ -46,15 +46,16 @@ def too_many(state: State[Record], rules: Rules, now: int) -> str:
     """Say why no scope may begin now; "" where one may."""
     intake = _intake(state, now)
     if intake.begun >= rules.scopes_per_minute:
-        left_s = max(1, round((intake.minute_ts + MINUTE_NS - now) / 1e9))
+        left_s = max(1, round((intake.minute_ts + MINUTE_NS - now) / NS_PER_S))
         return (
             f"{intake.begun} scopes began within a minute, and no more may (ROUTER_SCOPES_PER_MINUTE): "
             f"use a scope that there is, or try again in {left_s} s."
         )
     if intake.scopes >= rules.scopes_most and not _idle(state, rules, now):
+        idle_s = rules.scope_idle_ns / NS_PER_S
         return (
             f"{intake.scopes} scopes are in use here, and there is no room for more (ROUTER_SCOPES_MOST): "
-            f"use a scope that there is, or try again when one was idle for {rules.scope_idle_ns / 1e9:g} s."
+            f"use a scope that there is, or try again when one was idle for {idle_s:g} s."
         )
     return ""
 

@@ -10,7 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from libs.common.command_rules import IDENTIFIER
 from libs.common.live_books import PATIENCE
 from libs.common.settings import ProcessorSettings
-from libs.common.time_units import NS_PER_S
+from libs.common.time_units import DAY_S, NS_PER_S
 from services.router.rules import MOST_POLICIES, Rules
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class RouterSettings(ProcessorSettings):
         description="a book that nothing proved for longer, neither message nor heartbeat, is missing, s",
     )
     remember_s: float = Field(
-        7 * 86_400, gt=0, description="how long decisions and answers are remembered, seconds"
+        7 * DAY_S, gt=0, description="how long decisions and answers are remembered, seconds"
     )
     remember_most: int = Field(
         10_000, ge=1, le=1_000_000, description="decisions remembered per scope, and other answers"
@@ -46,7 +46,7 @@ class RouterSettings(ProcessorSettings):
         description="decisions and answers remembered in all, in equal parts by all partitions",
     )
     scope_idle_s: float = Field(
-        86_400, gt=0, description="without a command, until a scope is archived, seconds"
+        DAY_S, gt=0, description="without a command, until a scope is archived, seconds"
     )
     scopes_per_minute: int = Field(
         60, ge=1, le=1_000_000, description="scopes that may begin in a minute, of each partition"

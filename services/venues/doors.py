@@ -12,12 +12,13 @@ from libs.common.amounts import absurd_amount
 from libs.common.command_rules import SYMBOL, echoed
 from libs.common.events import BookHealth, BookTop, OrderFilled
 from libs.common.live_books import MOST_PRICE, level_fault
+from libs.common.time_units import NS_PER_S
 
 if TYPE_CHECKING:
     from libs.common.events import ScoreVenues
 
 MOST_COUNTED: Final = 2**40  # gaps and the like of one owner: one a microsecond for twelve days
-MOST_REQUEST_NS: Final = 3600 * 1_000_000_000
+MOST_REQUEST_NS: Final = 3600 * NS_PER_S
 
 
 def fault_of(message: BookTop | BookHealth | OrderFilled | ScoreVenues) -> str | None:

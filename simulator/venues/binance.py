@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from libs.common.time_units import NS_PER_MS
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from simulator.venues.binance_rest import BinanceRest
 from simulator.venues.venue import (
     Digits,
@@ -147,7 +147,7 @@ class BinanceSession:
 
     def receive(self, text: str, now_ns: int) -> list[str]:
         """Answer a request about streams or the property `combined`."""
-        second = now_ns // 1_000_000_000
+        second = now_ns // NS_PER_S
         self._messages = self._messages + 1 if second == self._second else 1
         self._second = second
         if self._messages > _CLIENT_MESSAGES_PER_S:

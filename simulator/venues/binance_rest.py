@@ -11,7 +11,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from libs.common.time_units import NS_PER_MS
+from libs.common.time_units import MINUTE_NS, NS_PER_MS, NS_PER_S
 from simulator.candles import INTERVALS
 from simulator.venues.venue import Digits, RestReply
 
@@ -51,12 +51,12 @@ class RequestWeights:
 
     def add(self, client: str, weight: int, now_ns: int) -> tuple[int, int]:
         """Count a request; return the weight used and the seconds until it is forgotten."""
-        minute, rest = divmod(now_ns, 60_000_000_000)
+        minute, rest = divmod(now_ns, MINUTE_NS)
         if minute != self._minute:
             self._minute = minute
             self._used.clear()
         self._used[client] = used = self._used.get(client, 0) + weight
-        return used, 60 - rest // 1_000_000_000
+        return used, 60 - rest // NS_PER_S
 
 
 class BinanceRest:

@@ -12,7 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from libs.common.time_units import NS_PER_S
+from libs.common.time_units import NS_PER_MS, NS_PER_S
 from simulator.latent import NS_DAY, NS_MINUTE
 from simulator.venues.coinbase_frames import maker_side, moment, plain
 from simulator.venues.venue import RestReply
@@ -108,7 +108,7 @@ class CoinbaseRest:
     def _answer(self, request: RestRequest, now_ns: int) -> object:
         match request.path.removeprefix(_PREFIX):
             case "/time":
-                seconds, milliseconds = now_ns // NS_PER_S, now_ns // 1_000_000
+                seconds, milliseconds = now_ns // NS_PER_S, now_ns // NS_PER_MS
                 iso = moment(now_ns, _MICROSECONDS)
                 return {"iso": iso, "epochSeconds": str(seconds), "epochMillis": str(milliseconds)}
             case "/market/products":

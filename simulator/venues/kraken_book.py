@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
+from libs.common.time_units import NS_PER_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
@@ -100,7 +102,7 @@ def checksum(bids: Iterable[Level], asks: Iterable[Level]) -> int:
 
 def rfc3339(ts_ns: int) -> str:
     """Return a time as Kraken writes it, with microseconds."""
-    seconds, rest = divmod(ts_ns, 1_000_000_000)
+    seconds, rest = divmod(ts_ns, NS_PER_S)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
+from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from simulator.venues.kraken_book import Window, damaged, tops_of
 from simulator.venues.venue import Digits, Notice
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 DEPTHS: Final = (10, 25, 100, 500, 1000)
 _DEFAULT_DEPTH: Final = 10
 _PRICE_PLACES: Final = 5
-_HEARTBEAT_NS: Final = 1_000_000_000
+_HEARTBEAT_NS: Final = NS_PER_S
 _HEARTBEAT: Final = '{"event":"heartbeat"}'
 _NO_SYMBOL: Final = ""  # of a heartbeat: only a fault of the whole venue stops it
 
@@ -100,7 +101,7 @@ class V1Frame:
 
 
 def _levels(pair: V1Pair, levels: Iterable[Level], ts_ns: int) -> str:
-    seconds, rest = divmod(ts_ns, 1_000_000_000)
+    seconds, rest = divmod(ts_ns, NS_PER_S)
     time = f"{seconds}.{rest // 1000:06d}"
     rows = [f'["{pair.price.text(tick)}","{pair.size.text(lots)}","{time}"]' for tick, lots in levels]
     return "[" + ",".join(rows) + "]"

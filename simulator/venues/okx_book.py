@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from libs.common.time_units import NS_PER_MS
+from libs.common.time_units import MINUTE_NS, NS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DEPTH: Final = 400
 _BATCH_NS: Final = 100 * NS_PER_MS  # of the channel books
-_KEEP_ALIVE_NS: Final = 60_000 * NS_PER_MS
+_KEEP_ALIVE_NS: Final = MINUTE_NS
 _MAINTENANCE_NS: Final = 3_600_000 * NS_PER_MS  # ids start over at each full hour, UTC
 
 

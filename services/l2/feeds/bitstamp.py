@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
-from libs.common.time_units import NS_PER_S
+from libs.common.time_units import DAY_S, NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.feeds.feed import Feed, Step
 from services.l2.feeds.frames import (
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _VENUE: Final = "bitstamp"
 _NS_PER_US: Final = 1000
 _CANDLE_LIMIT: Final = 1000  # the most there is
-_STEP_S: Final[dict[Interval, int]] = {"1m": 60, "1d": 86_400}
+_STEP_S: Final[dict[Interval, int]] = {"1m": 60, "1d": DAY_S}
 _BUY: Final = 0
 _OF_CHANNELS: Final = frozenset({"data", "trade"})
 _HEARTBEAT: Final = (Heartbeat(),)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
-from libs.common.time_units import NS_PER_S
+from libs.common.time_units import DAY_S, NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.feeds.feed import Feed, Step
 from services.l2.feeds.frames import FrameDecoder, Id, Price, Size, bad_frame, ignored, opened, spared
@@ -39,7 +39,7 @@ _VENUE: Final = "coinbase"
 _CHANNELS: Final = ("level2", "market_trades", "heartbeats")
 _COUNTED: Final = frozenset({"market_trades", "heartbeats", "subscriptions"})  # beside the book's l2_data
 _BOOK_BEGIN: Final = b'{"channel":"l2_data",'
-_GRANULARITY: Final = {"1m": ("ONE_MINUTE", 60), "1d": ("ONE_DAY", 86_400)}  # name, seconds
+_GRANULARITY: Final = {"1m": ("ONE_MINUTE", 60), "1d": ("ONE_DAY", DAY_S)}  # name, seconds
 _CANDLE_SPAN: Final = 299  # intervals from start to end, which both count; 300 are sure to be served
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from libs.common.time_units import NS_PER_S
+from libs.common.time_units import DAY_S, NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.feeds.feed import Feed, Step
 from services.l2.feeds.frames import (
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _VENUE: Final = "coinbase-exchange"
 _CHANNELS: Final = ("level2_batch", "matches", "heartbeat")  # level2 itself needs a key since 2023-08
-_STEP_S: Final[dict[Interval, int]] = {"1m": 60, "1d": 86_400}
+_STEP_S: Final[dict[Interval, int]] = {"1m": 60, "1d": DAY_S}
 _CANDLE_SPAN: Final = 299  # intervals from start to end, which both count; 300 are the most there is
 _NO_TIME: Final = 1  # the year of 0001-01-01T00:00:00Z
 _HEARTBEAT: Final = (Heartbeat(),)
