@@ -18,6 +18,8 @@ def sentences(kind: type[BaseSettings], error: ValidationError | SettingsError) 
 
 def variable(kind: type[BaseSettings], field: str) -> str:
     """Return the environment variable that a field is read from."""
+    if (named := getattr(kind, "variable", None)) is not None:
+        return str(named(field))
     prefix = str(kind.model_config.get("env_prefix") or "").upper()
     bare = field.upper()
     return bare if bare in os.environ or bare.startswith(prefix) else f"{prefix}{bare}"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping  # noqa: TC003 -- this module's annotations are read at run time
-from typing import Final, Literal, Self
+from inspect import get_annotations
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from libs.common.loopback import exposed, is_loopback
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from pydantic_settings import PydanticBaseSettingsSource
 
 _SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
@@ -21,13 +26,40 @@ class PermanentError(Exception):
     """What no restart can mend: somebody must change a setting, or what it speaks of; the text says which."""
 
 
-class ServiceSettings(BaseSettings):
-    """Read from environment variables named like the fields, in upper case.
+class Settings(BaseSettings):
+    """Read from environment variables: the `env_prefix` of the class that declares the field, and its name.
 
     An error names the field and what would be right, never the value: it may be a secret.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """Return the environment variable that a field is read from."""
+        declaring = next(kind for kind in cls.__mro__ if field in get_annotations(kind))
+        prefix: str = getattr(declaring, "model_config", {}).get("env_prefix", "")
+        return f"{prefix}{field}".upper()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        **_others: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read what is given by name, then the environment."""
+        return init_settings, _Environment(settings_cls)
+
+
+class _Environment(EnvSettingsSource):
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        variable = self.settings_cls.variable(field_name)  # type: ignore[attr-defined]
+        return self.env_vars.get(variable.lower()), field_name, self.field_is_complex(field)
+
+
+class ServiceSettings(Settings):
+    """What every service needs to know of Kafka, its topics, its log and its metrics."""
 
     kafka_bootstrap_servers: str = Field("127.0.0.1:19092", description="host:port[,host:port] of Kafka")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from libs.common.time_units import NS_PER_S
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -263,6 +265,11 @@ class ProblemError(Exception):
                 missing=self.missing,
             )
         )
+
+
+def too_fast(detail: str, wait_ns: int) -> ProblemError:
+    """Return the problem of a request that may come again in so many ns."""
+    return ProblemError(TOO_FAST, detail, retry_after_s=-(-wait_ns // NS_PER_S))
 
 
 def not_ready(what: str, missing: tuple[str, ...] = ()) -> ProblemError:

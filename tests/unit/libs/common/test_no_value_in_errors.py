@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsError
 from broker.__main__ import main
 from broker.settings import BrokerSettings
 from libs.cli.preflight import SETTINGS, RefusedError, check_settings
+from libs.common.settings import Settings
 from libs.common.startup import begin
 from tests.settings_classes import all_settings
 
@@ -47,6 +48,7 @@ FREE: Final = (
     *("simulator_host", "simulator_url", "sasl_mechanism", "RunSettings.gateway_token", "RunSettings.feed"),
     *(
         "CliSettings.gateway_token",
+        "GatewaySettings.host",
         "CliSettings.feed",
         "BrokerSettings.sasl_password",
         "L2Settings.feed",
@@ -63,6 +65,9 @@ def fields() -> Iterator[tuple[type[BaseSettings], str, str]]:
     for kind in all_settings():
         prefix = str(kind.model_config.get("env_prefix") or "").upper()
         for name, field in kind.model_fields.items():
+            if issubclass(kind, Settings):
+                yield kind, name, kind.variable(name)
+                continue
             alias = getattr(field.validation_alias, "choices", [f"{prefix}{name.upper()}"])[-1]
             yield kind, name, str(alias)
 

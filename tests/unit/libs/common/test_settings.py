@@ -38,9 +38,7 @@ def test_every_address_that_is_listened_on_is_loopback_unless_told_otherwise() -
         for name, field in kind.model_fields.items()
         if name == "host" or name.endswith("_host")
     }
-    assert {"GatewaySettings.gateway_host", "BrokerSettings.host", "SimulatorSettings.simulator_host"} <= set(
-        found
-    )
+    assert {"GatewaySettings.host", "BrokerSettings.host", "SimulatorSettings.simulator_host"} <= set(found)
     assert set(found.values()) == {"127.0.0.1"}, found
 
 
@@ -51,7 +49,12 @@ def test_every_setting_that_sounds_like_a_secret_is_kept_as_one_and_has_no_defau
         for name, field in kind.model_fields.items()
         if any(word in name for word in ("password", "token", "secret", "api_key"))
     ]
-    assert {name for _, name, _ in found} == {"kafka_sasl_password", "sasl_password", "gateway_token"}
+    assert {name for _, name, _ in found} == {
+        "kafka_sasl_password",
+        "sasl_password",
+        "gateway_token",
+        "token",
+    }
     for kind, name, field in found:
         assert "SecretStr" in repr(field.annotation), (kind, name)
         assert field.default is None, (kind, name)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from services.gateway.http.edge import MAX_HEADERS, MAX_TARGET
-from services.gateway.http.traffic import BUCKETS, Traffic
+from services.gateway.monitoring import BUCKETS, Traffic
 from tests.unit.services.gateway.http.test_api import assert_problem
 from tests.unit.services.gateway.world import World
 
