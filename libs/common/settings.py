@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         return f"{prefix}{field}".upper()
 
     @classmethod
-    def settings_customise_sources(
+    def settings_customise_sources(  # type: ignore[override]  # which are passed by name
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,

@@ -11,9 +11,11 @@ symbol     meaning                                     unit
 A take of n at t passes if l(t) >= n, and then costs n. Equivalently: in each window that begins with a passed
 take and ends at t, at most b + r * (its length) tokens were taken, these included. A spend is of work whose
 size shows when it is done: it takes n off, below zero too, and is paid for when the level is at zero again.
-So whoever spends one piece at a time, and waits until it is paid for, shares r with all others by pieces; in a
-window all of them spend at most b + r * (its length) and the last piece of each. Levels are kept in tokens
-times the period's nanoseconds, of which ``r`` come back each nanosecond, so nothing is ever rounded.
+So whoever spends one piece at a time, and waits until it is paid for, shares r with all others piece by
+piece; in a window all of them spend at most b + r * (its length) and the last piece of each.
+
+Levels are kept in tokens times the period's nanoseconds, of which ``r`` come back each nanosecond, so nothing
+is ever rounded.
 
 References
 ----------

@@ -79,7 +79,7 @@ class Gateway:
         self.refusals: Counter[str] = Counter()  # by reason
         self.request_timeout_s = settings.request_timeout_s
         self.write_timeout_s = settings.write_timeout_s
-        self.cross_origin = CrossOrigin(settings.cors_origins, settings.served_names)
+        self.cross_origin = CrossOrigin(settings)
         self._settings = settings
         self._changes = Changes()
         self._link = KafkaLink(settings)

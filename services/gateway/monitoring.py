@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Seconds; hot answers take microseconds, commands milliseconds to seconds.
 BUCKETS: Final = (5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
 UNROUTED: Final = "unrouted"
-_KINDS: Final[dict[str, Literal["counter", "histogram"]]] = {"total": "counter", "seconds": "histogram"}
+_KINDS: Final[dict[str, Literal["counter", "histogram", "gauge"]]] = {"total": "counter", "seconds": "histogram"}
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -70,7 +70,7 @@ def families(
 
 
 def _family(what: str, text: str, samples: Mapping[Any, Any], *labels: str) -> Family:
-    kind = _KINDS.get(what.rpartition("_")[2], "gauge")
+    kind: Literal["counter", "histogram", "gauge"] = _KINDS.get(what.rpartition("_")[2], "gauge")
     return Family(f"bookrunner_gateway_{what}", text, kind, labels, samples)
 
 

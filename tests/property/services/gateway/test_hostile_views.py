@@ -112,7 +112,7 @@ class Gateway:
 
     def sweep(self) -> None:
         """Forget old replies."""
-        self._runner.run(self.world.commands.forget_old_replies())
+        self._runner.run(self.world.idempotency.forget_old_replies())
 
     async def _build(self) -> World:
         return World(command_timeout_s=0.005)

@@ -180,7 +180,7 @@ async def test_a_reply_of_an_older_gateway_is_nobodys_share_but_takes_its_room()
 
 async def test_an_address_names_its_share_of_new_scopes_and_no_more_until_time_has_passed() -> None:
     world = World(scopes_burst=2, scopes_per_hour=1, command_timeout_s=0.01)
-    world.questions.listening = True
+    world.commands.listening = True
     sent = {"content-type": "application/json"}
 
     async def choose(scope: str, peer: str = ONE) -> Answer:
