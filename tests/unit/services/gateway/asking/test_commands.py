@@ -11,8 +11,10 @@ from libs.common.codec import encode
 from libs.common.events import ChoosePolicy, CommandRejected, Fault, PolicyRewarded, Refusal
 from libs.common.kafka import Record, Undecodable, partition_of
 from libs.common.topics import ROUTER_CHOICES, ROUTER_COMMANDS
+from services.gateway.app import Gateway
 from services.gateway.asking.commands import ANSWER_TOPICS
 from services.gateway.http.problems import ProblemError
+from services.gateway.settings import GatewaySettings
 from tests.unit.services.gateway.world import NOW, World
 
 if TYPE_CHECKING:
@@ -220,3 +222,15 @@ async def test_the_same_key_gives_the_same_id_and_no_key_a_new_one() -> None:
     assert commands.new_id("POST /a", "k") == commands.new_id("POST /a", "k")
     assert commands.new_id("POST /a", "k") != commands.new_id("POST /b", "k")
     assert commands.new_id("POST /a", None) != commands.new_id("POST /a", None)
+
+
+async def test_ids_come_from_the_source_that_the_shell_passes_in() -> None:
+    one, same = World().commands, World().commands
+    ids = [one.new_id("POST /a", None) for _ in range(3)]
+    assert [same.new_id("POST /a", None) for _ in range(3)] == ids
+    assert len(set(ids)) == 3
+
+
+async def test_two_processes_give_different_ids() -> None:
+    ids = {Gateway(GatewaySettings())._parts.commands.new_id("POST /a", None) for _ in range(2)}  # noqa: SLF001 -- as its routes
+    assert len(ids) == 2
