@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 # Seconds; hot answers take microseconds, commands milliseconds to seconds.
 BUCKETS: Final = (5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
 UNROUTED: Final = "unrouted"
-_KINDS: Final[dict[str, Literal["counter", "histogram", "gauge"]]] = {"total": "counter", "seconds": "histogram"}
+_KINDS: Final[dict[str, Literal["counter", "histogram", "gauge"]]] = {
+    "total": "counter",
+    "seconds": "histogram",
+}
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

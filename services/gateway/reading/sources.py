@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from libs.common.kafka import MissingTopicError, Pace, Reader, read
 from libs.common.topics import EXECUTION_AUDIT
 from services.gateway.http.problems import ProblemError, not_ready
-from services.gateway.reading.book_log import KafkaBookLog
+from services.gateway.reading.book_log import open_book_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from libs.common.kafka import Record, Undecodable
     from libs.common.topics import Topic
+    from services.gateway.reading.book_log import BookLog
     from services.gateway.settings import GatewaySettings
     from services.gateway.stream.sse import Start
 
@@ -66,9 +67,9 @@ class Readers:
         """Return a reader of what has come."""
         return Reader(self._settings, topics, start=start, pace=self._replay)
 
-    def book(self, key: bytes) -> KafkaBookLog:
-        """Return the log of a book."""
-        return KafkaBookLog(self._settings, key)
+    def book(self, key: bytes) -> AbstractAsyncContextManager[BookLog]:
+        """Open the log of a book."""
+        return open_book_log(self._settings, key)
 
     def audit(self, partition: int, key: bytes, start: Start) -> AsyncGenerator[list[Record], None]:
         """Read the records of a key in a partition of the audit log, up to the end it has now."""

@@ -130,7 +130,7 @@ async def test_a_refusal_is_a_problem_with_its_fields(refusal: Refusal, status: 
         with pytest.raises(ProblemError, match="No such policy") as caught:
             await asked(world, command, a_rejection(command.command_id, refusal))
     assert caught.value.status == status
-    assert [error.field for error in caught.value.errors] == ["policy_id"]
+    assert [error.field for error in caught.value.document.errors] == ["policy_id"]
     assert ("Retry-After" in caught.value.headers) == (status == 503)
 
 
@@ -141,7 +141,7 @@ async def test_no_answer_is_504_with_the_commands_id_and_nothing_waits_on() -> N
         with pytest.raises(ProblemError) as caught:
             await world.commands.ask(ROUTER_COMMANDS, b"default", command, "c-1")
     assert caught.value.status == 504
-    assert caught.value.command_id == command.command_id
+    assert caught.value.document.command_id == command.command_id
     assert world.commands.waiting == 0
 
 

@@ -182,4 +182,4 @@ def test_any_other_start_is_422(text: str) -> None:
     with pytest.raises(ProblemError) as caught:
         start_of(text, NOW)
     assert caught.value.status == 422
-    assert caught.value.errors[0].field == "from"
+    assert caught.value.document.errors[0].field == "from"
