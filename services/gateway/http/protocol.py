@@ -82,9 +82,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._framing_bytes += len(data)  # until a part of the body is found in it
         self._unset_keepalive_if_required()
         self._parse(data)
-        if self._refused:
-            return
-        if self._timer is None and (self._unfinished or self._idle):
+        if not self._refused and self._timer is None and (self._unfinished or self._idle):
             self._arm()
 
     def _parse(self, data: bytes) -> None:
