@@ -172,8 +172,8 @@ def taken(variable: str, port: int) -> str:
 def _wrong_in(module: str, name: str, settings: RunSettings) -> list[str]:
     kind: type[Settings] = getattr(importlib.import_module(module), name)
     made: dict[str, Any] = {}
-    if settings.makes_token and "gateway_token" in kind.model_fields:
-        made["gateway_token"] = SecretStr(secrets.token_urlsafe())  # as the one that will be made
+    if settings.makes_token and "token" in kind.model_fields:
+        made["token"] = SecretStr(secrets.token_urlsafe())  # as the one that will be made
     try:
         kind(**made)
     except (ValidationError, SettingsError) as error:

@@ -94,7 +94,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     settings = begin(GatewaySettings, "gateway")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    host, port = settings.gateway_host, settings.gateway_port
+    host, port = settings.host, settings.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from libs.common.time_units import NS_PER_S
+from libs.common.token_bucket import Rate, TokenBucket
 from libs.common.venues import venue_of
 from services.l2.refusals import BLOCKED_S, LIMITED_S, REDIRECTIONS, TOO_MANY, pause_ns, refusal_of
 
 if TYPE_CHECKING:
     from libs.common.venues.venue import Limits
 
+MILLI: Final = 1_000  # of a unit
 SHARE_NS: Final = 60 * NS_PER_S  # in which each book may draw on the reserve once
 RESERVE: Final = 0.5  # of a budget
 PROBE_NS: Final = 30 * NS_PER_S  # in which the answer to a probe is awaited, before another book may ask
@@ -27,22 +29,22 @@ TURN_NS: Final = NS_PER_S  # until which those that wait for a probe look again
 
 
 @dataclass(slots=True)
-class TokenBucket:
-    """A budget of `capacity` units that refills evenly within `period_s`.
+class VenueBucket:
+    """A budget of `capacity` units that refills evenly within `period_s`, kept in thousandths of a unit.
 
     Once the venue has refused to serve us, who takes first after the pause probes for all others.
     """
 
     capacity: float
     period_s: float
-    _tokens: float = field(init=False)
-    _at: int = field(init=False, default=0)
+    _bucket: TokenBucket = field(init=False)
     _blocked_until: int = field(init=False, default=0)
     _refused: bool = field(init=False, default=False)  # and not served since
     _probe_until: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self._tokens = self.capacity
+        full = round(self.capacity * MILLI)
+        self._bucket = TokenBucket(Rate(full, full, round(self.period_s * NS_PER_S)), 0)
 
     def take(self, cost: float, now: int, *, spare: float = 0.0) -> int:
         """Take `cost` units and return 0, or take none and return the time (ns) at which to ask again.
@@ -53,26 +55,16 @@ class TokenBucket:
             return self._blocked_until
         if now < self._probe_until:
             return min(now + TURN_NS, self._probe_until)
-        self._tokens = self._refilled(now)
-        self._at = now
-        needed = cost + max(0.0, min(spare, self.capacity - cost))
-        if self._tokens >= needed:
-            self._tokens -= cost
-            if self._refused:
-                self._probe_until = now + PROBE_NS
-            return 0
-        return now + int((needed - self._tokens) / self._rate * NS_PER_S) + 1
+        kept = max(0.0, min(spare, self.capacity - cost))
+        if wait_ns := self._bucket.take(now, round(cost * MILLI), round(kept * MILLI)):
+            return now + wait_ns
+        if self._refused:
+            self._probe_until = now + PROBE_NS
+        return 0
 
     def left(self, now: int) -> float:
         """Return the share of the budget that is left, 0 while the venue has said to wait."""
-        return 0.0 if now < self._blocked_until else self._refilled(now) / self.capacity
-
-    @property
-    def _rate(self) -> float:
-        return self.capacity / self.period_s
-
-    def _refilled(self, now: int) -> float:
-        return min(self.capacity, self._tokens + self._rate * max(0, now - self._at) / NS_PER_S)
+        return 0.0 if now < self._blocked_until else self._bucket.left(now)
 
     def block(self, until: int) -> None:
         """Refuse everything before `until`, because the venue said so."""
@@ -88,7 +80,7 @@ class TokenBucket:
 
     def step_clock(self, by_ns: int) -> None:
         """Move the times by so many ns, as the clock was set: nothing is refilled by it, and no ban ends."""
-        self._at += by_ns
+        self._bucket.step_clock(by_ns)
         self._blocked_until += by_ns
         self._probe_until += by_ns
 
@@ -98,8 +90,8 @@ class VenueBudget:
     """The budgets of one venue, shared by all its books in this process."""
 
     limits: Limits
-    rest: TokenBucket
-    sockets: TokenBucket
+    rest: VenueBucket
+    sockets: VenueBucket
     blocked_s: float = BLOCKED_S  # least pause of a venue that blocks this address
     requests: int = 0  # REST requests that were answered
     request_ns: int | None = None  # how long the last of them took
@@ -112,8 +104,8 @@ class VenueBudget:
         limits = venue_of(venue).limits
         return cls(
             limits,
-            TokenBucket(limits.rest_capacity, limits.rest_period_s),
-            TokenBucket(limits.connections, limits.connections_period_s),
+            VenueBucket(limits.rest_capacity, limits.rest_period_s),
+            VenueBucket(limits.connections, limits.connections_period_s),
             blocked_s,
         )
 
@@ -128,7 +120,7 @@ class VenueBudget:
         """Return why the venue is left alone, None where it is not."""
         return self._block_reason if now < self._blocked_until else None
 
-    def on_answer(self, bucket: TokenBucket, status: int, retry_after_s: float | None, now: int) -> None:
+    def on_answer(self, bucket: VenueBucket, status: int, retry_after_s: float | None, now: int) -> None:
         """Follow what the venue answered to who took of `bucket`; status 0 is no answer."""
         of_socket = bucket is self.sockets
         if refusal := refusal_of(status, retry_after_s, of_socket=of_socket, blocked_s=self.blocked_s):
@@ -140,7 +132,7 @@ class VenueBudget:
             bucket.serve()
 
     def take_page(self, now: int) -> int:
-        """Take the cost of a page of candles, like `TokenBucket.take`, and leave the reserve alone."""
+        """Take the cost of a page of candles, like `VenueBucket.take`, and leave the reserve alone."""
         return self.rest.take(self.limits.candles_cost, now, spare=RESERVE * self.rest.capacity)
 
     def take_instrument(self, now: int) -> int:
@@ -148,7 +140,7 @@ class VenueBudget:
         return self.rest.take(self.limits.instrument_cost, now, spare=RESERVE * self.rest.capacity)
 
     def step_clock(self, by_ns: int) -> None:
-        """Follow the clock; see `TokenBucket.step_clock`."""
+        """Follow the clock; see `VenueBucket.step_clock`."""
         self.rest.step_clock(by_ns)
         self.sockets.step_clock(by_ns)
         self._blocked_until += by_ns
@@ -163,7 +155,7 @@ class VenueBudget:
 class Share:
     """One book's part of a budget: anything above the reserve, and out of it once in `SHARE_NS`."""
 
-    bucket: TokenBucket
+    bucket: VenueBucket
     _drew_at: int | None = None  # on the reserve
 
     def take(self, cost: float, now: int, *, reserve: bool = True) -> int:

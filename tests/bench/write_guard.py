@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
+from services.gateway.http.callers import Callers
 from services.gateway.http.guard import WriteGuard
 from services.gateway.settings import GatewaySettings
 from tests.bench.chunks import on_cores
@@ -42,13 +43,13 @@ async def _measure(report: Report) -> None:
     contenders: dict[str, Callable[[], Awaitable[None]]] = {BASELINE: lambda: world.app(hot, _nothing, _sent)}
     for name, token in (("guard, no token set", None), ("guard with a token", SecretStr(TOKEN))):
         settings = GatewaySettings(
-            gateway_token=token,
+            token=token,
             write_rate_per_s=10**6,
             write_burst=10**9,
             write_total_rate_per_s=10**6,
             write_total_burst=10**9,
         )
-        contenders[name] = _guarded(WriteGuard(settings, Counter(), time.monotonic_ns))
+        contenders[name] = _guarded(WriteGuard(settings, Callers(""), Counter(), time.monotonic_ns))
     took: dict[str, list[float]] = {name: [] for name in contenders}
     with on_cores(1) as cores:
         for _ in range(ROUNDS):

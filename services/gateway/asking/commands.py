@@ -1,37 +1,69 @@
-"""Turn wishes into messages, and answer when the message that each of them caused arrives.
+"""Ask a service: send a command, and return the event that answers it.
 
-A shell: it waits on the loop's clock.
+A shell: it waits on the loop's clock. All gateways read all answers, each from the moment it started; an
+answer is known by the `command_id` it repeats.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, contextmanager
+import logging
+from collections import Counter
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from uuid import NAMESPACE_URL, UUID, uuid5
 
+from libs.common import log
 from libs.common.cloudevents import CloudEvent
-from libs.common.events import IdempotentReply, Subscribed
-from libs.common.kafka import partition_of
+from libs.common.events import CommandRejected, PlanAndExecute, Refusal
+from libs.common.kafka import Undecodable, partition_of
+from libs.common.metrics import Histogram
+from libs.common.monitoring import SECONDS
 from libs.common.time_units import NS_PER_S
-from libs.common.topics import GATEWAY_IDEMPOTENCY, L2_SUBSCRIPTIONS
-from services.gateway.http.answers import SubscriptionAnswer, encode
-from services.gateway.http.places import Allowance, Limit, Places, Tally
-from services.gateway.http.problems import KEY_REUSED, NO_ANSWER, ProblemError, not_ready
-from services.gateway.reading.books import not_subscribed, require_listed, require_own_book
+from libs.common.topics import (
+    EXECUTION_COMMANDS,
+    EXECUTION_PLANS,
+    PORTFOLIO_ALLOCATIONS,
+    PORTFOLIO_COMMANDS,
+    ROUTER_CHOICES,
+    ROUTER_COMMANDS,
+    VENUES_COMMANDS,
+    VENUES_SCORES,
+)
+from services.gateway.http import problems
+from services.gateway.http.places import Places
+from services.gateway.http.problems import NO_ANSWER, TOO_MANY, FieldError, ProblemError, not_ready
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-    from uuid import UUID
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from typing import Never
 
     from libs.common.cloudevents import Headers
+    from libs.common.events import Command as ServiceCommand
     from libs.common.events import Event
+    from libs.common.kafka_reader import OnUndecodable
     from libs.common.topics import Topic
-    from services.gateway.asking.reply_view import ReplyView
-    from services.gateway.reading.books import BookId
+    from services.gateway.reading.sources import OpenSource
     from services.gateway.reading.topic_views import GatewayViews
     from services.gateway.settings import GatewaySettings
 
 SOURCE: Final = "/services/gateway"
+ASKED: Final[Mapping[Topic, tuple[str, Topic]]] = {  # who does what is commanded there, and answers where
+    ROUTER_COMMANDS: ("router", ROUTER_CHOICES),
+    VENUES_COMMANDS: ("venues", VENUES_SCORES),
+    PORTFOLIO_COMMANDS: ("portfolio", PORTFOLIO_ALLOCATIONS),
+    EXECUTION_COMMANDS: ("execution", EXECUTION_PLANS),
+}
+ANSWER_TOPICS: Final = tuple(answers for _, answers in ASKED.values())
+RETRY_S: Final = 1  # when what a command needs may be there
+_PROBLEMS: Final = {
+    Refusal.UNKNOWN: problems.UNKNOWN_NAME,
+    Refusal.INVALID: problems.INVALID,
+    Refusal.UNAVAILABLE: problems.UNAVAILABLE,
+    Refusal.INTERNAL: problems.COMMAND_FAILED,
+}
+
+_log = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
@@ -55,14 +87,6 @@ class Command(NamedTuple):
         return CloudEvent(self.id, kind, SOURCE, now, self.correlation_id, causation_id=None).headers()
 
 
-class Reply(NamedTuple):
-    """A success, and whether it is an old one told again."""
-
-    status: int
-    body: bytes
-    replayed: bool = False
-
-
 class Changes:
     """Wakes those who wait for something to become true of the views."""
 
@@ -80,222 +104,177 @@ class Changes:
             await self._changed.wait()
 
 
-class _Turns:
-    """One at a time per key; a key without a caller takes no room."""
-
-    def __init__(self) -> None:
-        self._locks: dict[bytes, tuple[asyncio.Lock, int]] = {}
-
-    @asynccontextmanager
-    async def of(self, key: bytes) -> AsyncIterator[None]:
-        lock, callers = self._locks.get(key, (asyncio.Lock(), 0))
-        self._locks[key] = (lock, callers + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, callers = self._locks.pop(key)
-            if callers > 1:
-                self._locks[key] = (lock, callers - 1)
+@asynccontextmanager
+async def in_time(seconds: float, command_id: str, late: str) -> AsyncIterator[None]:
+    """Give up what is not done within so many seconds: 504, and `late` says what did not happen."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise ProblemError(NO_ANSWER, f"{late} within {seconds:g} s.", command_id=command_id) from error
 
 
 class Commands:
-    """The routes that change something."""
+    """Commands on their way, and those who wait for their answers.
+
+    Parameters
+    ----------
+    views
+        What is known of the services, among others.
+    open_source
+        Opens the answers' topics at their end.
+    clock
+        int ns UTC.
+    unique
+        Texts that no other process has, none of them twice.
+    """
 
     def __init__(
         self,
         settings: GatewaySettings,
         views: GatewayViews,
-        changes: Changes,
         writer: Writer,
+        open_source: OpenSource,
         clock: Callable[[], int],
+        unique: Iterator[str],
     ) -> None:
+        self._settings = settings
         self._views = views
-        self._changes = changes
         self._writer = writer
-        self._clock = clock  # int ns UTC
-        self._partitions = settings.topic_partitions
-        self._timeout_s = settings.command_timeout_s
-        self._ttl_ns = settings.idempotency_ttl_s * NS_PER_S
-        self._turns = _Turns()
-        self._begun = Tally()  # keys whose requests are being done
+        self._open_source = open_source
+        self._clock = clock
+        self._unique = unique
+        self._waiting: dict[str, asyncio.Future[Event]] = {}
         self.places = Places(
             "commands",
-            Limit(
-                "commands wait for their answers",
-                settings.max_commands,
-                settings.max_commands_per_address,
-                retry_after_s=1,
-            ),
+            "commands wait for their answers",
+            settings.max_commands,
+            settings.max_commands_per_address,
+            retry_after_s=1,
         )
         self.waiters = Places(
             "waiters",
-            Limit(
-                "requests wait for the end of an execution",
-                settings.max_waiters,
-                settings.max_waiters_per_address,
-                retry_after_s=1,
-            ),
+            "requests wait for the end of an execution",
+            settings.max_waiters,
+            settings.max_waiters_per_address,
+            retry_after_s=1,
         )
-        self.keys = Allowance(
-            "keys",
-            Limit(
-                "Idempotency-Keys are in use",
-                settings.idempotency_max_keys,
-                settings.idempotency_max_keys_per_address,
-                retry_after_s=60,
-            ),
-        )
-        self.key_bytes = Allowance(
-            "key_bytes",
-            Limit(
-                "bytes of replies are kept under Idempotency-Keys",
-                settings.idempotency_max_bytes,
-                settings.idempotency_max_bytes_per_address,
-                retry_after_s=60,
-            ),
-        )
+        self.listening = False  # whether answers are heard
+        self.left_out = Counter(dict.fromkeys(ANSWER_TOPICS, 0))  # answers that only another version knows
+        self.held_up: dict[Topic, Mapping[int, str]] = {}  # partitions of answers that stand
+        self.seconds: dict[tuple[str, str], Histogram] = {}  # by command and outcome
 
     @property
-    def replies(self) -> ReplyView:
-        """The replies that are kept."""
-        return self._views.replies
+    def waiting(self) -> int:
+        """How many commands have no answer yet."""
+        return len(self._waiting)
 
-    async def subscribe(self, book: BookId, command: Command) -> Reply:
-        """Ask for a book; 201 as soon as l2 says anything about it, 200 if it is there already.
+    @property
+    def unheard(self) -> list[str]:
+        """What to say of answers that are not heard."""
+        said = (self._unheard(topic, number) for topic, found in self.held_up.items() for number in found)
+        return list(filter(None, said))
 
-        Raises
-        ------
-        ProblemError
-            404 if the venue does not list the symbol or serves another's book for it, 504 if l2 says nothing
-            in time.
-        """
-        require_own_book(book)
-        async with self._turns.of(b"book " + book.key):
-            views = self._views
-            views.require_ready()
-            wanted = book.key in views.subscriptions.items
-            if wanted and book.key in views.healths.items:
-                return self._subscription(200, book)
-            if not wanted:
-                require_listed(book)
-            self._require_l2(book)
-            async with self._answer_in_time(command, f"l2 did not take {book.venue} {book.symbol} up"):
-                before = views.healths.items.get(book.key)
-                now = self._clock()
-                wish = Subscribed(venue=book.venue, symbol=book.symbol, requested_ts=now)
-                headers = command.headers("Subscribed", now)
-                await self._writer.send_and_wait(L2_SUBSCRIPTIONS, book.key, wish, now, headers)
-                await self._changes.until(
-                    lambda: (
-                        book.key in views.subscriptions.items
-                        and views.healths.items.get(book.key) not in (None, before)
-                    )
-                )
-            return self._subscription(201, book)
+    def new_id(self, route: str, repeatable: str | None) -> UUID:
+        """Return a command's id: the same for the same `repeatable`, without one a new id each time."""
+        asked = f"request {next(self._unique)}" if repeatable is None else f"key {repeatable}"
+        return uuid5(NAMESPACE_URL, f"{route} {asked}")
 
-    async def unsubscribe(self, book: BookId, command: Command) -> Reply:
-        """End a book; 200 as soon as l2 has dropped it.
+    async def ask(
+        self,
+        topic: Topic,
+        key: bytes,
+        command: ServiceCommand,
+        correlation_id: str,
+        timeout_s: float | None = None,
+    ) -> Event:
+        """Send a command and return its answer.
 
         Raises
         ------
         ProblemError
-            404 if the book is not subscribed, 504 if l2 does not drop it in time.
+            404, 422 or 503 if the service refuses it, 503 while the gateway cannot ask or who would do it is
+            not there, 504 if no answer comes in `timeout_s` (default: the settings' `command_timeout_s`).
         """
-        async with self._turns.of(b"book " + book.key):
-            views = self._views
-            views.require_ready()
-            if not views.is_subscribed(book.key):
-                raise not_subscribed(book)
-            self._require_l2(book)
-            async with self._answer_in_time(command, f"l2 did not drop {book.venue} {book.symbol}"):
-                now = self._clock()
-                headers = command.headers("Unsubscribed", now)
-                await self._writer.send_and_wait(L2_SUBSCRIPTIONS, book.key, None, now, headers)
-                await self._changes.until(
-                    lambda: not views.is_subscribed(book.key) and book.key not in views.tops.items
-                )
-            gone = SubscriptionAnswer(venue=book.venue, symbol=book.symbol, state="UNSUBSCRIBED")
-            return Reply(200, encode(gone))
-
-    def _require_l2(self, book: BookId) -> None:
-        lack = self._views.fleet.lack_of("l2", partition_of(book.key, self._partitions))
-        if lack is not None:
-            raise not_ready(f"Not sent: {lack}.")
-
-    async def once(
-        self, key: str | None, request_hash: str, command: Command, execute: Callable[[], Awaitable[Reply]]
-    ) -> Reply:
-        """Execute a request, or answer again what was answered under its Idempotency-Key.
-
-        Only a success is kept: after a problem the same key may try again, and its command has the same id.
-
-        Raises
-        ------
-        ProblemError
-            409 if the key belongs to another request, 503 if no more keys or bytes can be kept, 429 if not of
-            this address, 504 if the reply could not be kept in time, and whatever `execute` raises.
-        """
-        if key is None:
-            return await execute()
-        name = key.encode()
-        async with self._turns.of(b"key " + name):
-            self._views.require_ready()
-            kept = self._kept(name)
-            if kept is not None:
-                if kept.request_hash != request_hash:
-                    raise ProblemError(KEY_REUSED, f"The Idempotency-Key {key!r} came with another request.")
-                return Reply(kept.status, kept.body, replayed=True)
-            with self._key_begun(command.address):
-                reply = await execute()
-                async with self._answer_in_time(command, "The reply could not be kept"):
-                    now = self._clock()
-                    answered = IdempotentReply(
-                        request_hash=request_hash,
-                        status=reply.status,
-                        body=reply.body,
-                        ts=now,
-                        caller=command.address,
-                    )
-                    await self._writer.send_and_wait(GATEWAY_IDEMPOTENCY, name, answered, now)
-                    await self._changes.until(lambda: self._kept(name) == answered)
-                return reply
-
-    async def forget_old_replies(self) -> int:
-        """Delete the replies that are older than their time, and return how many."""
-        forgotten = 0
-        for name in [name for name in self._views.replies.items if self._kept(name) is None]:
-            async with self._turns.of(b"key " + name):
-                if self._kept(name) is None:  # no request renewed it meanwhile
-                    await self._writer.send_and_wait(GATEWAY_IDEMPOTENCY, name, None, self._clock())
-                    forgotten += 1
-        return forgotten
-
-    @contextmanager
-    def _key_begun(self, address: str) -> Iterator[None]:
-        """Take room for one more reply, before what it answers is done."""
-        replies = self._views.replies
-        self.keys.require(address, replies.keys, self._begun)
-        self.key_bytes.require(address, replies.bytes)
-        self._begun.add(address, 1)
+        if not self.listening:
+            raise not_ready("The gateway does not hear the services yet.")
+        self._require_doers(topic, key, command)
+        kind, command_id = type(command).__name__, command.command_id
+        if command_id in self._waiting:
+            detail = "The same request is being answered; repeat it when it has been."
+            raise ProblemError(TOO_MANY, detail, retry_after_s=RETRY_S)
+        answer = self._waiting[command_id] = asyncio.get_running_loop().create_future()
+        began = self._clock()
+        headers = CloudEvent(
+            UUID(command_id), kind, SOURCE, began, correlation_id, causation_id=None
+        ).headers()
+        seconds = self._settings.command_timeout_s if timeout_s is None else timeout_s
         try:
-            yield
+            async with in_time(seconds, command_id, f"No answer to {kind} on {topic.name} came"):
+                await self._writer.send_and_wait(topic, key, command, began, headers)
+                event: Event = await answer
+        except ProblemError as problem:
+            if problem.problem is NO_ANSWER:
+                self._tell("timeout", command, correlation_id, began)
+            raise
         finally:
-            self._begun.add(address, -1)
+            del self._waiting[command_id]
+        if isinstance(event, CommandRejected):
+            self._tell("refused", command, correlation_id, began)
+            raise _refused(event)
+        self._tell("answered", command, correlation_id, began)
+        return event
 
-    def _kept(self, name: bytes) -> IdempotentReply | None:
-        reply = self._views.replies.items.get(name)
-        return reply if reply is not None and self._clock() - reply.ts < self._ttl_ns else None
+    async def listen(self, on_undecodable: OnUndecodable) -> Never:
+        """Hear the services' answers, for ever."""
+        async with self._open_source(ANSWER_TOPICS, "end") as source:
+            self.listening = True
+            try:
+                while True:
+                    for record in await source.poll():
+                        if isinstance(record, Undecodable):
+                            self.left_out[record.topic] += record.unknown
+                            if not record.unknown:
+                                await on_undecodable(record)
+                        elif record.event is not None:
+                            self._hear(record.event)
+                    self.held_up = {topic: source.held_up(topic) for topic in ANSWER_TOPICS}
+            finally:
+                self.listening = False
 
-    def _subscription(self, status: int, book: BookId) -> Reply:
-        state = self._views.shown(book.key, self._clock()).state
-        return Reply(status, encode(SubscriptionAnswer(venue=book.venue, symbol=book.symbol, state=state)))
+    def _require_doers(self, topic: Topic, key: bytes, command: ServiceCommand) -> None:
+        """Refuse a command whose service, or one that it needs, does not do its work now."""
+        self._views.require_ready()
+        fleet, partitions = self._views.fleet, self._settings.topic_partitions
+        (doer, answers), partition = ASKED[topic], partition_of(key, partitions)
+        lacks = [fleet.lack_of(doer, partition), self._unheard(answers, partition)]
+        if isinstance(command, PlanAndExecute):
+            for service, its_key in (("router", command.scope), ("venues", command.symbol)):
+                lacks.append(fleet.lack_of(service, partition_of(its_key.encode(), partitions)))
+            if not self._views.risks.items:
+                lacks.append(fleet.lack_of("portfolio") or "portfolio has not told the risk budget yet")
+        if missing := "; ".join(filter(None, lacks)):
+            raise not_ready(f"Not sent: {missing}.")
 
-    @asynccontextmanager
-    async def _answer_in_time(self, command: Command, failed: str) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                yield
-        except TimeoutError as error:
-            detail = f"{failed} within {self._timeout_s:g} s."
-            raise ProblemError(NO_ANSWER, detail, command_id=str(command.id)) from error
+    def _unheard(self, answers: Topic, partition: int) -> str | None:
+        """Say why an answer would not be heard, if its partition stands."""
+        said = self.held_up.get(answers, {}).get(partition)
+        return None if said is None else f"answers on {answers.name}-{partition} are {said}"
+
+    def _tell(self, outcome: str, command: ServiceCommand, correlation_id: str, began: int) -> None:
+        kind, seconds = type(command).__name__, (self._clock() - began) / NS_PER_S
+        self.seconds.setdefault((kind, outcome), Histogram(SECONDS)).observe(seconds)
+        facts = {"command": kind, "command_id": command.command_id, "seconds": seconds}
+        with log.correlated(correlation_id):
+            _log.info(f"command_{outcome}", extra=facts)
+
+    def _hear(self, event: Event) -> None:
+        waiting = self._waiting.get(getattr(event, "command_id", ""))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(event)
+
+
+def _refused(answer: CommandRejected) -> ProblemError:
+    faults = tuple(FieldError(fault.field, fault.message) for fault in answer.faults)
+    retry_after_s = RETRY_S if answer.refusal is Refusal.UNAVAILABLE else None
+    return ProblemError(_PROBLEMS[answer.refusal], answer.detail, errors=faults, retry_after_s=retry_after_s)

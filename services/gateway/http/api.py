@@ -170,11 +170,13 @@ async def subscribe(request: Request) -> Response:
     raw = await json_body(request)
     body = parse_body(SubscriptionBody, raw)
     book = book_id(body.venue, body.symbol)
-    commands = parts_of(request).commands
+    parts = parts_of(request)
     hashed = request_hash("POST", SUBSCRIPTIONS, raw)
     command = command_of(request, f"POST {SUBSCRIPTIONS}", key, hashed)
     with command_place(request):
-        done = await commands.once(key, hashed, command, lambda: commands.subscribe(book, command))
+        done = await parts.idempotency.once(
+            key, hashed, command, lambda: parts.subscriptions.subscribe(book, command)
+        )
     return reply_answer(done)
 
 
@@ -189,7 +191,7 @@ async def unsubscribe(request: Request, venue: VenuePath, symbol: SymbolPath) ->
     command = command_of(request, f"DELETE {SUBSCRIPTIONS}")
     book = book_id(venue, symbol)
     with command_place(request):
-        return reply_answer(await parts_of(request).commands.unsubscribe(book, command))
+        return reply_answer(await parts_of(request).subscriptions.unsubscribe(book, command))
 
 
 @router.get(

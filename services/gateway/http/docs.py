@@ -1,22 +1,28 @@
 """``/docs``: Swagger UI on the OpenAPI document, and under it what each kind of problem means.
 
-Everything comes from this gateway. The policy allows no inline script or style and no other host: of
-Swagger UI's own needs only its icons, which are ``data:`` addresses in its style sheet.
+Everything comes from this gateway: files read once and addressed by their content, so that a browser may keep
+them. The policy allows no inline script or style and no other host: of Swagger UI's own needs only its icons,
+which are ``data:`` addresses in its style sheet.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from html import escape
+from importlib.util import find_spec
+from pathlib import Path, PurePath
+from string import Template
 from typing import TYPE_CHECKING, Final
 
-from services.gateway.http.assets import OURS, Asset, asset, folder_of, read
 from services.gateway.http.problems import PROBLEM_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+OURS: Final = Path(__file__).with_name("static")
 HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -24,53 +30,68 @@ HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-ICON: Final = "favicon-32x32.png"
-STYLES: Final = ("swagger-ui.css", "docs.css")
-SCRIPTS: Final = ("swagger-ui-bundle.js", "docs.js")
+MEDIA_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+}
+LOADED: Final = {  # by what; relative: a proxy may serve the gateway below a path
+    "favicon-32x32.png": '<link rel="icon" href="docs/{}">',
+    "swagger-ui.css": '<link rel="stylesheet" href="docs/{}">',
+    "docs.css": '<link rel="stylesheet" href="docs/{}">',
+    "swagger-ui-bundle.js": '<script defer src="docs/{}"></script>',
+    "docs.js": '<script defer src="docs/{}"></script>',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file as it is served; its ending says what it is."""
+
+    name: str
+    body: bytes
+
+    @property
+    def media_type(self) -> str:
+        """The Content-Type."""
+        return MEDIA_TYPES[PurePath(self.name).suffix]
+
+    @property
+    def version(self) -> str:
+        """What changes with the body."""
+        return sha256(self.body).hexdigest()[:16]
 
 
 @cache
 def files() -> Mapping[str, Asset]:
     """Return what the page loads, by name."""
-    swagger_ui = folder_of("fastapi_swagger") / "resources"
-    return read(swagger_ui, (ICON, STYLES[0], SCRIPTS[0])) | read(OURS, (STYLES[1], SCRIPTS[1]))
+    folders = (OURS, folder_of("fastapi_swagger") / "resources")
+    paths = {name: folders[not (OURS / name).exists()] / name for name in LOADED}
+    return {name: Asset(name, path.read_bytes()) for name, path in paths.items()}
 
 
 @cache
 def page(title: str) -> Asset:
     """Return the page."""
-    return asset("docs.html", "\n".join(_lines(title)).encode())
+    loads = (LOADED[name].format(f"{name}?v={file.version}") for name, file in files().items())
+    problems = (
+        f'<tr id="{problem.slug}"><td>{problem.status}</td><td><code>{problem.uri}</code></td>'
+        f"<td>{escape(problem.title)}</td><td>{_prose(problem.remedy)}</td></tr>"
+        for problem in PROBLEM_TYPES
+    )
+    html = Template((OURS / "docs.html").read_text()).substitute(
+        title=escape(title), loads="\n".join(loads), problems="\n".join(problems)
+    )
+    return Asset("docs.html", html.encode())
 
 
-def _lines(title: str) -> Iterator[str]:
-    yield '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{escape(title)}</title>"
-    yield f'<link rel="icon" href="{_address(ICON)}">'
-    for name in STYLES:
-        yield f'<link rel="stylesheet" href="{_address(name)}">'
-    for name in SCRIPTS:
-        yield f'<script defer src="{_address(name)}"></script>'
-    yield '</head><body><noscript>Swagger UI needs JavaScript; <a href="openapi.json">openapi.json</a> '
-    yield 'is what it shows.</noscript><div id="swagger-ui"></div>'
-    yield from _problems()
-    yield "</body></html>"
-
-
-def _address(name: str) -> str:
-    return f"docs/{files()[name].address}"  # relative: a proxy may serve the gateway below a path
-
-
-def _problems() -> Iterator[str]:
-    yield '<section id="problems"><h2>Problems</h2>'
-    yield "<p>Every error is a problem document (RFC 9457); its <code>type</code> leads to one of these.</p>"
-    yield "<table><tr><th>status</th><th>type</th><th>title</th><th>what helps</th></tr>"
-    for problem in PROBLEM_TYPES:
-        yield (
-            f'<tr id="{problem.slug}"><td>{problem.status}</td><td><code>{problem.uri}</code></td>'
-            f"<td>{escape(problem.title)}</td><td>{_prose(problem.remedy)}</td></tr>"
-        )
-    yield "</table></section>"
+def folder_of(package: str) -> Path:
+    """Return where an installed package lies, without running any of its code."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"the package {package} is not installed: make setup", name=package)
+    return Path(spec.origin).parent
 
 
 def _prose(markdown: str) -> str:

@@ -10,7 +10,7 @@ from services.gateway.http import docs
 from services.gateway.http.problems import MEDIA_TYPE, UNKNOWN_ROUTE, ProblemError
 
 if TYPE_CHECKING:
-    from services.gateway.http.assets import Asset
+    from services.gateway.http.docs import Asset
 
 KEPT: Final = "public, max-age=31536000, immutable"  # RFC 8246: under this address it never changes
 ASKED_AGAIN: Final = "no-cache"  # kept, but not used before the gateway said that it is the same

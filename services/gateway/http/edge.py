@@ -1,6 +1,10 @@
 """The outermost layer: correlation ids, counts, limits, and the hot answers that need nothing behind it.
 
 Pure ASGI: a ``BaseHTTPMiddleware`` would cost more than all of the rest.
+
+References
+----------
+RFC 9112, HTTP/1.1, section 3.2 (Host); RFC 9110, HTTP Semantics, section 5.3 (fields that stand once).
 """
 
 from __future__ import annotations
@@ -22,18 +26,16 @@ from services.gateway.http.problems import (
     URI_TOO_LONG,
     ProblemError,
 )
-from services.gateway.http.request_head import host_fault, repeated_fault
-from services.gateway.http.traffic import UNROUTED
+from services.gateway.monitoring import UNROUTED
 from services.gateway.reading.books import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from services.gateway.http.cross_origin import CrossOrigin
-    from services.gateway.http.guard import WriteGuard
-    from services.gateway.http.traffic import Traffic
+    from services.gateway.http.guard import CrossOrigin, WriteGuard
+    from services.gateway.monitoring import Traffic
     from services.gateway.reading.books import Books
 
 FAILURE_TOLD: Final = "bookrunner.failure_told"  # key of the scope
@@ -42,6 +44,10 @@ BOOK_ROUTE: Final = "/api/l2/{venue}/{symbol}"
 MAX_TARGET: Final = 8 * 1024  # bytes of path and query
 MAX_DIGITS: Final = 20  # of a length
 MAX_HEADERS: Final = 32 * 1024  # bytes of names and values
+# Of each the routes read one value; which of two is meant, nobody knows. Host has a rule of its own.
+ONCE: Final = frozenset({b"content-type", b"idempotency-key", b"last-event-id", b"origin", b"sec-fetch-site"})
+# RFC 3986 section 3.2.2: a name, an IPv4 address, or an IP literal in brackets; then a port.
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _CORRELATION_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -73,7 +79,7 @@ class Edge:
         self._hot = traffic.of("GET", BOOK_ROUTE, 200)
         self._guard = guard
         self._cross_origin = cross_origin
-        self._serves = cross_origin.pages.serves
+        self._serves = cross_origin.serves
         self._clock = clock
         self._stopwatch = stopwatch
         self._prefix = b"gw-%x-" % (clock() // 1_000_000)  # no two runs share one
@@ -151,9 +157,9 @@ class Edge:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) == 1 and self._serves(hosts[0]):
             return None
-        if (fault := host_fault(scope["http_version"], hosts)) is not None:
+        if (fault := _host_fault(scope["http_version"], hosts)) is not None:
             return ProblemError(NOT_HTTP, fault)
-        return ProblemError(MISDIRECTED, self._cross_origin.pages.misdirected(hosts[0])) if hosts else None
+        return ProblemError(MISDIRECTED, self._cross_origin.misdirected(hosts[0])) if hosts else None
 
     def _refused(self, scope: Scope, wrong_host: ProblemError | None) -> ProblemError | None:
         """Return why a request goes no further; what costs least to find is looked at first."""
@@ -163,7 +169,7 @@ class Edge:
             refused = ProblemError(URI_TOO_LONG, f"The path and query are over {MAX_TARGET} bytes.")
         elif sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
             refused = ProblemError(HEADERS_TOO_LARGE, f"The headers are over {MAX_HEADERS} bytes.")
-        elif wrong_host is None and (fault := repeated_fault(headers)) is not None:
+        elif wrong_host is None and (fault := _repeated_fault(headers)) is not None:
             refused = ProblemError(NOT_HTTP, fault)
         elif wrong_host is None and (foreign := self._foreign(scope)) is not None:
             refused = ProblemError(FOREIGN_PAGE, foreign)
@@ -173,7 +179,7 @@ class Edge:
         return self._guard.refusal(scope) or _announced_too_large(scope)
 
     def _foreign(self, scope: Scope) -> str | None:
-        pages, method = self._cross_origin.pages, scope["method"]
+        pages, method = self._cross_origin, scope["method"]
         if method not in SAFE:
             return pages.foreign(scope["headers"])
         return pages.foreign_read(scope["headers"]) if method == "GET" else None
@@ -183,6 +189,26 @@ class Edge:
             if name == b"x-correlation-id" and _CORRELATION_ID.fullmatch(value):
                 return bytes(value)
         return self._prefix + b"%x" % next(self._count)
+
+
+def _host_fault(http_version: str, hosts: Sequence[bytes]) -> str | None:
+    """Return what is wrong with the values of the header Host; None if nothing is."""
+    if len(hosts) == 1:
+        return None if _HOST.fullmatch(hosts[0]) else "The header Host is no host, like localhost:5000."
+    if hosts:
+        return f"The header Host stands {len(hosts)} times; send it once."
+    return None if http_version == "1.0" else f"HTTP/{http_version} needs the header Host."
+
+
+def _repeated_fault(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return which header stands several times that may stand once; None if none does."""
+    seen: set[bytes] = set()
+    for name, _ in headers:
+        if name in ONCE:
+            if name in seen:
+                return f"The header {name.decode().title()} stands several times; send it once."
+            seen.add(name)
+    return None
 
 
 def _announced_too_large(scope: Scope) -> ProblemError | None:

@@ -83,7 +83,7 @@ async def simulate(request: Request) -> Response:
         wish = SimulateExecution(
             command_id=str(command.id), symbol=symbol, size=body.size, side=body.side, urgency=body.urgency
         )
-        answer = await parts_of(request).questions.ask(
+        answer = await parts_of(request).commands.ask(
             EXECUTION_COMMANDS, symbol.encode(), wish, command.correlation_id
         )
         assert isinstance(answer, ExecutionSimulated)  # noqa: S101 -- nothing else answers it, but a refusal
@@ -123,7 +123,7 @@ async def plan_and_execute(
         conversation = wish.command_id
         with log.correlated(conversation):
             _log.info("execution_asked", extra={"symbol": symbol, "request_id": command.correlation_id})
-        answer = await parts.questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, conversation)
+        answer = await parts.commands.ask(EXECUTION_COMMANDS, symbol.encode(), wish, conversation)
         assert isinstance(answer, ExecutionPlanned)  # noqa: S101 -- nothing else answers it, but a refusal
         await _shown(parts, answer.record)
         if wait == "plan" or answer.record.status.final:
@@ -228,7 +228,7 @@ async def paper_order(request: Request) -> Response:
             time_in_force=body.timeInForce or default,
             venue=None if body.venue is None else venue_id_of(body.venue),
         )
-        answer = await parts_of(request).questions.ask(
+        answer = await parts_of(request).commands.ask(
             EXECUTION_COMMANDS, symbol.encode(), wish, command.correlation_id
         )
         assert isinstance(answer, PaperOrderPlaced)  # noqa: S101 -- nothing else answers it, but a refusal
@@ -334,8 +334,8 @@ async def _final(parts: Parts, record: ExecutionRecord, timeout_s: float) -> Exe
 
 
 async def _cancel(request: Request, symbol: str, name: str, conversation: str) -> object:
-    questions = parts_of(request).questions
-    command_id = questions.new_id(f"DELETE {request.scope['path']}", None)
+    commands = parts_of(request).commands
+    command_id = commands.new_id(f"DELETE {request.scope['path']}", None)
     wish = CancelExecution(command_id=str(command_id), symbol=symbol, execution_id=name)
     with command_place(request):
-        return await questions.ask(EXECUTION_COMMANDS, symbol.encode(), wish, conversation)
+        return await commands.ask(EXECUTION_COMMANDS, symbol.encode(), wish, conversation)

@@ -7,23 +7,18 @@ share. No address is remembered for longer than it holds something.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from services.gateway.http.problems import SHARE_TAKEN, TOO_MANY, ProblemError
+from libs.common.time_units import NS_PER_S
+from libs.common.token_bucket import AddressBuckets, Rate
+from services.gateway.http.problems import SHARE_TAKEN, TOO_MANY, ProblemError, too_fast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Container, Iterator
 
+    from services.gateway.settings import GatewaySettings
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """The most there may be of something."""
-
-    what: str  # in the plural, after a number
-    most: int
-    most_of_address: int
-    retry_after_s: int  # when there may be room again
+HOUR_NS: Final = 3_600 * NS_PER_S
 
 
 class Tally:
@@ -43,11 +38,9 @@ class Tally:
     def add(self, address: str, amount: int) -> None:
         """Let an address hold `amount` more, or less if it is negative."""
         self.total += amount
-        held = self.of(address) + amount
-        if held:
-            self._held[address] = held
-        else:
-            self._held.pop(address, None)
+        self._held[address] = self.of(address) + amount
+        if not self._held[address]:
+            del self._held[address]
 
 
 class Allowance:
@@ -57,12 +50,21 @@ class Allowance:
     ----------
     name
         For the metrics.
+    what
+        Is limited: a sentence's beginning, after a number.
+    most, most_of_address
+        There may be of it.
+    retry_after_s
+        When there may be room again.
     """
 
-    def __init__(self, name: str, limit: Limit) -> None:
+    def __init__(self, name: str, what: str, most: int, most_of_address: int, *, retry_after_s: int) -> None:
         self.name = name
         self.refused = {"address": 0, "total": 0}  # since the start, by whose limit
-        self._limit = limit
+        self._what = what
+        self._most = most
+        self._most_of_address = most_of_address
+        self._retry_after_s = retry_after_s
 
     def require(self, address: str, *held: Tally) -> None:
         """Refuse one more while `held`, together, reach the limit.
@@ -72,15 +74,41 @@ class Allowance:
         ProblemError
             503 if all of it is taken, 429 if this address has its share.
         """
-        limit = self._limit
-        if sum(each.total for each in held) >= limit.most:
+        if sum(each.total for each in held) >= self._most:
             self.refused["total"] += 1
-            detail = f"{limit.most} {limit.what}, the most allowed."
-            raise ProblemError(TOO_MANY, detail, retry_after_s=limit.retry_after_s)
-        if sum(each.of(address) for each in held) >= limit.most_of_address:
+            detail = f"{self._most} {self._what}, the most allowed."
+            raise ProblemError(TOO_MANY, detail, retry_after_s=self._retry_after_s)
+        if sum(each.of(address) for each in held) >= self._most_of_address:
             self.refused["address"] += 1
-            detail = f"{limit.most_of_address} {limit.what} for {address}, the most allowed to one address."
-            raise ProblemError(SHARE_TAKEN, detail, retry_after_s=limit.retry_after_s)
+            share = f"{self._most_of_address} {self._what} for {address}"
+            detail = f"{share}, the most allowed to one address."
+            raise ProblemError(SHARE_TAKEN, detail, retry_after_s=self._retry_after_s)
+
+
+class Places(Allowance):
+    """Places that are taken and given back."""
+
+    def __init__(self, name: str, what: str, most: int, most_of_address: int, *, retry_after_s: int) -> None:
+        super().__init__(name, what, most, most_of_address, retry_after_s=retry_after_s)
+        self.taken = Tally()
+
+    def take(self, address: str) -> None:
+        """Take a place, which `give_back` returns; raises what `require` raises."""
+        self.require(address, self.taken)
+        self.taken.add(address, 1)
+
+    def give_back(self, address: str) -> None:
+        """Return a place that was taken."""
+        self.taken.add(address, -1)
+
+    @contextmanager
+    def held(self, address: str) -> Iterator[None]:
+        """Hold a place; raises what `require` raises."""
+        self.take(address)
+        try:
+            yield
+        finally:
+            self.give_back(address)
 
 
 class Room:
@@ -97,33 +125,39 @@ class Room:
         return waiting.total + size <= self._most and waiting.of(address) + size <= self._most_of_address
 
 
-class Places:
-    """Places that are taken and given back."""
+class NewScopes:
+    """Bounds how many of the router's scopes one address may name first.
 
-    def __init__(self, name: str, limit: Limit) -> None:
-        self.allowance = Allowance(name, limit)
-        self.taken = Tally()
+    A scope begins with its first command, and what the router keeps of it stays. The router bounds how many
+    there are in all; this bounds what one address makes of them, so that it pushes out none of others.
 
-    def take(self, address: str) -> None:
-        """Take a place, which `give_back` returns.
+    Parameters
+    ----------
+    known
+        The keys of the scopes that the router tells of.
+    clock
+        ns that do not go back.
+    """
+
+    def __init__(self, settings: GatewaySettings, known: Container[bytes], clock: Callable[[], int]) -> None:
+        self._known = known
+        self._clock = clock
+        rate = Rate(settings.scopes_per_hour, settings.scopes_burst, HOUR_NS)
+        self._addresses = AddressBuckets(rate, settings.write_max_addresses)
+        self.refused = 0  # since the start
+
+    def require(self, scope: str, address: str) -> None:
+        """Refuse a scope that is new, once this address has named its share of new ones.
 
         Raises
         ------
         ProblemError
-            503 if all are taken, 429 if this address has its share.
+            429 with when it may name one more.
         """
-        self.allowance.require(address, self.taken)
-        self.taken.add(address, 1)
-
-    def give_back(self, address: str) -> None:
-        """Return a place that was taken."""
-        self.taken.add(address, -1)
-
-    @contextmanager
-    def held(self, address: str) -> Iterator[None]:
-        """Hold a place; raises what `take` raises."""
-        self.take(address)
-        try:
-            yield
-        finally:
-            self.give_back(address)
+        if scope.encode() in self._known:
+            return
+        if wait_ns := self._addresses.take(address, self._clock()):
+            self.refused += 1
+            raise too_fast(
+                f"{address} has named too many new scopes: use one that there is, or wait.", wait_ns
+            )

@@ -76,8 +76,8 @@ async def optimize(request: Request) -> Response:
             lookback=body.lookback,
             confidence=body.confidence,
         )
-        questions = parts_of(request).questions
-        event = await questions.ask(PORTFOLIO_COMMANDS, BOOK.encode(), wish, command.correlation_id)
+        commands = parts_of(request).commands
+        event = await commands.ask(PORTFOLIO_COMMANDS, BOOK.encode(), wish, command.correlation_id)
         assert isinstance(event, PortfolioOptimized)  # noqa: S101 -- nothing else answers this command
         return portfolio_answer(event, spelt)
 

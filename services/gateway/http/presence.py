@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def disconnected(receive: Receive) -> None:
-    """Return once the client has left."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 async def while_there(receive: Receive, work: Coroutine[None, None, T]) -> T:
     """Return what `work` returns; it is given up, with what it holds, when the client leaves.
 
@@ -29,13 +23,18 @@ async def while_there(receive: Receive, work: Coroutine[None, None, T]) -> T:
     ClientDisconnect
         If that is sooner.
     """
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(disconnected(receive))
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(receive))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         leaving.cancel()
         working.cancel()  # what has ended keeps its result
-    await asyncio.wait({working, leaving})
+        await asyncio.gather(working, leaving, return_exceptions=True)
     if working.cancelled():
         raise ClientDisconnect
     return working.result()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from libs.common.time_units import NS_PER_S
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -231,38 +233,29 @@ class ProblemError(Exception):
     ) -> None:
         super().__init__(detail)
         self.problem = problem
+        self.status = problem.status
         self.detail = detail
-        self.errors = errors
         self.retry_after_s = retry_after_s
-        self.command_id = command_id
-        self.asks = asks or {}
-        self.missing = missing
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return self.problem.status
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers that go with the document."""
-        if self.retry_after_s is None:
-            return self.asks
-        return {**self.asks, "Retry-After": str(self.retry_after_s)}
+        retry = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+        self.headers = {**(asks or {}), **retry}  # that go with the document
+        self.document = ProblemDocument(
+            type=problem.uri,
+            title=problem.title,
+            status=problem.status,
+            detail=detail,
+            errors=errors,
+            command_id=command_id,
+            missing=missing,
+        )
 
     def body(self) -> bytes:
         """Return the document as JSON."""
-        return msgspec.json.encode(
-            ProblemDocument(
-                type=self.problem.uri,
-                title=self.problem.title,
-                status=self.problem.status,
-                detail=self.detail,
-                errors=self.errors,
-                command_id=self.command_id,
-                missing=self.missing,
-            )
-        )
+        return msgspec.json.encode(self.document)
+
+
+def too_fast(detail: str, wait_ns: int) -> ProblemError:
+    """Return the problem of a request that may come again in so many ns."""
+    return ProblemError(TOO_FAST, detail, retry_after_s=-(-wait_ns // NS_PER_S))
 
 
 def not_ready(what: str, missing: tuple[str, ...] = ()) -> ProblemError:

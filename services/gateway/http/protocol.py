@@ -11,6 +11,9 @@ request of its own. The head is therefore parsed again without the header.
 
 from __future__ import annotations
 
+import fcntl
+import sys
+import termios
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -19,13 +22,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.gateway.http.edge import MAX_HEADERS, MAX_TARGET
 from services.gateway.http.problems import HEADERS_TOO_LARGE, MEDIA_TYPE, NOT_HTTP, TOO_SLOW, ProblemError
-from services.gateway.http.written import CountedTransport, Patience
 
 if TYPE_CHECKING:
     from asyncio import BaseTransport, TimerHandle, Transport
     from collections import Counter
 
-    from services.gateway.http.cross_origin import CrossOrigin
+    from services.gateway.http.guard import CrossOrigin
 
 MAX_HEAD: Final = MAX_TARGET + MAX_HEADERS + 1024  # bytes, on top of the read in which the head begins
 KEEP_ALIVE_S: Final = 5  # without a request
@@ -80,9 +82,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._framing_bytes += len(data)  # until a part of the body is found in it
         self._unset_keepalive_if_required()
         self._parse(data)
-        if self._refused:
-            return
-        if self._timer is None and (self._unfinished or self._idle):
+        if not self._refused and self._timer is None and (self._unfinished or self._idle):
             self._arm()
 
     def _parse(self, data: bytes) -> None:
@@ -238,3 +238,69 @@ def new_parser(protocol: BoundedHttpProtocol) -> httptools.HttpRequestParser:
     parser = httptools.HttpRequestParser(protocol)
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
+
+
+class CountedTransport:
+    """Passes everything on, and counts what is written."""
+
+    __slots__ = ("_inner", "_write", "is_closing", "written")
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+        self._write = inner.write
+        self.is_closing = inner.is_closing
+        self.written = 0  # bytes, since the connection was made
+
+    def write(self, data: bytes) -> None:
+        """Write, as the transport does."""
+        self.written += len(data)
+        self._write(data)
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the client's side has taken."""
+        return self.written - self.unsent
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait here, in the process and in the system, which frees its own a third at a time."""
+        return self._inner.get_write_buffer_size() + _queued(self._inner)
+
+    def __getattr__(self, name: str) -> object:
+        """Return everything else of the transport itself."""
+        return getattr(self._inner, name)
+
+
+def _queued(transport: Transport) -> int:
+    """Return how many bytes of a socket the other side has not acknowledged; 0 where nobody can tell."""
+    socket = transport.get_extra_info("socket")
+    if socket is None:
+        return 0
+    try:
+        return int.from_bytes(fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (OSError, ValueError):  # it is closed, or no socket of this system
+        return 0
+
+
+class Patience:
+    """Tells when a client has taken nothing of what waits for it for too long.
+
+    Parameters
+    ----------
+    seconds
+        How long it may take nothing.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._taken = 0
+        self._since: float | None = None  # nothing was taken since this look; None: nothing waited
+
+    def is_over(self, taken: int, unsent: int, now: float) -> bool:
+        """Look at a connection; `now` is in seconds of a clock that does not go back."""
+        if not unsent:
+            self._since = None
+        elif self._since is None or taken != self._taken:
+            self._since = now
+        self._taken = taken
+        return self._since is not None and now - self._since >= self._seconds

@@ -233,7 +233,7 @@ async def get_snapshot(
 
 async def _ask(parts: Parts, wish: ServiceCommand, scope: str, command: Command, kind: type[E]) -> E:
     parts.new_scopes.require(scope, command.address)
-    event = await parts.questions.ask(ROUTER_COMMANDS, scope.encode(), wish, command.correlation_id)
+    event = await parts.commands.ask(ROUTER_COMMANDS, scope.encode(), wish, command.correlation_id)
     if not isinstance(event, kind):
         raise TypeError(f"{type(wish).__name__} was answered with a {type(event).__name__}")
     return event

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from fastapi import Request, Response
 
-from services.gateway.asking.commands import Command, Reply
+from services.gateway.asking.commands import Command
+from services.gateway.asking.idempotency import Reply
 from services.gateway.http.answers import encode
 from services.gateway.http.bodies import (
     MAX_BODY,
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     import msgspec
 
     from services.gateway.asking.commands import Changes, Commands
-    from services.gateway.asking.new_scopes import NewScopes
-    from services.gateway.asking.questions import Questions
+    from services.gateway.asking.idempotency import Idempotency
+    from services.gateway.asking.subscriptions import Subscriptions
     from services.gateway.http.answers import ReadyAnswer
     from services.gateway.http.callers import Callers
+    from services.gateway.http.places import NewScopes
     from services.gateway.reading.audit_log import AuditLog
     from services.gateway.reading.books import Books
     from services.gateway.reading.past_books import PastBooks
@@ -49,7 +51,8 @@ class Parts:
     books: Books
     past_books: PastBooks
     commands: Commands
-    questions: Questions
+    idempotency: Idempotency
+    subscriptions: Subscriptions
     audit_log: AuditLog
     new_scopes: NewScopes
     decisions: Changes  # of the views that services decide
@@ -91,7 +94,7 @@ def command_of(request: Request, route: str, key: str | None = None, hashed: str
     the first one's answer from the service.
     """
     repeatable = None if key is None else f"{key} {hashed}"
-    new_id = parts_of(request).questions.new_id(route, repeatable)
+    new_id = parts_of(request).commands.new_id(route, repeatable)
     return Command(new_id, request.scope["correlation_id"], caller_of(request))
 
 
@@ -144,4 +147,4 @@ async def answer_post(
         return Reply(200, encode(await ask(body, command)))
 
     with command_place(request):
-        return reply_answer(await parts.commands.once(key, hashed, command, execute))
+        return reply_answer(await parts.idempotency.once(key, hashed, command, execute))

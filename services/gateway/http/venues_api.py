@@ -98,12 +98,12 @@ async def score(request: Request) -> Response:
     Costs are in bps of the venue's own mid: half spread, walking the book, taker fee, latency, reliability
     (rate limit included). 503 names, venue by venue, why none is eligible; 422 names the least minimum.
     """
-    questions = parts_of(request).questions
+    commands = parts_of(request).commands
 
     async def ask(body: ScoreBody, command: Command) -> ScoreAnswer:
         symbol = symbol_of(body.symbol)
         wish = ScoreVenues(command_id=str(command.id), symbol=symbol, size=body.size, side=body.side)
-        answer = await questions.ask(VENUES_COMMANDS, symbol.encode(), wish, command.correlation_id)
+        answer = await commands.ask(VENUES_COMMANDS, symbol.encode(), wish, command.correlation_id)
         assert isinstance(answer, VenueScored)  # noqa: S101 -- nothing else answers ScoreVenues, but a refusal
         return score_answer(answer)
 

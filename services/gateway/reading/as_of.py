@@ -70,20 +70,13 @@ class NotKnownThenError(ProblemError):
         self, detail: str, *, retained: Retained | None = None, nearby: Nearby | None = None
     ) -> None:
         super().__init__(NOT_KNOWN_THEN, detail)
-        self.retained = retained
-        self.nearby = nearby
-
-    def body(self) -> bytes:
-        """Return the document as JSON."""
-        return msgspec.json.encode(
-            PastDocument(
-                type=self.problem.uri,
-                title=self.problem.title,
-                status=self.status,
-                detail=self.detail,
-                retained=self.retained,
-                nearby=self.nearby,
-            )
+        self.document = PastDocument(
+            type=self.problem.uri,
+            title=self.problem.title,
+            status=self.status,
+            detail=detail,
+            retained=retained,
+            nearby=nearby,
         )
 
 

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from libs.common.events import AuditEntry
 from libs.common.kafka import MissingTopicError, partition_of
-from services.gateway.http.places import Limit, Places
+from services.gateway.http.places import Places
 from services.gateway.http.problems import TOO_MANY, UNKNOWN_NAME, ProblemError, not_ready
 
 if TYPE_CHECKING:
@@ -37,12 +37,10 @@ class AuditLog:
         self._read = read
         self.places = Places(
             "audits",
-            Limit(
-                "audits are being read",
-                settings.audit_max_reads,
-                settings.audit_max_reads_per_address,
-                retry_after_s=1,
-            ),
+            "audits are being read",
+            settings.audit_max_reads,
+            settings.audit_max_reads_per_address,
+            retry_after_s=1,
         )
 
     async def checked(self, execution_id: str, record: ExecutionRecord | None, address: str) -> bytes:

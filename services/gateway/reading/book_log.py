@@ -6,7 +6,8 @@ counted, not decoded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -18,8 +19,7 @@ from libs.common.topics import L2_BOOK_DELTAS
 from services.gateway.reading.as_of import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
+    from collections.abc import AsyncIterator, Sequence
 
     from services.gateway.reading.as_of import BookEvent
     from services.gateway.settings import GatewaySettings
@@ -51,42 +51,39 @@ class BookLog(Protocol):
         """Return a few records from `position` on and before `stop`."""
 
 
-class KafkaBookLog:
-    """A `BookLog` on Kafka; a context manager that connects."""
+@asynccontextmanager
+async def open_book_log(settings: GatewaySettings, key: bytes) -> AsyncIterator[BookLog]:
+    """Connect to Kafka, and yield the log of the book under `key`."""
+    # Every topic has this many partitions: the start of the gateway fails otherwise.
+    partition = TopicPartition(L2_BOOK_DELTAS.name, partition_of(key, settings.topic_partitions))
+    consumer = AIOKafkaConsumer(
+        **client_arguments(settings),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",  # raise when retention overtakes the reader; skip nothing
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=FETCH_BYTES,
+    )
+    try:
+        await consumer.start()
+        consumer.assign([partition])
+        begin = (await consumer.beginning_offsets([partition]))[partition]
+        end = (await consumer.end_offsets([partition]))[partition]
+        yield _KafkaBookLog(consumer, partition, key, begin, end)
+    finally:
+        await stop_consumer(consumer)
 
-    def __init__(self, settings: GatewaySettings, key: bytes) -> None:
-        self._settings = settings
+
+class _KafkaBookLog:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, partition: TopicPartition, key: bytes, begin: int, end: int
+    ) -> None:
+        self.begin = begin
+        self.end = end
+        self._consumer = consumer
+        self._partition = partition
         self._key = key
         self._position: int | None = None
-        self.begin = 0
-        self.end = 0
-
-    async def __aenter__(self) -> Self:
-        # Every topic has this many partitions: the start of the gateway fails otherwise.
-        partition = partition_of(self._key, self._settings.topic_partitions)
-        self._partition = TopicPartition(L2_BOOK_DELTAS.name, partition)
-        self._consumer = AIOKafkaConsumer(
-            **client_arguments(self._settings),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",  # raise when retention overtakes the reader; skip nothing
-            isolation_level="read_committed",
-            max_partition_fetch_bytes=FETCH_BYTES,
-        )
-        try:
-            await self._consumer.start()
-            self._consumer.assign([self._partition])
-            self.begin = (await self._consumer.beginning_offsets([self._partition]))[self._partition]
-            self.end = (await self._consumer.end_offsets([self._partition]))[self._partition]
-        except BaseException:
-            await stop_consumer(self._consumer)
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await stop_consumer(self._consumer)
 
     async def offset_at(self, timestamp_ms: int) -> int:
         """Return the first offset with this timestamp or a later one, else `end`."""

@@ -14,7 +14,7 @@ from libs.common.metrics import Histogram
 from libs.common.monitoring import SECONDS
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.gateway.http.answers import encode
-from services.gateway.http.places import Limit, Places
+from services.gateway.http.places import Places
 from services.gateway.http.problems import TOO_MANY, ProblemError, not_ready
 from services.gateway.reading.as_of import (
     KnownMoments,
@@ -134,20 +134,13 @@ class PastBooks:
         self._silence_ns = round(settings.l2_silence_s * NS_PER_S)
         self.places = Places(
             "rebuilds",
-            Limit(
-                "books are being rebuilt",
-                settings.as_of_max_rebuilds,
-                settings.as_of_max_rebuilds_per_address,
-                retry_after_s=1,
-            ),
+            "books are being rebuilt",
+            settings.as_of_max_rebuilds,
+            settings.as_of_max_rebuilds_per_address,
+            retry_after_s=1,
         )
         self.records = 0  # read since the start
         self.seconds = Histogram(SECONDS)
-
-    @property
-    def rebuilding(self) -> int:
-        """How many books are being rebuilt now."""
-        return self.places.taken.total
 
     async def body(self, book: BookId, depth: int, at_ms: int, address: str) -> bytes:
         """Return the top `depth` levels of a book as it was at `at_ms` (ms since 1970 UTC).

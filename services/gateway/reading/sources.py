@@ -1,4 +1,7 @@
-"""What the streams read from, and what becomes of its records; for shells."""
+"""The readers of Kafka that requests open: of streams, of answers, of past books and of audits; a shell.
+
+Each takes little at once, so that what one request reads neither fills the memory nor holds another one up.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,25 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from aiokafka.errors import KafkaError
 
-from libs.common.events import Event
-from libs.common.kafka import MissingTopicError, Record, Undecodable
+from libs.common.kafka import MissingTopicError, Pace, Reader, read
+from libs.common.topics import EXECUTION_AUDIT
 from services.gateway.http.problems import ProblemError, not_ready
-from services.gateway.stream.sse import frame, json_ready, tombstone, undecodable
+from services.gateway.reading.book_log import open_book_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from libs.common.kafka import Record, Undecodable
     from libs.common.topics import Topic
-    from services.gateway.stream.sse import Frame, Start
+    from services.gateway.reading.book_log import BookLog
+    from services.gateway.settings import GatewaySettings
+    from services.gateway.stream.sse import Start
 
 AWAY: Final = (KafkaError, MissingTopicError, OSError)  # of Kafka; a TimeoutError is an OSError
+PIECE: Final = 32  # records of a replay between two chances for everything else
+LIVE: Final = Pace(4 * 1024 * 1024, 256)
+AUDIT: Final = Pace(1024 * 1024, 1_000)  # of which few are decoded
 
 
 class Source(Protocol):
@@ -34,19 +43,47 @@ class Source(Protocol):
 OpenSource: TypeAlias = "Callable[[Sequence[Topic], Start], AbstractAsyncContextManager[Source]]"
 
 
-def frames_of(records: Iterable[Record | Undecodable]) -> Iterator[Frame]:
-    """Yield each record as a server-sent event."""
-    for record in records:
-        match record:
-            case Undecodable(key=key, reason=reason):
-                body = undecodable(key, reason)
-            case Record(key=key, event=None):
-                body = tombstone(key)
-            case Record(event=Event() as event):
-                body = json_ready(event)
-        yield frame(record.topic.name, record.partition, record.offset, record.key, body)
-
-
 def unread(topics: Sequence[Topic]) -> ProblemError:
     """Return the problem of topics that cannot be read."""
     return not_ready(f"Kafka does not let {', '.join(topic.name for topic in topics)} be read now.")
+
+
+class Readers:
+    """Opens them, as the settings say."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._replay = Pace(settings.replay_buffer_bytes, PIECE)
+
+    def answers(self, topics: Sequence[Topic], start: Start) -> Reader:
+        """Return a reader of what the services answer."""
+        return Reader(self._settings, topics, start=start)
+
+    def live(self, topics: Sequence[Topic], start: Start) -> Reader:
+        """Return a reader of what comes."""
+        return Reader(self._settings, topics, start=start, pace=LIVE)
+
+    def replay(self, topics: Sequence[Topic], start: Start) -> Reader:
+        """Return a reader of what has come."""
+        return Reader(self._settings, topics, start=start, pace=self._replay)
+
+    def book(self, key: bytes) -> AbstractAsyncContextManager[BookLog]:
+        """Open the log of a book."""
+        return open_book_log(self._settings, key)
+
+    def audit(self, partition: int, key: bytes, start: Start) -> AsyncGenerator[list[Record], None]:
+        """Read the records of a key in a partition of the audit log, up to the end it has now."""
+        return read(
+            self._settings,
+            [EXECUTION_AUDIT],
+            on_undecodable=_leave,
+            start=start,
+            partitions={partition},
+            stop_at_end=True,
+            wanted=lambda _topic, found: found == key,
+            pace=AUDIT,
+        )
+
+
+async def _leave(_undecodable: Undecodable) -> None:
+    """Leave a hole, which the chain shows."""

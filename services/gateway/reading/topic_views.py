@@ -19,7 +19,7 @@ from libs.common.topics import (
     VENUES_METRICS,
 )
 from libs.common.views import View
-from services.gateway.asking.reply_view import ReplyView
+from services.gateway.asking.idempotency import ReplyView
 from services.gateway.http.answers import Shown, shown_state
 from services.gateway.http.problems import not_ready
 from services.gateway.reading.fleet import Fleet

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from services.gateway.http.places import Limit, Places, Room
-from services.gateway.http.presence import disconnected
-from services.gateway.reading.sources import AWAY, frames_of, unread
-from services.gateway.stream.sse import KEEP_ALIVE, OPENED, Backlog, Frame, History, dropped
+from services.gateway.http.places import Places, Room
+from services.gateway.http.presence import while_there
+from services.gateway.reading.sources import AWAY, unread
+from services.gateway.stream.sse import KEEP_ALIVE, OPENED, Backlog, Frame, History, dropped, frames_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
@@ -91,12 +92,10 @@ class Hub:
         self.replays = replays
         self.places = Places(
             "streams",
-            Limit(
-                "streams are open",
-                settings.stream_max_clients,
-                settings.stream_max_clients_per_address,
-                retry_after_s=5,
-            ),
+            "streams are open",
+            settings.stream_max_clients,
+            settings.stream_max_clients_per_address,
+            retry_after_s=5,
         )
         self._room = Room(settings.stream_backlogs_bytes, settings.stream_backlogs_bytes_per_address)
         self._clients: set[Client] = set()
@@ -163,9 +162,8 @@ class Hub:
         address: str,
     ) -> AsyncGenerator[bytes, None]:
         settings = self._settings
-        backlog = Backlog(
-            settings.stream_backlog_messages, settings.stream_backlog_bytes, self._room, address
-        )
+        most, most_bytes = settings.stream_backlog_messages, settings.stream_backlog_bytes
+        backlog = Backlog(most, most_bytes, self._room, address)
         client = Client({topic.name for topic in topics}, keys, backlog)
         readings = [self._hold(topic, client) for topic in topics]
         try:
@@ -283,24 +281,17 @@ class EventStream(Response):
         ProblemError
             503 if the stream cannot open; nothing is sent then.
         """
-        writer = asyncio.create_task(self._write(send))
-        watcher = asyncio.create_task(disconnected(receive))
         try:
-            await asyncio.wait({writer, watcher}, return_when=asyncio.FIRST_COMPLETED)
+            with suppress(ClientDisconnect):
+                await while_there(receive, self._write(send))
         finally:
-            watcher.cancel()
-            writer.cancel()
-            ended = await asyncio.gather(writer, watcher, return_exceptions=True)
             await self._chunks.aclose()
             self._released()
-        for error in ended:
-            if isinstance(error, Exception):
-                raise error
 
     async def _write(self, send: Send) -> None:
-        chunk = await anext(self._chunks)  # before the headers: a stream that cannot open is a problem
+        first = await anext(self._chunks)  # before the headers: a stream that cannot open is a problem
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        while chunk:
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        async for chunk in self._chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            chunk = await anext(self._chunks, b"")
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -10,10 +10,10 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from libs.common.time_units import NS_PER_S
-from services.gateway.http.byte_budget import ByteBudget
-from services.gateway.http.places import Limit, Places
-from services.gateway.reading.sources import AWAY, frames_of, unread
-from services.gateway.stream.sse import KEEP_ALIVE, OPENED
+from libs.common.token_bucket import Rate, TokenBucket
+from services.gateway.http.places import Places
+from services.gateway.reading.sources import AWAY, unread
+from services.gateway.stream.sse import KEEP_ALIVE, OPENED, frames_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from services.gateway.settings import GatewaySettings
     from services.gateway.stream.sse import Start
 
-PIECE: Final = 32  # records between two chances for everything else
 LEAST: Final = 512  # what the smallest record counts for, bytes: its JSON is written all the same
 
 
@@ -34,7 +33,7 @@ class Replays:
     Parameters
     ----------
     open_source
-        Opens topics where a stream begins; a poll returns `PIECE` records at most.
+        Opens topics where a stream begins; a poll returns a few records at most.
     clock
         ns that do not go back.
     sleep
@@ -53,16 +52,14 @@ class Replays:
         self._sleep = sleep
         self._keep_alive_ns = round(settings.stream_keep_alive_s * NS_PER_S)
         rate = settings.replay_bytes_per_s
-        self._budget = ByteBudget(rate, rate, clock())
+        self._budget = TokenBucket(Rate(rate, rate), clock())
         self._turn = asyncio.Lock()
         self.places = Places(
             "replays",
-            Limit(
-                "streams of old messages are open",
-                settings.replay_max_streams,
-                settings.replay_max_streams_per_address,
-                retry_after_s=5,
-            ),
+            "streams of old messages are open",
+            settings.replay_max_streams,
+            settings.replay_max_streams_per_address,
+            retry_after_s=5,
         )
         self.bytes = 0  # read since the start, as the budget counts them
 
@@ -120,4 +117,4 @@ class Replays:
         count = sum(max(LEAST, len(record.key) + len(record.value or b"")) for record in records)
         async with self._turn:
             self.bytes += count
-            await self._sleep(self._budget.spend(count, self._clock()) / NS_PER_S)
+            await self._sleep(self._budget.spend(self._clock(), count) / NS_PER_S)

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from libs.common.events import Event
+from libs.common.kafka import Record, Undecodable
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.gateway.http.answers import encode
 from services.gateway.http.bodies import invalid
 from services.gateway.http.problems import FieldError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from services.gateway.http.places import Room
 
@@ -55,14 +57,18 @@ def frame(topic: str, partition: int, offset: int, key: bytes, body: Mapping[str
     return Frame(topic, key, event_id, data)
 
 
-def tombstone(key: bytes) -> dict[str, object]:
-    """Return what stands for the end of a key."""
-    return {"type": "Tombstone", "key": key.decode(errors="replace")}
-
-
-def undecodable(key: bytes, reason: str) -> dict[str, object]:
-    """Return what stands for bytes that are no message of their topic."""
-    return {"type": "Undecodable", "key": key.decode(errors="replace"), "reason": reason}
+def frames_of(records: Iterable[Record | Undecodable]) -> Iterator[Frame]:
+    """Yield each record as a server-sent event."""
+    for record in records:
+        key = record.key.decode(errors="replace")
+        match record:
+            case Undecodable(reason=reason):
+                body: Mapping[str, object] = {"type": "Undecodable", "key": key, "reason": reason}
+            case Record(event=None):
+                body = {"type": "Tombstone", "key": key}
+            case Record(event=Event() as event):
+                body = json_ready(event)
+        yield frame(record.topic.name, record.partition, record.offset, record.key, body)
 
 
 def dropped(count: int | None) -> bytes:

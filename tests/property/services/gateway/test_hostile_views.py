@@ -112,7 +112,7 @@ class Gateway:
 
     def sweep(self) -> None:
         """Forget old replies."""
-        self._runner.run(self.world.commands.forget_old_replies())
+        self._runner.run(self.world.idempotency.forget_old_replies())
 
     async def _build(self) -> World:
         return World(command_timeout_s=0.005)
@@ -170,7 +170,7 @@ def test_whatever_the_views_hold_the_gateway_can_say_how_it_is(gateway: Gateway,
     for partition in (None, 0):
         for service in SERVICES:
             world.views.fleet.lack_of(service, partition)
-    list(families(world.views, world.books, world.past_books, world.questions, world.hub, ready=True))
+    list(families(world.parts, world.guard, world.traffic, {}, ready=True))
     gateway.sweep()
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.events import IdempotentReply
-from services.gateway.asking.reply_view import ReplyView
+from services.gateway.asking.idempotency import ReplyView
 
 REPLY = st.none() | st.builds(
     IdempotentReply,

@@ -174,7 +174,7 @@ def asker() -> Iterator[Asker]:
 def behind() -> Iterator[Asker]:
     """Behind a proxy that passes everything on, with pages of another origin."""
     with asyncio.Runner() as runner:
-        yield Asker(runner, gateway_trusted_proxies="127.0.0.1", gateway_cors_origins="https://desk.example")
+        yield Asker(runner, trusted_proxies="127.0.0.1", cors_origins="https://desk.example")
 
 
 def assert_documented(answer: Answer) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from libs.common.time_units import NS_PER_S
 from services.l2.feeds.venue_messages import VenueTrade
-from services.l2.rate_limits import RESERVE, SHARE_NS, Share, TokenBucket
+from services.l2.rate_limits import RESERVE, SHARE_NS, Share, VenueBucket
 from services.l2.trade_memory import MOST, TradeMemory
 
 START = 1_790_000_000 * NS_PER_S
@@ -66,7 +66,7 @@ def test_whatever_troubled_books_ask_another_one_has_its_snapshot_or_a_moment_to
     asked: list[tuple[int, float]], limits: tuple[float, float, float]
 ) -> None:
     capacity, period_s, cost = limits
-    bucket = TokenBucket(capacity, period_s)
+    bucket = VenueBucket(capacity, period_s)
     shares = [Share(bucket) for _ in range(5)]
     drawn: dict[int, list[int]] = {number: [] for number in range(5)}
     now = START

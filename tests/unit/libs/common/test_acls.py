@@ -21,7 +21,7 @@ from libs.common.topics import (
     SERVICES_STATUS,
     TOPICS,
 )
-from services.gateway.asking.questions import ANSWER_TOPICS, DOER
+from services.gateway.asking.commands import ANSWER_TOPICS, ASKED
 from services.gateway.http.stream_api import STREAMED
 from services.gateway.reading.topic_views import GatewayViews
 from services.l2.app import PUBLISHED
@@ -80,7 +80,7 @@ def test_venues_makes_its_changelogs_and_no_other_topic() -> None:
 def test_the_gateway_reads_what_it_shows_and_writes_wishes_commands_and_replies() -> None:
     views = {view.topic.name for view in GatewayViews(1.0, 1, lambda: 0).all}
     assert names("gateway", Operation.READ) == views | {topic.name for topic in ANSWER_TOPICS} | set(STREAMED)
-    writes = {topic.name for topic in (*DOER, L2_SUBSCRIPTIONS, GATEWAY_IDEMPOTENCY)}
+    writes = {topic.name for topic in (*ASKED, L2_SUBSCRIPTIONS, GATEWAY_IDEMPOTENCY)}
     assert names("gateway", Operation.WRITE) == writes | EVERYBODY_WRITES
     known = {name for each in (Operation.READ, Operation.WRITE) for name in names("gateway", each)}
     assert names("gateway", Operation.DESCRIBE) == TOPICS.keys() - known  # it measures all

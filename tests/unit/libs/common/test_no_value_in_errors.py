@@ -14,6 +14,7 @@ from pydantic_settings import SettingsError
 from broker.__main__ import main
 from broker.settings import BrokerSettings
 from libs.cli.preflight import SETTINGS, RefusedError, check_settings
+from libs.common.settings import Settings
 from libs.common.startup import begin
 from tests.settings_classes import all_settings
 

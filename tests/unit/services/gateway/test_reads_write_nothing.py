@@ -24,7 +24,7 @@ async def a_full_gateway() -> tuple[World, str]:
     executions.finish()
     world = World(command_timeout_s=0.01)
     world.live()
-    world.questions.listening = True
+    world.commands.listening = True
     world.fold(EXECUTION_RECORDS, name.encode(), executions.records[name])
     world.fold(PORTFOLIO_RISK, b"default", a_risk_budget())
     world.audit.records = [

@@ -6,32 +6,25 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from libs.common.budgets import Usage, Use, budget_of
-from libs.common.topics import L2_BOOK_DELTAS, L2_TRADES
+from libs.common.topics import L2_BOOK_DELTAS, L2_BOOK_TOPS, L2_CANDLES, L2_TRADES
 from services.gateway import app
 from services.gateway.app import create_app
-from services.gateway.monitoring import measured
 from services.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def test_what_cannot_be_measured_keeps_its_last_figures_and_what_is_gone_has_none() -> None:
-    before = {"a": Usage(1, 10), "b": Usage(2, 20), "gone": Usage(3, 30)}
-    found = {"a": Usage(5, 50), "b": None, "never seen": None}
-    assert measured(before, found) == {"a": Usage(5, 50), "b": Usage(2, 20)}
-
-
 class EndedError(Exception):
     """The answers are used up."""
 
 
-async def test_the_metrics_outlive_a_survey_that_fails_and_tell_budgets_of_the_partitions_there_are(
+async def test_what_cannot_be_measured_keeps_its_last_figures_and_budgets_know_the_partitions(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     answers: list[Mapping[str, Usage | None] | Exception] = [
-        {L2_BOOK_DELTAS.name: Usage(7, 700), L2_TRADES.name: Usage(8, 800)},
-        {L2_BOOK_DELTAS.name: None, L2_TRADES.name: Usage(9, 900)},
+        {L2_BOOK_DELTAS.name: Usage(7, 700), L2_TRADES.name: Usage(8, 800), L2_CANDLES.name: Usage(3, 30)},
+        {L2_BOOK_DELTAS.name: None, L2_TRADES.name: Usage(9, 900), L2_BOOK_TOPS.name: None},
         KafkaConnectionError("nobody is there"),
         EndedError(),
     ]
@@ -54,5 +47,5 @@ async def test_the_metrics_outlive_a_survey_that_fails_and_tell_budgets_of_the_p
     }
     assert accounts[L2_BOOK_DELTAS.name].budget == budget_of(L2_BOOK_DELTAS, Use(partitions=64))
     reasons = [record.__dict__["reason"] for record in caplog.records]
-    assert reasons[0] == f"a partition has no leader: {L2_BOOK_DELTAS.name}"
+    assert reasons[0] == f"a partition has no leader: {L2_BOOK_DELTAS.name}, {L2_BOOK_TOPS.name}"
     assert "nobody is there" in reasons[1]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from services.gateway.http.cross_origin import CrossOrigin
+    from services.gateway.http.guard import CrossOrigin
     from tests.unit.services.gateway.world import World
 
 PATIENCE_S = 10.0

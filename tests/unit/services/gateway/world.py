@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from libs.common.events import (
@@ -27,16 +28,16 @@ from libs.common.topics import (
     SERVICES_STATUS,
 )
 from services.gateway.asking.commands import Changes, Commands
-from services.gateway.asking.new_scopes import NewScopes
-from services.gateway.asking.questions import Questions
+from services.gateway.asking.idempotency import Idempotency
+from services.gateway.asking.subscriptions import Subscriptions
 from services.gateway.http.answers import ReadyAnswer
 from services.gateway.http.api import create_api
 from services.gateway.http.callers import Callers
-from services.gateway.http.cross_origin import CrossOrigin, origins_of
 from services.gateway.http.edge import Edge
-from services.gateway.http.guard import WriteGuard
+from services.gateway.http.guard import CrossOrigin, WriteGuard
+from services.gateway.http.places import NewScopes
 from services.gateway.http.routing import Parts
-from services.gateway.http.traffic import Traffic
+from services.gateway.monitoring import Traffic
 from services.gateway.reading.as_of import Row
 from services.gateway.reading.audit_log import AuditLog
 from services.gateway.reading.books import Books
@@ -252,11 +253,15 @@ class World:
         self.script = Script()
         self.logs: dict[bytes, InMemoryLog] = {}
         self.books = Books(self.views)
-        self.commands = Commands(self.settings, self.views, self.changes, self.writer, lambda: self.now)
+        given = (self.settings, self.views, self.changes, self.writer, self._clock)
+        self.idempotency = Idempotency(*given)
+        self.subscriptions = Subscriptions(*given)
         self.past_books = PastBooks(self.settings, self.views, self._open_log, self._clock)
         self.audit = InMemoryAudit()
         self.answers = Script()
-        self.questions = Questions(self.settings, self.views, self.writer, self.answers.open, self._clock)
+        self.commands = Commands(
+            self.settings, self.views, self.writer, self.answers.open, self._clock, map(str, count(1))
+        )
         self.audit_log = AuditLog(self.settings, self.audit.read)
         self.new_scopes = NewScopes(self.settings, self.views.router_snapshots.items, lambda: self.now)
         replays = Replays(self.settings, self.script.open, lambda: self.now)
@@ -269,31 +274,28 @@ class World:
             for service in SERVICES:
                 self.hear(a_status(service))
             self.fold(PORTFOLIO_RISK, b"default", a_risk_budget())
-        self.api = create_api(
-            Parts(
-                Callers(self.settings.gateway_trusted_proxies),
-                self.views,
-                self.books,
-                self.past_books,
-                self.commands,
-                self.questions,
-                self.audit_log,
-                self.new_scopes,
-                self.changes,
-                self.hub,
-                self._readiness,
-                lambda: (b"", "text/plain"),
-                self._clock,
-                b"{}",
-            ),
-            self._lifespan,
-            token_required=self.settings.gateway_token is not None,
+        self.parts = Parts(
+            callers=Callers(self.settings.trusted_proxies),
+            views=self.views,
+            books=self.books,
+            past_books=self.past_books,
+            commands=self.commands,
+            idempotency=self.idempotency,
+            subscriptions=self.subscriptions,
+            audit_log=self.audit_log,
+            new_scopes=self.new_scopes,
+            decisions=self.changes,
+            hub=self.hub,
+            readiness=self._readiness,
+            metrics=lambda: (b"", "text/plain"),
+            clock=self._clock,
+            asyncapi=b"{}",
         )
+        token_required = self.settings.token is not None
+        self.api = create_api(self.parts, self._lifespan, token_required=token_required)
         self.refusals: Counter[str] = Counter()
-        self.cross_origin = CrossOrigin(
-            origins_of(self.settings.gateway_cors_origins), self.settings.served_as
-        )
-        self.guard = WriteGuard(self.settings, self.refusals, self._clock)
+        self.cross_origin = CrossOrigin(self.settings)
+        self.guard = WriteGuard(self.settings, self.parts.callers, self.refusals, self._clock)
         self.app = Edge(
             self.api,
             self.books,

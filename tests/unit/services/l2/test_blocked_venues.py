@@ -26,7 +26,7 @@ from services.l2.messages import (
     Tick,
 )
 from services.l2.policy import Policy
-from services.l2.rate_limits import PROBE_NS, TokenBucket, VenueBudget
+from services.l2.rate_limits import PROBE_NS, VenueBucket, VenueBudget
 from services.l2.refusals import BLOCKED_S, refusal_of
 from tests.l2_world import POLICY, START
 from tests.model_bybit import BybitModel
@@ -291,7 +291,7 @@ def test_a_limit_of_rest_is_no_limit_of_sockets() -> None:
 
 
 def test_a_bucket_that_was_refused_lets_one_through_until_one_is_served() -> None:
-    bucket = TokenBucket(capacity=10, period_s=5)
+    bucket = VenueBucket(capacity=10, period_s=5)
     bucket.refuse()
     assert bucket.take(1, START) == 0
     assert START < bucket.take(1, START) <= START + NS_PER_S

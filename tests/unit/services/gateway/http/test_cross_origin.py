@@ -18,7 +18,7 @@ GRANT = "access-control-allow-origin"
 
 
 def a_world(origins: str = f"{OURS}, http://localhost:3000", **settings: Any) -> World:
-    world = World(gateway_cors_origins=origins, **settings)
+    world = World(cors_origins=origins, **settings)
     world.live()
     return world
 
@@ -59,7 +59,7 @@ async def test_a_stream_and_bytes_that_are_no_http_are_told_too() -> None:
 
 
 async def test_a_preflight_is_answered_without_the_token_and_allows_what_the_routes_take() -> None:
-    world = a_world(gateway_token=SecretStr(TOKEN), write_burst=1)
+    world = a_world(token=SecretStr(TOKEN), write_burst=1)
     for _ in range(3):
         told = await exchange(
             world, head_of("OPTIONS", "/api/l2/subscriptions", f"Origin: {OURS.lower()}", ASKED)
@@ -79,12 +79,10 @@ async def test_what_is_no_preflight_of_an_allowed_origin_is_a_405(headers: list[
 
 
 async def test_every_origin_is_allowed_only_where_changes_need_a_token() -> None:
-    answer = await a_world("*", gateway_token=SecretStr(TOKEN)).ask(
-        BOOK, headers={"origin": "https://any.example"}
-    )
+    answer = await a_world("*", token=SecretStr(TOKEN)).ask(BOOK, headers={"origin": "https://any.example"})
     assert answer.headers[GRANT] == "*"
     with pytest.raises(ValidationError, match="needs a GATEWAY_TOKEN"):
-        GatewaySettings(gateway_cors_origins="*")
+        GatewaySettings(cors_origins="*")
 
 
 @pytest.mark.parametrize(
@@ -97,4 +95,4 @@ async def test_every_origin_is_allowed_only_where_changes_need_a_token() -> None
 )
 def test_a_setting_that_no_browser_would_send_is_refused_at_the_start(origins: str) -> None:
     with pytest.raises(ValidationError, match="GATEWAY_CORS_ORIGINS"):
-        GatewaySettings(gateway_cors_origins=origins, gateway_token=SecretStr(TOKEN))
+        GatewaySettings(cors_origins=origins, token=SecretStr(TOKEN))

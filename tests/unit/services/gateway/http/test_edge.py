@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from services.gateway.http.edge import MAX_HEADERS, MAX_TARGET
-from services.gateway.http.traffic import BUCKETS, Traffic
+from services.gateway.monitoring import BUCKETS, Traffic
 from tests.unit.services.gateway.http.test_api import assert_problem
 from tests.unit.services.gateway.world import World
 
@@ -48,12 +48,7 @@ async def test_answers_are_counted_by_route_template_so_that_paths_cannot_grow_t
     for target in (BOOK, BOOK + "?depth=0", "/api/l2/nope/x", "/nope/1", "/nope/2"):
         await world.ask(target)
     await world.ask("/healthz", "BREW")
-    (family,) = world.traffic.collect()
-    counts = {
-        tuple(sample.labels[name] for name in ("method", "route", "status")): sample.value
-        for sample in family.samples
-        if sample.name.endswith("_count")
-    }
+    counts = {label: sum(found.counts) for label, found in world.traffic.family().samples.items()}
     book = "/api/l2/{venue}/{symbol}"
     assert counts == {
         ("GET", book, "200"): 1,
@@ -69,8 +64,7 @@ def test_a_latency_falls_into_the_bucket_whose_bound_it_does_not_exceed() -> Non
     latencies = traffic.of("GET", "/x", 200)
     for seconds in (BUCKETS[0], BUCKETS[0] * 1.01, 100.0):
         latencies.observe(seconds)
-    (family,) = traffic.collect()
-    buckets = {s.labels["le"]: s.value for s in family.samples if s.name.endswith("_bucket")}
+    buckets = dict(traffic.family().samples["GET", "/x", "200"].buckets)
     assert buckets[str(BUCKETS[0])] == 1
     assert buckets[str(BUCKETS[1])] == 2
     assert buckets["+Inf"] == 3

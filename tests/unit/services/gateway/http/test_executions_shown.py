@@ -38,7 +38,7 @@ async def test_it_is_answered_once_its_record_and_its_sizing_are_there(
     async def answer(*_question: object) -> Event:
         return planned
 
-    monkeypatch.setattr(world.questions, "ask", answer)
+    monkeypatch.setattr(world.commands, "ask", answer)
     headers = {"content-type": "application/json"}
     asking = asyncio.create_task(world.ask("/api/exec/plan-and-execute", "POST", BODY, headers))
     told = {
@@ -61,7 +61,7 @@ async def test_it_is_answered_nevertheless_where_they_do_not_come(monkeypatch: p
     async def answer(*_question: object) -> Event:
         return planned
 
-    monkeypatch.setattr(world.questions, "ask", answer)
+    monkeypatch.setattr(world.commands, "ask", answer)
     monkeypatch.setattr("services.gateway.http.execution_api._SHOWN_S", 0.01)
     answered = await world.ask(
         "/api/exec/plan-and-execute", "POST", BODY, {"content-type": "application/json"}

@@ -64,19 +64,19 @@ async def test_this_machine_is_asked_by_address_or_as_localhost(host: str) -> No
 @pytest.mark.parametrize("host", ["desk.example", "DESK.example:443", "gateway:5000"])
 async def test_a_name_is_served_once_it_is_listed(host: str) -> None:
     assert (await exchange(a_world(), head_of("GET", BOOK, host=host))).status == 421
-    world = a_world(gateway_served_as="gateway, Desk.example")
+    world = a_world(served_as="gateway, Desk.example")
     assert (await exchange(world, head_of("GET", BOOK, host=host))).status == 200
 
 
 async def test_the_name_that_is_listened_on_is_served() -> None:
-    world = a_world(gateway_host="desk.example", private_network=True)
+    world = a_world(host="desk.example", private_network=True)
     assert (await exchange(world, head_of("GET", BOOK, host="desk.example:5000"))).status == 200
 
 
 @pytest.mark.parametrize("names", ["*", "desk.example:5000", "https://desk.example", "a b", ".x", "x/"])
 def test_names_that_are_none_are_refused_at_the_start(names: str) -> None:
     with pytest.raises(ValidationError, match="GATEWAY_SERVED_AS"):
-        GatewaySettings(gateway_served_as=names)
+        GatewaySettings(served_as=names)
 
 
 FOREIGN = [
@@ -128,13 +128,13 @@ async def test_programs_and_the_gateways_own_pages_change_what_they_did(headers:
 
 
 async def test_a_page_that_is_listed_may_change_something_and_null_never_is() -> None:
-    world = a_world(gateway_cors_origins="https://desk.example")
+    world = a_world(cors_origins="https://desk.example")
     listed = {"origin": "https://desk.example", "sec_fetch_site": "cross-site"}
     assert (await world.post(WISH, **listed)).status == 200
     others = {"origin": "https://other.example", "sec_fetch_site": "cross-site"}
     assert (await world.post(WISH, **others)).status == 403
     token = "c2VjcmV0LXRva2VuLXNlY3JldA"  # noqa: S105 -- a test's own
-    world = a_world(gateway_cors_origins="*", gateway_token=token)
+    world = a_world(cors_origins="*", token=token)
     bearer = {"authorization": f"Bearer {token}"}
     assert (await world.post(WISH, **others, **bearer)).status == 200
     assert (await world.post(WISH, origin="null", **bearer)).status == 403
@@ -160,7 +160,7 @@ async def test_a_link_is_followed_and_a_frame_or_picture_is_not() -> None:
         answer = await a_world().ask("/docs", headers=foreign | {"sec-fetch-dest": dest})
         assert_problem(answer, 403, "foreign-page")
     listed = {"origin": "https://desk.example", "sec-fetch-site": "cross-site", "sec-fetch-dest": "empty"}
-    world = a_world(gateway_cors_origins="https://desk.example")
+    world = a_world(cors_origins="https://desk.example")
     assert (await world.ask("/api/l2", headers=listed)).status == 200
 
 
@@ -171,7 +171,7 @@ async def test_a_refusal_of_what_is_no_http_is_not_for_other_pages_either() -> N
 
 async def test_a_foreign_page_is_refused_before_the_token_and_the_rates() -> None:
     token = "c2VjcmV0LXRva2VuLXNlY3JldA"  # noqa: S105 -- a test's own
-    world = a_world(write_burst=1, write_rate_per_s=1, gateway_token=token)
+    world = a_world(write_burst=1, write_rate_per_s=1, token=token)
     for _ in range(3):
         assert (await world.post(WISH, origin="http://127.0.0.1:8000")).status == 403
     assert (await world.post(WISH, authorization=f"Bearer {token}")).status == 200

@@ -92,7 +92,7 @@ async def test_a_host_that_is_none_is_400(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["", "localhost:5000", "[::1]:5000", "10.0.0.1", "desk.example:", "a_b"])
 async def test_a_host_may_be_an_address_or_a_name_that_is_listed(host: str) -> None:
-    world = World(gateway_served_as="desk.example, a_b")
+    world = World(served_as="desk.example, a_b")
     world.live()
     assert (await exchange(world, head_of("GET", BOOK, host=host))).status == 200
 

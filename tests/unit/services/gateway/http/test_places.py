@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from services.gateway.http.places import Allowance, Limit, Places, Tally
+from services.gateway.http.places import Allowance, Places, Tally
 from services.gateway.http.problems import ProblemError
 
-LIMIT = Limit("cups are out", most=3, most_of_address=2, retry_after_s=7)
+LIMIT: dict[str, Any] = {"what": "cups are out", "most": 3, "most_of_address": 2, "retry_after_s": 7}
 
 
 def refused(places: Places, address: str) -> ProblemError:
@@ -15,7 +17,7 @@ def refused(places: Places, address: str) -> ProblemError:
 
 
 def test_an_address_that_has_its_share_is_429_and_another_still_gets_a_place() -> None:
-    places = Places("cups", LIMIT)
+    places = Places("cups", **LIMIT)
     places.take("a")
     places.take("a")
     problem = refused(places, "a")
@@ -26,17 +28,17 @@ def test_an_address_that_has_its_share_is_429_and_another_still_gets_a_place() -
 
 
 def test_once_all_are_taken_everybody_is_503_and_who_has_their_share_too() -> None:
-    places = Places("cups", LIMIT)
+    places = Places("cups", **LIMIT)
     for address in ("a", "a", "b"):
         places.take(address)
     for address in ("a", "b", "c"):
         problem = refused(places, address)
         assert (problem.status, problem.problem.slug, problem.retry_after_s) == (503, "too-many", 7)
-    assert places.allowance.refused == {"total": 3, "address": 0}
+    assert places.refused == {"total": 3, "address": 0}
 
 
 def test_a_place_that_is_given_back_is_free_and_its_address_is_forgotten() -> None:
-    places = Places("cups", LIMIT)
+    places = Places("cups", **LIMIT)
     for number in range(10_000):
         with places.held(f"address {number}"):
             assert len(places.taken) == 1
@@ -44,7 +46,7 @@ def test_a_place_that_is_given_back_is_free_and_its_address_is_forgotten() -> No
 
 
 def test_a_place_is_given_back_after_a_failure_and_a_refusal_takes_none() -> None:
-    places = Places("cups", LIMIT)
+    places = Places("cups", **LIMIT)
     with pytest.raises(KeyError), places.held("a"):
         raise KeyError
     places.take("a")
@@ -58,5 +60,5 @@ def test_what_several_tallies_hold_counts_together() -> None:
     kept.add("a", 1)
     begun.add("a", 1)
     with pytest.raises(ProblemError, match="2 cups are out for a"):
-        Allowance("cups", LIMIT).require("a", kept, begun)
-    Allowance("cups", LIMIT).require("a", kept)
+        Allowance("cups", **LIMIT).require("a", kept, begun)
+    Allowance("cups", **LIMIT).require("a", kept)

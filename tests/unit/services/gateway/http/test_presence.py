@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.requests import ClientDisconnect
 
-from services.gateway.http.places import Limit, Places
+from services.gateway.http.places import Places
 from services.gateway.http.presence import while_there
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def a_client() -> tuple[asyncio.Event, asyncio.Queue[Message]]:
 
 
 async def test_who_leaves_gives_back_the_place() -> None:
-    places = Places("audits", Limit("audits are being read", 2, 1, 1))
+    places = Places("audits", "audits are being read", 2, 1, retry_after_s=1)
     begun, sent = a_client()
 
     async def work() -> None:

@@ -82,7 +82,7 @@ async def test_replays_take_no_place_of_the_streams_of_new_messages_and_the_reve
 
 
 async def test_a_share_is_of_the_address_that_a_believed_proxy_tells_of_and_of_an_ipv6_network() -> None:
-    world = World(stream_max_clients_per_address=1, gateway_trusted_proxies=ONE)
+    world = World(stream_max_clients_per_address=1, trusted_proxies=ONE)
     stream = Stream(world, TOPS, peer=ONE, x_forwarded_for="2001:db8::1")
     await stream.until_received(b": open")
     refused = await world.ask(TOPS, headers={"x-forwarded-for": "2001:db8::2"}, peer=ONE)
@@ -180,7 +180,7 @@ async def test_a_reply_of_an_older_gateway_is_nobodys_share_but_takes_its_room()
 
 async def test_an_address_names_its_share_of_new_scopes_and_no_more_until_time_has_passed() -> None:
     world = World(scopes_burst=2, scopes_per_hour=1, command_timeout_s=0.01)
-    world.questions.listening = True
+    world.commands.listening = True
     sent = {"content-type": "application/json"}
 
     async def choose(scope: str, peer: str = ONE) -> Answer:

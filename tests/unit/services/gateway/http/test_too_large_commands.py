@@ -7,7 +7,7 @@ import pytest
 from libs.common.events import ChoosePolicy
 from libs.common.kafka import Publisher
 from libs.common.topics import ROUTER_COMMANDS
-from services.gateway.app import KafkaLink
+from services.gateway.asking.kafka_link import KafkaLink
 from services.gateway.http.problems import ProblemError
 from services.gateway.settings import GatewaySettings
 

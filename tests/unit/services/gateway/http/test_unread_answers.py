@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from services.gateway.http.written import Patience
+from services.gateway.http.protocol import Patience
 from tests.e2e.system import until
 from tests.unit.services.gateway.serving import Serving
 from tests.unit.services.gateway.stream.test_stream import a_record

@@ -24,7 +24,7 @@ BOOK = "/api/l2/subscriptions/binance/BTCUSDT"
 
 
 def guarded(**settings: Any) -> World:
-    return World(gateway_token=SecretStr(TOKEN), **settings)
+    return World(token=SecretStr(TOKEN), **settings)
 
 
 async def test_without_a_token_set_everybody_may_write() -> None:
@@ -200,9 +200,7 @@ async def test_every_change_is_documented_with_its_token_and_its_limits(make: Ca
     world = make()
     document = (await world.ask("/openapi.json")).json()
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
-    needed: list[dict[str, list[str]]] = (
-        [{"bearer": []}] if world.settings.gateway_token else [{"bearer": []}, {}]
-    )
+    needed: list[dict[str, list[str]]] = [{"bearer": []}] if world.settings.token else [{"bearer": []}, {}]
     writes = 0
     for methods in document["paths"].values():
         for method, operation in methods.items():
@@ -257,7 +255,7 @@ def test_what_openssl_prints_and_what_make_run_makes_is_strong_enough() -> None:
             raw.hex().encode(),
             b64encode(raw[:12]),
         ):
-            GatewaySettings(gateway_token=SecretStr(token.decode()))
+            GatewaySettings(token=SecretStr(token.decode()))
 
 
 @pytest.mark.parametrize(
@@ -269,18 +267,18 @@ def test_what_openssl_prints_and_what_make_run_makes_is_strong_enough() -> None:
 )
 def test_beyond_loopback_no_gateway_starts_without_a_token(host: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        GatewaySettings(gateway_host=host)
+        GatewaySettings(host=host)
     for said in ("GATEWAY_HOST is", "127.0.0.1", "GATEWAY_TOKEN", "PRIVATE_NETWORK=true", "TLS"):
         assert said in str(refused.value)
-    GatewaySettings(gateway_host=host, gateway_token=SecretStr(TOKEN))
-    GatewaySettings(gateway_host=host, private_network=True)
+    GatewaySettings(host=host, token=SecretStr(TOKEN))
+    GatewaySettings(host=host, private_network=True)
 
 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LocalHost", "::ffff:127.0.0.1"]
 )
 def test_on_loopback_none_is_needed(host: str) -> None:
-    GatewaySettings(gateway_host=host, metrics_host=host, metrics_port=9464)
+    GatewaySettings(host=host, metrics_host=host, metrics_port=9464)
 
 
 def test_metrics_are_not_served_beyond_loopback_but_in_a_network_of_their_own() -> None:

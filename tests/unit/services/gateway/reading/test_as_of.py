@@ -290,7 +290,7 @@ async def test_more_records_or_time_than_allowed_is_503_and_frees_its_place() ->
     answer = await slow.ask(book_at(T + 50))
     assert "0.01 s" in assert_problem(answer, 503, "too-many")["detail"]
     assert answer.headers["retry-after"] == "1"
-    assert (short.past_books.rebuilding, slow.past_books.rebuilding) == (0, 0)
+    assert (short.past_books.places.taken.total, slow.past_books.places.taken.total) == (0, 0)
 
 
 async def test_more_bytes_of_a_book_than_may_be_kept_are_503_and_name_the_setting() -> None:
@@ -298,7 +298,7 @@ async def test_more_bytes_of_a_book_than_may_be_kept_are_503_and_name_the_settin
     world.logs[KEY].row_bytes = 600
     problem = assert_problem(await world.ask(book_at(T + 199)), 503, "too-many")
     assert "more than 1000 bytes (AS_OF_MAX_BYTES)" in problem["detail"]
-    assert world.past_books.rebuilding == 0
+    assert world.past_books.places.taken.total == 0
     world.logs[KEY].row_bytes = 10
     assert (await world.ask(book_at(T + 199))).status == 200
 

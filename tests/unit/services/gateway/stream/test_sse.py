@@ -5,6 +5,8 @@ import json
 import pytest
 
 from libs.common.events import Trade
+from libs.common.kafka import Record
+from libs.common.topics import L2_TRADES
 from services.gateway.http.places import Room
 from services.gateway.http.problems import ProblemError
 from services.gateway.stream.sse import (
@@ -14,9 +16,9 @@ from services.gateway.stream.sse import (
     Frame,
     History,
     frame,
+    frames_of,
     json_ready,
     start_of,
-    tombstone,
 )
 from tests.unit.services.gateway.world import NOW, a_book_health, a_book_top
 
@@ -65,7 +67,11 @@ def test_a_frame_is_one_event_whose_data_is_one_line() -> None:
 
 
 def test_a_deleted_key_is_a_tombstone_even_if_it_is_no_text() -> None:
-    assert tombstone(b"a:\xff") == {"type": "Tombstone", "key": "a:\ufffd"}
+    deleted = Record(
+        topic=L2_TRADES, partition=0, offset=1, timestamp_ms=0, key=b"a:\xff", event=None, value=None
+    )
+    (shown,) = frames_of([deleted])
+    assert b'data: {"type":"Tombstone","key":"a:\xef\xbf\xbd"}\n' in shown.data
 
 
 def a_backlog(
@@ -176,4 +182,4 @@ def test_any_other_start_is_422(text: str) -> None:
     with pytest.raises(ProblemError) as caught:
         start_of(text, NOW)
     assert caught.value.status == 422
-    assert caught.value.errors[0].field == "from"
+    assert caught.value.document.errors[0].field == "from"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.gateway.http.forwarded import networks_of, origin_of
+from services.gateway.http.callers import networks_of, origin_of
 from tests.unit.services.gateway.http.test_api import assert_problem
 from tests.unit.services.gateway.world import World
 
@@ -52,12 +52,12 @@ def test_who_is_no_proxy_is_not_believed() -> None:
 
 @pytest.mark.parametrize("text", NO_ADDRESS)
 async def test_a_change_behind_a_proxy_is_never_a_500(text: str) -> None:
-    world = World(gateway_trusted_proxies="127.0.0.1")
+    world = World(trusted_proxies="127.0.0.1")
     assert_problem(await world.post(WISH, x_forwarded_for=text), 404, "unknown-venue")
 
 
 async def test_each_address_behind_a_proxy_has_a_bucket_of_its_own_and_rubbish_shares_the_proxys() -> None:
-    world = World(gateway_trusted_proxies="127.0.0.1", write_rate_per_s=1, write_burst=1)
+    world = World(trusted_proxies="127.0.0.1", write_rate_per_s=1, write_burst=1)
     sent = ["203.0.113.1", "203.0.113.2", "a:b", "c:d", "203.0.113.1"]
     answers = [(await world.post(WISH, x_forwarded_for=each)).status for each in sent]
     assert answers == [404, 404, 404, 429, 429]

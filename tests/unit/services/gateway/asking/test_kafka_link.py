@@ -10,8 +10,8 @@ from aiokafka.errors import KafkaConnectionError
 
 from libs.common.kafka import UnreachableError, partition_counts
 from libs.common.topics import L2_BOOK_TOPS
-from services.gateway import app
-from services.gateway.app import KafkaLink
+from services.gateway.asking import kafka_link
+from services.gateway.asking.kafka_link import KafkaLink
 from services.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ async def test_a_kafka_that_is_out_of_reach_is_away_at_once_and_one_that_is_slow
             raise answer
         return {}
 
-    monkeypatch.setattr(app, "partition_counts", counts)
-    monkeypatch.setattr(app, "PROBE_S", 0)
+    monkeypatch.setattr(kafka_link, "partition_counts", counts)
+    monkeypatch.setattr(kafka_link, "PROBE_S", 0)
     link = KafkaLink(GatewaySettings())
     with pytest.raises(EndedError):
         await link.probe()
@@ -84,8 +84,8 @@ async def test_a_kafka_that_answers_nothing_more_is_said_to_be_silent(
         return {}
 
     silence_s = 0.05
-    monkeypatch.setattr(app, "partition_counts", counts)
-    monkeypatch.setattr(app, "PROBE_S", 60)
+    monkeypatch.setattr(kafka_link, "partition_counts", counts)
+    monkeypatch.setattr(kafka_link, "PROBE_S", 60)
     link = KafkaLink(GatewaySettings(kafka_silence_s=silence_s))
     probing = asyncio.create_task(link.probe())
     await answered.wait()
