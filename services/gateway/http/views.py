@@ -1,0 +1,433 @@
+"""The answers of HTTP: each is its event but for what is declared here; pure."""
+
+from __future__ import annotations
+
+from types import GenericAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from libs.common import events
+from libs.common.asked_instruments import instrument_in
+from libs.common.time_units import NS_PER_MS
+from services.gateway.http.view import Computed, View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from libs.common.events import AuditEntry, BookHealth, BookTop, ExecutionRecord, PaperOrderPlaced
+
+
+def _all_but(kind: type[Struct], *kept: str) -> set[str]:
+    return set(kind.__struct_fields__) - set(kept)
+
+
+# --- books ---
+
+
+def _instrument(book: BookTop | BookHealth, health: BookHealth | None) -> Struct | None:
+    found = instrument_in(book.venue, book.symbol, health)
+    table = instrument_in(book.venue, book.symbol, None)
+    return None if found is None else INSTRUMENT.make(found, source="table" if found is table else "venue")
+
+
+def _venue_ts(top: BookTop) -> int:
+    return top.received_ts if top.venue_ts is None else top.venue_ts
+
+
+INSTRUMENT: Final = View(
+    "InstrumentAnswer",
+    events.InstrumentTerms,
+    "What the venue demands of an order; decimal text.",
+    computed={
+        "source": Computed(
+            Literal["venue", "table"],
+            "venue: as it said last; table: as this version has it",
+            lambda _, source: source,
+        )
+    },
+    decimals="plain text",
+)
+FEATURES: Final = View("BookFeatures", events.Features)
+_STATE: Final = Computed(
+    events.BookState,
+    "LIVE: proven consistent up to seq. Otherwise the last proven top is shown",
+    lambda _, shown: shown.state,
+)
+_REASON: Final = Computed(str, "why this state, in words", lambda _, shown: shown.reason)
+_TS: Final = Computed(int, "the venue's time in ms since 1970 UTC; where it has none, ours", _venue_ts)
+_KNOWN: Final = (INSTRUMENT.struct | None, "null where nobody knows")
+BOOK: Final = View(
+    "BookAnswer",
+    events.BookTop,
+    "The top of one book; `state` says whether it may be traded now.",
+    drop=("venue_ts",),
+    change={"bids": lambda top, depth: top.bids[:depth], "asks": lambda top, depth: top.asks[:depth]},
+    computed={"state": _STATE, "reason": _REASON, "ts": _TS, "instrument": Computed(*_KNOWN, _instrument)},
+    parts=(FEATURES,),
+)
+_AT: Final = "the moment asked for, ms since 1970 UTC by the clock of receivedTs"
+AS_OF: Final = View(
+    "BookAsOf",
+    events.BookTop,
+    "The top of one book as it was; `features` and `instrument` are null, for l2 keeps none of the past.",
+    drop=("venue_ts",),
+    computed={
+        "state": _STATE,
+        "reason": _REASON,
+        "ts": _TS,
+        "instrument": Computed(*_KNOWN, lambda _: None),
+        "at": Computed(int, _AT, lambda _, at: at),
+    },
+    parts=(FEATURES,),
+)
+BOOK_SUMMARY: Final = View(
+    "BookSummary",
+    events.BookHealth,
+    "One book among all; numbers of a book that never synchronised are null.",
+    drop=_all_but(
+        events.BookHealth, "venue", "symbol", "epoch", "seq", "gaps", "resyncs", "checksum_failures"
+    ),
+    change={
+        "epoch": lambda health, top: (top or health).epoch,
+        "seq": lambda health, top: (top or health).seq,
+    },
+    computed={
+        "state": _STATE,
+        "reason": _REASON,
+        "ts": Computed(
+            int | None,
+            "the venue's time, else ours, ms since 1970 UTC",
+            lambda _, top: top and _venue_ts(top),
+        ),
+        "best_bid": Computed(
+            float | None, "price, quote units", lambda _, top: top.bids[0][0] if top and top.bids else None
+        ),
+        "best_ask": Computed(
+            float | None, "price, quote units", lambda _, top: top.asks[0][0] if top and top.asks else None
+        ),
+        "age_ms": Computed(
+            float | None,
+            "since the last message arrived, ms",
+            lambda _, top, now: top and max(0, now - top.received_ts) / NS_PER_MS,
+        ),
+        "instrument": Computed(*_KNOWN, lambda health: _instrument(health, health)),
+    },
+)
+
+# --- venues ---
+
+SYMBOL_METRICS: Final = View(
+    "SymbolMetrics",
+    events.VenueMetrics,
+    "What is known of one symbol at one venue.",
+    drop=("venue", "state", "taker_bps", "maker_bps", "alpha", "beta", "epoch", "seq", "ts"),
+    computed={
+        "state": _STATE,
+        "reason": _REASON,
+        "age_ms": Computed(
+            float, "since this was measured, ms", lambda measured, now: max(0, now - measured.ts) / NS_PER_MS
+        ),
+    },
+)
+FEES: Final = View(
+    "Fees",
+    events.VenueMetrics,
+    "Of the venue's lowest tier.",
+    drop=_all_but(events.VenueMetrics, "taker_bps", "maker_bps"),
+)
+_SCALARS: Final = {
+    "latency_p50_ms": "latency",
+    "latency_p99_ms": "latencyP99",
+    "spread_bps": "spread_bps",
+    "taker_bps": "feeBps",
+}
+VENUE_ENTRY: Final = View(
+    "VenueEntry",
+    events.VenueMetrics,
+    "One venue; its scalars are those of `symbol`, all its books are in `symbols`. Best first.",
+    drop=_all_but(
+        events.VenueMetrics, "venue", "symbol", "top_depth", "reliability", "rate_remaining", *_SCALARS
+    ),
+    rename=_SCALARS,
+    computed={
+        "score": Computed(
+            float | None, "minus the reference cost, bps; null: not eligible", lambda _, score: score
+        ),
+        "fees": Computed(FEES.struct, "both, bps", FEES.make),
+        "state": _STATE,
+        "symbols": Computed(
+            GenericAlias(tuple, (SYMBOL_METRICS.struct, ...)),
+            "all its books, by symbol",
+            lambda _, symbols: symbols,
+        ),
+    },
+)
+SCORE: Final = View(
+    "ScoreAnswer",
+    events.VenueScored,
+    "The venue to take, and the best split.",
+    parts=(View("Candidate", events.VenueCandidate),),
+)
+
+# --- router ---
+
+CHOICE: Final = View(
+    "ChoiceAnswer",
+    events.PolicyChosen,
+    "The policy chosen, and all that explains it.",
+    drop=("features", "ignored", "layout"),
+    rename={"command_id": "decisionId", "width": "uncertaintyWidth"},
+)
+REWARD: Final = View(
+    "RewardAnswer", events.PolicyRewarded, "What the policy has earned so far.", drop=("command_id",)
+)
+POLICIES: Final = View(
+    "PoliciesAnswer", events.PoliciesChanged, "The policies of a scope.", drop=("command_id",)
+)
+REGISTERED_POLICY: Final = View(
+    "RegisteredPolicy", events.PolicyRegistered, "A policy that somebody can turn into a signal."
+)
+
+
+class ProviderAnswer(Struct, frozen=True):
+    """A source of an input that no topic carries."""
+
+    name: Annotated[str, Meta(description="of the input")]
+    stub: Annotated[bool, Meta(description="true: its numbers mean nothing")]
+
+
+SNAPSHOT: Final = View(
+    "SnapshotAnswer",
+    events.RouterSnapshot,
+    "A scope of the router as it is; `ts`, `noise` and `layout` are null if it was never used.",
+    drop=("noise", "pooled_cusum", "drift_alarms", "stubs", "layout", "ts"),
+    computed={
+        "noise": Computed(
+            float | None,
+            "pooled scale of rewards around their means, return units",
+            lambda scope: scope.noise,
+        ),
+        "drift": Computed(
+            dict[str, float],
+            "`pooledCusum`, and `alarms` so far",
+            lambda scope: {"pooledCusum": scope.pooled_cusum, "alarms": scope.drift_alarms},
+        ),
+        "providers": Computed(
+            tuple[ProviderAnswer, ...],
+            "of inputs no topic carries",
+            lambda scope: tuple(ProviderAnswer(name, stub=True) for name in scope.stubs),
+        ),
+        "layout": Computed(int | None, "version of the feature layout", lambda scope: scope.layout),
+        "ts": Computed(
+            int | None, "ms since 1970 UTC; null: the scope was never used", lambda scope: scope.ts
+        ),
+    },
+    parts=(
+        View(
+            "PolicyAnswer",
+            events.PolicySummary,
+            parts=(View("EstimateAnswer", events.OffPolicyEstimate),),
+        ),
+    ),
+)
+
+
+_UNUSED: Final[dict[str, object]] = {
+    **dict.fromkeys(("lastChoice", "decisionId", "decidedTs", "noise", "layout", "ts")),
+    **{name: {} for name in ("sampledScores", "features", "inputs", "drift")},
+    **dict.fromkeys(("filled", "missing", "policies", "retired", "providers"), ()),
+    **dict.fromkeys(("choices", "updates", "ignoredKeys", "pending"), 0),
+}
+
+
+def unused_scope(scope: str) -> Struct:
+    """Return the snapshot of a scope that was never used."""
+    return msgspec.convert({"scope": scope, **_UNUSED}, SNAPSHOT.struct)
+
+
+# --- portfolio ---
+
+
+def _keyed(field: str) -> Callable[..., object]:
+    """Return what gives a field by symbol under the caller's spellings of them."""
+    return lambda event, spelt: {spelt[symbol]: each for symbol, each in getattr(event, field).items()}
+
+
+# Limits by the names that callers use for them.
+LIMITS: Final = {"cvar_budget": "cvarBudget", "vol_target": "volTarget", "invested": "invested"}
+_CVAR: Final = {
+    "cvar_sum": "sum",
+    "cvar_portfolio": "portfolio",
+    "cvar_by_symbol": "bySymbol",
+    "cvar_limits": "limits",
+}
+CVAR: Final = View(
+    "CvarAnswer",
+    events.PortfolioOptimized,
+    "Expected loss on the worst days, fraction per day.",
+    drop=_all_but(events.PortfolioOptimized, *_CVAR),
+    rename=_CVAR,
+    change={field: _keyed(field) for field in ("cvar_by_symbol", "cvar_limits")},
+)
+PORTFOLIO: Final = View(
+    "PortfolioAnswer",
+    events.PortfolioOptimized,
+    "The weights of greatest utility within the limits; fractions are per day of 24 h UTC.",
+    drop=("book", *_CVAR),
+    rename={"first_day_ts": "firstDay", "last_day_ts": "lastDay"},
+    change={
+        **{field: _keyed(field) for field in ("weights", "kelly", "mean")},
+        "binding": lambda event: tuple(LIMITS[name] for name in event.binding),
+        "shadow_prices": lambda event: {LIMITS[name]: each for name, each in event.shadow_prices.items()},
+        "dropped": lambda event, spelt: tuple(spelt[symbol] for symbol in event.dropped),
+        "symbols": lambda event, spelt: tuple(spelt[symbol] for symbol in event.mean),
+    },
+    computed={
+        "cvar": Computed(CVAR.struct, "expected loss on the worst days, fraction per day", CVAR.make),
+    },
+)
+POSITION: Final = View(
+    "PositionAnswer",
+    events.Position,
+    "What is held of a symbol; exact decimals are JSON strings, amounts in quote units.",
+    drop=("basis",),
+    change={"avg_price": lambda held: None if held.avg_price is None else held.avg_price.normalize()},
+    decimals="plain text",
+)
+RISK: Final = View(
+    "RiskAnswer",
+    events.RiskBudget,
+    "How much of the CVaR budget the positions use.",
+    parts=(View("SymbolRiskAnswer", events.SymbolRisk),),
+    decimals="plain text",
+)
+
+# --- execution ---
+
+
+def _payload(entry: AuditEntry) -> dict[str, Any]:
+    """Return a payload; one that is no JSON object, so was altered, comes as text."""
+    try:
+        return msgspec.json.decode(entry.payload, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        return {"altered": entry.payload}
+
+
+def _fills_total(event: ExecutionRecord | PaperOrderPlaced) -> int:
+    return len(event.fills) if event.fills_total is None else event.fills_total
+
+
+def _alternatives(event: ExecutionRecord | events.ExecutionSimulated) -> tuple[events.PlanAlternative, ...]:
+    return () if event.plan is None else event.plan.alternatives
+
+
+FILLS_TOTAL: Final = Computed(int, "so far; each is on execution.fills.v1", _fills_total)
+ALTERNATIVES: Final = Computed(tuple[events.PlanAlternative, ...], "every way that was judged", _alternatives)
+_DETAIL: Final = {"timing_bps": "timingBps", "spread_bps": "spreadBps", "walk_bps": "walkBps"}
+SIZING: Final = View(
+    "SizingAnswer",
+    events.SizingSnapshot,
+    rename={"qty": "quantity"},
+    computed={
+        "cvar_cap": Computed(
+            float | None,
+            "cap by the CVaR budget, fraction of equity; null: it cannot bind",
+            lambda sizing: sizing.caps.get("cvar"),
+        )
+    },
+)
+ORDER: Final = View(
+    "OrderAnswer",
+    events.PaperOrder,
+    drop=("cum_quote", "fills", "arrives_ts", "mid", "best_px", "expected_px", "epoch", "seq"),
+    rename={"cl_ord_id": "orderId", "order_qty": "size", "price": "limit", "submitted_ts": "ts"},
+    decimals="text",
+)
+FILL: Final = View("FillAnswer", events.RecordFill, drop=("mid", "best_px"), decimals="text")
+SLICE: Final = View("SliceAnswer", events.PlannedSlice, rename={"at_ts": "at"})
+PLAN: Final = View("PlanAnswer", events.ExecutionPlan, drop=("alternatives",), parts=(SLICE,))
+ALTERNATIVE: Final = View("AlternativeAnswer", events.PlanAlternative)
+SIMULATION: Final = View(
+    "SimulationAnswer",
+    events.ExecutionSimulated,
+    "How an order would be worked.",
+    drop=("command_id",),
+    computed={"alternatives": ALTERNATIVES},
+    parts=(PLAN, ALTERNATIVE, View("CostAnswer", events.PlanCost)),
+)
+PAPER_ORDER: Final = View(
+    "PaperOrderAnswer",
+    events.PaperOrderPlaced,
+    "An order on its own, and its fills.",
+    drop=("command_id", "fills_total", "ts"),
+    computed={"fills_total": FILLS_TOTAL},
+    parts=(ORDER, FILL),
+)
+AUDIT_HEAD: Final = View(
+    "AuditHeadAnswer",
+    events.AuditHead,
+    computed={
+        "href": Computed(
+            str, "where to have it verified", lambda _, execution_id: f"/api/audit/{execution_id}"
+        )
+    },
+)
+EXECUTION: Final = View(
+    "ExecutionAnswer",
+    events.ExecutionRecord,
+    drop=("scope", "fills_total", "audit"),
+    rename={"score": "policyScore"},
+    computed={
+        "alternatives": ALTERNATIVES,
+        "fills_total": FILLS_TOTAL,
+        "audit": Computed(
+            AUDIT_HEAD.struct,
+            "where its audit chain stands",
+            lambda record: AUDIT_HEAD(record.audit, execution_id=record.execution_id),
+        ),
+    },
+    parts=(
+        View("SignalAnswer", events.PolicySignal),
+        View(
+            "ShortfallAnswer",
+            events.ShortfallBps,
+            change={
+                "detail": lambda cost: {_DETAIL.get(name, name): each for name, each in cost.detail.items()}
+            },
+        ),
+        View("TaughtAnswer", events.RewardOutcome, "What the policy was taught."),
+        *(SIZING, PLAN, ALTERNATIVE, ORDER, FILL),
+    ),
+)
+AUDIT_ENTRY: Final = View(
+    "AuditEntryAnswer",
+    events.AuditEntry,
+    "One link of the chain.",
+    drop=("execution_id", "payload"),
+    computed={
+        "payload": Computed(
+            dict[str, Any],
+            "what was decided, and all it was made of; names, ns and Decimals as on Kafka",
+            _payload,
+        )
+    },
+)
+
+# --- operations ---
+
+SERVICE: Final = View(
+    "ServiceAnswer",
+    events.ServiceStatus,
+    "A process, as it tells of itself.",
+    drop=("state", "ts"),
+    computed={
+        "state": Computed(
+            str,
+            "`starting`, `ready`, `degraded`, or `silent` after 5 s unheard",
+            lambda status, silent: "silent" if silent else status.state,
+        ),
+        "age_ms": Computed(float, "since it was heard, ms", lambda _, age_ns: age_ns / NS_PER_MS),
+    },
+)
