@@ -33,7 +33,6 @@ from services.gateway.asking.commands import Changes, Commands
 from services.gateway.asking.new_scopes import NewScopes
 from services.gateway.asking.questions import Questions
 from services.gateway.http import asyncapi
-from services.gateway.http.answers import ReadyAnswer, ViewLag, encode, service_answer
 from services.gateway.http.api import VERSION, create_api
 from services.gateway.http.callers import Callers
 from services.gateway.http.cross_origin import CrossOrigin, origins_of
@@ -42,12 +41,13 @@ from services.gateway.http.guard import WriteGuard
 from services.gateway.http.problems import TOO_LARGE, ProblemError, not_ready
 from services.gateway.http.routing import Parts
 from services.gateway.http.traffic import Traffic
+from services.gateway.http.view import encode
 from services.gateway.monitoring import families, kept, measured, of_topics, turned_away
 from services.gateway.reading.audit_log import AuditLog
 from services.gateway.reading.books import Books
 from services.gateway.reading.past_books import PastBooks
 from services.gateway.reading.readers import Readers
-from services.gateway.reading.readiness import Readiness, Report
+from services.gateway.reading.readiness import Readiness, ReadyAnswer, Report, ready_answer
 from services.gateway.reading.topic_views import GatewayViews
 from services.gateway.stream.hub import Hub
 from services.gateway.stream.replays import Replays
@@ -338,15 +338,7 @@ class Gateway:
         report = self._judge()
         if not report.ready:
             raise not_ready(report.detail, report.missing)
-        return ReadyAnswer(
-            status="degraded" if report.degraded else "ready",
-            degraded=report.degraded,
-            services=tuple(map(service_answer, self._views.fleet.shown())),
-            views=tuple(
-                ViewLag(topic=view.topic.name, ready=view.ready, lag=view.lag(), keys=len(view.items))
-                for view in self._views.all
-            ),
-        )
+        return ready_answer(report, self._views)
 
     def _metrics(self) -> tuple[bytes, str]:
         return exposition(self._registry), CONTENT_TYPE

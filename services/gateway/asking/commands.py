@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, Protocol
+
+from msgspec import Meta, Struct
 
 from libs.common.cloudevents import CloudEvent
 from libs.common.events import IdempotentReply, Subscribed
 from libs.common.kafka import partition_of
 from libs.common.time_units import NS_PER_S
 from libs.common.topics import GATEWAY_IDEMPOTENCY, L2_SUBSCRIPTIONS
-from services.gateway.http.answers import SubscriptionAnswer, encode
 from services.gateway.http.places import Allowance, Limit, Places, Tally
 from services.gateway.http.problems import KEY_REUSED, NO_ANSWER, ProblemError, not_ready
+from services.gateway.http.view import encode
 from services.gateway.reading.books import not_subscribed, require_listed, require_own_book
 
 if TYPE_CHECKING:
@@ -61,6 +63,14 @@ class Reply(NamedTuple):
     status: int
     body: bytes
     replayed: bool = False
+
+
+class SubscriptionAnswer(Struct, frozen=True, kw_only=True):
+    """What became of a wish for a book, or of its end."""
+
+    venue: Annotated[str, Meta(description="id of the exchange, like binance")]
+    symbol: Annotated[str, Meta(description="canonical BASE-QUOTE")]
+    state: Annotated[str, Meta(description="the book's state, or UNSUBSCRIBED")]
 
 
 class Changes:

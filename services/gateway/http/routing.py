@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from fastapi import Request, Response
 
 from services.gateway.asking.commands import Command, Reply
-from services.gateway.http.answers import encode
 from services.gateway.http.bodies import (
     MAX_BODY,
     Body,
@@ -19,6 +18,7 @@ from services.gateway.http.bodies import (
     require_json,
     too_large,
 )
+from services.gateway.http.view import encode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from services.gateway.asking.commands import Changes, Commands
     from services.gateway.asking.new_scopes import NewScopes
     from services.gateway.asking.questions import Questions
-    from services.gateway.http.answers import ReadyAnswer
     from services.gateway.http.callers import Callers
     from services.gateway.reading.audit_log import AuditLog
     from services.gateway.reading.books import Books
     from services.gateway.reading.past_books import PastBooks
+    from services.gateway.reading.readiness import ReadyAnswer
     from services.gateway.reading.topic_views import GatewayViews
     from services.gateway.stream.hub import Hub
 

@@ -6,7 +6,9 @@ as the view says, and events inside the event are viewed too. What a field's typ
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
+from functools import cache
 from inspect import signature
 from types import GenericAlias, NoneType, UnionType
 from typing import (
@@ -35,6 +37,8 @@ from services.gateway.http.field_docs import HTTP_MOMENT, meaning
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+encode: Final = msgspec.json.Encoder().encode
+
 E = TypeVar("E", bound=msgspec.Struct)
 
 
@@ -55,7 +59,7 @@ class _Rule(NamedTuple):
 
 Decimals: TypeAlias = Literal["number", "text", "plain text"]
 _DECIMALS: Final[Mapping[Decimals, _Rule]] = {
-    "number": _Rule(float, "float({})".format),
+    "number": _Rule(float, "number({})".format),
     "text": _Rule(Decimal),  # in the digits that it has, with an exponent where it has one
     "plain text": _Rule(str, "format({}, 'f')".format),
 }
@@ -117,7 +121,7 @@ class View(Generic[E]):
         self.kind, self._name, self._decimals = kind, name, decimals
         self._parts = {each.kind: each for each in parts}
         self._met: set[type] = set()  # of parts inside the event
-        self._names: dict[str, Any] = {}  # that the source of `make` knows
+        self._names: dict[str, Any] = {"number": _number}  # that the source of `make` knows
         kept = [field for field in kind.__struct_fields__ if field not in drop]
         for what, named, fields in (
             ("drop", drop, kind.__struct_fields__),
@@ -189,7 +193,7 @@ class View(Generic[E]):
             return _DECIMALS[self._decimals]
         if isinstance(kind, type) and issubclass(kind, Event | Part):
             self._met.add(kind)
-            view = self._parts.get(kind) or View(kind.__name__, kind, decimals=self._decimals)
+            view = self._parts.get(kind) or _by_rule(kind, self._decimals)
             return _Rule(view.struct, f"{self._named(view.make)}({{}})".format)
         return _Rule(kind)
 
@@ -209,6 +213,20 @@ class View(Generic[E]):
         if origin in (Union, UnionType) and inside == [one, NoneType]:
             return _Rule(one | None, lambda value: f"None if {value} is None else {source(value)}")
         raise ValueError(f"{self._name}: there is no rule for {kind}; drop it, and compute what is answered")
+
+
+@cache
+def _by_rule(kind: type[msgspec.Struct], decimals: Decimals) -> View[Any]:
+    """Return the one view without differences: two types of one name would pass for each other."""
+    return View(kind.__name__, kind, decimals=decimals)
+
+
+def _number(value: Decimal) -> float:
+    """Return a Decimal as a float; a signaling NaN, which is none to Python, is NaN too."""
+    try:
+        return float(value)
+    except ValueError:
+        return math.nan
 
 
 def camel(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Context
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -53,15 +54,15 @@ FEATURES: Final = View("BookFeatures", events.Features)
 _STATE: Final = Computed(
     events.BookState,
     "LIVE: proven consistent up to seq. Otherwise the last proven top is shown",
-    lambda _, shown: shown.state,
+    lambda _, status: status.state,
 )
-_REASON: Final = Computed(str, "why this state, in words", lambda _, shown: shown.reason)
+_REASON: Final = Computed(str, "why this state, in words", lambda _, status: status.reason)
 _TS: Final = Computed(int, "the venue's time in ms since 1970 UTC; where it has none, ours", _venue_ts)
 _KNOWN: Final = (INSTRUMENT.struct | None, "null where nobody knows")
 BOOK: Final = View(
     "BookAnswer",
     events.BookTop,
-    "The top of one book; `state` says whether it may be traded now.",
+    "The top of one book; `state` says whether it may be trusted now.",
     drop=("venue_ts",),
     change={"bids": lambda top, depth: top.bids[:depth], "asks": lambda top, depth: top.asks[:depth]},
     computed={"state": _STATE, "reason": _REASON, "ts": _TS, "instrument": Computed(*_KNOWN, _instrument)},
@@ -288,12 +289,13 @@ PORTFOLIO: Final = View(
         "cvar": Computed(CVAR.struct, "expected loss on the worst days, fraction per day", CVAR.make),
     },
 )
+_QUIET: Final = Context(traps=[])  # whatever strangers write as a price
 POSITION: Final = View(
     "PositionAnswer",
     events.Position,
     "What is held of a symbol; exact decimals are JSON strings, amounts in quote units.",
     drop=("basis",),
-    change={"avg_price": lambda held: None if held.avg_price is None else held.avg_price.normalize()},
+    change={"avg_price": lambda held: None if held.avg_price is None else held.avg_price.normalize(_QUIET)},
     decimals="plain text",
 )
 RISK: Final = View(
@@ -414,6 +416,21 @@ AUDIT_ENTRY: Final = View(
         )
     },
 )
+
+
+class AuditAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The audit chain of an execution."""
+
+    execution_id: Annotated[str, Meta(description="UUID of the execution")]
+    verified: Annotated[
+        bool, Meta(description="the chain is whole, and every decision made again came out the same")
+    ]
+    problems: Annotated[
+        tuple[str, ...], Meta(description="what is altered or came out differently, in words; empty: nothing")
+    ]
+    decisions: Annotated[int, Meta(description="made again from their logged inputs")]
+    entries: Annotated[tuple[AUDIT_ENTRY.struct, ...], Meta(description="the chain, in order")]  # type: ignore[name-defined]  # made at import
+
 
 # --- operations ---
 

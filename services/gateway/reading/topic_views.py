@@ -19,8 +19,8 @@ from libs.common.topics import (
 )
 from libs.common.views import View
 from services.gateway.asking.reply_view import ReplyView
-from services.gateway.http.answers import Shown, shown_state
 from services.gateway.http.problems import not_ready
+from services.gateway.reading.book_status import BookStatus, status_of
 from services.gateway.reading.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -111,9 +111,9 @@ class GatewayViews:
         """Return the keys of all such books, in order."""
         return sorted(self.subscriptions.items.keys() | self.healths.items.keys())
 
-    def shown(self, key: bytes, now: int) -> Shown:
+    def shown(self, key: bytes, now: int) -> BookStatus:
         """Return the state of the book under `key` as callers see it."""
-        return shown_state(self.tops.items.get(key), self.healths.items.get(key), now, self._silence_ns)
+        return status_of(self.tops.items.get(key), self.healths.items.get(key), now, self._silence_ns)
 
     def silent_after(self, health: BookHealth, now: int) -> int | None:
         """Return when `health` will be too old to be believed, ns UTC; None if it is already."""

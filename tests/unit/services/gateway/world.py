@@ -29,7 +29,7 @@ from libs.common.topics import (
 from services.gateway.asking.commands import Changes, Commands
 from services.gateway.asking.new_scopes import NewScopes
 from services.gateway.asking.questions import Questions
-from services.gateway.http.answers import ReadyAnswer
+from services.gateway.reading.readiness import ReadyAnswer
 from services.gateway.http.api import create_api
 from services.gateway.http.callers import Callers
 from services.gateway.http.cross_origin import CrossOrigin, origins_of
