@@ -235,7 +235,13 @@ def camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
+_UNITS: Final = {"bps": "bps", "ms": "ms", "s": "s", "ts": HTTP_MOMENT}
+
+
 def _described(event: type, field: str, kind: object) -> object:
     """Return a field's type with what it means, where it does not say it itself."""
     said = meaning(event, field, HTTP_MOMENT)
-    return kind if said is None or get_origin(kind) is Annotated else Annotated[kind, Meta(description=said)]
+    if said is None or get_origin(kind) is Annotated:
+        return kind
+    unit = _UNITS.get(field.rpartition("_")[2], "")
+    return Annotated[kind, Meta(description=said if unit in said else f"{said}, {unit}")]
