@@ -12,12 +12,21 @@ from msgspec import Meta, Struct
 from libs.common import events
 from libs.common.asked_instruments import instrument_in
 from libs.common.time_units import NS_PER_MS
-from services.gateway.http.view import Computed, View
+from services.gateway.http.view import Computed, View, camel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from libs.common.events import AuditEntry, BookHealth, BookTop, ExecutionRecord, PaperOrderPlaced
+    from libs.common.events import (
+        AuditEntry,
+        BookHealth,
+        BookTop,
+        ExecutionRecord,
+        Level,
+        PaperOrderPlaced,
+        RouterSnapshot,
+        ShortfallBps,
+    )
 
 
 def _all_but(kind: type[Struct], *kept: str) -> set[str]:
@@ -37,17 +46,20 @@ def _venue_ts(top: BookTop) -> int:
     return top.received_ts if top.venue_ts is None else top.venue_ts
 
 
+def _best(levels: tuple[Level, ...] | None) -> float | None:
+    return levels[0][0] if levels else None
+
+
+def _age_ms(ts: int, now: int) -> float:
+    return max(0, now - ts) / NS_PER_MS
+
+
+_SOURCE: Final = "venue: as it said last; table: as this version has it"
 INSTRUMENT: Final = View(
     "InstrumentAnswer",
     events.InstrumentTerms,
     "What the venue demands of an order; decimal text.",
-    computed={
-        "source": Computed(
-            Literal["venue", "table"],
-            "venue: as it said last; table: as this version has it",
-            lambda _, source: source,
-        )
-    },
+    computed={"source": Computed(Literal["venue", "table"], _SOURCE, lambda _, source: source)},
     decimals="plain text",
 )
 FEATURES: Final = View("BookFeatures", events.Features)
@@ -57,15 +69,17 @@ _STATE: Final = Computed(
     lambda _, status: status.state,
 )
 _REASON: Final = Computed(str, "why this state, in words", lambda _, status: status.reason)
-_TS: Final = Computed(int, "the venue's time in ms since 1970 UTC; where it has none, ours", _venue_ts)
+_TS: Final = "the venue's time in ms since 1970 UTC; where it has none, ours"
+_AGE: Final = "since the last message arrived, ms"
 _KNOWN: Final = (INSTRUMENT.struct | None, "null where nobody knows")
+_OF_A_BOOK: Final = {"state": _STATE, "reason": _REASON, "ts": Computed(int, _TS, _venue_ts)}
 BOOK: Final = View(
     "BookAnswer",
     events.BookTop,
     "The top of one book; `state` says whether it may be trusted now.",
     drop=("venue_ts",),
     change={"bids": lambda top, depth: top.bids[:depth], "asks": lambda top, depth: top.asks[:depth]},
-    computed={"state": _STATE, "reason": _REASON, "ts": _TS, "instrument": Computed(*_KNOWN, _instrument)},
+    computed={**_OF_A_BOOK, "instrument": Computed(*_KNOWN, _instrument)},
     parts=(FEATURES,),
 )
 _AT: Final = "the moment asked for, ms since 1970 UTC by the clock of receivedTs"
@@ -75,44 +89,26 @@ AS_OF: Final = View(
     "The top of one book as it was; `features` and `instrument` are null, for l2 keeps none of the past.",
     drop=("venue_ts",),
     computed={
-        "state": _STATE,
-        "reason": _REASON,
-        "ts": _TS,
+        **_OF_A_BOOK,
         "instrument": Computed(*_KNOWN, lambda _: None),
         "at": Computed(int, _AT, lambda _, at: at),
     },
     parts=(FEATURES,),
 )
+_SUMMARY: Final = ("venue", "symbol", "epoch", "seq", "gaps", "resyncs", "checksum_failures")
 BOOK_SUMMARY: Final = View(
     "BookSummary",
     events.BookHealth,
     "One book among all; numbers of a book that never synchronised are null.",
-    drop=_all_but(
-        events.BookHealth, "venue", "symbol", "epoch", "seq", "gaps", "resyncs", "checksum_failures"
-    ),
-    change={
-        "epoch": lambda health, top: (top or health).epoch,
-        "seq": lambda health, top: (top or health).seq,
-    },
+    drop=_all_but(events.BookHealth, *_SUMMARY),
+    change={"epoch": lambda said, top: (top or said).epoch, "seq": lambda said, top: (top or said).seq},
     computed={
         "state": _STATE,
         "reason": _REASON,
-        "ts": Computed(
-            int | None,
-            "the venue's time, else ours, ms since 1970 UTC",
-            lambda _, top: top and _venue_ts(top),
-        ),
-        "best_bid": Computed(
-            float | None, "price, quote units", lambda _, top: top.bids[0][0] if top and top.bids else None
-        ),
-        "best_ask": Computed(
-            float | None, "price, quote units", lambda _, top: top.asks[0][0] if top and top.asks else None
-        ),
-        "age_ms": Computed(
-            float | None,
-            "since the last message arrived, ms",
-            lambda _, top, now: top and max(0, now - top.received_ts) / NS_PER_MS,
-        ),
+        "ts": Computed(int | None, _TS, lambda _, top: top and _venue_ts(top)),
+        "best_bid": Computed(float | None, "price, quote units", lambda _, top: _best(top and top.bids)),
+        "best_ask": Computed(float | None, "price, quote units", lambda _, top: _best(top and top.asks)),
+        "age_ms": Computed(float | None, _AGE, lambda _, top, now: top and _age_ms(top.received_ts, now)),
         "instrument": Computed(*_KNOWN, lambda health: _instrument(health, health)),
     },
 )
@@ -127,9 +123,7 @@ SYMBOL_METRICS: Final = View(
     computed={
         "state": _STATE,
         "reason": _REASON,
-        "age_ms": Computed(
-            float, "since this was measured, ms", lambda measured, now: max(0, now - measured.ts) / NS_PER_MS
-        ),
+        "age_ms": Computed(float, "since this was measured, ms", lambda said, now: _age_ms(said.ts, now)),
     },
 )
 FEES: Final = View(
@@ -138,31 +132,21 @@ FEES: Final = View(
     "Of the venue's lowest tier.",
     drop=_all_but(events.VenueMetrics, "taker_bps", "maker_bps"),
 )
-_SCALARS: Final = {
-    "latency_p50_ms": "latency",
-    "latency_p99_ms": "latencyP99",
-    "spread_bps": "spread_bps",
-    "taker_bps": "feeBps",
-}
+_SCALARS: Final = {"latency_p50_ms": "latency", "latency_p99_ms": "latencyP99", "taker_bps": "feeBps"}
+_ENTRY: Final = ("venue", "symbol", "spread_bps", "top_depth", "reliability", "rate_remaining")
+_COST: Final = "minus the reference cost, bps; null: not eligible"
+_METRICS: Final = GenericAlias(tuple, (SYMBOL_METRICS.struct, ...))
 VENUE_ENTRY: Final = View(
     "VenueEntry",
     events.VenueMetrics,
     "One venue; its scalars are those of `symbol`, all its books are in `symbols`. Best first.",
-    drop=_all_but(
-        events.VenueMetrics, "venue", "symbol", "top_depth", "reliability", "rate_remaining", *_SCALARS
-    ),
-    rename=_SCALARS,
+    drop=_all_but(events.VenueMetrics, *_SCALARS, *_ENTRY),
+    rename={**_SCALARS, "spread_bps": "spread_bps"},
     computed={
-        "score": Computed(
-            float | None, "minus the reference cost, bps; null: not eligible", lambda _, score: score
-        ),
+        "score": Computed(float | None, _COST, lambda _, score: score),
         "fees": Computed(FEES.struct, "both, bps", FEES.make),
         "state": _STATE,
-        "symbols": Computed(
-            GenericAlias(tuple, (SYMBOL_METRICS.struct, ...)),
-            "all its books, by symbol",
-            lambda _, symbols: symbols,
-        ),
+        "symbols": Computed(_METRICS, "all its books, by symbol", lambda _, symbols: symbols),
     },
 )
 SCORE: Final = View(
@@ -199,42 +183,31 @@ class ProviderAnswer(Struct, frozen=True):
     stub: Annotated[bool, Meta(description="true: its numbers mean nothing")]
 
 
+def _drift(scope: RouterSnapshot) -> dict[str, float]:
+    return {"pooledCusum": scope.pooled_cusum, "alarms": scope.drift_alarms}
+
+
+def _providers(scope: RouterSnapshot) -> tuple[ProviderAnswer, ...]:
+    return tuple(ProviderAnswer(name, stub=True) for name in scope.stubs)
+
+
+ESTIMATE: Final = View("EstimateAnswer", events.OffPolicyEstimate)
+POLICY: Final = View("PolicyAnswer", events.PolicySummary, parts=(ESTIMATE,))
+_NOISE: Final = "pooled scale of rewards around their means, return units"
 SNAPSHOT: Final = View(
     "SnapshotAnswer",
     events.RouterSnapshot,
     "A scope of the router as it is; `ts`, `noise` and `layout` are null if it was never used.",
     drop=("noise", "pooled_cusum", "drift_alarms", "stubs", "layout", "ts"),
     computed={
-        "noise": Computed(
-            float | None,
-            "pooled scale of rewards around their means, return units",
-            lambda scope: scope.noise,
-        ),
-        "drift": Computed(
-            dict[str, float],
-            "`pooledCusum`, and `alarms` so far",
-            lambda scope: {"pooledCusum": scope.pooled_cusum, "alarms": scope.drift_alarms},
-        ),
-        "providers": Computed(
-            tuple[ProviderAnswer, ...],
-            "of inputs no topic carries",
-            lambda scope: tuple(ProviderAnswer(name, stub=True) for name in scope.stubs),
-        ),
+        "noise": Computed(float | None, _NOISE, lambda scope: scope.noise),
+        "drift": Computed(dict[str, float], "`pooledCusum`, and `alarms` so far", _drift),
+        "providers": Computed(tuple[ProviderAnswer, ...], "of inputs no topic carries", _providers),
         "layout": Computed(int | None, "version of the feature layout", lambda scope: scope.layout),
-        "ts": Computed(
-            int | None, "ms since 1970 UTC; null: the scope was never used", lambda scope: scope.ts
-        ),
+        "ts": Computed(int | None, "when this was said, ms since 1970 UTC", lambda scope: scope.ts),
     },
-    parts=(
-        View(
-            "PolicyAnswer",
-            events.PolicySummary,
-            parts=(View("EstimateAnswer", events.OffPolicyEstimate),),
-        ),
-    ),
+    parts=(POLICY,),
 )
-
-
 _UNUSED: Final[dict[str, object]] = {
     **dict.fromkeys(("lastChoice", "decisionId", "decidedTs", "noise", "layout", "ts")),
     **{name: {} for name in ("sampledScores", "features", "inputs", "drift")},
@@ -258,16 +231,12 @@ def _keyed(field: str) -> Callable[..., object]:
 
 # Limits by the names that callers use for them.
 LIMITS: Final = {"cvar_budget": "cvarBudget", "vol_target": "volTarget", "invested": "invested"}
-_CVAR: Final = {
-    "cvar_sum": "sum",
-    "cvar_portfolio": "portfolio",
-    "cvar_by_symbol": "bySymbol",
-    "cvar_limits": "limits",
-}
+_CVAR: Final = {f"cvar_{name}": camel(name) for name in ("sum", "portfolio", "by_symbol", "limits")}
+_LOSS: Final = "expected loss on the worst days, fraction per day"
 CVAR: Final = View(
     "CvarAnswer",
     events.PortfolioOptimized,
-    "Expected loss on the worst days, fraction per day.",
+    "Expected loss on the worst days.",
     drop=_all_but(events.PortfolioOptimized, *_CVAR),
     rename=_CVAR,
     change={field: _keyed(field) for field in ("cvar_by_symbol", "cvar_limits")},
@@ -285,9 +254,7 @@ PORTFOLIO: Final = View(
         "dropped": lambda event, spelt: tuple(spelt[symbol] for symbol in event.dropped),
         "symbols": lambda event, spelt: tuple(spelt[symbol] for symbol in event.mean),
     },
-    computed={
-        "cvar": Computed(CVAR.struct, "expected loss on the worst days, fraction per day", CVAR.make),
-    },
+    computed={"cvar": Computed(CVAR.struct, _LOSS, CVAR.make)},
 )
 _QUIET: Final = Context(traps=[])  # whatever strangers write as a price
 POSITION: Final = View(
@@ -321,24 +288,27 @@ def _fills_total(event: ExecutionRecord | PaperOrderPlaced) -> int:
     return len(event.fills) if event.fills_total is None else event.fills_total
 
 
+def _audit(record: ExecutionRecord) -> Struct:
+    return AUDIT_HEAD(record.audit, name=record.execution_id)
+
+
+def _detail(cost: ShortfallBps) -> dict[str, float | str]:
+    return {camel(name) if name in _IN_BPS else name: each for name, each in cost.detail.items()}
+
+
 def _alternatives(event: ExecutionRecord | events.ExecutionSimulated) -> tuple[events.PlanAlternative, ...]:
     return () if event.plan is None else event.plan.alternatives
 
 
 FILLS_TOTAL: Final = Computed(int, "so far; each is on execution.fills.v1", _fills_total)
 ALTERNATIVES: Final = Computed(tuple[events.PlanAlternative, ...], "every way that was judged", _alternatives)
-_DETAIL: Final = {"timing_bps": "timingBps", "spread_bps": "spreadBps", "walk_bps": "walkBps"}
+_IN_BPS: Final = ("timing_bps", "spread_bps", "walk_bps")
+_CAP: Final = "cap by the CVaR budget, fraction of equity; null: it cannot bind"
 SIZING: Final = View(
     "SizingAnswer",
     events.SizingSnapshot,
     rename={"qty": "quantity"},
-    computed={
-        "cvar_cap": Computed(
-            float | None,
-            "cap by the CVaR budget, fraction of equity; null: it cannot bind",
-            lambda sizing: sizing.caps.get("cvar"),
-        )
-    },
+    computed={"cvar_cap": Computed(float | None, _CAP, lambda sizing: sizing.caps.get("cvar"))},
 )
 ORDER: Final = View(
     "OrderAnswer",
@@ -370,11 +340,7 @@ PAPER_ORDER: Final = View(
 AUDIT_HEAD: Final = View(
     "AuditHeadAnswer",
     events.AuditHead,
-    computed={
-        "href": Computed(
-            str, "where to have it verified", lambda _, execution_id: f"/api/audit/{execution_id}"
-        )
-    },
+    computed={"href": Computed(str, "where to have it verified", lambda _, name: f"/api/audit/{name}")},
 )
 EXECUTION: Final = View(
     "ExecutionAnswer",
@@ -384,37 +350,22 @@ EXECUTION: Final = View(
     computed={
         "alternatives": ALTERNATIVES,
         "fills_total": FILLS_TOTAL,
-        "audit": Computed(
-            AUDIT_HEAD.struct,
-            "where its audit chain stands",
-            lambda record: AUDIT_HEAD(record.audit, execution_id=record.execution_id),
-        ),
+        "audit": Computed(AUDIT_HEAD.struct, "where its audit chain stands", _audit),
     },
     parts=(
         View("SignalAnswer", events.PolicySignal),
-        View(
-            "ShortfallAnswer",
-            events.ShortfallBps,
-            change={
-                "detail": lambda cost: {_DETAIL.get(name, name): each for name, each in cost.detail.items()}
-            },
-        ),
+        View("ShortfallAnswer", events.ShortfallBps, change={"detail": _detail}),
         View("TaughtAnswer", events.RewardOutcome, "What the policy was taught."),
         *(SIZING, PLAN, ALTERNATIVE, ORDER, FILL),
     ),
 )
+_DECIDED: Final = "what was decided, and all it was made of; names, ns and Decimals as on Kafka"
 AUDIT_ENTRY: Final = View(
     "AuditEntryAnswer",
     events.AuditEntry,
     "One link of the chain.",
     drop=("execution_id", "payload"),
-    computed={
-        "payload": Computed(
-            dict[str, Any],
-            "what was decided, and all it was made of; names, ns and Decimals as on Kafka",
-            _payload,
-        )
-    },
+    computed={"payload": Computed(dict[str, Any], _DECIDED, _payload)},
 )
 
 
@@ -430,21 +381,3 @@ class AuditAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
     ]
     decisions: Annotated[int, Meta(description="made again from their logged inputs")]
     entries: Annotated[tuple[AUDIT_ENTRY.struct, ...], Meta(description="the chain, in order")]  # type: ignore[name-defined]  # made at import
-
-
-# --- operations ---
-
-SERVICE: Final = View(
-    "ServiceAnswer",
-    events.ServiceStatus,
-    "A process, as it tells of itself.",
-    drop=("state", "ts"),
-    computed={
-        "state": Computed(
-            str,
-            "`starting`, `ready`, `degraded`, or `silent` after 5 s unheard",
-            lambda status, silent: "silent" if silent else status.state,
-        ),
-        "age_ms": Computed(float, "since it was heard, ms", lambda _, age_ns: age_ns / NS_PER_MS),
-    },
-)

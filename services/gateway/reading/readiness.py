@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from msgspec import Meta, Struct
 
-from libs.common.events import BookState
-from services.gateway.http.views import SERVICE
+from libs.common.events import BookState, ServiceStatus
+from libs.common.time_units import NS_PER_MS
+from services.gateway.http.view import Computed, View
 from services.gateway.reading.fleet import SERVICES
 
 if TYPE_CHECKING:
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
 
 SETTLE_NS: Final = 15_000_000_000  # how long the first books are waited for, once the services are there
 SHOWN: Final = 4  # of a list of books
+
+
+_STATE: Final = "`starting`, `ready`, `degraded`, or `silent` after 5 s unheard"
+SERVICE: Final = View(
+    "ServiceAnswer",
+    ServiceStatus,
+    "A process, as it tells of itself.",
+    drop=("state", "ts"),
+    computed={
+        "state": Computed(str, _STATE, lambda said, silent: "silent" if silent else said.state),
+        "age_ms": Computed(float, "since it was heard, ms", lambda _, age_ns: age_ns / NS_PER_MS),
+    },
+)
 
 
 class ViewLag(Struct, frozen=True, kw_only=True):
