@@ -1,12 +1,14 @@
 """`View`: an answer of HTTP is its event, but for the few differences that are declared; pure.
 
 By rule names become camel case, moments (``ts``, ``*_ts``: ns since 1970 UTC) become ms, Decimals are written
-as the view says, and events inside the event are viewed too. What a field's type says of it stays with it.
+as the view says, and events inside the event are viewed too. What a field's type says of it stays with it,
+in the names that callers read.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from functools import cache
 from inspect import signature
@@ -132,7 +134,10 @@ class View(Generic[E]):
                 raise ValueError(
                     f"{name}: {kind.__name__} has no {unknown} to {what}; it has {', '.join(fields)}"
                 )
-        names = [rename.get(field) or camel(field) for field in (*kept, *computed)]
+        self._called = {
+            each: rename.get(each) or camel(each) for each in (*kind.__struct_fields__, *computed)
+        }
+        names = [self._called[field] for field in (*kept, *computed)]
         if twice := sorted({each for each in names if names.count(each) > 1}):
             raise ValueError(f"{name}: two fields are called {twice}; drop the event's, or rename one")
         hints = get_type_hints(kind, include_extras=True)
@@ -146,7 +151,7 @@ class View(Generic[E]):
         self.struct = msgspec.defstruct(
             name,
             [(field, rule.kind) for field, rule in rules.items()],
-            namespace={"__doc__": doc or kind.__doc__},
+            namespace={"__doc__": doc or self._worded(kind.__doc__ or "")},
             rename=dict(zip(rules, names, strict=True)),
             frozen=True,
             gc=False,
@@ -184,7 +189,7 @@ class View(Generic[E]):
         args = get_args(kind)
         if get_origin(kind) is Annotated:
             rule = self._rule(field, args[0])
-            return rule._replace(kind=Annotated[(rule.kind, *args[1:])])
+            return rule._replace(kind=Annotated[(rule.kind, *map(self._worded_meta, args[1:]))])
         if args:
             return self._rule_of_many(kind, [self._rule(field, each) for each in args])
         if kind is int and (field == "ts" or field.endswith("_ts")):
@@ -196,6 +201,16 @@ class View(Generic[E]):
             view = self._parts.get(kind) or _by_rule(kind, self._decimals)
             return _Rule(view.struct, f"{self._named(view.make)}({{}})".format)
         return _Rule(kind)
+
+    def _worded_meta(self, meta: object) -> object:
+        if not isinstance(meta, Meta) or meta.description is None:
+            return meta
+        said: dict[str, Any] = dict(meta.__rich_repr__())
+        return Meta(**said | {"description": self._worded(meta.description)})
+
+    def _worded(self, text: str) -> str:
+        """Return a text that names the event's fields as callers read them."""
+        return re.sub(r"\w+_\w+", lambda found: self._called.get(found[0], found[0]), text)
 
     def _rule_of_many(self, kind: object, rules: list[_Rule]) -> _Rule:
         """Return the rule of a tuple, a dict or a union, by the rules of what is inside."""

@@ -121,6 +121,23 @@ def test_a_computed_field_is_made_of_the_event_and_of_what_is_given_and_follows_
     assert schema(view)["DealAnswer"]["properties"]["netPaid"]["description"] == "less the fee, quote units"
 
 
+class Fee(Part, frozen=True, kw_only=True):
+    """What is paid; `fee_bps` of `paid_px`."""
+
+    fee_bps: Annotated[float, Meta(description="of paid_px, as in fee_bps_tier", ge=0)] = 1.0
+    paid_px: float = 1.0
+
+
+def test_words_name_fields_as_callers_read_them_and_whatever_else_the_type_says_stays() -> None:
+    found = schema(View("FeeAnswer", Fee, rename={"paid_px": "price"}))["FeeAnswer"]
+    assert found["description"] == "What is paid; `feeBps` of `price`."
+    assert found["properties"]["feeBps"] == {
+        "type": "number",
+        "description": "of price, as in fee_bps_tier",
+        "minimum": 0,
+    }
+
+
 def test_the_schema_has_the_words_of_the_event_and_of_its_fields() -> None:
     found = schema(View("DealAnswer", Deal))["DealAnswer"]
     assert (found["title"], found["description"]) == ("DealAnswer", "A deal.")
