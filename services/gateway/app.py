@@ -28,7 +28,6 @@ from services.gateway.asking.idempotency import Idempotency
 from services.gateway.asking.kafka_link import KafkaLink
 from services.gateway.asking.subscriptions import Subscriptions
 from services.gateway.http import asyncapi
-from services.gateway.http.answers import ReadyAnswer, ViewLag, encode, service_answer
 from services.gateway.http.api import VERSION, create_api
 from services.gateway.http.callers import Callers
 from services.gateway.http.edge import Edge
@@ -36,11 +35,12 @@ from services.gateway.http.guard import CrossOrigin, WriteGuard
 from services.gateway.http.places import NewScopes
 from services.gateway.http.problems import not_ready
 from services.gateway.http.routing import Parts
+from services.gateway.http.view import encode
 from services.gateway.monitoring import Traffic, families
 from services.gateway.reading.audit_log import AuditLog
 from services.gateway.reading.books import Books
 from services.gateway.reading.past_books import PastBooks
-from services.gateway.reading.readiness import Readiness, Report
+from services.gateway.reading.readiness import Readiness, ReadyAnswer, Report, ready_answer
 from services.gateway.reading.sources import Readers
 from services.gateway.reading.topic_views import GatewayViews
 from services.gateway.stream.hub import Hub
@@ -250,15 +250,7 @@ class Gateway:
         report, views = self._judge(), self._parts.views
         if not report.ready:
             raise not_ready(report.detail, report.missing)
-        return ReadyAnswer(
-            status="degraded" if report.degraded else "ready",
-            degraded=report.degraded,
-            services=tuple(map(service_answer, views.fleet.shown())),
-            views=tuple(
-                ViewLag(topic=view.topic.name, ready=view.ready, lag=view.lag(), keys=len(view.items))
-                for view in views.all
-            ),
-        )
+        return ready_answer(report, views)
 
     def _accounts(self) -> Mapping[str, Account]:
         """Return what the topics take beside their budgets."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from weakref import WeakValueDictionary
+
+from msgspec import Meta, Struct
 
 from libs.common.events import Subscribed
 from libs.common.kafka import partition_of
 from libs.common.topics import L2_SUBSCRIPTIONS
 from services.gateway.asking.commands import in_time
 from services.gateway.asking.idempotency import Reply
-from services.gateway.http.answers import SubscriptionAnswer, encode
 from services.gateway.http.problems import not_ready
+from services.gateway.http.view import encode
 from services.gateway.reading.books import not_subscribed, require_listed, require_own_book
 
 if TYPE_CHECKING:
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
     from services.gateway.reading.books import BookId
     from services.gateway.reading.topic_views import GatewayViews
     from services.gateway.settings import GatewaySettings
+
+
+class SubscriptionAnswer(Struct, frozen=True, kw_only=True):
+    """What became of a wish for a book, or of its end."""
+
+    venue: Annotated[str, Meta(description="id of the exchange, like binance")]
+    symbol: Annotated[str, Meta(description="canonical BASE-QUOTE")]
+    state: Annotated[str, Meta(description="the book's state, or UNSUBSCRIBED")]
 
 
 class Subscriptions:

@@ -16,7 +16,6 @@ from starlette.requests import ClientDisconnect
 from libs.common.log import correlated
 from services.gateway.http import contract, docs_api, portfolio_api, router_api, stream_api
 from services.gateway.http.allowed_methods import methods_at
-from services.gateway.http.answers import DEFAULT_DEPTH, MAX_DEPTH, HealthAnswer, encode
 from services.gateway.http.bodies import (
     SYMBOL_SAID,
     VENUE_SAID,
@@ -51,7 +50,9 @@ from services.gateway.http.routing import (
     reply_answer,
 )
 from services.gateway.http.venues_api import router as venues_router
-from services.gateway.reading.books import book_id
+from services.gateway.http.view import encode
+from services.gateway.reading.books import DEFAULT_DEPTH, MAX_DEPTH, book_id
+from services.gateway.reading.readiness import HealthAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

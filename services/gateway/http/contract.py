@@ -7,24 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic.json_schema import models_json_schema
 
 from libs.common import schemas
-from services.gateway.http import mirrors
-from services.gateway.http.answers import (
-    BookAnswer,
-    BookSummary,
-    HealthAnswer,
-    ReadyAnswer,
-    SubscriptionAnswer,
-)
+from services.gateway.asking.subscriptions import SubscriptionAnswer
+from services.gateway.http import mirrors, views
 from services.gateway.http.bodies import Body, ScoreBody, SubscriptionBody
-from services.gateway.http.execution_answers import (
-    AuditAnswer,
-    ExecutionAnswer,
-    PaperOrderAnswer,
-    SimulationAnswer,
-    SizingAnswer,
-)
 from services.gateway.http.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
-from services.gateway.http.portfolio_answers import PortfolioAnswer, PositionAnswer, RiskAnswer
 from services.gateway.http.portfolio_body import OptimizeBody
 from services.gateway.http.problem_examples import example_of
 from services.gateway.http.problems import (
@@ -53,8 +39,8 @@ from services.gateway.http.problems import (
     ProblemDocument,
     ProblemType,
 )
-from services.gateway.http.venues_answers import ScoreAnswer, VenueEntry
-from services.gateway.reading.as_of import BookAsOf, PastDocument
+from services.gateway.reading.as_of import PastDocument
+from services.gateway.reading.readiness import HealthAnswer, ReadyAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -242,27 +228,27 @@ def show_examples(document: Mapping[str, Any]) -> None:
 def components() -> dict[str, Any]:
     """Return the schemas of everything the gateway encodes or accepts."""
     answers = (
-        BookAnswer,
-        BookAsOf,
-        BookSummary,
+        views.BOOK.struct,
+        views.AS_OF.struct,
+        views.BOOK_SUMMARY.struct,
         SubscriptionAnswer,
         ReadyAnswer,
         HealthAnswer,
         ProblemDocument,
         PastDocument,
-        VenueEntry,
-        ScoreAnswer,
-        ExecutionAnswer,
-        SimulationAnswer,
-        SizingAnswer,
-        PaperOrderAnswer,
-        AuditAnswer,
-        PortfolioAnswer,
-        PositionAnswer,
-        RiskAnswer,
+        views.VENUE_ENTRY.struct,
+        views.SCORE.struct,
+        views.EXECUTION.struct,
+        views.SIMULATION.struct,
+        views.SIZING.struct,
+        views.PAPER_ORDER.struct,
+        views.AuditAnswer,
+        views.PORTFOLIO.struct,
+        views.POSITION.struct,
+        views.RISK.struct,
     )
     found = schemas_of(answers, BODIES)
-    found[BookAsOf.__name__]["examples"] = [PAST_EXAMPLE]
+    found[views.AS_OF.struct.__name__]["examples"] = [PAST_EXAMPLE]
     return found
 
 
@@ -293,7 +279,7 @@ def _book_answers() -> dict[int | str, dict[str, Any]]:
     content = absent["content"][MEDIA_TYPE]
     content["schema"] = {"anyOf": [reference(ProblemDocument), reference(PastDocument)]}
     content["examples"][NOT_KNOWN_THEN.slug] = {"value": NOT_KNOWN_EXAMPLE}
-    shown = {"anyOf": [reference(BookAnswer), reference(BookAsOf)]}
+    shown = {"anyOf": [reference(views.BOOK.struct), reference(views.AS_OF.struct)]}
     best = success("The best levels; with `at` if that was asked for.", shown, BOOK_EXAMPLE)
     return {200: best, **said}
 
@@ -301,7 +287,7 @@ def _book_answers() -> dict[int | str, dict[str, Any]]:
 BOOKS_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: success(
         "By venue and symbol.",
-        {"type": "array", "items": reference(BookSummary)},
+        {"type": "array", "items": reference(views.BOOK_SUMMARY.struct)},
         [SUMMARY_EXAMPLE],
     ),
     **problems(NOT_READY),

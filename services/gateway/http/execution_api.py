@@ -22,15 +22,8 @@ from libs.common.events import (
 )
 from libs.common.topics import EXECUTION_COMMANDS
 from services.gateway.http import execution_contract as contract
-from services.gateway.http.answers import encode
 from services.gateway.http.bodies import SYMBOL_SAID
 from services.gateway.http.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
-from services.gateway.http.execution_shown import (
-    execution_answer,
-    paper_order_answer,
-    simulation_answer,
-    sizing_answer,
-)
 from services.gateway.http.numerals import FRACTION, WHOLE
 from services.gateway.http.presence import while_there
 from services.gateway.http.problems import (
@@ -41,11 +34,14 @@ from services.gateway.http.problems import (
 )
 from services.gateway.http.routing import answer_post, caller_of, command_place, json_answer, parts_of
 from services.gateway.http.symbols import symbol_of, venue_id_of
+from services.gateway.http.view import encode
+from services.gateway.http.views import EXECUTION, PAPER_ORDER, SIMULATION, SIZING
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+
     from libs.common.events import ExecutionRecord, TimeInForce
     from services.gateway.asking.commands import Command
-    from services.gateway.http.execution_answers import ExecutionAnswer, PaperOrderAnswer, SimulationAnswer
     from services.gateway.http.routing import Parts
 
 MAX_RECORDS: Final = 500
@@ -78,7 +74,7 @@ router = APIRouter()
 async def simulate(request: Request) -> Response:
     """Plan an order at the venue where plan and taker fee together are cheapest now; changes nothing."""
 
-    async def ask(body: SimulateBody, command: Command) -> SimulationAnswer:
+    async def ask(body: SimulateBody, command: Command) -> Struct:
         symbol = symbol_of(body.symbol)
         wish = SimulateExecution(
             command_id=str(command.id), symbol=symbol, size=body.size, side=body.side, urgency=body.urgency
@@ -87,7 +83,7 @@ async def simulate(request: Request) -> Response:
             EXECUTION_COMMANDS, symbol.encode(), wish, command.correlation_id
         )
         assert isinstance(answer, ExecutionSimulated)  # noqa: S101 -- nothing else answers it, but a refusal
-        return simulation_answer(answer)
+        return SIMULATION(answer)
 
     return await answer_post(request, SimulateBody, ask)
 
@@ -114,7 +110,7 @@ async def plan_and_execute(
     """
     parts = parts_of(request)
 
-    async def execute(body: ExecuteBody, command: Command) -> ExecutionAnswer:
+    async def execute(body: ExecuteBody, command: Command) -> Struct:
         symbol = symbol_of(body.symbol)
         wish = PlanAndExecute(
             command_id=str(command.id), symbol=symbol, urgency=body.urgency, context=body.context
@@ -127,10 +123,10 @@ async def plan_and_execute(
         assert isinstance(answer, ExecutionPlanned)  # noqa: S101 -- nothing else answers it, but a refusal
         await _shown(parts, answer.record)
         if wait == "plan" or answer.record.status.final:
-            return execution_answer(answer.record)
-        return execution_answer(await _final(parts, answer.record, timeout_s))
+            return EXECUTION(answer.record)
+        return EXECUTION(await _final(parts, answer.record, timeout_s))
 
-    async def ask(body: ExecuteBody, command: Command) -> ExecutionAnswer:
+    async def ask(body: ExecuteBody, command: Command) -> Struct:
         if wait == "plan":
             return await execute(body, command)
         with parts.commands.waiters.held(command.address):  # before anything is executed
@@ -154,7 +150,7 @@ async def records(
     views = parts_of(request).views
     views.require_ready()
     found = views.records.newest(None if symbol is None else symbol_of(symbol))
-    return json_answer(200, encode([execution_answer(record) for record, _ in zip(found, range(limit))]))  # noqa: B905 -- the shorter ends it
+    return json_answer(200, encode([EXECUTION(record) for record, _ in zip(found, range(limit))]))  # noqa: B905 -- the shorter ends it
 
 
 @router.get(
@@ -171,7 +167,7 @@ async def last_sizing(request: Request, symbol: SymbolQuery = None) -> Response:
     found = [each for each in views.sizings.items.values() if wanted in (None, each.symbol)]
     if not found:
         raise ProblemError(UNKNOWN_NAME, f"Nothing was sized{f' of {wanted}' if wanted else ''} yet.")
-    return json_answer(200, encode(sizing_answer(max(found, key=lambda each: each.ts))))
+    return json_answer(200, encode(SIZING(max(found, key=lambda each: each.ts))))
 
 
 @router.get(
@@ -182,7 +178,7 @@ async def last_sizing(request: Request, symbol: SymbolQuery = None) -> Response:
 )
 async def execution(request: Request, execution_id: ExecutionId) -> Response:
     """Return an execution as it progresses."""
-    return json_answer(200, encode(execution_answer(_record(parts_of(request), execution_id))))
+    return json_answer(200, encode(EXECUTION(_record(parts_of(request), execution_id))))
 
 
 @router.delete(
@@ -198,7 +194,7 @@ async def cancel(request: Request, execution_id: ExecutionId) -> Response:
     name = record.execution_id
     answer = await _cancel(request, record.symbol, name, conversation=name)
     assert isinstance(answer, ExecutionCanceled)  # noqa: S101 -- nothing else answers it, but a refusal
-    return json_answer(200, encode(execution_answer(answer.record)))
+    return json_answer(200, encode(EXECUTION(answer.record)))
 
 
 @router.post(
@@ -215,7 +211,7 @@ async def paper_order(request: Request) -> Response:
     (buy), less what other open orders of the symbol have reserved; the detail names the most that is right.
     """
 
-    async def ask(body: PaperOrderBody, command: Command) -> PaperOrderAnswer:
+    async def ask(body: PaperOrderBody, command: Command) -> Struct:
         symbol = symbol_of(body.symbol)
         default: TimeInForce = "gtc" if body.ordType == "limit" else "ioc"
         wish = SubmitPaperOrder(
@@ -232,7 +228,7 @@ async def paper_order(request: Request) -> Response:
             EXECUTION_COMMANDS, symbol.encode(), wish, command.correlation_id
         )
         assert isinstance(answer, PaperOrderPlaced)  # noqa: S101 -- nothing else answers it, but a refusal
-        return paper_order_answer(answer)
+        return PAPER_ORDER(answer)
 
     return await answer_post(request, PaperOrderBody, ask)
 
@@ -255,7 +251,7 @@ async def cancel_order(
     """Take what is left of a resting order off its venue."""
     answer = await _cancel(request, symbol_of(symbol), order_id, conversation=request.scope["correlation_id"])
     assert isinstance(answer, PaperOrderPlaced)  # noqa: S101 -- nothing else answers it, but a refusal
-    return json_answer(200, encode(paper_order_answer(answer)))
+    return json_answer(200, encode(PAPER_ORDER(answer)))
 
 
 @router.get(

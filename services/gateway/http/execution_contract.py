@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from services.gateway.http import views
 from services.gateway.http.contract import command_request, problems, reference, success
-from services.gateway.http.execution_answers import (
-    AuditAnswer,
-    ExecutionAnswer,
-    PaperOrderAnswer,
-    SimulationAnswer,
-    SizingAnswer,
-)
 from services.gateway.http.execution_bodies import ExecuteBody, PaperOrderBody, SimulateBody
 from services.gateway.http.execution_examples import (
     AUDIT,
@@ -36,41 +30,47 @@ from services.gateway.http.problems import (
 Answers = dict[int | str, dict[str, Any]]
 
 SIMULATE_ANSWERS: Final[Answers] = {
-    200: success("The plan, its cost and the alternatives.", reference(SimulationAnswer), SIMULATION),
+    200: success("The plan, its cost and the alternatives.", reference(views.SIMULATION.struct), SIMULATION),
     **problems(UNKNOWN_SYMBOL, *ASKING),
 }
 EXECUTE_ANSWERS: Final[Answers] = {
     200: success(
-        "The execution, when its plan is made or it has ended.", reference(ExecutionAnswer), EXECUTION
+        "The execution, when its plan is made or it has ended.", reference(views.EXECUTION.struct), EXECUTION
     ),
     **problems(UNKNOWN_SYMBOL, *ASKING),
 }
 RECORDS_ANSWERS: Final[Answers] = {
-    200: success("The newest first.", {"type": "array", "items": reference(ExecutionAnswer)}, [EXECUTION]),
+    200: success(
+        "The newest first.", {"type": "array", "items": reference(views.EXECUTION.struct)}, [EXECUTION]
+    ),
     **problems(UNKNOWN_SYMBOL, INVALID, NOT_READY),
 }
 SIZING_ANSWERS: Final[Answers] = {
-    200: success("The last size of the symbol, or of all.", reference(SizingAnswer), SIZING),
+    200: success("The last size of the symbol, or of all.", reference(views.SIZING.struct), SIZING),
     **problems(UNKNOWN_NAME, UNKNOWN_SYMBOL, INVALID, NOT_READY),
 }
 EXECUTION_ANSWERS: Final[Answers] = {
-    200: success("As it stands.", reference(ExecutionAnswer), EXECUTION),
+    200: success("As it stands.", reference(views.EXECUTION.struct), EXECUTION),
     **problems(UNKNOWN_NAME, INVALID, NOT_READY),
 }
 CANCEL_ANSWERS: Final[Answers] = {
-    200: success("As it ended.", reference(ExecutionAnswer), EXECUTION),
+    200: success("As it ended.", reference(views.EXECUTION.struct), EXECUTION),
     **problems(*ASKING_WITHOUT_BODY),
 }
 ORDER_ANSWERS: Final[Answers] = {
-    200: success("The order when its venue has it, and its fills.", reference(PaperOrderAnswer), PAPER_ORDER),
+    200: success(
+        "The order when its venue has it, and its fills.", reference(views.PAPER_ORDER.struct), PAPER_ORDER
+    ),
     **problems(UNKNOWN_SYMBOL, UNKNOWN_VENUE, *ASKING),
 }
 CANCEL_ORDER_ANSWERS: Final[Answers] = {
-    200: success("As it ended.", reference(PaperOrderAnswer), PAPER_ORDER_CANCELED),
+    200: success("As it ended.", reference(views.PAPER_ORDER.struct), PAPER_ORDER_CANCELED),
     **problems(UNKNOWN_SYMBOL, *ASKING_WITHOUT_BODY),
 }
 AUDIT_ANSWERS: Final[Answers] = {
-    200: success("Its chain, recomputed, and its decisions, made again.", reference(AuditAnswer), AUDIT),
+    200: success(
+        "Its chain, recomputed, and its decisions, made again.", reference(views.AuditAnswer), AUDIT
+    ),
     **problems(UNKNOWN_NAME, INVALID, SHARE_TAKEN, NOT_READY, TOO_MANY),
 }
 

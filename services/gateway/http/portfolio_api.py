@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
 from libs.common.events import BOOK, OptimizePortfolio, PortfolioOptimized
 from libs.common.topics import PORTFOLIO_COMMANDS
 from services.gateway.http import contract
-from services.gateway.http.answers import encode
+from services.gateway.http import views as answers
 from services.gateway.http.bodies import invalid
 from services.gateway.http.decision_examples import PORTFOLIO, POSITION, RISK
-from services.gateway.http.portfolio_answers import (
-    OPTIMIZE_EXAMPLE,
-    PortfolioAnswer,
-    PositionAnswer,
-    RiskAnswer,
-    portfolio_answer,
-    position_answer,
-    risk_answer,
-)
 from services.gateway.http.portfolio_body import OptimizeBody
 from services.gateway.http.problems import (
     ASKING,
@@ -34,9 +25,14 @@ from services.gateway.http.problems import (
 )
 from services.gateway.http.routing import answer_post, json_answer, parts_of
 from services.gateway.http.symbols import symbol_of
+from services.gateway.http.view import encode
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+
     from services.gateway.asking.commands import Command
+
+OPTIMIZE_EXAMPLE: Final = {"symbols": ["BTCUSDT", "ETHUSDT"], "cvarBudget": 0.05, "volTarget": 0.02}
 
 router = APIRouter(tags=["portfolio"])
 
@@ -47,7 +43,7 @@ router = APIRouter(tags=["portfolio"])
     responses={
         200: contract.success(
             "Weights that obey every limit, and how far from the best they can be; cash where that is all.",
-            contract.reference(PortfolioAnswer),
+            contract.reference(answers.PORTFOLIO.struct),
             PORTFOLIO,
         ),
         **contract.problems(
@@ -64,7 +60,7 @@ async def optimize(request: Request) -> Response:
     ceiling from 0 on.
     """
 
-    async def ask(body: OptimizeBody, command: Command) -> PortfolioAnswer:
+    async def ask(body: OptimizeBody, command: Command) -> Struct:
         spelt = _spelt(body.symbols)
         wish = OptimizePortfolio(
             command_id=str(command.id),
@@ -79,7 +75,7 @@ async def optimize(request: Request) -> Response:
         commands = parts_of(request).commands
         event = await commands.ask(PORTFOLIO_COMMANDS, BOOK.encode(), wish, command.correlation_id)
         assert isinstance(event, PortfolioOptimized)  # noqa: S101 -- nothing else answers this command
-        return portfolio_answer(event, spelt)
+        return answers.PORTFOLIO(event, spelt=spelt)
 
     return await answer_post(request, OptimizeBody, ask)
 
@@ -90,7 +86,7 @@ async def optimize(request: Request) -> Response:
     responses={
         200: contract.success(
             "By symbol.",
-            {"type": "array", "items": contract.reference(PositionAnswer)},
+            {"type": "array", "items": contract.reference(answers.POSITION.struct)},
             [POSITION],
         ),
         **contract.problems(NOT_READY),
@@ -100,7 +96,7 @@ async def positions(request: Request) -> Response:
     """Return what is held of each symbol that was ever filled, valued at its last mark."""
     views = parts_of(request).views
     views.require_ready()
-    found = [position_answer(views.positions.items[key]) for key in sorted(views.positions.items)]
+    found = [answers.POSITION(views.positions.items[key]) for key in sorted(views.positions.items)]
     return json_answer(200, encode(found))
 
 
@@ -110,7 +106,7 @@ async def positions(request: Request) -> Response:
     responses={
         200: contract.success(
             "The newest assessment of a book.",
-            contract.reference(RiskAnswer),
+            contract.reference(answers.RISK.struct),
             RISK,
         ),
         **contract.problems(UNKNOWN_NAME, INVALID, NOT_READY, UNAVAILABLE),
@@ -129,7 +125,7 @@ async def risk(
     if budget is None:
         known = ", ".join(sorted(key.decode("utf-8", "replace") for key in views.risks.items))
         raise ProblemError(UNKNOWN_NAME, f"There is no book {book!r}; there is: {known}.")
-    return json_answer(200, encode(risk_answer(budget)))
+    return json_answer(200, encode(answers.RISK(budget)))
 
 
 def _spelt(symbols: list[str]) -> dict[str, str]:

@@ -26,25 +26,23 @@ from libs.common.events import (
 )
 from libs.common.topics import ROUTER_COMMANDS
 from services.gateway.http import router_contract as contract
-from services.gateway.http.answers import encode
 from services.gateway.http.bodies import Body, invalid
 from services.gateway.http.contract import command_request, schemas_of
 from services.gateway.http.problems import UNAVAILABLE, FieldError, ProblemError
-from services.gateway.http.router_answers import (
-    ChoiceAnswer,
-    PoliciesAnswer,
-    RegisteredPolicy,
-    RewardAnswer,
-    SnapshotAnswer,
-    choice_answer,
-    policies_answer,
-    registered_policy,
-    reward_answer,
-    snapshot_answer,
-)
 from services.gateway.http.routing import answer_post, command_of, command_place, json_answer, parts_of
+from services.gateway.http.view import encode
+from services.gateway.http.views import (
+    CHOICE,
+    POLICIES,
+    REGISTERED_POLICY,
+    REWARD,
+    SNAPSHOT,
+    unused_scope,
+)
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+
     from libs.common.events import Command as ServiceCommand
     from libs.common.events import Event
     from services.gateway.asking.commands import Command
@@ -115,10 +113,10 @@ async def choose(request: Request) -> Response:
     `decisionId` with the reward later, so that what the choice was based on is learnt from.
     """
 
-    async def ask(body: ChooseBody, command: Command) -> ChoiceAnswer:
+    async def ask(body: ChooseBody, command: Command) -> Struct:
         _require_context(body.context)
         wish = ChoosePolicy(command_id=str(command.id), scope=body.scope, context=body.context)
-        return choice_answer(await _ask(parts_of(request), wish, body.scope, command, PolicyChosen))
+        return CHOICE(await _ask(parts_of(request), wish, body.scope, command, PolicyChosen))
 
     return await answer_post(request, ChooseBody, ask)
 
@@ -137,7 +135,7 @@ async def update(request: Request) -> Response:
     comes when it is forgotten, is acknowledged with `counted: false`. Without one, from `context`.
     """
 
-    async def ask(body: UpdateBody, command: Command) -> RewardAnswer:
+    async def ask(body: UpdateBody, command: Command) -> Struct:
         _require_context(body.context)
         wish = RewardPolicy(
             command_id=str(command.id),
@@ -147,7 +145,7 @@ async def update(request: Request) -> Response:
             context=body.context,
             decision_id=body.decision_id,
         )
-        return reward_answer(await _ask(parts_of(request), wish, body.scope, command, PolicyRewarded))
+        return REWARD(await _ask(parts_of(request), wish, body.scope, command, PolicyRewarded))
 
     return await answer_post(request, UpdateBody, ask)
 
@@ -165,9 +163,9 @@ async def add_policy(request: Request) -> Response:
     It must be registered: `GET /api/policies` lists those that somebody can turn into a signal.
     """
 
-    async def ask(body: PolicyBody, command: Command) -> PoliciesAnswer:
+    async def ask(body: PolicyBody, command: Command) -> Struct:
         wish = AddPolicy(command_id=str(command.id), scope=body.scope, policy_id=body.policy_id)
-        return policies_answer(await _ask(parts_of(request), wish, body.scope, command, PoliciesChanged))
+        return POLICIES(await _ask(parts_of(request), wish, body.scope, command, PoliciesChanged))
 
     return await answer_post(request, PolicyBody, ask)
 
@@ -188,7 +186,7 @@ async def retire_policy(
     command = command_of(request, f"DELETE {request.scope['path']}")
     wish = RetirePolicy(command_id=str(command.id), scope=scope, policy_id=policy_id)
     with command_place(request):
-        answer = policies_answer(await _ask(parts, wish, scope, command, PoliciesChanged))
+        answer = POLICIES(await _ask(parts, wish, scope, command, PoliciesChanged))
     return json_answer(200, encode(answer))
 
 
@@ -207,7 +205,7 @@ async def get_policies(request: Request) -> Response:
     views.require_ready()
     if not views.policies.items:
         raise ProblemError(UNAVAILABLE, "No policy is registered yet: execution is not up.", retry_after_s=1)
-    found = [registered_policy(views.policies.items[key]) for key in sorted(views.policies.items)]
+    found = [REGISTERED_POLICY(views.policies.items[key]) for key in sorted(views.policies.items)]
     return json_answer(200, encode(found))
 
 
@@ -228,7 +226,8 @@ async def get_snapshot(
     """
     views = parts_of(request).views
     views.require_ready()
-    return json_answer(200, encode(snapshot_answer(scope, views.router_snapshots.items.get(scope.encode()))))
+    found = views.router_snapshots.items.get(scope.encode())
+    return json_answer(200, encode(unused_scope(scope) if found is None else SNAPSHOT(found)))
 
 
 async def _ask(parts: Parts, wish: ServiceCommand, scope: str, command: Command, kind: type[E]) -> E:
@@ -248,5 +247,5 @@ def _require_context(context: dict[str, Any]) -> None:
 
 def components() -> dict[str, Any]:
     """Return the schemas of these routes' bodies and answers."""
-    answers = (ChoiceAnswer, RewardAnswer, PoliciesAnswer, RegisteredPolicy, SnapshotAnswer)
+    answers = [each.struct for each in (CHOICE, REWARD, POLICIES, REGISTERED_POLICY, SNAPSHOT)]
     return schemas_of(answers, (ChooseBody, UpdateBody, PolicyBody))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from services.gateway.http import views
 from services.gateway.http.contract import problems, reference, success
 from services.gateway.http.decision_examples import (
     CHOICE,
@@ -23,13 +24,6 @@ from services.gateway.http.problems import (
     NOT_READY,
     UNAVAILABLE,
 )
-from services.gateway.http.router_answers import (
-    ChoiceAnswer,
-    PoliciesAnswer,
-    RegisteredPolicy,
-    RewardAnswer,
-    SnapshotAnswer,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +37,7 @@ Answers = dict[int | str, dict[str, Any]]
 
 
 def _add_answers() -> Answers:
-    said: Answers = {200: success("The policies now.", reference(PoliciesAnswer), POLICY_ADDED)}
+    said: Answers = {200: success("The policies now.", reference(views.POLICIES.struct), POLICY_ADDED)}
     said |= problems(*ASKING)
     wrong = said[INVALID.status]
     wrong["description"] += "; or: Nobody has registered the policy"
@@ -54,24 +48,26 @@ def _add_answers() -> Answers:
 
 
 CHOOSE_ANSWERS: Final[Answers] = {
-    200: success("The choice.", reference(ChoiceAnswer), CHOICE),
+    200: success("The choice.", reference(views.CHOICE.struct), CHOICE),
     **problems(*ASKING),
 }
 UPDATE_ANSWERS: Final[Answers] = {
-    200: success("It is learnt, or was already.", reference(RewardAnswer), REWARD),
+    200: success("It is learnt, or was already.", reference(views.REWARD.struct), REWARD),
     **problems(*ASKING),
 }
 POLICY_ANSWERS: Final = _add_answers()
 RETIRE_ANSWERS: Final[Answers] = {
-    200: success("The policies now.", reference(PoliciesAnswer), POLICY_RETIRED),
+    200: success("The policies now.", reference(views.POLICIES.struct), POLICY_RETIRED),
     **problems(*ASKING_WITHOUT_BODY),
 }
 REGISTERED_ANSWERS: Final[Answers] = {
-    200: success("By name.", {"type": "array", "items": reference(RegisteredPolicy)}, REGISTERED_POLICIES),
+    200: success(
+        "By name.", {"type": "array", "items": reference(views.REGISTERED_POLICY.struct)}, REGISTERED_POLICIES
+    ),
     **problems(NOT_READY, UNAVAILABLE),
 }
 SNAPSHOT_ANSWERS: Final[Answers] = {
-    200: success("The scope as it is.", reference(SnapshotAnswer), SNAPSHOT),
+    200: success("The scope as it is.", reference(views.SNAPSHOT.struct), SNAPSHOT),
     **problems(INVALID, NOT_READY),
 }
 

@@ -10,7 +10,6 @@ from fastapi import Request, Response
 
 from services.gateway.asking.commands import Command
 from services.gateway.asking.idempotency import Reply
-from services.gateway.http.answers import encode
 from services.gateway.http.bodies import (
     MAX_BODY,
     Body,
@@ -20,6 +19,7 @@ from services.gateway.http.bodies import (
     require_json,
     too_large,
 )
+from services.gateway.http.view import encode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from services.gateway.asking.commands import Changes, Commands
     from services.gateway.asking.idempotency import Idempotency
     from services.gateway.asking.subscriptions import Subscriptions
-    from services.gateway.http.answers import ReadyAnswer
     from services.gateway.http.callers import Callers
     from services.gateway.http.places import NewScopes
     from services.gateway.reading.audit_log import AuditLog
     from services.gateway.reading.books import Books
     from services.gateway.reading.past_books import PastBooks
+    from services.gateway.reading.readiness import ReadyAnswer
     from services.gateway.reading.topic_views import GatewayViews
     from services.gateway.stream.hub import Hub
 

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query, Request, Response
 from libs.common.events import ScoreVenues, VenueScored
 from libs.common.topics import VENUES_COMMANDS, book_key
 from services.gateway.http import contract
-from services.gateway.http.answers import encode
 from services.gateway.http.bodies import ScoreBody
 from services.gateway.http.problems import (
     ASKING,
@@ -21,13 +20,15 @@ from services.gateway.http.problems import (
 )
 from services.gateway.http.routing import answer_post, json_answer, parts_of
 from services.gateway.http.symbols import symbol_of
-from services.gateway.http.venues_answers import ScoreAnswer, VenueEntry, registry_answer, score_answer
 from services.gateway.http.venues_examples import REGISTERED, SCORED
+from services.gateway.http.view import encode
+from services.gateway.http.views import SCORE, VENUE_ENTRY
+from services.gateway.reading.venue_registry import venue_entries
 
 if TYPE_CHECKING:
-    from services.gateway.asking.commands import Command
+    from msgspec import Struct
 
-SCORE: Final = "/api/venues/score"
+    from services.gateway.asking.commands import Command
 
 router = APIRouter()
 
@@ -41,7 +42,7 @@ SCORE_REQUEST: Final = contract.command_request(ScoreBody, {"symbol": "BTCUSDT",
     responses={
         200: contract.success(
             "By the all-in cost of a reference order, then by venue id; what is not eligible comes last.",
-            {"type": "array", "items": contract.reference(VenueEntry)},
+            {"type": "array", "items": contract.reference(VENUE_ENTRY.struct)},
             [REGISTERED],
         ),
         **contract.problems(UNKNOWN_SYMBOL, INVALID, NOT_READY),
@@ -76,15 +77,15 @@ async def registry(
             raise ProblemError(UNKNOWN_SYMBOL, f"No venue has measured {wanted}; there are: {known}.")
         metrics = [each for each in metrics if each.venue in having]
     found = ((each, parts.views.shown(book_key(each.venue, each.symbol), now)) for each in metrics)
-    return json_answer(200, encode(registry_answer(found, wanted, now)))
+    return json_answer(200, encode(venue_entries(found, wanted, now)))
 
 
 @router.post(
-    SCORE,
+    "/api/venues/score",
     tags=["venues"],
     summary="Choose a venue for an order",
     responses={
-        200: contract.success("The best venue and split.", contract.reference(ScoreAnswer), SCORED),
+        200: contract.success("The best venue and split.", contract.reference(SCORE.struct), SCORED),
         **contract.problems(
             UNKNOWN_SYMBOL,
             *ASKING,
@@ -100,11 +101,11 @@ async def score(request: Request) -> Response:
     """
     commands = parts_of(request).commands
 
-    async def ask(body: ScoreBody, command: Command) -> ScoreAnswer:
+    async def ask(body: ScoreBody, command: Command) -> Struct:
         symbol = symbol_of(body.symbol)
         wish = ScoreVenues(command_id=str(command.id), symbol=symbol, size=body.size, side=body.side)
         answer = await commands.ask(VENUES_COMMANDS, symbol.encode(), wish, command.correlation_id)
         assert isinstance(answer, VenueScored)  # noqa: S101 -- nothing else answers ScoreVenues, but a refusal
-        return score_answer(answer)
+        return SCORE(answer)
 
     return await answer_post(request, ScoreBody, ask)

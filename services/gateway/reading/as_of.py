@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from libs.common.events import BookDelta, BookSnapshot, BookState
+from libs.common.events import BookDelta, BookSnapshot, BookState, BookTop
 from libs.common.live_books import missing_side, vouches
 from libs.common.order_book import OrderBook, SequenceGapError
 from libs.common.time_units import NS_PER_MS
-from services.gateway.http.answers import BookAnswer
 from services.gateway.http.problems import NOT_KNOWN_THEN, ProblemDocument, ProblemError
+from services.gateway.http.views import AS_OF
+from services.gateway.reading.book_status import BookStatus
 
 if TYPE_CHECKING:
     from libs.common.events import BookHealth
@@ -34,12 +35,6 @@ class Row(NamedTuple):
 
     timestamp_ms: int
     event: BookEvent | None  # None: bytes that are no message
-
-
-class BookAsOf(BookAnswer, frozen=True, kw_only=True):
-    """The top of one book as it was; `features` and `instrument` are null, for l2 keeps none of the past."""
-
-    at: Annotated[int, Meta(description="the moment asked for, ms since 1970 UTC by the clock of receivedTs")]
 
 
 class Retained(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,22 +235,22 @@ def not_known(book_id: BookId, at_ms: int, nearby: Nearby | None) -> NotKnownThe
     )
 
 
-def answer_as_of(book: OrderBook, last: BookEvent, reason: str, at_ms: int, depth: int) -> BookAsOf:
+def answer_as_of(book: OrderBook, last: BookEvent, reason: str, at_ms: int, depth: int) -> msgspec.Struct:
     """Return the best `depth` levels a side of a book as it was; without one of its sides it was not LIVE."""
-    missing = missing_side(book.best_bid, book.best_ask)
-    return BookAsOf(
+    top = BookTop(
         venue=last.venue,
         symbol=last.symbol,
+        epoch=last.epoch,
+        seq=last.seq,
+        venue_seq=last.venue_seq,
         bids=book.bids(depth),
         asks=book.asks(depth),
-        seq=last.seq,
-        ts=(last.received_ts if last.venue_ts is None else last.venue_ts) // NS_PER_MS,
-        state=BookState.LIVE if missing is None else BookState.ONE_SIDED,
-        epoch=last.epoch,
-        venue_seq=last.venue_seq,
         features=None,
-        received_ts=last.received_ts // NS_PER_MS,
-        reason=reason if missing is None else f"{missing}; {reason}",
-        instrument=None,
-        at=at_ms,
+        venue_ts=last.venue_ts,
+        received_ts=last.received_ts,
     )
+    missing = missing_side(book.best_bid, book.best_ask)
+    status = BookStatus(BookState.LIVE, reason)
+    if missing is not None:
+        status = BookStatus(BookState.ONE_SIDED, f"{missing}; {reason}")
+    return AS_OF(top, status=status, at=at_ms)

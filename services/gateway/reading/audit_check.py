@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from libs.common.audit_chain import broken_links
 from services.execution.rerun import rerun
-from services.gateway.http.answers import encode
-from services.gateway.http.execution_answers import AuditAnswer
-from services.gateway.http.execution_shown import audit_entry_answer
+from services.gateway.http.view import encode
+from services.gateway.http.views import AUDIT_ENTRY, AuditAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +34,7 @@ def checked(execution_id: str, record: ExecutionRecord | None, entries: Sequence
         verified=not problems,
         problems=problems,
         decisions=again.decisions,
-        entries=tuple(map(audit_entry_answer, entries)),
+        entries=tuple(map(AUDIT_ENTRY, entries)),
     )
     return encode(answer)
 

@@ -9,18 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libs.common.asked_instruments import instrument_in
+from libs.common.events import BookHealth, BookState
 from libs.common.instruments import UnknownInstrumentError, instrument_of
 from libs.common.topics import book_key
 from libs.common.venues import UnknownVenueError, venue_of
-from services.gateway.http.answers import (
-    DEFAULT_DEPTH,
-    MAX_DEPTH,
-    BookSummary,
-    Shown,
-    book_answer,
-    book_summary,
-    encode,
-)
 from services.gateway.http.problems import (
     BOOK_NOT_SYNCED,
     NOT_SUBSCRIBED,
@@ -29,11 +21,18 @@ from services.gateway.http.problems import (
     ProblemError,
 )
 from services.gateway.http.symbols import symbol_of
+from services.gateway.http.view import encode
+from services.gateway.http.views import BOOK, BOOK_SUMMARY
 
 if TYPE_CHECKING:
-    from libs.common.events import BookHealth, BookTop
+    from msgspec import Struct
+
+    from libs.common.events import BookTop, Subscribed
+    from services.gateway.reading.book_status import BookStatus
     from services.gateway.reading.topic_views import GatewayViews
 
+MAX_DEPTH: Final = 50  # levels a side that book tops carry
+DEFAULT_DEPTH: Final = 20
 PREFIX: Final = "/api/l2/"
 MAX_PATH: Final = 80  # bytes of the longest address that is looked at here: a venue, a pair, a separator
 MAX_PATHS: Final = 4096  # remembered: a book has no more than 8
@@ -59,7 +58,7 @@ class Page(NamedTuple):
 
     top: BookTop
     health: BookHealth | None
-    shown: Shown
+    status: BookStatus
     since: int  # ns UTC
     until: float
     body: bytes
@@ -144,8 +143,8 @@ class Books:
             raise not_subscribed(book)
         page = self._page((book.key, depth), now)
         if page is None:
-            shown = self._views.shown(book.key, now)
-            detail = f"{book.venue} {book.symbol} is {shown.state}: {shown.reason}."
+            status = self._views.shown(book.key, now)
+            detail = f"{book.venue} {book.symbol} is {status.state}: {status.reason}."
             raise ProblemError(BOOK_NOT_SYNCED, detail, retry_after_s=1)
         return page
 
@@ -159,7 +158,7 @@ class Books:
             return self._page((key, depth), now)
         return None
 
-    def summaries(self, now: int) -> tuple[BookSummary, ...]:
+    def summaries(self, now: int) -> tuple[Struct, ...]:
         """Return every book, by venue and symbol.
 
         Raises
@@ -171,10 +170,9 @@ class Books:
         views.require_ready()
         summaries = []
         for key in views.subscribed():
-            health, top = views.healths.items.get(key), views.tops.items.get(key)
-            named = health or views.subscriptions.items[key]
-            shown = views.shown(key, now)
-            summaries.append(book_summary(named.venue, named.symbol, health, top, shown, now))
+            health = views.healths.items.get(key) or _nothing_heard(views.subscriptions.items[key])
+            top, status = views.tops.items.get(key), views.shown(key, now)
+            summaries.append(BOOK_SUMMARY(health, top=top, status=status, now=now))
         return tuple(summaries)
 
     def _page(self, wanted: tuple[bytes, int], now: int) -> Page | None:
@@ -186,18 +184,18 @@ class Books:
             return page
         if top is None:
             return None
-        shown = self._views.shown(key, now)
+        status = self._views.shown(key, now)
         until = self._views.shown_until(top, health, now)
-        if page is not None and page.top is top and page.shown == shown and page.tells_terms_of(health):
+        if page is not None and page.top is top and page.status == status and page.tells_terms_of(health):
             page = page._replace(health=health, since=now, until=until)  # a heartbeat that says nothing new
         else:
-            body = encode(book_answer(top, health, shown, depth))
+            body = encode(BOOK.make(top, health=health, status=status, depth=depth))
             headers = (
                 (b"content-type", b"application/json"),
                 (b"content-length", b"%d" % len(body)),
                 (b"cache-control", b"no-store"),
             )
-            page = Page(top, health, shown, now, until, body, headers)
+            page = Page(top, health, status, now, until, body, headers)
             self.encoded += 1
         self._keep(wanted, page)
         return page
@@ -228,6 +226,14 @@ class Books:
                 del self._keys[next(iter(self._keys))]
             self._keys[path] = book.key
         return book.key
+
+
+def _nothing_heard(book: Subscribed) -> BookHealth:
+    """Return what stands for the health of a book of which l2 has said nothing."""
+    state = BookState.SYNCING
+    return BookHealth(
+        venue=book.venue, symbol=book.symbol, state=state, epoch=0, seq=0, reason="", since_ts=0, ts=0
+    )
 
 
 def _spellings(symbol: str) -> frozenset[str]:

@@ -13,9 +13,9 @@ from aiokafka.errors import KafkaError
 from libs.common.metrics import Histogram
 from libs.common.monitoring import SECONDS
 from libs.common.time_units import NS_PER_MS, NS_PER_S
-from services.gateway.http.answers import encode
 from services.gateway.http.places import Places
 from services.gateway.http.problems import TOO_MANY, ProblemError, not_ready
+from services.gateway.http.view import encode
 from services.gateway.reading.as_of import (
     KnownMoments,
     Nearby,

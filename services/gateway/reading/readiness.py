@@ -8,9 +8,13 @@ down is told as ``degraded``, at the start and later, for all else works without
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
-from libs.common.events import BookState
+from msgspec import Meta, Struct
+
+from libs.common.events import BookState, ServiceStatus
+from libs.common.time_units import NS_PER_MS
+from services.gateway.http.view import Computed, View
 from services.gateway.reading.fleet import SERVICES
 
 if TYPE_CHECKING:
@@ -21,6 +25,43 @@ if TYPE_CHECKING:
 
 SETTLE_NS: Final = 15_000_000_000  # how long the first books are waited for, once the services are there
 SHOWN: Final = 4  # of a list of books
+
+
+_STATE: Final = "`starting`, `ready`, `degraded`, or `silent` after 5 s unheard"
+SERVICE: Final = View(
+    "ServiceAnswer",
+    ServiceStatus,
+    "A process, as it tells of itself.",
+    drop=("state", "ts"),
+    computed={
+        "state": Computed(str, _STATE, lambda said, silent: "silent" if silent else said.state),
+        "age_ms": Computed(float, "since it was heard, ms", lambda _, age_ns: age_ns / NS_PER_MS),
+    },
+)
+
+
+class ViewLag(Struct, frozen=True, kw_only=True):
+    """How far one materialised topic is behind its log."""
+
+    topic: Annotated[str, Meta(description="name of the topic")]
+    ready: Annotated[bool, Meta(description="caught up with the log as it was at the start")]
+    lag: Annotated[int | None, Meta(description="messages behind the log's end; null before Kafka answered")]
+    keys: Annotated[int, Meta(description="that it holds")]
+
+
+class ReadyAnswer(Struct, frozen=True, kw_only=True):
+    """Every route would do its work now."""
+
+    status: Annotated[str, Meta(description="`ready`; `degraded`: so are all routes, but not all books")]
+    degraded: Annotated[tuple[str, ...], Meta(description="what is not as it should be, in words")]
+    services: Annotated[tuple[SERVICE.struct, ...], Meta(description="each process that was heard")]  # type: ignore[name-defined]  # made at import
+    views: Annotated[tuple[ViewLag, ...], Meta(description="each materialised topic")]
+
+
+class HealthAnswer(Struct, frozen=True):
+    """The process is alive."""
+
+    status: Annotated[str, Meta(description="`alive`")]
 
 
 class Report(NamedTuple):
@@ -131,6 +172,21 @@ class Readiness:
             elif venue in reference and symbol not in assessed:
                 lines.append(f"the risk of {symbol} is not known: too few days of {venue}'s candles")
         return lines, unmeasured
+
+
+def ready_answer(report: Report, views: GatewayViews) -> ReadyAnswer:
+    """Return what a gateway that is ready says of itself."""
+    return ReadyAnswer(
+        status="degraded" if report.degraded else "ready",
+        degraded=report.degraded,
+        services=tuple(
+            SERVICE(each.status, silent=each.silent, age_ns=each.age_ns) for each in views.fleet.shown()
+        ),
+        views=tuple(
+            ViewLag(topic=view.topic.name, ready=view.ready, lag=view.lag(), keys=len(view.items))
+            for view in views.all
+        ),
+    )
 
 
 def _some(lines: list[str]) -> str:

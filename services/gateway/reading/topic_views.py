@@ -20,8 +20,8 @@ from libs.common.topics import (
 )
 from libs.common.views import View
 from services.gateway.asking.idempotency import ReplyView
-from services.gateway.http.answers import Shown, shown_state
 from services.gateway.http.problems import not_ready
+from services.gateway.reading.book_status import BookStatus, status_of
 from services.gateway.reading.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -112,9 +112,9 @@ class GatewayViews:
         """Return the keys of all such books, in order."""
         return sorted(self.subscriptions.items.keys() | self.healths.items.keys())
 
-    def shown(self, key: bytes, now: int) -> Shown:
+    def shown(self, key: bytes, now: int) -> BookStatus:
         """Return the state of the book under `key` as callers see it."""
-        return shown_state(self.tops.items.get(key), self.healths.items.get(key), now, self._patience)
+        return status_of(self.tops.items.get(key), self.healths.items.get(key), now, self._patience)
 
     def shown_until(self, top: BookTop, health: BookHealth | None, now: int) -> float:
         """Return the last moment (ns UTC) at which these are shown as at `now`; see `holds_until`."""

@@ -19,9 +19,9 @@ import msgspec
 from libs.common.events import Event
 from libs.common.kafka import Record, Undecodable
 from libs.common.time_units import NS_PER_MS, NS_PER_S
-from services.gateway.http.answers import encode
 from services.gateway.http.bodies import invalid
 from services.gateway.http.problems import FieldError
+from services.gateway.http.view import camel, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -89,8 +89,7 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[_Field, ...]:
 
 def _field(attribute: str) -> _Field:
     time = attribute == "ts" or attribute.endswith(("_ts", "_ns"))
-    head, *rest = re.sub(r"_ns$", "_ms", attribute).split("_")
-    return _Field(attribute, head + "".join(part.capitalize() for part in rest), NS_PER_MS if time else None)
+    return _Field(attribute, camel(re.sub(r"_ns$", "_ms", attribute)), NS_PER_MS if time else None)
 
 
 def json_ready(message: msgspec.Struct) -> dict[str, object]:

@@ -17,13 +17,12 @@ from libs.common.events import AuditEntry, BookDelta, BookSnapshot, Event, Servi
 from libs.common.kafka import Record
 from libs.common.kafka_reader import decoded
 from libs.common.topics import EXECUTION_AUDIT, POLICIES_REGISTRY, PORTFOLIO_RISK, SERVICES_STATUS, TOPICS
-from services.gateway.http.answers import encode as as_json
-from services.gateway.http.answers import service_answer
-from services.gateway.http.execution_shown import audit_entry_answer
 from services.gateway.http.problems import PROBLEM_TYPES
+from services.gateway.http.view import encode as as_json
+from services.gateway.http.views import AUDIT_ENTRY
 from services.gateway.monitoring import families
 from services.gateway.reading.as_of import Row
-from services.gateway.reading.readiness import Readiness
+from services.gateway.reading.readiness import Readiness, ready_answer
 from services.gateway.stream.sse import frame, json_ready
 from tests.execution_market import a_risk_budget
 from tests.heartbeats import SERVICES, a_status
@@ -166,7 +165,7 @@ def test_whatever_the_views_hold_the_gateway_can_say_how_it_is(gateway: Gateway,
         report = gateway.ready.report(None, hears_answers=True)
         as_json((report.missing, report.degraded))
         world.hear(a_status(service))
-    as_json(tuple(map(service_answer, world.views.fleet.shown())))
+    as_json(ready_answer(report, world.views))
     for partition in (None, 0):
         for service in SERVICES:
             world.views.fleet.lack_of(service, partition)
@@ -203,7 +202,7 @@ def test_an_audit_of_entries_that_nobody_wrote_is_answered(gateway: Gateway, tol
         gateway.world.audit.records.append(
             Record(topic=EXECUTION_AUDIT, key=ID.encode(), event=entry, **record)
         )
-        as_json(audit_entry_answer(cast("AuditEntry", entry)))
+        as_json(AUDIT_ENTRY(cast("AuditEntry", entry)))
     gateway.ask(f"/api/audit/{ID}")
 
 

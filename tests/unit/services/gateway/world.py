@@ -30,7 +30,6 @@ from libs.common.topics import (
 from services.gateway.asking.commands import Changes, Commands
 from services.gateway.asking.idempotency import Idempotency
 from services.gateway.asking.subscriptions import Subscriptions
-from services.gateway.http.answers import ReadyAnswer
 from services.gateway.http.api import create_api
 from services.gateway.http.callers import Callers
 from services.gateway.http.edge import Edge
@@ -42,6 +41,7 @@ from services.gateway.reading.as_of import Row
 from services.gateway.reading.audit_log import AuditLog
 from services.gateway.reading.books import Books
 from services.gateway.reading.past_books import PastBooks
+from services.gateway.reading.readiness import ReadyAnswer
 from services.gateway.reading.topic_views import GatewayViews
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream.hub import Hub

@@ -11,7 +11,7 @@ import pytest
 
 from libs.common.events import BookState, ServiceState, VenueScored
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, VENUES_METRICS, book_key
-from services.gateway.http.venues_answers import score_answer
+from services.gateway.http.views import SCORE
 from services.venues.registry import Measurement, metrics_of
 from tests.heartbeats import a_status
 from tests.unit.services.gateway.world import World
@@ -134,5 +134,5 @@ def test_a_score_has_the_names_of_the_contract() -> None:
         saving_bps=0.5,
         ts=1_000_000,
     )
-    told = json.loads(msgspec.json.encode(score_answer(scored)))
+    told = json.loads(msgspec.json.encode(SCORE(scored)))
     assert (told["savingBps"], told["commandId"], told["ts"]) == (0.5, "id", 1)
