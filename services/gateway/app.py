@@ -34,13 +34,13 @@ from services.gateway.asking.new_scopes import NewScopes
 from services.gateway.asking.questions import Questions
 from services.gateway.http import asyncapi
 from services.gateway.http.answers import ReadyAnswer, ViewLag, encode, service_answer
-from services.gateway.http.api import VERSION, create_api
 from services.gateway.http.callers import Callers
 from services.gateway.http.cross_origin import CrossOrigin, origins_of
 from services.gateway.http.edge import Edge
 from services.gateway.http.guard import WriteGuard
+from services.gateway.http.parts import Parts
 from services.gateway.http.problems import TOO_LARGE, ProblemError, not_ready
-from services.gateway.http.routing import Parts
+from services.gateway.http.routes import VERSION, create_api
 from services.gateway.http.traffic import Traffic
 from services.gateway.monitoring import families, kept, measured, of_topics, turned_away
 from services.gateway.reading.audit_log import AuditLog

@@ -10,7 +10,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from libs.common.web_pages import SAFE
-from services.gateway.http.bodies import MAX_BODY, too_large
 from services.gateway.http.problems import (
     FOREIGN_PAGE,
     HEADERS_TOO_LARGE,
@@ -23,6 +22,7 @@ from services.gateway.http.problems import (
     ProblemError,
 )
 from services.gateway.http.request_head import host_fault, repeated_fault
+from services.gateway.http.strict_json import MAX_BODY, too_large
 from services.gateway.http.traffic import UNROUTED
 from services.gateway.reading.books import PREFIX
 

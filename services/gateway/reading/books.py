@@ -28,7 +28,7 @@ from services.gateway.http.problems import (
     UNKNOWN_VENUE,
     ProblemError,
 )
-from services.gateway.http.symbols import symbol_of
+from services.gateway.http.requests import symbol_of
 
 if TYPE_CHECKING:
     from libs.common.events import BookHealth, BookTop

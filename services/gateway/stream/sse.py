@@ -18,8 +18,7 @@ import msgspec
 
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.gateway.http.answers import encode
-from services.gateway.http.bodies import invalid
-from services.gateway.http.problems import FieldError
+from services.gateway.http.problems import FieldError, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

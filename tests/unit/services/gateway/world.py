@@ -30,12 +30,12 @@ from services.gateway.asking.commands import Changes, Commands
 from services.gateway.asking.new_scopes import NewScopes
 from services.gateway.asking.questions import Questions
 from services.gateway.http.answers import ReadyAnswer
-from services.gateway.http.api import create_api
 from services.gateway.http.callers import Callers
 from services.gateway.http.cross_origin import CrossOrigin, origins_of
 from services.gateway.http.edge import Edge
 from services.gateway.http.guard import WriteGuard
-from services.gateway.http.routing import Parts
+from services.gateway.http.parts import Parts
+from services.gateway.http.routes import create_api
 from services.gateway.http.traffic import Traffic
 from services.gateway.reading.as_of import Row
 from services.gateway.reading.audit_log import AuditLog

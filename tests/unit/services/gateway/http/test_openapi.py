@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import rfc8785
 from jsonschema import Draft202012Validator
-
-from libs.common.audit_chain import GENESIS
 from services.gateway.http.execution_examples import AUDIT
 from services.gateway.http.problem_examples import example_of
+
+from libs.common.audit_chain import GENESIS
 from services.gateway.http.problems import PROBLEM_TYPES
 from tests.unit.services.gateway.world import World
 
