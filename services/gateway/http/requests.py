@@ -129,6 +129,7 @@ At = Annotated[
         lt=MAX_AT,
         description="show the book as it was at this moment, inclusive: ms since 1970 UTC, by the clock "
         "of `receivedTs`",
+        examples=[1767225600131],
     ),
 ]
 RecordLimit = Annotated[int, _WHOLE_NUMBER, Query(ge=1, le=MAX_RECORDS, description="how many at most")]
