@@ -156,9 +156,9 @@ class Capture:
         ]
         write("metrics", {"200": "".join(text[:LINES])})
         with self.ask("stream") as stream:
-            lines = stream.iter_lines(chunk_size=1, decode_unicode=True)
-            event = [next(line for line in lines if line.startswith("event: l2."))]
-            write("stream", {"200": "\n".join([*event, next(lines), next(lines), "", ""])})
+            lines = (line.decode() for line in stream.iter_lines(chunk_size=1))
+            event = next(line for line in lines if line.startswith("event: l2."))
+            write("stream", {"200": "\n".join([event, next(lines), next(lines), "", ""])})
 
     def be_refused(self) -> None:
         """Ask for what is refused."""
