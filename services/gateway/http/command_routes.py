@@ -62,21 +62,24 @@ router = APIRouter(route_class=StrictRoute)
 
 
 def _add(row: Row) -> None:
+    post, asks = row.post, row.asks
+
     async def endpoint(request: Request, body: Body, key: IdempotencyKey = None) -> Response:
         async def execute(command: Command) -> Reply:
-            wish = row.command(body, str(command.id))
-            event = await _ask(request, row.topic, getattr(wish, row.key), wish, row.event)
-            return Reply(200, encode(row.view(event, **row.given(body))))
+            event = await _ask(request, asks.topic, asks.command(body, str(command.id)), asks.event)
+            return Reply(200, encode(asks.view(event, **asks.given(body))))
 
         return await _once(request, key, execute)
 
-    endpoint.__name__, endpoint.__doc__ = row.command.__name__, row.command.__doc__
-    endpoint.__annotations__["body"] = row.body
+    endpoint.__name__, endpoint.__doc__ = asks.command.__name__, asks.command.__doc__
+    endpoint.__annotations__["body"] = asks.body
     router.post(
-        row.path,
-        tags=[row.tag],
-        summary=row.summary,
-        responses=answers(row.said, reference(row.view.struct), *row.problems, *openapi.BODY, *openapi.ASKS),
+        post.path,
+        tags=[post.tag],
+        summary=post.summary,
+        responses=answers(
+            post.said, reference(asks.view.struct), *row.problems, *openapi.BODY, *openapi.ASKS
+        ),
         openapi_extra=_body_example(row.example),
     )(endpoint)
 
@@ -122,7 +125,7 @@ async def plan_and_execute(
         )
         with log.correlated(conversation):
             _log.info("execution_asked", extra={"symbol": symbol, "request_id": command.correlation_id})
-        planned = await _ask(request, EXECUTION_COMMANDS, symbol, wish, ExecutionPlanned, conversation)
+        planned = await _ask(request, EXECUTION_COMMANDS, wish, ExecutionPlanned, conversation)
         record = planned.record
         await seen(parts, record)
         if wait == "final" and not record.status.final:
@@ -188,7 +191,7 @@ async def retire_policy(
 
     async def execute(command: Command) -> Reply:
         wish = RetirePolicy(command_id=str(command.id), scope=scope, policy_id=policy_id)
-        event = await _ask(request, ROUTER_COMMANDS, scope, wish, PoliciesChanged)
+        event = await _ask(request, ROUTER_COMMANDS, wish, PoliciesChanged)
         return Reply(200, encode(views.POLICIES(event)))
 
     return await _once(request, None, execute)
@@ -207,7 +210,7 @@ async def cancel(request: Request, execution_id: ExecutionPath) -> Response:
 
     async def execute(command: Command) -> Reply:
         wish = CancelExecution(command_id=str(command.id), symbol=record.symbol, execution_id=name)
-        event = await _ask(request, EXECUTION_COMMANDS, record.symbol, wish, ExecutionCanceled, name)
+        event = await _ask(request, EXECUTION_COMMANDS, wish, ExecutionCanceled, name)
         return Reply(200, encode(views.EXECUTION(event.record)))
 
     return await _once(request, None, execute)
@@ -225,7 +228,7 @@ async def cancel_order(request: Request, order_id: OrderPath, symbol: SymbolOfOr
 
     async def execute(command: Command) -> Reply:
         wish = CancelExecution(command_id=str(command.id), symbol=pair, execution_id=order_id)
-        event = await _ask(request, EXECUTION_COMMANDS, pair, wish, PaperOrderPlaced)
+        event = await _ask(request, EXECUTION_COMMANDS, wish, PaperOrderPlaced)
         return Reply(200, encode(views.PAPER_ORDER(event)))
 
     return await _once(request, None, execute)
@@ -257,15 +260,10 @@ async def _once(
 
 
 async def _ask(
-    request: Request,
-    topic: Topic,
-    key: str,
-    wish: ServiceCommand,
-    kind: type[E],
-    conversation: str | None = None,
+    request: Request, topic: Topic, wish: ServiceCommand, kind: type[E], conversation: str | None = None
 ) -> E:
     """Send a command, and return its answer; the conversation is the request's unless it is named."""
-    parts = parts_of(request)
+    parts, key = parts_of(request), getattr(wish, topic.key)
     if topic is ROUTER_COMMANDS:
         parts.new_scopes.require(key, caller_of(request))
     correlation_id = conversation or request.scope["correlation_id"]

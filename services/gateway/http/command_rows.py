@@ -112,6 +112,11 @@ def optimize(body: OptimizeBody, command_id: str) -> OptimizePortfolio:
     )
 
 
+def spellings(body: OptimizeBody) -> dict[str, object]:
+    """Return what the view of a portfolio is given: the caller's spellings, by canonical symbol."""
+    return {"spelt": symbols_of(body.symbols)}
+
+
 def simulate(body: SimulateBody, command_id: str) -> SimulateExecution:
     """Plan an order at the venue where plan and taker fee together are cheapest now; changes nothing."""
     return SimulateExecution(
@@ -141,67 +146,87 @@ def paper_order(body: PaperOrderBody, command_id: str) -> SubmitPaperOrder:
     )
 
 
-class Row(NamedTuple):
-    """A POST whose answer is a view of the event that answers its command."""
+class Post(NamedTuple):
+    """What the document says of a POST."""
 
     path: str
     tag: str
     summary: str
+    said: str  # of the answer
+
+
+class Asks(NamedTuple):
+    """From a body to the event that answers, and to the view of that."""
+
     body: type[Body]
     command: Callable[[Any, str], Command]  # of the body and the command's id; raises ProblemError
-    topic: Topic
-    key: str  # the field of the command that is the message's key
-    event: type[Event]  # the answer
+    topic: Topic  # whose key is a field of the command
+    event: type[Event]
     view: views.View
-    said: str  # of the answer
+    given: Callable[[Any], dict[str, object]] = lambda _body: {}  # to the view, of the body
+
+
+class Row(NamedTuple):
+    """A POST whose answer is a view of the event that answers its command."""
+
+    post: Post
+    asks: Asks
     example: Mapping[str, object]  # a body
     problems: tuple[ProblemType, ...] = ()  # besides those of every command
-    given: Callable[[Any], dict[str, object]] = lambda _body: {}  # to the view, of the body
 
 
 ROWS: Final = (
     Row(
-        *("/api/venues/score", "venues", "Choose a venue for an order"),
-        *(ScoreBody, score, VENUES_COMMANDS, "symbol", VenueScored, views.SCORE, "The best venue and split."),
+        Post("/api/venues/score", "venues", "Choose a venue for an order", "The best venue and split."),
+        Asks(ScoreBody, score, VENUES_COMMANDS, VenueScored, views.SCORE),
         {"symbol": "BTCUSDT", "size": 0.02},
         (UNKNOWN_SYMBOL,),
     ),
     Row(
-        *("/api/router/choose", "router", "Choose a policy"),
-        *(ChooseBody, choose, ROUTER_COMMANDS, "scope", PolicyChosen, views.CHOICE, "The choice."),
+        Post("/api/router/choose", "router", "Choose a policy", "The choice."),
+        Asks(ChooseBody, choose, ROUTER_COMMANDS, PolicyChosen, views.CHOICE),
         {"context": {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}},
     ),
     Row(
-        *("/api/router/update", "router", "Teach what a policy earned"),
-        *(UpdateBody, update, ROUTER_COMMANDS, "scope", PolicyRewarded, views.REWARD),
-        "It is learnt, or was already.",
+        Post("/api/router/update", "router", "Teach what a policy earned", "It is learnt, or was already."),
+        Asks(UpdateBody, update, ROUTER_COMMANDS, PolicyRewarded, views.REWARD),
         {"policyId": "p_sma", "reward": 0.004, "context": {"regime": "bull"}},
     ),
     Row(
-        *("/api/router/policies", "router", "Add a policy"),
-        *(PolicyBody, add_policy, ROUTER_COMMANDS, "scope", PoliciesChanged, views.POLICIES),
-        "The policies now.",
+        Post("/api/router/policies", "router", "Add a policy", "The policies now."),
+        Asks(PolicyBody, add_policy, ROUTER_COMMANDS, PoliciesChanged, views.POLICIES),
         {"policyId": "p_obi"},
     ),
     Row(
-        *("/api/portfolio/optimize", "portfolio", "Weights within a CVaR budget and a volatility ceiling"),
-        *(OptimizeBody, optimize, PORTFOLIO_COMMANDS, "book", PortfolioOptimized, views.PORTFOLIO),
-        "Weights that obey every limit, and how far from the best they can be; cash where that is all.",
+        Post(
+            "/api/portfolio/optimize",
+            "portfolio",
+            "Weights within a CVaR budget and a volatility ceiling",
+            "Weights that obey every limit, and how far from the best they can be; cash where that is all.",
+        ),
+        Asks(OptimizeBody, optimize, PORTFOLIO_COMMANDS, PortfolioOptimized, views.PORTFOLIO, spellings),
         {"symbols": ["BTCUSDT", "ETHUSDT"], "cvarBudget": 0.05, "volTarget": 0.02},
         (UNKNOWN_SYMBOL,),
-        lambda body: {"spelt": symbols_of(body.symbols)},
     ),
     Row(
-        *("/api/exec/simulate", "executions", "What would it cost?"),
-        *(SimulateBody, simulate, EXECUTION_COMMANDS, "symbol", ExecutionSimulated, views.SIMULATION),
-        "The plan, its cost and the alternatives.",
+        Post(
+            "/api/exec/simulate",
+            "executions",
+            "What would it cost?",
+            "The plan, its cost and the alternatives.",
+        ),
+        Asks(SimulateBody, simulate, EXECUTION_COMMANDS, ExecutionSimulated, views.SIMULATION),
         {"symbol": "BTCUSDT", "size": 0.02},
         (UNKNOWN_SYMBOL,),
     ),
     Row(
-        *("/api/paper/orders", "executions", "One paper order"),
-        *(PaperOrderBody, paper_order, EXECUTION_COMMANDS, "symbol", PaperOrderPlaced, views.PAPER_ORDER),
-        "The order when its venue has it, and its fills.",
+        Post(
+            "/api/paper/orders",
+            "executions",
+            "One paper order",
+            "The order when its venue has it, and its fills.",
+        ),
+        Asks(PaperOrderBody, paper_order, EXECUTION_COMMANDS, PaperOrderPlaced, views.PAPER_ORDER),
         {"symbol": "BTCUSDT", "side": "buy", "size": "0.02", "ordType": "market"},
         (UNKNOWN_SYMBOL, UNKNOWN_VENUE),
     ),

@@ -51,12 +51,18 @@ if TYPE_CHECKING:
     from services.gateway.http.assets import Asset
 
 VERSION: Final = "1"
-ENCODED: Final = (  # what is answered with, besides problems
-    *(BookAnswer, BookAsOf, BookSummary, SubscriptionAnswer, ReadyAnswer, HealthAnswer, PastDocument),
-    *(VenueEntry, AuditAnswer, *dict.fromkeys(row.view.struct for row in ROWS)),
-    *(views.EXECUTION.struct, views.SIZING.struct, views.POSITION.struct, views.RISK.struct),
-    *(views.REGISTERED_POLICY.struct, views.SNAPSHOT.struct),
+# What is answered with, besides problems.
+_OF_BOOKS: Final[tuple[type, ...]] = (BookAnswer, BookAsOf, BookSummary, SubscriptionAnswer, PastDocument)
+_OF_OTHERS: Final[tuple[type, ...]] = (ReadyAnswer, HealthAnswer, VenueEntry, AuditAnswer)
+_READ: Final = (
+    views.EXECUTION,
+    views.SIZING,
+    views.POSITION,
+    views.RISK,
+    views.REGISTERED_POLICY,
+    views.SNAPSHOT,
 )
+_VIEWS: Final = {each.struct: None for each in (*_READ, *(row.asks.view for row in ROWS))}
 KEPT: Final = "public, max-age=31536000, immutable"  # RFC 8246: under this address it never changes
 ASKED_AGAIN: Final = "no-cache"  # kept, but not used before the gateway said that it is the same
 
@@ -94,7 +100,9 @@ def create_api(
 
     def document() -> dict[str, object]:
         if app.openapi_schema is None:
-            app.openapi_schema = openapi.document(app, ENCODED, token_required=token_required)
+            app.openapi_schema = openapi.document(
+                app, (*_OF_BOOKS, *_OF_OTHERS, *_VIEWS), token_required=token_required
+            )
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
