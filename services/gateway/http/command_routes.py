@@ -20,29 +20,15 @@ from libs.common.events import (
 from libs.common.topics import EXECUTION_COMMANDS, ROUTER_COMMANDS
 from services.gateway.asking.commands import Command, Reply
 from services.gateway.http import openapi
+from services.gateway.http import requests as r
 from services.gateway.http import views_today as views
 from services.gateway.http.answers import SubscriptionAnswer, encode
 from services.gateway.http.command_rows import ROWS, Row
 from services.gateway.http.executions import final, record_of, seen
 from services.gateway.http.openapi import answers, reference
 from services.gateway.http.parts import JSON, caller_of, json_answer, parts_of, ready_parts_of
-from services.gateway.http.problems import NOT_SUBSCRIBED, UNKNOWN_SYMBOL, UNKNOWN_VENUE
-from services.gateway.http.requests import (
-    Body,
-    ExecuteBody,
-    ExecutionPath,
-    IdempotencyKey,
-    OrderPath,
-    PolicyPath,
-    ScopeOfPolicy,
-    SubscriptionBody,
-    SymbolOfOrder,
-    SymbolPath,
-    TimeoutS,
-    VenuePath,
-    Wait,
-    symbol_of,
-)
+from services.gateway.http.problems import NOT_SUBSCRIBED, UNKNOWN_SYMBOL
+from services.gateway.http.requests import symbol_of
 from services.gateway.http.strict_json import StrictRoute, request_hash
 from services.gateway.reading.books import book_id
 
@@ -64,7 +50,7 @@ router = APIRouter(route_class=StrictRoute)
 def _add(row: Row) -> None:
     post, asks = row.post, row.asks
 
-    async def endpoint(request: Request, body: Body, key: IdempotencyKey = None) -> Response:
+    async def endpoint(request: Request, body: r.Body, key: r.IdempotencyKey = None) -> Response:
         async def execute(command: Command) -> Reply:
             event = await _ask(request, asks.topic, asks.command(body, str(command.id)), asks.event)
             return Reply(200, encode(asks.view(event, **asks.given(body))))
@@ -78,7 +64,7 @@ def _add(row: Row) -> None:
         tags=[post.tag],
         summary=post.summary,
         responses=answers(
-            post.said, reference(asks.view.struct), *row.problems, *openapi.BODY, *openapi.ASKS
+            post.said, reference(asks.view), *row.problems, *openapi.TAKES_A_BODY, *openapi.ASKS
         ),
         openapi_extra=_body_example(row.example),
     )(endpoint)
@@ -98,17 +84,17 @@ for _row in ROWS:
     summary="Trade on paper",
     responses=answers(
         "The execution, when its plan is made or it has ended.",
-        reference(views.EXECUTION.struct),
-        *(UNKNOWN_SYMBOL, *openapi.BODY, *openapi.ASKS),
+        reference(views.EXECUTION),
+        *(UNKNOWN_SYMBOL, *openapi.TAKES_A_BODY, *openapi.ASKS),
     ),
     openapi_extra=_body_example({"symbol": "BTCUSDT"}),
 )
 async def plan_and_execute(
     request: Request,
-    body: ExecuteBody,
-    key: IdempotencyKey = None,
-    wait: Wait = "plan",
-    timeout_s: TimeoutS = 30.0,
+    body: r.ExecuteBody,
+    key: r.IdempotencyKey = None,
+    wait: r.Wait = "plan",
+    timeout_s: r.TimeoutS = 30.0,
 ) -> Response:
     """Choose a policy, size its signal within the risk budget, find a venue, plan, and fill on paper.
 
@@ -149,12 +135,12 @@ async def plan_and_execute(
         **answers(
             "It was subscribed already.",
             reference(SubscriptionAnswer),
-            *(UNKNOWN_VENUE, UNKNOWN_SYMBOL, *openapi.BODY, *openapi.WAITS),
+            *(*openapi.NAMES_A_BOOK, *openapi.TAKES_A_BODY, *openapi.WAITS),
         ),
     },
     openapi_extra=_body_example({"venue": "binance", "symbol": "BTCUSDT"}),
 )
-async def subscribe(request: Request, body: SubscriptionBody, key: IdempotencyKey = None) -> Response:
+async def subscribe(request: Request, body: r.SubscriptionBody, key: r.IdempotencyKey = None) -> Response:
     """Ask for a book, and answer when the l2 service first speaks of it."""
     book = book_id(body.venue, body.symbol)
     commands = parts_of(request).commands
@@ -168,10 +154,10 @@ async def subscribe(request: Request, body: SubscriptionBody, key: IdempotencyKe
     responses=answers(
         "The l2 service has dropped it.",
         reference(SubscriptionAnswer),
-        *(UNKNOWN_VENUE, UNKNOWN_SYMBOL, NOT_SUBSCRIBED, *openapi.WAITS),
+        *(*openapi.NAMES_A_BOOK, NOT_SUBSCRIBED, *openapi.WAITS),
     ),
 )
-async def unsubscribe(request: Request, venue: VenuePath, symbol: SymbolPath) -> Response:
+async def unsubscribe(request: Request, venue: r.VenuePath, symbol: r.SymbolPath) -> Response:
     """End a book, and answer when the l2 service has dropped it."""
     book = book_id(venue, symbol)
     commands = parts_of(request).commands
@@ -182,10 +168,10 @@ async def unsubscribe(request: Request, venue: VenuePath, symbol: SymbolPath) ->
     "/api/router/policies/{policy_id}",
     tags=["router"],
     summary="Retire a policy",
-    responses=answers("The policies now.", reference(views.POLICIES.struct), *openapi.ASKS),
+    responses=answers("The policies now.", reference(views.POLICIES), *openapi.ASKS),
 )
 async def retire_policy(
-    request: Request, policy_id: PolicyPath, scope: ScopeOfPolicy = "default"
+    request: Request, policy_id: r.PolicyPath, scope: r.ScopeOfPolicy = "default"
 ) -> Response:
     """Choose a policy no more; its late rewards still count, and the others keep what they learnt."""
 
@@ -201,9 +187,9 @@ async def retire_policy(
     "/api/exec/{execution_id}",
     tags=["executions"],
     summary="Cancel an execution",
-    responses=answers("As it ended.", reference(views.EXECUTION.struct), *openapi.ASKS),
+    responses=answers("As it ended.", reference(views.EXECUTION), *openapi.ASKS),
 )
-async def cancel(request: Request, execution_id: ExecutionPath) -> Response:
+async def cancel(request: Request, execution_id: r.ExecutionPath) -> Response:
     """End an execution now; what is filled stays. One that has ended is told as it ended."""
     record = record_of(ready_parts_of(request), execution_id)
     name = record.execution_id
@@ -220,9 +206,9 @@ async def cancel(request: Request, execution_id: ExecutionPath) -> Response:
     "/api/paper/orders/{order_id}",
     tags=["executions"],
     summary="Cancel a paper order",
-    responses=answers("As it ended.", reference(views.PAPER_ORDER.struct), UNKNOWN_SYMBOL, *openapi.ASKS),
+    responses=answers("As it ended.", reference(views.PAPER_ORDER), UNKNOWN_SYMBOL, *openapi.ASKS),
 )
-async def cancel_order(request: Request, order_id: OrderPath, symbol: SymbolOfOrder) -> Response:
+async def cancel_order(request: Request, order_id: r.OrderPath, symbol: r.SymbolOfOrder) -> Response:
     """Take what is left of a resting order off its venue."""
     pair = symbol_of(symbol)
 

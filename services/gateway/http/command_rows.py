@@ -26,22 +26,10 @@ from libs.common.events import (
     VenueScored,
 )
 from libs.common.topics import EXECUTION_COMMANDS, PORTFOLIO_COMMANDS, ROUTER_COMMANDS, VENUES_COMMANDS
+from services.gateway.http import requests as r
 from services.gateway.http import views_today as views
 from services.gateway.http.problems import UNKNOWN_SYMBOL, UNKNOWN_VENUE, ProblemType
-from services.gateway.http.requests import (
-    Body,
-    ChooseBody,
-    OptimizeBody,
-    PaperOrderBody,
-    PolicyBody,
-    ScoreBody,
-    SimulateBody,
-    UpdateBody,
-    require_context,
-    symbol_of,
-    symbols_of,
-    venue_id_of,
-)
+from services.gateway.http.requests import require_context, symbol_of, symbols_of, venue_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +38,7 @@ if TYPE_CHECKING:
     from libs.common.topics import Topic
 
 
-def score(body: ScoreBody, command_id: str) -> ScoreVenues:
+def score(body: r.ScoreBody, command_id: str) -> ScoreVenues:
     """Judge every venue by the expected all-in cost of taking `size` now, and split the order over them.
 
     Costs are in bps of the venue's own mid: half spread, walking the book, taker fee, latency, reliability
@@ -59,7 +47,7 @@ def score(body: ScoreBody, command_id: str) -> ScoreVenues:
     return ScoreVenues(command_id=command_id, symbol=symbol_of(body.symbol), size=body.size, side=body.side)
 
 
-def choose(body: ChooseBody, command_id: str) -> ChoosePolicy:
+def choose(body: r.ChooseBody, command_id: str) -> ChoosePolicy:
     """Draw one of the scope's policies by Thompson sampling for this context, and remember the decision.
 
     Missing numbers are imputed. With `symbol`, they are filled from live topics where there are any. Send the
@@ -69,7 +57,7 @@ def choose(body: ChooseBody, command_id: str) -> ChoosePolicy:
     return ChoosePolicy(command_id=command_id, scope=body.scope, context=body.context)
 
 
-def update(body: UpdateBody, command_id: str) -> RewardPolicy:
+def update(body: r.UpdateBody, command_id: str) -> RewardPolicy:
     """Learn a reward, return units net of costs.
 
     With a `decisionId` from the feature vector of that decision, once: a second reward of it, or one that
@@ -86,7 +74,7 @@ def update(body: UpdateBody, command_id: str) -> RewardPolicy:
     )
 
 
-def add_policy(body: PolicyBody, command_id: str) -> AddPolicy:
+def add_policy(body: r.PolicyBody, command_id: str) -> AddPolicy:
     """Let a scope choose one more policy; a retired one comes back with what it had learnt.
 
     It must be registered: `GET /api/policies` lists those that somebody can turn into a signal.
@@ -94,7 +82,7 @@ def add_policy(body: PolicyBody, command_id: str) -> AddPolicy:
     return AddPolicy(command_id=command_id, scope=body.scope, policy_id=body.policy_id)
 
 
-def optimize(body: OptimizeBody, command_id: str) -> OptimizePortfolio:
+def optimize(body: r.OptimizeBody, command_id: str) -> OptimizePortfolio:
     """Maximise mean-variance utility over daily returns of the reference venue.
 
     Weights are at least 0 and sum to at most 1; the rest is cash. An answer exists for every budget and every
@@ -112,12 +100,12 @@ def optimize(body: OptimizeBody, command_id: str) -> OptimizePortfolio:
     )
 
 
-def spellings(body: OptimizeBody) -> dict[str, object]:
+def spellings(body: r.OptimizeBody) -> dict[str, object]:
     """Return what the view of a portfolio is given: the caller's spellings, by canonical symbol."""
     return {"spelt": symbols_of(body.symbols)}
 
 
-def simulate(body: SimulateBody, command_id: str) -> SimulateExecution:
+def simulate(body: r.SimulateBody, command_id: str) -> SimulateExecution:
     """Plan an order at the venue where plan and taker fee together are cheapest now; changes nothing."""
     return SimulateExecution(
         command_id=command_id,
@@ -128,7 +116,7 @@ def simulate(body: SimulateBody, command_id: str) -> SimulateExecution:
     )
 
 
-def paper_order(body: PaperOrderBody, command_id: str) -> SubmitPaperOrder:
+def paper_order(body: r.PaperOrderBody, command_id: str) -> SubmitPaperOrder:
     """Fill an order against the venue's LIVE book, as executions do.
 
     A size under the venue's minimum is 422, and so is one beyond what is held (sell) or what the cash pays
@@ -158,7 +146,7 @@ class Post(NamedTuple):
 class Asks(NamedTuple):
     """From a body to the event that answers, and to the view of that."""
 
-    body: type[Body]
+    body: type[r.Body]
     command: Callable[[Any, str], Command]  # of the body and the command's id; raises ProblemError
     topic: Topic  # whose key is a field of the command
     event: type[Event]
@@ -178,23 +166,23 @@ class Row(NamedTuple):
 ROWS: Final = (
     Row(
         Post("/api/venues/score", "venues", "Choose a venue for an order", "The best venue and split."),
-        Asks(ScoreBody, score, VENUES_COMMANDS, VenueScored, views.SCORE),
+        Asks(r.ScoreBody, score, VENUES_COMMANDS, VenueScored, views.SCORE),
         {"symbol": "BTCUSDT", "size": 0.02},
         (UNKNOWN_SYMBOL,),
     ),
     Row(
         Post("/api/router/choose", "router", "Choose a policy", "The choice."),
-        Asks(ChooseBody, choose, ROUTER_COMMANDS, PolicyChosen, views.CHOICE),
+        Asks(r.ChooseBody, choose, ROUTER_COMMANDS, PolicyChosen, views.CHOICE),
         {"context": {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}},
     ),
     Row(
         Post("/api/router/update", "router", "Teach what a policy earned", "It is learnt, or was already."),
-        Asks(UpdateBody, update, ROUTER_COMMANDS, PolicyRewarded, views.REWARD),
+        Asks(r.UpdateBody, update, ROUTER_COMMANDS, PolicyRewarded, views.REWARD),
         {"policyId": "p_sma", "reward": 0.004, "context": {"regime": "bull"}},
     ),
     Row(
         Post("/api/router/policies", "router", "Add a policy", "The policies now."),
-        Asks(PolicyBody, add_policy, ROUTER_COMMANDS, PoliciesChanged, views.POLICIES),
+        Asks(r.PolicyBody, add_policy, ROUTER_COMMANDS, PoliciesChanged, views.POLICIES),
         {"policyId": "p_obi"},
     ),
     Row(
@@ -204,7 +192,7 @@ ROWS: Final = (
             "Weights within a CVaR budget and a volatility ceiling",
             "Weights that obey every limit, and how far from the best they can be; cash where that is all.",
         ),
-        Asks(OptimizeBody, optimize, PORTFOLIO_COMMANDS, PortfolioOptimized, views.PORTFOLIO, spellings),
+        Asks(r.OptimizeBody, optimize, PORTFOLIO_COMMANDS, PortfolioOptimized, views.PORTFOLIO, spellings),
         {"symbols": ["BTCUSDT", "ETHUSDT"], "cvarBudget": 0.05, "volTarget": 0.02},
         (UNKNOWN_SYMBOL,),
     ),
@@ -215,7 +203,7 @@ ROWS: Final = (
             "What would it cost?",
             "The plan, its cost and the alternatives.",
         ),
-        Asks(SimulateBody, simulate, EXECUTION_COMMANDS, ExecutionSimulated, views.SIMULATION),
+        Asks(r.SimulateBody, simulate, EXECUTION_COMMANDS, ExecutionSimulated, views.SIMULATION),
         {"symbol": "BTCUSDT", "size": 0.02},
         (UNKNOWN_SYMBOL,),
     ),
@@ -226,7 +214,7 @@ ROWS: Final = (
             "One paper order",
             "The order when its venue has it, and its fills.",
         ),
-        Asks(PaperOrderBody, paper_order, EXECUTION_COMMANDS, PaperOrderPlaced, views.PAPER_ORDER),
+        Asks(r.PaperOrderBody, paper_order, EXECUTION_COMMANDS, PaperOrderPlaced, views.PAPER_ORDER),
         {"symbol": "BTCUSDT", "side": "buy", "size": "0.02", "ordType": "market"},
         (UNKNOWN_SYMBOL, UNKNOWN_VENUE),
     ),

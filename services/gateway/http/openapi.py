@@ -14,34 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from fastapi.openapi.utils import get_openapi
 
+from services.gateway.http import problems as p
 from services.gateway.http.parts import JSON
-from services.gateway.http.problems import (
-    COMMAND_FAILED,
-    FOREIGN_PAGE,
-    HEADERS_TOO_LARGE,
-    INVALID,
-    KEY_REUSED,
-    MEDIA_TYPE,
-    MISDIRECTED,
-    NO_ANSWER,
-    NOT_HTTP,
-    NOT_JSON,
-    NOT_READY,
-    SHARE_TAKEN,
-    TOO_FAST,
-    TOO_LARGE,
-    TOO_MANY,
-    TOO_SLOW,
-    UNAUTHORIZED,
-    UNAVAILABLE,
-    UNKNOWN_NAME,
-    URI_TOO_LONG,
-    WRONG_MEDIA_TYPE,
-    ProblemDocument,
-    ProblemError,
-    ProblemType,
-)
-from services.gateway.http.views_today import schemas_of
+from services.gateway.http.problems import MEDIA_TYPE, ProblemDocument, ProblemError, ProblemType
+from services.gateway.http.views_today import View, schemas_of
 from services.gateway.reading.as_of import BookAsOf
 
 if TYPE_CHECKING:
@@ -71,13 +47,15 @@ TAGS: Final = [
 ]
 SCHEME: Final = "bearer"
 
-# The problems by what a route does: whatever it does, takes a body, changes something, waits for a service,
-# has it decide.
-EVERYWHERE: Final = (NOT_HTTP, FOREIGN_PAGE, URI_TOO_LONG, MISDIRECTED, HEADERS_TOO_LARGE)
-BODY: Final = (NOT_JSON, KEY_REUSED, TOO_LARGE, WRONG_MEDIA_TYPE)
-WRITES: Final = (UNAUTHORIZED, TOO_SLOW, TOO_LARGE, TOO_FAST)
-WAITS: Final = (INVALID, *WRITES, SHARE_TAKEN, NOT_READY, TOO_MANY, NO_ANSWER)
-ASKS: Final = (UNKNOWN_NAME, COMMAND_FAILED, UNAVAILABLE, *WAITS)
+# The problems by what a route does: whatever it does, names a book, takes one of the shared places, takes a
+# body, changes something, waits for a service, has it decide.
+EVERYWHERE: Final = (p.NOT_HTTP, p.FOREIGN_PAGE, p.URI_TOO_LONG, p.MISDIRECTED, p.HEADERS_TOO_LARGE)
+NAMES_A_BOOK: Final = (p.UNKNOWN_VENUE, p.UNKNOWN_SYMBOL)
+TAKES_A_PLACE: Final = (p.INVALID, p.SHARE_TAKEN, p.NOT_READY, p.TOO_MANY)
+TAKES_A_BODY: Final = (p.NOT_JSON, p.KEY_REUSED, p.TOO_LARGE, p.WRONG_MEDIA_TYPE)
+WRITES: Final = (p.UNAUTHORIZED, p.TOO_SLOW, p.TOO_LARGE, p.TOO_FAST)
+WAITS: Final = (*WRITES, *TAKES_A_PLACE, p.NO_ANSWER)
+ASKS: Final = (p.UNKNOWN_NAME, p.COMMAND_FAILED, p.UNAVAILABLE, *WAITS)
 
 # RFC 6750 section 3; RFC 6585 section 4 and RFC 9110 section 15.6.4.
 _RETRY_AFTER: Final = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
@@ -102,14 +80,15 @@ def problem_example(problem: ProblemType) -> dict[str, Any]:
     return found
 
 
-def reference(*kinds: type) -> dict[str, Any]:
-    """Return the schema that refers to this type's component, or to those of several."""
-    refs = [{"$ref": REF.format(name=kind.__name__)} for kind in kinds]
+def reference(*kinds: type | View) -> dict[str, Any]:
+    """Return the schema that refers to the component of this answer, or to those of several."""
+    names = [(kind.struct if isinstance(kind, View) else kind).__name__ for kind in kinds]
+    refs = [{"$ref": REF.format(name=name)} for name in names]
     return refs[0] if len(refs) == 1 else {"anyOf": refs}
 
 
-def list_of(kind: type) -> dict[str, Any]:
-    """Return the schema of a list of this type."""
+def list_of(kind: type | View) -> dict[str, Any]:
+    """Return the schema of a list of this answer."""
     return {"type": "array", "items": reference(kind)}
 
 

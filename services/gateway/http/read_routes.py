@@ -18,6 +18,8 @@ from libs.common.topics import (
     book_key,
 )
 from services.gateway.http import openapi
+from services.gateway.http import problems as p
+from services.gateway.http import requests as r
 from services.gateway.http import views_today as views
 from services.gateway.http.answers import (
     DEFAULT_DEPTH,
@@ -31,42 +33,14 @@ from services.gateway.http.openapi import answers, list_of, reference
 from services.gateway.http.parts import caller_of, json_answer, parts_of, ready_parts_of
 from services.gateway.http.presence import while_there
 from services.gateway.http.problems import (
-    BOOK_NOT_SYNCED,
-    INVALID,
     MEDIA_TYPE,
-    NOT_KNOWN_THEN,
-    NOT_READY,
-    NOT_SUBSCRIBED,
-    SHARE_TAKEN,
-    TOO_MANY,
-    UNAVAILABLE,
-    UNKNOWN_NAME,
-    UNKNOWN_SYMBOL,
-    UNKNOWN_TOPIC,
-    UNKNOWN_VENUE,
     FieldError,
     ProblemDocument,
     ProblemError,
     invalid,
     not_ready,
 )
-from services.gateway.http.requests import (
-    At,
-    BookKeys,
-    BookQuery,
-    Depth,
-    ExecutionPath,
-    From,
-    LastEventId,
-    MeasuredSymbol,
-    OnlySymbol,
-    RecordLimit,
-    ScopeQuery,
-    SymbolPath,
-    Topics,
-    VenuePath,
-    symbol_of,
-)
+from services.gateway.http.requests import symbol_of
 from services.gateway.http.venues_answers import VenueEntry, registry_answer
 from services.gateway.reading.as_of import BookAsOf, PastDocument
 from services.gateway.reading.books import book_id
@@ -89,7 +63,7 @@ router = APIRouter()
     "/api/l2",
     tags=["books"],
     summary="Every book",
-    responses=answers("By venue and symbol.", list_of(BookSummary), NOT_READY),
+    responses=answers("By venue and symbol.", list_of(BookSummary), p.NOT_READY),
 )
 async def list_books(request: Request) -> Response:
     """Return the state, best prices and counts of every subscribed book."""
@@ -101,20 +75,20 @@ def _book_answers() -> openapi.Answers:
     found = answers(
         "The best levels; with `at` if that was asked for.",
         reference(BookAnswer, BookAsOf),
-        *(UNKNOWN_VENUE, UNKNOWN_SYMBOL, NOT_SUBSCRIBED, NOT_KNOWN_THEN, INVALID, SHARE_TAKEN),
-        *(BOOK_NOT_SYNCED, NOT_READY, TOO_MANY),
+        *(*openapi.NAMES_A_BOOK, p.NOT_SUBSCRIBED, p.NOT_KNOWN_THEN),
+        *(p.BOOK_NOT_SYNCED, *openapi.TAKES_A_PLACE),
     )
-    found[NOT_KNOWN_THEN.status]["content"][MEDIA_TYPE]["schema"] = reference(ProblemDocument, PastDocument)
+    found[p.NOT_KNOWN_THEN.status]["content"][MEDIA_TYPE]["schema"] = reference(ProblemDocument, PastDocument)
     return found
 
 
 @router.get("/api/l2/{venue}/{symbol:path}", tags=["books"], summary="One book", responses=_book_answers())
 async def get_book(
     request: Request,
-    venue: VenuePath,
-    symbol: SymbolPath,
-    depth: Depth = DEFAULT_DEPTH,
-    at: At = None,
+    venue: r.VenuePath,
+    symbol: r.SymbolPath,
+    depth: r.Depth = DEFAULT_DEPTH,
+    at: r.At = None,
 ) -> Response:
     """Return the best levels of a book, as it is or as it was.
 
@@ -142,16 +116,16 @@ async def get_book(
     responses=answers(
         "Server-sent events, until you leave.",
         {"type": "string"},
-        *(UNKNOWN_TOPIC, UNKNOWN_VENUE, UNKNOWN_SYMBOL, INVALID, SHARE_TAKEN, NOT_READY, TOO_MANY),
+        *(p.UNKNOWN_TOPIC, *openapi.NAMES_A_BOOK, *openapi.TAKES_A_PLACE),
         media_type="text/event-stream",
     ),
 )
 async def stream(
     request: Request,
-    topics: Topics,
-    key: BookKeys = None,
-    start: From = None,
-    last_event_id: LastEventId = None,
+    topics: r.Topics,
+    key: r.BookKeys = None,
+    start: r.From = None,
+    last_event_id: r.LastEventId = None,
 ) -> Response:
     """Stream decoded messages: `event` is the topic, `id` is `topic:partition:offset`, `data` is JSON.
 
@@ -181,7 +155,7 @@ def _streamed(name: str) -> Topic:
         return STREAMED[name]
     except KeyError:
         known = ", ".join(STREAMED)
-        raise ProblemError(UNKNOWN_TOPIC, f"{name[:80]!r} is not streamed; these are: {known}.") from None
+        raise ProblemError(p.UNKNOWN_TOPIC, f"{name[:80]!r} is not streamed; these are: {known}.") from None
 
 
 def _book_key(text: str) -> bytes:
@@ -196,10 +170,10 @@ def _book_key(text: str) -> bytes:
     responses=answers(
         "By the all-in cost of a reference order, then by venue id; what is not eligible comes last.",
         list_of(VenueEntry),
-        *(UNKNOWN_SYMBOL, INVALID, NOT_READY),
+        *(p.UNKNOWN_SYMBOL, p.INVALID, p.NOT_READY),
     ),
 )
-async def registry(request: Request, symbol: MeasuredSymbol = None) -> Response:
+async def registry(request: Request, symbol: r.MeasuredSymbol = None) -> Response:
     """Return what is measured of each venue: latency, spread, depth, fees, reliability and rate limit.
 
     `latency` is in ms, `spread_bps` and `feeBps` in bps, `topDepth` in base units, `reliability` and
@@ -216,7 +190,7 @@ async def registry(request: Request, symbol: MeasuredSymbol = None) -> Response:
         having = {each.venue for each in metrics if each.symbol == wanted}
         if not having:
             known = ", ".join(sorted({each.symbol for each in metrics})) or "none yet"
-            raise ProblemError(UNKNOWN_SYMBOL, f"No venue has measured {wanted}; there are: {known}.")
+            raise ProblemError(p.UNKNOWN_SYMBOL, f"No venue has measured {wanted}; there are: {known}.")
         metrics = [each for each in metrics if each.venue in having]
     found = ((each, parts.views.shown(book_key(each.venue, each.symbol), now)) for each in metrics)
     return json_answer(200, encode(registry_answer(found, wanted, now)))
@@ -226,7 +200,7 @@ async def registry(request: Request, symbol: MeasuredSymbol = None) -> Response:
     "/api/policies",
     tags=["router"],
     summary="Every registered policy",
-    responses=answers("By name.", list_of(views.REGISTERED_POLICY.struct), NOT_READY, UNAVAILABLE),
+    responses=answers("By name.", list_of(views.REGISTERED_POLICY), p.NOT_READY, p.UNAVAILABLE),
 )
 async def get_policies(request: Request) -> Response:
     """Return the policies that somebody can turn into a signal; a scope chooses among those of them it has.
@@ -235,7 +209,9 @@ async def get_policies(request: Request) -> Response:
     """
     found = ready_parts_of(request).views.policies.items
     if not found:
-        raise ProblemError(UNAVAILABLE, "No policy is registered yet: execution is not up.", retry_after_s=1)
+        raise ProblemError(
+            p.UNAVAILABLE, "No policy is registered yet: execution is not up.", retry_after_s=1
+        )
     return json_answer(200, encode([views.REGISTERED_POLICY(found[key]) for key in sorted(found)]))
 
 
@@ -243,9 +219,9 @@ async def get_policies(request: Request) -> Response:
     "/api/router/snapshot",
     tags=["router"],
     summary="What the router knows",
-    responses=answers("The scope as it is.", reference(views.SNAPSHOT.struct), INVALID, NOT_READY),
+    responses=answers("The scope as it is.", reference(views.SNAPSHOT), p.INVALID, p.NOT_READY),
 )
-async def get_snapshot(request: Request, scope: ScopeQuery = "default") -> Response:
+async def get_snapshot(request: Request, scope: r.ScopeQuery = "default") -> Response:
     """Return the last choice, its feature vector, and each policy's posterior and off-policy value.
 
     A scope that was never used has no choice and no policies in its answer yet: both begin with its first
@@ -260,10 +236,10 @@ async def get_snapshot(request: Request, scope: ScopeQuery = "default") -> Respo
     tags=["executions"],
     summary="The newest executions",
     responses=answers(
-        "The newest first.", list_of(views.EXECUTION.struct), UNKNOWN_SYMBOL, INVALID, NOT_READY
+        "The newest first.", list_of(views.EXECUTION), p.UNKNOWN_SYMBOL, p.INVALID, p.NOT_READY
     ),
 )
-async def records(request: Request, symbol: OnlySymbol = None, limit: RecordLimit = 50) -> Response:
+async def records(request: Request, symbol: r.OnlySymbol = None, limit: r.RecordLimit = 50) -> Response:
     """Return executions as they stand."""
     newest = ready_parts_of(request).views.records.newest(None if symbol is None else symbol_of(symbol))
     return json_answer(200, encode([views.EXECUTION(record) for record, _ in zip(newest, range(limit))]))  # noqa: B905 -- the shorter ends it
@@ -275,17 +251,17 @@ async def records(request: Request, symbol: OnlySymbol = None, limit: RecordLimi
     summary="The last sizing",
     responses=answers(
         "The last size of the symbol, or of all.",
-        reference(views.SIZING.struct),
-        *(UNKNOWN_NAME, UNKNOWN_SYMBOL, INVALID, NOT_READY),
+        reference(views.SIZING),
+        *(p.UNKNOWN_NAME, p.UNKNOWN_SYMBOL, p.INVALID, p.NOT_READY),
     ),
 )
-async def last_sizing(request: Request, symbol: OnlySymbol = None) -> Response:
+async def last_sizing(request: Request, symbol: r.OnlySymbol = None) -> Response:
     """Return how the last signal became a size."""
     sizings = ready_parts_of(request).views.sizings.items.values()
     wanted = None if symbol is None else symbol_of(symbol)
     found = [each for each in sizings if wanted in (None, each.symbol)]
     if not found:
-        raise ProblemError(UNKNOWN_NAME, f"Nothing was sized{f' of {wanted}' if wanted else ''} yet.")
+        raise ProblemError(p.UNKNOWN_NAME, f"Nothing was sized{f' of {wanted}' if wanted else ''} yet.")
     return json_answer(200, encode(views.SIZING(max(found, key=lambda each: each.ts))))
 
 
@@ -293,9 +269,9 @@ async def last_sizing(request: Request, symbol: OnlySymbol = None) -> Response:
     "/api/exec/{execution_id}",
     tags=["executions"],
     summary="One execution",
-    responses=answers("As it stands.", reference(views.EXECUTION.struct), UNKNOWN_NAME, INVALID, NOT_READY),
+    responses=answers("As it stands.", reference(views.EXECUTION), p.UNKNOWN_NAME, p.INVALID, p.NOT_READY),
 )
-async def execution(request: Request, execution_id: ExecutionPath) -> Response:
+async def execution(request: Request, execution_id: r.ExecutionPath) -> Response:
     """Return an execution as it progresses."""
     return json_answer(200, encode(views.EXECUTION(record_of(ready_parts_of(request), execution_id))))
 
@@ -307,10 +283,10 @@ async def execution(request: Request, execution_id: ExecutionPath) -> Response:
     responses=answers(
         "Its chain, recomputed, and its decisions, made again.",
         reference(AuditAnswer),
-        *(UNKNOWN_NAME, INVALID, SHARE_TAKEN, NOT_READY, TOO_MANY),
+        *(p.UNKNOWN_NAME, *openapi.TAKES_A_PLACE),
     ),
 )
-async def audit(request: Request, execution_id: ExecutionPath) -> Response:
+async def audit(request: Request, execution_id: r.ExecutionPath) -> Response:
     """Return the hash chain of an execution; `verified` says that nothing in it was altered.
 
     Signal, sizing, plan, shortfall and reward are computed again from the inputs that the chain holds.
@@ -326,7 +302,7 @@ async def audit(request: Request, execution_id: ExecutionPath) -> Response:
     "/api/portfolio/positions",
     tags=["portfolio"],
     summary="Every position",
-    responses=answers("By symbol.", list_of(views.POSITION.struct), NOT_READY),
+    responses=answers("By symbol.", list_of(views.POSITION), p.NOT_READY),
 )
 async def positions(request: Request) -> Response:
     """Return what is held of each symbol that was ever filled, valued at its last mark."""
@@ -340,17 +316,17 @@ async def positions(request: Request) -> Response:
     summary="What the positions use of the CVaR budget",
     responses=answers(
         "The newest assessment of a book.",
-        reference(views.RISK.struct),
-        *(UNKNOWN_NAME, INVALID, NOT_READY, UNAVAILABLE),
+        reference(views.RISK),
+        *(p.UNKNOWN_NAME, p.INVALID, p.NOT_READY, p.UNAVAILABLE),
     ),
 )
-async def risk(request: Request, book: BookQuery = BOOK) -> Response:
+async def risk(request: Request, book: r.BookQuery = BOOK) -> Response:
     """Return how much of the budget is used and left, with the CVaR of one unit of weight per symbol."""
     risks = ready_parts_of(request).views.risks.items
     if not risks:
-        raise ProblemError(UNAVAILABLE, "The portfolio has assessed no book yet.", retry_after_s=1)
+        raise ProblemError(p.UNAVAILABLE, "The portfolio has assessed no book yet.", retry_after_s=1)
     budget = risks.get(book.encode())
     if budget is None:
         known = ", ".join(sorted(key.decode("utf-8", "replace") for key in risks))
-        raise ProblemError(UNKNOWN_NAME, f"There is no book {book!r}; there is: {known}.")
+        raise ProblemError(p.UNKNOWN_NAME, f"There is no book {book!r}; there is: {known}.")
     return json_answer(200, encode(views.RISK(budget)))

@@ -191,21 +191,17 @@ Scope = Annotated[
     str,
     Field(pattern=_NAME, description="whose router: its policies learn together, apart from other scopes'"),
 ]
+_NUMBERS: Final = {
+    each.name: {"type": "number", "minimum": each.low, "maximum": each.high, "description": each.meaning}
+    for each in FIELDS
+}
 _CONTEXT_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "description": "what is known of the market, by name; anything may be left out",
     "properties": {
         "regime": {"type": "string", "enum": list(REGIMES), "description": "of the market, as you see it"},
         "symbol": {"type": "string", "description": "like BTC-USDT: fills what is missing with live values"},
-    }
-    | {
-        each.name: {
-            "type": "number",
-            "minimum": each.low,
-            "maximum": each.high,
-            "description": each.meaning,
-        }
-        for each in FIELDS
+        **_NUMBERS,
     },
     "additionalProperties": False,
 }
@@ -246,19 +242,16 @@ class UpdateBody(Body):
     """What a policy earned."""
 
     policy_id: PolicyId
-    reward: Annotated[
-        float,
-        Field(ge=-REWARD_LIMIT, le=REWARD_LIMIT, description="return units (0.01 is 1 %), net of costs"),
-    ]
+    reward: float = Field(
+        ge=-REWARD_LIMIT, le=REWARD_LIMIT, description="return units (0.01 is 1 %), net of costs"
+    )
     context: Context = Field(default_factory=dict)
-    decision_id: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=64,
-            description="of the choice that earned it, as the choice said; null: `context` is learnt from",
-        ),
-    ] = None
+    decision_id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="of the choice that earned it, as the choice said; null: `context` is learnt from",
+    )
     scope: Scope = "default"
 
 
@@ -272,26 +265,21 @@ class PolicyBody(Body):
 class OptimizeBody(Body):
     """What a portfolio is asked for; fractions are per day."""
 
-    symbols: Annotated[
-        list[SymbolText],
-        Field(min_length=1, max_length=MAX_SYMBOLS, description="each once, in any spelling"),
-    ]
-    cvar_budget: Annotated[
-        float,
-        Field(ge=0, le=MAX_FRACTION, description="most expected loss on the worst days, fraction per day"),
-    ]
-    vol_target: Annotated[
-        float, Field(ge=0, le=MAX_FRACTION, description="volatility ceiling, fraction per day")
-    ]
-    mode: Annotated[
-        Literal["sum_cvar", "portfolio_cvar"],
-        Field(description="what the budget limits: the sum of weighted CVaRs, or the CVaR of the portfolio"),
-    ] = "sum_cvar"
-    lookback: Annotated[
-        Annotated[int, Field(ge=NEEDED_DAYS, le=MAX_LOOKBACK)] | None,
-        Field(description="days of history; null: all there are"),
-    ] = None
-    confidence: Annotated[float, Field(ge=CONFIDENCE[0], le=CONFIDENCE[1], description="of the CVaR")] = 0.95
+    symbols: list[SymbolText] = Field(
+        min_length=1, max_length=MAX_SYMBOLS, description="each once, in any spelling"
+    )
+    cvar_budget: float = Field(
+        ge=0, le=MAX_FRACTION, description="most expected loss on the worst days, fraction per day"
+    )
+    vol_target: float = Field(ge=0, le=MAX_FRACTION, description="volatility ceiling, fraction per day")
+    mode: Literal["sum_cvar", "portfolio_cvar"] = Field(
+        "sum_cvar",
+        description="what the budget limits: the sum of weighted CVaRs, or the CVaR of the portfolio",
+    )
+    lookback: Annotated[int, Field(ge=NEEDED_DAYS, le=MAX_LOOKBACK)] | None = Field(
+        None, description="days of history; null: all there are"
+    )
+    confidence: float = Field(0.95, ge=CONFIDENCE[0], le=CONFIDENCE[1], description="of the CVaR")
 
 
 class SimulateBody(Body):
@@ -308,14 +296,11 @@ class ExecuteBody(Body):
 
     symbol: SymbolText
     urgency: Urgency = 0.5
-    context: Annotated[
-        dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], float | str],
-        Field(
-            default_factory=dict,
-            max_length=MAX_CONTEXT,
-            description="for the router; what is missing is filled in",
-        ),
-    ]
+    context: dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], float | str] = Field(
+        default_factory=dict,
+        max_length=MAX_CONTEXT,
+        description="for the router; what is missing is filled in",
+    )
 
 
 class PaperOrderBody(Body):
@@ -323,17 +308,17 @@ class PaperOrderBody(Body):
 
     symbol: SymbolText
     side: Side
-    size: Annotated[Amount, Field(description="base units, a number or text")]
-    ord_type: Annotated[
-        Literal["market", "limit"], Field(description="market: at any price; limit: at `limit` or better")
-    ] = "market"
-    limit: Annotated[Amount | None, Field(description="quote units; a limit order's")] = None
-    time_in_force: Annotated[
-        Literal["ioc", "gtc"] | None, Field(description="default: gtc for limit, ioc for market orders")
-    ] = None
-    venue: Annotated[
-        VenueText | None, Field(description="default: the LIVE one with the best price, fee included")
-    ] = None
+    size: Amount = Field(description="base units, a number or text")
+    ord_type: Literal["market", "limit"] = Field(
+        "market", description="market: at any price; limit: at `limit` or better"
+    )
+    limit: Amount | None = Field(None, description="quote units; a limit order's")
+    time_in_force: Literal["ioc", "gtc"] | None = Field(
+        None, description="default: gtc for limit, ioc for market orders"
+    )
+    venue: VenueText | None = Field(
+        None, description="default: the LIVE one with the best price, fee included"
+    )
 
 
 def field_errors(errors: Sequence[Mapping[str, Any]]) -> list[FieldError]:

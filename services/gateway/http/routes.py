@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from libs.common.log import correlated
 from services.gateway.http import command_routes, docs, openapi, read_routes
+from services.gateway.http import problems as p
 from services.gateway.http import views_today as views
 from services.gateway.http.answers import (
     BookAnswer,
@@ -28,19 +29,8 @@ from services.gateway.http.edge import FAILURE_TOLD
 from services.gateway.http.execution_answers import AuditAnswer
 from services.gateway.http.openapi import answers, reference
 from services.gateway.http.parts import Parts, json_answer, parts_of
-from services.gateway.http.problems import (
-    INTERNAL,
-    MEDIA_TYPE,
-    METHOD_NOT_ALLOWED,
-    NOT_JSON,
-    NOT_READY,
-    UNKNOWN_ROUTE,
-    ProblemError,
-    invalid,
-)
-from services.gateway.http.requests import (
-    field_errors,
-)
+from services.gateway.http.problems import MEDIA_TYPE, ProblemError, invalid
+from services.gateway.http.requests import field_errors
 from services.gateway.http.venues_answers import VenueEntry
 from services.gateway.reading.as_of import BookAsOf, PastDocument
 
@@ -124,7 +114,7 @@ async def healthz() -> Response:
     "/readyz",
     tags=["operations"],
     summary="May it be asked?",
-    responses=answers("Every route would do its work.", reference(ReadyAnswer), NOT_READY),
+    responses=answers("Every route would do its work.", reference(ReadyAnswer), p.NOT_READY),
 )
 async def readyz(request: Request) -> Response:
     """Return 200 when every route would do its work, else 503 with what is missing, by name.
@@ -171,7 +161,7 @@ async def file(request: Request, name: str) -> Response:
     """Return a file of the page."""
     found = docs.files().get(name)
     if found is None:
-        problem = ProblemError(UNKNOWN_ROUTE, f"There is no /docs/{name[:200]}; see /docs.")
+        problem = ProblemError(p.UNKNOWN_ROUTE, f"There is no /docs/{name[:200]}; see /docs.")
         return Response(problem.body(), problem.status, docs.HEADERS, MEDIA_TYPE)
     return _asset(request, found)
 
@@ -200,12 +190,12 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 -- registered for nothing else
     path = request.scope["path"]
-    if error.status_code == METHOD_NOT_ALLOWED.status:
+    if error.status_code == p.METHOD_NOT_ALLOWED.status:
         detail = f"{path[:200]} cannot be asked by {request.method[:20]}."
-        answer = await _problem(request, ProblemError(METHOD_NOT_ALLOWED, detail))
+        answer = await _problem(request, ProblemError(p.METHOD_NOT_ALLOWED, detail))
         answer.headers["allow"] = ", ".join(methods_at(path, request.app))
         return answer
-    return await _problem(request, ProblemError(UNKNOWN_ROUTE, f"There is no {path[:200]}; see /docs."))
+    return await _problem(request, ProblemError(p.UNKNOWN_ROUTE, f"There is no {path[:200]}; see /docs."))
 
 
 def methods_at(path: str, app: FastAPI) -> list[str]:
@@ -223,9 +213,9 @@ async def _failed(request: Request, error: Exception) -> Response:
         facts = {"method": request.method, "path": request.scope["path"][:200]}
         _log.error("request_failed", exc_info=error, extra=facts)
     return await _problem(
-        request, ProblemError(INTERNAL, "The gateway failed on this request; its log says why.")
+        request, ProblemError(p.INTERNAL, "The gateway failed on this request; its log says why.")
     )
 
 
 async def _left(request: Request, _error: Exception) -> Response:
-    return await _problem(request, ProblemError(NOT_JSON, "The connection closed before the body's end."))
+    return await _problem(request, ProblemError(p.NOT_JSON, "The connection closed before the body's end."))
