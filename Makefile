@@ -16,7 +16,7 @@ INSTALL = @test -n '$(PYTHON)' || { echo 'Python 3.11 to 3.14 is needed, and non
 RUN_DIR ?= .run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev doctor run stop test test-fast e2e check bench chaos peers audit sbom lock clean
+.PHONY: help setup setup-dev doctor run stop test test-fast e2e check bench chaos peers examples audit sbom lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ chaos: setup-dev ## three minutes of faults against the whole system, each book 
 
 peers: setup-dev ## other people's clients against the simulator, their own checks on; SECONDS=
 	$(PY) -m tests.peers $(if $(SECONDS),--seconds $(SECONDS))
+
+examples: setup-dev ## answers of the system that `make run` runs now, as the examples of openapi.json
+	$(PY) -m tests.examples
 
 audit: setup ## known vulnerabilities of all that is locked, by the database at osv.dev; else when last could
 	@$(PY) -m install.audit

@@ -28,13 +28,13 @@ from services.gateway.asking.idempotency import Idempotency
 from services.gateway.asking.kafka_link import KafkaLink
 from services.gateway.asking.subscriptions import Subscriptions
 from services.gateway.http import asyncapi
-from services.gateway.http.api import VERSION, create_api
 from services.gateway.http.callers import Callers
 from services.gateway.http.edge import Edge
 from services.gateway.http.guard import CrossOrigin, WriteGuard
+from services.gateway.http.parts import Parts
 from services.gateway.http.places import NewScopes
 from services.gateway.http.problems import not_ready
-from services.gateway.http.routing import Parts
+from services.gateway.http.routes import VERSION, create_api
 from services.gateway.http.view import encode
 from services.gateway.monitoring import Traffic, families
 from services.gateway.reading.audit_log import AuditLog

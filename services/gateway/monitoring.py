@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from libs.common.budgets import Account
     from services.gateway.http.guard import WriteGuard
-    from services.gateway.http.routing import Parts
+    from services.gateway.http.parts import Parts
 
 # Seconds; hot answers take microseconds, commands milliseconds to seconds.
 BUCKETS: Final = (5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)

@@ -28,7 +28,7 @@ from libs.common.topics import (
     VENUES_COMMANDS,
     VENUES_SCORES,
 )
-from services.gateway.http.stream_api import STREAMED
+from services.gateway.http.read_routes import STREAMED
 from services.venues.tables import changelogs
 from tests.acl_kafka import PARTITIONS, ROLES, ROOT, AclKafka, Decision, acl_kafka
 from tests.acl_probes import NEW, Probe

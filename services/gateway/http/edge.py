@@ -14,7 +14,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from libs.common.web_pages import SAFE
-from services.gateway.http.bodies import MAX_BODY, too_large
 from services.gateway.http.problems import (
     FOREIGN_PAGE,
     HEADERS_TOO_LARGE,
@@ -26,6 +25,7 @@ from services.gateway.http.problems import (
     URI_TOO_LONG,
     ProblemError,
 )
+from services.gateway.http.strict_json import MAX_BODY, too_large
 from services.gateway.monitoring import UNROUTED
 from services.gateway.reading.books import PREFIX
 

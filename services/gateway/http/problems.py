@@ -16,9 +16,10 @@ from msgspec import Meta
 from libs.common.time_units import NS_PER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 MEDIA_TYPE: Final = "application/problem+json"
+MAX_FIELD_ERRORS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,20 +165,6 @@ NO_ANSWER: Final = ProblemType(
     "The command may still be carried out. Retry under the same Idempotency-Key, or look at the state.",
 )
 
-# What a request that asks a service may answer with, besides what its own refusals say; and a POST.
-ASKING_WITHOUT_BODY: Final = (
-    UNKNOWN_NAME,
-    INVALID,
-    COMMAND_FAILED,
-    TOO_FAST,
-    SHARE_TAKEN,
-    UNAVAILABLE,
-    NOT_READY,
-    TOO_MANY,
-    NO_ANSWER,
-)
-ASKING: Final = (NOT_JSON, KEY_REUSED, TOO_LARGE, WRONG_MEDIA_TYPE, *ASKING_WITHOUT_BODY)
-
 PROBLEM_TYPES: Final = tuple(value for value in list(globals().values()) if isinstance(value, ProblemType))
 
 
@@ -261,3 +248,10 @@ def too_fast(detail: str, wait_ns: int) -> ProblemError:
 def not_ready(what: str, missing: tuple[str, ...] = ()) -> ProblemError:
     """Return the problem of a question asked before the state to answer it is there."""
     return ProblemError(NOT_READY, what, retry_after_s=1, missing=missing)
+
+
+def invalid(errors: Sequence[FieldError]) -> ProblemError:
+    """Return the problem of these fields."""
+    kept = tuple(errors[:MAX_FIELD_ERRORS])
+    detail = "; ".join(f"{error.field}: {error.message}" if error.field else error.message for error in kept)
+    return ProblemError(INVALID, f"{detail}.", errors=kept)

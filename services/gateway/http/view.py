@@ -247,6 +247,3 @@ def camel(name: str) -> str:
     """Return a name in snake case as HTTP has it."""
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
-
-
-_UNITS: Final = {"bps": "bps", "ms": "ms", "s": "s", "ts": HTTP_MOMENT}

@@ -19,8 +19,7 @@ import msgspec
 from libs.common.events import Event
 from libs.common.kafka import Record, Undecodable
 from libs.common.time_units import NS_PER_MS, NS_PER_S
-from services.gateway.http.bodies import invalid
-from services.gateway.http.problems import FieldError
+from services.gateway.http.problems import FieldError, invalid
 from services.gateway.http.view import camel, encode
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from libs.common.topics import (
     TOPICS,
 )
 from services.gateway.asking.commands import ANSWER_TOPICS, ASKED
-from services.gateway.http.stream_api import STREAMED
+from services.gateway.http.read_routes import STREAMED
 from services.gateway.reading.topic_views import GatewayViews
 from services.l2.app import PUBLISHED
 from services.l2.settings import L2Settings

@@ -11,7 +11,7 @@ import pytest
 
 from libs.common.events import BookState, InstrumentTerms, Subscribed
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
-from services.gateway.http.bodies import MAX_BODY
+from services.gateway.http.strict_json import MAX_BODY
 from tests.unit.services.gateway.world import KEY, NOW, Answer, World, a_book_health, a_book_top
 
 BOOK = "/api/l2/binance/BTCUSDT"

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
-from services.gateway.http.execution_bodies import PaperOrderBody
+from services.gateway.http.requests import PaperOrderBody
 
 ORDER = {"symbol": "BTCUSDT", "side": "buy", "ordType": "market"}
 

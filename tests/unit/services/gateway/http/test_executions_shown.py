@@ -62,7 +62,7 @@ async def test_it_is_answered_nevertheless_where_they_do_not_come(monkeypatch: p
         return planned
 
     monkeypatch.setattr(world.commands, "ask", answer)
-    monkeypatch.setattr("services.gateway.http.execution_api._SHOWN_S", 0.01)
+    monkeypatch.setattr("services.gateway.http.executions.SEEN_S", 0.01)
     answered = await world.ask(
         "/api/exec/plan-and-execute", "POST", BODY, {"content-type": "application/json"}
     )

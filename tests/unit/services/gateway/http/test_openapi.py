@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,8 +13,7 @@ import rfc8785
 from jsonschema import Draft202012Validator
 
 from libs.common.audit_chain import GENESIS
-from services.gateway.http.execution_examples import AUDIT
-from services.gateway.http.problem_examples import example_of
+from services.gateway.http.openapi import examples, problem_example
 from services.gateway.http.problems import PROBLEM_TYPES
 from tests.unit.services.gateway.world import World
 
@@ -172,15 +172,43 @@ def test_every_tag_is_described_and_every_operation_has_a_short_name(document: d
 
 @pytest.mark.parametrize("problem", PROBLEM_TYPES, ids=lambda problem: problem.slug)
 def test_the_example_of_a_problem_is_of_its_type(problem: ProblemType) -> None:
-    example = example_of(problem)
+    example = problem_example(problem)
     assert (example["type"], example["status"]) == (problem.uri, problem.status)
     assert example["detail"]
 
 
 def test_the_example_of_an_audit_can_be_verified() -> None:
     head = GENESIS
-    for entry in AUDIT["entries"]:
+    for entry in examples()["audit"]["200"]["entries"]:
         assert entry["prevHash"] == head
         hashed = {name: entry[name] for name in ("seq", "ts", "kind", "payload")}
         head = hashlib.sha256(head.encode() + rfc8785.dumps(hashed)).hexdigest()
         assert entry["hash"] == head
+
+
+def test_every_captured_answer_belongs_to_an_operation_or_is_a_problem(document: dict[str, Any]) -> None:
+    names = {operation["operationId"] for _, operation in operations(document)}
+    assert examples().keys() == names | {"get_book_at", "problems"}
+    assert examples()["problems"].keys() <= {problem.slug for problem in PROBLEM_TYPES}
+
+
+def test_no_captured_answer_tells_of_the_machine_that_it_was_captured_on() -> None:
+    text = json.dumps(examples())
+    assert re.findall(r"/(?:home|root|tmp|usr|var|work|Users)/|Traceback|\\.py\b", text) == []
+    assert set(re.findall(r"(?:127\.0\.0\.1|localhost)(?::\d+)?", text)) <= {
+        "127.0.0.1",
+        "localhost",
+        "localhost:8000",
+    }
+    assert {each["instance"] for each in examples()["readyz"]["200"]["services"]} <= {"0", "gateway-5000"}
+
+
+def test_captured_lists_are_short() -> None:
+    def lists(value: Any) -> Iterator[list[Any]]:
+        if isinstance(value, list):
+            yield value
+        for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(part, dict | list) and name != "payload":  # an audit's is hashed, so whole
+                yield from lists(part)
+
+    assert max(len(found) for found in lists(dict(examples()))) <= 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from services.gateway.http.bodies import MAX_BODY
 from services.gateway.http.protocol import MAX_HEAD
+from services.gateway.http.strict_json import MAX_BODY
 from tests.unit.services.gateway.wire import answers_to, head_of
 from tests.unit.services.gateway.world import World
 

@@ -9,8 +9,8 @@ from pydantic import SecretStr, ValidationError
 
 from libs.common.settings import ServiceSettings
 from libs.common.time_units import NS_PER_S
-from services.gateway.http.bodies import MAX_BODY
 from services.gateway.http.callers import counted
+from services.gateway.http.strict_json import MAX_BODY
 from services.gateway.settings import GatewaySettings
 from tests.unit.services.gateway.http.test_api import assert_problem
 from tests.unit.services.gateway.world import World, scope_of

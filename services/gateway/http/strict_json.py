@@ -1,71 +1,85 @@
-"""What callers may send: bodies and headers, checked before anything else sees them."""
+"""Bodies, read as JSON and nothing else before FastAPI holds them against their models."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from fastapi import Request
+from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
-from libs.common.instruments import MAX_SIZE
 from services.gateway.http.problems import (
-    INVALID,
     NOT_JSON,
     TOO_LARGE,
     WRONG_MEDIA_TYPE,
     FieldError,
     ProblemError,
+    invalid,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from fastapi import Response
 
 MAX_BODY: Final = 64 * 1024  # bytes
-MAX_FIELD_ERRORS: Final = 20
 # RFC 9110 section 8.3.1; of the parameters only charset says anything of JSON.
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER: Final = re.compile(rf';[ \t]*(?:({_WORD})=({_WORD}|"[^"\\]*")[ \t]*)?')
 _MEDIA_TYPE: Final = re.compile(rf"application/json[ \t]*((?:{_PARAMETER.pattern})*)", re.IGNORECASE)
 _BOM: Final = b"\xef\xbb\xbf"
-_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-class Body(BaseModel):
-    """A JSON object: no unknown fields, no other types, no NaN."""
+class StrictRequest(Request):
+    """A request whose body is one JSON object, read before FastAPI holds it against its model."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    _raw: bytes
+    _object: dict[str, Any]
+
+    async def read(self) -> None:
+        """Read the whole body.
+
+        Raises
+        ------
+        ProblemError
+            415 if it declares anything but JSON, another charset or an encoding; 413 if it is over the limit;
+            400 or 422 if it is no JSON object, see `object_of`.
+        """
+        require_json(self.headers.get("content-type"), self.headers.getlist("content-encoding"))
+        body = bytearray()
+        async for chunk in self.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise too_large()
+        self._raw = bytes(body)
+        self._object = object_of(self._raw)
+
+    async def body(self) -> bytes:
+        """Return the body as it came."""
+        return self._raw
+
+    async def json(self) -> dict[str, Any]:
+        """Return the object that the body is."""
+        return self._object
 
 
-SYMBOL_SAID: Final = (
-    "BASE-QUOTE, as BTC-USDT, BTC/USDT or BTC_USDT, in any case; without separator, as BTCUSDT, where that "
-    "is one pair only"
-)
-VENUE_SAID: Final = "id of the exchange, like binance; GET /api/venues/registry lists them"
+class StrictRoute(APIRoute):
+    """A route that takes a `StrictRequest`; FastAPI's own parser reads a key that stands twice, and NaN."""
 
-SymbolText = Annotated[str, StringConstraints(min_length=1, max_length=40), Field(description=SYMBOL_SAID)]
-VenueText = Annotated[str, StringConstraints(min_length=1, max_length=40), Field(description=VENUE_SAID)]
-Side = Annotated[Literal["buy", "sell"], Field(description="buy takes asks, sell takes bids")]
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        answer = super().get_route_handler()
 
+        async def read_first(request: Request) -> Response:
+            strict = StrictRequest(request.scope, request.receive)
+            if self.body_field is not None:
+                await strict.read()
+            return await answer(strict)
 
-class SubscriptionBody(Body):
-    """A wish for a book."""
-
-    venue: VenueText
-    symbol: SymbolText
-
-
-class ScoreBody(Body):
-    """An order for which a venue is to be chosen."""
-
-    symbol: SymbolText
-    size: Annotated[float, Field(gt=0, le=MAX_SIZE, description="base units")]
-    side: Side = "buy"
-
-
-BodyT = TypeVar("BodyT", bound=Body)
+        return read_first
 
 
 def require_json(content_type: str | None, encodings: Iterable[str] = ()) -> None:
@@ -94,14 +108,13 @@ def too_large() -> ProblemError:
     return ProblemError(TOO_LARGE, f"The body is over {MAX_BODY} bytes.")
 
 
-def parse_body(model: type[BodyT], raw: bytes) -> BodyT:
-    """Return the checked body.
+def object_of(raw: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body is.
 
     Raises
     ------
     ProblemError
-        400 if `raw` is not JSON or names a key twice, 422 with every wrong field if it is not what `model`
-        says.
+        400 if `raw` is not JSON or names a key twice, 422 if it is no object.
 
     Notes
     -----
@@ -118,10 +131,7 @@ def parse_body(model: type[BodyT], raw: bytes) -> BodyT:
     _require_keys_once(raw)
     if not isinstance(value, dict):
         raise invalid([FieldError("", "the body must be a JSON object")])
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise invalid(field_errors(error.errors(include_url=False, include_input=False))) from error
+    return value
 
 
 def _require_keys_once(raw: bytes) -> None:
@@ -141,33 +151,6 @@ def _require_keys_once(raw: bytes) -> None:
 
 def _unread(_number: str) -> None:
     """Leave a number of any length as it is."""
-
-
-def field_errors(errors: Sequence[Mapping[str, Any]], skip: int = 0) -> list[FieldError]:
-    """Return pydantic's errors as ours, without the first `skip` parts of each path; long parts are cut."""
-    return [
-        FieldError(".".join(str(part)[:64] for part in error["loc"][skip:]), error["msg"]) for error in errors
-    ]
-
-
-def invalid(errors: Sequence[FieldError]) -> ProblemError:
-    """Return the problem of these fields."""
-    kept = tuple(errors[:MAX_FIELD_ERRORS])
-    detail = "; ".join(f"{error.field}: {error.message}" if error.field else error.message for error in kept)
-    return ProblemError(INVALID, f"{detail}.", errors=kept)
-
-
-def idempotency_key(header: str | None) -> str | None:
-    """Return the caller's Idempotency-Key.
-
-    Raises
-    ------
-    ProblemError
-        422 if it is not 1 to 255 visible ASCII characters.
-    """
-    if header is None or _IDEMPOTENCY_KEY.fullmatch(header):
-        return header
-    raise invalid([FieldError("Idempotency-Key", "must be 1 to 255 visible ASCII characters")])
 
 
 def request_hash(method: str, path: str, raw: bytes) -> str:

@@ -1,0 +1,260 @@
+"""The routes that change something or ask: the rows of ``command_rows.py``, and what fits no row."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from fastapi import APIRouter, Request, Response
+
+from libs.common import log
+from libs.common.events import (
+    CancelExecution,
+    ExecutionCanceled,
+    ExecutionPlanned,
+    PaperOrderPlaced,
+    PlanAndExecute,
+    PoliciesChanged,
+    RetirePolicy,
+)
+from libs.common.topics import EXECUTION_COMMANDS, ROUTER_COMMANDS
+from services.gateway.asking.commands import Command
+from services.gateway.asking.idempotency import Reply
+from services.gateway.asking.subscriptions import SubscriptionAnswer
+from services.gateway.http import openapi, views
+from services.gateway.http import requests as r
+from services.gateway.http.command_rows import ROWS, Row
+from services.gateway.http.executions import final, record_of, seen
+from services.gateway.http.openapi import answers, reference
+from services.gateway.http.parts import JSON, caller_of, json_answer, parts_of, ready_parts_of
+from services.gateway.http.problems import NOT_SUBSCRIBED, UNKNOWN_SYMBOL
+from services.gateway.http.requests import symbol_of
+from services.gateway.http.strict_json import StrictRoute, request_hash
+from services.gateway.http.view import encode
+from services.gateway.reading.books import book_id
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from libs.common.events import Command as ServiceCommand
+    from libs.common.events import Event
+    from libs.common.topics import Topic
+
+E = TypeVar("E", bound="Event")
+
+SUBSCRIPTIONS: Final = "/api/l2/subscriptions"
+
+_log = logging.getLogger(__name__)
+router = APIRouter(route_class=StrictRoute)
+
+
+def _add(row: Row) -> None:
+    post, asks = row.post, row.asks
+
+    async def endpoint(request: Request, body: r.Body, key: r.IdempotencyKey = None) -> Response:
+        async def execute(command: Command) -> Reply:
+            event = await _ask(request, asks.topic, asks.command(body, str(command.id)), asks.event)
+            return Reply(200, encode(asks.view(event, **asks.given(body))))
+
+        return await _once(request, key, execute)
+
+    endpoint.__name__, endpoint.__doc__ = asks.command.__name__, asks.command.__doc__
+    endpoint.__annotations__["body"] = asks.body
+    router.post(
+        post.path,
+        tags=[post.tag],
+        summary=post.summary,
+        responses=answers(
+            post.said, reference(asks.view), *row.problems, *openapi.TAKES_A_BODY, *openapi.ASKS
+        ),
+        openapi_extra=_body_example(row.example),
+    )(endpoint)
+
+
+def _body_example(example: Mapping[str, object]) -> dict[str, Any]:
+    return {"requestBody": {"content": {JSON: {"example": example}}}}
+
+
+for _row in ROWS:
+    _add(_row)
+
+
+@router.post(
+    "/api/exec/plan-and-execute",
+    tags=["executions"],
+    summary="Trade on paper",
+    responses=answers(
+        "The execution, when its plan is made or it has ended.",
+        reference(views.EXECUTION),
+        *(UNKNOWN_SYMBOL, *openapi.TAKES_A_BODY, *openapi.ASKS),
+    ),
+    openapi_extra=_body_example({"symbol": "BTCUSDT"}),
+)
+async def plan_and_execute(
+    request: Request,
+    body: r.ExecuteBody,
+    key: r.IdempotencyKey = None,
+    wait: r.Wait = "plan",
+    timeout_s: r.TimeoutS = 30.0,
+) -> Response:
+    """Choose a policy, size its signal within the risk budget, find a venue, plan, and fill on paper.
+
+    `status` is `working`, or already `completed`, `canceled`, `failed` or `skipped`, with a `reason`.
+    """
+    parts = parts_of(request)
+
+    async def execute(command: Command) -> Reply:
+        symbol = symbol_of(body.symbol)
+        # The conversation is named after the execution, so that one id finds it in every log and topic.
+        conversation = str(command.id)
+        wish = PlanAndExecute(
+            command_id=conversation, symbol=symbol, urgency=body.urgency, context=body.context
+        )
+        with log.correlated(conversation):
+            _log.info("execution_asked", extra={"symbol": symbol, "request_id": command.correlation_id})
+        planned = await _ask(request, EXECUTION_COMMANDS, wish, ExecutionPlanned, conversation)
+        record = planned.record
+        await seen(parts, record)
+        if wait == "final" and not record.status.final:
+            record = await final(parts, record, timeout_s)
+        return Reply(200, encode(views.EXECUTION(record)))
+
+    async def wait_for_the_end(command: Command) -> Reply:
+        with parts.commands.waiters.held(command.address):  # before anything is executed
+            return await execute(command)
+
+    return await _once(request, key, execute if wait == "plan" else wait_for_the_end)
+
+
+@router.post(
+    SUBSCRIPTIONS,
+    tags=["books"],
+    summary="Start a book",
+    status_code=201,
+    responses={
+        201: openapi.success("The l2 service has taken it up.", reference(SubscriptionAnswer)),
+        **answers(
+            "It was subscribed already.",
+            reference(SubscriptionAnswer),
+            *(*openapi.NAMES_A_BOOK, *openapi.TAKES_A_BODY, *openapi.WAITS),
+        ),
+    },
+    openapi_extra=_body_example({"venue": "binance", "symbol": "BTCUSDT"}),
+)
+async def subscribe(request: Request, body: r.SubscriptionBody, key: r.IdempotencyKey = None) -> Response:
+    """Ask for a book, and answer when the l2 service first speaks of it."""
+    book = book_id(body.venue, body.symbol)
+    subscriptions = parts_of(request).subscriptions
+    return await _once(request, key, lambda command: subscriptions.subscribe(book, command))
+
+
+@router.delete(
+    SUBSCRIPTIONS + "/{venue}/{symbol:path}",
+    tags=["books"],
+    summary="Stop a book",
+    responses=answers(
+        "The l2 service has dropped it.",
+        reference(SubscriptionAnswer),
+        *(*openapi.NAMES_A_BOOK, NOT_SUBSCRIBED, *openapi.WAITS),
+    ),
+)
+async def unsubscribe(request: Request, venue: r.VenuePath, symbol: r.SymbolPath) -> Response:
+    """End a book, and answer when the l2 service has dropped it."""
+    book = book_id(venue, symbol)
+    subscriptions = parts_of(request).subscriptions
+    return await _once(request, None, lambda command: subscriptions.unsubscribe(book, command))
+
+
+@router.delete(
+    "/api/router/policies/{policy_id}",
+    tags=["router"],
+    summary="Retire a policy",
+    responses=answers("The policies now.", reference(views.POLICIES), *openapi.ASKS),
+)
+async def retire_policy(
+    request: Request, policy_id: r.PolicyPath, scope: r.ScopeOfPolicy = "default"
+) -> Response:
+    """Choose a policy no more; its late rewards still count, and the others keep what they learnt."""
+
+    async def execute(command: Command) -> Reply:
+        wish = RetirePolicy(command_id=str(command.id), scope=scope, policy_id=policy_id)
+        event = await _ask(request, ROUTER_COMMANDS, wish, PoliciesChanged)
+        return Reply(200, encode(views.POLICIES(event)))
+
+    return await _once(request, None, execute)
+
+
+@router.delete(
+    "/api/exec/{execution_id}",
+    tags=["executions"],
+    summary="Cancel an execution",
+    responses=answers("As it ended.", reference(views.EXECUTION), *openapi.ASKS),
+)
+async def cancel(request: Request, execution_id: r.ExecutionPath) -> Response:
+    """End an execution now; what is filled stays. One that has ended is told as it ended."""
+    record = record_of(ready_parts_of(request), execution_id)
+    name = record.execution_id
+
+    async def execute(command: Command) -> Reply:
+        wish = CancelExecution(command_id=str(command.id), symbol=record.symbol, execution_id=name)
+        event = await _ask(request, EXECUTION_COMMANDS, wish, ExecutionCanceled, name)
+        return Reply(200, encode(views.EXECUTION(event.record)))
+
+    return await _once(request, None, execute)
+
+
+@router.delete(
+    "/api/paper/orders/{order_id}",
+    tags=["executions"],
+    summary="Cancel a paper order",
+    responses=answers("As it ended.", reference(views.PAPER_ORDER), UNKNOWN_SYMBOL, *openapi.ASKS),
+)
+async def cancel_order(request: Request, order_id: r.OrderPath, symbol: r.SymbolOfOrder) -> Response:
+    """Take what is left of a resting order off its venue."""
+    pair = symbol_of(symbol)
+
+    async def execute(command: Command) -> Reply:
+        wish = CancelExecution(command_id=str(command.id), symbol=pair, execution_id=order_id)
+        event = await _ask(request, EXECUTION_COMMANDS, wish, PaperOrderPlaced)
+        return Reply(200, encode(views.PAPER_ORDER(event)))
+
+    return await _once(request, None, execute)
+
+
+async def _once(
+    request: Request, key: str | None, execute: Callable[[Command], Awaitable[Reply]]
+) -> Response:
+    """Answer what changes something: once per Idempotency-Key, in a place of those that wait.
+
+    Raises
+    ------
+    ProblemError
+        503 if all places are taken, 429 if this address has its share, and what `Idempotency.once` raises.
+
+    Notes
+    -----
+    Of a request that failed only its id is left: without the hash another request under its key would get
+    the first one's answer from the service.
+    """
+    parts, path, address = parts_of(request), request.scope["path"], caller_of(request)
+    hashed = "" if key is None else request_hash(request.method, path, await request.body())
+    repeatable = None if key is None else f"{key} {hashed}"
+    new_id = parts.commands.new_id(f"{request.method} {path}", repeatable)
+    command = Command(new_id, request.scope["correlation_id"], address)
+    with parts.commands.places.held(address):
+        done = await parts.idempotency.once(key, hashed, command, lambda: execute(command))
+    return json_answer(done.status, done.body, {"idempotency-replayed": "true"} if done.replayed else None)
+
+
+async def _ask(
+    request: Request, topic: Topic, wish: ServiceCommand, kind: type[E], conversation: str | None = None
+) -> E:
+    """Send a command, and return its answer; the conversation is the request's unless it is named."""
+    parts, key = parts_of(request), getattr(wish, topic.key)
+    if topic is ROUTER_COMMANDS:
+        parts.new_scopes.require(key, caller_of(request))
+    correlation_id = conversation or request.scope["correlation_id"]
+    event = await parts.commands.ask(topic, key.encode(), wish, correlation_id)
+    if not isinstance(event, kind):
+        raise TypeError(f"{type(wish).__name__} was answered with a {type(event).__name__}")
+    return event

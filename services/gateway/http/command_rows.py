@@ -1,0 +1,222 @@
+"""The commands that are one row each; pure.
+
+A row says what is sent, the function that makes a command of it (whose name and docstring are the route's),
+the event that answers it and the view of that; ``command_routes.py`` does the rest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from libs.common.events import (
+    BOOK,
+    AddPolicy,
+    ChoosePolicy,
+    ExecutionSimulated,
+    OptimizePortfolio,
+    PaperOrderPlaced,
+    PoliciesChanged,
+    PolicyChosen,
+    PolicyRewarded,
+    PortfolioOptimized,
+    RewardPolicy,
+    ScoreVenues,
+    SimulateExecution,
+    SubmitPaperOrder,
+    VenueScored,
+)
+from libs.common.topics import EXECUTION_COMMANDS, PORTFOLIO_COMMANDS, ROUTER_COMMANDS, VENUES_COMMANDS
+from services.gateway.http import requests as r
+from services.gateway.http import views
+from services.gateway.http.problems import UNKNOWN_SYMBOL, UNKNOWN_VENUE, ProblemType
+from services.gateway.http.requests import require_context, symbol_of, symbols_of, venue_id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from libs.common.events import Command, Event
+    from libs.common.topics import Topic
+    from services.gateway.http.view import View
+
+
+def score(body: r.ScoreBody, command_id: str) -> ScoreVenues:
+    """Judge every venue by the expected all-in cost of taking `size` now, and split the order over them.
+
+    Costs are in bps of the venue's own mid: half spread, walking the book, taker fee, latency, reliability
+    (rate limit included). 503 names, venue by venue, why none is eligible; 422 names the least minimum.
+    """
+    return ScoreVenues(command_id=command_id, symbol=symbol_of(body.symbol), size=body.size, side=body.side)
+
+
+def choose(body: r.ChooseBody, command_id: str) -> ChoosePolicy:
+    """Draw one of the scope's policies by Thompson sampling for this context, and remember the decision.
+
+    Missing numbers are imputed. With `symbol`, they are filled from live topics where there are any. Send the
+    `decisionId` with the reward later, so that what the choice was based on is learnt from.
+    """
+    require_context(body.context)
+    return ChoosePolicy(command_id=command_id, scope=body.scope, context=body.context)
+
+
+def update(body: r.UpdateBody, command_id: str) -> RewardPolicy:
+    """Learn a reward, return units net of costs.
+
+    With a `decisionId` from the feature vector of that decision, once: a second reward of it, or one that
+    comes when it is forgotten, is acknowledged with `counted: false`. Without one, from `context`.
+    """
+    require_context(body.context)
+    return RewardPolicy(
+        command_id=command_id,
+        scope=body.scope,
+        policy_id=body.policy_id,
+        reward=body.reward,
+        context=body.context,
+        decision_id=body.decision_id,
+    )
+
+
+def add_policy(body: r.PolicyBody, command_id: str) -> AddPolicy:
+    """Let a scope choose one more policy; a retired one comes back with what it had learnt.
+
+    It must be registered: `GET /api/policies` lists those that somebody can turn into a signal.
+    """
+    return AddPolicy(command_id=command_id, scope=body.scope, policy_id=body.policy_id)
+
+
+def optimize(body: r.OptimizeBody, command_id: str) -> OptimizePortfolio:
+    """Maximise mean-variance utility over daily returns of the reference venue.
+
+    Weights are at least 0 and sum to at most 1; the rest is cash. An answer exists for every budget and every
+    ceiling from 0 on.
+    """
+    return OptimizePortfolio(
+        command_id=command_id,
+        book=BOOK,
+        symbols=tuple(symbols_of(body.symbols)),
+        cvar_budget=body.cvar_budget,
+        vol_target=body.vol_target,
+        mode=body.mode,
+        lookback=body.lookback,
+        confidence=body.confidence,
+    )
+
+
+def spellings(body: r.OptimizeBody) -> dict[str, object]:
+    """Return what the view of a portfolio is given: the caller's spellings, by canonical symbol."""
+    return {"spelt": symbols_of(body.symbols)}
+
+
+def simulate(body: r.SimulateBody, command_id: str) -> SimulateExecution:
+    """Plan an order at the venue where plan and taker fee together are cheapest now; changes nothing."""
+    return SimulateExecution(
+        command_id=command_id,
+        symbol=symbol_of(body.symbol),
+        size=body.size,
+        side=body.side,
+        urgency=body.urgency,
+    )
+
+
+def paper_order(body: r.PaperOrderBody, command_id: str) -> SubmitPaperOrder:
+    """Fill an order against the venue's LIVE book, as executions do.
+
+    A size under the venue's minimum is 422, and so is one beyond what is held (sell) or what the cash pays
+    (buy), less what other open orders of the symbol have reserved; the detail names the most that is right.
+    """
+    return SubmitPaperOrder(
+        command_id=command_id,
+        symbol=symbol_of(body.symbol),
+        side=body.side,
+        order_qty=body.size,
+        ord_type=body.ord_type,
+        price=body.limit,
+        time_in_force=body.time_in_force or ("gtc" if body.ord_type == "limit" else "ioc"),
+        venue=None if body.venue is None else venue_id_of(body.venue),
+    )
+
+
+class Post(NamedTuple):
+    """What the document says of a POST."""
+
+    path: str
+    tag: str
+    summary: str
+    said: str  # of the answer
+
+
+class Asks(NamedTuple):
+    """From a body to the event that answers, and to the view of that."""
+
+    body: type[r.Body]
+    command: Callable[[Any, str], Command]  # of the body and the command's id; raises ProblemError
+    topic: Topic  # whose key is a field of the command
+    event: type[Event]
+    view: View[Any]
+    given: Callable[[Any], dict[str, object]] = lambda _body: {}  # to the view, of the body
+
+
+class Row(NamedTuple):
+    """A POST whose answer is a view of the event that answers its command."""
+
+    post: Post
+    asks: Asks
+    example: Mapping[str, object]  # a body
+    problems: tuple[ProblemType, ...] = ()  # besides those of every command
+
+
+ROWS: Final = (
+    Row(
+        Post("/api/venues/score", "venues", "Choose a venue for an order", "The best venue and split."),
+        Asks(r.ScoreBody, score, VENUES_COMMANDS, VenueScored, views.SCORE),
+        {"symbol": "BTCUSDT", "size": 0.02},
+        (UNKNOWN_SYMBOL,),
+    ),
+    Row(
+        Post("/api/router/choose", "router", "Choose a policy", "The choice."),
+        Asks(r.ChooseBody, choose, ROUTER_COMMANDS, PolicyChosen, views.CHOICE),
+        {"context": {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}},
+    ),
+    Row(
+        Post("/api/router/update", "router", "Teach what a policy earned", "It is learnt, or was already."),
+        Asks(r.UpdateBody, update, ROUTER_COMMANDS, PolicyRewarded, views.REWARD),
+        {"policyId": "p_sma", "reward": 0.004, "context": {"regime": "bull"}},
+    ),
+    Row(
+        Post("/api/router/policies", "router", "Add a policy", "The policies now."),
+        Asks(r.PolicyBody, add_policy, ROUTER_COMMANDS, PoliciesChanged, views.POLICIES),
+        {"policyId": "p_obi"},
+    ),
+    Row(
+        Post(
+            "/api/portfolio/optimize",
+            "portfolio",
+            "Weights within a CVaR budget and a volatility ceiling",
+            "Weights that obey every limit, and how far from the best they can be; cash where that is all.",
+        ),
+        Asks(r.OptimizeBody, optimize, PORTFOLIO_COMMANDS, PortfolioOptimized, views.PORTFOLIO, spellings),
+        {"symbols": ["BTCUSDT", "ETHUSDT"], "cvarBudget": 0.05, "volTarget": 0.02},
+        (UNKNOWN_SYMBOL,),
+    ),
+    Row(
+        Post(
+            "/api/exec/simulate",
+            "executions",
+            "What would it cost?",
+            "The plan, its cost and the alternatives.",
+        ),
+        Asks(r.SimulateBody, simulate, EXECUTION_COMMANDS, ExecutionSimulated, views.SIMULATION),
+        {"symbol": "BTCUSDT", "size": 0.02},
+        (UNKNOWN_SYMBOL,),
+    ),
+    Row(
+        Post(
+            "/api/paper/orders",
+            "executions",
+            "One paper order",
+            "The order when its venue has it, and its fills.",
+        ),
+        Asks(r.PaperOrderBody, paper_order, EXECUTION_COMMANDS, PaperOrderPlaced, views.PAPER_ORDER),
+        {"symbol": "BTCUSDT", "side": "buy", "size": "0.02", "ordType": "market"},
+        (UNKNOWN_SYMBOL, UNKNOWN_VENUE),
+    ),
+)

@@ -1,0 +1,388 @@
+"""What callers may send: parameters, bodies, and the names in them, checked before anything else sees them.
+
+Numbers that come as text are ASCII digits and nothing else: ``int(" 1_0")`` is 10, and ``Decimal`` reads the
+digits of every script; what a caller may have meant otherwise is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from fastapi import Header, Path, Query
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from libs.common.command_rules import (
+    CONFIDENCE,
+    MAX_CONTEXT,
+    MAX_FRACTION,
+    MAX_LOOKBACK,
+    MAX_SYMBOLS,
+    NEEDED_DAYS,
+    amount_fault,
+)
+from libs.common.context_fields import (
+    FIELDS,
+    REGIMES,
+    REWARD_LIMIT,
+    unknown_fault,
+    unknown_keys,
+    value_faults,
+)
+from libs.common.instruments import MAX_SIZE, AmbiguousSymbolError, UnknownSymbolError, canonical_symbol
+from libs.common.venues import UnknownVenueError, venue_named
+from services.gateway.http.problems import UNKNOWN_SYMBOL, UNKNOWN_VENUE, FieldError, ProblemError, invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
+MAX_DEPTH: Final = 50  # levels a side that book tops carry
+DEFAULT_DEPTH: Final = 20
+MAX_RECORDS: Final = 500
+LEAST_OF_ID: Final = 8  # of a UUID, as `bookrunner executions` shows it
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+_NAME: Final = r"^[A-Za-z0-9._-]{1,64}$"
+
+# Numbers in text.
+AMOUNT: Final = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_DECIMAL: Final = re.compile(f"[+-]?{AMOUNT}")
+_WHOLE: Final = re.compile(r"-?[0-9]+")
+
+
+def _require(form: re.Pattern[str], text: str, what: str) -> str:
+    if form.fullmatch(text) is None:
+        raise ValueError(f"must be {what}, without spaces or underscores")
+    return text
+
+
+def _whole(value: object) -> object:
+    return _require(_WHOLE, value, "a whole number of the digits 0 to 9") if isinstance(value, str) else value
+
+
+def _fraction(value: object) -> object:
+    return _require(_DECIMAL, value, "a number of the digits 0 to 9") if isinstance(value, str) else value
+
+
+def _amount(value: object) -> Decimal:
+    """Return the digits of a number or of a text."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("must be a number, or a number in text")  # noqa: TRY004 -- pydantic hears ValueError
+    text = repr(value)
+    if isinstance(value, str):
+        text = _require(_DECIMAL, value, "a number in text, of the digits 0 to 9")
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:  # an exponent beyond all bounds
+        raise ValueError("must be a number in text, of a size that there is") from None
+    if (wrong := amount_fault(amount)) is not None:
+        raise ValueError(wrong)
+    return amount
+
+
+def _idempotency_key(value: object) -> object:
+    if isinstance(value, str) and _IDEMPOTENCY_KEY.fullmatch(value) is None:
+        raise PydanticCustomError("idempotency_key", "must be 1 to 255 visible ASCII characters")
+    return value
+
+
+# Parameters.
+_WHOLE_NUMBER: Final = BeforeValidator(_whole)
+_SYMBOL: Final = (
+    "BASE-QUOTE, as BTC-USDT, BTC/USDT or BTC_USDT, in any case; without separator, as BTCUSDT, where that "
+    "is one pair only"
+)
+_VENUE: Final = "id of the exchange, like binance; GET /api/venues/registry lists them"
+VenuePath = Annotated[str, Path(description=_VENUE, examples=["binance"])]
+SymbolPath = Annotated[str, Path(description=_SYMBOL, examples=["BTCUSDT"])]
+PolicyPath = Annotated[str, Path(pattern=_NAME, description="name of the policy")]
+OrderPath = Annotated[
+    str, Path(pattern=_UUID, description="UUID of the order, as the answer to its POST said")
+]
+ExecutionPath = Annotated[
+    str,
+    Path(
+        description="UUID of the execution: from the answer to its POST, or from GET /api/exec/records; of "
+        f"the newest ones {LEAST_OF_ID} signs of its beginning, or more, do where no other begins so"
+    ),
+]
+SymbolOfOrder = Annotated[
+    str, Query(alias="symbol", max_length=40, description=f"of the order: {_SYMBOL}", examples=["BTCUSDT"])
+]
+OnlySymbol = Annotated[str | None, Query(max_length=40, description=f"only of this one: {_SYMBOL}")]
+MeasuredSymbol = Annotated[
+    str | None,
+    Query(max_length=40, description="whose figures the venues' scalars are, and only venues that have it"),
+]
+ScopeQuery = Annotated[str, Query(pattern=_NAME, description="whose router")]
+ScopeOfPolicy = Annotated[str, Query(pattern=_NAME, description="whose policy")]
+BookQuery = Annotated[str, Query(pattern=_NAME, description="name of the book")]
+Depth = Annotated[int, _WHOLE_NUMBER, Query(ge=1, le=MAX_DEPTH, description="levels a side")]
+At = Annotated[
+    int | None,
+    _WHOLE_NUMBER,
+    Query(
+        ge=0,
+        lt=MAX_AT,
+        description="show the book as it was at this moment, inclusive: ms since 1970 UTC, by the clock "
+        "of `receivedTs`",
+        examples=[1767225600131],
+    ),
+]
+RecordLimit = Annotated[int, _WHOLE_NUMBER, Query(ge=1, le=MAX_RECORDS, description="how many at most")]
+Wait = Annotated[Literal["plan", "final"], Query(description="answer when it has ended")]
+TimeoutS = Annotated[
+    float,
+    BeforeValidator(_fraction),
+    Query(alias="timeoutS", gt=0, le=300, description="of wait=final; then it is told as it is"),
+]
+Topics = Annotated[
+    str, Query(description="topic names, separated by commas", max_length=1000, examples=["l2.trades.v1"])
+]
+BookKeys = Annotated[
+    str | None, Query(description="only these books: `venue:symbol`, separated by commas", max_length=1000)
+]
+From = Annotated[
+    str | None,
+    Query(
+        alias="from",
+        description="`end` (default), `beginning`, `-10m` (s, m, h, d), or ms since 1970 UTC; but with "
+        "`Last-Event-ID`, as an EventSource that reconnects sends it, `dropped` comes first and the "
+        "stream goes on from now",
+    ),
+]
+LastEventId = Annotated[
+    str | None,
+    Header(
+        description="the last id seen; what came since is sent first, while it is remembered and these "
+        "topics have been read without a break; else, and always with `from` other than `end`, an event "
+        '`dropped` with `{"count": null}` comes first: nobody knows how many are missing'
+    ),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    BeforeValidator(_idempotency_key),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 255}),
+    Header(
+        alias="Idempotency-Key",
+        description="1-255 visible ASCII characters. A repeated request gets the first reply again, marked "
+        "`Idempotency-Replayed: true`, for 24 hours and over restarts; only successes are kept.",
+    ),
+]
+
+# Fields of bodies.
+SymbolText = Annotated[str, StringConstraints(min_length=1, max_length=40), Field(description=_SYMBOL)]
+VenueText = Annotated[str, StringConstraints(min_length=1, max_length=40), Field(description=_VENUE)]
+Side = Annotated[Literal["buy", "sell"], Field(description="buy takes asks, sell takes bids")]
+Size = Annotated[float, Field(gt=0, le=MAX_SIZE, description="base units")]
+Urgency = Annotated[float, Field(ge=0.0, le=1.0, description="1 is at once")]
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_amount),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": f"^{AMOUNT}$"}]}
+    ),
+]
+PolicyId = Annotated[str, Field(pattern=_NAME, description="name of the policy")]
+Scope = Annotated[
+    str,
+    Field(pattern=_NAME, description="whose router: its policies learn together, apart from other scopes'"),
+]
+_NUMBERS: Final = {
+    each.name: {"type": "number", "minimum": each.low, "maximum": each.high, "description": each.meaning}
+    for each in FIELDS
+}
+_CONTEXT_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "what is known of the market, by name; anything may be left out",
+    "properties": {
+        "regime": {"type": "string", "enum": list(REGIMES), "description": "of the market, as you see it"},
+        "symbol": {"type": "string", "description": "like BTC-USDT: fills what is missing with live values"},
+        **_NUMBERS,
+    },
+    "additionalProperties": False,
+}
+Context = Annotated[dict[str, float | str], Field(max_length=64, json_schema_extra=_CONTEXT_SCHEMA)]
+
+
+class Body(BaseModel):
+    """A JSON object in camel case: no unknown fields, no other types, no NaN."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, alias_generator=to_camel
+    )
+
+
+class SubscriptionBody(Body):
+    """A wish for a book."""
+
+    venue: VenueText
+    symbol: SymbolText
+
+
+class ScoreBody(Body):
+    """An order for which a venue is to be chosen."""
+
+    symbol: SymbolText
+    size: Size
+    side: Side = "buy"
+
+
+class ChooseBody(Body):
+    """What is known of the market; anything may be left out."""
+
+    context: Context
+    scope: Scope = "default"
+
+
+class UpdateBody(Body):
+    """What a policy earned."""
+
+    policy_id: PolicyId
+    reward: float = Field(
+        ge=-REWARD_LIMIT, le=REWARD_LIMIT, description="return units (0.01 is 1 %), net of costs"
+    )
+    context: Context = Field(default_factory=dict)
+    decision_id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="of the choice that earned it, as the choice said; null: `context` is learnt from",
+    )
+    scope: Scope = "default"
+
+
+class PolicyBody(Body):
+    """A policy to be chosen, too."""
+
+    policy_id: PolicyId
+    scope: Scope = "default"
+
+
+class OptimizeBody(Body):
+    """What a portfolio is asked for; fractions are per day."""
+
+    symbols: list[SymbolText] = Field(
+        min_length=1, max_length=MAX_SYMBOLS, description="each once, in any spelling"
+    )
+    cvar_budget: float = Field(
+        ge=0, le=MAX_FRACTION, description="most expected loss on the worst days, fraction per day"
+    )
+    vol_target: float = Field(ge=0, le=MAX_FRACTION, description="volatility ceiling, fraction per day")
+    mode: Literal["sum_cvar", "portfolio_cvar"] = Field(
+        "sum_cvar",
+        description="what the budget limits: the sum of weighted CVaRs, or the CVaR of the portfolio",
+    )
+    lookback: Annotated[int, Field(ge=NEEDED_DAYS, le=MAX_LOOKBACK)] | None = Field(
+        None, description="days of history; null: all there are"
+    )
+    confidence: float = Field(0.95, ge=CONFIDENCE[0], le=CONFIDENCE[1], description="of the CVaR")
+
+
+class SimulateBody(Body):
+    """An order to be planned, not executed."""
+
+    symbol: SymbolText
+    size: Size
+    side: Side = "buy"
+    urgency: Urgency = 0.5
+
+
+class ExecuteBody(Body):
+    """A symbol to trade on paper, as the router's policy wants it."""
+
+    symbol: SymbolText
+    urgency: Urgency = 0.5
+    context: dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], float | str] = Field(
+        default_factory=dict,
+        max_length=MAX_CONTEXT,
+        description="for the router; what is missing is filled in",
+    )
+
+
+class PaperOrderBody(Body):
+    """An order for the paper broker."""
+
+    symbol: SymbolText
+    side: Side
+    size: Amount = Field(description="base units, a number or text")
+    ord_type: Literal["market", "limit"] = Field(
+        "market", description="market: at any price; limit: at `limit` or better"
+    )
+    limit: Amount | None = Field(None, description="quote units; a limit order's")
+    time_in_force: Literal["ioc", "gtc"] | None = Field(
+        None, description="default: gtc for limit, ioc for market orders"
+    )
+    venue: VenueText | None = Field(
+        None, description="default: the LIVE one with the best price, fee included"
+    )
+
+
+def field_errors(errors: Sequence[Mapping[str, Any]]) -> list[FieldError]:
+    """Return pydantic's errors as ours, without the ``query`` or ``body`` in front; long parts are cut."""
+    return [FieldError(".".join(str(part)[:64] for part in each["loc"][1:]), each["msg"]) for each in errors]
+
+
+def symbol_of(text: str, field: str = "symbol") -> str:
+    """Return the canonical symbol.
+
+    Raises
+    ------
+    ProblemError
+        404 if the text is none, 422 of `field` with the candidates if it may be several.
+    """
+    try:
+        return canonical_symbol(text)
+    except AmbiguousSymbolError as error:
+        raise invalid([FieldError(field, str(error))]) from error
+    except UnknownSymbolError as error:
+        raise ProblemError(UNKNOWN_SYMBOL, f"{error}.") from error
+
+
+def symbols_of(texts: Sequence[str]) -> dict[str, str]:
+    """Return the callers' spellings by canonical symbol, in their order.
+
+    Raises
+    ------
+    ProblemError
+        As `symbol_of`, and 422 if two are the same symbol.
+    """
+    spellings: dict[str, str] = {}
+    for at, text in enumerate(texts):
+        symbol = symbol_of(text, f"symbols.{at}")
+        if symbol in spellings:
+            again = f"{text!r} is {spellings[symbol]!r} again; name it once"
+            raise invalid([FieldError(f"symbols.{at}", again)])
+        spellings[symbol] = text
+    return spellings
+
+
+def venue_id_of(text: str) -> str:
+    """Return the venue's id, in whatever case it comes.
+
+    Raises
+    ------
+    ProblemError
+        404 if there is none.
+    """
+    try:
+        return venue_named(text).venue
+    except UnknownVenueError as error:
+        raise ProblemError(UNKNOWN_VENUE, f"{error}.") from error
+
+
+def require_context(context: Mapping[str, Any]) -> None:
+    """Refuse what the router would ignore: a typo must not mean "missing".
+
+    Raises
+    ------
+    ProblemError
+        422 with each unknown name and each wrong value.
+    """
+    faults = [unknown_fault(key) for key in unknown_keys(context)] + value_faults(context)
+    if faults:
+        raise invalid([FieldError(fault.field, fault.message) for fault in faults])

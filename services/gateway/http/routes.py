@@ -1,0 +1,213 @@
+"""The HTTP app: all routes, those of its own operation, and the answers to what no route takes."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Route
+
+from libs.common.log import correlated
+from services.gateway.asking.subscriptions import SubscriptionAnswer
+from services.gateway.http import command_routes, docs, openapi, read_routes, views
+from services.gateway.http import problems as p
+from services.gateway.http.command_rows import ROWS
+from services.gateway.http.edge import FAILURE_TOLD
+from services.gateway.http.openapi import answers, reference
+from services.gateway.http.parts import Parts, json_answer, parts_of
+from services.gateway.http.problems import MEDIA_TYPE, ProblemError, invalid
+from services.gateway.http.requests import field_errors
+from services.gateway.http.view import encode
+from services.gateway.reading.as_of import PastDocument
+from services.gateway.reading.readiness import HealthAnswer, ReadyAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from services.gateway.http.docs import Asset
+
+VERSION: Final = "1"
+# What is answered with, besides problems.
+_OTHERS: Final[tuple[type, ...]] = (
+    *(SubscriptionAnswer, PastDocument, ReadyAnswer, HealthAnswer, views.AuditAnswer),
+)
+_READ: Final = (
+    *(views.BOOK, views.AS_OF, views.BOOK_SUMMARY, views.VENUE_ENTRY),
+    views.EXECUTION,
+    views.SIZING,
+    views.POSITION,
+    views.RISK,
+    views.REGISTERED_POLICY,
+    views.SNAPSHOT,
+)
+_VIEWS: Final = {each.struct: None for each in (*_READ, *(row.asks.view for row in ROWS))}
+KEPT: Final = "public, max-age=31536000, immutable"  # RFC 8246: under this address it never changes
+ASKED_AGAIN: Final = "no-cache"  # kept, but not used before the gateway said that it is the same
+
+_log = logging.getLogger(__name__)
+router = APIRouter()
+ROUTERS: Final = (read_routes.router, command_routes.router, router)
+
+
+def create_api(
+    parts: Parts,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    *,
+    token_required: bool,
+) -> FastAPI:
+    """Return the FastAPI app with all routes; problems are its only other answers."""
+    app = FastAPI(
+        title="Bookrunner",
+        version=VERSION,
+        description=openapi.DESCRIPTION,
+        openapi_tags=openapi.TAGS,
+        generate_unique_id_function=lambda route: route.name,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.parts = parts
+    for each in ROUTERS:
+        app.include_router(each)
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(ClientDisconnect, _left)
+    app.add_exception_handler(Exception, _failed)
+
+    def document() -> dict[str, object]:
+        if app.openapi_schema is None:
+            app.openapi_schema = openapi.document(app, (*_OTHERS, *_VIEWS), token_required=token_required)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return app
+
+
+@router.get(
+    "/healthz",
+    tags=["operations"],
+    summary="Is the process alive?",
+    responses=answers("Yes.", reference(HealthAnswer)),
+)
+async def healthz() -> Response:
+    """Answer without looking at anything."""
+    return json_answer(200, encode(HealthAnswer(status="alive")))
+
+
+@router.get(
+    "/readyz",
+    tags=["operations"],
+    summary="May it be asked?",
+    responses=answers("Every route would do its work.", reference(ReadyAnswer), p.NOT_READY),
+)
+async def readyz(request: Request) -> Response:
+    """Return 200 when every route would do its work, else 503 with what is missing, by name.
+
+    Kafka answers, every view has caught up, every partition of every service is worked on, and the risk
+    budget is there; at the start also the first measurement of each book. A book that is not LIVE is told
+    under `degraded`, and does not make the answer 503.
+    """
+    return json_answer(200, encode(parts_of(request).readiness()))
+
+
+@router.get(
+    "/metrics",
+    tags=["operations"],
+    summary="Prometheus metrics",
+    response_class=PlainTextResponse,
+    responses=answers("The Prometheus text format.", {"type": "string"}, media_type="text/plain"),
+)
+async def metrics(request: Request) -> Response:
+    """Return counts, latencies and lags in the Prometheus text format."""
+    body, media_type = parts_of(request).metrics()
+    return Response(body, headers={"content-type": media_type})
+
+
+@router.get(
+    "/asyncapi.json",
+    tags=["operations"],
+    summary="Every topic and message, as AsyncAPI 3",
+    responses=answers("An AsyncAPI 3.0 document.", {"type": "object"}),
+)
+async def asyncapi_document(request: Request) -> Response:
+    """Return the document that subscribers of the topics read; its schemas are JSON Schema."""
+    return json_answer(200, parts_of(request).asyncapi)
+
+
+@router.get("/docs", include_in_schema=False)
+async def documentation(request: Request) -> Response:
+    """Return the page of the documentation."""
+    return _asset(request, docs.page(request.app.title))
+
+
+@router.get("/docs/{name:path}", include_in_schema=False)
+async def file(request: Request, name: str) -> Response:
+    """Return a file of the page."""
+    found = docs.files().get(name)
+    if found is None:
+        problem = ProblemError(p.UNKNOWN_ROUTE, f"There is no /docs/{name[:200]}; see /docs.")
+        return Response(problem.body(), problem.status, docs.HEADERS, MEDIA_TYPE)
+    return _asset(request, found)
+
+
+def _asset(request: Request, asset: Asset) -> Response:
+    etag = f'"{asset.version}"'
+    kept = KEPT if request.scope["query_string"] == f"v={asset.version}".encode() else ASKED_AGAIN
+    headers = {**docs.HEADERS, "etag": etag, "cache-control": kept}
+    if etag in request.headers.get(
+        "if-none-match", ""
+    ):  # one of a list, weak or not: RFC 9110 section 13.1.2
+        return Response(status_code=304, headers=headers)
+    return Response(asset.body, headers=headers | {"content-type": asset.media_type})
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101 -- registered for nothing else
+    return Response(error.body(), error.status, dict(error.headers), MEDIA_TYPE)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 -- registered for nothing else
+    return await _problem(request, invalid(field_errors(error.errors())))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 -- registered for nothing else
+    path = request.scope["path"]
+    if error.status_code == p.METHOD_NOT_ALLOWED.status:
+        detail = f"{path[:200]} cannot be asked by {request.method[:20]}."
+        answer = await _problem(request, ProblemError(p.METHOD_NOT_ALLOWED, detail))
+        answer.headers["allow"] = ", ".join(methods_at(path, request.app))
+        return answer
+    return await _problem(request, ProblemError(p.UNKNOWN_ROUTE, f"There is no {path[:200]}; see /docs."))
+
+
+def methods_at(path: str, app: FastAPI) -> list[str]:
+    """Return the methods of every route at `path` (RFC 9110 section 10.2.1); HEAD goes where GET does."""
+    found: set[str] = set()
+    for route in (*app.routes, *(route for each in ROUTERS for route in each.routes)):
+        if isinstance(route, Route) and route.path_regex.match(path):
+            found |= route.methods or set()
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    request.scope[FAILURE_TOLD] = True
+    with correlated(request.scope["correlation_id"]):
+        facts = {"method": request.method, "path": request.scope["path"][:200]}
+        _log.error("request_failed", exc_info=error, extra=facts)
+    return await _problem(
+        request, ProblemError(p.INTERNAL, "The gateway failed on this request; its log says why.")
+    )
+
+
+async def _left(request: Request, _error: Exception) -> Response:
+    return await _problem(request, ProblemError(p.NOT_JSON, "The connection closed before the body's end."))
