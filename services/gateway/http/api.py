@@ -51,7 +51,8 @@ from services.gateway.http.routing import (
 )
 from services.gateway.http.venues_api import router as venues_router
 from services.gateway.http.view import encode
-from services.gateway.reading.books import DEFAULT_DEPTH, MAX_DEPTH, book_id
+from services.gateway.http.views import DEFAULT_DEPTH, MAX_DEPTH
+from services.gateway.reading.books import book_id
 from services.gateway.reading.readiness import HealthAnswer
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from services.gateway.http.problems import (
 )
 from services.gateway.http.symbols import symbol_of
 from services.gateway.http.view import encode
-from services.gateway.http.views import BOOK, BOOK_SUMMARY
+from services.gateway.http.views import BOOK, BOOK_SUMMARY, DEFAULT_DEPTH, MAX_DEPTH
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from services.gateway.reading.book_status import BookStatus
     from services.gateway.reading.topic_views import GatewayViews
 
-MAX_DEPTH: Final = 50  # levels a side that book tops carry
-DEFAULT_DEPTH: Final = 20
 PREFIX: Final = "/api/l2/"
 MAX_PATH: Final = 80  # bytes of the longest address that is looked at here: a venue, a pair, a separator
 MAX_PATHS: Final = 4096  # remembered: a book has no more than 8
