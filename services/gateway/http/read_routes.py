@@ -29,7 +29,7 @@ from services.gateway.http.problems import (
     invalid,
     not_ready,
 )
-from services.gateway.http.requests import DEFAULT_DEPTH, symbol_of
+from services.gateway.http.requests import symbol_of
 from services.gateway.http.view import encode
 from services.gateway.reading.as_of import PastDocument
 from services.gateway.reading.books import book_id
@@ -77,7 +77,7 @@ async def get_book(
     request: Request,
     venue: r.VenuePath,
     symbol: r.SymbolPath,
-    depth: r.Depth = DEFAULT_DEPTH,
+    depth: r.Depth = views.DEFAULT_DEPTH,
     at: r.At = None,
 ) -> Response:
     """Return the best levels of a book, as it is or as it was.

@@ -35,13 +35,12 @@ from libs.common.context_fields import (
 from libs.common.instruments import MAX_SIZE, AmbiguousSymbolError, UnknownSymbolError, canonical_symbol
 from libs.common.venues import UnknownVenueError, venue_named
 from services.gateway.http.problems import UNKNOWN_SYMBOL, UNKNOWN_VENUE, FieldError, ProblemError, invalid
+from services.gateway.http.views import MAX_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
-MAX_DEPTH: Final = 50  # levels a side that book tops carry
-DEFAULT_DEPTH: Final = 20
 MAX_RECORDS: Final = 500
 LEAST_OF_ID: Final = 8  # of a UUID, as `bookrunner executions` shows it
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     )
 
 
+MAX_DEPTH: Final = 50  # levels a side that book tops carry
+DEFAULT_DEPTH: Final = 20
+
+
 def _all_but(kind: type[Struct], *kept: str) -> set[str]:
     return set(kind.__struct_fields__) - set(kept)
 

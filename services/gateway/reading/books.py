@@ -20,9 +20,9 @@ from services.gateway.http.problems import (
     UNKNOWN_VENUE,
     ProblemError,
 )
-from services.gateway.http.requests import DEFAULT_DEPTH, MAX_DEPTH, symbol_of
+from services.gateway.http.requests import symbol_of
 from services.gateway.http.view import encode
-from services.gateway.http.views import BOOK, BOOK_SUMMARY
+from services.gateway.http.views import BOOK, BOOK_SUMMARY, DEFAULT_DEPTH, MAX_DEPTH
 
 if TYPE_CHECKING:
     from msgspec import Struct
