@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -114,37 +115,26 @@ async def in_time(seconds: float, command_id: str, late: str) -> AsyncIterator[N
         raise ProblemError(NO_ANSWER, f"{late} within {seconds:g} s.", command_id=command_id) from error
 
 
+@dataclass(eq=False)
 class Commands:
-    """Commands on their way, and those who wait for their answers.
+    """Commands on their way, and those who wait for their answers."""
 
-    Parameters
-    ----------
-    views
-        What is known of the services, among others.
-    open_source
-        Opens the answers' topics at their end.
-    clock
-        int ns UTC.
-    unique
-        Texts that no other process has, none of them twice.
-    """
+    settings: GatewaySettings
+    views: GatewayViews  # of what is known of the services, among others
+    writer: Writer
+    open_source: OpenSource  # opens the answers' topics at their end
+    clock: Callable[[], int]  # int ns UTC
+    unique: Iterator[str]  # texts that no other process has, none of them twice
+    places: Places = field(init=False)
+    waiters: Places = field(init=False)
+    listening: bool = field(default=False, init=False)  # whether answers are heard
+    left_out: Counter[Topic] = field(init=False)  # answers that only another version knows
+    held_up: dict[Topic, Mapping[int, str]] = field(default_factory=dict, init=False)  # partitions that stand
+    seconds: dict[tuple[str, str], Histogram] = field(default_factory=dict, init=False)  # by command, outcome
+    _waiting: dict[str, asyncio.Future[Event]] = field(default_factory=dict, init=False)
 
-    def __init__(
-        self,
-        settings: GatewaySettings,
-        views: GatewayViews,
-        writer: Writer,
-        open_source: OpenSource,
-        clock: Callable[[], int],
-        unique: Iterator[str],
-    ) -> None:
-        self._settings = settings
-        self._views = views
-        self._writer = writer
-        self._open_source = open_source
-        self._clock = clock
-        self._unique = unique
-        self._waiting: dict[str, asyncio.Future[Event]] = {}
+    def __post_init__(self) -> None:
+        settings = self.settings
         self.places = Places(
             "commands",
             "commands wait for their answers",
@@ -159,10 +149,7 @@ class Commands:
             settings.max_waiters_per_address,
             retry_after_s=1,
         )
-        self.listening = False  # whether answers are heard
-        self.left_out = Counter(dict.fromkeys(ANSWER_TOPICS, 0))  # answers that only another version knows
-        self.held_up: dict[Topic, Mapping[int, str]] = {}  # partitions of answers that stand
-        self.seconds: dict[tuple[str, str], Histogram] = {}  # by command and outcome
+        self.left_out = Counter(dict.fromkeys(ANSWER_TOPICS, 0))
 
     @property
     def waiting(self) -> int:
@@ -177,7 +164,7 @@ class Commands:
 
     def new_id(self, route: str, repeatable: str | None) -> UUID:
         """Return a command's id: the same for the same `repeatable`, without one a new id each time."""
-        asked = f"request {next(self._unique)}" if repeatable is None else f"key {repeatable}"
+        asked = f"request {next(self.unique)}" if repeatable is None else f"key {repeatable}"
         return uuid5(NAMESPACE_URL, f"{route} {asked}")
 
     async def ask(
@@ -204,14 +191,14 @@ class Commands:
             detail = "The same request is being answered; repeat it when it has been."
             raise ProblemError(TOO_MANY, detail, retry_after_s=RETRY_S)
         answer = self._waiting[command_id] = asyncio.get_running_loop().create_future()
-        began = self._clock()
+        began = self.clock()
         headers = CloudEvent(
             UUID(command_id), kind, SOURCE, began, correlation_id, causation_id=None
         ).headers()
-        seconds = self._settings.command_timeout_s if timeout_s is None else timeout_s
+        seconds = self.settings.command_timeout_s if timeout_s is None else timeout_s
         try:
             async with in_time(seconds, command_id, f"No answer to {kind} on {topic.name} came"):
-                await self._writer.send_and_wait(topic, key, command, began, headers)
+                await self.writer.send_and_wait(topic, key, command, began, headers)
                 event: Event = await answer
         except ProblemError as problem:
             if problem.problem is NO_ANSWER:
@@ -227,7 +214,7 @@ class Commands:
 
     async def listen(self, on_undecodable: OnUndecodable) -> Never:
         """Hear the services' answers, for ever."""
-        async with self._open_source(ANSWER_TOPICS, "end") as source:
+        async with self.open_source(ANSWER_TOPICS, "end") as source:
             self.listening = True
             try:
                 while True:
@@ -244,14 +231,14 @@ class Commands:
 
     def _require_doers(self, topic: Topic, key: bytes, command: ServiceCommand) -> None:
         """Refuse a command whose service, or one that it needs, does not do its work now."""
-        self._views.require_ready()
-        fleet, partitions = self._views.fleet, self._settings.topic_partitions
+        self.views.require_ready()
+        fleet, partitions = self.views.fleet, self.settings.topic_partitions
         (doer, answers), partition = ASKED[topic], partition_of(key, partitions)
         lacks = [fleet.lack_of(doer, partition), self._unheard(answers, partition)]
         if isinstance(command, PlanAndExecute):
             for service, its_key in (("router", command.scope), ("venues", command.symbol)):
                 lacks.append(fleet.lack_of(service, partition_of(its_key.encode(), partitions)))
-            if not self._views.risks.items:
+            if not self.views.risks.items:
                 lacks.append(fleet.lack_of("portfolio") or "portfolio has not told the risk budget yet")
         if missing := "; ".join(filter(None, lacks)):
             raise not_ready(f"Not sent: {missing}.")
@@ -262,7 +249,7 @@ class Commands:
         return None if said is None else f"answers on {answers.name}-{partition} are {said}"
 
     def _tell(self, outcome: str, command: ServiceCommand, correlation_id: str, began: int) -> None:
-        kind, seconds = type(command).__name__, (self._clock() - began) / NS_PER_S
+        kind, seconds = type(command).__name__, (self.clock() - began) / NS_PER_S
         self.seconds.setdefault((kind, outcome), Histogram(SECONDS)).observe(seconds)
         facts = {"command": kind, "command_id": command.command_id, "seconds": seconds}
         with log.correlated(correlation_id):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -49,31 +50,22 @@ class ReplyView(View[IdempotentReply]):
                 self.bytes.add(reply.caller, sign * (len(key) + len(reply.body)))
 
 
+@dataclass(eq=False)
 class Idempotency:
-    """Does what a key asks for once.
+    """Does what a key asks for once."""
 
-    Parameters
-    ----------
-    clock
-        int ns UTC.
-    """
+    settings: GatewaySettings
+    views: GatewayViews
+    changes: Changes
+    writer: Writer
+    clock: Callable[[], int]  # int ns UTC
+    keys: Allowance = field(init=False)
+    key_bytes: Allowance = field(init=False)
+    _begun: Tally = field(default_factory=Tally, init=False)  # keys whose requests are being done
+    _turns: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary, init=False)
 
-    def __init__(
-        self,
-        settings: GatewaySettings,
-        views: GatewayViews,
-        changes: Changes,
-        writer: Writer,
-        clock: Callable[[], int],
-    ) -> None:
-        self._views = views
-        self._changes = changes
-        self._writer = writer
-        self._clock = clock
-        self._timeout_s = settings.command_timeout_s
-        self._ttl_ns = settings.idempotency_ttl_s * NS_PER_S
-        self._turns = WeakValueDictionary[bytes, asyncio.Lock]()  # of keys that have a caller
-        self._begun = Tally()  # keys whose requests are being done
+    def __post_init__(self) -> None:
+        settings = self.settings
         self.keys = Allowance(
             "keys",
             "Idempotency-Keys are in use",
@@ -106,7 +98,7 @@ class Idempotency:
             return await execute()
         name = key.encode()
         async with self._turn(name):
-            self._views.require_ready()
+            self.views.require_ready()
             kept = self._kept(name)
             if kept is not None:
                 if kept.request_hash != request_hash:
@@ -114,17 +106,19 @@ class Idempotency:
                 return Reply(kept.status, kept.body, replayed=True)
             with self._begin(command.address):
                 reply = await execute()
-                async with in_time(self._timeout_s, str(command.id), "The reply could not be kept"):
+                async with in_time(
+                    self.settings.command_timeout_s, str(command.id), "The reply could not be kept"
+                ):
                     await self._keep(name, reply, request_hash, command.address)
                 return reply
 
     async def forget_old_replies(self) -> int:
         """Delete the replies that are older than their time, and return how many."""
         forgotten = 0
-        for name in [name for name in self._views.replies.items if self._kept(name) is None]:
+        for name in [name for name in self.views.replies.items if self._kept(name) is None]:
             async with self._turn(name):
                 if self._kept(name) is None:  # no request renewed it meanwhile
-                    await self._writer.send_and_wait(GATEWAY_IDEMPOTENCY, name, None, self._clock())
+                    await self.writer.send_and_wait(GATEWAY_IDEMPOTENCY, name, None, self.clock())
                     forgotten += 1
         return forgotten
 
@@ -134,7 +128,7 @@ class Idempotency:
     @contextmanager
     def _begin(self, address: str) -> Iterator[None]:
         """Take room for one more reply, before what it answers is done."""
-        replies = self._views.replies
+        replies = self.views.replies
         self.keys.require(address, replies.keys, self._begun)
         self.key_bytes.require(address, replies.bytes)
         self._begun.add(address, 1)
@@ -145,11 +139,11 @@ class Idempotency:
 
     async def _keep(self, name: bytes, reply: Reply, request_hash: str, address: str) -> None:
         kept = IdempotentReply(
-            request_hash=request_hash, status=reply.status, body=reply.body, ts=self._clock(), caller=address
+            request_hash=request_hash, status=reply.status, body=reply.body, ts=self.clock(), caller=address
         )
-        await self._writer.send_and_wait(GATEWAY_IDEMPOTENCY, name, kept, kept.ts)
-        await self._changes.until(lambda: self._kept(name) == kept)
+        await self.writer.send_and_wait(GATEWAY_IDEMPOTENCY, name, kept, kept.ts)
+        await self.changes.until(lambda: self._kept(name) == kept)
 
     def _kept(self, name: bytes) -> IdempotentReply | None:
-        reply = self._views.replies.items.get(name)
-        return reply if reply is not None and self._clock() - reply.ts < self._ttl_ns else None
+        reply, ttl_ns = self.views.replies.items.get(name), self.settings.idempotency_ttl_s * NS_PER_S
+        return reply if reply is not None and self.clock() - reply.ts < ttl_ns else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 from weakref import WeakValueDictionary
 
@@ -34,29 +35,16 @@ class SubscriptionAnswer(Struct, frozen=True, kw_only=True):
     state: Annotated[str, Meta(description="the book's state, or UNSUBSCRIBED")]
 
 
+@dataclass(frozen=True, eq=False)
 class Subscriptions:
-    """Changes which books are kept; one at a time per book.
+    """Changes which books are kept; one at a time per book."""
 
-    Parameters
-    ----------
-    clock
-        int ns UTC.
-    """
-
-    def __init__(
-        self,
-        settings: GatewaySettings,
-        views: GatewayViews,
-        changes: Changes,
-        writer: Writer,
-        clock: Callable[[], int],
-    ) -> None:
-        self._settings = settings
-        self._views = views
-        self._changes = changes
-        self._writer = writer
-        self._clock = clock
-        self._turns = WeakValueDictionary[bytes, asyncio.Lock]()  # of books that somebody changes
+    settings: GatewaySettings
+    views: GatewayViews
+    changes: Changes
+    writer: Writer
+    clock: Callable[[], int]  # int ns UTC
+    _turns: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary, init=False)
 
     async def subscribe(self, book: BookId, command: Command) -> Reply:
         """Ask for a book; 201 as soon as l2 says anything about it, 200 if it is there already.
@@ -69,7 +57,7 @@ class Subscriptions:
         """
         require_own_book(book)
         async with self._turn(book):
-            views = self._views
+            views = self.views
             views.require_ready()
             wanted = book.key in views.subscriptions.items
             if wanted and book.key in views.healths.items:
@@ -77,7 +65,7 @@ class Subscriptions:
             if not wanted:
                 require_listed(book)
             before = views.healths.items.get(book.key)
-            wish = Subscribed(venue=book.venue, symbol=book.symbol, requested_ts=self._clock())
+            wish = Subscribed(venue=book.venue, symbol=book.symbol, requested_ts=self.clock())
 
             def taken_up() -> bool:
                 heard = views.healths.items.get(book.key)
@@ -95,7 +83,7 @@ class Subscriptions:
             404 if the book is not subscribed, 504 if l2 does not drop it in time.
         """
         async with self._turn(book):
-            views = self._views
+            views = self.views
             views.require_ready()
             if not views.is_subscribed(book.key):
                 raise not_subscribed(book)
@@ -110,22 +98,20 @@ class Subscriptions:
         self, book: BookId, command: Command, wish: Subscribed | None, done: Callable[[], bool]
     ) -> None:
         """Write what is wanted of a book, and return once l2 has done it."""
-        settings, kind = self._settings, "Unsubscribed" if wish is None else "Subscribed"
-        lack = self._views.fleet.lack_of("l2", partition_of(book.key, settings.topic_partitions))
+        settings, kind = self.settings, "Unsubscribed" if wish is None else "Subscribed"
+        lack = self.views.fleet.lack_of("l2", partition_of(book.key, settings.topic_partitions))
         if lack is not None:
             raise not_ready(f"Not sent: {lack}.")
         name = f"{book.venue} {book.symbol}"
         late = f"l2 did not drop {name}" if wish is None else f"l2 did not take {name} up"
         async with in_time(settings.command_timeout_s, str(command.id), late):
-            now = self._clock()
-            await self._writer.send_and_wait(
-                L2_SUBSCRIPTIONS, book.key, wish, now, command.headers(kind, now)
-            )
-            await self._changes.until(done)
+            now = self.clock()
+            await self.writer.send_and_wait(L2_SUBSCRIPTIONS, book.key, wish, now, command.headers(kind, now))
+            await self.changes.until(done)
 
     def _turn(self, book: BookId) -> asyncio.Lock:
         return self._turns.setdefault(book.key, asyncio.Lock())
 
     def _reply(self, status: int, book: BookId, state: str | None = None) -> Reply:
-        state = self._views.shown(book.key, self._clock()).state if state is None else state
+        state = self.views.shown(book.key, self.clock()).state if state is None else state
         return Reply(status, encode(SubscriptionAnswer(venue=book.venue, symbol=book.symbol, state=state)))

@@ -10,6 +10,7 @@ RFC 9112, HTTP/1.1, section 3.2 (Host); RFC 9110, HTTP Semantics, section 5.3 (f
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -51,46 +52,29 @@ _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])
 _CORRELATION_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
+@dataclass(eq=False)
 class Edge:
-    """An ASGI app in front of another.
+    """An ASGI app in front of another."""
 
-    Parameters
-    ----------
-    clock
-        int ns UTC.
-    stopwatch
-        Seconds, from any start.
-    """
+    inner: ASGIApp
+    books: Books
+    traffic: Traffic
+    guard: WriteGuard
+    cross_origin: CrossOrigin
+    clock: Callable[[], int]  # int ns UTC
+    stopwatch: Callable[[], float]  # seconds, from any start
 
-    def __init__(
-        self,
-        inner: ASGIApp,
-        books: Books,
-        traffic: Traffic,
-        guard: WriteGuard,
-        cross_origin: CrossOrigin,
-        *,
-        clock: Callable[[], int],
-        stopwatch: Callable[[], float],
-    ) -> None:
-        self._inner = inner
-        self._books = books
-        self._traffic = traffic
-        self._hot = traffic.of("GET", BOOK_ROUTE, 200)
-        self._guard = guard
-        self._cross_origin = cross_origin
-        self._serves = cross_origin.serves
-        self._clock = clock
-        self._stopwatch = stopwatch
-        self._prefix = b"gw-%x-" % (clock() // 1_000_000)  # no two runs share one
+    def __post_init__(self) -> None:
+        self._hot = self.traffic.of("GET", BOOK_ROUTE, 200)
+        self._prefix = b"gw-%x-" % (self.clock() // 1_000_000)  # no two runs share one
         self._count = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a hot GET at once, and pass on everything else; a HEAD is a GET whose body stays here."""
         if scope["type"] != "http":
-            await self._inner(scope, receive, send)
+            await self.inner(scope, receive, send)
             return
-        started = self._stopwatch()
+        started = self.stopwatch()
         correlation_id = self._correlation_id(scope)
         method = scope["method"]
         if method == "HEAD":
@@ -99,14 +83,14 @@ class Edge:
             wrong_host = self._wrong_host(scope)
             page = None
             if scope["method"] == "GET" and wrong_host is None and scope["path"].startswith(PREFIX):
-                page = self._books.hot_page(scope["path"], scope["query_string"], self._clock())
+                page = self.books.hot_page(scope["path"], scope["query_string"], self.clock())
             if page is not None:
                 headers = [*page.headers, (b"x-correlation-id", correlation_id)]
-                headers += self._cross_origin.headers(scope["headers"])
+                headers += self.cross_origin.headers(scope["headers"])
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 await send({"type": "http.response.body", "body": page.body})
-                hot = self._hot if method == "GET" else self._traffic.of(method, BOOK_ROUTE, 200)
-                hot.observe(self._stopwatch() - started)
+                hot = self._hot if method == "GET" else self.traffic.of(method, BOOK_ROUTE, 200)
+                hot.observe(self.stopwatch() - started)
                 return
             send = self._stamped(scope, send, method=method, started=started, correlation_id=correlation_id)
             await self._passed_on(scope, receive, send, wrong_host)
@@ -130,12 +114,12 @@ class Edge:
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-correlation-id", correlation_id),
-                    *self._cross_origin.headers(scope["headers"]),
+                    *self.cross_origin.headers(scope["headers"]),
                 ]
                 route = getattr(scope.get("route"), "path_format", UNROUTED)
-                self._traffic.of(method, route, message["status"]).observe(self._stopwatch() - started)
+                self.traffic.of(method, route, message["status"]).observe(self.stopwatch() - started)
                 if message["status"] == TOO_LARGE.status:  # by its head, or found while it was read
-                    self._guard.refusals[TOO_LARGE.slug] += 1
+                    self.guard.refusals[TOO_LARGE.slug] += 1
             await send(message)
 
         scope["correlation_id"] = correlation_id.decode()
@@ -147,19 +131,19 @@ class Edge:
         refused = self._refused(scope, wrong_host)
         if refused is not None:
             await send_problem(refused, send)
-        elif (allowed := self._cross_origin.preflight(scope)) is not None:
+        elif (allowed := self.cross_origin.preflight(scope)) is not None:
             await send({"type": "http.response.start", "status": 204, "headers": list(allowed)})
             await send({"type": "http.response.body", "body": b""})
         else:
-            await self._inner(scope, receive, send)
+            await self.inner(scope, receive, send)
 
     def _wrong_host(self, scope: Scope) -> ProblemError | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) == 1 and self._serves(hosts[0]):
+        if len(hosts) == 1 and self.cross_origin.serves(hosts[0]):
             return None
         if (fault := _host_fault(scope["http_version"], hosts)) is not None:
             return ProblemError(NOT_HTTP, fault)
-        return ProblemError(MISDIRECTED, self._cross_origin.misdirected(hosts[0])) if hosts else None
+        return ProblemError(MISDIRECTED, self.cross_origin.misdirected(hosts[0])) if hosts else None
 
     def _refused(self, scope: Scope, wrong_host: ProblemError | None) -> ProblemError | None:
         """Return why a request goes no further; what costs least to find is looked at first."""
@@ -174,12 +158,12 @@ class Edge:
         elif wrong_host is None and (foreign := self._foreign(scope)) is not None:
             refused = ProblemError(FOREIGN_PAGE, foreign)
         if refused is not None:
-            self._guard.refusals[refused.problem.slug] += 1
+            self.guard.refusals[refused.problem.slug] += 1
             return refused
-        return self._guard.refusal(scope) or _announced_too_large(scope)
+        return self.guard.refusal(scope) or _announced_too_large(scope)
 
     def _foreign(self, scope: Scope) -> str | None:
-        pages, method = self._cross_origin, scope["method"]
+        pages, method = self.cross_origin, scope["method"]
         if method not in SAFE:
             return pages.foreign(scope["headers"])
         return pages.foreign_read(scope["headers"]) if method == "GET" else None

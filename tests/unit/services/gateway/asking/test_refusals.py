@@ -16,7 +16,7 @@ from libs.common.events import BOOK, BookState, Command, CommandRejected
 from tests.execution_market import a_risk_budget
 from tests.execution_world import ExecutionWorld
 from tests.router_world import World as RouterWorld
-from tests.unit.services.gateway.asking.test_questions import a_record, listening, until
+from tests.unit.services.gateway.asking.test_commands import a_record, listening, until
 from tests.unit.services.gateway.world import Answer, World
 
 if TYPE_CHECKING:
