@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from services.gateway.asking.questions import ANSWERS
+from services.gateway.asking.commands import ASKED
 
 from services.gateway.http.command_rows import ROWS, Row
 from tests.unit.services.gateway.world import World
@@ -18,7 +18,7 @@ def test_the_example_becomes_a_command_of_the_topic_and_its_answer_is_one_of_the
     body = row.asks.body.model_validate(row.example)
     command = row.asks.command(body, "the id")
     assert type(command) in row.asks.topic.events
-    assert row.asks.event in ANSWERS[row.asks.topic].events
+    assert row.asks.event in ASKED[row.asks.topic][1].events
     assert (command.command_id, bool(getattr(command, row.asks.topic.key))) == ("the id", True)
 
 
