@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from libs.common.time_units import NS_PER_MS
 from simulator.venues.bybit_book import BATCH_NS, BybitPair, Window
 from simulator.venues.bybit_rest import BybitRest
-from simulator.venues.venue import Notice, Update, Venue
+from simulator.venues.venue import Notice, TopicSession, Update, Venue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,23 +28,14 @@ if TYPE_CHECKING:
 _MAX_ARGS: Final = 10  # in one request, for spot
 
 
-class BybitSession:
+class BybitSession(TopicSession):
     """A client of /v5/public/spot."""
 
+    separator = "."
+
     def __init__(self, venue: Bybit, connection: int) -> None:
+        super().__init__(venue, connection)
         self._venue = venue
-        self._connection = f"{connection:08x}"
-        self._topics: dict[str, None] = {}
-
-    @property
-    def is_subscribed(self) -> bool:
-        """Whether it listens to anything."""
-        return bool(self._topics)
-
-    @property
-    def symbols(self) -> set[str]:
-        """Canonical symbols of its topics."""
-        return {self._venue.symbol_of[topic.rpartition(".")[2]] for topic in self._topics}
 
     def receive(self, text: str, now_ns: int) -> list[str]:
         """Answer ping, subscribe and unsubscribe; a request that cannot be met whole is refused whole."""
@@ -67,12 +58,7 @@ class BybitSession:
             for topic in topics:
                 self._leave(topic)
             return [acknowledgement]
-        return [acknowledgement, *self._join(topics, now_ns)]
-
-    def close(self) -> None:
-        """Forget its topics."""
-        for topic in list(self._topics):
-            self._leave(topic)
+        return [acknowledgement, *self._subscribe(topics, now_ns)]
 
     def _refusal(self, op: str, topics: Sequence[str]) -> str | None:
         if not topics:
@@ -86,17 +72,12 @@ class BybitSession:
                 return f"error:already subscribed,topic:{topic}"
         return None
 
-    def _join(self, topics: Sequence[str], now_ns: int) -> Iterator[str]:
+    def _subscribe(self, topics: Sequence[str], now_ns: int) -> Iterator[str]:
         for topic in topics:
             snapshot = self._venue.watch(topic, now_ns)
             if snapshot is not None:
                 yield snapshot
-            self._topics[topic] = None
-            self._venue.subscribers.add(topic, self)
-
-    def _leave(self, topic: str) -> None:
-        self._topics.pop(topic, None)
-        self._venue.subscribers.remove(topic, self)
+            self._join(topic)
 
     def _answer(self, request: Mapping[str, object], text: str, *, success: bool = True) -> str:
         said: dict[str, object] = {"success": success, "ret_msg": text, "conn_id": self._connection}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from libs.common.time_units import NS_PER_MS
 from simulator.venues.okx_book import OkxPair, Window, plain
 from simulator.venues.okx_rest import OkxRest
-from simulator.venues.venue import Notice, Update, Venue
+from simulator.venues.venue import Notice, TopicSession, Update, Venue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,23 +28,14 @@ _CHANNELS: Final = frozenset({"books", "trades"})
 _VIP_CHANNELS: Final = frozenset({"books-l2-tbt", "books50-l2-tbt"})
 
 
-class OkxSession:
+class OkxSession(TopicSession):
     """A client of /ws/v5/public."""
 
+    separator = ":"
+
     def __init__(self, venue: Okx, connection: int) -> None:
+        super().__init__(venue, connection)
         self._venue = venue
-        self._connection = f"{connection:08x}"
-        self._topics: dict[str, None] = {}
-
-    @property
-    def is_subscribed(self) -> bool:
-        """Whether it listens to anything."""
-        return bool(self._topics)
-
-    @property
-    def symbols(self) -> set[str]:
-        """Canonical symbols of its channels."""
-        return {self._venue.symbol_of[topic.partition(":")[2]] for topic in self._topics}
 
     def receive(self, text: str, now_ns: int) -> list[str]:
         """Answer ping, subscribe and unsubscribe."""
@@ -64,12 +55,6 @@ class OkxSession:
         extra = {"id": message["id"]} if isinstance(message.get("id"), str) else {}
         return [reply for arg in args for reply in self._change(message["op"], arg, extra, now_ns)]
 
-    def close(self) -> None:
-        """Forget its channels."""
-        for topic in self._topics:
-            self._venue.subscribers.remove(topic, self)
-        self._topics.clear()
-
     def _change(
         self, op: str, arg: Mapping[str, object], extra: Mapping[str, object], now_ns: int
     ) -> Iterable[str]:
@@ -86,13 +71,11 @@ class OkxSession:
         topic = f"{channel}:{name}"
         yield self._event(op, {"arg": {"channel": channel, "instId": name}}, extra)
         if op == "unsubscribe":
-            self._topics.pop(topic, None)
-            self._venue.subscribers.remove(topic, self)
+            self._leave(topic)
         elif topic not in self._topics:
             if channel == "books":
                 yield self._venue.watch(name, now_ns)
-            self._topics[topic] = None
-            self._venue.subscribers.add(topic, self)
+            self._join(topic)
 
     def shutdown_notice(self, now_ns: int) -> str:
         """Return notice 64008, which precedes an upgrade of the service."""

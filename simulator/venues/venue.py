@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, cast, runtime_checkable
 
 from libs.common.instruments import instrument_of
 from libs.common.venues import venue_of
@@ -232,6 +232,41 @@ class Exchange:
     def candles(self, symbol: str, interval: str, first_ns: int, last_ns: int, now_ns: int) -> list[Candle]:
         """Return the candles that open in [first, last], the running one included."""
         return self._market.candles(self.venue, symbol, interval, first_ns, last_ns, now_ns)
+
+
+class TopicSession:
+    """What a client of a venue with named topics listens to."""
+
+    separator: str  # before the pair's name, at the end of a topic
+
+    def __init__(self, venue: Venue, connection: int) -> None:
+        self._subscribers = venue.subscribers
+        self._symbol_of = venue.symbol_of
+        self._connection = f"{connection:08x}"
+        self._topics: dict[str, None] = {}
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether it listens to anything."""
+        return bool(self._topics)
+
+    @property
+    def symbols(self) -> set[str]:
+        """Canonical symbols of its topics."""
+        return {self._symbol_of[topic.rpartition(self.separator)[2]] for topic in self._topics}
+
+    def close(self) -> None:
+        """Forget its topics."""
+        for topic in list(self._topics):
+            self._leave(topic)
+
+    def _join(self, topic: str) -> None:
+        self._topics[topic] = None
+        self._subscribers.add(topic, cast("Session", self))
+
+    def _leave(self, topic: str) -> None:
+        self._topics.pop(topic, None)
+        self._subscribers.remove(topic, cast("Session", self))
 
 
 @dataclass(frozen=True, slots=True)
