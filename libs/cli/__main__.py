@@ -9,7 +9,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 -- typer resolves annotations at run time
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, TypeVar
 
 import typer
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -50,6 +50,11 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
 Result = TypeVar("Result")
+
+OnlySymbol: TypeAlias = Annotated[str | None, typer.Argument(help="Only this one, like BTC-USDT or BTCUSDT.")]
+Once: TypeAlias = Annotated[
+    bool, typer.Option("--once", help="Print the table once; so it is without a terminal.")
+]
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
 RECORDER: Final = "services.l2.record"
@@ -154,10 +159,8 @@ def book_command(
 @app.command("venues")
 def venues_command(
     *,
-    symbol: Annotated[str | None, typer.Argument(help="Only this one, like BTC-USDT or BTCUSDT.")] = None,
-    once: Annotated[
-        bool, typer.Option("--once", help="Print the table once; so it is without a terminal.")
-    ] = False,
+    symbol: OnlySymbol = None,
+    once: Once = False,
 ) -> None:
     """Show what is measured of each venue, live: cost, spread, depth, latency, reliability, rate limit."""
     console = screen()
@@ -169,11 +172,9 @@ def venues_command(
 @app.command("executions")
 def executions_command(
     *,
-    symbol: Annotated[str | None, typer.Argument(help="Only this one, like BTC-USDT or BTCUSDT.")] = None,
+    symbol: OnlySymbol = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many, the newest.")] = 20,
-    once: Annotated[
-        bool, typer.Option("--once", help="Print the table once; so it is without a terminal.")
-    ] = False,
+    once: Once = False,
 ) -> None:
     """Follow the newest executions live, with a progress bar each."""
     console = screen()

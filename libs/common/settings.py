@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping  # noqa: TC003 -- this module's annotations are read at run time
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias
 
-from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from libs.common.loopback import exposed, is_loopback
+from libs.common.venues import VENUES, UnknownVenueError, venue_of
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -59,6 +60,16 @@ class _Environment(EnvSettingsSource):
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         variable = self.settings_cls.variable(field_name)  # type: ignore[attr-defined]
         return self.env_vars.get(variable.lower()), field_name, self.field_is_complex(field)
+
+
+def _known_venue(text: str) -> str:
+    try:
+        return venue_of(text).venue
+    except UnknownVenueError:
+        raise ValueError(f"it names no venue; known: {', '.join(VENUES)}") from None
+
+
+VenueId: TypeAlias = Annotated[str, AfterValidator(_known_venue)]
 
 
 class ProcessSettings(Settings):

@@ -4,73 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from libs.common.events import (
-    AddPolicy,
-    AssessRisk,
-    AuditEntry,
-    BookDelta,
-    BookHealth,
-    BookSnapshot,
-    BookTop,
-    CancelExecution,
-    Candle,
-    ChoosePolicy,
-    CommandRejected,
-    ExecutionCanceled,
-    ExecutionPlanned,
-    ExecutionRecord,
-    ExecutionSimulated,
-    ExecutionVerified,
-    IdempotentReply,
-    OptimizePortfolio,
-    OrderAccepted,
-    OrderCanceled,
-    OrderFilled,
-    OrderRejected,
-    OrderSubmitted,
-    PaperOrderPlaced,
-    PlanAndExecute,
-    PoliciesChanged,
-    PolicyChosen,
-    PolicyRegistered,
-    PolicyRewarded,
-    PortfolioBook,
-    PortfolioHolding,
-    PortfolioOptimized,
-    PortfolioRemembered,
-    PortfolioSlot,
-    Position,
-    RetirePolicy,
-    RewardPolicy,
-    RiskBudget,
-    RouterAnswer,
-    RouterIntake,
-    RouterPolicyState,
-    RouterScopeState,
-    RouterSlot,
-    RouterSnapshot,
-    ScoreVenues,
-    ServiceStatus,
-    SimulateExecution,
-    SizingSnapshot,
-    SubmitPaperOrder,
-    Subscribed,
-    Trade,
-    VenueMetrics,
-    VenueScored,
-    VerifyExecution,
-)
+from libs.common import events
 from libs.common.time_units import DAY_S, NS_PER_MS
 from libs.common.topic import DAY_MS, FOREVER, HOUR_MS, MIB, MINUTE_MS, Grows, Key, Load, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from libs.common.events import Candle
+
 __all__ = ["DAY_MS", "FOREVER", "HOUR_MS", "MIB", "MINUTE_MS", "Key", "Topic"]
 
 L2_SUBSCRIPTIONS: Final = Topic(
     "l2.subscriptions.v1",
-    (Subscribed,),
+    (events.Subscribed,),
     Key.BOOK,
     ("gateway", "cli", "l2"),
     compacted=True,
@@ -78,7 +25,7 @@ L2_SUBSCRIPTIONS: Final = Topic(
 )
 L2_BOOK_DELTAS: Final = Topic(
     "l2.book-deltas.v1",
-    (BookSnapshot, BookDelta),
+    (events.BookSnapshot, events.BookDelta),
     Key.BOOK,
     ("l2",),
     retention_ms=6 * HOUR_MS,
@@ -88,7 +35,7 @@ L2_BOOK_DELTAS: Final = Topic(
 )
 L2_BOOK_TOPS: Final = Topic(
     "l2.book-tops.v1",
-    (BookTop,),
+    (events.BookTop,),
     Key.BOOK,
     ("l2",),
     compacted=True,
@@ -97,7 +44,7 @@ L2_BOOK_TOPS: Final = Topic(
 )
 L2_BOOK_HEALTH: Final = Topic(
     "l2.book-health.v1",
-    (BookHealth,),
+    (events.BookHealth,),
     Key.BOOK,
     ("l2",),
     compacted=True,
@@ -106,7 +53,7 @@ L2_BOOK_HEALTH: Final = Topic(
 )
 L2_TRADES: Final = Topic(
     "l2.trades.v1",
-    (Trade,),
+    (events.Trade,),
     Key.BOOK,
     ("l2",),
     retention_ms=30 * DAY_MS,
@@ -114,7 +61,7 @@ L2_TRADES: Final = Topic(
 )
 L2_CANDLES: Final = Topic(  # closed ones, of a minute and of a day
     "l2.candles.v1",
-    (Candle,),
+    (events.Candle,),
     Key.CANDLE,
     ("l2",),
     compacted=True,
@@ -123,7 +70,7 @@ L2_CANDLES: Final = Topic(  # closed ones, of a minute and of a day
 )
 L2_CANDLES_DAILY: Final = Topic(  # the days again: who wants years of them need not read all minutes
     "l2.candles-daily.v1",
-    (Candle,),
+    (events.Candle,),
     Key.CANDLE,
     ("l2",),
     compacted=True,
@@ -131,7 +78,7 @@ L2_CANDLES_DAILY: Final = Topic(  # the days again: who wants years of them need
 )
 L2_CANDLES_OPEN: Final = Topic(
     "l2.candles-open.v1",
-    (Candle,),
+    (events.Candle,),
     Key.OPEN_CANDLE,
     ("l2",),
     compacted=True,
@@ -140,7 +87,7 @@ L2_CANDLES_OPEN: Final = Topic(
 )
 VENUES_COMMANDS: Final = Topic(
     "venues.commands.v1",
-    (ScoreVenues,),
+    (events.ScoreVenues,),
     Key.SYMBOL,
     ("gateway", "execution"),
     retention_ms=7 * DAY_MS,
@@ -148,7 +95,7 @@ VENUES_COMMANDS: Final = Topic(
 )
 VENUES_METRICS: Final = Topic(
     "venues.metrics.v1",
-    (VenueMetrics,),
+    (events.VenueMetrics,),
     Key.BOOK,
     ("venues",),
     compacted=True,
@@ -157,7 +104,7 @@ VENUES_METRICS: Final = Topic(
 )
 VENUES_SCORES: Final = Topic(
     "venues.scores.v1",
-    (VenueScored, CommandRejected),
+    (events.VenueScored, events.CommandRejected),
     Key.SYMBOL,
     ("venues",),
     retention_ms=7 * DAY_MS,
@@ -165,7 +112,7 @@ VENUES_SCORES: Final = Topic(
 )
 POLICIES_REGISTRY: Final = Topic(
     "policies.registry.v1",
-    (PolicyRegistered,),
+    (events.PolicyRegistered,),
     Key.POLICY,
     ("execution", "policies", "gateway"),
     compacted=True,
@@ -173,7 +120,7 @@ POLICIES_REGISTRY: Final = Topic(
 )
 ROUTER_COMMANDS: Final = Topic(
     "router.commands.v1",
-    (ChoosePolicy, RewardPolicy, AddPolicy, RetirePolicy),
+    (events.ChoosePolicy, events.RewardPolicy, events.AddPolicy, events.RetirePolicy),
     Key.SCOPE,
     ("gateway", "execution"),
     retention_ms=7 * DAY_MS,
@@ -181,14 +128,14 @@ ROUTER_COMMANDS: Final = Topic(
 )
 ROUTER_CHOICES: Final = Topic(
     "router.choices.v1",
-    (PolicyChosen, PolicyRewarded, PoliciesChanged, CommandRejected),
+    (events.PolicyChosen, events.PolicyRewarded, events.PoliciesChanged, events.CommandRejected),
     Key.SCOPE,
     ("router",),
     load=Load(Grows.EXECUTIONS, 5, 800),
 )
 ROUTER_SNAPSHOTS: Final = Topic(
     "router.snapshots.v1",
-    (RouterSnapshot,),
+    (events.RouterSnapshot,),
     Key.SCOPE,
     ("router",),
     compacted=True,
@@ -196,7 +143,13 @@ ROUTER_SNAPSHOTS: Final = Topic(
 )
 ROUTER_STATE: Final = Topic(
     "router.state.v1",
-    (RouterScopeState, RouterPolicyState, RouterAnswer, RouterSlot, RouterIntake),
+    (
+        events.RouterScopeState,
+        events.RouterPolicyState,
+        events.RouterAnswer,
+        events.RouterSlot,
+        events.RouterIntake,
+    ),
     Key.SCOPE,
     ("router",),
     compacted=True,
@@ -205,7 +158,7 @@ ROUTER_STATE: Final = Topic(
 )
 PORTFOLIO_COMMANDS: Final = Topic(
     "portfolio.commands.v1",
-    (OptimizePortfolio, AssessRisk),
+    (events.OptimizePortfolio, events.AssessRisk),
     Key.PORTFOLIO,
     ("gateway", "execution", "portfolio"),
     retention_ms=7 * DAY_MS,
@@ -213,7 +166,7 @@ PORTFOLIO_COMMANDS: Final = Topic(
 )
 PORTFOLIO_STATE: Final = Topic(
     "portfolio.state.v1",
-    (PortfolioHolding, PortfolioBook, PortfolioRemembered, PortfolioSlot),
+    (events.PortfolioHolding, events.PortfolioBook, events.PortfolioRemembered, events.PortfolioSlot),
     Key.ORIGINAL,
     ("portfolio",),
     compacted=True,
@@ -222,14 +175,14 @@ PORTFOLIO_STATE: Final = Topic(
 )
 PORTFOLIO_ALLOCATIONS: Final = Topic(
     "portfolio.allocations.v1",
-    (PortfolioOptimized, CommandRejected),
+    (events.PortfolioOptimized, events.CommandRejected),
     Key.PORTFOLIO,
     ("portfolio",),
     load=Load(Grows.TIME, 1 / 1_800, 10_000),  # an optimisation an hour, and its marker
 )
 PORTFOLIO_POSITIONS: Final = Topic(
     "portfolio.positions.v1",
-    (Position,),
+    (events.Position,),
     Key.SYMBOL,
     ("portfolio",),
     compacted=True,
@@ -237,7 +190,7 @@ PORTFOLIO_POSITIONS: Final = Topic(
 )
 PORTFOLIO_RISK: Final = Topic(
     "portfolio.risk.v1",
-    (RiskBudget,),
+    (events.RiskBudget,),
     Key.PORTFOLIO,
     ("portfolio",),
     compacted=True,
@@ -245,7 +198,13 @@ PORTFOLIO_RISK: Final = Topic(
 )
 EXECUTION_COMMANDS: Final = Topic(
     "execution.commands.v1",
-    (PlanAndExecute, SimulateExecution, SubmitPaperOrder, CancelExecution, VerifyExecution),
+    (
+        events.PlanAndExecute,
+        events.SimulateExecution,
+        events.SubmitPaperOrder,
+        events.CancelExecution,
+        events.VerifyExecution,
+    ),
     Key.SYMBOL,
     ("gateway", "cli", "execution"),
     retention_ms=7 * DAY_MS,
@@ -254,12 +213,12 @@ EXECUTION_COMMANDS: Final = Topic(
 EXECUTION_PLANS: Final = Topic(
     "execution.plans.v1",
     (
-        ExecutionPlanned,
-        ExecutionSimulated,
-        ExecutionCanceled,
-        PaperOrderPlaced,
-        ExecutionVerified,
-        CommandRejected,
+        events.ExecutionPlanned,
+        events.ExecutionSimulated,
+        events.ExecutionCanceled,
+        events.PaperOrderPlaced,
+        events.ExecutionVerified,
+        events.CommandRejected,
     ),
     Key.SYMBOL,
     ("execution",),
@@ -267,21 +226,21 @@ EXECUTION_PLANS: Final = Topic(
 )
 EXECUTION_ORDERS: Final = Topic(
     "execution.orders.v1",
-    (OrderSubmitted, OrderAccepted, OrderRejected, OrderCanceled),
+    (events.OrderSubmitted, events.OrderAccepted, events.OrderRejected, events.OrderCanceled),
     Key.SYMBOL,
     ("execution",),
     load=Load(Grows.EXECUTIONS, 8, 500),
 )
 EXECUTION_FILLS: Final = Topic(
     "execution.fills.v1",
-    (OrderFilled,),
+    (events.OrderFilled,),
     Key.SYMBOL,
     ("execution",),
     load=Load(Grows.EXECUTIONS, 3, 500),
 )
 EXECUTION_RECORDS: Final = Topic(  # partitioned by the execution's id, so a key stays in one partition
     "execution.records.v1",
-    (ExecutionRecord,),
+    (events.ExecutionRecord,),
     Key.EXECUTION,
     ("execution",),
     compacted=True,
@@ -289,7 +248,7 @@ EXECUTION_RECORDS: Final = Topic(  # partitioned by the execution's id, so a key
 )
 EXECUTION_SIZINGS: Final = Topic(
     "execution.sizings.v1",
-    (SizingSnapshot,),
+    (events.SizingSnapshot,),
     Key.SYMBOL,
     ("execution",),
     compacted=True,
@@ -297,7 +256,7 @@ EXECUTION_SIZINGS: Final = Topic(
 )
 EXECUTION_AUDIT: Final = Topic(
     "execution.audit.v1",
-    (AuditEntry,),
+    (events.AuditEntry,),
     Key.EXECUTION,
     ("execution",),
     load=Load(Grows.EXECUTIONS, 20, 3_000),
@@ -315,7 +274,7 @@ EXECUTION_STATE: Final = Topic(
 )
 GATEWAY_IDEMPOTENCY: Final = Topic(
     "gateway.idempotency.v1",
-    (IdempotentReply,),
+    (events.IdempotentReply,),
     Key.IDEMPOTENCY_KEY,
     ("gateway",),
     compacted=True,
@@ -324,7 +283,7 @@ GATEWAY_IDEMPOTENCY: Final = Topic(
 )
 SERVICES_STATUS: Final = Topic(
     "services.status.v1",
-    (ServiceStatus,),
+    (events.ServiceStatus,),
     Key.SERVICE,
     ("all",),
     compacted=True,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.live_books import PATIENCE
-from libs.common.settings import ProcessorSettings
+from libs.common.settings import ProcessorSettings, VenueId
 from libs.common.time_units import NS_PER_S
-from libs.common.venues import VENUES, UnknownVenueError, venue_of
 
 
 class ExecutionSettings(ProcessorSettings):
@@ -16,7 +15,7 @@ class ExecutionSettings(ProcessorSettings):
 
     model_config = SettingsConfigDict(env_prefix="EXECUTION_")
 
-    reference_venue: str = Field("binance", description="venue whose candles and book the policies see")
+    reference_venue: VenueId = Field("binance", description="venue whose candles and book the policies see")
     step_timeout_s: float = Field(
         5.0, gt=0, description="how long an execution waits for the router or the venues, seconds"
     )
@@ -85,11 +84,3 @@ class ExecutionSettings(ProcessorSettings):
     def part_of(self, most: int) -> int:
         """Return how many of so many each partition may keep."""
         return max(1, most // self.topic_partitions)
-
-    @field_validator("reference_venue")
-    @classmethod
-    def _check_venue(cls, value: str) -> str:
-        try:
-            return venue_of(value).venue
-        except UnknownVenueError:
-            raise ValueError(f"it names no venue; known: {', '.join(VENUES)}") from None

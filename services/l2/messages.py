@@ -131,13 +131,14 @@ L2Message: TypeAlias = BookWanted | BookUnwanted | BookReleased | BookMessage | 
 
 
 class Effect(msgspec.Struct, frozen=True, gc=False):
-    """Something the shell must do."""
+    """Something the shell must do for a book."""
+
+    key: str  # venue:symbol
 
 
 class OpenSocket(Effect, frozen=True, gc=False):
     """Connect, send the subscribe frames, then report; every frame and the end are reported too."""
 
-    key: str
     connection: int
     url: str
     subscribe: tuple[str, ...]
@@ -150,14 +151,12 @@ class OpenSocket(Effect, frozen=True, gc=False):
 class CloseSocket(Effect, frozen=True, gc=False):
     """Drop this connection of a book, if any; its end need not be reported."""
 
-    key: str
     connection: int
 
 
 class Fetch(Effect, frozen=True, gc=False):
     """GET an address and report the reply."""
 
-    key: str
     request: int
     purpose: Purpose
     url: str
@@ -166,7 +165,6 @@ class Fetch(Effect, frozen=True, gc=False):
 class DeadLetter(Effect, frozen=True, gc=False):
     """Keep a frame or reply that could not be read."""
 
-    key: str
     raw: bytes
     reason: str
 
@@ -174,7 +172,6 @@ class DeadLetter(Effect, frozen=True, gc=False):
 class TradesMissing(Effect, frozen=True, gc=False):
     """Say that the venue's trade ids leave some out."""
 
-    key: str
     before: str  # the trade that came instead
     missing: int
 
@@ -182,21 +179,18 @@ class TradesMissing(Effect, frozen=True, gc=False):
 class FalseStamp(Effect, frozen=True, gc=False):
     """Say that a message's time cannot be true, and was not used."""
 
-    key: str
     stamp: int  # ns UTC, as far as one can tell
 
 
 class Renewed(Effect, frozen=True, gc=False):
     """Say that a book was renewed without leaving LIVE."""
 
-    key: str
     why: str
 
 
 class RenewalFailed(Effect, frozen=True, gc=False):
     """Say that an attempt to renew a LIVE book failed; others follow."""
 
-    key: str
     why: str  # it is to be renewed
     reason: str
 
@@ -204,21 +198,18 @@ class RenewalFailed(Effect, frozen=True, gc=False):
 class MessageIgnored(Effect, frozen=True, gc=False):
     """Say that the venue sent what the feed does not know, or cannot use; the book is none the worse."""
 
-    key: str
     what: str
 
 
 class TermsUnknown(Effect, frozen=True, gc=False):
     """Say that the venue did not tell what it demands of an order, so those before hold, else the table's."""
 
-    key: str
     reason: str
 
 
 class TermsChanged(Effect, frozen=True, gc=False):
     """Say that the venue demands something else of an order than it did, or than the table has."""
 
-    key: str
     before: InstrumentTerms
     after: InstrumentTerms
 
@@ -226,13 +217,9 @@ class TermsChanged(Effect, frozen=True, gc=False):
 class NoFeed(Effect, frozen=True, gc=False):
     """Say that a book is wanted of a venue without a feed."""
 
-    key: str
-
 
 class Forget(Effect, frozen=True, gc=False):
     """Write tombstones for the state of a dropped book."""
-
-    key: str
 
 
 Output: TypeAlias = Event | Effect

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.live_books import PATIENCE
-from libs.common.settings import ProcessorSettings
+from libs.common.settings import ProcessorSettings, VenueId
 from libs.common.time_units import NS_PER_S
-from libs.common.venues import VENUES, UnknownVenueError, venue_of
 from services.portfolio.returns import AGE_DAYS
 from services.portfolio.rules import Rules
 
@@ -20,7 +19,7 @@ class PortfolioSettings(ProcessorSettings):
 
     model_config = SettingsConfigDict(env_prefix="PORTFOLIO_")
 
-    venue: str = Field("binance", description="reference venue: whose daily candles and mids count")
+    venue: VenueId = Field("binance", description="reference venue: whose daily candles and mids count")
     cvar_budget: float = Field(
         0.05, ge=0, le=10, allow_inf_nan=False, description="CVaR budget of the book, fraction per day"
     )
@@ -49,14 +48,6 @@ class PortfolioSettings(ProcessorSettings):
         le=36_500,
         description="a series whose last day is older than yesterday by more has ended, days",
     )
-
-    @field_validator("venue")
-    @classmethod
-    def _check_venue(cls, value: str) -> str:
-        try:
-            return venue_of(value).venue
-        except UnknownVenueError:
-            raise ValueError(f"it names no venue; known: {', '.join(VENUES)}") from None
 
     def rules(self) -> Rules:
         """Return what the core goes by."""

@@ -16,20 +16,19 @@ from typing import TYPE_CHECKING, Final
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from simulator.venues.binance_rest import BinanceRest
 from simulator.venues.venue import (
-    Digits,
     Notice,
+    Pair,
     SessionRefusedError,
-    Subscribers,
     Update,
+    Venue,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from random import Random
 
-    from libs.common.venues.venue import Instrument
     from simulator.exchange_book import BookChange, Level, Print
-    from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
+    from simulator.venues.venue import Exchange, Session
 
 _WIDTH: Final = 8  # decimal places of every price and quantity
 _BATCH_NS: Final = 100 * NS_PER_MS  # of @depth@100ms
@@ -52,19 +51,11 @@ class _Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
-    symbol: str
-    name: str  # BTCUSDT
-    price: Digits
-    size: Digits
-
-
-@dataclass(frozen=True, slots=True)
 class DepthFrame:
     """A diff of one stream in one envelope."""
 
     topic: str
-    pair: _Pair
+    pair: Pair
     ts_ms: int
     first_id: int
     final_id: int
@@ -100,7 +91,7 @@ class DepthFrame:
         return _wrapped(self.topic, data)
 
 
-def _levels(pair: _Pair, levels: Iterable[Level]) -> str:
+def _levels(pair: Pair, levels: Iterable[Level]) -> str:
     price, size = pair.price.text, pair.size.text
     return "[" + ",".join([f'["{price(tick)}","{size(lots)}"]' for tick, lots in levels]) + "]"
 
@@ -219,28 +210,14 @@ def _error(code: int, message: str, request_id: object) -> str:
     return json.dumps({"error": {"code": code, "msg": message}, "id": request_id}, separators=(",", ":"))
 
 
-class Binance:
+class Binance(Venue):
     """Binance spot over the simulated market."""
 
     sockets = re.compile(r"/(?:stream/?|ws(?:/.*)?)")
-    ping_s = 20.0
-    pong_timeout_s = 60.0
-    heartbeat: str | None = None
 
     def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-        self.subscribers = Subscribers()
-        self.instruments: Mapping[str, Instrument] = exchange.instruments
-        self.symbol_of = {name: symbol for symbol, name in exchange.spelling.items()}
-        self._pairs = {
-            symbol: _Pair(
-                symbol,
-                exchange.spelling[symbol],
-                Digits.of(instrument.tick, _WIDTH),
-                Digits.of(instrument.lot, _WIDTH),
-            )
-            for symbol, instrument in exchange.instruments.items()
-        }
+        super().__init__(exchange)
+        self._pairs = Pair.all_of(exchange, _WIDTH)
         self._fast = {symbol: _Pending() for symbol in exchange.symbols}
         self._slow = {symbol: _Pending() for symbol in exchange.symbols}
         self._aggregated = {symbol: exchange.book(symbol).trade_id for symbol in exchange.symbols}
@@ -323,7 +300,7 @@ class Binance:
         pending.asks.clear()
         return [Update(symbol, frames)] if frames else []
 
-    def _aggregates(self, pair: _Pair, change: BookChange) -> list[str]:
+    def _aggregates(self, pair: Pair, change: BookChange) -> list[str]:
         """Return the trades of a taker at a price as one each, and count them."""
         texts = []
         for _, group in groupby(change.prints, key=lambda trade: (trade.tick, trade.taker)):
@@ -332,11 +309,11 @@ class Binance:
             texts.append(_aggregate(pair, self._aggregated[pair.symbol], (first, *others)))
         return texts
 
-    def _wanted(self, pair: _Pair, channel: str) -> list[str]:
+    def _wanted(self, pair: Pair, channel: str) -> list[str]:
         stream = f"{pair.name.lower()}@{channel}"
         return [topic for topic in (stream, _COMBINED + stream) if topic in self.subscribers]
 
-    def _book_ticker(self, pair: _Pair, update_id: int) -> str:
+    def _book_ticker(self, pair: Pair, update_id: int) -> str:
         book = self._exchange.book(pair.symbol)
         (bid, bid_lots), (ask, ask_lots) = (
             next(side.levels(1), (0, 0)) for side in (book.bids, book.asks)
@@ -346,24 +323,8 @@ class Binance:
             f'"a":"{pair.price.text(ask)}","A":"{pair.size.text(ask_lots)}"}}'
         )
 
-    def rest(self, request: RestRequest, now_ns: int) -> RestReply:
-        """Answer an HTTP GET."""
-        return self._rest.answer(request, now_ns)
 
-    def rest_symbol(self, request: RestRequest) -> str | None:
-        """Return the canonical symbol a request is about, if it is about one."""
-        return self.symbol_of.get(request.query.get("symbol", ""))
-
-    def rate_limited(self, retry_after_s: int) -> RestReply:
-        """Return 429 and -1003."""
-        return self._rest.too_many(retry_after_s)
-
-    def failed(self, status: int) -> RestReply:
-        """Return the answer of a server in trouble."""
-        return self._rest.failed(status)
-
-
-def _trades(pair: _Pair, change: BookChange) -> Iterator[str]:
+def _trades(pair: Pair, change: BookChange) -> Iterator[str]:
     for trade in change.prints:
         ms = trade.ts_ns // NS_PER_MS
         yield (
@@ -373,7 +334,7 @@ def _trades(pair: _Pair, change: BookChange) -> Iterator[str]:
         )
 
 
-def _aggregate(pair: _Pair, aggregate_id: int, trades: tuple[Print, ...]) -> str:
+def _aggregate(pair: Pair, aggregate_id: int, trades: tuple[Print, ...]) -> str:
     first, last = trades[0], trades[-1]
     ms, lots = last.ts_ns // NS_PER_MS, sum(trade.lots for trade in trades)
     return (

@@ -14,38 +14,28 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from libs.common.time_units import NS_PER_MS
-from simulator.venues.bybit_book import BATCH_NS, Pair, Window
+from simulator.venues.bybit_book import BATCH_NS, BybitPair, Window
 from simulator.venues.bybit_rest import BybitRest
-from simulator.venues.venue import Digits, Notice, Subscribers, Update
+from simulator.venues.venue import Notice, TopicSession, Update, Venue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from libs.common.venues.venue import Instrument
     from simulator.exchange_book import BookChange, Print
     from simulator.venues.bybit_book import BookFrame
-    from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
+    from simulator.venues.venue import Exchange, Session
 
 _MAX_ARGS: Final = 10  # in one request, for spot
 
 
-class BybitSession:
+class BybitSession(TopicSession):
     """A client of /v5/public/spot."""
 
+    separator = "."
+
     def __init__(self, venue: Bybit, connection: int) -> None:
+        super().__init__(venue, connection)
         self._venue = venue
-        self._connection = f"{connection:08x}"
-        self._topics: dict[str, None] = {}
-
-    @property
-    def is_subscribed(self) -> bool:
-        """Whether it listens to anything."""
-        return bool(self._topics)
-
-    @property
-    def symbols(self) -> set[str]:
-        """Canonical symbols of its topics."""
-        return {self._venue.symbol_of[topic.rpartition(".")[2]] for topic in self._topics}
 
     def receive(self, text: str, now_ns: int) -> list[str]:
         """Answer ping, subscribe and unsubscribe; a request that cannot be met whole is refused whole."""
@@ -68,12 +58,7 @@ class BybitSession:
             for topic in topics:
                 self._leave(topic)
             return [acknowledgement]
-        return [acknowledgement, *self._join(topics, now_ns)]
-
-    def close(self) -> None:
-        """Forget its topics."""
-        for topic in list(self._topics):
-            self._leave(topic)
+        return [acknowledgement, *self._subscribe(topics, now_ns)]
 
     def _refusal(self, op: str, topics: Sequence[str]) -> str | None:
         if not topics:
@@ -87,17 +72,12 @@ class BybitSession:
                 return f"error:already subscribed,topic:{topic}"
         return None
 
-    def _join(self, topics: Sequence[str], now_ns: int) -> Iterator[str]:
+    def _subscribe(self, topics: Sequence[str], now_ns: int) -> Iterator[str]:
         for topic in topics:
             snapshot = self._venue.watch(topic, now_ns)
             if snapshot is not None:
                 yield snapshot
-            self._topics[topic] = None
-            self._venue.subscribers.add(topic, self)
-
-    def _leave(self, topic: str) -> None:
-        self._topics.pop(topic, None)
-        self._venue.subscribers.remove(topic, self)
+            self._join(topic)
 
     def _answer(self, request: Mapping[str, object], text: str, *, success: bool = True) -> str:
         said: dict[str, object] = {"success": success, "ret_msg": text, "conn_id": self._connection}
@@ -106,7 +86,7 @@ class BybitSession:
         return json.dumps(said | {"op": str(request.get("op", ""))[:40]}, separators=(",", ":"))
 
 
-class Bybit:
+class Bybit(Venue):
     """Bybit spot over the simulated market.
 
     A subscriber's book carries the `u` of the last message of its topic; a change that shows in no window
@@ -116,25 +96,16 @@ class Bybit:
     sockets = re.compile(r"/v5/public/spot/?")
     ping_s = math.inf  # it is the client who pings, in JSON
     pong_timeout_s = math.inf
-    heartbeat: str | None = None
 
     def __init__(self, exchange: Exchange) -> None:
-        self.subscribers = Subscribers()
-        self.instruments: Mapping[str, Instrument] = exchange.instruments
-        self.symbol_of = {name: symbol for symbol, name in exchange.spelling.items()}
-        self._pairs = {
-            symbol: Pair(
-                symbol, exchange.spelling[symbol], Digits.of(instrument.tick), Digits.of(instrument.lot)
-            )
-            for symbol, instrument in exchange.instruments.items()
-        }
+        super().__init__(exchange)
+        self._pairs = BybitPair.all_of(exchange)
         self._windows = {
             symbol: tuple(Window(pair, depth, exchange.book(symbol)) for depth in BATCH_NS)
             for symbol, pair in self._pairs.items()
         }
         self._by_topic = {window.topic: window for windows in self._windows.values() for window in windows}
         self._trade_topics = {f"publicTrade.{name}" for name in self.symbol_of}
-        self._connections = 0
         self._rest = BybitRest(exchange, self._pairs, self._deepest)
 
     def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
@@ -196,30 +167,14 @@ class Bybit:
             window.reload(now_ns)
         return window.snapshot(now_ns)
 
-    def rest(self, request: RestRequest, now_ns: int) -> RestReply:
-        """Answer an HTTP GET."""
-        return self._rest.answer(request, now_ns)
 
-    def rest_symbol(self, request: RestRequest) -> str | None:
-        """Return the canonical symbol a request is about, if it is about one."""
-        return self.symbol_of.get(request.query.get("symbol", ""))
-
-    def rate_limited(self, retry_after_s: int) -> RestReply:
-        """Return the answer to a client that asks too often."""
-        return self._rest.too_many(retry_after_s)
-
-    def failed(self, status: int) -> RestReply:
-        """Return the answer of a server in trouble."""
-        return self._rest.failed(status)
-
-
-def _trade_message(pair: Pair, change: BookChange) -> str:
+def _trade_message(pair: BybitPair, change: BookChange) -> str:
     trades = ",".join([_trade(pair, trade, change.update_id) for trade in change.prints])
     head = f'"topic":"publicTrade.{pair.name}","ts":{change.ts_ns // NS_PER_MS},"type":"snapshot"'
     return f'{{{head},"data":[{trades}]}}'
 
 
-def _trade(pair: Pair, trade: Print, cross_id: int) -> str:
+def _trade(pair: BybitPair, trade: Print, cross_id: int) -> str:
     return (
         f'{{"i":"{trade.trade_id}","T":{trade.ts_ns // NS_PER_MS},"p":"{pair.price_text(trade.tick)}",'
         f'"v":"{pair.size_text(trade.lots)}","S":"{trade.taker.capitalize()}","seq":{cross_id},'

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from libs.common.time_units import NS_PER_MS
+from simulator.venues.venue import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from random import Random
 
     from simulator.exchange_book import BookChange, ExchangeBook, Level, Side
-    from simulator.venues.venue import Digits
 
 _RESTART_NS: Final = 3_600_000 * NS_PER_MS  # the service restarts at each full hour, UTC
 _TOP: Final = 1  # the depth that is told in snapshots only
@@ -32,13 +32,8 @@ BATCH_NS: Final[Mapping[int, int]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """A pair and how its numbers are written."""
-
-    symbol: str
-    name: str  # BTCUSDT
-    price: Digits
-    size: Digits
+class BybitPair(Pair):
+    """A pair and how its levels are written."""
 
     def levels(self, levels: Iterable[Level]) -> str:
         """Return levels as on the wire: price and size."""
@@ -63,7 +58,7 @@ def _plain(text: str) -> str:
 class BookFrame:
     """One message of a topic ``orderbook.<depth>.<name>``."""
 
-    pair: Pair
+    pair: BybitPair
     depth: int
     kind: Literal["snapshot", "delta"]
     sent_ns: int
@@ -107,7 +102,7 @@ class BookFrame:
 class Window:
     """A pair's best levels as the subscribers of one depth hold them, and the number of the last message."""
 
-    def __init__(self, pair: Pair, depth: int, book: ExchangeBook) -> None:
+    def __init__(self, pair: BybitPair, depth: int, book: ExchangeBook) -> None:
         self.update_id = book.update_id + depth
         self.topic = f"orderbook.{depth}.{pair.name}"
         self._pair = pair

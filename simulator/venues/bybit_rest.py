@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from simulator.candles import Candle
-    from simulator.venues.bybit_book import BookFrame, Pair
+    from simulator.venues.bybit_book import BookFrame, BybitPair
     from simulator.venues.venue import Exchange, RestRequest
 
 _INTERVALS: Final = {"1": ("1m", NS_MINUTE), "D": ("1d", NS_DAY)}  # Bybit's name: interval, length
@@ -49,7 +49,7 @@ class BybitRest:
     """
 
     def __init__(
-        self, exchange: Exchange, pairs: Mapping[str, Pair], deepest: Callable[[str, int], BookFrame]
+        self, exchange: Exchange, pairs: Mapping[str, BybitPair], deepest: Callable[[str, int], BookFrame]
     ) -> None:
         self._exchange = exchange
         self._pairs = pairs

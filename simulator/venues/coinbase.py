@@ -16,20 +16,18 @@ from libs.common.time_units import NS_PER_MS
 from simulator.venues.coinbase_frames import (
     BookFrame,
     BookNews,
-    Product,
     envelope,
     heartbeat_events,
     trade_events,
 )
 from simulator.venues.coinbase_rest import CoinbaseRest
-from simulator.venues.venue import Digits, Notice, Subscribers, Update
+from simulator.venues.venue import Notice, Pair, Update, Venue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from libs.common.venues.venue import Instrument
     from simulator.exchange_book import BookChange, Print
-    from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
+    from simulator.venues.venue import Exchange, RestRequest, Session
 
 _CHANNELS: Final = ("heartbeats", "level2", "market_trades")
 _TRADES_KEPT: Final = 100  # of a trade snapshot
@@ -115,7 +113,7 @@ def _error(message: str) -> str:
     return json.dumps({"type": "error", "message": message}, separators=(",", ":"))
 
 
-class Coinbase:
+class Coinbase(Venue):
     """Coinbase over the simulated market.
 
     The protocol's only number is the connection's, so `sequence` counts the changes of a product's book, each
@@ -123,21 +121,11 @@ class Coinbase:
     """
 
     sockets = re.compile(r"/")
-    ping_s = 20.0
-    pong_timeout_s = 60.0
-    heartbeat: str | None = None  # each connection's has its own number: see `flush`
+    # each connection's has its own number: see `flush`
 
     def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-        self.subscribers = Subscribers()
-        self.instruments: Mapping[str, Instrument] = exchange.instruments
-        self.symbol_of = {name: symbol for symbol, name in exchange.spelling.items()}
-        self._products = {
-            symbol: Product(
-                symbol, exchange.spelling[symbol], Digits.of(instrument.tick), Digits.of(instrument.lot)
-            )
-            for symbol, instrument in exchange.instruments.items()
-        }
+        super().__init__(exchange)
+        self._products = Pair.all_of(exchange)
         self._first_id = {symbol: exchange.book(symbol).update_id for symbol in exchange.symbols}
         self._listeners: dict[tuple[str, str], dict[CoinbaseSession, None]] = {}  # by channel and product
         self._told: dict[str, deque[Print]] = {s: deque(maxlen=_TRADES_KEPT) for s in exchange.symbols}
@@ -145,8 +133,7 @@ class Coinbase:
         self._trades_ns = 0  # when trades are told next
         self._heartbeat_ns = 0
         self._heartbeats = 0
-        self._connections = 0
-        self._rest = CoinbaseRest(exchange, self._products, self._told)
+        self._rest: CoinbaseRest = CoinbaseRest(exchange, self._products, self._told)
 
     def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
         """Open a session; the venue says nothing before it is asked."""
@@ -208,6 +195,10 @@ class Coinbase:
                 out.append(Notice(_NO_SYMBOL, session.topic, text))
         return out
 
+    def rest_symbol(self, request: RestRequest) -> str | None:
+        """Return the canonical symbol a request is about, if it is about one."""
+        return self._rest.symbol_of(request)
+
     def sequence(self, symbol: str) -> int:
         """Return the number of changes of the product's book since the start."""
         return self._exchange.book(symbol).update_id - self._first_id[symbol]
@@ -221,19 +212,3 @@ class Coinbase:
         for session in listeners:
             text = envelope("market_trades", session.next_number(), now_ns, events)
             yield Notice(symbol, session.topic, text)
-
-    def rest(self, request: RestRequest, now_ns: int) -> RestReply:
-        """Answer an HTTP GET."""
-        return self._rest.answer(request, now_ns)
-
-    def rest_symbol(self, request: RestRequest) -> str | None:
-        """Return the canonical symbol a request is about, if it is about one."""
-        return self._rest.symbol_of(request)
-
-    def rate_limited(self, retry_after_s: int) -> RestReply:
-        """Return the answer to a client that asks too often."""
-        return self._rest.too_many(retry_after_s)
-
-    def failed(self, status: int) -> RestReply:
-        """Return the answer of a server in trouble."""
-        return self._rest.failed(status)

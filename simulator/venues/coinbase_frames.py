@@ -19,27 +19,17 @@ if TYPE_CHECKING:
     from random import Random
 
     from simulator.exchange_book import Level, Print
-    from simulator.venues.venue import Digits
+    from simulator.venues.venue import Digits, Pair
 
 _MICROSECONDS: Final = 6
 _NANOSECONDS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
-    """A pair and how its numbers are written."""
-
-    symbol: str
-    name: str  # BTC-USDT
-    price: Digits
-    size: Digits
-
-
-@dataclass(frozen=True, slots=True)
 class BookNews:
     """What all subscribers of a product's level2 are told, whatever their connections' counts."""
 
-    product: Product
+    product: Pair
     kind: str  # snapshot or update
     ts_ns: int
     bids: tuple[Level, ...]
@@ -95,7 +85,7 @@ def envelope(channel: str, number: int, ts_ns: int, events: str) -> str:
     )
 
 
-def trade_events(product: Product, kind: str, trades: Iterable[Print]) -> str:
+def trade_events(product: Pair, kind: str, trades: Iterable[Print]) -> str:
     """Return the events of trades, given oldest first: the newest comes first, `side` is the maker's."""
     told = ",".join(
         f'{{"product_id":"{product.name}","trade_id":"{trade.trade_id}",'

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from simulator.candles import Candle
     from simulator.exchange_book import Level, Print
-    from simulator.venues.coinbase_frames import Product
-    from simulator.venues.venue import Exchange, RestRequest
+    from simulator.venues.venue import Exchange, Pair, RestRequest
 
 _PREFIX: Final = "/api/v3/brokerage"
 _PRODUCT_PATH: Final = re.compile(rf"{_PREFIX}/market/products/([A-Z0-9-]{{1,30}})(/candles|/ticker)?")
@@ -37,7 +36,7 @@ _NAMES: Final = {"BTC": "Bitcoin", "ETH": "Ethereum", "SOL": "Solana", "USDT": "
 _BURST: Final = 10.0
 _PER_S: Final = 10.0
 
-_Handler: TypeAlias = "Callable[[Product, Mapping[str, str], int], object]"
+_Handler: TypeAlias = "Callable[[Pair, Mapping[str, str], int], object]"
 
 
 class _QueryError(Exception):
@@ -63,7 +62,7 @@ class CoinbaseRest:
     """
 
     def __init__(
-        self, exchange: Exchange, products: Mapping[str, Product], told: Mapping[str, Sequence[Print]]
+        self, exchange: Exchange, products: Mapping[str, Pair], told: Mapping[str, Sequence[Print]]
     ) -> None:
         self._exchange = exchange
         self._products = {product.name: product for product in products.values()}
@@ -129,7 +128,7 @@ class CoinbaseRest:
             raise _QueryError(404, "NOT_FOUND", "route not found")
         return self._routes[path[2]](self._named(path[1]), request.query, now_ns)
 
-    def _listed(self, query: Mapping[str, str]) -> list[Product]:
+    def _listed(self, query: Mapping[str, str]) -> list[Pair]:
         """Return the page of products that is asked for; all of them are spot."""
         kind, (limit, offset) = (
             query.get("product_type"),
@@ -164,7 +163,7 @@ class CoinbaseRest:
             rates |= {quote: f"{price:f}"} if currency == base else {base: f"{1 / price:.12f}"}
         return {"currency": currency, "rates": rates}
 
-    def _product(self, product: Product, query: Mapping[str, str], now_ns: int) -> object:
+    def _product(self, product: Pair, query: Mapping[str, str], now_ns: int) -> object:
         del query, now_ns  # the same at all times
         instrument = self._exchange.instruments[product.symbol]
         last = self._exchange.book(product.symbol).last_print
@@ -200,7 +199,7 @@ class CoinbaseRest:
             "alias_to": [],
         }
 
-    def _book(self, product: Product, query: Mapping[str, str], now_ns: int) -> object:
+    def _book(self, product: Pair, query: Mapping[str, str], now_ns: int) -> object:
         book = self._exchange.book(product.symbol)
         depth = _integer(query, "limit", 0) or None
         sides = {
@@ -209,12 +208,12 @@ class CoinbaseRest:
         }
         return {"pricebook": {"product_id": product.name, **sides, "time": moment(now_ns, _MICROSECONDS)}}
 
-    def _levels(self, product: Product, levels: list[Level]) -> list[dict[str, str]]:
+    def _levels(self, product: Pair, levels: list[Level]) -> list[dict[str, str]]:
         return [
             {"price": plain(product.price, tick), "size": plain(product.size, lots)} for tick, lots in levels
         ]
 
-    def _ticker(self, product: Product, query: Mapping[str, str], now_ns: int) -> object:
+    def _ticker(self, product: Pair, query: Mapping[str, str], now_ns: int) -> object:
         del now_ns
         limit = min(_integer(query, "limit", _MAX_TRADES), _MAX_TRADES)
         trades = list(reversed(self._told[product.symbol]))[:limit]
@@ -235,7 +234,7 @@ class CoinbaseRest:
             "best_ask": plain(product.price, book.asks.best) if book.asks.keys else "",
         }
 
-    def _candles(self, product: Product, query: Mapping[str, str], now_ns: int) -> object:
+    def _candles(self, product: Pair, query: Mapping[str, str], now_ns: int) -> object:
         """Return the candles that open from start to end, both counted, the newest first."""
         if query.get("granularity") not in _GRANULARITIES:
             raise _QueryError(400, "INVALID_ARGUMENT", f"granularity is one of {', '.join(_GRANULARITIES)}")
@@ -249,7 +248,7 @@ class CoinbaseRest:
         candles = self._exchange.candles(product.symbol, interval, first_ns, min(last_ns, now_ns), now_ns)
         return {"candles": [self._candle(product, candle) for candle in reversed(candles) if candle.trades]}
 
-    def _candle(self, product: Product, candle: Candle) -> dict[str, str]:
+    def _candle(self, product: Pair, candle: Candle) -> dict[str, str]:
         prices = {"low": candle.low, "high": candle.high, "open": candle.open, "close": candle.close}
         return {
             "start": str(candle.open_ns // NS_PER_S),
@@ -257,7 +256,7 @@ class CoinbaseRest:
             "volume": plain(product.size, candle.lots),
         }
 
-    def _named(self, name: str) -> Product:
+    def _named(self, name: str) -> Pair:
         if name not in self._products:
             raise _QueryError(404, "NOT_FOUND", "valid product_id is required")
         return self._products[name]

@@ -13,17 +13,16 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from simulator.venues.kraken_book import BookFrame, Pair, Window, rfc3339, tops_of
+from simulator.venues.kraken_book import BookFrame, Window, rfc3339, tops_of
 from simulator.venues.kraken_rest import KrakenRest
 from simulator.venues.kraken_v1 import KrakenV1
-from simulator.venues.venue import Digits, Notice, Subscribers, Update, decimals
+from simulator.venues.venue import Notice, Pair, Update, Venue, decimals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from libs.common.venues.venue import Instrument
     from simulator.exchange_book import BookChange, Print
-    from simulator.venues.venue import Exchange, Frame, RestReply, RestRequest, Session
+    from simulator.venues.venue import Exchange, Frame, RestRequest, Session
 
 _DEPTHS: Final = (10, 25, 100, 500, 1000)
 _TRADES_KEPT: Final = 50  # of a trade snapshot
@@ -158,7 +157,7 @@ def _failure(error: str, method: str | None, extra: Mapping[str, object], now_ns
     return _dump({"error": error, **named, "success": False, **extra, **_times(now_ns)})
 
 
-class Kraken:
+class Kraken(Venue):
     """Kraken spot over the simulated market.
 
     Its protocol has no sequence, so `sequence` counts the changes of a pair's full book, each of which is one
@@ -166,28 +165,17 @@ class Kraken:
     """
 
     sockets = re.compile(r"/(?:v2/?)?")
-    ping_s = 20.0
-    pong_timeout_s = 60.0
     heartbeat: str | None = '{"channel":"heartbeat"}'
 
     def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-        self.subscribers = Subscribers()
-        self.instruments: Mapping[str, Instrument] = exchange.instruments
-        self.symbol_of = {name: symbol for symbol, name in exchange.spelling.items()}
-        self._pairs = {
-            symbol: Pair(
-                symbol, exchange.spelling[symbol], Digits.of(instrument.tick), Digits.of(instrument.lot)
-            )
-            for symbol, instrument in exchange.instruments.items()
-        }
+        super().__init__(exchange)
+        self._pairs = Pair.all_of(exchange)
         self._first_id = {symbol: exchange.book(symbol).update_id for symbol in exchange.symbols}
         self._windows: dict[str, tuple[Window, Window]] = {}  # by topic, while it has subscribers
         self._trades: dict[str, deque[Print]] = {s: deque(maxlen=_TRADES_KEPT) for s in exchange.symbols}
         self.system = "online"
-        self._connections = 0
         self._v1 = KrakenV1(exchange, self.subscribers)
-        self._rest = KrakenRest(exchange)
+        self._rest: KrakenRest = KrakenRest(exchange)
 
     def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
         """Open a session; the venue says its status first."""
@@ -237,6 +225,10 @@ class Kraken:
         """Return the heartbeats of the first protocol; each change is sent at once."""
         del force
         return list(self._v1.heartbeats(now_ns))
+
+    def rest_symbol(self, request: RestRequest) -> str | None:
+        """Return the canonical symbol a request is about, if it is about one."""
+        return self._rest.symbol_of(request.query.get("pair", ""))
 
     def sequence(self, symbol: str) -> int:
         """Return the number of changes of the pair's book since the start."""
@@ -292,19 +284,3 @@ class Kraken:
             for trade in trades
         )
         return f'{{"channel":"trade","type":"{kind}","data":[{data}]}}'
-
-    def rest(self, request: RestRequest, now_ns: int) -> RestReply:
-        """Answer an HTTP GET."""
-        return self._rest.answer(request, now_ns)
-
-    def rest_symbol(self, request: RestRequest) -> str | None:
-        """Return the canonical symbol a request is about, if it is about one."""
-        return self._rest.symbol_of(request.query.get("pair", ""))
-
-    def rate_limited(self, retry_after_s: int) -> RestReply:
-        """Return the answer to a client that asks too often."""
-        return self._rest.too_many(retry_after_s)
-
-    def failed(self, status: int) -> RestReply:
-        """Return the answer of a server in trouble."""
-        return self._rest.failed(status)

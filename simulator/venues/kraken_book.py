@@ -19,19 +19,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from simulator.exchange_book import ExchangeBook, Level, Side
-    from simulator.venues.venue import Digits
+    from simulator.venues.venue import Pair
 
 _CHECKED: Final = 10  # levels a side under the checksum, whatever the depth
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A pair and how its numbers are written."""
-
-    symbol: str
-    name: str  # BTC/USDT
-    price: Digits
-    size: Digits
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,38 +14,28 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from libs.common.time_units import NS_PER_MS
-from simulator.venues.okx_book import Pair, Window, plain
+from simulator.venues.okx_book import OkxPair, Window, plain
 from simulator.venues.okx_rest import OkxRest
-from simulator.venues.venue import Digits, Notice, Subscribers, Update
+from simulator.venues.venue import Notice, TopicSession, Update, Venue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from libs.common.venues.venue import Instrument
     from simulator.exchange_book import BookChange, Print
-    from simulator.venues.venue import Exchange, RestReply, RestRequest, Session
+    from simulator.venues.venue import Exchange, Session
 
 _CHANNELS: Final = frozenset({"books", "trades"})
 _VIP_CHANNELS: Final = frozenset({"books-l2-tbt", "books50-l2-tbt"})
 
 
-class OkxSession:
+class OkxSession(TopicSession):
     """A client of /ws/v5/public."""
 
+    separator = ":"
+
     def __init__(self, venue: Okx, connection: int) -> None:
+        super().__init__(venue, connection)
         self._venue = venue
-        self._connection = f"{connection:08x}"
-        self._topics: dict[str, None] = {}
-
-    @property
-    def is_subscribed(self) -> bool:
-        """Whether it listens to anything."""
-        return bool(self._topics)
-
-    @property
-    def symbols(self) -> set[str]:
-        """Canonical symbols of its channels."""
-        return {self._venue.symbol_of[topic.partition(":")[2]] for topic in self._topics}
 
     def receive(self, text: str, now_ns: int) -> list[str]:
         """Answer ping, subscribe and unsubscribe."""
@@ -65,12 +55,6 @@ class OkxSession:
         extra = {"id": message["id"]} if isinstance(message.get("id"), str) else {}
         return [reply for arg in args for reply in self._change(message["op"], arg, extra, now_ns)]
 
-    def close(self) -> None:
-        """Forget its channels."""
-        for topic in self._topics:
-            self._venue.subscribers.remove(topic, self)
-        self._topics.clear()
-
     def _change(
         self, op: str, arg: Mapping[str, object], extra: Mapping[str, object], now_ns: int
     ) -> Iterable[str]:
@@ -87,13 +71,11 @@ class OkxSession:
         topic = f"{channel}:{name}"
         yield self._event(op, {"arg": {"channel": channel, "instId": name}}, extra)
         if op == "unsubscribe":
-            self._topics.pop(topic, None)
-            self._venue.subscribers.remove(topic, self)
+            self._leave(topic)
         elif topic not in self._topics:
             if channel == "books":
                 yield self._venue.watch(name, now_ns)
-            self._topics[topic] = None
-            self._venue.subscribers.add(topic, self)
+            self._join(topic)
 
     def shutdown_notice(self, now_ns: int) -> str:
         """Return notice 64008, which precedes an upgrade of the service."""
@@ -109,7 +91,7 @@ class OkxSession:
         return json.dumps(said, separators=(",", ":"))
 
 
-class Okx:
+class Okx(Venue):
     """OKX spot over the simulated market.
 
     A subscriber's book carries the `seqId` of the last message sent; a change that shows in no window sends
@@ -117,22 +99,14 @@ class Okx:
     """
 
     sockets = re.compile(r"/ws/v5/public/?")
+    symbol_parameter = "instId"
     ping_s = math.inf  # it is the client who pings, in text
     pong_timeout_s = math.inf
-    heartbeat: str | None = None
 
     def __init__(self, exchange: Exchange) -> None:
-        self.subscribers = Subscribers()
-        self.instruments: Mapping[str, Instrument] = exchange.instruments
-        self.symbol_of = {name: symbol for symbol, name in exchange.spelling.items()}
-        self._pairs = {
-            symbol: Pair(
-                symbol, exchange.spelling[symbol], Digits.of(instrument.tick), Digits.of(instrument.lot)
-            )
-            for symbol, instrument in exchange.instruments.items()
-        }
+        super().__init__(exchange)
+        self._pairs = OkxPair.all_of(exchange)
         self._windows = {symbol: Window(self._pairs[symbol], exchange.book(symbol)) for symbol in self._pairs}
-        self._connections = 0
         self._rest = OkxRest(exchange, self.symbol_of, lambda symbol: self._windows[symbol].next_id)
 
     def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
@@ -177,24 +151,8 @@ class Okx:
             window.load(now_ns)
         return window.snapshot(now_ns).text()
 
-    def rest(self, request: RestRequest, now_ns: int) -> RestReply:
-        """Answer an HTTP GET."""
-        return self._rest.answer(request, now_ns)
 
-    def rest_symbol(self, request: RestRequest) -> str | None:
-        """Return the canonical symbol a request is about, if it is about one."""
-        return self.symbol_of.get(request.query.get("instId", ""))
-
-    def rate_limited(self, retry_after_s: int) -> RestReply:
-        """Return the answer to a client that asks too often."""
-        return self._rest.too_many(retry_after_s)
-
-    def failed(self, status: int) -> RestReply:
-        """Return the answer of a server in trouble."""
-        return self._rest.failed(status)
-
-
-def _trade_message(pair: Pair, trade: Print, seq_id: int) -> str:
+def _trade_message(pair: OkxPair, trade: Print, seq_id: int) -> str:
     return (
         f'{{"arg":{{"channel":"trades","instId":"{pair.name}"}},"data":[{{"instId":"{pair.name}",'
         f'"tradeId":"{trade.trade_id}","px":"{plain(pair.price.text(trade.tick))}",'

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from libs.common.time_units import MINUTE_NS, NS_PER_MS
+from simulator.venues.venue import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
 
     from simulator.exchange_book import BookChange, ExchangeBook, Level, Side
-    from simulator.venues.venue import Digits
 
 DEPTH: Final = 400
 _BATCH_NS: Final = 100 * NS_PER_MS  # of the channel books
@@ -26,13 +26,8 @@ _MAINTENANCE_NS: Final = 3_600_000 * NS_PER_MS  # ids start over at each full ho
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """A pair and how its numbers are written."""
-
-    symbol: str
-    name: str  # BTC-USDT
-    price: Digits
-    size: Digits
+class OkxPair(Pair):
+    """A pair and how its levels are written."""
 
     def levels(self, levels: Iterable[Level]) -> str:
         """Return levels as on the wire: price, size, "0", and how many orders rest there."""
@@ -56,7 +51,7 @@ def _orders(lots: int) -> int:
 class BookFrame:
     """One message of the channel books."""
 
-    pair: Pair
+    pair: OkxPair
     action: str  # snapshot or update
     ts_ns: int
     previous_id: int  # -1 in a snapshot
@@ -99,7 +94,7 @@ class BookFrame:
 class Window:
     """A pair's best levels as its subscribers hold them, and the id up to which they were told."""
 
-    def __init__(self, pair: Pair, book: ExchangeBook) -> None:
+    def __init__(self, pair: OkxPair, book: ExchangeBook) -> None:
         self.seq_id = 0
         self._pair = pair
         self._book = book

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from simulator.latent import NS_DAY, NS_MINUTE
-from simulator.venues.okx_book import Pair, plain
-from simulator.venues.venue import Digits, RestReply
+from simulator.venues.okx_book import OkxPair, plain
+from simulator.venues.venue import RestReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,12 +53,7 @@ class OkxRest:
         self._exchange = exchange
         self._symbol_of = symbol_of
         self._seq_id = seq_id
-        self._pairs = {
-            symbol: Pair(
-                symbol, exchange.spelling[symbol], Digits.of(instrument.tick), Digits.of(instrument.lot)
-            )
-            for symbol, instrument in exchange.instruments.items()
-        }
+        self._pairs = OkxPair.all_of(exchange)
         self._routes: dict[str, tuple[_Handler, int]] = {  # and requests in 2 s per address
             "/api/v5/public/time": (self._time, 10),
             "/api/v5/public/instruments": (self._instruments, 20),

@@ -7,9 +7,10 @@ what it returns. To add a venue, write ``venues/<venue>.py`` and add a row to ``
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, cast, runtime_checkable
 
 from libs.common.instruments import instrument_of
 from libs.common.venues import venue_of
@@ -125,39 +126,67 @@ class SessionRefusedError(Exception):
     """The venue closes this connection; the text is the reason it gives."""
 
 
-class Venue(Protocol):
-    """An exchange's protocols."""
+class Rest(Protocol):
+    """A venue's REST routes."""
+
+    def answer(self, request: RestRequest, now_ns: int) -> RestReply:
+        """Answer an HTTP GET."""
+
+    def too_many(self, retry_after_s: int) -> RestReply:
+        """Return the answer to a client that asks too often."""
+
+    def failed(self, status: int) -> RestReply:
+        """Return the answer of a server in trouble."""
+
+
+class Venue(ABC):
+    """An exchange's protocols over the simulated market."""
 
     sockets: re.Pattern[str]  # of WebSocket paths, after the prefix
-    ping_s: float  # how often the server pings
-    pong_timeout_s: float  # how long it waits for the answer
-    heartbeat: str | None  # sent to a subscribed client after a second of silence
-    subscribers: Subscribers
-    instruments: Mapping[str, Instrument]  # by canonical symbol
+    ping_s = 20.0  # how often the server pings
+    pong_timeout_s = 60.0  # how long it waits for the answer
+    heartbeat: str | None = None  # sent to a subscribed client after a second of silence
+    symbol_parameter = "symbol"  # of REST queries
+    _rest: Rest
 
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self.subscribers = Subscribers()
+        self.instruments: Mapping[str, Instrument] = exchange.instruments  # by canonical symbol
+        self.symbol_of = {name: symbol for symbol, name in exchange.spelling.items()}
+        self._connections = 0
+
+    @abstractmethod
     def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
         """Open a session and return what the venue says first."""
 
+    @abstractmethod
     def publish(self, change: BookChange) -> list[Update | Notice]:
         """Return what goes out at once because of a change."""
 
+    @abstractmethod
     def flush(self, now_ns: int, *, force: bool = False) -> list[Update | Notice]:
         """Return the batches that are due, or with `force` all that is held back."""
 
+    @abstractmethod
     def sequence(self, symbol: str) -> int:
         """Return the number a client's book carries when it has everything sent so far."""
 
     def rest(self, request: RestRequest, now_ns: int) -> RestReply:
         """Answer an HTTP GET."""
+        return self._rest.answer(request, now_ns)
 
     def rest_symbol(self, request: RestRequest) -> str | None:
         """Return the canonical symbol a request is about, if it is about one."""
+        return self.symbol_of.get(request.query.get(self.symbol_parameter, ""))
 
     def rate_limited(self, retry_after_s: int) -> RestReply:
         """Return the venue's answer to a client that asks too often."""
+        return self._rest.too_many(retry_after_s)
 
     def failed(self, status: int) -> RestReply:
         """Return the venue's answer when it is out of order."""
+        return self._rest.failed(status)
 
 
 class Subscribers:
@@ -205,6 +234,41 @@ class Exchange:
         return self._market.candles(self.venue, symbol, interval, first_ns, last_ns, now_ns)
 
 
+class TopicSession:
+    """What a client of a venue with named topics listens to."""
+
+    separator: str  # before the pair's name, at the end of a topic
+
+    def __init__(self, venue: Venue, connection: int) -> None:
+        self._subscribers = venue.subscribers
+        self._symbol_of = venue.symbol_of
+        self._connection = f"{connection:08x}"
+        self._topics: dict[str, None] = {}
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether it listens to anything."""
+        return bool(self._topics)
+
+    @property
+    def symbols(self) -> set[str]:
+        """Canonical symbols of its topics."""
+        return {self._symbol_of[topic.rpartition(self.separator)[2]] for topic in self._topics}
+
+    def close(self) -> None:
+        """Forget its topics."""
+        for topic in list(self._topics):
+            self._leave(topic)
+
+    def _join(self, topic: str) -> None:
+        self._topics[topic] = None
+        self._subscribers.add(topic, cast("Session", self))
+
+    def _leave(self, topic: str) -> None:
+        self._topics.pop(topic, None)
+        self._subscribers.remove(topic, cast("Session", self))
+
+
 @dataclass(frozen=True, slots=True)
 class Digits:
     """Renders whole steps (ticks or lots) as decimal text.
@@ -241,6 +305,29 @@ class Digits:
             return f"{steps}.{self.zeros}" if self.zeros else str(steps)
         digits = f"{steps:0{self.places + 1}d}"
         return f"{digits[: -self.places]}.{digits[-self.places :]}{self.zeros}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A pair and how its numbers are written."""
+
+    symbol: str
+    name: str  # as the venue spells it
+    price: Digits
+    size: Digits
+
+    @classmethod
+    def all_of(cls, exchange: Exchange, width: int | None = None) -> dict[str, Self]:
+        """Return an exchange's pairs by canonical symbol, their numbers padded to `width` decimal places."""
+        return {
+            symbol: cls(
+                symbol,
+                exchange.spelling[symbol],
+                Digits.of(instrument.tick, width),
+                Digits.of(instrument.lot, width),
+            )
+            for symbol, instrument in exchange.instruments.items()
+        }
 
 
 def decimals(step: Decimal) -> int:

@@ -152,7 +152,7 @@ class KrakenFeed(Feed):
 
     def __init__(self, depth: int = 10) -> None:
         if depth not in DEPTHS:
-            raise ValueError(f"kraken offers the depths {DEPTHS}, not {depth}")
+            raise ValueError(f"{self.venue} offers the depths {DEPTHS}, not {depth}")
         self.depth: int | None = depth
 
     def stream_url(self, base: str, symbol: str) -> str:  # noqa: ARG002 -- one address for all symbols
@@ -219,12 +219,20 @@ class KrakenFeed(Feed):
         return DigitBook(self.depth)
 
     def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
-        """Return the address of at most 720 candles from `since_ts` (ns) on."""
-        return ohlc_url(base, _spelled(symbol), interval, since_ts)
+        """Return the address of at most 720 candles from `since_ts` (ns) on; `since` itself is excluded."""
+        pair, since_s = venue_of(self.venue).spell(symbol), since_ts // NS_PER_S - 1
+        return f"{base}/0/public/OHLC?pair={pair}&interval={OHLC_MINUTES[interval]}&since={since_s}"
 
     def parse_candles(self, body: bytes, symbol: str, interval: Interval) -> tuple[Candle, ...]:
-        """Return the candles of a REST reply, oldest first; the last is still open."""
-        return parse_ohlc(_VENUE, body, symbol, interval)
+        """Return the candles of a reply, its pair spelled in any of Kraken's ways; the last is open."""
+        reply = _ohlc.decode(body)
+        series = [rows for rows in reply.result.values() if isinstance(rows, tuple)]
+        if reply.error or len(series) != 1:
+            raise bad_frame(
+                self.venue, "; ".join(reply.error) or f"{len(series)} series of candles, not one", body
+            )
+        rows = [(row.open_s * NS_PER_S, row, row.trades) for row in series[0]]
+        return candles_of(self.venue, symbol, interval, rows)
 
     def instrument_url(self, base: str, symbol: str) -> str | None:
         """Return the address of the pair."""
@@ -238,22 +246,6 @@ class KrakenFeed(Feed):
 def checksum_of(bids: Sequence[str], asks: Sequence[str]) -> int:
     """Return the CRC32 of digits, asks first; the rule is quoted at `KrakenFeed.checksum`."""
     return crc32(("".join(asks) + "".join(bids)).encode())
-
-
-def ohlc_url(base: str, pair: str, interval: Interval, since_ts: int) -> str:
-    """Return the REST address of candles; `since` itself is excluded by the venue."""
-    since_s = since_ts // NS_PER_S - 1
-    return f"{base}/0/public/OHLC?pair={pair}&interval={OHLC_MINUTES[interval]}&since={since_s}"
-
-
-def parse_ohlc(venue: str, body: bytes, symbol: str, interval: Interval) -> tuple[Candle, ...]:
-    """Return the candles of an OHLC reply, whose pair may be spelled in any of Kraken's ways."""
-    reply = _ohlc.decode(body)
-    series = [rows for rows in reply.result.values() if isinstance(rows, tuple)]
-    if reply.error or len(series) != 1:
-        raise bad_frame(venue, "; ".join(reply.error) or f"{len(series)} series of candles, not one", body)
-    rows = [(row.open_s * NS_PER_S, row, row.trades) for row in series[0]]
-    return candles_of(venue, symbol, interval, rows)
 
 
 def _spelled(symbol: str) -> str:

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType, field
 
 from libs.common.venues import venue_of
-from services.l2.feeds.digits import DigitBook, digits_of
-from services.l2.feeds.feed import Feed, Step
+from services.l2.feeds.digits import digits_of
+from services.l2.feeds.feed import Feed
 from services.l2.feeds.frames import (
     EpochS,
     FrameDecoder,
@@ -23,7 +23,7 @@ from services.l2.feeds.frames import (
     levels_of_text,
     spared,
 )
-from services.l2.feeds.kraken import DEPTHS, Crc32, checksum_of, ohlc_url, parse_ohlc, status_of
+from services.l2.feeds.kraken import Crc32, KrakenFeed, checksum_of, status_of
 from services.l2.feeds.venue_messages import (
     Acknowledged,
     Heartbeat,
@@ -36,7 +36,6 @@ from services.l2.feeds.venue_messages import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import Candle, Interval
     from services.l2.feeds.venue_messages import VenueMessage
 
 _VENUE: Final = "kraken-v1"
@@ -84,18 +83,16 @@ _sides: Final = FrameDecoder[_Sides](_VENUE, _Sides)
 _trades: Final = FrameDecoder[tuple[_Trade, ...]](_VENUE, tuple[_Trade, ...])
 
 
-class KrakenV1Feed(Feed):
-    """Kraken v1, spot, as it was recorded in 2021."""
+class KrakenV1Feed(KrakenFeed):
+    """Kraken v1, spot, as it was recorded in 2021; what is not said here is as in v2."""
 
     venue = _VENUE
-    # The snapshot comes in band: the REST book has neither id nor checksum to join it by.
-    silence_s = 5.0  # a heartbeat comes about every second when nothing else does (heartbeat.md, 2026-08)
-    ping_interval_s: float | None = 30.0
+    contiguous_trades = False
+    instrument_url = Feed.instrument_url  # no order is priced on its books
+    parse_instrument = Feed.parse_instrument
 
     def __init__(self, depth: int = 1000) -> None:
-        if depth not in DEPTHS:
-            raise ValueError(f"kraken-v1 offers the depths {DEPTHS}, not {depth}")
-        self.depth: int | None = depth
+        super().__init__(depth)
         self._channel = f"book-{depth}"
 
     def stream_url(self, base: str, symbol: str) -> str:  # noqa: ARG002 -- one address for all symbols
@@ -136,10 +133,6 @@ class KrakenV1Feed(Feed):
             return () if name.startswith("book-") else ignored("a channel", name)
         return (_book_message(tuple(map(_sides.decode, bodies)), raw),)
 
-    def step(self, position: int | None, delta: VenueDelta) -> Step:  # noqa: ARG002 -- there are no ids
-        """Accept every delta: the protocol has no sequence, so the checksum after it is the only proof."""
-        return Step.APPLY
-
     def checksum(self, bids: Sequence[str], asks: Sequence[str]) -> int:
         """Return the CRC32 of the ten best levels, by v2's rule applied to v1's text.
 
@@ -152,18 +145,6 @@ class KrakenV1Feed(Feed):
         docs.kraken.com/exchange/guides/websockets/book-checksum-v1, 2026-08.
         """
         return checksum_of(bids, asks)
-
-    def new_digit_book(self) -> DigitBook:
-        """Return the digits that belong beside an empty book."""
-        return DigitBook(self.depth)
-
-    def candles_url(self, base: str, symbol: str, interval: Interval, since_ts: int) -> str | None:
-        """Return the address of at most 720 candles from `since_ts` (ns) on."""
-        return ohlc_url(base, _spelled(symbol), interval, since_ts)
-
-    def parse_candles(self, body: bytes, symbol: str, interval: Interval) -> tuple[Candle, ...]:
-        """Return the candles of a REST reply, oldest first; the last is still open."""
-        return parse_ohlc(_VENUE, body, symbol, interval)
 
 
 def _spelled(symbol: str) -> str:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from libs.common.time_units import NS_PER_MS
 from simulator.exchange_book import ExchangeBook
-from simulator.venues.bybit_book import Pair, Window
+from simulator.venues.bybit_book import BybitPair, Window
 from simulator.venues.venue import Digits
 
 if TYPE_CHECKING:
     from simulator.venues.bybit_book import BookFrame
 
 HOUR = 3_600_000 * NS_PER_MS
-PAIR = Pair("BTC-USDT", "BTCUSDT", Digits.of(Decimal("0.1")), Digits.of(Decimal("0.000001")))
+PAIR = BybitPair("BTC-USDT", "BTCUSDT", Digits.of(Decimal("0.1")), Digits.of(Decimal("0.000001")))
 
 
 def a_book() -> ExchangeBook:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from simulator.exchange_book import ExchangeBook
-from simulator.venues.okx_book import DEPTH, BookFrame, Pair, Window, plain
+from simulator.venues.okx_book import DEPTH, BookFrame, OkxPair, Window, plain
 from simulator.venues.venue import Digits
 
 MINUTE = 60_000_000_000
 HOUR = 60 * MINUTE
 START = 490_000 * HOUR
-PAIR = Pair("BTC-USDT", "BTC-USDT", Digits.of(Decimal("0.1")), Digits.of(Decimal("0.001")))
+PAIR = OkxPair("BTC-USDT", "BTC-USDT", Digits.of(Decimal("0.1")), Digits.of(Decimal("0.001")))
 
 
 class World:
