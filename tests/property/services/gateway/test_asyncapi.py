@@ -3,11 +3,13 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given
 from jsonschema import Draft202012Validator
 
 from libs.common.topics import TOPICS, Topic
 from services.gateway.http import asyncapi
+from tests.full_valued import bare, full
 from tests.messages import MESSAGES, PAIRS, wire_of
 
 if TYPE_CHECKING:
@@ -29,6 +31,12 @@ def test_every_message_on_the_wire_fits_the_schema_of_its_type(message: tuple[To
     name = type(event).__name__
     assert name in DOCUMENT["channels"][topic.name]["messages"]
     assert list(validator_of(name).iter_errors(wire_of(event))) == []
+
+
+@pytest.mark.parametrize("kind", dict.fromkeys(kind for _, kind in PAIRS))
+def test_a_full_and_a_bare_message_of_each_type_fit_its_schema(kind: type[Event]) -> None:
+    for event in (full(kind), bare(kind)):
+        assert list(validator_of(kind.__name__).iter_errors(wire_of(event))) == []
 
 
 @given(MESSAGES)

@@ -38,6 +38,8 @@ def test_a_topic_shows_each_field_of_its_messages_with_type_unit_and_meaning() -
 def test_what_a_message_contains_is_shown_after_it_and_words_with_their_meanings() -> None:
     text = printed(L2_BOOK_HEALTH)
     assert text.index("BookHealth  ") < text.index("InstrumentTerms  ")
+    scored = printed(TOPICS["venues.scores.v1"])
+    assert scored.index("VenueScored  ") < scored.index("CostBps  ")
     assert row(text, "tick") == "tick decimal text least step of a price (quote units)"
     assert "HALTED: the venue says that it does not match now" in text
 
