@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 
 import msgspec
@@ -335,15 +334,6 @@ def _follow_clock(wall_clock: WallClock, views: Sequence[View[Any]]) -> None:
     if stepped_ns := wall_clock.stepped_ns():
         for view in views:
             view.step_clock(stepped_ns)
-
-
-async def follow_for_ever(
-    settings: ServiceSettings, views: Sequence[View[Any]], *, on_undecodable: OnUndecodable
-) -> None:
-    """Follow the views where nobody looks at the single records; for a task of its own."""
-    async with aclosing(follow(settings, views, on_undecodable=on_undecodable)) as batches:
-        async for _ in batches:
-            pass
 
 
 async def _sorted_out(found: list[Record | Undecodable], on_undecodable: OnUndecodable) -> list[Record]:

@@ -14,12 +14,11 @@ from aiokafka import AIOKafkaProducer
 from libs.common.codec import encode
 from libs.common.events import ServiceState
 from libs.common.kafka import Publisher, Reader, create_topics, partition_of
-from libs.common.kafka_reader import follow_for_ever
 from libs.common.skips import SKIP_KEY, Skip
 from libs.common.views import View
 from tests.integration.libs.common.counting import COMMANDS, STATE, Add, Explode, Total, wiring
 from tests.integration.libs.common.test_processor import counted, has_counted, has_stopped, running, tell
-from tests.integration.libs.common.workers import PARTITIONS, eventually, settings_of
+from tests.integration.libs.common.workers import PARTITIONS, eventually, follow_for_ever, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from libs.common.events import ServiceState
 from libs.common.kafka import create_topics, partition_of
-from libs.common.kafka_reader import follow_for_ever
 from libs.common.views import View
 from tests.integration.libs.common.counting import COMMANDS, STATE, Add, Total, handle, wiring
 from tests.integration.libs.common.test_open_transactions import is_said
 from tests.integration.libs.common.test_processor import has_counted, running, tell
-from tests.integration.libs.common.workers import PARTITIONS, eventually, settings_of
+from tests.integration.libs.common.workers import PARTITIONS, eventually, follow_for_ever, settings_of
 from tests.kafka_cluster import native_broker
 
 if TYPE_CHECKING:

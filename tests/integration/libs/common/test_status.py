@@ -13,7 +13,6 @@ import pytest
 
 from libs.common.events import ServiceState, ServiceStatus
 from libs.common.kafka import create_topics, partition_of
-from libs.common.kafka_reader import follow_for_ever
 from libs.common.processor import Processor
 from libs.common.status import Condition, heartbeat
 from libs.common.topics import SERVICES_STATUS
@@ -21,7 +20,7 @@ from libs.common.views import View
 from tests.integration.libs.common.counting import COMMANDS, Add, Explode, wiring
 from tests.integration.libs.common.exactly_once import log_of
 from tests.integration.libs.common.test_processor import tell
-from tests.integration.libs.common.workers import PARTITIONS, eventually, settings_of
+from tests.integration.libs.common.workers import PARTITIONS, eventually, follow_for_ever, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
