@@ -12,6 +12,7 @@ its use waits is used by nobody for that use; one whose owner is silent by nobod
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from msgspec.structs import replace
@@ -93,7 +94,7 @@ def usable(top: BookTop | None, health: BookHealth | None, now: int, patience: P
         return BookFault(BookState.ONE_SIDED, reason)
     if (reason := _age_fault(top, health, now, patience)) is not None:
         return BookFault(BookState.STALE, reason)
-    if (reason := _content_fault(top)) is not None:
+    if (reason := _content_fault(_Same(top))) is not None:
         return BookFault(BookState.GAP, reason)
     return None
 
@@ -176,8 +177,25 @@ def _age_fault(top: BookTop, health: BookHealth, now: int, patience: Patience) -
     return None
 
 
-def _content_fault(top: BookTop) -> str | None:
+class _Same:
+    """A top that equals only itself: its hundred levels are looked at once, not at each use."""
+
+    __slots__ = ("top",)
+
+    def __init__(self, top: BookTop) -> None:
+        self.top = top
+
+    def __hash__(self) -> int:
+        return id(self.top)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.top is other.top
+
+
+@lru_cache(maxsize=256)
+def _content_fault(same: _Same) -> str | None:
     """Return what a two-sided top holds that no market does, whoever wrote it; None if it is sound."""
+    top = same.top
     bid, ask = top.bids[0][0], top.asks[0][0]
     if bid >= ask:
         return f"crossed: the best bid {bid:g} is not below the best ask {ask:g}"

@@ -193,4 +193,5 @@ def test_time_alone_changes_the_answer_when_a_stamp_is_no_more_ahead_and_when_pa
     assert holds_until(TOP, health(), NOW, PATIENT) == NOW + 5 * S
     assert holds_until(top(received_ts=NOW - 28 * S), health(in_doubt=True), NOW, PATIENT) == NOW + 2 * S
     assert holds_until(TOP, health(ts=NOW + 3 * S), NOW, PATIENT) == NOW + 2 * S - 1
+    assert holds_until(top(received_ts=NOW + 3 * S), health(), NOW, PATIENT) == NOW + 2 * S - 1
     assert holds_until(top(received_ts=NOW - 60 * S), health(ts=NOW - 60 * S), NOW, PATIENT) == inf
