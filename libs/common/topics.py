@@ -199,9 +199,7 @@ ROUTER_STATE: Final = Topic(
     Key.SCOPE,
     ("router",),
     compacted=True,
-    load=Load(
-        Grows.EXECUTIONS, 15, 3_500, keys=75_000
-    ),  # answers remembered, a day of tombstones
+    load=Load(Grows.EXECUTIONS, 15, 3_500, keys=75_000),  # answers remembered, a day of tombstones
 )
 PORTFOLIO_COMMANDS: Final = Topic(
     "portfolio.commands.v1",
