@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
+from msgspec import structs
 
 from libs.common.command_rules import NEEDED_DAYS, rejected
 from libs.common.events import Fault, PortfolioOptimized, Refusal
@@ -58,7 +59,7 @@ def answer(
     found = scenarios(asked, series, command.lookback, NEEDED_DAYS)
     if not going_on or len(found.days) < NEEDED_DAYS:
         whole = scenarios(asked, series, command.lookback, 0)
-        return _insufficient(command, whole, rules, now, said if not going_on else "")
+        return _all_cash(command, whole, rules, now, said if not going_on else "")
     found = replace(found, dropped=tuple(s for s in command.symbols if s in (*ended, *found.dropped)))
     return _optimized(command, found, rules, now, said)
 
@@ -67,9 +68,10 @@ def _known(symbol: str, history: History) -> bool:
     return symbol in history.symbols or (history.venue, symbol) in INSTRUMENTS
 
 
-def _insufficient(
+def _all_cash(
     command: OptimizePortfolio, found: Scenarios, rules: Rules, now: int, ended: str
 ) -> PortfolioOptimized:
+    """Return the answer without weights, which is that of too little history."""
     names = " and ".join(command.symbols) if len(command.symbols) <= 2 else "these symbols"  # noqa: PLR2004 -- two fit a sentence
     reason = (
         f"{names} have {len(found.days)} days of returns in common at {rules.venue}; {NEEDED_DAYS} are needed"
@@ -130,18 +132,14 @@ def _optimized(
         "invested": proof.theta,
     }
     status, reason = _status(mu, solution)
-    weights = dict.fromkeys(command.symbols, 0.0) | _by_symbol(found, w)
     advice = kelly_lite(mu, np.diag(Sigma), rules.kelly_fraction, rules.kelly_clip)
     mixed = (R @ w)[:, None]
-    return PortfolioOptimized(
-        command_id=command.command_id,
-        book=command.book,
-        mode=command.mode,
+    return structs.replace(
+        _all_cash(command, found, rules, now, ended),
         status=status,
         reason=f"{reason}; {ended}" if ended else reason,
-        symbols=command.symbols,
         dropped=found.dropped,
-        weights=weights,
+        weights=dict.fromkeys(command.symbols, 0.0) | _by_symbol(found, w),
         cash=max(0.0, 1.0 - float(w.sum())),
         vol=float(np.sqrt(w @ Sigma @ w)),
         vol_historical=float(volatility(mixed)[0]),
@@ -155,19 +153,8 @@ def _optimized(
         kelly=dict.fromkeys(command.symbols, 0.0) | _by_symbol(found, advice),
         binding=tuple(name for name, price in prices.items() if price > LEAST_PRICE),
         shadow_prices=prices,
-        observations=len(found.days),
-        needed=NEEDED_DAYS,
-        first_day_ts=_ts(found, 0),
-        last_day_ts=_ts(found, -1),
-        confidence=beta,
-        cvar_budget=command.cvar_budget,
-        vol_target=command.vol_target,
-        lookback=command.lookback,
         mean=_by_symbol(found, mu),
         covariance=tuple(tuple(row) for row in Sigma.tolist()),
-        risk_aversion=rules.risk_aversion,
-        venue=rules.venue,
-        ts=now,
     )
 
 
