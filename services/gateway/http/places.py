@@ -6,7 +6,9 @@ share. No address is remembered for longer than it holds something.
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from libs.common.time_units import NS_PER_S
@@ -43,28 +45,17 @@ class Tally:
             del self._held[address]
 
 
+@dataclass(eq=False)
 class Allowance:
-    """Refuses what would be more than a limit, and counts what it refused.
+    """Refuses what would be more than a limit, and counts what it refused."""
 
-    Parameters
-    ----------
-    name
-        For the metrics.
-    what
-        Is limited: a sentence's beginning, after a number.
-    most, most_of_address
-        There may be of it.
-    retry_after_s
-        When there may be room again.
-    """
-
-    def __init__(self, name: str, what: str, most: int, most_of_address: int, *, retry_after_s: int) -> None:
-        self.name = name
-        self.refused = {"address": 0, "total": 0}  # since the start, by whose limit
-        self._what = what
-        self._most = most
-        self._most_of_address = most_of_address
-        self._retry_after_s = retry_after_s
+    name: str  # for the metrics
+    what: str  # is limited: in the plural, after a number
+    most: int  # there may be of it
+    most_of_address: int
+    _: KW_ONLY
+    retry_after_s: int  # when there may be room again
+    refused: Counter[str] = field(default_factory=lambda: Counter(address=0, total=0))  # by whose limit
 
     def require(self, address: str, *held: Tally) -> None:
         """Refuse one more while `held`, together, reach the limit.
@@ -74,23 +65,22 @@ class Allowance:
         ProblemError
             503 if all of it is taken, 429 if this address has its share.
         """
-        if sum(each.total for each in held) >= self._most:
+        if sum(each.total for each in held) >= self.most:
             self.refused["total"] += 1
-            detail = f"{self._most} {self._what}, the most allowed."
-            raise ProblemError(TOO_MANY, detail, retry_after_s=self._retry_after_s)
-        if sum(each.of(address) for each in held) >= self._most_of_address:
+            detail = f"{self.most} {self.what}, the most allowed."
+            raise ProblemError(TOO_MANY, detail, retry_after_s=self.retry_after_s)
+        if sum(each.of(address) for each in held) >= self.most_of_address:
             self.refused["address"] += 1
-            share = f"{self._most_of_address} {self._what} for {address}"
+            share = f"{self.most_of_address} {self.what} for {address}"
             detail = f"{share}, the most allowed to one address."
-            raise ProblemError(SHARE_TAKEN, detail, retry_after_s=self._retry_after_s)
+            raise ProblemError(SHARE_TAKEN, detail, retry_after_s=self.retry_after_s)
 
 
+@dataclass(eq=False)
 class Places(Allowance):
     """Places that are taken and given back."""
 
-    def __init__(self, name: str, what: str, most: int, most_of_address: int, *, retry_after_s: int) -> None:
-        super().__init__(name, what, most, most_of_address, retry_after_s=retry_after_s)
-        self.taken = Tally()
+    taken: Tally = field(default_factory=Tally)
 
     def take(self, address: str) -> None:
         """Take a place, which `give_back` returns; raises what `require` raises."""
@@ -111,18 +101,18 @@ class Places(Allowance):
             self.give_back(address)
 
 
+@dataclass(eq=False)
 class Room:
     """Bytes that wait for slow clients, beyond the little that each may let wait in any case."""
 
-    def __init__(self, most: int, most_of_address: int) -> None:
-        self.waiting = Tally()
-        self._most = most
-        self._most_of_address = most_of_address
+    most: int
+    most_of_address: int
+    waiting: Tally = field(default_factory=Tally)
 
     def fits(self, address: str, size: int) -> bool:
         """Tell whether `size` bytes more may wait for this address."""
         waiting = self.waiting
-        return waiting.total + size <= self._most and waiting.of(address) + size <= self._most_of_address
+        return waiting.total + size <= self.most and waiting.of(address) + size <= self.most_of_address
 
 
 class NewScopes:

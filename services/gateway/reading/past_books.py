@@ -6,6 +6,7 @@ A shell: it waits on the loop's clock, and lets other requests run after every f
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aiokafka.errors import KafkaError
@@ -50,23 +51,23 @@ class _TooLongError(Exception):
     """More than one request may read, or keep; says of what."""
 
 
+@dataclass
 class _Reading:
     """One request's way through a log."""
 
-    def __init__(self, log: BookLog, max_records: int, max_bytes: int, look_back_ms: int) -> None:
-        self.log = log
-        self.records = 0
-        self._bytes = 0  # kept, of rows that a moment is made of
-        self._max_records = max_records
-        self._max_bytes = max_bytes
-        self._look_back_ms = look_back_ms
+    log: BookLog
+    max_records: int
+    max_bytes: int
+    look_back_ms: int
+    records: int = 0
+    size: int = 0  # bytes kept, of rows that a moment is made of
 
     async def rewind(self, at_ms: int) -> Rewind:
         """Return what the log says of a moment: look back twice as far until there is a keyframe.
 
         It looks ahead as far as it first looked back: l2 says something of a LIVE book within that time.
         """
-        log, back_ms = self.log, self._look_back_ms
+        log, back_ms = self.log, self.look_back_ms
         stop = await log.offset_at(at_ms + back_ms)
         first = await self._offset_before(at_ms, back_ms)
         rewind = Rewind(at_ms)
@@ -95,7 +96,7 @@ class _Reading:
     async def first_known_after(self, owner: Owner, at_ms: int) -> int | None:
         """Return the first moment after this one, as far ahead as `rewind` looks."""
         first = await self.log.offset_at(at_ms + 1)
-        stop = await self.log.offset_at(at_ms + self._look_back_ms)
+        stop = await self.log.offset_at(at_ms + self.look_back_ms)
         return await self.first_known_ms(owner, first, stop, at_ms + 1)
 
     async def _offset_before(self, at_ms: int, back_ms: int) -> int:
@@ -106,32 +107,35 @@ class _Reading:
         while position < stop:
             chunk = await self._chunk(position, stop)
             position = chunk.position
-            self._bytes += chunk.size
-            if self._bytes > self._max_bytes:
-                raise _TooLongError(f"{self._max_bytes} bytes (AS_OF_MAX_BYTES)")
+            self.size += chunk.size
+            if self.size > self.max_bytes:
+                raise _TooLongError(f"{self.max_bytes} bytes (AS_OF_MAX_BYTES)")
             if any(rewind.take(row) for row in chunk.rows):
                 return
 
     async def _chunk(self, position: int, stop: int) -> Chunk:
         chunk = await self.log.chunk(position, stop)
         self.records += chunk.records
-        if self.records > self._max_records:
-            raise _TooLongError(f"{self._max_records} records")
+        if self.records > self.max_records:
+            raise _TooLongError(f"{self.max_records} records")
         await asyncio.sleep(0)
         return chunk
 
 
+@dataclass(eq=False)
 class PastBooks:
     """The answers of `GET /api/l2/{venue}/{symbol}?at=`."""
 
-    def __init__(
-        self, settings: GatewaySettings, views: GatewayViews, open_log: OpenLog, clock: Callable[[], int]
-    ) -> None:
-        self._settings = settings
-        self._views = views
-        self._open_log = open_log
-        self._clock = clock  # int ns UTC
-        self._silence_ns = round(settings.l2_silence_s * NS_PER_S)
+    settings: GatewaySettings
+    views: GatewayViews
+    open_log: OpenLog
+    clock: Callable[[], int]  # int ns UTC
+    places: Places = field(init=False)
+    records: int = field(default=0, init=False)  # read since the start
+    seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS), init=False)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
         self.places = Places(
             "rebuilds",
             "books are being rebuilt",
@@ -139,8 +143,6 @@ class PastBooks:
             settings.as_of_max_rebuilds_per_address,
             retry_after_s=1,
         )
-        self.records = 0  # read since the start
-        self.seconds = Histogram(SECONDS)
 
     async def body(self, book: BookId, depth: int, at_ms: int, address: str) -> bytes:
         """Return the top `depth` levels of a book as it was at `at_ms` (ms since 1970 UTC).
@@ -151,12 +153,12 @@ class PastBooks:
             404 if the book is not known for that moment, 503 while the views are behind or Kafka is away, or
             if a limit on rebuilds, records, bytes or time is reached; 429 if this address has its share.
         """
-        self._views.require_ready()
-        seconds = self._settings.as_of_timeout_s
+        self.views.require_ready()
+        seconds = self.settings.as_of_timeout_s
         with self.places.held(address):
-            began = self._clock()
+            began = self.clock()
             try:
-                async with asyncio.timeout(seconds), self._open_log(book.key) as log:
+                async with asyncio.timeout(seconds), self.open_log(book.key) as log:
                     return await self._rebuilt(log, book, depth, at_ms)
             except TimeoutError as error:
                 late = f"The log was not read within {seconds:g} s."
@@ -164,10 +166,10 @@ class PastBooks:
             except KafkaError as error:
                 raise not_ready(f"Kafka does not answer: {type(error).__name__}.") from error
             finally:
-                self.seconds.observe((self._clock() - began) / NS_PER_S)
+                self.seconds.observe((self.clock() - began) / NS_PER_S)
 
     async def _rebuilt(self, log: BookLog, book: BookId, depth: int, at_ms: int) -> bytes:
-        settings = self._settings
+        settings = self.settings
         look_back_ms = round(settings.as_of_look_back_s * 1000)
         reading = _Reading(log, settings.as_of_max_records, settings.as_of_max_bytes, look_back_ms)
         try:
@@ -252,7 +254,7 @@ class PastBooks:
         return Retained(from_=oldest, to=oldest if newest is None else max(oldest, newest))
 
     def _owner(self, book: BookId) -> Owner:
-        return Owner(self._views.healths.items.get(book.key), self._silence_ns)
+        return Owner(self.views.healths.items.get(book.key), round(self.settings.l2_silence_s * NS_PER_S))
 
     def _now_ms(self) -> int:
-        return self._clock() // NS_PER_MS
+        return self.clock() // NS_PER_MS

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
@@ -36,15 +37,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class Client:
     """One open stream of new messages."""
 
-    def __init__(self, topics: Collection[str], keys: Collection[bytes], backlog: Backlog) -> None:
-        self.topics = topics
-        self.keys = keys  # empty: all
-        self.backlog = backlog
-        self._woken = asyncio.Event()
-        self._closed = False
+    topics: Collection[str]
+    keys: Collection[bytes]  # empty: all
+    backlog: Backlog
+    _woken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _closed: bool = field(default=False, init=False)
 
     def offer(self, new: Frame) -> None:
         """Take a message that this client asked for."""
@@ -70,17 +71,16 @@ class Client:
                 yield data
 
 
+@dataclass(eq=False)
 class Reading:
     """The reader of one topic, and whom it reads for."""
 
-    task: asyncio.Task[Never]
-
-    def __init__(self, topic: Topic) -> None:
-        self.topic = topic
-        self.clients: set[Client] = set()
-        self.since = 0  # the history's count when it began: of what came before, some may be missing
-        self.linger: asyncio.TimerHandle | None = None  # ends it, unless a client comes
-        self.settled = asyncio.Event()  # it has found its place, or has ended
+    topic: Topic
+    task: asyncio.Task[Never] = field(init=False)
+    clients: set[Client] = field(default_factory=set)
+    since: int = 0  # the history's count when it began: of what came before, some may be missing
+    linger: asyncio.TimerHandle | None = None  # ends it, unless a client comes
+    settled: asyncio.Event = field(default_factory=asyncio.Event)  # it has found its place, or has ended
 
 
 class Hub:

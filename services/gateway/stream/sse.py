@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
@@ -106,30 +107,24 @@ def json_ready(message: msgspec.Struct) -> dict[str, object]:
     return ready
 
 
+@dataclass(eq=False)
 class Backlog:
-    """What waits for one client: bounded, and a message that finds no room is counted in its place.
+    """What waits for one client: bounded, and a message that finds no room is counted in its place."""
 
-    Parameters
-    ----------
-    room
-        What all clients share; `OWN` bytes of each find room in any case.
-    """
-
-    def __init__(self, max_messages: int, max_bytes: int, room: Room, address: str) -> None:
-        self.dropped = 0  # since the stream opened
-        self._room = room
-        self._address = address
-        self._max_messages = max_messages
-        self._max_bytes = max_bytes
-        self._waiting: deque[bytes] = deque()
-        self._bytes = 0
-        self._missing = 0  # dropped since the last message that found room
+    max_messages: int
+    max_bytes: int
+    room: Room  # that all clients share; `OWN` bytes of each find room in any case
+    address: str
+    dropped: int = 0  # since the stream opened
+    _waiting: deque[bytes] = field(default_factory=deque, init=False)
+    _bytes: int = field(default=0, init=False)
+    _missing: int = field(default=0, init=False)  # dropped since the last message that found room
 
     def push(self, data: bytes) -> None:
         """Let `data` wait, or count it as dropped."""
         size = self._bytes + len(data)
-        fits = size <= OWN or self._room.fits(self._address, len(data))
-        if len(self._waiting) >= self._max_messages or size > self._max_bytes or not fits:
+        fits = size <= OWN or self.room.fits(self.address, len(data))
+        if len(self._waiting) >= self.max_messages or size > self.max_bytes or not fits:
             self._missing += 1
             self.dropped += 1
             return
@@ -163,7 +158,7 @@ class Backlog:
 
     def _count(self, size: int) -> None:
         self._bytes += size
-        self._room.waiting.add(self._address, size)
+        self.room.waiting.add(self.address, size)
 
 
 class History:
