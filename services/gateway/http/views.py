@@ -341,6 +341,13 @@ PAPER_ORDER: Final = View(
     computed={"fills_total": FILLS_TOTAL},
     parts=(ORDER, FILL),
 )
+_PARTS: Final = "timingBps, spreadBps and walkBps sum to impact, bps; amounts in quote units as text"
+SHORTFALL: Final = View(
+    "ShortfallAnswer",
+    events.ShortfallBps,
+    drop=("detail",),
+    computed={"detail": Computed(dict[str, float | str], _PARTS, _detail)},
+)
 AUDIT_HEAD: Final = View(
     "AuditHeadAnswer",
     events.AuditHead,
@@ -358,9 +365,8 @@ EXECUTION: Final = View(
     },
     parts=(
         View("SignalAnswer", events.PolicySignal),
-        View("ShortfallAnswer", events.ShortfallBps, change={"detail": _detail}),
         View("TaughtAnswer", events.RewardOutcome, "What the policy was taught."),
-        *(SIZING, PLAN, ALTERNATIVE, ORDER, FILL),
+        *(SIZING, PLAN, ALTERNATIVE, ORDER, FILL, SHORTFALL),
     ),
 )
 _DECIDED: Final = "what was decided, and all it was made of; names, ns and Decimals as on Kafka"
