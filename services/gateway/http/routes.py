@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,7 +22,7 @@ from services.gateway.http.openapi import answers, reference
 from services.gateway.http.parts import Parts, json_answer, parts_of
 from services.gateway.http.problems import MEDIA_TYPE, ProblemError, invalid
 from services.gateway.http.requests import field_errors
-from services.gateway.http.view import encode
+from services.gateway.http.view import View, encode
 from services.gateway.reading.as_of import PastDocument
 from services.gateway.reading.readiness import HealthAnswer, ReadyAnswer
 
@@ -37,7 +37,7 @@ VERSION: Final = "1"
 _OTHERS: Final[tuple[type, ...]] = (
     *(SubscriptionAnswer, PastDocument, ReadyAnswer, HealthAnswer, views.AuditAnswer),
 )
-_READ: Final = (
+_READ: Final[tuple[View[Any], ...]] = (
     *(views.BOOK, views.AS_OF, views.BOOK_SUMMARY, views.VENUE_ENTRY),
     views.EXECUTION,
     views.SIZING,

@@ -19,7 +19,7 @@ from libs.common.views import View
 from tests.following import follow_for_ever
 from tests.integration.libs.common.counting import COMMANDS, STATE, Add, Explode, Total, wiring
 from tests.integration.libs.common.test_processor import counted, has_counted, has_stopped, running, tell
-from tests.integration.libs.common.workers import PARTITIONS, eventually, follow_for_ever, settings_of
+from tests.integration.libs.common.workers import PARTITIONS, eventually, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -18,7 +18,7 @@ from tests.following import follow_for_ever
 from tests.integration.libs.common.counting import COMMANDS, STATE, Add, Total, handle, wiring
 from tests.integration.libs.common.test_open_transactions import is_said
 from tests.integration.libs.common.test_processor import has_counted, running, tell
-from tests.integration.libs.common.workers import PARTITIONS, eventually, follow_for_ever, settings_of
+from tests.integration.libs.common.workers import PARTITIONS, eventually, settings_of
 from tests.kafka_cluster import native_broker
 
 if TYPE_CHECKING:

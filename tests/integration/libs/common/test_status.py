@@ -21,7 +21,7 @@ from tests.following import follow_for_ever
 from tests.integration.libs.common.counting import COMMANDS, Add, Explode, wiring
 from tests.integration.libs.common.exactly_once import log_of
 from tests.integration.libs.common.test_processor import tell
-from tests.integration.libs.common.workers import PARTITIONS, eventually, follow_for_ever, settings_of
+from tests.integration.libs.common.workers import PARTITIONS, eventually, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,25 +7,21 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import aclosing, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from libs.common.kafka import follow
 from libs.common.settings import ProcessorSettings
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from aiokafka import TopicPartition
 
-    from libs.common.kafka_reader import OnUndecodable
-    from libs.common.settings import ServiceSettings
-    from libs.common.views import View
 
 PARTITIONS: Final = 4
 COUNTING: Final = "tests.integration.libs.common.counting"
@@ -122,12 +118,3 @@ async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float 
     while not await condition():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {condition}"
         await asyncio.sleep(0.1)
-
-
-async def follow_for_ever(
-    settings: ServiceSettings, views: Sequence[View[Any]], *, on_undecodable: OnUndecodable
-) -> None:
-    """Follow the views where nobody looks at the single records; for a task of its own."""
-    async with aclosing(follow(settings, views, on_undecodable=on_undecodable)) as batches:
-        async for _ in batches:
-            pass

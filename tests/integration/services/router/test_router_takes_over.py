@@ -26,7 +26,7 @@ ONE = {"topic_partitions": 1}
 
 
 async def test_it_gives_the_state_todays_form_and_answers_again(fresh_kafka: str, tmp_path: Path) -> None:
-    settings = RouterSettings(kafka_bootstrap_servers=fresh_kafka, **ONE)
+    settings = RouterSettings(kafka_bootstrap_servers=fresh_kafka, topic_partitions=1)
     await create_topics(settings, TOPICS.values())
     await register(fresh_kafka, POLICIES, **ONE)
     async with AIOKafkaProducer(bootstrap_servers=fresh_kafka) as producer:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from services.gateway.asking.commands import ASKED
 
+from services.gateway.asking.commands import ASKED
 from services.gateway.http.command_rows import ROWS, Row
 from tests.unit.services.gateway.world import World
 
