@@ -420,7 +420,9 @@ class VenueCandidate(Part, frozen=True, kw_only=True):
             "minus the expected all-in cost, of its own mid: higher is better", null="where not eligible"
         ),
     ] = None
-    cost_bps: Annotated[CostBps | None, meaning("its parts, bps", null="where not eligible")] = None
+    cost_bps: Annotated[
+        CostBps | None, meaning("the parts of its cost, each in bps", null="where not eligible")
+    ] = None
     reasons: Annotated[
         tuple[str, ...],
         meaning("what its cost is made of, the greatest part first, or why it is not eligible, in words"),
