@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 import msgspec
@@ -55,17 +56,22 @@ def views_of(decimals: Decimals) -> dict[str, View[Any]]:
     return {name: View(name, KINDS[name], decimals=decimals) for name in KINDS.keys() - UNRULED}
 
 
+@cache
+def events_of(name: str) -> st.SearchStrategy[events.Event]:
+    return messages(cast("type[events.Event]", KINDS[name]))
+
+
 VIEWS: Final = {decimals: views_of(decimals) for decimals in get_args(Decimals)}
 
 
 @pytest.mark.parametrize("decimals", get_args(Decimals))
 @given(st.data())
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 def test_by_rule_every_event_is_answered_as_a_walk_over_it_says(
     decimals: Decimals, data: st.DataObject
 ) -> None:
     name = data.draw(st.sampled_from(sorted(VIEWS[decimals])))
-    event = data.draw(messages(cast("type[events.Event]", KINDS[name])))
+    event = data.draw(events_of(name))
     answer = json.loads(encode(VIEWS[decimals][name](event)))
     assert answer == json.loads(encode(walked(event, FORMS[decimals])))
 

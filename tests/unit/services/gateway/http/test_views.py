@@ -118,7 +118,7 @@ def test_a_simulation_shows_the_alternatives_beside_its_plan() -> None:
     [
         ('{"a":{"b_ts":1}}', {"a": {"b_ts": 1}}),
         ("[1]", {"altered": "[1]"}),
-        ("[" * 5_000, {"altered": "[" * 5_000}),
+        ('{"a":' * 5_000, {"altered": '{"a":' * 5_000}),
     ],
 )
 def test_a_payload_is_shown_as_it_was_hashed_and_as_text_if_it_is_no_object(payload: str, said: Any) -> None:
