@@ -22,13 +22,11 @@ from tests.unit.versions.test_older_records import state_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-ONE = {"topic_partitions": 1}
-
 
 async def test_it_gives_the_state_todays_form_and_answers_again(fresh_kafka: str, tmp_path: Path) -> None:
     settings = RouterSettings(kafka_bootstrap_servers=fresh_kafka, topic_partitions=1)
     await create_topics(settings, TOPICS.values())
-    await register(fresh_kafka, POLICIES, **ONE)
+    await register(fresh_kafka, POLICIES, topic_partitions=1)
     async with AIOKafkaProducer(bootstrap_servers=fresh_kafka) as producer:
         for key, value in state_of(ROUTER_STATE.name, 0, WRITTEN):
             if not key.startswith(RESERVED):  # its commands are not in this Kafka
