@@ -324,7 +324,7 @@ def test_a_command_that_breaks_a_rule_is_refused_before_the_handler_sees_it() ->
     effects = a_partition(an_answering_wiring()).apply([[a_record(Burst(command_id="one"))]], NOW)
     refused = decode(ANSWERS, next(out.value for out in effects.outgoing if out.topic is ANSWERS) or b"")
     assert isinstance(refused, CommandRejected)
-    assert (refused.refusal, refused.faults[0].field) == (Refusal.INVALID, "command_id")
+    assert (refused.refusal, refused.faults[0].field) == (Refusal.INVALID, "commandId")
     assert not effects.failures
 
 
