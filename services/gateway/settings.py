@@ -33,9 +33,11 @@ def _seconds(default: float, description: str, most: float | None = None) -> Any
 class Limits(ServiceSettings):
     """Patience and limits."""
 
-    request_timeout_s: float = _seconds(10, "how long head and body of a request may take to come before 408")
+    request_timeout_s: float = _seconds(
+        10.0, "how long head and body of a request may take to come before 408"
+    )
     write_timeout_s: float = _seconds(
-        30,
+        30.0,
         "how long a client may take no byte of its answer before it is cut, and a stream's may not make room "
         "for the next messages",
     )
@@ -47,9 +49,9 @@ class Limits(ServiceSettings):
         10_000, "addresses remembered; one more, and the one that asked longest ago is forgotten"
     )
     l2_silence_s: float = _seconds(
-        5, "age of its heartbeat after which a book is shown as STALE; l2 repeats it every second"
+        5.0, "age of its heartbeat after which a book is shown as STALE; l2 repeats it every second"
     )
-    command_timeout_s: float = _seconds(5, "how long a command may wait for its answer before 504", 60)
+    command_timeout_s: float = _seconds(5.0, "how long a command may wait for its answer before 504", 60)
     max_commands: int = _count(10_000, "commands that may wait for answers at once; more is 503")
     max_commands_per_address: int = _count(5_000, _OF_ADDRESS_429)
     max_waiters: int = _count(512, "requests that may wait for the end of an execution at once; more is 503")
@@ -57,7 +59,7 @@ class Limits(ServiceSettings):
     scopes_per_hour: int = _count(120, "router scopes that one address may name first, 1/h; then 429")
     scopes_burst: int = _count(500, "router scopes that one address may name first at once")
     kafka_silence_s: float = _seconds(
-        5, "how long Kafka, if anybody is there at all, may be silent before /readyz is 503"
+        5.0, "how long Kafka, if anybody is there at all, may be silent before /readyz is 503"
     )
     idempotency_ttl_s: int = _count(DAY_S, "how long a reply is kept under its Idempotency-Key, seconds")
     idempotency_max_keys: int = _count(100_000, "replies kept at once; more is 503, never a forgotten reply")
@@ -65,7 +67,7 @@ class Limits(ServiceSettings):
     idempotency_max_bytes: int = _count(128 * MIB, "bytes of the replies kept at once; then 503")
     idempotency_max_bytes_per_address: int = _count(64 * MIB, _OF_ADDRESS_429)
     as_of_look_back_s: float = _seconds(
-        25,
+        25.0,
         "how far before a past moment its keyframe is looked for first, and after it the next message; l2 "
         "repeats keyframes every 10 s",
     )
@@ -75,11 +77,11 @@ class Limits(ServiceSettings):
         8 * MIB, "bytes of a book's own records that one past book may keep; more is 503"
     )
     as_of_max_records: int = _count(500_000, "records of the log that one past book may take; more is 503")
-    as_of_timeout_s: float = _seconds(5, "how long one past book may take before 503", 60)
+    as_of_timeout_s: float = _seconds(5.0, "how long one past book may take before 503", 60)
     audit_max_reads: int = _count(4, "audits read from the log at once; one more is 503")
     audit_max_reads_per_address: int = _count(2, _OF_ADDRESS_429)
     audit_max_bytes: int = _count(4 * MIB, "bytes of the entries that one audit may have; more is 503")
-    audit_timeout_s: float = _seconds(30, "how long reading one audit may take before 503", 300)
+    audit_timeout_s: float = _seconds(30.0, "how long reading one audit may take before 503", 300)
     stream_max_clients: int = _count(64, "open streams of new messages; one more is 503")
     stream_max_clients_per_address: int = _count(32, _OF_ADDRESS_429)
     stream_backlog_messages: int = _count(1_000, "messages waiting for one slow client")
@@ -93,7 +95,7 @@ class Limits(ServiceSettings):
     stream_history_bytes: int = _count(
         16 * MIB, "recent messages kept for Last-Event-ID, bytes, all topics together", 0
     )
-    stream_keep_alive_s: float = _seconds(15, "how long a stream is quiet before a comment is sent")
+    stream_keep_alive_s: float = _seconds(15.0, "how long a stream is quiet before a comment is sent")
     stream_linger_s: float = Field(
         30.0, ge=0, description="how long a topic is still read after its last client left, seconds"
     )

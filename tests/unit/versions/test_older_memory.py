@@ -54,7 +54,7 @@ def an_older(name: str, wiring: Any = None) -> Service:
 
 
 def a_router(**settings: Any) -> Service:
-    rules = RouterSettings(router_policies="p_flat p_sma", router_remember_most=KEPT, **settings)
+    rules = RouterSettings(policies="p_flat p_sma", remember_most=KEPT, **settings)
     return an_older("router", router_wiring(rules, registered()))
 
 
@@ -123,7 +123,7 @@ def test_the_decisions_of_the_version_before_are_forgotten_in_their_order_by_num
 
 def test_the_decisions_of_the_version_before_are_forgotten_by_their_age_on_the_clock_of_then() -> None:
     """Ages are 4, 3, 2 and 1 s, whatever the clock was set by between the second and the third."""
-    service = a_router(router_remember_s=60)
+    service = a_router(remember_s=60)
     service.now = THEN + 57 * S + S // 2
     service.tell(ROUTER_COMMANDS, ChoosePolicy(command_id=an_id(400), context={}))
     assert decisions(service) == [an_id(4), an_id(5), an_id(400)]
