@@ -10,6 +10,7 @@ that join. After an epoch's last record nobody can tell when it was lost, so not
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 import msgspec
@@ -91,25 +92,15 @@ class Sieve:
         return True
 
 
+@dataclass(eq=False)
 class Rewind:
-    """Sifts one book's records, in log order, for those that make it up at a moment.
+    """Sifts one book's records, in log order, for those that make it up at a moment."""
 
-    Attributes
-    ----------
-    rows
-        The newest keyframe at or before the moment and what came after it; without one, all there was.
-    earlier
-        What was read of the book before that keyframe.
-    following
-        The first record after the moment, once it was seen.
-    """
-
-    def __init__(self, at_ms: int) -> None:
-        self._at_ms = at_ms
-        self._sieve = Sieve()
-        self.rows: list[Row] = []
-        self.earlier: list[Row] = []
-        self.following: Row | None = None
+    at_ms: int
+    rows: list[Row] = field(default_factory=list)  # from the newest keyframe until then; without one, all
+    earlier: list[Row] = field(default_factory=list)  # what was read of the book before that keyframe
+    following: Row | None = None  # the first record after the moment, once it was seen
+    _sieve: Sieve = field(default_factory=Sieve)
 
     @property
     def has_keyframe(self) -> bool:
@@ -120,7 +111,7 @@ class Rewind:
         """Take the next record; return True if it lies after the moment, and later ones do not matter."""
         if not self._sieve.passes(row):
             return False
-        if row.timestamp_ms > self._at_ms:
+        if row.timestamp_ms > self.at_ms:
             self.following = row
             return True
         if isinstance(row.event, BookSnapshot):
@@ -135,93 +126,69 @@ class Rewind:
             self.take(row)
 
 
-class PastBook:
-    """The book that the rows of a `Rewind` make, followed one by one; None while a hole hides it."""
-
-    def __init__(self) -> None:
-        self.book: OrderBook | None = None
-        self.last: tuple[int, BookEvent] | None = None  # what the book was last brought to, with its ms
-
-    def follow(self, row: Row) -> None:
-        """Bring the book to `row`."""
-        event = row.event
-        if isinstance(event, BookSnapshot):
-            self.book = OrderBook()
-        if self.book is None:
-            return
-        if event is None:
-            self.book = None
-            return
-        try:
-            self.book.follow(event)
-        except SequenceGapError:
-            self.book = None
-            return
-        self.last = (row.timestamp_ms, event)
-
-    def joins(self, following: Row | None) -> bool:
-        """Tell whether `following` proves that the book was never lost before it."""
-        if self.book is None or self.book.seq is None or following is None:
-            return False
-        match following.event:
-            case BookSnapshot(epoch=epoch, seq=seq):
-                return (epoch, seq) == (self.book.epoch, self.book.seq)
-            case BookDelta(epoch=epoch, seq=seq):
-                return (epoch, seq) == (self.book.epoch, self.book.seq + 1)
-            case None:
-                return False
-
-
 class Owner(NamedTuple):
     """What the book's owner says now: the same epoch LIVE proves the time since the newest record too."""
 
     health: BookHealth | None
     silence_ns: int  # how old a heartbeat may be to speak for a moment after it
 
-    def speaks_until(self, epoch: int | None) -> int | None:
-        """Return the last moment (ms) for which it vouches for the epoch, None if it does not."""
+    def speaks_until(self, epoch: int | None) -> int:
+        """Return the last moment (ms) for which it vouches for the epoch, -1 if for none."""
         if self.health is None or not vouches(self.health, epoch):
-            return None
+            return -1
         return (self.health.ts + self.silence_ns) // NS_PER_MS
 
 
-def proof_of(past: PastBook, following: Row | None, owner: Owner, at_ms: int) -> str | None:
-    """Return why the book is proven to have been LIVE at the moment between `past` and `following`, if so."""
-    if past.book is None:
-        return None
-    if past.joins(following):
-        return "the next message of its epoch joins"
-    until = owner.speaks_until(past.book.epoch)
-    return "its owner is LIVE in the same epoch" if until is not None and at_ms <= until else None
+@dataclass(eq=False)
+class PastBook:
+    """The book that a `Sieve` passed the records of, followed one by one."""
 
-
-class KnownMoments:
-    """Follows what a `Sieve` passed and tells at which moments between its records the book is known.
-
-    Parameters
-    ----------
-    since_ms
-        The first moment asked for.
-    """
-
-    def __init__(self, owner: Owner, since_ms: int) -> None:
-        self._owner = owner
-        self._past = PastBook()
-        self._since_ms = since_ms  # the first moment that holds every record followed
+    owner: Owner
+    since_ms: int = 0  # the first moment that is asked for and holds every record followed
+    book: OrderBook | None = None  # None while a hole hides it
+    last: BookEvent | None = None  # what it was last brought to
 
     def follow(self, row: Row) -> range:
-        """Bring the book to `row`; return the known moments just before it."""
-        moments = self.until(row, row.timestamp_ms)
-        self._past.follow(row)
-        self._since_ms = max(self._since_ms, row.timestamp_ms)
+        """Bring the book to `row`; return the moments just before it at which the book is known."""
+        moments = self.known(row, row.timestamp_ms)
+        self.since_ms = max(self.since_ms, row.timestamp_ms)
+        event = row.event
+        if isinstance(event, BookSnapshot):
+            self.book = OrderBook()
+        if event is None:
+            self.book = None
+        if self.book is None or event is None:
+            return moments
+        try:
+            self.book.follow(event)
+        except SequenceGapError:
+            self.book = None
+        else:
+            self.last = event
         return moments
 
-    def until(self, following: Row | None, end_ms: int) -> range:
+    def known(self, following: Row | None, end_ms: int) -> range:
         """Return the known moments from the last record followed up to, not including, `end_ms`."""
-        if self._past.book is not None and not self._past.joins(following):
-            until = self._owner.speaks_until(self._past.book.epoch)
-            end_ms = self._since_ms if until is None else min(end_ms, until + 1)
-        return range(self._since_ms, end_ms) if self._past.book is not None else range(0)
+        if self.book is None:
+            return range(0)
+        if not self._joins(following):
+            end_ms = min(end_ms, self.owner.speaks_until(self.book.epoch) + 1)
+        return range(self.since_ms, end_ms)
+
+    def proof(self, following: Row | None, at_ms: int) -> str | None:
+        """Return why it is proven to have been LIVE at the moment between the last record and `following`."""
+        if self._joins(following):
+            return "the next message of its epoch joins"
+        if self.book is not None and at_ms <= self.owner.speaks_until(self.book.epoch):
+            return "its owner is LIVE in the same epoch"
+        return None
+
+    def _joins(self, following: Row | None) -> bool:
+        """Tell whether `following` proves that the book was never lost before it."""
+        if self.book is None or self.book.seq is None or following is None or following.event is None:
+            return False
+        later = int(isinstance(following.event, BookDelta))
+        return (following.event.epoch, following.event.seq) == (self.book.epoch, self.book.seq + later)
 
 
 def not_known(book_id: BookId, at_ms: int, nearby: Nearby | None) -> NotKnownThenError:

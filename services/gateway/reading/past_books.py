@@ -18,7 +18,6 @@ from services.gateway.http.places import Places
 from services.gateway.http.problems import TOO_MANY, ProblemError, not_ready
 from services.gateway.http.view import encode
 from services.gateway.reading.as_of import (
-    KnownMoments,
     Nearby,
     NotKnownThenError,
     Owner,
@@ -28,14 +27,16 @@ from services.gateway.reading.as_of import (
     Sieve,
     answer_as_of,
     not_known,
-    proof_of,
 )
 from services.gateway.reading.book_log import CHUNK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
+    from msgspec import Struct
+
+    from services.gateway.reading.as_of import Row
     from services.gateway.reading.book_log import BookLog, Chunk
     from services.gateway.reading.books import BookId
     from services.gateway.reading.topic_views import GatewayViews
@@ -51,77 +52,6 @@ class _TooLongError(Exception):
     """More than one request may read, or keep; says of what."""
 
 
-@dataclass
-class _Reading:
-    """One request's way through a log."""
-
-    log: BookLog
-    max_records: int
-    max_bytes: int
-    look_back_ms: int
-    records: int = 0
-    size: int = 0  # bytes kept, of rows that a moment is made of
-
-    async def rewind(self, at_ms: int) -> Rewind:
-        """Return what the log says of a moment: look back twice as far until there is a keyframe.
-
-        It looks ahead as far as it first looked back: l2 says something of a LIVE book within that time.
-        """
-        log, back_ms = self.log, self.look_back_ms
-        stop = await log.offset_at(at_ms + back_ms)
-        first = await self._offset_before(at_ms, back_ms)
-        rewind = Rewind(at_ms)
-        await self._feed(rewind, first, stop)
-        while not rewind.has_keyframe and first > log.begin:
-            back_ms *= 2
-            stop, first = first, await self._offset_before(at_ms, back_ms)
-            earlier = Rewind(at_ms)
-            await self._feed(earlier, first, stop)
-            earlier.extend(rewind)
-            rewind = earlier
-        return rewind
-
-    async def first_known_ms(self, owner: Owner, first: int, stop: int, since_ms: int) -> int | None:
-        """Return the first moment from `since_ms` on that the records of these offsets prove, if any."""
-        moments, sieve, position = KnownMoments(owner, since_ms), Sieve(), first
-        while position < stop:
-            chunk = await self._chunk(position, stop)
-            position = chunk.position
-            for row in chunk.rows:
-                if sieve.passes(row) and (found := moments.follow(row)):
-                    return found[0]
-        found = moments.until(None, FOR_EVER_MS)
-        return found[0] if found else None
-
-    async def first_known_after(self, owner: Owner, at_ms: int) -> int | None:
-        """Return the first moment after this one, as far ahead as `rewind` looks."""
-        first = await self.log.offset_at(at_ms + 1)
-        stop = await self.log.offset_at(at_ms + self.look_back_ms)
-        return await self.first_known_ms(owner, first, stop, at_ms + 1)
-
-    async def _offset_before(self, at_ms: int, back_ms: int) -> int:
-        return self.log.begin if back_ms >= at_ms else await self.log.offset_at(at_ms - back_ms)
-
-    async def _feed(self, rewind: Rewind, first: int, stop: int) -> None:
-        position = first
-        while position < stop:
-            chunk = await self._chunk(position, stop)
-            position = chunk.position
-            self.size += chunk.size
-            if self.size > self.max_bytes:
-                raise _TooLongError(f"{self.max_bytes} bytes (AS_OF_MAX_BYTES)")
-            if any(rewind.take(row) for row in chunk.rows):
-                return
-
-    async def _chunk(self, position: int, stop: int) -> Chunk:
-        chunk = await self.log.chunk(position, stop)
-        self.records += chunk.records
-        if self.records > self.max_records:
-            raise _TooLongError(f"{self.max_records} records")
-        await asyncio.sleep(0)
-        return chunk
-
-
 @dataclass(eq=False)
 class PastBooks:
     """The answers of `GET /api/l2/{venue}/{symbol}?at=`."""
@@ -135,14 +65,7 @@ class PastBooks:
     seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS), init=False)
 
     def __post_init__(self) -> None:
-        settings = self.settings
-        self.places = Places(
-            "rebuilds",
-            "books are being rebuilt",
-            settings.as_of_max_rebuilds,
-            settings.as_of_max_rebuilds_per_address,
-            retry_after_s=1,
-        )
+        self.places = Places.of(self.settings, "as_of_max_rebuilds", "rebuilds", "books are being rebuilt")
 
     async def body(self, book: BookId, depth: int, at_ms: int, address: str) -> bytes:
         """Return the top `depth` levels of a book as it was at `at_ms` (ms since 1970 UTC).
@@ -159,7 +82,7 @@ class PastBooks:
             began = self.clock()
             try:
                 async with asyncio.timeout(seconds), self.open_log(book.key) as log:
-                    return await self._rebuilt(log, book, depth, at_ms)
+                    return await self._rebuilt(_Reading(self, log, book), depth, at_ms)
             except TimeoutError as error:
                 late = f"The log was not read within {seconds:g} s."
                 raise ProblemError(TOO_MANY, late, retry_after_s=1) from error
@@ -168,93 +91,168 @@ class PastBooks:
             finally:
                 self.seconds.observe((self.clock() - began) / NS_PER_S)
 
-    async def _rebuilt(self, log: BookLog, book: BookId, depth: int, at_ms: int) -> bytes:
-        settings = self.settings
-        look_back_ms = round(settings.as_of_look_back_s * 1000)
-        reading = _Reading(log, settings.as_of_max_records, settings.as_of_max_bytes, look_back_ms)
+    async def _rebuilt(self, reading: _Reading, depth: int, at_ms: int) -> bytes:
         try:
-            if at_ms > self._now_ms() + AHEAD_MS:
-                what = f"{at_ms} is in the future"
-                raise await self._out_of_range(reading, book, what)
-            rewind = await reading.rewind(at_ms)
-            if not rewind.has_keyframe:
-                what = f"{at_ms} is before all that is kept of {book.venue} {book.symbol}"
-                raise await self._out_of_range(reading, book, what)
-            past, proof = await self._proven(book, rewind, at_ms)
-            if proof is None or past.last is None or past.book is None:
-                raise not_known(book, at_ms, await self._nearby(reading, book, rewind, at_ms))
+            return encode(await reading.answer(depth, at_ms))
         except _TooLongError as error:
             long = f"The moment needs more than {error} of the log."
             raise ProblemError(TOO_MANY, long, retry_after_s=1) from None
         finally:
             self.records += reading.records
-        return encode(answer_as_of(past.book, past.last[1], proof, at_ms, depth))
 
-    async def _proven(self, book: BookId, rewind: Rewind, at_ms: int) -> tuple[PastBook, str | None]:
-        """Return the book that was rewound, and why it is proven to have been LIVE at the moment, if so."""
-        past = PastBook()
-        for number, row in enumerate(rewind.rows):
-            past.follow(row)
+
+@dataclass(eq=False)
+class _Reading:
+    """One request's way through a book's log."""
+
+    past_books: PastBooks
+    log: BookLog
+    book: BookId
+    records: int = 0
+    size: int = 0  # bytes kept, of rows that a moment is made of
+
+    async def answer(self, depth: int, at_ms: int) -> Struct:
+        """Return the book as it was at a moment.
+
+        Raises
+        ------
+        NotKnownThenError
+            If nothing proves what it was, with the moments for which there is a proof.
+        _TooLongError
+            If the moment needs more of the log than one request may read or keep.
+        """
+        if at_ms > self._latest_ms():
+            raise await self._out_of_range(f"{at_ms} is in the future")
+        rewind = await self._rewind(at_ms)
+        if not rewind.has_keyframe:
+            what = f"{at_ms} is before all that is kept of {self.book.venue} {self.book.symbol}"
+            raise await self._out_of_range(what)
+        past, proof = await self._proven(rewind)
+        if proof is None or past.last is None or past.book is None:
+            raise not_known(self.book, at_ms, await self._nearby(rewind))
+        return answer_as_of(past.book, past.last, proof, at_ms, depth)
+
+    async def _rewind(self, at_ms: int) -> Rewind:
+        """Return what the log says of a moment: look back twice as far until there is a keyframe.
+
+        It looks ahead as far as it first looked back: l2 says something of a LIVE book within that time.
+        """
+        log, back_ms = self.log, self._look_ms()
+        stop = await log.offset_at(at_ms + back_ms)
+        first = await self._offset_before(at_ms, back_ms)
+        rewind = await self._sifted(at_ms, first, stop)
+        while not rewind.has_keyframe and first > log.begin:
+            back_ms *= 2
+            stop, first = first, await self._offset_before(at_ms, back_ms)
+            earlier = await self._sifted(at_ms, first, stop)
+            earlier.extend(rewind)
+            rewind = earlier
+        return rewind
+
+    async def _offset_before(self, at_ms: int, back_ms: int) -> int:
+        return self.log.begin if back_ms >= at_ms else await self.log.offset_at(at_ms - back_ms)
+
+    async def _sifted(self, at_ms: int, first: int, stop: int) -> Rewind:
+        rewind, most = Rewind(at_ms), self.past_books.settings.as_of_max_bytes
+        async for chunk in self._chunks(first, stop):
+            self.size += chunk.size
+            if self.size > most:
+                raise _TooLongError(f"{most} bytes (AS_OF_MAX_BYTES)")
+            if any(rewind.take(row) for row in chunk.rows):
+                break
+        return rewind
+
+    async def _chunks(self, position: int, stop: int) -> AsyncIterator[Chunk]:
+        most = self.past_books.settings.as_of_max_records
+        while position < stop:
+            chunk = await self.log.chunk(position, stop)
+            position = chunk.position
+            self.records += chunk.records
+            if self.records > most:
+                raise _TooLongError(f"{most} records")
+            await asyncio.sleep(0)
+            yield chunk
+
+    async def _follow(self, past: PastBook, rows: Iterable[Row]) -> range:
+        """Bring a book to these records; return the last moments between them at which it is known."""
+        found = range(0)
+        for number, row in enumerate(rows):
+            found = past.follow(row) or found
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
-        return past, proof_of(past, rewind.following, self._owner(book), at_ms)
+        return found
 
-    async def _nearby(self, reading: _Reading, book: BookId, rewind: Rewind, at_ms: int) -> Nearby | None:
+    async def _proven(self, rewind: Rewind) -> tuple[PastBook, str | None]:
+        """Return the book that was rewound, and why it is proven to have been LIVE at the moment, if so."""
+        past = PastBook(self._owner())
+        await self._follow(past, rewind.rows)
+        return past, past.proof(rewind.following, rewind.at_ms)
+
+    async def _nearby(self, rewind: Rewind) -> Nearby | None:
         """Return the known moments around, None if that takes too long to find."""
+        at_ms = rewind.at_ms
         try:
-            before = await self._last_known(reading, book, rewind, at_ms)
-            after = await reading.first_known_after(self._owner(book), at_ms)
-            return Nearby(before=before, after=await self._answering(reading, book, after))
+            before = await self._last_known(rewind, at_ms)
+            first, stop = (
+                await self.log.offset_at(at_ms + 1),
+                await self.log.offset_at(at_ms + self._look_ms()),
+            )
+            return Nearby(before=before, after=await self._first_known(first, stop, at_ms + 1))
         except _TooLongError:
             return None
 
-    async def _last_known(
-        self, reading: _Reading, book: BookId, rewind: Rewind, before_ms: int
-    ) -> int | None:
-        """Return the last moment before this one at which what was read to rewind the book proves it."""
-        moments, found = KnownMoments(self._owner(book), 0), range(0)
-        for number, row in enumerate((*rewind.earlier, *rewind.rows)):
-            found = moments.follow(row) or found
-            if number % CHUNK == 0:
-                await asyncio.sleep(0)
-        found = moments.until(rewind.following, before_ms) or found
-        return await self._answering(reading, book, found[-1] if found else None)
+    async def _first_known(self, first: int, stop: int, since_ms: int) -> int | None:
+        """Return the first moment from `since_ms` on that the records of these offsets prove, if any."""
+        past, sieve = PastBook(self._owner(), since_ms), Sieve()
+        async for chunk in self._chunks(first, stop):
+            for row in chunk.rows:
+                if sieve.passes(row) and (found := past.follow(row)):
+                    return await self._answering(found[0])
+        found = past.known(None, FOR_EVER_MS)
+        return await self._answering(found[0]) if found else None
 
-    async def _answering(self, reading: _Reading, book: BookId, at_ms: int | None) -> int | None:
+    async def _last_known(self, rewind: Rewind, before_ms: int) -> int | None:
+        """Return the last moment before this one at which what was read to rewind the book proves it."""
+        past = PastBook(self._owner())
+        found = await self._follow(past, (*rewind.earlier, *rewind.rows))
+        found = past.known(rewind.following, before_ms) or found
+        return await self._answering(found[-1]) if found else None
+
+    async def _answering(self, at_ms: int) -> int | None:
         """Return the moment if asking at it answers: the log may look otherwise from there.
 
         A clock that was set back puts records in another order than that of their timestamps.
         """
-        if at_ms is None or at_ms > self._now_ms() + AHEAD_MS:
+        if at_ms > self._latest_ms():
             return None
-        rewind = await reading.rewind(at_ms)
-        _, proof = await self._proven(book, rewind, at_ms)
+        _, proof = await self._proven(await self._rewind(at_ms))
         return None if proof is None else at_ms
 
-    async def _out_of_range(self, reading: _Reading, book: BookId, what: str) -> NotKnownThenError:
+    async def _out_of_range(self, what: str) -> NotKnownThenError:
         """Return the problem with the range there is, without it if that takes too long to find."""
         try:
-            retained = await self._retained(reading, book)
+            retained = await self._retained()
         except _TooLongError:
             return NotKnownThenError(f"{what}.")
         if retained is None:
-            return NotKnownThenError(f"{what}; nothing of {book.venue} {book.symbol} is known.")
-        return NotKnownThenError(
-            f"{what}; it is known from {retained.from_} to {retained.to}.", retained=retained
-        )
+            return NotKnownThenError(f"{what}; nothing of {self.book.venue} {self.book.symbol} is known.")
+        known = f"it is known from {retained.from_} to {retained.to}"
+        return NotKnownThenError(f"{what}; {known}.", retained=retained)
 
-    async def _retained(self, reading: _Reading, book: BookId) -> Retained | None:
-        log = reading.log
-        oldest = await reading.first_known_ms(self._owner(book), log.begin, log.end, 0)
-        oldest = await self._answering(reading, book, oldest)
+    async def _retained(self) -> Retained | None:
+        oldest = await self._first_known(self.log.begin, self.log.end, 0)
         if oldest is None:
             return None
-        now_ms = self._now_ms()
-        newest = await self._last_known(reading, book, await reading.rewind(now_ms), now_ms + 1)
+        now_ms = self.past_books.clock() // NS_PER_MS
+        newest = await self._last_known(await self._rewind(now_ms), now_ms + 1)
         return Retained(from_=oldest, to=oldest if newest is None else max(oldest, newest))
 
-    def _owner(self, book: BookId) -> Owner:
-        return Owner(self.views.healths.items.get(book.key), round(self.settings.l2_silence_s * NS_PER_S))
+    def _owner(self) -> Owner:
+        views, settings = self.past_books.views, self.past_books.settings
+        return Owner(views.healths.items.get(self.book.key), round(settings.l2_silence_s * NS_PER_S))
 
-    def _now_ms(self) -> int:
-        return self.clock() // NS_PER_MS
+    def _latest_ms(self) -> int:
+        return self.past_books.clock() // NS_PER_MS + AHEAD_MS
+
+    def _look_ms(self) -> int:
+        return round(self.past_books.settings.as_of_look_back_s * 1000)
