@@ -135,19 +135,9 @@ class Commands:
 
     def __post_init__(self) -> None:
         settings = self.settings
-        self.places = Places(
-            "commands",
-            "commands wait for their answers",
-            settings.max_commands,
-            settings.max_commands_per_address,
-            retry_after_s=1,
-        )
-        self.waiters = Places(
-            "waiters",
-            "requests wait for the end of an execution",
-            settings.max_waiters,
-            settings.max_waiters_per_address,
-            retry_after_s=1,
+        self.places = Places.of(settings, "max_commands", "commands", "commands wait for their answers")
+        self.waiters = Places.of(
+            settings, "max_waiters", "waiters", "requests wait for the end of an execution"
         )
         self.left_out = Counter(dict.fromkeys(ANSWER_TOPICS, 0))
 

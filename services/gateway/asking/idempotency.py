@@ -66,18 +66,14 @@ class Idempotency:
 
     def __post_init__(self) -> None:
         settings = self.settings
-        self.keys = Allowance(
-            "keys",
-            "Idempotency-Keys are in use",
-            settings.idempotency_max_keys,
-            settings.idempotency_max_keys_per_address,
-            retry_after_s=60,
+        self.keys = Allowance.of(
+            settings, "idempotency_max_keys", "keys", "Idempotency-Keys are in use", retry_after_s=60
         )
-        self.key_bytes = Allowance(
+        self.key_bytes = Allowance.of(
+            settings,
+            "idempotency_max_bytes",
             "key_bytes",
             "bytes of replies are kept under Idempotency-Keys",
-            settings.idempotency_max_bytes,
-            settings.idempotency_max_bytes_per_address,
             retry_after_s=60,
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from libs.common.time_units import NS_PER_S
 from libs.common.token_bucket import AddressBuckets, Rate
@@ -56,6 +56,14 @@ class Allowance:
     _: KW_ONLY
     retry_after_s: int  # when there may be room again
     refused: Counter[str] = field(default_factory=lambda: Counter(address=0, total=0))  # by whose limit
+
+    @classmethod
+    def of(
+        cls, settings: GatewaySettings, setting: str, name: str, what: str, *, retry_after_s: int = 1
+    ) -> Self:
+        """Return the limit that `setting` is, of which one address has `setting`_per_address."""
+        most, most_of_address = getattr(settings, setting), getattr(settings, f"{setting}_per_address")
+        return cls(name, what, most, most_of_address, retry_after_s=retry_after_s)
 
     def require(self, address: str, *held: Tally) -> None:
         """Refuse one more while `held`, together, reach the limit.

@@ -35,13 +35,7 @@ class AuditLog:
     def __init__(self, settings: GatewaySettings, read: ReadAudit) -> None:
         self._settings = settings
         self._read = read
-        self.places = Places(
-            "audits",
-            "audits are being read",
-            settings.audit_max_reads,
-            settings.audit_max_reads_per_address,
-            retry_after_s=1,
-        )
+        self.places = Places.of(settings, "audit_max_reads", "audits", "audits are being read")
 
     async def checked(self, execution_id: str, record: ExecutionRecord | None, address: str) -> bytes:
         """Return the JSON of an execution's audit.

@@ -90,12 +90,8 @@ class Hub:
         self._settings = settings
         self._open_source = open_source
         self.replays = replays
-        self.places = Places(
-            "streams",
-            "streams are open",
-            settings.stream_max_clients,
-            settings.stream_max_clients_per_address,
-            retry_after_s=5,
+        self.places = Places.of(
+            settings, "stream_max_clients", "streams", "streams are open", retry_after_s=5
         )
         self._room = Room(settings.stream_backlogs_bytes, settings.stream_backlogs_bytes_per_address)
         self._clients: set[Client] = set()

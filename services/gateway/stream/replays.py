@@ -54,12 +54,8 @@ class Replays:
         rate = settings.replay_bytes_per_s
         self._budget = TokenBucket(Rate(rate, rate), clock())
         self._turn = asyncio.Lock()
-        self.places = Places(
-            "replays",
-            "streams of old messages are open",
-            settings.replay_max_streams,
-            settings.replay_max_streams_per_address,
-            retry_after_s=5,
+        self.places = Places.of(
+            settings, "replay_max_streams", "replays", "streams of old messages are open", retry_after_s=5
         )
         self.bytes = 0  # read since the start, as the budget counts them
 
