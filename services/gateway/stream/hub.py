@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -135,7 +135,7 @@ class Hub:
         places = self.replays.places if replays else self.places
         places.take(address)
         if replays:
-            chunks = self._old_messages(topics, keys, start)
+            chunks = self.replays.chunks(topics, keys, start, lambda error: self._tell(topics, error))
         else:
             chunks = self._new_messages(topics, keys, start, last_event_id, address)
         return EventStream(chunks, lambda: places.give_back(address))
@@ -193,15 +193,6 @@ class Hub:
             return None
         return self._history.after(last_event_id, max(reading.since for reading in readings))
 
-    async def _old_messages(
-        self, topics: Sequence[Topic], keys: Collection[bytes], start: Start
-    ) -> AsyncGenerator[bytes, None]:
-        chunks = self.replays.chunks(topics, keys, start, lambda error: self._tell(topics, error))
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                self._failing = False
-                yield chunk
-
     def _hold(self, topic: Topic, client: Client) -> Reading:
         reading = self._readings.get(topic.name)
         if reading is None:
@@ -225,7 +216,7 @@ class Hub:
 
     async def _read(self, reading: Reading) -> Never:
         async with self._open_source([reading.topic], "end") as source:
-            self._failing = False
+            self._tell([reading.topic], None)
             reading.since = self._history.count
             reading.settled.set()
             while True:
@@ -250,11 +241,11 @@ class Hub:
         if self._readings.get(reading.topic.name) is reading:  # else its successor reads already
             del self._readings[reading.topic.name]
 
-    def _tell(self, topics: Sequence[Topic], error: Exception) -> None:
-        if not self._failing:  # else every try to open a stream would write a line
+    def _tell(self, topics: Sequence[Topic], error: Exception | None) -> None:
+        if error is not None and not self._failing:  # else every try to open a stream would write a line
             facts = {"topics": [topic.name for topic in topics], "reason": str(error) or type(error).__name__}
             _log.warning("stream_failed", extra=facts)
-        self._failing = True
+        self._failing = error is not None
 
 
 class EventStream(Response):

@@ -64,7 +64,7 @@ class Replays:
         topics: Sequence[Topic],
         keys: Collection[bytes],
         start: Start,
-        on_away: Callable[[Exception], None],
+        tell: Callable[[Exception | None], None],
     ) -> AsyncGenerator[bytes, None]:
         """Yield what stands in these topics from `start` on, and what comes.
 
@@ -72,8 +72,8 @@ class Replays:
         ----------
         keys
             Of the records that are wanted; empty: all.
-        on_away
-            Told why Kafka failed.
+        tell
+            Called with why Kafka failed, and with None once the topics are open.
 
         Raises
         ------
@@ -84,6 +84,7 @@ class Replays:
         try:
             async with self._open_source(topics, start) as source:
                 opened = True
+                tell(None)
                 yield OPENED
                 quiet_since = self._clock()
                 while True:
@@ -97,7 +98,7 @@ class Replays:
                         yield data
                         quiet_since = self._clock()
         except AWAY as error:
-            on_away(error)
+            tell(error)
             if not opened:
                 raise unread(topics) from error
 

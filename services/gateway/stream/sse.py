@@ -76,33 +76,25 @@ def dropped(count: int | None) -> bytes:
     return b"event: dropped\ndata: %b\n\n" % encode({"count": count})
 
 
-class _Field(NamedTuple):
-    attribute: str
-    name: str
-    divisor: int | None
-
-
 @lru_cache
-def _fields(kind: type[msgspec.Struct]) -> tuple[_Field, ...]:
-    return tuple(_field(name) for name in kind.__struct_fields__)
-
-
-def _field(attribute: str) -> _Field:
-    time = attribute == "ts" or attribute.endswith(("_ts", "_ns"))
-    return _Field(attribute, camel(re.sub(r"_ns$", "_ms", attribute)), NS_PER_MS if time else None)
+def _fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, str, bool], ...]:
+    """Return each field, its name to callers, and whether it is of nanoseconds."""
+    return tuple(
+        (each, camel(re.sub(r"_ns$", "_ms", each)), each == "ts" or each.endswith(("_ts", "_ns")))
+        for each in kind.__struct_fields__
+    )
 
 
 def json_ready(message: msgspec.Struct) -> dict[str, object]:
     """Return the message as callers read it: camel case; times and durations in whole milliseconds."""
-    ready: dict[str, object] = {}
-    if message.__struct_config__.tag is not None:
-        ready["type"] = message.__struct_config__.tag
-    for attribute, name, divisor in _fields(type(message)):
+    tag = message.__struct_config__.tag
+    ready: dict[str, object] = {} if tag is None else {"type": tag}
+    for attribute, name, in_ns in _fields(type(message)):
         value = getattr(message, attribute)
         if isinstance(value, msgspec.Struct):
             value = json_ready(value)
-        elif divisor is not None and value is not None:
-            value //= divisor
+        elif in_ns and value is not None:
+            value //= NS_PER_MS
         ready[name] = value
     return ready
 
@@ -189,19 +181,12 @@ class History:
 
 
 def start_of(text: str | None, now: int) -> Start:
-    """Return where a stream starts.
-
-    Parameters
-    ----------
-    text
-        ``end``, ``beginning``, ``-10m`` (s, m, h, d before `now`) or ms since 1970 UTC.
-    now
-        int ns UTC.
+    """Return where a stream starts that is asked for so, at `now` (int ns UTC).
 
     Raises
     ------
     ProblemError
-        422 for anything else.
+        422 with the ways to ask.
     """
     match text:
         case None | "end":
