@@ -10,6 +10,7 @@ import socket
 import time
 from collections import Counter
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,7 @@ from aiokafka.errors import KafkaError
 
 from libs.common.budgets import account_of, use_of
 from libs.common.events import ServiceState
-from libs.common.kafka import follow
+from libs.common.kafka import Pace, follow
 from libs.common.metrics import CONTENT_TYPE, create_registry, exposition
 from libs.common.settings import TLS
 from libs.common.status import Condition, heartbeat
@@ -38,10 +39,11 @@ from services.gateway.http.routes import VERSION, create_api
 from services.gateway.http.view import encode
 from services.gateway.monitoring import Traffic, families
 from services.gateway.reading.audit_log import AuditLog
+from services.gateway.reading.book_log import open_book_log
 from services.gateway.reading.books import Books
 from services.gateway.reading.past_books import PastBooks
 from services.gateway.reading.readiness import Readiness, ReadyAnswer, Report, ready_answer
-from services.gateway.reading.sources import Readers
+from services.gateway.reading.sources import LIVE, PIECE, opener, read_audit
 from services.gateway.reading.topic_views import GatewayViews
 from services.gateway.stream.hub import Hub
 from services.gateway.stream.replays import Replays
@@ -86,8 +88,7 @@ class Gateway:
         self._report = Report(("the gateway is starting",))  # the last one
         self._usage: Mapping[str, Usage] = {}  # of the topics, as last known
         self._parts = self._connected()
-        views = self._parts.views
-        self._ready = Readiness(views, views.fleet, time.time_ns, time.monotonic_ns)
+        self._ready = Readiness(self._parts.views, time.time_ns, time.monotonic_ns)
         self._registry = create_registry(self._families)
         self._traffic = Traffic()
         self._guard = WriteGuard(settings, self._parts.callers, self.refusals, time.monotonic_ns)
@@ -113,7 +114,7 @@ class Gateway:
         """Return what the routes answer from, each with what it reads and writes."""
         settings, clock, stopwatch = self._settings, time.time_ns, time.monotonic_ns
         views = GatewayViews(settings.l2_silence_s, settings.topic_partitions, stopwatch)
-        readers = Readers(settings)
+        old = Pace(settings.replay_buffer_bytes, PIECE)
         run = secrets.token_hex(16)  # no two processes share one
         document = asyncapi.document(
             VERSION,
@@ -126,16 +127,16 @@ class Gateway:
             callers=Callers(settings.trusted_proxies),
             views=views,
             books=Books(views),
-            past_books=PastBooks(settings, views, readers.book, clock),
+            past_books=PastBooks(settings, views, partial(open_book_log, settings), clock),
             commands=Commands(
-                settings, views, self._link, readers.answers, clock, (f"{run} {n}" for n in count(1))
+                settings, views, self._link, opener(settings), clock, (f"{run} {n}" for n in count(1))
             ),
             idempotency=Idempotency(settings, views, self._changes, self._link, clock),
             subscriptions=Subscriptions(settings, views, self._changes, self._link, clock),
-            audit_log=AuditLog(settings, readers.audit),
+            audit_log=AuditLog(settings, partial(read_audit, settings)),
             new_scopes=NewScopes(settings, views.router_snapshots.items, stopwatch),
             decisions=Changes(),  # the markets' left out, which come a hundred times as often
-            hub=Hub(settings, readers.live, Replays(settings, readers.replay, stopwatch)),
+            hub=Hub(settings, opener(settings, LIVE), Replays(settings, opener(settings, old), stopwatch)),
             readiness=self._readiness,
             metrics=lambda: (exposition(self._registry), CONTENT_TYPE),
             clock=clock,

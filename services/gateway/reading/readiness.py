@@ -8,6 +8,7 @@ down is told as ``degraded``, at the start and later, for all else works without
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from msgspec import Meta, Struct
@@ -20,7 +21,6 @@ from services.gateway.reading.fleet import SERVICES
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.gateway.reading.fleet import Fleet
     from services.gateway.reading.topic_views import GatewayViews
 
 SETTLE_NS: Final = 15_000_000_000  # how long the first books are waited for, once the services are there
@@ -81,45 +81,20 @@ class Report(NamedTuple):
         return f"Not ready: {'; '.join(self.missing)}."
 
 
+@dataclass(eq=False)
 class Readiness:
-    """Judges again at each `report`; remembers whether the first books have been waited for.
+    """Judges again at each `report`; remembers whether the first books have been waited for."""
 
-    Parameters
-    ----------
-    clock
-        int ns UTC.
-    stopwatch
-        Monotonic, ns.
-    """
-
-    def __init__(
-        self,
-        views: GatewayViews,
-        fleet: Fleet,
-        clock: Callable[[], int],
-        stopwatch: Callable[[], int],
-    ) -> None:
-        self._views = views
-        self._fleet = fleet
-        self._clock = clock
-        self._stopwatch = stopwatch
-        self._there_since: int | None = None  # all but the first books
-        self._settled = False
+    views: GatewayViews
+    clock: Callable[[], int]  # int ns UTC
+    stopwatch: Callable[[], int]  # monotonic, ns
+    _there_since: int | None = field(default=None, init=False)  # all but the first books
+    _settled: bool = field(default=False, init=False)
 
     def report(self, kafka_away: str | None, *, hears_answers: bool, unheard: Sequence[str] = ()) -> Report:
-        """Judge.
-
-        Parameters
-        ----------
-        kafka_away
-            Why Kafka cannot be asked, None if it answers.
-        hears_answers
-            Whether the gateway reads what the services answer.
-        unheard
-            What to say of answers that are not heard.
-        """
+        """Judge, knowing why Kafka cannot be asked, if so, and what to say of answers that are not heard."""
         if kafka_away is not None:
-            self._fleet.doubt()
+            self.views.fleet.doubt()
             return Report((kafka_away,))
         missing = self._missing(unheard, hears_answers=hears_answers)
         if missing:
@@ -127,7 +102,7 @@ class Readiness:
             return Report(tuple(missing))
         away, unmeasured = self._books()
         if not self._settled:
-            now = self._stopwatch()
+            now = self.stopwatch()
             self._there_since = now if self._there_since is None else self._there_since
             left_ns = self._there_since + SETTLE_NS - now
             if left_ns > 0 and (waited_for := [*away, *unmeasured]):
@@ -139,26 +114,26 @@ class Readiness:
         """Return a line for each part of a view that does not show what is in its log."""
         return [
             f"the view of {view.topic.name} stands: partition {number} is {said}"
-            for view in self._views.all
+            for view in self.views.all
             for number, said in view.held_up.items()
         ]
 
     def _missing(self, unheard: Sequence[str], *, hears_answers: bool) -> list[str]:
-        behind = [view.topic.name for view in self._views.all if not view.ready]
+        behind = [view.topic.name for view in self.views.all if not view.ready]
         if behind:
             return [f"the gateway is still reading {', '.join(behind)}", *self._held_up()]
         missing = [] if hears_answers else ["the gateway does not hear the services' answers yet"]
         missing += unheard
-        missing += filter(None, (self._fleet.lack_of(service) for service in SERVICES))
-        if not self._views.policies.items:
+        missing += filter(None, (self.views.fleet.lack_of(service) for service in SERVICES))
+        if not self.views.policies.items:
             missing.append("execution has not registered a policy yet")
-        if not self._views.risks.items:
+        if not self.views.risks.items:
             missing.append("portfolio has not told the risk budget yet")
         return missing
 
     def _books(self) -> tuple[list[str], list[str]]:
         """Return a line for each subscribed book without a market, and for each that venues do not know."""
-        views, now = self._views, self._clock()
+        views, now = self.views, self.clock()
         assessed = {symbol for risk in views.risks.items.values() for symbol in risk.by_symbol}
         reference = {risk.venue for risk in views.risks.items.values()}
         lines, unmeasured = [], []

@@ -1,4 +1,4 @@
-"""The readers of Kafka that requests open: of streams, of answers, of past books and of audits; a shell.
+"""The readers of Kafka that requests open: of streams, of answers and of audits; a shell.
 
 Each takes little at once, so that what one request reads neither fills the memory nor holds another one up.
 """
@@ -12,7 +12,6 @@ from aiokafka.errors import KafkaError
 from libs.common.kafka import MissingTopicError, Pace, Reader, read
 from libs.common.topics import EXECUTION_AUDIT
 from services.gateway.http.problems import ProblemError, not_ready
-from services.gateway.reading.book_log import open_book_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from libs.common.kafka import Record, Undecodable
     from libs.common.topics import Topic
-    from services.gateway.reading.book_log import BookLog
     from services.gateway.settings import GatewaySettings
     from services.gateway.stream.sse import Start
 
@@ -48,41 +46,25 @@ def unread(topics: Sequence[Topic]) -> ProblemError:
     return not_ready(f"Kafka does not let {', '.join(topic.name for topic in topics)} be read now.")
 
 
-class Readers:
-    """Opens them, as the settings say."""
+def opener(settings: GatewaySettings, pace: Pace | None = None) -> OpenSource:
+    """Return what opens readers that take as much at once as the pace says."""
+    return lambda topics, start: Reader(settings, topics, start=start, pace=pace)
 
-    def __init__(self, settings: GatewaySettings) -> None:
-        self._settings = settings
-        self._replay = Pace(settings.replay_buffer_bytes, PIECE)
 
-    def answers(self, topics: Sequence[Topic], start: Start) -> Reader:
-        """Return a reader of what the services answer."""
-        return Reader(self._settings, topics, start=start)
-
-    def live(self, topics: Sequence[Topic], start: Start) -> Reader:
-        """Return a reader of what comes."""
-        return Reader(self._settings, topics, start=start, pace=LIVE)
-
-    def replay(self, topics: Sequence[Topic], start: Start) -> Reader:
-        """Return a reader of what has come."""
-        return Reader(self._settings, topics, start=start, pace=self._replay)
-
-    def book(self, key: bytes) -> AbstractAsyncContextManager[BookLog]:
-        """Open the log of a book."""
-        return open_book_log(self._settings, key)
-
-    def audit(self, partition: int, key: bytes, start: Start) -> AsyncGenerator[list[Record], None]:
-        """Read the records of a key in a partition of the audit log, up to the end it has now."""
-        return read(
-            self._settings,
-            [EXECUTION_AUDIT],
-            on_undecodable=_leave,
-            start=start,
-            partitions={partition},
-            stop_at_end=True,
-            wanted=lambda _topic, found: found == key,
-            pace=AUDIT,
-        )
+def read_audit(
+    settings: GatewaySettings, partition: int, key: bytes, start: Start
+) -> AsyncGenerator[list[Record], None]:
+    """Read the records of a key in a partition of the audit log, up to the end it has now."""
+    return read(
+        settings,
+        [EXECUTION_AUDIT],
+        on_undecodable=_leave,
+        start=start,
+        partitions={partition},
+        stop_at_end=True,
+        wanted=lambda _topic, found: found == key,
+        pace=AUDIT,
+    )
 
 
 async def _leave(_undecodable: Undecodable) -> None:

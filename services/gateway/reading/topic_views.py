@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from libs.common import topics
 from libs.common.live_books import PATIENCE, holds_until
 from libs.common.record_view import RecordView
 from libs.common.time_units import NS_PER_S
-from libs.common.topics import (
-    EXECUTION_SIZINGS,
-    L2_BOOK_HEALTH,
-    L2_BOOK_TOPS,
-    L2_SUBSCRIPTIONS,
-    POLICIES_REGISTRY,
-    PORTFOLIO_POSITIONS,
-    PORTFOLIO_RISK,
-    ROUTER_SNAPSHOTS,
-    VENUES_METRICS,
-)
 from libs.common.views import View
 from services.gateway.asking.idempotency import ReplyView
 from services.gateway.http.problems import not_ready
@@ -27,17 +17,7 @@ from services.gateway.reading.fleet import Fleet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from libs.common.events import (
-        BookHealth,
-        BookTop,
-        PolicyRegistered,
-        Position,
-        RiskBudget,
-        RouterSnapshot,
-        SizingSnapshot,
-        Subscribed,
-        VenueMetrics,
-    )
+    from libs.common import events
 
 
 class GatewayViews:
@@ -51,36 +31,24 @@ class GatewayViews:
         Monotonic, ns.
     """
 
-    def __init__(
-        self,
-        l2_silence_s: float,
-        partitions: int,
-        stopwatch: Callable[[], int],
-    ) -> None:
-        self.subscriptions: View[Subscribed] = View(L2_SUBSCRIPTIONS)
-        self.tops: View[BookTop] = View(L2_BOOK_TOPS)
-        self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
+    def __init__(self, l2_silence_s: float, partitions: int, stopwatch: Callable[[], int]) -> None:
+        self.subscriptions: View[events.Subscribed] = View(topics.L2_SUBSCRIPTIONS)
+        self.tops: View[events.BookTop] = View(topics.L2_BOOK_TOPS)
+        self.healths: View[events.BookHealth] = View(topics.L2_BOOK_HEALTH)
         self.replies = ReplyView()
-        self.venues: View[VenueMetrics] = View(VENUES_METRICS)
+        self.venues: View[events.VenueMetrics] = View(topics.VENUES_METRICS)
         self.records = RecordView()
-        self.sizings: View[SizingSnapshot] = View(EXECUTION_SIZINGS)
-        self.policies: View[PolicyRegistered] = View(POLICIES_REGISTRY)
-        self.router_snapshots: View[RouterSnapshot] = View(ROUTER_SNAPSHOTS)
-        self.positions: View[Position] = View(PORTFOLIO_POSITIONS)
-        self.risks: View[RiskBudget] = View(PORTFOLIO_RISK)
+        self.sizings: View[events.SizingSnapshot] = View(topics.EXECUTION_SIZINGS)
+        self.policies: View[events.PolicyRegistered] = View(topics.POLICIES_REGISTRY)
+        self.router_snapshots: View[events.RouterSnapshot] = View(topics.ROUTER_SNAPSHOTS)
+        self.positions: View[events.Position] = View(topics.PORTFOLIO_POSITIONS)
+        self.risks: View[events.RiskBudget] = View(topics.PORTFOLIO_RISK)
         self.fleet = Fleet(partitions, stopwatch)
         # Two readers: a fetch names all partitions of its reader, and markets speak a hundred times a second.
         self.of_markets: tuple[View[Any], ...] = (self.tops, self.healths, self.venues)
         self.of_decisions: tuple[View[Any], ...] = (
-            self.subscriptions,
-            self.replies,
-            self.records,
-            self.sizings,
-            self.policies,
-            self.router_snapshots,
-            self.positions,
-            self.risks,
-            self.fleet,
+            *(self.subscriptions, self.replies, self.records, self.sizings, self.policies),
+            *(self.router_snapshots, self.positions, self.risks, self.fleet),
         )
         self.all = self.of_markets + self.of_decisions
         self._patience = PATIENCE["showing"]._replace(silence_ns=round(l2_silence_s * NS_PER_S))
@@ -116,6 +84,6 @@ class GatewayViews:
         """Return the state of the book under `key` as callers see it."""
         return status_of(self.tops.items.get(key), self.healths.items.get(key), now, self._patience)
 
-    def shown_until(self, top: BookTop, health: BookHealth | None, now: int) -> float:
+    def shown_until(self, top: events.BookTop, health: events.BookHealth | None, now: int) -> float:
         """Return the last moment (ns UTC) at which these are shown as at `now`; see `holds_until`."""
         return holds_until(top, health, now, self._patience)

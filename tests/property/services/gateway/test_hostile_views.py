@@ -87,7 +87,7 @@ class Gateway:
     def __init__(self, runner: asyncio.Runner) -> None:
         self._runner = runner
         self.world = runner.run(self._build())
-        self.ready = Readiness(self.world.views, self.world.views.fleet, lambda: NOW, lambda: 0)
+        self.ready = Readiness(self.world.views, lambda: NOW, lambda: 0)
 
     def empty(self) -> None:
         for view in self.world.views.all:

@@ -26,7 +26,7 @@ class Start(World):
 
     def __init__(self, *, ready: bool = True) -> None:
         super().__init__(ready=ready)
-        self.readiness = Readiness(self.views, self.views.fleet, lambda: self.now, lambda: self.monotonic_ns)
+        self.readiness = Readiness(self.views, lambda: self.now, lambda: self.monotonic_ns)
 
         self.fold(POLICIES_REGISTRY, b"p_sma", a_policy_registered("p_sma"))
 
