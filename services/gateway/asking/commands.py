@@ -14,23 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from libs.common import log
+from libs.common import log, topics
 from libs.common.cloudevents import CloudEvent
 from libs.common.events import CommandRejected, PlanAndExecute, Refusal
 from libs.common.kafka import Undecodable, partition_of
 from libs.common.metrics import Histogram
 from libs.common.monitoring import SECONDS
 from libs.common.time_units import NS_PER_S
-from libs.common.topics import (
-    EXECUTION_COMMANDS,
-    EXECUTION_PLANS,
-    PORTFOLIO_ALLOCATIONS,
-    PORTFOLIO_COMMANDS,
-    ROUTER_CHOICES,
-    ROUTER_COMMANDS,
-    VENUES_COMMANDS,
-    VENUES_SCORES,
-)
 from services.gateway.http import problems
 from services.gateway.http.places import Places
 from services.gateway.http.problems import NO_ANSWER, TOO_MANY, FieldError, ProblemError, not_ready
@@ -50,10 +40,10 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "/services/gateway"
 ASKED: Final[Mapping[Topic, tuple[str, Topic]]] = {  # who does what is commanded there, and answers where
-    ROUTER_COMMANDS: ("router", ROUTER_CHOICES),
-    VENUES_COMMANDS: ("venues", VENUES_SCORES),
-    PORTFOLIO_COMMANDS: ("portfolio", PORTFOLIO_ALLOCATIONS),
-    EXECUTION_COMMANDS: ("execution", EXECUTION_PLANS),
+    topics.ROUTER_COMMANDS: ("router", topics.ROUTER_CHOICES),
+    topics.VENUES_COMMANDS: ("venues", topics.VENUES_SCORES),
+    topics.PORTFOLIO_COMMANDS: ("portfolio", topics.PORTFOLIO_ALLOCATIONS),
+    topics.EXECUTION_COMMANDS: ("execution", topics.EXECUTION_PLANS),
 }
 ANSWER_TOPICS: Final = tuple(answers for _, answers in ASKED.values())
 RETRY_S: Final = 1  # when what a command needs may be there
@@ -83,9 +73,10 @@ class Command(NamedTuple):
     correlation_id: str
     address: str  # that it counts for
 
-    def headers(self, kind: str, now: int) -> Headers:
-        """Return the CloudEvents headers of the message that carries this command."""
-        return CloudEvent(self.id, kind, SOURCE, now, self.correlation_id, causation_id=None).headers()
+
+def headers_of(command_id: UUID, kind: str, now: int, correlation_id: str) -> Headers:
+    """Return the CloudEvents headers of the message that carries a command."""
+    return CloudEvent(command_id, kind, SOURCE, now, correlation_id, causation_id=None).headers()
 
 
 class Changes:
@@ -182,9 +173,7 @@ class Commands:
             raise ProblemError(TOO_MANY, detail, retry_after_s=RETRY_S)
         answer = self._waiting[command_id] = asyncio.get_running_loop().create_future()
         began = self.clock()
-        headers = CloudEvent(
-            UUID(command_id), kind, SOURCE, began, correlation_id, causation_id=None
-        ).headers()
+        headers = headers_of(UUID(command_id), kind, began, correlation_id)
         seconds = self.settings.command_timeout_s if timeout_s is None else timeout_s
         try:
             async with in_time(seconds, command_id, f"No answer to {kind} on {topic.name} came"):

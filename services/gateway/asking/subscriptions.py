@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from libs.common.events import Subscribed
 from libs.common.kafka import partition_of
 from libs.common.topics import L2_SUBSCRIPTIONS
-from services.gateway.asking.commands import in_time
+from services.gateway.asking.commands import headers_of, in_time
 from services.gateway.asking.idempotency import Reply
 from services.gateway.http.problems import not_ready
 from services.gateway.http.view import encode
@@ -106,7 +106,8 @@ class Subscriptions:
         late = f"l2 did not drop {name}" if wish is None else f"l2 did not take {name} up"
         async with in_time(settings.command_timeout_s, str(command.id), late):
             now = self.clock()
-            await self.writer.send_and_wait(L2_SUBSCRIPTIONS, book.key, wish, now, command.headers(kind, now))
+            headers = headers_of(command.id, kind, now, command.correlation_id)
+            await self.writer.send_and_wait(L2_SUBSCRIPTIONS, book.key, wish, now, headers)
             await self.changes.until(done)
 
     def _turn(self, book: BookId) -> asyncio.Lock:

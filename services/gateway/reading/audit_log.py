@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from aiokafka.errors import KafkaError
@@ -29,13 +30,16 @@ ReadAudit: TypeAlias = "Callable[[int, bytes, Start], AsyncGenerator[list[Record
 """Reads the records of a key in a partition of ``execution.audit.v1``, from a place up to its end now."""
 
 
+@dataclass(eq=False)
 class AuditLog:
     """Reads ``execution.audit.v1``."""
 
-    def __init__(self, settings: GatewaySettings, read: ReadAudit) -> None:
-        self._settings = settings
-        self._read = read
-        self.places = Places.of(settings, "audit_max_reads", "audits", "audits are being read")
+    settings: GatewaySettings
+    read: ReadAudit
+    places: Places = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.places = Places.of(self.settings, "audit_max_reads", "audits", "audits are being read")
 
     async def checked(self, execution_id: str, record: ExecutionRecord | None, address: str) -> bytes:
         """Return the JSON of an execution's audit.
@@ -58,21 +62,21 @@ class AuditLog:
             return await asyncio.to_thread(_checked, execution_id, record, entries)
 
     async def _entries(self, execution_id: str, since_ts: int | None) -> list[AuditEntry]:
-        seconds = self._settings.audit_timeout_s
+        seconds = self.settings.audit_timeout_s
+        start: Start = "beginning" if since_ts is None else since_ts
         try:
             async with asyncio.timeout(seconds):
-                return await self._found(execution_id.encode(), since_ts)
+                return await self._found(execution_id.encode(), start)
         except TimeoutError as error:
             raise not_ready(f"Kafka did not give the audit within {seconds:g} s.") from error
         except (KafkaError, MissingTopicError, OSError) as error:
             raise not_ready(f"Kafka does not answer: {type(error).__name__}.") from error
 
-    async def _found(self, key: bytes, since_ts: int | None) -> list[AuditEntry]:
-        partition = partition_of(key, self._settings.topic_partitions)
-        start: Start = "beginning" if since_ts is None else since_ts
-        most, size = self._settings.audit_max_bytes, 0
+    async def _found(self, key: bytes, start: Start) -> list[AuditEntry]:
+        partition = partition_of(key, self.settings.topic_partitions)
+        most, size = self.settings.audit_max_bytes, 0
         found: list[AuditEntry] = []
-        async with aclosing(self._read(partition, key, start)) as batches:
+        async with aclosing(self.read(partition, key, start)) as batches:
             async for batch in batches:
                 for record in batch:
                     if record.key == key and isinstance(record.event, AuditEntry):

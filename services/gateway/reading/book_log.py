@@ -7,6 +7,7 @@ counted, not decoded.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -74,35 +75,32 @@ async def open_book_log(settings: GatewaySettings, key: bytes) -> AsyncIterator[
         await stop_consumer(consumer)
 
 
+@dataclass(eq=False)
 class _KafkaBookLog:
-    def __init__(
-        self, consumer: AIOKafkaConsumer, partition: TopicPartition, key: bytes, begin: int, end: int
-    ) -> None:
-        self.begin = begin
-        self.end = end
-        self._consumer = consumer
-        self._partition = partition
-        self._key = key
-        self._position: int | None = None
+    consumer: AIOKafkaConsumer
+    partition: TopicPartition
+    key: bytes
+    begin: int
+    end: int
+    position: int | None = None  # of the consumer, once known
 
     async def offset_at(self, timestamp_ms: int) -> int:
         """Return the first offset with this timestamp or a later one, else `end`."""
-        found = await self._consumer.offsets_for_times({self._partition: timestamp_ms})
-        at = found[self._partition]
+        found = await self.consumer.offsets_for_times({self.partition: timestamp_ms})
+        at = found[self.partition]
         return self.end if at is None else at.offset
 
     async def chunk(self, position: int, stop: int) -> Chunk:
         """Return a few records from `position` on and before `stop`."""
-        if position != self._position:
-            self._consumer.seek(self._partition, position)
-        batches = await self._consumer.getmany(self._partition, timeout_ms=POLL_MS, max_records=CHUNK)
-        raws = batches.get(self._partition, [])
-        self._position = await self._consumer.position(
-            self._partition
-        )  # transaction markers take offsets too
-        ours = [raw for raw in raws if raw.key == self._key and raw.offset < stop]
+        if position != self.position:
+            self.consumer.seek(self.partition, position)
+        batches = await self.consumer.getmany(self.partition, timeout_ms=POLL_MS, max_records=CHUNK)
+        raws = batches.get(self.partition, [])
+        # Asked for, as transaction markers take offsets too.
+        self.position = await self.consumer.position(self.partition)
+        ours = [raw for raw in raws if raw.key == self.key and raw.offset < stop]
         rows = [Row(raw.timestamp, _event(raw.value)) for raw in ours]
-        return Chunk(rows, len(raws), self._position, sum(len(raw.value or b"") for raw in ours))
+        return Chunk(rows, len(raws), self.position, sum(len(raw.value or b"") for raw in ours))
 
 
 def _event(value: bytes | None) -> BookEvent | None:

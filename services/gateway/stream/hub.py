@@ -131,13 +131,15 @@ class Hub:
         ProblemError
             503 if too many streams are open, 429 if this address has its share of them.
         """
-        replays = start != "end" and last_event_id is None
-        places = self.replays.places if replays else self.places
-        places.take(address)
-        if replays:
+        if start != "end" and last_event_id is None:
+            places = self.replays.places
             chunks = self.replays.chunks(topics, keys, start, lambda error: self._tell(topics, error))
         else:
-            chunks = self._new_messages(topics, keys, start, last_event_id, address)
+            places, most = self.places, self._settings.stream_backlog_messages
+            backlog = Backlog(most, self._settings.stream_backlog_bytes, self._room, address)
+            client = Client({topic.name for topic in topics}, keys, backlog)
+            chunks = self._new_messages(topics, client, start, last_event_id)
+        places.take(address)
         return EventStream(chunks, lambda: places.give_back(address))
 
     async def close(self) -> None:
@@ -150,17 +152,8 @@ class Hub:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _new_messages(
-        self,
-        topics: Sequence[Topic],
-        keys: Collection[bytes],
-        start: Start,
-        last_event_id: str | None,
-        address: str,
+        self, topics: Sequence[Topic], client: Client, start: Start, last_event_id: str | None
     ) -> AsyncGenerator[bytes, None]:
-        settings = self._settings
-        most, most_bytes = settings.stream_backlog_messages, settings.stream_backlog_bytes
-        backlog = Backlog(most, most_bytes, self._room, address)
-        client = Client({topic.name for topic in topics}, keys, backlog)
         readings = [self._hold(topic, client) for topic in topics]
         try:
             for reading in readings:
@@ -174,12 +167,12 @@ class Hub:
             yield OPENED
             if missed is None:
                 yield dropped(None)
-            async for chunk in client.chunks(settings.stream_keep_alive_s):
+            async for chunk in client.chunks(self._settings.stream_keep_alive_s):
                 yield chunk
         finally:
             self._clients.discard(client)
-            self._dropped += backlog.dropped
-            backlog.clear()
+            self._dropped += client.backlog.dropped
+            client.backlog.clear()
             for reading in readings:
                 self._let_go(reading, client)
 
