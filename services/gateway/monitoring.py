@@ -91,7 +91,7 @@ def _plain(parts: Parts, guard: WriteGuard) -> Iterable[tuple[str, str, float | 
         (
             "replay_bytes_total",
             "Bytes read for streams of old messages, as their budget counts them",
-            hub.replays.bytes,
+            hub.replays.read_bytes,
         ),
         ("reply_bytes", "Bytes of the replies kept under Idempotency-Keys", parts.views.replies.bytes.total),
         ("write_addresses", "Addresses whose rate of writes is remembered", guard.addresses),

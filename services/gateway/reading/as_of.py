@@ -66,14 +66,8 @@ class NotKnownThenError(ProblemError):
         self, detail: str, *, retained: Retained | None = None, nearby: Nearby | None = None
     ) -> None:
         super().__init__(NOT_KNOWN_THEN, detail)
-        self.document = PastDocument(
-            type=self.problem.uri,
-            title=self.problem.title,
-            status=self.status,
-            detail=detail,
-            retained=retained,
-            nearby=nearby,
-        )
+        said = msgspec.structs.asdict(self.document)
+        self.document = PastDocument(**said, retained=retained, nearby=nearby)
 
 
 class Sieve:
@@ -195,11 +189,9 @@ def not_known(book_id: BookId, at_ms: int, nearby: Nearby | None) -> NotKnownThe
     """Return the problem of a moment at which the book is not proven to have been LIVE."""
     known = [f"until {nearby.before}"] if nearby and nearby.before is not None else []
     known += [f"from {nearby.after} on"] if nearby and nearby.after is not None else []
-    return NotKnownThenError(
-        f"{book_id.venue} {book_id.symbol} is not proven to have been LIVE at {at_ms}"
-        f"{'; it is known ' if known else ''}{' and '.join(known)}.",
-        nearby=nearby,
-    )
+    what = f"{book_id.venue} {book_id.symbol} is not proven to have been LIVE at {at_ms}"
+    what += f"; it is known {' and '.join(known)}" if known else ""
+    return NotKnownThenError(f"{what}.", nearby=nearby)
 
 
 def answer_as_of(book: OrderBook, last: BookEvent, reason: str, at_ms: int, depth: int) -> msgspec.Struct:
@@ -216,8 +208,7 @@ def answer_as_of(book: OrderBook, last: BookEvent, reason: str, at_ms: int, dept
         venue_ts=last.venue_ts,
         received_ts=last.received_ts,
     )
-    missing = missing_side(book.best_bid, book.best_ask)
     status = BookStatus(BookState.LIVE, reason)
-    if missing is not None:
+    if (missing := missing_side(book.best_bid, book.best_ask)) is not None:
         status = BookStatus(BookState.ONE_SIDED, f"{missing}; {reason}")
     return AS_OF(top, status=status, at=at_ms)

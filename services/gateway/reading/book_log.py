@@ -85,13 +85,11 @@ class _KafkaBookLog:
     position: int | None = None  # of the consumer, once known
 
     async def offset_at(self, timestamp_ms: int) -> int:
-        """Return the first offset with this timestamp or a later one, else `end`."""
         found = await self.consumer.offsets_for_times({self.partition: timestamp_ms})
         at = found[self.partition]
         return self.end if at is None else at.offset
 
     async def chunk(self, position: int, stop: int) -> Chunk:
-        """Return a few records from `position` on and before `stop`."""
         if position != self.position:
             self.consumer.seek(self.partition, position)
         batches = await self.consumer.getmany(self.partition, timeout_ms=POLL_MS, max_records=CHUNK)

@@ -38,15 +38,7 @@ class Heard(NamedTuple):
 
 
 class Fleet(View[ServiceStatus]):
-    """The newest heartbeat of each process.
-
-    Parameters
-    ----------
-    partitions
-        Of every topic.
-    stopwatch
-        Monotonic, ns.
-    """
+    """The newest heartbeat of each process, by a stopwatch that is monotonic, in ns."""
 
     def __init__(self, partitions: int, stopwatch: Callable[[], int]) -> None:
         super().__init__(SERVICES_STATUS)

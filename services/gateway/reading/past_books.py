@@ -48,8 +48,11 @@ FOR_EVER_MS: Final = 1 << 63
 OpenLog: TypeAlias = "Callable[[bytes], AbstractAsyncContextManager[BookLog]]"
 
 
-class _TooLongError(Exception):
-    """More than one request may read, or keep; says of what."""
+class _TooLongError(ProblemError):
+    """More than one request may read, or keep."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(TOO_MANY, f"The moment needs more than {what} of the log.", retry_after_s=1)
 
 
 @dataclass(eq=False)
@@ -82,7 +85,7 @@ class PastBooks:
             began = self.clock()
             try:
                 async with asyncio.timeout(seconds), self.open_log(book.key) as log:
-                    return await self._rebuilt(_Reading(self, log, book), depth, at_ms)
+                    return encode(await _Reading(self, log, book).answer(depth, at_ms))
             except TimeoutError as error:
                 late = f"The log was not read within {seconds:g} s."
                 raise ProblemError(TOO_MANY, late, retry_after_s=1) from error
@@ -90,15 +93,6 @@ class PastBooks:
                 raise not_ready(f"Kafka does not answer: {type(error).__name__}.") from error
             finally:
                 self.seconds.observe((self.clock() - began) / NS_PER_S)
-
-    async def _rebuilt(self, reading: _Reading, depth: int, at_ms: int) -> bytes:
-        try:
-            return encode(await reading.answer(depth, at_ms))
-        except _TooLongError as error:
-            long = f"The moment needs more than {error} of the log."
-            raise ProblemError(TOO_MANY, long, retry_after_s=1) from None
-        finally:
-            self.records += reading.records
 
 
 @dataclass(eq=False)
@@ -112,15 +106,7 @@ class _Reading:
     size: int = 0  # bytes kept, of rows that a moment is made of
 
     async def answer(self, depth: int, at_ms: int) -> Struct:
-        """Return the book as it was at a moment.
-
-        Raises
-        ------
-        NotKnownThenError
-            If nothing proves what it was, with the moments for which there is a proof.
-        _TooLongError
-            If the moment needs more of the log than one request may read or keep.
-        """
+        """Return the book as it was at a moment; raises the problems that are about the book's log."""
         if at_ms > self._latest_ms():
             raise await self._out_of_range(f"{at_ms} is in the future")
         rewind = await self._rewind(at_ms)
@@ -168,6 +154,7 @@ class _Reading:
             chunk = await self.log.chunk(position, stop)
             position = chunk.position
             self.records += chunk.records
+            self.past_books.records += chunk.records
             if self.records > most:
                 raise _TooLongError(f"{most} records")
             await asyncio.sleep(0)

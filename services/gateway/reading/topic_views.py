@@ -21,15 +21,7 @@ if TYPE_CHECKING:
 
 
 class GatewayViews:
-    """The newest message per key of the compacted topics it answers from.
-
-    Parameters
-    ----------
-    partitions
-        Of every topic.
-    stopwatch
-        Monotonic, ns.
-    """
+    """The newest message per key of the compacted topics it answers from; the stopwatch is monotonic, ns."""
 
     def __init__(self, l2_silence_s: float, partitions: int, stopwatch: Callable[[], int]) -> None:
         self.subscriptions: View[events.Subscribed] = View(topics.L2_SUBSCRIPTIONS)

@@ -7,6 +7,7 @@ pieces of a few records between which everything else has its turn: the live doe
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from libs.common.time_units import NS_PER_S
@@ -27,37 +28,23 @@ if TYPE_CHECKING:
 LEAST: Final = 512  # what the smallest record counts for, bytes: its JSON is written all the same
 
 
+@dataclass(eq=False)
 class Replays:
-    """The streams of old messages, their places and their budget.
+    """The streams of old messages, their places and their budget."""
 
-    Parameters
-    ----------
-    open_source
-        Opens topics where a stream begins; a poll returns a few records at most.
-    clock
-        ns that do not go back.
-    sleep
-        Waits for so many seconds; for none, it lets others run.
-    """
+    settings: GatewaySettings
+    open_source: OpenSource  # opens topics where a stream begins; a poll returns a few records at most
+    clock: Callable[[], int]  # ns that do not go back
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep  # for no seconds, it lets others run
+    places: Places = field(init=False)
+    read_bytes: int = field(default=0, init=False)  # read since the start, as the budget counts them
+    _budget: TokenBucket = field(init=False)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
-    def __init__(
-        self,
-        settings: GatewaySettings,
-        open_source: OpenSource,
-        clock: Callable[[], int],
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._open_source = open_source
-        self._clock = clock
-        self._sleep = sleep
-        self._keep_alive_ns = round(settings.stream_keep_alive_s * NS_PER_S)
-        rate = settings.replay_bytes_per_s
-        self._budget = TokenBucket(Rate(rate, rate), clock())
-        self._turn = asyncio.Lock()
-        self.places = Places.of(
-            settings, "replay_max_streams", "replays", "streams of old messages are open", retry_after_s=5
-        )
-        self.bytes = 0  # read since the start, as the budget counts them
+    def __post_init__(self) -> None:
+        rate, what = self.settings.replay_bytes_per_s, "streams of old messages are open"
+        self.places = Places.of(self.settings, "replay_max_streams", "replays", what, retry_after_s=5)
+        self._budget = TokenBucket(Rate(rate, rate), self.clock())
 
     async def chunks(
         self,
@@ -80,23 +67,23 @@ class Replays:
         ProblemError
             503 if the topics cannot be read; one that fails later ends the stream.
         """
-        opened = False
+        opened, keep_alive_ns = False, round(self.settings.stream_keep_alive_s * NS_PER_S)
         try:
-            async with self._open_source(topics, start) as source:
+            async with self.open_source(topics, start) as source:
                 opened = True
                 tell(None)
                 yield OPENED
-                quiet_since = self._clock()
+                quiet_since = self.clock()
                 while True:
                     records = await source.poll()
                     await self._pay(records)
                     wanted = (record for record in records if not keys or record.key in keys)
                     data = b"".join(new.data for new in frames_of(wanted))
-                    if not data and self._clock() - quiet_since >= self._keep_alive_ns:
+                    if not data and self.clock() - quiet_since >= keep_alive_ns:
                         data = KEEP_ALIVE
                     if data:
                         yield data
-                        quiet_since = self._clock()
+                        quiet_since = self.clock()
         except AWAY as error:
             tell(error)
             if not opened:
@@ -109,9 +96,9 @@ class Replays:
         machine is so busy that all of them are paid for at once.
         """
         if not records:
-            await self._sleep(0)
+            await self.sleep(0)
             return
         count = sum(max(LEAST, len(record.key) + len(record.value or b"")) for record in records)
         async with self._turn:
-            self.bytes += count
-            await self._sleep(self._budget.spend(self._clock(), count) / NS_PER_S)
+            self.read_bytes += count
+            await self.sleep(self._budget.spend(self.clock(), count) / NS_PER_S)

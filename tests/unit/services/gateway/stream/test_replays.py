@@ -97,7 +97,7 @@ async def test_a_replay_is_read_no_faster_than_its_budget() -> None:
     log = OldLog([[a_record(n, 1_024)] for n in range(PIECES)])
     replays = replays_of(log, clock)
     await received(replays, PIECES)
-    assert replays.bytes == PIECES * 1_024
+    assert replays.read_bytes == PIECES * 1_024
     burst = RATE  # a second's worth
     assert clock.now == (PIECES * 1_024 - burst) * NS_PER_S // RATE
     assert log.closed
@@ -170,4 +170,4 @@ async def test_the_smallest_records_and_those_that_are_no_message_cost_something
     clock = Clock()
     replays = replays_of(OldLog([[a_record(0, 20), bad]]), clock)
     await received(replays, 1)
-    assert replays.bytes == 2 * LEAST
+    assert replays.read_bytes == 2 * LEAST
