@@ -150,15 +150,6 @@ class GatewaySettings(Limits):
             )
         return value
 
-    @field_validator("served_as")
-    @classmethod
-    def _check_names(cls, value: str) -> str:
-        try:
-            names_of(value)
-        except ValueError as error:
-            raise ValueError(f"GATEWAY_SERVED_AS: {error}") from error
-        return value
-
     @field_validator("trusted_proxies")
     @classmethod
     def _check_proxies(cls, value: str) -> str:
@@ -172,14 +163,15 @@ class GatewaySettings(Limits):
                 ) from None
         return value
 
-    @field_validator("cors_origins")
+    @field_validator("served_as", "cors_origins")
     @classmethod
-    def _check_origins(cls, value: str, info: ValidationInfo) -> str:
+    def _check_list(cls, value: str, info: ValidationInfo) -> str:
+        field = str(info.field_name)
         try:
-            origins = origins_of(value)
+            listed = names_of(value) if field == "served_as" else origins_of(value)
         except ValueError as error:
-            raise ValueError(f"GATEWAY_CORS_ORIGINS: {error}") from error
-        if ANY in origins and info.data.get("token") is None:
+            raise ValueError(f"{cls.variable(field)}: {error}") from error
+        if ANY in listed and info.data.get("token") is None:
             raise ValueError(
                 "GATEWAY_CORS_ORIGINS=* needs a GATEWAY_TOKEN: without one, every web page that is opened in "
                 "a browser near this gateway could trade and end books; set a token, or name the origins"

@@ -13,13 +13,8 @@ from libs.common.events import BookHealth, BookState
 from libs.common.instruments import UnknownInstrumentError, instrument_of
 from libs.common.topics import book_key
 from libs.common.venues import UnknownVenueError, venue_of
-from services.gateway.http.problems import (
-    BOOK_NOT_SYNCED,
-    NOT_SUBSCRIBED,
-    UNKNOWN_SYMBOL,
-    UNKNOWN_VENUE,
-    ProblemError,
-)
+from services.gateway.http import problems
+from services.gateway.http.problems import ProblemError
 from services.gateway.http.requests import symbol_of
 from services.gateway.http.view import encode
 from services.gateway.http.views import BOOK, BOOK_SUMMARY, DEFAULT_DEPTH, MAX_DEPTH
@@ -79,7 +74,7 @@ def book_id(venue: str, symbol: str) -> BookId:
     try:
         known = venue_of(venue).venue
     except UnknownVenueError as error:
-        raise ProblemError(UNKNOWN_VENUE, f"{error}.") from error
+        raise ProblemError(problems.UNKNOWN_VENUE, f"{error}.") from error
     return BookId(known, symbol_of(symbol))
 
 
@@ -92,7 +87,7 @@ def require_own_book(book: BookId) -> None:
         404 with the book to ask for.
     """
     if (refusal := venue_of(book.venue).refusal(book.symbol)) is not None:
-        raise ProblemError(UNKNOWN_SYMBOL, f"{refusal}.")
+        raise ProblemError(problems.UNKNOWN_SYMBOL, f"{refusal}.")
 
 
 def require_listed(book: BookId) -> None:
@@ -106,13 +101,13 @@ def require_listed(book: BookId) -> None:
     try:
         instrument_of(book.venue, book.symbol)
     except UnknownInstrumentError as error:
-        raise ProblemError(UNKNOWN_SYMBOL, f"{error}.") from error
+        raise ProblemError(problems.UNKNOWN_SYMBOL, f"{error}.") from error
 
 
 def not_subscribed(book: BookId) -> ProblemError:
     """Return the problem of a book that nobody wants."""
     wish = f'POST {{"venue": "{book.venue}", "symbol": "{book.symbol}"}} to /api/l2/subscriptions first.'
-    return ProblemError(NOT_SUBSCRIBED, f"{book.venue} {book.symbol} is not subscribed. {wish}")
+    return ProblemError(problems.NOT_SUBSCRIBED, f"{book.venue} {book.symbol} is not subscribed. {wish}")
 
 
 class Books:
@@ -143,7 +138,7 @@ class Books:
         if page is None:
             status = self._views.shown(book.key, now)
             detail = f"{book.venue} {book.symbol} is {status.state}: {status.reason}."
-            raise ProblemError(BOOK_NOT_SYNCED, detail, retry_after_s=1)
+            raise ProblemError(problems.BOOK_NOT_SYNCED, detail, retry_after_s=1)
         return page
 
     def hot_page(self, path: str, query: bytes, now: int) -> Page | None:

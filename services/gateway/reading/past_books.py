@@ -17,17 +17,7 @@ from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.gateway.http.places import Places
 from services.gateway.http.problems import TOO_MANY, ProblemError, not_ready
 from services.gateway.http.view import encode
-from services.gateway.reading.as_of import (
-    Nearby,
-    NotKnownThenError,
-    Owner,
-    PastBook,
-    Retained,
-    Rewind,
-    Sieve,
-    answer_as_of,
-    not_known,
-)
+from services.gateway.reading import as_of
 from services.gateway.reading.book_log import CHUNK
 
 if TYPE_CHECKING:
@@ -36,7 +26,6 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
-    from services.gateway.reading.as_of import Row
     from services.gateway.reading.book_log import BookLog, Chunk
     from services.gateway.reading.books import BookId
     from services.gateway.reading.topic_views import GatewayViews
@@ -115,10 +104,10 @@ class _Reading:
             raise await self._out_of_range(what)
         past, proof = await self._proven(rewind)
         if proof is None or past.last is None or past.book is None:
-            raise not_known(self.book, at_ms, await self._nearby(rewind))
-        return answer_as_of(past.book, past.last, proof, at_ms, depth)
+            raise as_of.not_known(self.book, at_ms, await self._nearby(rewind))
+        return as_of.answer_as_of(past.book, past.last, proof, at_ms, depth)
 
-    async def _rewind(self, at_ms: int) -> Rewind:
+    async def _rewind(self, at_ms: int) -> as_of.Rewind:
         """Return what the log says of a moment: look back twice as far until there is a keyframe.
 
         It looks ahead as far as it first looked back: l2 says something of a LIVE book within that time.
@@ -138,8 +127,8 @@ class _Reading:
     async def _offset_before(self, at_ms: int, back_ms: int) -> int:
         return self.log.begin if back_ms >= at_ms else await self.log.offset_at(at_ms - back_ms)
 
-    async def _sifted(self, at_ms: int, first: int, stop: int) -> Rewind:
-        rewind, most = Rewind(at_ms), self.past_books.settings.as_of_max_bytes
+    async def _sifted(self, at_ms: int, first: int, stop: int) -> as_of.Rewind:
+        rewind, most = as_of.Rewind(at_ms), self.past_books.settings.as_of_max_bytes
         async for chunk in self._chunks(first, stop):
             self.size += chunk.size
             if self.size > most:
@@ -160,7 +149,7 @@ class _Reading:
             await asyncio.sleep(0)
             yield chunk
 
-    async def _follow(self, past: PastBook, rows: Iterable[Row]) -> range:
+    async def _follow(self, past: as_of.PastBook, rows: Iterable[as_of.Row]) -> range:
         """Bring a book to these records; return the last moments between them at which it is known."""
         found = range(0)
         for number, row in enumerate(rows):
@@ -169,13 +158,13 @@ class _Reading:
                 await asyncio.sleep(0)
         return found
 
-    async def _proven(self, rewind: Rewind) -> tuple[PastBook, str | None]:
+    async def _proven(self, rewind: as_of.Rewind) -> tuple[as_of.PastBook, str | None]:
         """Return the book that was rewound, and why it is proven to have been LIVE at the moment, if so."""
-        past = PastBook(self._owner())
+        past = as_of.PastBook(self._owner())
         await self._follow(past, rewind.rows)
         return past, past.proof(rewind.following, rewind.at_ms)
 
-    async def _nearby(self, rewind: Rewind) -> Nearby | None:
+    async def _nearby(self, rewind: as_of.Rewind) -> as_of.Nearby | None:
         """Return the known moments around, None if that takes too long to find."""
         at_ms = rewind.at_ms
         try:
@@ -184,13 +173,13 @@ class _Reading:
                 await self.log.offset_at(at_ms + 1),
                 await self.log.offset_at(at_ms + self._look_ms()),
             )
-            return Nearby(before=before, after=await self._first_known(first, stop, at_ms + 1))
+            return as_of.Nearby(before=before, after=await self._first_known(first, stop, at_ms + 1))
         except _TooLongError:
             return None
 
     async def _first_known(self, first: int, stop: int, since_ms: int) -> int | None:
         """Return the first moment from `since_ms` on that the records of these offsets prove, if any."""
-        past, sieve = PastBook(self._owner(), since_ms), Sieve()
+        past, sieve = as_of.PastBook(self._owner(), since_ms), as_of.Sieve()
         async for chunk in self._chunks(first, stop):
             for row in chunk.rows:
                 if sieve.passes(row) and (found := past.follow(row)):
@@ -198,9 +187,9 @@ class _Reading:
         found = past.known(None, FOR_EVER_MS)
         return await self._answering(found[0]) if found else None
 
-    async def _last_known(self, rewind: Rewind, before_ms: int) -> int | None:
+    async def _last_known(self, rewind: as_of.Rewind, before_ms: int) -> int | None:
         """Return the last moment before this one at which what was read to rewind the book proves it."""
-        past = PastBook(self._owner())
+        past = as_of.PastBook(self._owner())
         found = await self._follow(past, (*rewind.earlier, *rewind.rows))
         found = past.known(rewind.following, before_ms) or found
         return await self._answering(found[-1]) if found else None
@@ -215,28 +204,28 @@ class _Reading:
         _, proof = await self._proven(await self._rewind(at_ms))
         return None if proof is None else at_ms
 
-    async def _out_of_range(self, what: str) -> NotKnownThenError:
+    async def _out_of_range(self, what: str) -> as_of.NotKnownThenError:
         """Return the problem with the range there is, without it if that takes too long to find."""
         try:
             retained = await self._retained()
         except _TooLongError:
-            return NotKnownThenError(f"{what}.")
-        if retained is None:
-            return NotKnownThenError(f"{what}; nothing of {self.book.venue} {self.book.symbol} is known.")
-        known = f"it is known from {retained.from_} to {retained.to}"
-        return NotKnownThenError(f"{what}; {known}.", retained=retained)
+            return as_of.NotKnownThenError(f"{what}.")
+        known = f"nothing of {self.book.venue} {self.book.symbol} is known"
+        if retained is not None:
+            known = f"it is known from {retained.from_} to {retained.to}"
+        return as_of.NotKnownThenError(f"{what}; {known}.", retained=retained)
 
-    async def _retained(self) -> Retained | None:
+    async def _retained(self) -> as_of.Retained | None:
         oldest = await self._first_known(self.log.begin, self.log.end, 0)
         if oldest is None:
             return None
         now_ms = self.past_books.clock() // NS_PER_MS
         newest = await self._last_known(await self._rewind(now_ms), now_ms + 1)
-        return Retained(from_=oldest, to=oldest if newest is None else max(oldest, newest))
+        return as_of.Retained(from_=oldest, to=oldest if newest is None else max(oldest, newest))
 
-    def _owner(self) -> Owner:
+    def _owner(self) -> as_of.Owner:
         views, settings = self.past_books.views, self.past_books.settings
-        return Owner(views.healths.items.get(self.book.key), round(settings.l2_silence_s * NS_PER_S))
+        return as_of.Owner(views.healths.items.get(self.book.key), round(settings.l2_silence_s * NS_PER_S))
 
     def _latest_ms(self) -> int:
         return self.past_books.clock() // NS_PER_MS + AHEAD_MS
