@@ -93,8 +93,13 @@ class Rewind:
     at_ms: int
     rows: list[Row] = field(default_factory=list)  # from the newest keyframe until then; without one, all
     earlier: list[Row] = field(default_factory=list)  # what was read of the book before that keyframe
-    following: Row | None = None  # the first record after the moment, once it was seen
+    after: list[Row] = field(default_factory=list)  # the first after the moment; without a keyframe, all
     _sieve: Sieve = field(default_factory=Sieve)
+
+    @property
+    def following(self) -> Row | None:
+        """The first record after the moment, once it was seen."""
+        return self.after[0] if self.after else None
 
     @property
     def has_keyframe(self) -> bool:
@@ -102,12 +107,15 @@ class Rewind:
         return bool(self.rows) and isinstance(self.rows[0].event, BookSnapshot)
 
     def take(self, row: Row) -> bool:
-        """Take the next record; return True if it lies after the moment, and later ones do not matter."""
+        """Take the next record; return True if it lies after the moment, and later ones do not matter.
+
+        Without a keyframe they do: what comes before may show that the first one is of a replaced owner.
+        """
         if not self._sieve.passes(row):
             return False
-        if row.timestamp_ms > self.at_ms:
-            self.following = row
-            return True
+        if self.after or row.timestamp_ms > self.at_ms:
+            self.after.append(row)
+            return self.has_keyframe
         if isinstance(row.event, BookSnapshot):
             self.earlier += self.rows
             self.rows.clear()
@@ -116,8 +124,9 @@ class Rewind:
 
     def extend(self, later: Rewind) -> None:
         """Take what `later` kept of the records behind these."""
-        for row in (*later.rows, *([later.following] if later.following else ())):
-            self.take(row)
+        for row in (*later.rows, *later.after):
+            if self.take(row):
+                return
 
 
 class Owner(NamedTuple):

@@ -186,6 +186,15 @@ def test_a_book_as_of_any_moment_is_the_naive_rebuild_of_the_whole_log(
     assert (None if "status" in answer else answer) == naive(log[:ahead], at_ms)
 
 
+def test_a_record_of_a_replaced_owner_after_the_moment_hides_no_proof_from_a_short_look_back() -> None:
+    story = [Step("keyframe", [], [], 5), Step("zombie", [], [], 30), Step("delta", [], [], 0)]
+    log, at_ms = log_of(story), START_MS + 34
+    known = naive(log, at_ms)
+    assert known is not None
+    for look_back_ms in (10, 60):
+        assert asked(InMemoryLog(log, chunk=1), at_ms, look_back_ms) == known
+
+
 @settings(max_examples=300, deadline=None)
 @given(steps, st.integers(1, 5), st.data())
 def test_the_nearest_known_moments_are_told_if_all_of_the_log_is_looked_at(
