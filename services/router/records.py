@@ -170,10 +170,11 @@ def migrate(state: State[Record]) -> None:
     slots, scopes = [], set()
     for key, kept in state.items():
         if isinstance(kept, RouterSlot):
-            kind, _, place = key.decode().partition("/")
+            kind, _, place = key.decode(errors="replace").partition("/")
             scope, _, number = place.rpartition("/")
             among = (decisions_of if kind == "slot" else others_of)(scope)
-            slots.append((among, int(number), key, answer_key(scope, kept.command_id), kept.ts))
+            at = int(number) if number.isdecimal() else 0  # under a key of no version it is nobody's place
+            slots.append((among, at, key, answer_key(scope, kept.command_id), kept.ts))
             scopes.add(scope)
     for scope in sorted(scopes):
         shared = find(state, scope_key(scope), RouterScopeState)

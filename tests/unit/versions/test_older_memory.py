@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from libs.common.answered import memory_of
-from libs.common.codec import decode
+from libs.common.codec import decode, encode
 from libs.common.events import (
     ChoosePolicy,
     CommandRejected,
@@ -213,3 +213,12 @@ def test_an_answer_that_the_version_before_wrote_again_meanwhile_has_a_place_aga
     assert key in memory_of(state).order(decisions_of("default"))
     release(state, "default")
     assert not any(isinstance(each, RouterAnswer) for each in state.values())
+
+
+@pytest.mark.parametrize("key", [b"foo", b"slot/default/x", b"\xff/\xff/1"])
+@pytest.mark.parametrize("name", ["router", "portfolio"])
+def test_a_place_under_a_key_of_no_version_is_nobodys_and_ends_no_process(name: str, key: bytes) -> None:
+    slots = {"router": RouterSlot(command_id="x", ts=1), "portfolio": PortfolioSlot(remembered="x", count=1)}
+    service = Service(name)
+    service.restore([*state_of(f"{name}.state.v1", 0, WRITTEN), (key, encode(slots[name]))])
+    assert key not in service.partition.state
