@@ -142,7 +142,10 @@ class Partition(Generic[S]):
 
     def migrate(self, now: int, limit: int) -> Iterator[Effects]:
         """Give what older versions left in the state today's form; yield what to write, `limit` at a time."""
-        self._wiring.migrate(self.state)
+        try:
+            self._wiring.migrate(self.state)
+        except Exception as error:  # what no version wrote: the partition stops, and not the process
+            raise HandlerError(f"{self._log.name}-{self.number}: {echoed(str(error))}") from error
         self.state.keep()
         writes = self._finished(Effects(now)).outgoing
         for first in range(0, len(writes), limit):
@@ -322,14 +325,8 @@ class Partition(Generic[S]):
             record.key, record.value or b"", str(failure), cause.source, record.headers, traceback
         )
         effects.outgoing.append(Outgoing(DEAD_LETTERS, self._place(letter[0]), *letter))
-        answer = refused_as_internal(
-            command,
-            _text(record.key),
-            self._wiring.service,
-            failure.__cause__,
-            cause.source,
-            effects.now,
-        )
+        service, key, raised = self._wiring.service, _text(record.key), failure.__cause__
+        answer = refused_as_internal(command, key, service, raised, cause.source, effects.now)
         self._answer(answer, cause, effects)
 
     def _answer(self, refused: CommandRejected, cause: _Cause, effects: Effects) -> None:

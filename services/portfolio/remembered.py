@@ -40,7 +40,7 @@ def migrate(state: State[Event]) -> None:
     """Let ids hold their own places, which older versions kept beside them, in the same order."""
     slots = [(kept.count, key, kept) for key, kept in state.items() if isinstance(kept, PortfolioSlot)]
     for _, key, slot in sorted(slots, key=lambda found: found[:2]):
-        kind = key.decode().partition("/")[2]
+        kind = key.decode(errors="replace").partition("/")[2]
         if key.startswith(b"slot/"):  # KIND/N; the newest is once more under newest/KIND
             kind = kind.rpartition("/")[0]
         kept = recall(state, kind, slot.remembered)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from services.router.thompson import Floats, Tuning
 
 Record: TypeAlias = RouterScopeState | RouterPolicyState | RouterAnswer | RouterSlot | RouterIntake
+Answer: TypeAlias = "PolicyChosen | PolicyRewarded | PoliciesChanged"
 R = TypeVar("R", bound=Record)
 
 OWN: Final = 10  # decisions, and other answers, that each scope may remember, whatever the others do
@@ -128,7 +129,7 @@ def remember_answer(
     state: State[Record],
     scope: str,
     shared: RouterScopeState,
-    answer: PolicyChosen | PolicyRewarded | PoliciesChanged,
+    answer: Answer,
     rules: Rules,
 ) -> None:
     """Keep an answer, and forget decisions that are too old or too many; likewise the others.
@@ -143,8 +144,8 @@ def remember_answer(
         for among in (decisions_of(scope), others_of(scope))
     }
     ts = answer.ts - shared.stepped_ns
-    among = (decisions_of if isinstance(answer, PolicyChosen) else others_of)(scope)
-    remember(state, answer_key(scope, answer.command_id), RouterAnswer(answer=answer, among=among, ts=ts))
+    kept_answer = RouterAnswer(answer=answer, among=_among(answer), ts=ts)
+    remember(state, answer_key(scope, answer.command_id), kept_answer)
     for each, kept in most.items():
         forget(state, each, most=kept, oldest_ts=ts - rules.remember_ns)
 
@@ -161,19 +162,45 @@ def pending(state: State[Record], scope: str) -> int:
 
 
 def migrate(state: State[Record]) -> None:
-    """Let answers hold their own places, which older versions kept beside them, in the same order."""
-    slots = []
+    """Let answers hold their own places, which older versions kept beside them, in the same order.
+
+    A scope is written again, without the ends of its places: a process of the version before that takes the
+    partition over, as it may while replicas are upgraded, would look for what is between them.
+    """
+    slots, scopes = [], set()
     for key, kept in state.items():
         if isinstance(kept, RouterSlot):
-            kind, _, place = key.decode().partition("/")
+            kind, _, place = key.decode(errors="replace").partition("/")
             scope, _, number = place.rpartition("/")
             among = (decisions_of if kind == "slot" else others_of)(scope)
-            slots.append((among, int(number), key, answer_key(scope, kept.command_id), kept.ts))
+            at = int(number) if number.isdecimal() else 0  # under a key of no version it is nobody's place
+            slots.append((among, at, key, answer_key(scope, kept.command_id), kept.ts))
+            scopes.add(scope)
+    for scope in sorted(scopes):
+        shared = find(state, scope_key(scope), RouterScopeState)
+        if shared is not None:
+            state.put(scope_key(scope), shared)
     for among, _, key, answered, ts in sorted(slots):
         answer = find(state, answered, RouterAnswer)
         if answer is not None and not answer.among:
             remember(state, answered, replace(answer, among=among, ts=ts))
         state.remove(key)
+    _place_again(state)
+
+
+def _place_again(state: State[Record]) -> None:
+    """Give answers places that lost theirs: a process of the version before wrote them again, as rewarded."""
+    kept = [(key, found) for key, found in state.items() if isinstance(found, RouterAnswer)]
+    for key, found in sorted(kept, key=lambda each: each[1].answer.ts):
+        if not found.among:
+            scope = found.answer.scope
+            shared = find(state, scope_key(scope), RouterScopeState)
+            ts = found.answer.ts - (0 if shared is None else shared.stepped_ns)
+            remember(state, key, replace(found, among=_among(found.answer), ts=ts))
+
+
+def _among(answer: Answer) -> str:
+    return (decisions_of if isinstance(answer, PolicyChosen) else others_of)(answer.scope)
 
 
 def names_of(policies: Iterable[str]) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import msgspec
 import pytest
 
 from libs.common.answered import memory_of
-from libs.common.codec import decode
+from libs.common.codec import decode, encode
 from libs.common.events import (
     ChoosePolicy,
     CommandRejected,
@@ -31,7 +32,7 @@ from libs.common.events import (
 from libs.common.topics import EXECUTION_COMMANDS, EXECUTION_FILLS, PORTFOLIO_COMMANDS, ROUTER_COMMANDS
 from services.portfolio.remembered import remember
 from services.router.app import wiring as router_wiring
-from services.router.records import decisions_of, others_of
+from services.router.records import decisions_of, others_of, release, scope_key
 from services.router.settings import RouterSettings
 from tests.fills import a_fill
 from tests.older_memory import KEPT, STEP_NS, S, an_id, registered
@@ -192,3 +193,32 @@ def test_a_start_that_dies_in_between_is_followed_by_one_that_ends_in_the_same_s
         mine, theirs = (memory_of(each.partition.state).order(among) for each in (successor, whole))
         assert list(mine) == list(theirs)
     assert bool(successor.migrated) == (share < 1)
+
+
+def test_a_scope_is_written_again_so_that_the_version_before_looks_for_no_place_that_is_gone() -> None:
+    """It reads where its places begin and end from the scope, and fails where one of them is missing."""
+    (scope,) = (write for write in a_router().migrated if write.key == scope_key("default"))
+    written = msgspec.msgpack.decode(scope.value or b"")
+    assert not {"first_slot", "next_slot", "first_other", "next_other"} & written.keys()
+
+
+def test_an_answer_that_the_version_before_wrote_again_meanwhile_has_a_place_again() -> None:
+    service = a_router()
+    state = service.partition.state
+    key = next(iter(memory_of(state).order(decisions_of("default"))))
+    again = RouterAnswer(answer=state[key].answer, rewarded=True)  # as that version writes a rewarded one
+    state.restore(key, again)
+    service.wiring.migrate(state)
+    assert state[key].rewarded
+    assert key in memory_of(state).order(decisions_of("default"))
+    release(state, "default")
+    assert not any(isinstance(each, RouterAnswer) for each in state.values())
+
+
+@pytest.mark.parametrize("key", [b"foo", b"slot/default/x", b"\xff/\xff/1"])
+@pytest.mark.parametrize("name", ["router", "portfolio"])
+def test_a_place_under_a_key_of_no_version_is_nobodys_and_ends_no_process(name: str, key: bytes) -> None:
+    slots = {"router": RouterSlot(command_id="x", ts=1), "portfolio": PortfolioSlot(remembered="x", count=1)}
+    service = Service(name)
+    service.restore([*state_of(f"{name}.state.v1", 0, WRITTEN), (key, encode(slots[name]))])
+    assert key not in service.partition.state

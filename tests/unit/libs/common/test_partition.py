@@ -398,3 +398,12 @@ def test_what_is_due_moves_as_the_clock_is_set_in_the_log_too_and_comes_once(by_
         assert each.wake(NOW + by_ns + 4, limit=9).handled == 0
         assert each.wake(NOW + by_ns + 5, limit=9).handled == 1
         assert each.next_wake is None
+
+
+def test_a_state_that_cannot_be_given_todays_form_stops_its_partition_and_not_the_process() -> None:
+    def migrate(_state: State[Kept]) -> None:
+        raise ValueError("b'foo' is no place")
+
+    partition = a_partition(replace(a_wiring(), migrate=migrate))
+    with pytest.raises(HandlerError, match=r"t\.state\.v1-3: b'foo' is no place"):
+        next(partition.migrate(NOW, limit=10))
