@@ -19,10 +19,9 @@ from services.gateway.http import problems as p
 from services.gateway.http.command_rows import ROWS
 from services.gateway.http.edge import FAILURE_TOLD
 from services.gateway.http.openapi import answers, reference
-from services.gateway.http.parts import Parts, json_answer, parts_of
+from services.gateway.http.parts import Parts, json_answer, parts_of, shown
 from services.gateway.http.problems import MEDIA_TYPE, ProblemError, invalid
 from services.gateway.http.requests import field_errors
-from services.gateway.http.view import View, encode
 from services.gateway.reading.as_of import PastDocument
 from services.gateway.reading.readiness import HealthAnswer, ReadyAnswer
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from services.gateway.http.docs import Asset
+    from services.gateway.http.view import View
 
 VERSION: Final = "1"
 # What is answered with, besides problems.
@@ -99,7 +99,7 @@ def create_api(
 )
 async def healthz() -> Response:
     """Answer without looking at anything."""
-    return json_answer(200, encode(HealthAnswer(status="alive")))
+    return shown(HealthAnswer(status="alive"))
 
 
 @router.get(
@@ -115,7 +115,7 @@ async def readyz(request: Request) -> Response:
     budget is there; at the start also the first measurement of each book. A book that is not LIVE is told
     under `degraded`, and does not make the answer 503.
     """
-    return json_answer(200, encode(parts_of(request).readiness()))
+    return shown(parts_of(request).readiness())
 
 
 @router.get(
