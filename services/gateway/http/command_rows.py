@@ -84,11 +84,6 @@ def optimize(body: r.OptimizeBody, command_id: str) -> OptimizePortfolio:
     return command(OptimizePortfolio, body, command_id, book=BOOK, symbols=tuple(symbols_of(body.symbols)))
 
 
-def spellings(body: r.OptimizeBody) -> dict[str, object]:
-    """Return what the view of a portfolio is given: the caller's spellings, by canonical symbol."""
-    return {"spelt": symbols_of(body.symbols)}
-
-
 def simulate(body: r.SimulateBody, command_id: str) -> SimulateExecution:
     """Plan an order at the venue where plan and taker fee together are cheapest now; changes nothing."""
     return command(SimulateExecution, body, command_id, symbol=symbol_of(body.symbol))
@@ -168,7 +163,7 @@ ROWS: Final = (
             "Weights within a CVaR budget and a volatility ceiling",
             "Weights that obey every limit, and how far from the best they can be; cash where that is all.",
         ),
-        Asks(r.OptimizeBody, optimize, views.PORTFOLIO, spellings),
+        Asks(r.OptimizeBody, optimize, views.PORTFOLIO, lambda body: {"spelt": symbols_of(body.symbols)}),
         {"symbols": ["BTCUSDT", "ETHUSDT"], "cvarBudget": 0.05, "volTarget": 0.02},
         (UNKNOWN_SYMBOL,),
     ),
