@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from services.gateway.asking.commands import ASKED
@@ -21,6 +22,7 @@ def test_the_example_becomes_a_command_of_the_topic_and_its_answer_is_one_of_the
     topic = TOPIC_OF[type(command)]
     assert row.asks.view.kind in ASKED[topic][1].events
     assert (command.command_id, bool(getattr(command, topic.key))) == ("the id", True)
+    assert msgspec.convert(msgspec.to_builtins(command), type(command)) == command  # no field of another type
 
 
 @every_row
