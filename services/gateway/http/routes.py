@@ -41,7 +41,7 @@ KEPT: Final = "public, max-age=31536000, immutable"  # RFC 8246: under this addr
 ASKED_AGAIN: Final = "no-cache"  # kept, but not used before the gateway said that it is the same
 
 _log = logging.getLogger(__name__)
-router = APIRouter()
+router = APIRouter(tags=["operations"])
 ROUTERS: Final = (read_routes.router, command_routes.router, router)
 
 
@@ -80,7 +80,6 @@ def create_api(
 
 @router.get(
     "/healthz",
-    tags=["operations"],
     summary="Is the process alive?",
     responses=answers("Yes.", reference(HealthAnswer)),
 )
@@ -91,7 +90,6 @@ async def healthz() -> Response:
 
 @router.get(
     "/readyz",
-    tags=["operations"],
     summary="May it be asked?",
     responses=answers("Every route would do its work.", reference(ReadyAnswer), p.NOT_READY),
 )
@@ -107,7 +105,6 @@ async def readyz(request: Request) -> Response:
 
 @router.get(
     "/metrics",
-    tags=["operations"],
     summary="Prometheus metrics",
     response_class=PlainTextResponse,
     responses=answers("The Prometheus text format.", {"type": "string"}, media_type="text/plain"),
@@ -120,7 +117,6 @@ async def metrics(request: Request) -> Response:
 
 @router.get(
     "/asyncapi.json",
-    tags=["operations"],
     summary="Every topic and message, as AsyncAPI 3",
     responses=answers("An AsyncAPI 3.0 document.", {"type": "object"}),
 )
