@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
-MAX_RECORDS: Final = 500
 LEAST_OF_ID: Final = 8  # of a UUID, as `bookrunner executions` shows it
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
@@ -122,7 +121,7 @@ At = Annotated[
         examples=[1767225600131],
     ),
 ]
-RecordLimit = Annotated[int, _WHOLE_NUMBER, Query(ge=1, le=MAX_RECORDS, description="how many at most")]
+RecordLimit = Annotated[int, _WHOLE_NUMBER, Query(ge=1, le=500, description="how many at most")]
 Wait = Annotated[Literal["plan", "final"], Query(description="answer when it has ended")]
 TimeoutS = Annotated[
     float,
