@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from libs.common.topics import Topic
 
 MESSAGEPACK: Final = "application/vnd.msgpack"
-RAW: Final = "application/octet-stream"
 BINDING: Final = "0.5.0"
 SCHEMA: Final = "#/components/schemas/{name}"
 # AsyncAPI 3.0, Security Scheme Object.
@@ -139,7 +138,7 @@ def _messages(topics: Iterable[Topic]) -> dict[str, Any]:
     found[RAW_MESSAGE] = {
         "name": RAW_MESSAGE,
         "summary": "Bytes that are no message of their topic; headers say where they came from and why.",
-        "contentType": RAW,
+        "contentType": "application/octet-stream",
         "headers": {
             "type": "object",
             "properties": {

@@ -12,23 +12,21 @@ from libs.common.events import (
     CancelExecution,
     ExecutionCanceled,
     ExecutionPlanned,
-    PaperOrderPlaced,
     PlanAndExecute,
-    PoliciesChanged,
     RetirePolicy,
 )
-from libs.common.topics import EXECUTION_COMMANDS, ROUTER_COMMANDS
-from services.gateway.asking.commands import Command
+from libs.common.topics import ROUTER_COMMANDS
+from services.gateway.asking.commands import ASKED, Command
 from services.gateway.asking.idempotency import Reply
 from services.gateway.asking.subscriptions import SubscriptionAnswer
 from services.gateway.http import openapi, views
 from services.gateway.http import requests as r
 from services.gateway.http.command_rows import ROWS, Row
+from services.gateway.http.command_rows import command as as_command
 from services.gateway.http.executions import final, record_of, seen
 from services.gateway.http.openapi import answers, reference
 from services.gateway.http.parts import JSON, caller_of, json_answer, parts_of, ready_parts_of
 from services.gateway.http.problems import NOT_SUBSCRIBED, UNKNOWN_SYMBOL
-from services.gateway.http.requests import symbol_of
 from services.gateway.http.strict_json import StrictRoute, request_hash
 from services.gateway.http.view import encode
 from services.gateway.reading.books import book_id
@@ -38,10 +36,11 @@ if TYPE_CHECKING:
 
     from libs.common.events import Command as ServiceCommand
     from libs.common.events import Event
-    from libs.common.topics import Topic
+    from services.gateway.http.view import View
 
 E = TypeVar("E", bound="Event")
 
+TOPIC_OF: Final = {kind: topic for topic in ASKED for kind in topic.events}
 SUBSCRIPTIONS: Final = "/api/l2/subscriptions"
 
 _log = logging.getLogger(__name__)
@@ -52,11 +51,9 @@ def _add(row: Row) -> None:
     post, asks = row.post, row.asks
 
     async def endpoint(request: Request, body: r.Body, key: r.IdempotencyKey = None) -> Response:
-        async def execute(command: Command) -> Reply:
-            event = await _ask(request, asks.topic, asks.command(body, str(command.id)), asks.event)
-            return Reply(200, encode(asks.view(event, **asks.given(body))))
-
-        return await _once(request, key, execute)
+        return await _commanded(
+            request, key, asks.view, lambda name: asks.command(body, name), lambda: asks.given(body)
+        )
 
     endpoint.__name__, endpoint.__doc__ = asks.command.__name__, asks.command.__doc__
     endpoint.__annotations__["body"] = asks.body
@@ -104,15 +101,13 @@ async def plan_and_execute(
     parts = parts_of(request)
 
     async def execute(command: Command) -> Reply:
-        symbol = symbol_of(body.symbol)
+        symbol = r.symbol_of(body.symbol)
         # The conversation is named after the execution, so that one id finds it in every log and topic.
         conversation = str(command.id)
-        wish = PlanAndExecute(
-            command_id=conversation, symbol=symbol, urgency=body.urgency, context=body.context
-        )
+        wish = as_command(PlanAndExecute, body, conversation, symbol=symbol)
         with log.correlated(conversation):
             _log.info("execution_asked", extra={"symbol": symbol, "request_id": command.correlation_id})
-        planned = await _ask(request, EXECUTION_COMMANDS, wish, ExecutionPlanned, conversation)
+        planned = await _ask(request, wish, ExecutionPlanned, conversation)
         record = planned.record
         await seen(parts, record)
         if wait == "final" and not record.status.final:
@@ -176,12 +171,10 @@ async def retire_policy(
 ) -> Response:
     """Choose a policy no more; its late rewards still count, and the others keep what they learnt."""
 
-    async def execute(command: Command) -> Reply:
-        wish = RetirePolicy(command_id=str(command.id), scope=scope, policy_id=policy_id)
-        event = await _ask(request, ROUTER_COMMANDS, wish, PoliciesChanged)
-        return Reply(200, encode(views.POLICIES(event)))
+    def wish(name: str) -> RetirePolicy:
+        return RetirePolicy(command_id=name, scope=scope, policy_id=policy_id)
 
-    return await _once(request, None, execute)
+    return await _commanded(request, None, views.POLICIES, wish)
 
 
 @router.delete(
@@ -197,7 +190,7 @@ async def cancel(request: Request, execution_id: r.ExecutionPath) -> Response:
 
     async def execute(command: Command) -> Reply:
         wish = CancelExecution(command_id=str(command.id), symbol=record.symbol, execution_id=name)
-        event = await _ask(request, EXECUTION_COMMANDS, wish, ExecutionCanceled, name)
+        event = await _ask(request, wish, ExecutionCanceled, name)
         return Reply(200, encode(views.EXECUTION(event.record)))
 
     return await _once(request, None, execute)
@@ -211,14 +204,28 @@ async def cancel(request: Request, execution_id: r.ExecutionPath) -> Response:
 )
 async def cancel_order(request: Request, order_id: r.OrderPath, symbol: r.SymbolOfOrder) -> Response:
     """Take what is left of a resting order off its venue."""
-    pair = symbol_of(symbol)
+    pair = r.symbol_of(symbol)
+
+    def wish(name: str) -> CancelExecution:
+        return CancelExecution(command_id=name, symbol=pair, execution_id=order_id)
+
+    return await _commanded(request, None, views.PAPER_ORDER, wish)
+
+
+async def _commanded(
+    request: Request,
+    key: str | None,
+    view: View[Any],
+    wish: Callable[[str], ServiceCommand],
+    given: Callable[[], dict[str, object]] = dict,
+) -> Response:
+    """Answer with the view of the event that answers a command, which `wish` makes of its id."""
 
     async def execute(command: Command) -> Reply:
-        wish = CancelExecution(command_id=str(command.id), symbol=pair, execution_id=order_id)
-        event = await _ask(request, EXECUTION_COMMANDS, wish, PaperOrderPlaced)
-        return Reply(200, encode(views.PAPER_ORDER(event)))
+        event = await _ask(request, wish(str(command.id)), view.kind)
+        return Reply(200, encode(view(event, **given())))
 
-    return await _once(request, None, execute)
+    return await _once(request, key, execute)
 
 
 async def _once(
@@ -246,11 +253,10 @@ async def _once(
     return json_answer(done.status, done.body, {"idempotency-replayed": "true"} if done.replayed else None)
 
 
-async def _ask(
-    request: Request, topic: Topic, wish: ServiceCommand, kind: type[E], conversation: str | None = None
-) -> E:
+async def _ask(request: Request, wish: ServiceCommand, kind: type[E], conversation: str | None = None) -> E:
     """Send a command, and return its answer; the conversation is the request's unless it is named."""
-    parts, key = parts_of(request), getattr(wish, topic.key)
+    parts, topic = parts_of(request), TOPIC_OF[type(wish)]
+    key: str = getattr(wish, topic.key)
     if topic is ROUTER_COMMANDS:
         parts.new_scopes.require(key, caller_of(request))
     correlation_id = conversation or request.scope["correlation_id"]

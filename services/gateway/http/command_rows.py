@@ -1,31 +1,23 @@
 """The commands that are one row each; pure.
 
 A row says what is sent, the function that makes a command of it (whose name and docstring are the route's),
-the event that answers it and the view of that; ``command_routes.py`` does the rest.
+and the view of the event that answers it; ``command_routes.py`` does the rest.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from libs.common.events import (
     BOOK,
     AddPolicy,
     ChoosePolicy,
-    ExecutionSimulated,
     OptimizePortfolio,
-    PaperOrderPlaced,
-    PoliciesChanged,
-    PolicyChosen,
-    PolicyRewarded,
-    PortfolioOptimized,
     RewardPolicy,
     ScoreVenues,
     SimulateExecution,
     SubmitPaperOrder,
-    VenueScored,
 )
-from libs.common.topics import EXECUTION_COMMANDS, PORTFOLIO_COMMANDS, ROUTER_COMMANDS, VENUES_COMMANDS
 from services.gateway.http import requests as r
 from services.gateway.http import views
 from services.gateway.http.problems import UNKNOWN_SYMBOL, UNKNOWN_VENUE, ProblemType
@@ -34,9 +26,16 @@ from services.gateway.http.requests import require_context, symbol_of, symbols_o
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from libs.common.events import Command, Event
-    from libs.common.topics import Topic
+    from libs.common.events import Command
     from services.gateway.http.view import View
+
+C = TypeVar("C", bound="Command")
+
+
+def command(kind: type[C], body: r.Body, command_id: str, **changes: object) -> C:
+    """Return the command whose fields are those of a body, but for `changes`."""
+    fields: dict[str, Any] = {**dict(body), "command_id": command_id, **changes}
+    return kind(**fields)
 
 
 def score(body: r.ScoreBody, command_id: str) -> ScoreVenues:
@@ -45,7 +44,7 @@ def score(body: r.ScoreBody, command_id: str) -> ScoreVenues:
     Costs are in bps of the venue's own mid: half spread, walking the book, taker fee, latency, reliability
     (rate limit included). 503 names, venue by venue, why none is eligible; 422 names the least minimum.
     """
-    return ScoreVenues(command_id=command_id, symbol=symbol_of(body.symbol), size=body.size, side=body.side)
+    return command(ScoreVenues, body, command_id, symbol=symbol_of(body.symbol))
 
 
 def choose(body: r.ChooseBody, command_id: str) -> ChoosePolicy:
@@ -55,7 +54,7 @@ def choose(body: r.ChooseBody, command_id: str) -> ChoosePolicy:
     `decisionId` with the reward later, so that what the choice was based on is learnt from.
     """
     require_context(body.context)
-    return ChoosePolicy(command_id=command_id, scope=body.scope, context=body.context)
+    return command(ChoosePolicy, body, command_id)
 
 
 def update(body: r.UpdateBody, command_id: str) -> RewardPolicy:
@@ -65,14 +64,7 @@ def update(body: r.UpdateBody, command_id: str) -> RewardPolicy:
     comes when it is forgotten, is acknowledged with `counted: false`. Without one, from `context`.
     """
     require_context(body.context)
-    return RewardPolicy(
-        command_id=command_id,
-        scope=body.scope,
-        policy_id=body.policy_id,
-        reward=body.reward,
-        context=body.context,
-        decision_id=body.decision_id,
-    )
+    return command(RewardPolicy, body, command_id)
 
 
 def add_policy(body: r.PolicyBody, command_id: str) -> AddPolicy:
@@ -80,7 +72,7 @@ def add_policy(body: r.PolicyBody, command_id: str) -> AddPolicy:
 
     It must be registered: `GET /api/policies` lists those that somebody can turn into a signal.
     """
-    return AddPolicy(command_id=command_id, scope=body.scope, policy_id=body.policy_id)
+    return command(AddPolicy, body, command_id)
 
 
 def optimize(body: r.OptimizeBody, command_id: str) -> OptimizePortfolio:
@@ -89,32 +81,12 @@ def optimize(body: r.OptimizeBody, command_id: str) -> OptimizePortfolio:
     Weights are at least 0 and sum to at most 1; the rest is cash. An answer exists for every budget and every
     ceiling from 0 on.
     """
-    return OptimizePortfolio(
-        command_id=command_id,
-        book=BOOK,
-        symbols=tuple(symbols_of(body.symbols)),
-        cvar_budget=body.cvar_budget,
-        vol_target=body.vol_target,
-        mode=body.mode,
-        lookback=body.lookback,
-        confidence=body.confidence,
-    )
-
-
-def spellings(body: r.OptimizeBody) -> dict[str, object]:
-    """Return what the view of a portfolio is given: the caller's spellings, by canonical symbol."""
-    return {"spelt": symbols_of(body.symbols)}
+    return command(OptimizePortfolio, body, command_id, book=BOOK, symbols=tuple(symbols_of(body.symbols)))
 
 
 def simulate(body: r.SimulateBody, command_id: str) -> SimulateExecution:
     """Plan an order at the venue where plan and taker fee together are cheapest now; changes nothing."""
-    return SimulateExecution(
-        command_id=command_id,
-        symbol=symbol_of(body.symbol),
-        size=body.size,
-        side=body.side,
-        urgency=body.urgency,
-    )
+    return command(SimulateExecution, body, command_id, symbol=symbol_of(body.symbol))
 
 
 def paper_order(body: r.PaperOrderBody, command_id: str) -> SubmitPaperOrder:
@@ -145,12 +117,10 @@ class Post(NamedTuple):
 
 
 class Asks(NamedTuple):
-    """From a body to the event that answers, and to the view of that."""
+    """From a body to the view of the event that answers."""
 
     body: type[r.Body]
     command: Callable[[Any, str], Command]  # of the body and the command's id; raises ProblemError
-    topic: Topic  # whose key is a field of the command
-    event: type[Event]
     view: View[Any]
     given: Callable[[Any], dict[str, object]] = lambda _body: {}  # to the view, of the body
 
@@ -167,23 +137,23 @@ class Row(NamedTuple):
 ROWS: Final = (
     Row(
         Post("/api/venues/score", "venues", "Choose a venue for an order", "The best venue and split."),
-        Asks(r.ScoreBody, score, VENUES_COMMANDS, VenueScored, views.SCORE),
+        Asks(r.ScoreBody, score, views.SCORE),
         {"symbol": "BTCUSDT", "size": 0.02},
         (UNKNOWN_SYMBOL,),
     ),
     Row(
         Post("/api/router/choose", "router", "Choose a policy", "The choice."),
-        Asks(r.ChooseBody, choose, ROUTER_COMMANDS, PolicyChosen, views.CHOICE),
+        Asks(r.ChooseBody, choose, views.CHOICE),
         {"context": {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}},
     ),
     Row(
         Post("/api/router/update", "router", "Teach what a policy earned", "It is learnt, or was already."),
-        Asks(r.UpdateBody, update, ROUTER_COMMANDS, PolicyRewarded, views.REWARD),
+        Asks(r.UpdateBody, update, views.REWARD),
         {"policyId": "p_sma", "reward": 0.004, "context": {"regime": "bull"}},
     ),
     Row(
         Post("/api/router/policies", "router", "Add a policy", "The policies now."),
-        Asks(r.PolicyBody, add_policy, ROUTER_COMMANDS, PoliciesChanged, views.POLICIES),
+        Asks(r.PolicyBody, add_policy, views.POLICIES),
         {"policyId": "p_obi"},
     ),
     Row(
@@ -193,7 +163,7 @@ ROWS: Final = (
             "Weights within a CVaR budget and a volatility ceiling",
             "Weights that obey every limit, and how far from the best they can be; cash where that is all.",
         ),
-        Asks(r.OptimizeBody, optimize, PORTFOLIO_COMMANDS, PortfolioOptimized, views.PORTFOLIO, spellings),
+        Asks(r.OptimizeBody, optimize, views.PORTFOLIO, lambda body: {"spelt": symbols_of(body.symbols)}),
         {"symbols": ["BTCUSDT", "ETHUSDT"], "cvarBudget": 0.05, "volTarget": 0.02},
         (UNKNOWN_SYMBOL,),
     ),
@@ -204,7 +174,7 @@ ROWS: Final = (
             "What would it cost?",
             "The plan, its cost and the alternatives.",
         ),
-        Asks(r.SimulateBody, simulate, EXECUTION_COMMANDS, ExecutionSimulated, views.SIMULATION),
+        Asks(r.SimulateBody, simulate, views.SIMULATION),
         {"symbol": "BTCUSDT", "size": 0.02},
         (UNKNOWN_SYMBOL,),
     ),
@@ -215,7 +185,7 @@ ROWS: Final = (
             "One paper order",
             "The order when its venue has it, and its fills.",
         ),
-        Asks(r.PaperOrderBody, paper_order, EXECUTION_COMMANDS, PaperOrderPlaced, views.PAPER_ORDER),
+        Asks(r.PaperOrderBody, paper_order, views.PAPER_ORDER),
         {"symbol": "BTCUSDT", "side": "buy", "size": "0.02", "ordType": "market"},
         (UNKNOWN_SYMBOL, UNKNOWN_VENUE),
     ),

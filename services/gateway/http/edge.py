@@ -15,17 +15,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from libs.common.web_pages import SAFE
-from services.gateway.http.problems import (
-    FOREIGN_PAGE,
-    HEADERS_TOO_LARGE,
-    INTERNAL,
-    MEDIA_TYPE,
-    MISDIRECTED,
-    NOT_HTTP,
-    TOO_LARGE,
-    URI_TOO_LONG,
-    ProblemError,
-)
+from services.gateway.http import problems as p
+from services.gateway.http.problems import ProblemError
 from services.gateway.http.strict_json import MAX_BODY, too_large
 from services.gateway.monitoring import UNROUTED
 from services.gateway.reading.books import PREFIX
@@ -99,7 +90,7 @@ class Edge:
                 return
             error.add_note(f"X-Correlation-Id: {correlation_id.decode()}")  # the server logs it
             if not scope.get(BEGUN):
-                failed = ProblemError(INTERNAL, "The gateway failed on this request; its log says why.")
+                failed = ProblemError(p.INTERNAL, "The gateway failed on this request; its log says why.")
                 await send_problem(failed, send)
             raise
 
@@ -118,8 +109,8 @@ class Edge:
                 ]
                 route = getattr(scope.get("route"), "path_format", UNROUTED)
                 self.traffic.of(method, route, message["status"]).observe(self.stopwatch() - started)
-                if message["status"] == TOO_LARGE.status:  # by its head, or found while it was read
-                    self.guard.refusals[TOO_LARGE.slug] += 1
+                if message["status"] == p.TOO_LARGE.status:  # by its head, or found while it was read
+                    self.guard.refusals[p.TOO_LARGE.slug] += 1
             await send(message)
 
         scope["correlation_id"] = correlation_id.decode()
@@ -142,21 +133,21 @@ class Edge:
         if len(hosts) == 1 and self.cross_origin.serves(hosts[0]):
             return None
         if (fault := _host_fault(scope["http_version"], hosts)) is not None:
-            return ProblemError(NOT_HTTP, fault)
-        return ProblemError(MISDIRECTED, self.cross_origin.misdirected(hosts[0])) if hosts else None
+            return ProblemError(p.NOT_HTTP, fault)
+        return ProblemError(p.MISDIRECTED, self.cross_origin.misdirected(hosts[0])) if hosts else None
 
     def _refused(self, scope: Scope, wrong_host: ProblemError | None) -> ProblemError | None:
         """Return why a request goes no further; what costs least to find is looked at first."""
         headers = scope["headers"]
         refused = wrong_host
         if len(scope["path"]) + len(scope["query_string"]) > MAX_TARGET:
-            refused = ProblemError(URI_TOO_LONG, f"The path and query are over {MAX_TARGET} bytes.")
+            refused = ProblemError(p.URI_TOO_LONG, f"The path and query are over {MAX_TARGET} bytes.")
         elif sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
-            refused = ProblemError(HEADERS_TOO_LARGE, f"The headers are over {MAX_HEADERS} bytes.")
+            refused = ProblemError(p.HEADERS_TOO_LARGE, f"The headers are over {MAX_HEADERS} bytes.")
         elif wrong_host is None and (fault := _repeated_fault(headers)) is not None:
-            refused = ProblemError(NOT_HTTP, fault)
+            refused = ProblemError(p.NOT_HTTP, fault)
         elif wrong_host is None and (foreign := self._foreign(scope)) is not None:
-            refused = ProblemError(FOREIGN_PAGE, foreign)
+            refused = ProblemError(p.FOREIGN_PAGE, foreign)
         if refused is not None:
             self.guard.refusals[refused.problem.slug] += 1
             return refused
@@ -188,9 +179,9 @@ def _repeated_fault(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """Return which header stands several times that may stand once; None if none does."""
     seen: set[bytes] = set()
     for name, _ in headers:
+        if name in seen:
+            return f"The header {name.decode().title()} stands several times; send it once."
         if name in ONCE:
-            if name in seen:
-                return f"The header {name.decode().title()} stands several times; send it once."
             seen.add(name)
     return None
 
@@ -219,7 +210,7 @@ async def send_problem(problem: ProblemError, send: Send) -> None:
     """Send a problem document."""
     body = problem.body()
     headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-type", p.MEDIA_TYPE.encode()),
         (b"content-length", b"%d" % len(body)),
         *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
     ]

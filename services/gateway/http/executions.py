@@ -10,6 +10,8 @@ from services.gateway.http.problems import INVALID, UNKNOWN_NAME, FieldError, Pr
 from services.gateway.http.requests import LEAST_OF_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from libs.common.events import ExecutionRecord
     from services.gateway.http.parts import Parts
 
@@ -59,9 +61,7 @@ async def seen(parts: Parts, record: ExecutionRecord) -> None:
         sized = record.sizing is None or (sizing is not None and sizing.ts >= record.sizing.ts)
         return sized and key in views.records.items
 
-    with contextlib.suppress(TimeoutError):  # the answer is true nevertheless
-        async with asyncio.timeout(SEEN_S):
-            await parts.decisions.until(there)
+    await _until(parts, there, SEEN_S)  # the answer is true nevertheless
 
 
 async def final(parts: Parts, record: ExecutionRecord, timeout_s: float) -> ExecutionRecord:
@@ -72,7 +72,11 @@ async def final(parts: Parts, record: ExecutionRecord, timeout_s: float) -> Exec
         found = parts.views.records.items.get(key)
         return found is not None and found.status.final
 
+    await _until(parts, ended, timeout_s)
+    return parts.views.records.items.get(key, record)
+
+
+async def _until(parts: Parts, condition: Callable[[], bool], timeout_s: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
-            await parts.decisions.until(ended)
-    return parts.views.records.items.get(key, record)
+            await parts.decisions.until(condition)

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from services.gateway.http.callers import Callers
     from services.gateway.settings import GatewaySettings
 
-CHALLENGES: Final = "WWW-Authenticate"
 CHALLENGE: Final = 'Bearer realm="bookrunner"'  # RFC 6750 section 3
 INVALID_TOKEN: Final = CHALLENGE + ', error="invalid_token"'  # RFC 6750 section 3.1
 SEND_THIS: Final = (
@@ -51,7 +50,6 @@ ORIGIN: Final = re.compile(
     r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?"
 )
 _OWN_PORTS: Final = (("http://", ":80"), ("https://", ":443"))
-_VARY: Final = (b"vary", b"Origin")
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -97,7 +95,7 @@ class CrossOrigin(WebPages):
             return (OWN_PAGES_ONLY,)
         allowed = self._allowed(sent)
         shown = () if allowed is None else (allowed, (b"access-control-expose-headers", SHOWN.encode()))
-        return (OWN_PAGES_ONLY, _VARY, *shown)
+        return (OWN_PAGES_ONLY, (b"vary", b"Origin"), *shown)
 
     def preflight(self, scope: Scope) -> Headers | None:
         """Return the headers that answer a preflight; None if it is none, or of a page that may not ask."""
@@ -180,4 +178,4 @@ def _without_token(scope: Scope, token: bytes) -> ProblemError | None:
         fault, challenge = "The token is wrong", INVALID_TOKEN
     else:
         return None
-    return ProblemError(UNAUTHORIZED, f"{fault}: {SEND_THIS}.", asks={CHALLENGES: challenge})
+    return ProblemError(UNAUTHORIZED, f"{fault}: {SEND_THIS}.", asks={"WWW-Authenticate": challenge})

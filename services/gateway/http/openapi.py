@@ -22,7 +22,7 @@ from services.gateway.http.view import View
 from services.gateway.http.views import AS_OF
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fastapi import FastAPI
 
@@ -98,9 +98,9 @@ def success(said: str, schema: Mapping[str, Any], media_type: str = JSON) -> dic
     return {"description": said, "content": {media_type: {"schema": dict(schema)}}}
 
 
-def problems(*types: ProblemType) -> Answers:
-    """Return what OpenAPI says of the problems a route may answer with, by status."""
-    found: Answers = {}
+def answers(said: str, schema: Mapping[str, Any], *types: ProblemType, media_type: str = JSON) -> Answers:
+    """Return what OpenAPI says of all answers of a route, by status: the good one, and these problems."""
+    found: Answers = {200: success(said, schema, media_type)}
     for problem in dict.fromkeys((*types, *EVERYWHERE)):
         content = {"schema": reference(ProblemDocument), "examples": {}}
         first = {"description": problem.title, "content": {MEDIA_TYPE: content}}
@@ -112,11 +112,6 @@ def problems(*types: ProblemType) -> Answers:
         named = answer["content"][MEDIA_TYPE]["examples"]
         named[problem.slug] = {"value": problem_example(problem)}
     return found
-
-
-def answers(said: str, schema: Mapping[str, Any], *types: ProblemType, media_type: str = JSON) -> Answers:
-    """Return what OpenAPI says of all answers of a route."""
-    return {200: success(said, schema, media_type), **problems(*types)}
 
 
 def document(app: FastAPI, kinds: Sequence[type], *, token_required: bool) -> dict[str, Any]:
@@ -142,16 +137,12 @@ def document(app: FastAPI, kinds: Sequence[type], *, token_required: bool) -> di
         }
     }
     anonymous: list[dict[str, list[str]]] = [] if token_required else [{}]  # OpenAPI 3.1 section 4.8.30
-    for method, operation in _operations(found):
-        if method != "get":
-            operation["security"] = [{SCHEME: []}, *anonymous]
-        _show_examples(operation)
-    return found
-
-
-def _operations(found: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for methods in found["paths"].values():
-        yield from methods.items()
+        for method, operation in methods.items():
+            if method != "get":
+                operation["security"] = [{SCHEME: []}, *anonymous]
+            _show_examples(operation)
+    return found
 
 
 def _show_examples(operation: Mapping[str, Any]) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi import Request, Response
 
+from services.gateway.http.view import encode
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -68,6 +70,11 @@ def ready_parts_of(request: Request) -> Parts:
 def caller_of(request: Request) -> str:
     """Return the address that `request` counts for."""
     return parts_of(request).callers.address_of(request.scope)
+
+
+def shown(answer: object) -> Response:
+    """Return the answer 200 that shows this."""
+    return json_answer(200, encode(answer))
 
 
 def json_answer(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:

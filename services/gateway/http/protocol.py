@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import sys
 import termios
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -180,8 +181,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _look(self) -> None:
         """Cut a client that takes nothing of its answer, whole or under way, also of a closed connection."""
-        counted = self._counted
-        if self._patience.is_over(counted.taken, counted.unsent, self.loop.time()):
+        unsent = self._counted.unsent
+        if self._patience.is_over(self._counted.written - unsent, unsent, self.loop.time()):
             self._app.refusals[UNREAD] += 1
             self.transport.abort()
             return
@@ -246,20 +247,13 @@ class CountedTransport:
     __slots__ = ("_inner", "_write", "is_closing", "written")
 
     def __init__(self, inner: Transport) -> None:
-        self._inner = inner
-        self._write = inner.write
-        self.is_closing = inner.is_closing
+        self._inner, self._write, self.is_closing = inner, inner.write, inner.is_closing
         self.written = 0  # bytes, since the connection was made
 
     def write(self, data: bytes) -> None:
         """Write, as the transport does."""
         self.written += len(data)
         self._write(data)
-
-    @property
-    def taken(self) -> int:
-        """Bytes that the client's side has taken."""
-        return self.written - self.unsent
 
     @property
     def unsent(self) -> int:
@@ -282,19 +276,13 @@ def _queued(transport: Transport) -> int:
         return 0
 
 
+@dataclass
 class Patience:
-    """Tells when a client has taken nothing of what waits for it for too long.
+    """Tells when a client has taken nothing of what waits for it for too long."""
 
-    Parameters
-    ----------
-    seconds
-        How long it may take nothing.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._taken = 0
-        self._since: float | None = None  # nothing was taken since this look; None: nothing waited
+    seconds: float  # how long it may take nothing
+    _taken: int = 0
+    _since: float | None = None  # nothing was taken since this look; None: nothing waited
 
     def is_over(self, taken: int, unsent: int, now: float) -> bool:
         """Look at a connection; `now` is in seconds of a clock that does not go back."""
@@ -303,4 +291,4 @@ class Patience:
         elif self._since is None or taken != self._taken:
             self._since = now
         self._taken = taken
-        return self._since is not None and now - self._since >= self._seconds
+        return self._since is not None and now - self._since >= self.seconds

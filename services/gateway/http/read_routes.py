@@ -8,29 +8,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from libs.common.events import BOOK
-from libs.common.topics import (
-    DEAD_LETTERS,
-    GATEWAY_IDEMPOTENCY,
-    TOPICS,
-    book_key,
-)
+from libs.common.topics import DEAD_LETTERS, GATEWAY_IDEMPOTENCY, TOPICS, book_key
 from services.gateway.http import openapi, views
 from services.gateway.http import problems as p
 from services.gateway.http import requests as r
 from services.gateway.http.executions import id_of, record_of
 from services.gateway.http.openapi import answers, list_of, reference
-from services.gateway.http.parts import caller_of, json_answer, parts_of, ready_parts_of
+from services.gateway.http.parts import caller_of, json_answer, parts_of, ready_parts_of, shown
 from services.gateway.http.presence import while_there
-from services.gateway.http.problems import (
-    MEDIA_TYPE,
-    FieldError,
-    ProblemDocument,
-    ProblemError,
-    invalid,
-    not_ready,
-)
-from services.gateway.http.requests import symbol_of
-from services.gateway.http.view import encode
+from services.gateway.http.problems import FieldError, ProblemError
 from services.gateway.reading.as_of import PastDocument
 from services.gateway.reading.books import book_id
 from services.gateway.reading.venue_registry import venue_entries
@@ -58,7 +44,7 @@ router = APIRouter()
 async def list_books(request: Request) -> Response:
     """Return the state, best prices and counts of every subscribed book."""
     parts = parts_of(request)
-    return json_answer(200, encode(parts.books.summaries(parts.clock())))
+    return shown(parts.books.summaries(parts.clock()))
 
 
 def _book_answers() -> openapi.Answers:
@@ -68,7 +54,9 @@ def _book_answers() -> openapi.Answers:
         *(*openapi.NAMES_A_BOOK, p.NOT_SUBSCRIBED, p.NOT_KNOWN_THEN),
         *(p.BOOK_NOT_SYNCED, *openapi.TAKES_A_PLACE),
     )
-    found[p.NOT_KNOWN_THEN.status]["content"][MEDIA_TYPE]["schema"] = reference(ProblemDocument, PastDocument)
+    found[p.NOT_KNOWN_THEN.status]["content"][p.MEDIA_TYPE]["schema"] = reference(
+        p.ProblemDocument, PastDocument
+    )
     return found
 
 
@@ -136,7 +124,7 @@ async def stream(
 def _listed(field: str, text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise invalid([FieldError(field, "must be names separated by commas")])
+        raise p.invalid([FieldError(field, "must be names separated by commas")])
     return names
 
 
@@ -174,8 +162,8 @@ async def registry(request: Request, symbol: r.MeasuredSymbol = None) -> Respons
     metrics = list(parts.views.venues.items.values())
     if not metrics:
         lack = parts.views.fleet.lack_of("venues") or "no book has been LIVE yet"
-        raise not_ready(f"Nothing is measured yet: {lack}.")
-    wanted = None if symbol is None else symbol_of(symbol)
+        raise p.not_ready(f"Nothing is measured yet: {lack}.")
+    wanted = None if symbol is None else r.symbol_of(symbol)
     if wanted is not None:
         having = {each.venue for each in metrics if each.symbol == wanted}
         if not having:
@@ -183,7 +171,7 @@ async def registry(request: Request, symbol: r.MeasuredSymbol = None) -> Respons
             raise ProblemError(p.UNKNOWN_SYMBOL, f"No venue has measured {wanted}; there are: {known}.")
         metrics = [each for each in metrics if each.venue in having]
     found = ((each, parts.views.shown(book_key(each.venue, each.symbol), now)) for each in metrics)
-    return json_answer(200, encode(venue_entries(found, wanted, now)))
+    return shown(venue_entries(found, wanted, now))
 
 
 @router.get(
@@ -202,7 +190,7 @@ async def get_policies(request: Request) -> Response:
         raise ProblemError(
             p.UNAVAILABLE, "No policy is registered yet: execution is not up.", retry_after_s=1
         )
-    return json_answer(200, encode([views.REGISTERED_POLICY(found[key]) for key in sorted(found)]))
+    return shown([views.REGISTERED_POLICY(found[key]) for key in sorted(found)])
 
 
 @router.get(
@@ -218,7 +206,7 @@ async def get_snapshot(request: Request, scope: r.ScopeQuery = "default") -> Res
     command.
     """
     found = ready_parts_of(request).views.router_snapshots.items.get(scope.encode())
-    return json_answer(200, encode(views.unused_scope(scope) if found is None else views.SNAPSHOT(found)))
+    return shown(views.unused_scope(scope) if found is None else views.SNAPSHOT(found))
 
 
 @router.get(
@@ -231,8 +219,8 @@ async def get_snapshot(request: Request, scope: r.ScopeQuery = "default") -> Res
 )
 async def records(request: Request, symbol: r.OnlySymbol = None, limit: r.RecordLimit = 50) -> Response:
     """Return executions as they stand."""
-    newest = ready_parts_of(request).views.records.newest(None if symbol is None else symbol_of(symbol))
-    return json_answer(200, encode([views.EXECUTION(record) for record, _ in zip(newest, range(limit))]))  # noqa: B905 -- the shorter ends it
+    newest = ready_parts_of(request).views.records.newest(None if symbol is None else r.symbol_of(symbol))
+    return shown([views.EXECUTION(record) for record, _ in zip(newest, range(limit))])  # noqa: B905 -- the shorter ends it
 
 
 @router.get(
@@ -248,11 +236,11 @@ async def records(request: Request, symbol: r.OnlySymbol = None, limit: r.Record
 async def last_sizing(request: Request, symbol: r.OnlySymbol = None) -> Response:
     """Return how the last signal became a size."""
     sizings = ready_parts_of(request).views.sizings.items.values()
-    wanted = None if symbol is None else symbol_of(symbol)
+    wanted = None if symbol is None else r.symbol_of(symbol)
     found = [each for each in sizings if wanted in (None, each.symbol)]
     if not found:
         raise ProblemError(p.UNKNOWN_NAME, f"Nothing was sized{f' of {wanted}' if wanted else ''} yet.")
-    return json_answer(200, encode(views.SIZING(max(found, key=lambda each: each.ts))))
+    return shown(views.SIZING(max(found, key=lambda each: each.ts)))
 
 
 @router.get(
@@ -263,7 +251,7 @@ async def last_sizing(request: Request, symbol: r.OnlySymbol = None) -> Response
 )
 async def execution(request: Request, execution_id: r.ExecutionPath) -> Response:
     """Return an execution as it progresses."""
-    return json_answer(200, encode(views.EXECUTION(record_of(ready_parts_of(request), execution_id))))
+    return shown(views.EXECUTION(record_of(ready_parts_of(request), execution_id)))
 
 
 @router.get(
@@ -297,7 +285,7 @@ async def audit(request: Request, execution_id: r.ExecutionPath) -> Response:
 async def positions(request: Request) -> Response:
     """Return what is held of each symbol that was ever filled, valued at its last mark."""
     found = ready_parts_of(request).views.positions.items
-    return json_answer(200, encode([views.POSITION(found[key]) for key in sorted(found)]))
+    return shown([views.POSITION(found[key]) for key in sorted(found)])
 
 
 @router.get(
@@ -319,4 +307,4 @@ async def risk(request: Request, book: r.BookQuery = BOOK) -> Response:
     if budget is None:
         known = ", ".join(sorted(key.decode("utf-8", "replace") for key in risks))
         raise ProblemError(p.UNKNOWN_NAME, f"There is no book {book!r}; there is: {known}.")
-    return json_answer(200, encode(views.RISK(budget)))
+    return shown(views.RISK(budget))

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
-MAX_RECORDS: Final = 500
 LEAST_OF_ID: Final = 8  # of a UUID, as `bookrunner executions` shows it
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
@@ -53,29 +52,19 @@ _DECIMAL: Final = re.compile(f"[+-]?{AMOUNT}")
 _WHOLE: Final = re.compile(r"-?[0-9]+")
 
 
-def _require(form: re.Pattern[str], text: str, what: str) -> str:
-    if form.fullmatch(text) is None:
-        raise ValueError(f"must be {what}, without spaces or underscores")
-    return text
-
-
-def _whole(value: object) -> object:
-    return _require(_WHOLE, value, "a whole number of the digits 0 to 9") if isinstance(value, str) else value
-
-
-def _fraction(value: object) -> object:
-    return _require(_DECIMAL, value, "a number of the digits 0 to 9") if isinstance(value, str) else value
+def _in_text(value: object, form: re.Pattern[str], what: str) -> object:
+    """Return the value; a text must have this form."""
+    if isinstance(value, str) and form.fullmatch(value) is None:
+        raise ValueError(f"must be {what} of the digits 0 to 9, without spaces or underscores")
+    return value
 
 
 def _amount(value: object) -> Decimal:
     """Return the digits of a number or of a text."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("must be a number, or a number in text")  # noqa: TRY004 -- pydantic hears ValueError
-    text = repr(value)
-    if isinstance(value, str):
-        text = _require(_DECIMAL, value, "a number in text, of the digits 0 to 9")
     try:
-        amount = Decimal(text)
+        amount = Decimal(str(_in_text(value, _DECIMAL, "a number in text,")))
     except InvalidOperation:  # an exponent beyond all bounds
         raise ValueError("must be a number in text, of a size that there is") from None
     if (wrong := amount_fault(amount)) is not None:
@@ -90,7 +79,7 @@ def _idempotency_key(value: object) -> object:
 
 
 # Parameters.
-_WHOLE_NUMBER: Final = BeforeValidator(_whole)
+_WHOLE_NUMBER: Final = BeforeValidator(lambda value: _in_text(value, _WHOLE, "a whole number"))
 _SYMBOL: Final = (
     "BASE-QUOTE, as BTC-USDT, BTC/USDT or BTC_USDT, in any case; without separator, as BTCUSDT, where that "
     "is one pair only"
@@ -132,11 +121,11 @@ At = Annotated[
         examples=[1767225600131],
     ),
 ]
-RecordLimit = Annotated[int, _WHOLE_NUMBER, Query(ge=1, le=MAX_RECORDS, description="how many at most")]
+RecordLimit = Annotated[int, _WHOLE_NUMBER, Query(ge=1, le=500, description="how many at most")]
 Wait = Annotated[Literal["plan", "final"], Query(description="answer when it has ended")]
 TimeoutS = Annotated[
     float,
-    BeforeValidator(_fraction),
+    BeforeValidator(lambda value: _in_text(value, _DECIMAL, "a number")),
     Query(alias="timeoutS", gt=0, le=300, description="of wait=final; then it is told as it is"),
 ]
 Topics = Annotated[
@@ -282,12 +271,9 @@ class OptimizeBody(Body):
     confidence: float = Field(0.95, ge=CONFIDENCE[0], le=CONFIDENCE[1], description="of the CVaR")
 
 
-class SimulateBody(Body):
+class SimulateBody(ScoreBody):
     """An order to be planned, not executed."""
 
-    symbol: SymbolText
-    size: Size
-    side: Side = "buy"
     urgency: Urgency = 0.5
 
 

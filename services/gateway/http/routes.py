@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -16,13 +16,12 @@ from libs.common.log import correlated
 from services.gateway.asking.subscriptions import SubscriptionAnswer
 from services.gateway.http import command_routes, docs, openapi, read_routes, views
 from services.gateway.http import problems as p
-from services.gateway.http.command_rows import ROWS
 from services.gateway.http.edge import FAILURE_TOLD
 from services.gateway.http.openapi import answers, reference
-from services.gateway.http.parts import Parts, json_answer, parts_of
+from services.gateway.http.parts import Parts, json_answer, parts_of, shown
 from services.gateway.http.problems import MEDIA_TYPE, ProblemError, invalid
 from services.gateway.http.requests import field_errors
-from services.gateway.http.view import View, encode
+from services.gateway.http.view import View
 from services.gateway.reading.as_of import PastDocument
 from services.gateway.reading.readiness import HealthAnswer, ReadyAnswer
 
@@ -34,24 +33,15 @@ if TYPE_CHECKING:
 
 VERSION: Final = "1"
 # What is answered with, besides problems.
-_OTHERS: Final[tuple[type, ...]] = (
+_KINDS: Final[tuple[type, ...]] = (
     *(SubscriptionAnswer, PastDocument, ReadyAnswer, HealthAnswer, views.AuditAnswer),
+    *(each.struct for each in vars(views).values() if isinstance(each, View)),
 )
-_READ: Final[tuple[View[Any], ...]] = (
-    *(views.BOOK, views.AS_OF, views.BOOK_SUMMARY, views.VENUE_ENTRY),
-    views.EXECUTION,
-    views.SIZING,
-    views.POSITION,
-    views.RISK,
-    views.REGISTERED_POLICY,
-    views.SNAPSHOT,
-)
-_VIEWS: Final = {each.struct: None for each in (*_READ, *(row.asks.view for row in ROWS))}
 KEPT: Final = "public, max-age=31536000, immutable"  # RFC 8246: under this address it never changes
 ASKED_AGAIN: Final = "no-cache"  # kept, but not used before the gateway said that it is the same
 
 _log = logging.getLogger(__name__)
-router = APIRouter()
+router = APIRouter(tags=["operations"])
 ROUTERS: Final = (read_routes.router, command_routes.router, router)
 
 
@@ -76,15 +66,12 @@ def create_api(
     app.state.parts = parts
     for each in ROUTERS:
         app.include_router(each)
-    app.add_exception_handler(ProblemError, _problem)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(ClientDisconnect, _left)
-    app.add_exception_handler(Exception, _failed)
+    for kind in (ProblemError, RequestValidationError, HTTPException, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, _failed)
 
     def document() -> dict[str, object]:
         if app.openapi_schema is None:
-            app.openapi_schema = openapi.document(app, (*_OTHERS, *_VIEWS), token_required=token_required)
+            app.openapi_schema = openapi.document(app, _KINDS, token_required=token_required)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
@@ -93,18 +80,16 @@ def create_api(
 
 @router.get(
     "/healthz",
-    tags=["operations"],
     summary="Is the process alive?",
     responses=answers("Yes.", reference(HealthAnswer)),
 )
 async def healthz() -> Response:
     """Answer without looking at anything."""
-    return json_answer(200, encode(HealthAnswer(status="alive")))
+    return shown(HealthAnswer(status="alive"))
 
 
 @router.get(
     "/readyz",
-    tags=["operations"],
     summary="May it be asked?",
     responses=answers("Every route would do its work.", reference(ReadyAnswer), p.NOT_READY),
 )
@@ -115,12 +100,11 @@ async def readyz(request: Request) -> Response:
     budget is there; at the start also the first measurement of each book. A book that is not LIVE is told
     under `degraded`, and does not make the answer 503.
     """
-    return json_answer(200, encode(parts_of(request).readiness()))
+    return shown(parts_of(request).readiness())
 
 
 @router.get(
     "/metrics",
-    tags=["operations"],
     summary="Prometheus metrics",
     response_class=PlainTextResponse,
     responses=answers("The Prometheus text format.", {"type": "string"}, media_type="text/plain"),
@@ -133,7 +117,6 @@ async def metrics(request: Request) -> Response:
 
 @router.get(
     "/asyncapi.json",
-    tags=["operations"],
     summary="Every topic and message, as AsyncAPI 3",
     responses=answers("An AsyncAPI 3.0 document.", {"type": "object"}),
 )
@@ -169,25 +152,35 @@ def _asset(request: Request, asset: Asset) -> Response:
     return Response(asset.body, headers=headers | {"content-type": asset.media_type})
 
 
-async def _problem(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)  # noqa: S101 -- registered for nothing else
-    return Response(error.body(), error.status, dict(error.headers), MEDIA_TYPE)
-
-
-async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 -- registered for nothing else
-    return await _problem(request, invalid(field_errors(error.errors())))
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 -- registered for nothing else
-    path = request.scope["path"]
-    if error.status_code == p.METHOD_NOT_ALLOWED.status:
-        detail = f"{path[:200]} cannot be asked by {request.method[:20]}."
-        answer = await _problem(request, ProblemError(p.METHOD_NOT_ALLOWED, detail))
+async def _failed(request: Request, error: Exception) -> Response:
+    problem, path = _problem(request, error), request.scope["path"]
+    answer = Response(problem.body(), problem.status, problem.headers, MEDIA_TYPE)
+    if problem.problem is p.METHOD_NOT_ALLOWED:
         answer.headers["allow"] = ", ".join(methods_at(path, request.app))
-        return answer
-    return await _problem(request, ProblemError(p.UNKNOWN_ROUTE, f"There is no {path[:200]}; see /docs."))
+    elif problem.problem is p.INTERNAL:
+        request.scope[FAILURE_TOLD] = True
+        with correlated(request.scope["correlation_id"]):
+            facts = {"method": request.method, "path": path[:200]}
+            _log.error("request_failed", exc_info=error, extra=facts)
+    return answer
+
+
+def _problem(request: Request, error: Exception) -> ProblemError:
+    """Return the problem that an exception is to the caller."""
+    path = request.scope["path"][:200]
+    match error:
+        case ProblemError():
+            return error
+        case RequestValidationError():
+            return invalid(field_errors(error.errors()))
+        case HTTPException(status_code=p.METHOD_NOT_ALLOWED.status):
+            return ProblemError(p.METHOD_NOT_ALLOWED, f"{path} cannot be asked by {request.method[:20]}.")
+        case HTTPException():
+            return ProblemError(p.UNKNOWN_ROUTE, f"There is no {path}; see /docs.")
+        case ClientDisconnect():
+            return ProblemError(p.NOT_JSON, "The connection closed before the body's end.")
+        case _:
+            return ProblemError(p.INTERNAL, "The gateway failed on this request; its log says why.")
 
 
 def methods_at(path: str, app: FastAPI) -> list[str]:
@@ -197,17 +190,3 @@ def methods_at(path: str, app: FastAPI) -> list[str]:
         if isinstance(route, Route) and route.path_regex.match(path):
             found |= route.methods or set()
     return sorted(found | ({"HEAD"} if "GET" in found else set()))
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    request.scope[FAILURE_TOLD] = True
-    with correlated(request.scope["correlation_id"]):
-        facts = {"method": request.method, "path": request.scope["path"][:200]}
-        _log.error("request_failed", exc_info=error, extra=facts)
-    return await _problem(
-        request, ProblemError(p.INTERNAL, "The gateway failed on this request; its log says why.")
-    )
-
-
-async def _left(request: Request, _error: Exception) -> Response:
-    return await _problem(request, ProblemError(p.NOT_JSON, "The connection closed before the body's end."))

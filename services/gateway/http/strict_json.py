@@ -11,14 +11,8 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
-from services.gateway.http.problems import (
-    NOT_JSON,
-    TOO_LARGE,
-    WRONG_MEDIA_TYPE,
-    FieldError,
-    ProblemError,
-    invalid,
-)
+from services.gateway.http import problems as p
+from services.gateway.http.problems import FieldError, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -92,20 +86,20 @@ def require_json(content_type: str | None, encodings: Iterable[str] = ()) -> Non
     """
     declared = None if content_type is None else _MEDIA_TYPE.fullmatch(content_type.strip())
     if declared is None:
-        raise ProblemError(WRONG_MEDIA_TYPE, "Send the body as Content-Type: application/json.")
+        raise ProblemError(p.WRONG_MEDIA_TYPE, "Send the body as Content-Type: application/json.")
     for name, value in _PARAMETER.findall(declared[1]):
         if name.lower() == "charset" and value.strip('"').lower() != "utf-8":
             detail = f"The charset {value[:40]} is not read: send the body in utf-8."
-            raise ProblemError(WRONG_MEDIA_TYPE, detail)
+            raise ProblemError(p.WRONG_MEDIA_TYPE, detail)
     for encoding in (each.strip().lower() for line in encodings for each in line.split(",")):
         if encoding not in ("", "identity"):
             detail = f"The Content-Encoding {encoding[:40]!r} is not read: send the body as it is, identity."
-            raise ProblemError(WRONG_MEDIA_TYPE, detail, asks={"Accept-Encoding": "identity"})
+            raise ProblemError(p.WRONG_MEDIA_TYPE, detail, asks={"Accept-Encoding": "identity"})
 
 
 def too_large() -> ProblemError:
     """Return the problem of a body over `MAX_BODY`."""
-    return ProblemError(TOO_LARGE, f"The body is over {MAX_BODY} bytes.")
+    return ProblemError(p.TOO_LARGE, f"The body is over {MAX_BODY} bytes.")
 
 
 def object_of(raw: bytes) -> dict[str, Any]:
@@ -123,14 +117,14 @@ def object_of(raw: bytes) -> dict[str, Any]:
     section 4), and a byte order mark is none of JSON (section 8.1): both are refused.
     """
     if raw.startswith(_BOM):
-        raise ProblemError(NOT_JSON, "The body begins with a byte order mark (U+FEFF): send it without.")
+        raise ProblemError(p.NOT_JSON, "The body begins with a byte order mark (U+FEFF): send it without.")
     try:
         value = from_json(raw, allow_inf_nan=True)
     except ValueError as error:
-        raise ProblemError(NOT_JSON, f"The body is not JSON: {error}.") from error
+        raise ProblemError(p.NOT_JSON, f"The body is not JSON: {error}.") from error
     _require_keys_once(raw)
     if not isinstance(value, dict):
-        raise invalid([FieldError("", "the body must be a JSON object")])
+        raise p.invalid([FieldError("", "the body must be a JSON object")])
     return value
 
 
@@ -142,7 +136,7 @@ def _require_keys_once(raw: bytes) -> None:
         for key, _ in pairs:
             if key in seen:
                 raise ProblemError(
-                    NOT_JSON, f"The key {key[:64]!r} stands twice in one object: send it once."
+                    p.NOT_JSON, f"The key {key[:64]!r} stands twice in one object: send it once."
                 )
             seen.add(key)
 

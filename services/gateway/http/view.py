@@ -9,25 +9,12 @@ from __future__ import annotations
 
 import math
 import re
+import typing
 from decimal import Decimal
 from functools import cache
 from inspect import signature
 from types import GenericAlias, NoneType, UnionType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Final,
-    Generic,
-    Literal,
-    NamedTuple,
-    TypeAlias,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -58,7 +45,7 @@ class _Rule(NamedTuple):
     source: Callable[[str], str] = str  # by rule the event's own
 
 
-Decimals: TypeAlias = Literal["number", "text", "plain text"]
+Decimals: typing.TypeAlias = Literal["number", "text", "plain text"]
 _DECIMALS: Final[Mapping[Decimals, _Rule]] = {
     "number": _Rule(float, "number({})".format),
     "text": _Rule(Decimal),  # in the digits that it has, with an exponent where it has one
@@ -67,7 +54,7 @@ _DECIMALS: Final[Mapping[Decimals, _Rule]] = {
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
-class View(Generic[E]):
+class View(typing.Generic[E]):
     """Makes answers from events of one kind.
 
     Parameters
@@ -90,15 +77,6 @@ class View(Generic[E]):
         The views of events inside the event; one that is not named is viewed by rule.
     decimals
         How Decimals are written.
-
-    Attributes
-    ----------
-    kind
-        As given.
-    make
-        The view itself, without a way round.
-    struct
-        The type of the answers: fields under the event's names, encoded as callers read them.
 
     Raises
     ------
@@ -139,7 +117,7 @@ class View(Generic[E]):
         names = [self._called[field] for field in (*kept, *computed)]
         if twice := sorted({each for each in names if names.count(each) > 1}):
             raise ValueError(f"{name}: two fields are called {twice}; drop the event's, or rename one")
-        hints = get_type_hints(kind, include_extras=True)
+        hints = typing.get_type_hints(kind, include_extras=True)
         rules = {field: self._rule(field, hints[field]) for field in kept}
         makers = dict(change)
         for field, each in computed.items():
@@ -147,7 +125,7 @@ class View(Generic[E]):
             makers[field] = each.make
         if unmet := sorted(each.__name__ for each in self._parts.keys() - self._met):
             raise ValueError(f"{name}: there is no {unmet} in {kind.__name__} to be viewed as a part")
-        self.struct = msgspec.defstruct(
+        self.struct = msgspec.defstruct(  # fields under the event's names, encoded as callers read them
             name,
             [(field, rule.kind) for field, rule in rules.items()],
             namespace={"__doc__": doc or self._worded(kind.__doc__ or "")},
@@ -185,8 +163,8 @@ class View(Generic[E]):
 
     def _rule(self, field: str, kind: object) -> _Rule:
         """Return the rule of a field of this type, or of what is inside it."""
-        args = get_args(kind)
-        if get_origin(kind) is Annotated:
+        args = typing.get_args(kind)
+        if typing.get_origin(kind) is Annotated:
             rule = self._rule(field, args[0])
             return rule._replace(kind=Annotated[(rule.kind, *map(self._worded_meta, args[1:]))])
         if args:
@@ -217,14 +195,14 @@ class View(Generic[E]):
         if not converted:
             return _Rule(kind)
         one, source = converted[0]
-        origin, inside = get_origin(kind), [rule.kind for rule in rules]
+        origin, inside = typing.get_origin(kind), [rule.kind for rule in rules]
         if origin is tuple and inside == [one, ...]:
             many = GenericAlias(tuple, (one, ...))
             return _Rule(many, lambda value: f"tuple([{source('each')} for each in {value}])")
         if origin is dict and rules[1] == converted[0]:
             by_key = GenericAlias(dict, (inside[0], one))
             return _Rule(by_key, lambda value: f"{{key: {source('each')} for key, each in {value}.items()}}")
-        if origin in (Union, UnionType) and inside == [one, NoneType]:
+        if origin in (typing.Union, UnionType) and inside == [one, NoneType]:
             return _Rule(one | None, lambda value: f"None if {value} is None else {source(value)}")
         raise ValueError(f"{self._name}: there is no rule for {kind}; drop it, and compute what is answered")
 

@@ -17,18 +17,6 @@ from services.gateway.http.view import Computed, View, camel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from libs.common.events import (
-        AuditEntry,
-        BookHealth,
-        BookTop,
-        ExecutionRecord,
-        Level,
-        PaperOrderPlaced,
-        RouterSnapshot,
-        ShortfallBps,
-    )
-
-
 MAX_DEPTH: Final = 50  # levels a side that book tops carry
 DEFAULT_DEPTH: Final = 20
 
@@ -40,17 +28,17 @@ def _all_but(kind: type[Struct], *kept: str) -> set[str]:
 # --- books ---
 
 
-def _instrument(book: BookTop | BookHealth, health: BookHealth | None) -> Struct | None:
+def _instrument(book: events.BookTop | events.BookHealth, health: events.BookHealth | None) -> Struct | None:
     found = instrument_in(book.venue, book.symbol, health)
     table = instrument_in(book.venue, book.symbol, None)
     return None if found is None else INSTRUMENT.make(found, source="table" if found is table else "venue")
 
 
-def _venue_ts(top: BookTop) -> int:
+def _venue_ts(top: events.BookTop) -> int:
     return top.received_ts if top.venue_ts is None else top.venue_ts
 
 
-def _best(levels: tuple[Level, ...] | None) -> float | None:
+def _best(levels: tuple[events.Level, ...] | None) -> float | None:
     return levels[0][0] if levels else None
 
 
@@ -187,11 +175,11 @@ class ProviderAnswer(Struct, frozen=True):
     stub: Annotated[bool, Meta(description="true: its numbers mean nothing")]
 
 
-def _drift(scope: RouterSnapshot) -> dict[str, float]:
+def _drift(scope: events.RouterSnapshot) -> dict[str, float]:
     return {"pooledCusum": scope.pooled_cusum, "alarms": scope.drift_alarms}
 
 
-def _providers(scope: RouterSnapshot) -> tuple[ProviderAnswer, ...]:
+def _providers(scope: events.RouterSnapshot) -> tuple[ProviderAnswer, ...]:
     return tuple(ProviderAnswer(name, stub=True) for name in scope.stubs)
 
 
@@ -280,7 +268,7 @@ RISK: Final = View(
 # --- execution ---
 
 
-def _payload(entry: AuditEntry) -> dict[str, Any]:
+def _payload(entry: events.AuditEntry) -> dict[str, Any]:
     """Return a payload; one that is no JSON object, so was altered, comes as text."""
     try:
         return msgspec.json.decode(entry.payload, type=dict[str, Any])
@@ -288,19 +276,21 @@ def _payload(entry: AuditEntry) -> dict[str, Any]:
         return {"altered": entry.payload}
 
 
-def _fills_total(event: ExecutionRecord | PaperOrderPlaced) -> int:
+def _fills_total(event: events.ExecutionRecord | events.PaperOrderPlaced) -> int:
     return len(event.fills) if event.fills_total is None else event.fills_total
 
 
-def _audit(record: ExecutionRecord) -> Struct:
+def _audit(record: events.ExecutionRecord) -> Struct:
     return AUDIT_HEAD(record.audit, name=record.execution_id)
 
 
-def _detail(cost: ShortfallBps) -> dict[str, float | str]:
+def _detail(cost: events.ShortfallBps) -> dict[str, float | str]:
     return {camel(name) if name in _IN_BPS else name: each for name, each in cost.detail.items()}
 
 
-def _alternatives(event: ExecutionRecord | events.ExecutionSimulated) -> tuple[events.PlanAlternative, ...]:
+def _alternatives(
+    event: events.ExecutionRecord | events.ExecutionSimulated,
+) -> tuple[events.PlanAlternative, ...]:
     return () if event.plan is None else event.plan.alternatives
 
 
