@@ -105,6 +105,15 @@ def test_every_field_whose_name_has_a_unit_says_it(document: dict[str, Any]) -> 
     assert wrong == []
 
 
+def test_every_field_that_may_be_null_says_when(document: dict[str, Any]) -> None:
+    silent = [
+        (where, about["description"])
+        for where, about in fields("", document["components"]["schemas"])
+        if {"type": "null"} in about.get("anyOf", ()) and "null" not in about["description"]
+    ]
+    assert silent == []
+
+
 def test_every_operation_parameter_and_answer_is_described(document: dict[str, Any]) -> None:
     silent = []
     for name, operation in operations(document):
