@@ -61,22 +61,6 @@ def schemas_of(kinds: Sequence[type], ref_template: str, moment: Moment) -> dict
     return found
 
 
-def description_of(kind: type[msgspec.Struct], name: str, moment: Moment) -> str:
-    """Return the description of one field, for a type that repeats it, as of a request.
-
-    Raises
-    ------
-    KeyError
-        If `kind` has no such field, or none that says what it means.
-    """
-    info = inspect.type_info(kind)
-    assert isinstance(info, inspect.StructType)  # noqa: S101 -- of a struct it is
-    said = {field.name: composed(words_of(field.type), moment) for field in info.fields}
-    if not (found := said[name]):
-        raise KeyError(f"{kind.__name__}.{name} does not say what it means")
-    return found
-
-
 def words_of(info: inspect.Type) -> Words:
     """Return what a field's type says of it: the outermost meaning, and every unit inside."""
     found = _first(info)

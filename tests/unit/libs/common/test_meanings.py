@@ -20,7 +20,7 @@ from libs.common.meanings import (
     meaning,
     unit,
 )
-from libs.common.schemas import description_of, schemas_of
+from libs.common.schemas import Moment, schemas_of
 from libs.common.topics import TOPICS
 from tests.full_valued import full
 from tests.said import faults
@@ -32,6 +32,11 @@ EVENTS = [
 ]
 KINDS = dict.fromkeys(kind for topic in TOPICS.values() for kind in topic.events)
 REF = "#/components/schemas/{name}"
+
+
+def described(kind: type[msgspec.Struct], name: str, moment: Moment) -> str:
+    found: str = schemas_of([kind], REF, moment)[kind.__name__]["properties"][name]["description"]
+    return found
 
 
 def is_word(kind: object) -> bool:
@@ -108,23 +113,23 @@ def test_a_word_is_its_text_on_the_wire_and_in_words(kind: type[Word]) -> None:
 
 
 def test_a_description_is_meaning_unit_and_null() -> None:
-    assert description_of(events.BookTop, "seq", "ns") == "ours: of the last delta inside (ordinal)"
+    assert described(events.BookTop, "seq", "ns") == "ours: of the last delta inside (ordinal)"
     assert (
-        description_of(events.VenueMetrics, "spread_bps", "ms")
+        described(events.VenueMetrics, "spread_bps", "ms")
         == "best ask minus best bid, of the mid (bps); null without a book of two sides"
     )
-    assert description_of(events.PaperOrder, "avg_px", "ms") == (
+    assert described(events.PaperOrder, "avg_px", "ms") == (
         "average price of its fills: cum_quote / cum_qty (quote units); null without a fill"
     )
 
 
 def test_a_moment_is_counted_as_its_document_counts() -> None:
-    said = description_of(events.Trade, "venue_ts", "ns"), description_of(events.Trade, "venue_ts", "ms")
+    said = described(events.Trade, "venue_ts", "ns"), described(events.Trade, "venue_ts", "ms")
     assert said == (
         "the venue's time of the trade (ns since 1970 UTC)",
         "the venue's time of the trade (ms since 1970 UTC)",
     )
-    assert description_of(events.BookTop, "epoch", "ns").endswith("(ms since 1970 UTC)")
+    assert described(events.BookTop, "epoch", "ns").endswith("(ms since 1970 UTC)")
 
 
 def test_a_struct_says_its_own_words_and_those_of_what_it_contains() -> None:
@@ -136,8 +141,3 @@ def test_a_struct_says_its_own_words_and_those_of_what_it_contains() -> None:
     found = schemas_of([kind], REF, "ms")
     assert found["Answer"]["properties"]["spreadBps"]["description"] == "wide (bps)"
     assert "HALTED: the venue says that it does not match now" in found["BookState"]["description"]
-
-
-def test_what_is_not_said_is_an_error_where_it_is_asked_for() -> None:
-    with pytest.raises(KeyError, match=r"Deep\.price does not say what it means"):
-        description_of(Deep, "price", "ms")
