@@ -87,17 +87,18 @@ BOOK: Final = View(
     parts=(FEATURES,),
 )
 _AT: Final = "the moment asked for, ms since 1970 UTC by the clock of receivedTs"
+_NOT_KEPT: Final = "always null: nothing of it is kept of the past"
 AS_OF: Final = View(
     "BookAsOf",
     events.BookTop,
     "The top of one book as it was; `features` and `instrument` are null, for l2 keeps none of the past.",
-    drop=("venue_ts",),
+    drop=("venue_ts", "features"),
     computed={
         **_OF_A_BOOK,
-        "instrument": Computed(*_KNOWN, lambda _: None),
+        "features": Computed(FEATURES.struct | None, _NOT_KEPT, lambda _: None),
+        "instrument": Computed(INSTRUMENT.struct | None, _NOT_KEPT, lambda _: None),
         "at": Computed(int, _AT, lambda _, at: at),
     },
-    parts=(FEATURES,),
 )
 _NO_TOP: Final = "; null before it synchronised"
 _PRICE: Final = "price, quote units; null before it synchronised, or while the side is empty"

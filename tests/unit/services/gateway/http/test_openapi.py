@@ -114,6 +114,13 @@ def test_every_field_that_may_be_null_says_when(document: dict[str, Any]) -> Non
     assert silent == []
 
 
+def test_a_past_book_promises_nothing_that_only_the_present_has(document: dict[str, Any]) -> None:
+    past = document["components"]["schemas"]["BookAsOf"]["properties"]
+    assert [past[name]["description"] for name in ("features", "instrument")] == [
+        "always null: nothing of it is kept of the past"
+    ] * 2
+
+
 def test_every_operation_parameter_and_answer_is_described(document: dict[str, Any]) -> None:
     silent = []
     for name, operation in operations(document):
