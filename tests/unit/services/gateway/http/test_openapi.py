@@ -119,6 +119,8 @@ def test_a_past_book_promises_nothing_that_only_the_present_has(document: dict[s
     assert [past[name]["description"] for name in ("features", "instrument")] == [
         "always null: nothing of it is kept of the past"
     ] * 2
+    said = document["paths"]["/api/l2/{venue}/{symbol}"]["get"]["description"]
+    assert "`state` is LIVE, or ONE_SIDED" in " ".join(said.split())
 
 
 def test_every_operation_parameter_and_answer_is_described(document: dict[str, Any]) -> None:
