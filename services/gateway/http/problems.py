@@ -184,7 +184,8 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     detail: Annotated[str, Meta(description="what is wrong with this request, and what would be right")]
     errors: Annotated[tuple[FieldError, ...], Meta(description="field by field, where it is fields")] = ()
     command_id: Annotated[
-        str | None, Meta(description="UUID of a command that was sent and not answered in time")
+        str | None,
+        Meta(description="UUID of a command that was sent and not answered in time; null: none was"),
     ] = None
     missing: Annotated[
         tuple[str, ...], Meta(description="what is missing for every route to do its work, in words")

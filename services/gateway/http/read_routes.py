@@ -74,9 +74,10 @@ async def get_book(
     use it only while `state` is LIVE. A book that never synchronised is 503.
 
     With `at`, the book is rebuilt from its log and holds every message whose `receivedTs` is not after that
-    millisecond. `at` stands in the answer, `features` is null, and `state` is LIVE: a moment at which the
-    book is not proven to have been LIVE is 404, with the nearest at which it is (`nearby`) or the range that
-    is kept (`retained`). What was received a moment ago may still be on its way to the log.
+    millisecond. `at` stands in the answer, `features` is null, and `state` is LIVE, or ONE_SIDED where a side
+    was empty: a moment at which the book is not proven to have been either is 404, with the nearest at which
+    it is (`nearby`) or the range that is kept (`retained`). What was received a moment ago may still be on
+    its way to the log.
     """
     parts = parts_of(request)
     book = book_id(venue, symbol)

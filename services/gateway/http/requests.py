@@ -298,13 +298,11 @@ class PaperOrderBody(Body):
     ord_type: Literal["market", "limit"] = Field(
         "market", description="market: at any price; limit: at `limit` or better"
     )
-    limit: Amount | None = Field(None, description="quote units; a limit order's")
+    limit: Amount | None = Field(None, description="quote units, of a limit order; null: of a market order")
     time_in_force: Literal["ioc", "gtc"] | None = Field(
-        None, description="default: gtc for limit, ioc for market orders"
+        None, description="null: gtc for limit, ioc for market orders"
     )
-    venue: VenueText | None = Field(
-        None, description="default: the LIVE one with the best price, fee included"
-    )
+    venue: VenueText | None = Field(None, description="null: the LIVE one with the best price, fee included")
 
 
 def field_errors(errors: Sequence[Mapping[str, Any]]) -> list[FieldError]:

@@ -75,18 +75,21 @@ BOOK: Final = View(
     parts=(FEATURES,),
 )
 _AT: Final = "the moment asked for, ms since 1970 UTC by the clock of receivedTs"
+_NOT_KEPT: Final = "always null: nothing of it is kept of the past"
 AS_OF: Final = View(
     "BookAsOf",
     events.BookTop,
     "The top of one book as it was; `features` and `instrument` are null, for l2 keeps none of the past.",
-    drop=("venue_ts",),
+    drop=("venue_ts", "features"),
     computed={
         **_OF_A_BOOK,
-        "instrument": Computed(*_KNOWN, lambda _: None),
+        "features": Computed(FEATURES.struct | None, _NOT_KEPT, lambda _: None),
+        "instrument": Computed(INSTRUMENT.struct | None, _NOT_KEPT, lambda _: None),
         "at": Computed(int, _AT, lambda _, at: at),
     },
-    parts=(FEATURES,),
 )
+_NO_TOP: Final = "; null before it synchronised"
+_PRICE: Final = "price, quote units; null before it synchronised, or while the side is empty"
 _SUMMARY: Final = ("venue", "symbol", "epoch", "seq", "gaps", "resyncs", "checksum_failures")
 BOOK_SUMMARY: Final = View(
     "BookSummary",
@@ -97,10 +100,12 @@ BOOK_SUMMARY: Final = View(
     computed={
         "state": _STATE,
         "reason": _REASON,
-        "ts": Computed(int | None, _TS, lambda _, top: top and _venue_ts(top)),
-        "best_bid": Computed(float | None, "price, quote units", lambda _, top: _best(top and top.bids)),
-        "best_ask": Computed(float | None, "price, quote units", lambda _, top: _best(top and top.asks)),
-        "age_ms": Computed(float | None, _AGE, lambda _, top, now: top and _age_ms(top.received_ts, now)),
+        "ts": Computed(int | None, _TS + _NO_TOP, lambda _, top: top and _venue_ts(top)),
+        "best_bid": Computed(float | None, _PRICE, lambda _, top: _best(top and top.bids)),
+        "best_ask": Computed(float | None, _PRICE, lambda _, top: _best(top and top.asks)),
+        "age_ms": Computed(
+            float | None, _AGE + _NO_TOP, lambda _, top, now: top and _age_ms(top.received_ts, now)
+        ),
         "instrument": Computed(*_KNOWN, lambda health: _instrument(health, health)),
     },
 )
@@ -185,7 +190,8 @@ def _providers(scope: events.RouterSnapshot) -> tuple[ProviderAnswer, ...]:
 
 ESTIMATE: Final = View("EstimateAnswer", events.OffPolicyEstimate)
 POLICY: Final = View("PolicyAnswer", events.PolicySummary, parts=(ESTIMATE,))
-_NOISE: Final = "pooled scale of rewards around their means, return units"
+_NEVER: Final = "; null: the scope was never used"
+_NOISE: Final = "pooled scale of rewards around their means, return units" + _NEVER
 SNAPSHOT: Final = View(
     "SnapshotAnswer",
     events.RouterSnapshot,
@@ -195,8 +201,8 @@ SNAPSHOT: Final = View(
         "noise": Computed(float | None, _NOISE, lambda scope: scope.noise),
         "drift": Computed(dict[str, float], "`pooledCusum`, and `alarms` so far", _drift),
         "providers": Computed(tuple[ProviderAnswer, ...], "of inputs no topic carries", _providers),
-        "layout": Computed(int | None, "version of the feature layout", lambda scope: scope.layout),
-        "ts": Computed(int | None, "when this was said, ms since 1970 UTC", lambda scope: scope.ts),
+        "layout": Computed(int | None, "version of the feature layout" + _NEVER, lambda scope: scope.layout),
+        "ts": Computed(int | None, "when this was said, ms since 1970 UTC" + _NEVER, lambda scope: scope.ts),
     },
     parts=(POLICY,),
 )

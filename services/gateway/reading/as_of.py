@@ -48,14 +48,16 @@ class Retained(msgspec.Struct, frozen=True, kw_only=True):
 class Nearby(msgspec.Struct, frozen=True, kw_only=True):
     """The moments around the one asked for at which the book is known; null: none was found."""
 
-    before: Annotated[int | None, Meta(description="the last one before, ms since 1970 UTC")]
-    after: Annotated[int | None, Meta(description="the first one after, ms since 1970 UTC")]
+    before: Annotated[int | None, Meta(description="the last one before, ms since 1970 UTC; null: none")]
+    after: Annotated[int | None, Meta(description="the first one after, ms since 1970 UTC; null: none")]
 
 
 class PastDocument(ProblemDocument, frozen=True, kw_only=True):
     """The problem of a moment for which a book is not known."""
 
-    retained: Annotated[Retained | None, Meta(description="what is kept of the book")] = None
+    retained: Annotated[
+        Retained | None, Meta(description="what is kept of the book; null: not found, or not looked for")
+    ] = None
     nearby: Annotated[Nearby | None, Meta(description="when the book is known; null: not looked for")] = None
 
 

@@ -34,6 +34,11 @@ KINDS = dict.fromkeys(kind for topic in TOPICS.values() for kind in topic.events
 REF = "#/components/schemas/{name}"
 
 
+def described(kind: type[msgspec.Struct], name: str, moment: Moment) -> str:
+    found: str = schemas_of([kind], REF, moment)[kind.__name__]["properties"][name]["description"]
+    return found
+
+
 def is_word(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, Word) and kind is not Word
 
@@ -112,23 +117,23 @@ def description_of(kind: type[msgspec.Struct], name: str, moment: Moment) -> str
 
 
 def test_a_description_is_meaning_unit_and_null() -> None:
-    assert description_of(events.BookTop, "seq", "ns") == "ours: of the last delta inside (ordinal)"
+    assert described(events.BookTop, "seq", "ns") == "ours: of the last delta inside (ordinal)"
     assert (
-        description_of(events.VenueMetrics, "spread_bps", "ms")
+        described(events.VenueMetrics, "spread_bps", "ms")
         == "best ask minus best bid, of the mid (bps); null without a book of two sides"
     )
-    assert description_of(events.PaperOrder, "avg_px", "ms") == (
+    assert described(events.PaperOrder, "avg_px", "ms") == (
         "average price of its fills: cum_quote / cum_qty (quote units); null without a fill"
     )
 
 
 def test_a_moment_is_counted_as_its_document_counts() -> None:
-    said = description_of(events.Trade, "venue_ts", "ns"), description_of(events.Trade, "venue_ts", "ms")
+    said = described(events.Trade, "venue_ts", "ns"), described(events.Trade, "venue_ts", "ms")
     assert said == (
         "the venue's time of the trade (ns since 1970 UTC)",
         "the venue's time of the trade (ms since 1970 UTC)",
     )
-    assert description_of(events.BookTop, "epoch", "ns").endswith("(ms since 1970 UTC)")
+    assert described(events.BookTop, "epoch", "ns").endswith("(ms since 1970 UTC)")
 
 
 def test_a_struct_says_its_own_words_and_those_of_what_it_contains() -> None:

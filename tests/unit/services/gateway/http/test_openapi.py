@@ -105,6 +105,24 @@ def test_every_field_whose_name_has_a_unit_says_it(document: dict[str, Any]) -> 
     assert wrong == []
 
 
+def test_every_field_that_may_be_null_says_when(document: dict[str, Any]) -> None:
+    silent = [
+        (where, about["description"])
+        for where, about in fields("", document["components"]["schemas"])
+        if {"type": "null"} in about.get("anyOf", ()) and "null" not in about["description"]
+    ]
+    assert silent == []
+
+
+def test_a_past_book_promises_nothing_that_only_the_present_has(document: dict[str, Any]) -> None:
+    past = document["components"]["schemas"]["BookAsOf"]["properties"]
+    assert [past[name]["description"] for name in ("features", "instrument")] == [
+        "always null: nothing of it is kept of the past"
+    ] * 2
+    said = document["paths"]["/api/l2/{venue}/{symbol}"]["get"]["description"]
+    assert "`state` is LIVE, or ONE_SIDED" in " ".join(said.split())
+
+
 def test_every_operation_parameter_and_answer_is_described(document: dict[str, Any]) -> None:
     silent = []
     for name, operation in operations(document):
