@@ -101,6 +101,8 @@ UNPROVOKED = {
     "OrderRejected": "a book must be lost in the milliseconds between an order's submission and its arrival",
     "VerifyExecution": "only older gateways send it: an audit is read from its log",
     "ExecutionVerified": "only older services answer with it",
+    "RouterSlot": "only older routers write it: it is read and replaced at a start",
+    "PortfolioSlot": "only older portfolios write it: as above",
 }
 
 pytestmark = pytest.mark.timeout(600)
