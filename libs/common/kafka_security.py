@@ -172,6 +172,9 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
             await consumer.stop()
     finally:
         hang_up.cancel()
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError  # one that came meanwhile: aiokafka swallows it (`AIOKafkaClient.close`)
 
 
 def _abort(transports: Iterable[asyncio.WriteTransport]) -> None:

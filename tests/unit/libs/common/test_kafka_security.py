@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import ast
+import asyncio
+import contextlib
 import ssl
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from libs.common.kafka_security import TlsFileError, client_arguments
+from libs.common.kafka_security import TlsFileError, client_arguments, stop_consumer
 from libs.common.settings import ServiceSettings
 from tests.secure_kafka import make_certificates
 
@@ -99,3 +102,26 @@ def test_every_client_of_kafka_is_made_from_these_arguments() -> None:
                     others.append(f"{path.relative_to(ROOT)}:{call.lineno}")
     assert others == []
     assert clients >= 10
+
+
+async def test_a_cancellation_that_comes_while_a_consumer_is_stopped_is_not_lost() -> None:
+    stopping = asyncio.Event()
+
+    class Swallowing:
+        _client = SimpleNamespace(_conns={})
+
+        async def stop(self) -> None:
+            stopping.set()
+            with contextlib.suppress(asyncio.CancelledError):  # as aiokafka's client does while it closes
+                await asyncio.Event().wait()
+
+    async def read_and_go_on() -> None:
+        consumer: Any = Swallowing()
+        await stop_consumer(consumer)
+        pytest.fail("it went on, and nobody cancels it again")
+
+    task = asyncio.create_task(read_and_go_on())
+    await stopping.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
