@@ -76,6 +76,9 @@ class SimulatorSettings(ReplaySettings):
         description="levels a side of every book, on average; 0 is each venue's own, 500 to 1,000. Above "
         "5,000 a snapshot of Binance is a window of its book",
     )
+    edge: float = Field(
+        1.0, ge=0, le=2, description="multiplies what of the market can be foreseen; 0: nothing can"
+    )
     history_days: int = Field(760, ge=1, le=1000, description="daily candles before today, per symbol")
     outages: float = Field(
         1.0, ge=0, le=1000, description="multiplies the venues' own rare outages; 0 makes them perfect"

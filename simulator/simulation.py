@@ -79,7 +79,7 @@ class Simulation:
 
     def __init__(self, settings: SimulatorSettings, now_ns: int) -> None:
         self.market = Market(
-            LatentPrices(settings.seed, settings.symbols),
+            LatentPrices(settings.seed, settings.symbols, settings.edge),
             venues=tuple(VENUES),
             rate=settings.rate,
             start_ns=now_ns,

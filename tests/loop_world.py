@@ -1,0 +1,423 @@
+"""The whole loop in one process and in simulated time: the services' own wirings on a bus without Kafka.
+
+Router, execution, portfolio and venues are what runs in production, message by message; the market is the
+simulator's latent price, with a ladder of quotes around it as each venue's profile has them. A tick comes when
+it was asked for, an execution of each symbol in turn when the interval says so, and books are as fresh as a
+live feed's whenever somebody looks. Thirty days take minutes.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+from uuid import NAMESPACE_URL, uuid5
+
+import numpy as np
+
+from libs.common.command_rules import refused_at_the_door
+from libs.common.events import (
+    BOOK,
+    AssessRisk,
+    BookHealth,
+    BookState,
+    BookTop,
+    Candle,
+    CommandRejected,
+    Event,
+    ExecutionRecord,
+    Features,
+    OrderFilled,
+    PlanAndExecute,
+    PolicyChosen,
+    PolicyRewarded,
+    RouterSnapshot,
+    ScoreVenues,
+)
+from libs.common.handling import Tick, WakeAt
+from libs.common.instruments import instrument_of
+from libs.common.time_units import DAY_NS, MINUTE_NS, NS_PER_S
+from libs.common.topics import (
+    EXECUTION_COMMANDS,
+    EXECUTION_FILLS,
+    L2_BOOK_HEALTH,
+    L2_BOOK_TOPS,
+    L2_CANDLES,
+    L2_CANDLES_DAILY,
+    PORTFOLIO_COMMANDS,
+    VENUES_COMMANDS,
+    VENUES_METRICS,
+    VENUES_SCORES,
+    book_key,
+    candle_key,
+)
+from libs.common.views import View
+from services.execution.app import wiring as execution
+from services.execution.settings import ExecutionSettings
+from services.portfolio.app import create_wiring as portfolio
+from services.portfolio.settings import PortfolioSettings
+from services.router.app import wiring as router
+from services.router.arms import Arms
+from services.router.settings import RouterSettings
+from services.venues.answers import Answers
+from services.venues.handlers import Place, State, Unknowns
+from services.venues.handlers import handle as handle_venues
+from services.venues.settings import VenuesSettings, policy_of
+from simulator.latent import LatentPrices, stream
+from simulator.order_flow import LEAD_NS
+from simulator.profiles import VENUES, symbol_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from libs.common.handling import Wiring
+    from libs.common.topics import Topic
+
+CAPITAL: Final = Decimal(100_000)
+HISTORY_DAYS: Final = 130  # of daily candles before the start
+HISTORY_MINUTES: Final = 2880
+LEVELS: Final = 50
+EPOCH: Final = 1
+SHOWN: Final = (PolicyChosen, PolicyRewarded, ExecutionRecord, OrderFilled, CommandRejected, RouterSnapshot)
+
+
+class Ladder:
+    """The quotes of one symbol at one venue: their distances from the price, and their sizes."""
+
+    def __init__(self, venue: str, symbol: str) -> None:
+        profile, of = VENUES[venue], symbol_profile(symbol)
+        instrument = instrument_of(venue, symbol)
+        self.venue, self.symbol = venue, symbol
+        self.tick, self.lot = float(instrument.tick), float(instrument.lot)
+        self._half = profile.spread_bps * 0.5e-4
+        # A fifth of a profile's levels stand within 10 bps, and their sizes grow with the distance.
+        step = 10e-4 / max(10.0, profile.levels * 0.2)
+        self._distance = self._half + step * np.arange(LEVELS)
+        self._notional = profile.level_notional * of.depth * (1 + 1e4 * self._distance / 20)
+        self._decimals = max(0, -Decimal(str(instrument.tick)).as_tuple().exponent)  # type: ignore[operator]
+        self._size_decimals = max(0, -Decimal(str(instrument.lot)).as_tuple().exponent)  # type: ignore[operator]
+        self.seq = 0
+
+    def top(self, price: float, lean: float, now: int) -> BookTop:
+        """Return the book around `price` while the flow leans so, in (-1, 1)."""
+        self.seq += 1
+        tick = self.tick
+        bids = np.floor(price * (1 - self._distance) / tick + 1e-9) * tick
+        asks = np.ceil(price * (1 + self._distance) / tick - 1e-9) * tick
+        sizes = np.maximum(self._notional / price, self.lot)
+        near = np.where(self._distance < 5e-4, 0.6 * lean, 0.0)
+        bid_levels = self._levels(bids, sizes * np.exp(near))
+        ask_levels = self._levels(asks, sizes * np.exp(-near))
+        (b1, qb), (a1, qa) = bid_levels[0], ask_levels[0]
+        mid = (b1 + a1) / 2
+        Qb, Qa = math.fsum(q for _, q in bid_levels[:5]), math.fsum(q for _, q in ask_levels[:5])
+        features = Features(
+            mid=mid,
+            microprice=b1 + (a1 - b1) * qb / (qb + qa),
+            spread_bps=1e4 * (a1 - b1) / mid,
+            obi=(Qb - Qa) / (Qb + Qa),
+            depth_bid=math.fsum(q for p, q in bid_levels if p >= mid * (1 - 1e-3)),
+            depth_ask=math.fsum(q for p, q in ask_levels if p <= mid * (1 + 1e-3)),
+            depth_truncated=False,
+        )
+        return BookTop(
+            venue=self.venue,
+            symbol=self.symbol,
+            epoch=EPOCH,
+            seq=self.seq,
+            venue_seq=None,
+            bids=bid_levels,
+            asks=ask_levels,
+            features=features,
+            venue_ts=now,
+            received_ts=now,
+        )
+
+    def _levels(self, prices: Any, sizes: Any) -> tuple[tuple[float, float], ...]:
+        summed: dict[float, float] = {}
+        for price, size in zip(prices.tolist(), sizes.tolist(), strict=True):
+            key = round(price, self._decimals)
+            summed[key] = summed.get(key, 0.0) + size
+        return tuple((price, round(size, self._size_decimals)) for price, size in summed.items())
+
+
+class Service:
+    """One wiring and its state, all partitions in one."""
+
+    def __init__(self, made: Wiring[Any]) -> None:
+        self.wiring, self.state = made, made.new_state()
+        self.offset = 0
+
+    def handle(self, message: Any, now: int) -> list[Event | WakeAt]:
+        key = getattr(message, "symbol", getattr(message, "scope", ""))
+        if refused := refused_at_the_door(message, key, now):
+            return [refused]
+        returned = list(self.wiring.handle(self.state, message, now))
+        self.state.keep()
+        self.state.take_changes()
+        return returned
+
+
+class Market:
+    """The prices of a stretch of the simulator's history, and the quotes around them."""
+
+    def __init__(self, latent: LatentPrices, venues: tuple[str, ...]) -> None:
+        self.latent, self.venues = latent, venues
+        self.ladders = {
+            (venue, symbol): Ladder(venue, symbol) for venue in venues for symbol in latent.symbols
+        }
+
+    def price(self, symbol: str, ts: int) -> float:
+        """Return the price that all venues follow, quote units."""
+        return math.exp(self.latent.log_price(self.latent.symbols.index(symbol), ts))
+
+    def tops(self, now: int) -> list[BookTop]:
+        """Return every book as it is now; its imbalance leads the price as the simulator's does."""
+        tops = []
+        for column, symbol in enumerate(self.latent.symbols):
+            here, ahead = (self.latent.log_price(column, ts) for ts in (now, now + LEAD_NS))
+            scale = self.latent.second_vol(column, now) * math.sqrt(LEAD_NS / NS_PER_S)
+            noise = stream(self.latent.seed, 60 + column, now // NS_PER_S).standard_normal()
+            lean = math.tanh(0.7 * (ahead - here) / scale + noise)
+            tops += [self.ladders[venue, symbol].top(math.exp(here), lean, now) for venue in self.venues]
+        return tops
+
+    def candle(self, venue: str, symbol: str, interval: Any, open_ts: int, length: int) -> Candle:
+        """Return a closed candle of the price; its volume is what a usual minute has."""
+        column = self.latent.symbols.index(symbol)
+        day, rest = divmod(open_ts, DAY_NS)
+        first, last = rest // MINUTE_NS, (rest + length) // MINUTE_NS
+        path = np.exp(self.latent.day(day).log_price[first : last + 1, column])
+        profile, of = VENUES[venue], symbol_profile(symbol)
+        notional = of.minute_notional * profile.volume_share * (length / MINUTE_NS)
+        return Candle(
+            venue=venue,
+            symbol=symbol,
+            interval=interval,
+            open_ts=open_ts,
+            open=float(path[0]),
+            high=float(path.max()),
+            low=float(path.min()),
+            close=float(path[-1]),
+            volume=notional / float(path[-1]),
+            trades=100,
+            closed=True,
+        )
+
+
+class LoopWorld:
+    """The services on one bus, from the start of a day on.
+
+    Parameters
+    ----------
+    policies
+        What the router may choose from, as ROUTER_POLICIES has it; one alone is a fixed policy.
+    interval_s
+        Between two executions of a symbol.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 7,
+        edge: float = 1.0,
+        first_day: int,
+        policies: str = "p_sma p_breakout p_meanrev p_obi p_flat",
+        interval_s: float = 1800.0,
+        urgency: float = 0.5,
+        venues: tuple[str, ...] = ("binance", "okx"),
+        symbols: tuple[str, ...] = ("BTC-USDT", "ETH-USDT", "SOL-USDT"),
+        execution_settings: Mapping[str, Any] | None = None,
+        router_settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.market = Market(LatentPrices(seed, symbols, edge), venues)
+        self.symbols, self.urgency = symbols, urgency
+        self.now = first_day * DAY_NS
+        self._interval_ns = round(interval_s * NS_PER_S)
+        self._commands = 0
+        settings = RouterSettings(policies=policies, **(router_settings or {}))
+        self.services = {
+            "router": Service(router(settings, Arms())),
+            "execution": Service(execution(ExecutionSettings(**(execution_settings or {})))),
+            "portfolio": Service(
+                portfolio(PortfolioSettings(period_s=3600.0, capital=CAPITAL, venue=venues[0]).rules())
+            ),
+        }
+        self._venues_views: tuple[View[Any], View[Any]] = (View(L2_BOOK_TOPS), View(L2_BOOK_HEALTH))
+        given = VenuesSettings()
+        self._venues = State(
+            measurements={},
+            lags={},
+            answers=Answers({}),
+            tops=self._venues_views[0].items,
+            healths=self._venues_views[1].items,
+            policy=policy_of(given),
+            unknowns=Unknowns(given.unknown_request_ms, given.unknown_volatility),
+            reference_notional=given.reference_notional,
+        )
+        self._views: dict[str, list[View[Any]]] = {}
+        for view in (*self._venues_views, *(v for s in self.services.values() for v in s.wiring.views)):
+            self._views.setdefault(view.topic.name, []).append(view)
+        self._queue: deque[tuple[Topic, Any]] = deque()
+        self._ticks: list[tuple[int, int, str, bytes]] = []
+        self._n = 0
+        self.sent: dict[type[Event], list[Any]] = {kind: [] for kind in SHOWN}
+        self.cash, self.held, self.fees = CAPITAL, dict.fromkeys(symbols, Decimal(0)), Decimal(0)
+        self._begin()
+
+    # --- what people ask of it
+
+    def run(self, days: float) -> None:
+        """Let so many days pass."""
+        until = self.now + round(days * DAY_NS)
+        minute, command = self.now + MINUTE_NS, self.now + self._interval_ns // len(self.symbols)
+        while True:
+            tick = self._ticks[0][0] if self._ticks else until
+            self.now = max(self.now, min(minute, command, tick))
+            if self.now >= until:
+                self.now = until
+                return
+            if minute <= self.now:
+                self._pass_minute()
+                minute += MINUTE_NS
+            elif command <= self.now:
+                self._execute()
+                command += self._interval_ns // len(self.symbols)
+            else:
+                _, _, name, key = heapq.heappop(self._ticks)
+                self._refresh()
+                self._deliver(name, Tick(due_ts=tick, key=key, causation_id="", correlation_id=""))
+            self._drain()
+
+    @property
+    def equity(self) -> float:
+        """What all is worth, at the price all venues follow, quote units."""
+        held = sum(float(q) * self.market.price(symbol, self.now) for symbol, q in self.held.items())
+        return float(self.cash) + held
+
+    def shares(self, since: float = 0.0) -> dict[str, float]:
+        """Return how often each policy was chosen, of the choices after the first `since` (a share)."""
+        chosen = self.sent[PolicyChosen]
+        late = [each.policy_id for each in chosen[int(since * len(chosen)) :]]
+        return {name: late.count(name) / max(1, len(late)) for name in sorted(set(late))}
+
+    # --- the bus
+
+    def _begin(self) -> None:
+        day = self.now // DAY_NS
+        for service in self.services.values():
+            for said in service.wiring.announce():
+                self._publish(said.topic, said.key, said.event)
+        for symbol in self.symbols:
+            for at in range(day - HISTORY_DAYS, day):
+                self._tell(self.market.candle(self.market.venues[0], symbol, "1d", at * DAY_NS, DAY_NS))
+            for venue in self.market.venues:
+                for at in range(self.now // MINUTE_NS - HISTORY_MINUTES, self.now // MINUTE_NS):
+                    self._tell(self.market.candle(venue, symbol, "1m", at * MINUTE_NS, MINUTE_NS))
+        self._refresh()
+        command = AssessRisk(command_id=str(uuid5(NAMESPACE_URL, "loop/assess")), book=BOOK)
+        self._publish(PORTFOLIO_COMMANDS, BOOK.encode(), command)
+        self._drain()
+
+    def _tell(self, candle: Candle) -> None:
+        topic = L2_CANDLES_DAILY if candle.interval == "1d" else L2_CANDLES
+        self._publish(topic, candle_key(candle), candle)
+
+    def _pass_minute(self) -> None:
+        self._refresh()
+        for (venue, symbol), _ in self.market.ladders.items():
+            health = self._venues.healths[book_key(venue, symbol)]
+            self._to_venues(health)
+            self._tell(self.market.candle(venue, symbol, "1m", self.now - MINUTE_NS, MINUTE_NS))
+        if self.now % DAY_NS == 0:
+            for symbol in self.symbols:
+                candle = self.market.candle(self.market.venues[0], symbol, "1d", self.now - DAY_NS, DAY_NS)
+                self._tell(candle)
+
+    def _execute(self) -> None:
+        self._refresh()
+        symbol = self.symbols[self._commands % len(self.symbols)]
+        command = PlanAndExecute(
+            command_id=str(uuid5(NAMESPACE_URL, f"loop/{self.now}/{symbol}")),
+            symbol=symbol,
+            urgency=self.urgency,
+        )
+        self._commands += 1
+        self._publish(EXECUTION_COMMANDS, symbol.encode(), command)
+
+    def _refresh(self) -> None:
+        """Let every book and its heartbeat be of now."""
+        for top in self.market.tops(self.now):
+            key = book_key(top.venue, top.symbol)
+            self._publish(L2_BOOK_TOPS, key, top)
+            health = BookHealth(
+                venue=top.venue,
+                symbol=top.symbol,
+                state=BookState.LIVE,
+                epoch=EPOCH,
+                seq=top.seq,
+                reason="it follows its venue",
+                owner="loop",
+                since_ts=self.now - MINUTE_NS,
+                ts=self.now,
+                rate_remaining=1.0,
+                requests=1,
+                request_ns=round(2 * VENUES[top.venue].latency_ms * 1e6),
+            )
+            self._publish(L2_BOOK_HEALTH, key, health)
+
+    def _publish(self, topic: Topic, key: bytes, event: Event | None) -> None:
+        for view in self._views.get(topic.name, ()):
+            if view.wants(key):
+                view.fold(0, view.position(0), key, event)
+        if event is not None and type(event) in self.sent:
+            self.sent[type(event)].append(event)
+        if isinstance(event, OrderFilled):
+            self._book(event)
+        if event is not None and (
+            topic.name == VENUES_COMMANDS.name
+            or any(topic.name == each.name for s in self.services.values() for each in s.wiring.inputs)
+        ):
+            self._queue.append((topic, event))
+
+    def _book(self, fill: OrderFilled) -> None:
+        signed = fill.last_qty if fill.side == "buy" else -fill.last_qty
+        self.cash -= signed * fill.last_px + fill.fee
+        self.held[fill.symbol] += signed
+        self.fees += fill.fee
+        self._to_venues(fill)
+
+    def _drain(self) -> None:
+        while self._queue:
+            topic, event = self._queue.popleft()
+            if topic.name == VENUES_COMMANDS.name:
+                assert isinstance(event, ScoreVenues)
+                self._to_venues(event)
+                continue
+            for name, service in self.services.items():
+                if any(topic.name == each.name for each in service.wiring.inputs):
+                    self._deliver(name, event)
+
+    def _deliver(self, name: str, message: Any) -> None:
+        service = self.services[name]
+        for returned in service.handle(message, self.now):
+            if isinstance(returned, WakeAt):
+                self._n += 1
+                heapq.heappush(self._ticks, (max(returned.ts, self.now), self._n, name, returned.key))
+                continue
+            output = service.wiring.outputs[type(returned)]
+            event = None if output.tombstone else returned
+            self._publish(output.topic, output.key(returned), event)
+
+    def _to_venues(self, message: Any) -> None:
+        self._n += 1
+        for event in handle_venues(self._venues, message, Place(0, self._n), self.now):
+            topic = VENUES_METRICS if "Metrics" in type(event).__name__ else VENUES_SCORES
+            key = event.symbol if topic is VENUES_SCORES else ""
+            at = key.encode() if key else book_key(event.venue, event.symbol)
+            self._publish(topic, at, event)
+
+
+__all__ = ["EXECUTION_FILLS", "LoopWorld"]
