@@ -1,9 +1,9 @@
 """The whole loop in one process and in simulated time: the services' own wirings on a bus without Kafka.
 
 Router, execution, portfolio and venues are what runs in production, message by message; the market is the
-simulator's latent price, with a ladder of quotes around it as each venue's profile has them. A tick comes when
-it was asked for, an execution of each symbol in turn when the interval says so, and books are as fresh as a
-live feed's whenever somebody looks. Thirty days take minutes.
+simulator's latent price, with a ladder of quotes around it as each venue's profile has them. A tick comes
+when it was asked for, an execution of each symbol in turn when the interval says so, and books are as fresh
+as a live feed's whenever somebody looks. Thirty days take minutes.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from libs.common.events import (
     PolicyRewarded,
     RouterSnapshot,
     ScoreVenues,
+    VenueMetrics,
 )
 from libs.common.handling import Tick, WakeAt
 from libs.common.instruments import instrument_of
 from libs.common.time_units import DAY_NS, MINUTE_NS, NS_PER_S
 from libs.common.topics import (
     EXECUTION_COMMANDS,
-    EXECUTION_FILLS,
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     L2_CANDLES,
@@ -79,6 +79,7 @@ CAPITAL: Final = Decimal(100_000)
 HISTORY_DAYS: Final = 130  # of daily candles before the start
 HISTORY_MINUTES: Final = 2880
 LEVELS: Final = 50
+BEAT_MINUTES: Final = 10  # between two healths that the venues service counts
 EPOCH: Final = 1
 SHOWN: Final = (PolicyChosen, PolicyRewarded, ExecutionRecord, OrderFilled, CommandRejected, RouterSnapshot)
 
@@ -90,23 +91,21 @@ class Ladder:
         profile, of = VENUES[venue], symbol_profile(symbol)
         instrument = instrument_of(venue, symbol)
         self.venue, self.symbol = venue, symbol
-        self.tick, self.lot = float(instrument.tick), float(instrument.lot)
+        self._tick, self._lot = float(instrument.tick), float(instrument.lot)
         self._half = profile.spread_bps * 0.5e-4
         # A fifth of a profile's levels stand within 10 bps, and their sizes grow with the distance.
         step = 10e-4 / max(10.0, profile.levels * 0.2)
         self._distance = self._half + step * np.arange(LEVELS)
         self._notional = profile.level_notional * of.depth * (1 + 1e4 * self._distance / 20)
-        self._decimals = max(0, -Decimal(str(instrument.tick)).as_tuple().exponent)  # type: ignore[operator]
-        self._size_decimals = max(0, -Decimal(str(instrument.lot)).as_tuple().exponent)  # type: ignore[operator]
+        self._decimals, self._size_decimals = _decimals(instrument.tick), _decimals(instrument.lot)
         self.seq = 0
 
     def top(self, price: float, lean: float, now: int) -> BookTop:
         """Return the book around `price` while the flow leans so, in (-1, 1)."""
         self.seq += 1
-        tick = self.tick
-        bids = np.floor(price * (1 - self._distance) / tick + 1e-9) * tick
-        asks = np.ceil(price * (1 + self._distance) / tick - 1e-9) * tick
-        sizes = np.maximum(self._notional / price, self.lot)
+        bids = np.floor(price * (1 - self._distance) / self._tick + 1e-9) * self._tick
+        asks = np.ceil(price * (1 + self._distance) / self._tick - 1e-9) * self._tick
+        sizes = np.maximum(self._notional / price, self._lot)
         near = np.where(self._distance < 5e-4, 0.6 * lean, 0.0)
         bid_levels = self._levels(bids, sizes * np.exp(near))
         ask_levels = self._levels(asks, sizes * np.exp(-near))
@@ -143,12 +142,17 @@ class Ladder:
         return tuple((price, round(size, self._size_decimals)) for price, size in summed.items())
 
 
+def _decimals(step: Decimal) -> int:
+    exponent = step.normalize().as_tuple().exponent
+    assert isinstance(exponent, int)
+    return max(0, -exponent)
+
+
 class Service:
     """One wiring and its state, all partitions in one."""
 
     def __init__(self, made: Wiring[Any]) -> None:
         self.wiring, self.state = made, made.new_state()
-        self.offset = 0
 
     def handle(self, message: Any, now: int) -> list[Event | WakeAt]:
         key = getattr(message, "symbol", getattr(message, "scope", ""))
@@ -218,7 +222,7 @@ class LoopWorld:
         Between two executions of a symbol.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- names what a run may vary
         self,
         *,
         seed: int = 7,
@@ -274,11 +278,11 @@ class LoopWorld:
         until = self.now + round(days * DAY_NS)
         minute, command = self.now + MINUTE_NS, self.now + self._interval_ns // len(self.symbols)
         while True:
-            tick = self._ticks[0][0] if self._ticks else until
-            self.now = max(self.now, min(minute, command, tick))
-            if self.now >= until:
+            tick = self._ticks[0][0] if self._ticks else minute
+            if min(minute, command, tick) > until:
                 self.now = until
                 return
+            self.now = max(self.now, min(minute, command, tick))
             if minute <= self.now:
                 self._pass_minute()
                 minute += MINUTE_NS
@@ -326,10 +330,12 @@ class LoopWorld:
         self._publish(topic, candle_key(candle), candle)
 
     def _pass_minute(self) -> None:
-        self._refresh()
-        for (venue, symbol), _ in self.market.ladders.items():
-            health = self._venues.healths[book_key(venue, symbol)]
-            self._to_venues(health)
+        looked_at = self.now % (BEAT_MINUTES * MINUTE_NS) == 0
+        if looked_at:
+            self._refresh()
+        for venue, symbol in self.market.ladders:
+            if looked_at:
+                self._to_venues(self._venues.healths[book_key(venue, symbol)])
             self._tell(self.market.candle(venue, symbol, "1m", self.now - MINUTE_NS, MINUTE_NS))
         if self.now % DAY_NS == 0:
             for symbol in self.symbols:
@@ -405,7 +411,7 @@ class LoopWorld:
         for returned in service.handle(message, self.now):
             if isinstance(returned, WakeAt):
                 self._n += 1
-                heapq.heappush(self._ticks, (max(returned.ts, self.now), self._n, name, returned.key))
+                heapq.heappush(self._ticks, (returned.ts, self._n, name, returned.key))
                 continue
             output = service.wiring.outputs[type(returned)]
             event = None if output.tombstone else returned
@@ -414,10 +420,7 @@ class LoopWorld:
     def _to_venues(self, message: Any) -> None:
         self._n += 1
         for event in handle_venues(self._venues, message, Place(0, self._n), self.now):
-            topic = VENUES_METRICS if "Metrics" in type(event).__name__ else VENUES_SCORES
-            key = event.symbol if topic is VENUES_SCORES else ""
-            at = key.encode() if key else book_key(event.venue, event.symbol)
-            self._publish(topic, at, event)
-
-
-__all__ = ["EXECUTION_FILLS", "LoopWorld"]
+            if isinstance(event, VenueMetrics):
+                self._publish(VENUES_METRICS, book_key(event.venue, event.symbol), event)
+            else:
+                self._publish(VENUES_SCORES, b"", event)
