@@ -1282,7 +1282,9 @@ class SizingSnapshot(Event, frozen=True, kw_only=True):
     symbol: Symbol
     signal: Annotated[Balance, meaning("what the policy wants")]
     uncertainty_width: Annotated[Returns, meaning("90 % credible width of the policy's expected reward")]
-    s_max: Annotated[OfEquity, meaning("largest position")]
+    s_max: Annotated[
+        Pure, meaning("multiplies `sigmoid`; 2: a full certain signal has the target volatility")
+    ]
     w_star: Annotated[Returns, meaning("width at which `sigmoid` is 0.269")]
     sigmoid: Annotated[Pure, meaning("sigma(-uncertainty_width / w_star): certainty, 0 to 0.5")]
     forecast_vol: Annotated[PerDay | None, meaning("forecast of the volatility", null="where there is none")]
@@ -1296,6 +1298,10 @@ class SizingSnapshot(Event, frozen=True, kw_only=True):
     binding: Annotated[str | None, meaning("name of the cap that cut the size", null="where none did")]
     raw: Annotated[OfEquity, meaning("size before the caps, without its sign")]
     size: Annotated[OfEquity, meaning("target after the caps, signed")]
+    position_vol: Annotated[
+        PerDay | None,
+        meaning("expected volatility of `size`, fraction of equity", null="without a forecast"),
+    ] = None
     target: Annotated[BaseAmount, meaning("target in whole lots, signed")]
     held: Annotated[BaseAmount, meaning("what is held and what is on its way, signed")]
     side: Annotated[TakerSide | None, meaning("of the order", null="where there is none")]
@@ -1409,13 +1415,44 @@ class ShortfallBps(Part, frozen=True, kw_only=True):
 
 
 class RewardOutcome(Part, frozen=True, kw_only=True):
-    """What the execution taught the router."""
+    """What the execution taught the router: the change of equity over the window of its decision."""
 
     reward: Annotated[
-        Returns | None, meaning("what it earned, net of costs", null="where nothing was taught")
+        Returns | None,
+        meaning("(gross - cost) / equity, within -1 and 1", null="where nothing was taught"),
     ]
-    reason: Annotated[str, meaning("at the horizon, or why nothing was taught or counted, in words")]
-    mid: Annotated[QuoteUnits | None, meaning("at the horizon", null="where nothing was taught")] = None
+    unchanged: Annotated[
+        Returns | None,
+        meaning("what the position held before would have earned", null="where nothing was taught"),
+    ] = None
+    gross: Annotated[
+        QuoteAmount | None,
+        meaning("what the position held in the window earned at the mid", null="where nothing was taught"),
+    ] = None
+    cost: Annotated[
+        QuoteAmount | None,
+        meaning("of the decision's own fills: against the mid, and fees", null="where nothing was taught"),
+    ] = None
+    equity: Annotated[
+        QuoteAmount | None, meaning("of the book at the decision", null="where nothing was taught")
+    ] = None
+    begin_ts: Annotated[
+        Ns | None, meaning("when the window began: at the choice", null="where there was none")
+    ] = None
+    end_ts: Annotated[Ns | None, meaning("when the window was closed", null="where there was none")] = None
+    closed: Annotated[
+        Literal["next decision", "horizon"] | None,
+        meaning("what closed the window: the symbol's next choice, or the policy's horizon", null="as above"),
+    ] = None
+    reason: Annotated[
+        str, meaning("what became of the decision, or why nothing was taught or counted, in words")
+    ]
+    begin_mid: Annotated[
+        QuoteUnits | None, meaning("reference mid when the window began", null="where nothing was taught")
+    ] = None
+    mid: Annotated[
+        QuoteUnits | None, meaning("reference mid when it was closed", null="where nothing was taught")
+    ] = None
     counted: Annotated[
         bool | None, meaning("by the router", null="while it has not answered, or nothing was taught")
     ] = None

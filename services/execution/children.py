@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import localcontext
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -18,8 +19,10 @@ from libs.common.venues import venue_of
 from services.execution import holdings, paper_broker
 from services.execution.calibration import CostHistory, CostObservation, fit
 from services.execution.cost import PRIOR, impact_bps
-from services.execution.paper_broker import exact, terms_of
+from services.execution.marks import fill_mark
+from services.execution.paper_broker import EXACT, exact, terms_of
 from services.execution.record import ZERO, newest, record_fill
+from services.execution.reward import fill_cost
 from services.execution.saga import ChildTerms, CostCurve, curve_key, impact_key
 from services.execution.standing import impact_of
 
@@ -150,12 +153,16 @@ def best_of(top: BookTop, side: TakerSide) -> float:
 def _note_fill(turn: Turn, fill: OrderFilled, order: PaperOrder) -> None:
     parent = turn.saga.parent
     assert parent is not None  # noqa: S101 -- an order has a parent
+    mark = fill_mark(turn.market, fill)
+    with localcontext(EXACT):
+        cost = turn.saga.cost + fill_cost(fill, mark.mid)
     turn.update(
         parent=parent.fill(fill.cl_ord_id, fill.cum_qty),
         fills=newest((*turn.saga.fills, record_fill(fill, order))),
+        cost=cost,
     )
-    holdings.note(turn.state, fill)
-    turn.audit("fill", fill=fill)
+    holdings.note(turn.state, fill, mark.mid)
+    turn.audit("fill", fill=fill, reference=mark)
     turn.say(fill)
 
 

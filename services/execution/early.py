@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import BookTop
-from services.execution import ending, paper_orders, working
+from services.execution import paper_orders, rewarding, working
 from services.execution.paper_broker import exact, offered, within
 from services.execution.saga import OwnOrder
 from services.execution.standing import impact_of, standing_of
@@ -35,10 +35,9 @@ def early(state: State[Any], now: int, market: MarketData) -> Iterator[bytes]:
             for side in SIDES:
                 yield from _reached(state, sides[side], side, top, market, now)
     for saga in standing.waiting.values():
-        if saga.ended:
-            if ending.is_due(saga, market, now):
-                yield ending.horizon_name(saga).encode()
-        elif working.goes_on(saga, market, now):
+        if rewarding.is_due(saga, market, now):
+            yield rewarding.horizon_name(saga).encode()
+        if working.goes_on(saga, market, now):
             yield working.slice_name(saga).encode()
 
 

@@ -20,7 +20,7 @@ from libs.common.events import (
     VerifyExecution,
 )
 from libs.common.handling import Tick, WakeAt
-from services.execution import ending, paper_orders, refusals, router, working
+from services.execution import paper_orders, refusals, rewarding, router, working
 from services.execution.record import record_of
 from services.execution.remembered import done_already, forget, sweep
 from services.execution.saga import Asked, Done, OwnOrder, Saga, asked_key, order_key, saga_key
@@ -136,7 +136,7 @@ def _tick(state: State[Any], tick: Tick, market: MarketData, now: int) -> Effect
     if purpose == "forget":
         key = order_key(identifier) if kind == "order" else saga_key(identifier)
         if kind != "order":
-            state.remove(asked_key(step_id(identifier, ending.REWARD)))
+            state.remove(asked_key(step_id(identifier, rewarding.REWARD)))
         return [*forget(state, key, market.settings.part_of(market.settings.ids_most), now)]
     if kind == "order":
         return _order_tick(state, identifier, purpose, market, now)
@@ -151,7 +151,7 @@ def _tick(state: State[Any], tick: Tick, market: MarketData, now: int) -> Effect
     elif purpose == "arrive":
         working.on_arrival(turn, names[0])
     else:
-        ending.on_horizon(turn)
+        rewarding.on_horizon(turn)
     return turn.finish()
 
 

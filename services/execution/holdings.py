@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import Event
 from services.execution.paper_broker import EXACT
+from services.execution.reward import signed_qty
 from services.execution.standing import HELD, open_orders, running, standing_of
 
 if TYPE_CHECKING:
@@ -24,11 +25,17 @@ ZERO: Final = Decimal(0)
 
 
 class Held(Event, frozen=True, kw_only=True):
-    """The sum of a symbol's fills; state."""
+    """The sum of a symbol's fills; state.
+
+    ``mid_cash + quantity x mid`` is what they have earned at the mid, but for a constant: the state of an
+    older version began to count at some later fill.
+    """
 
     quantity: Decimal = ZERO  # base units, signed
     fills: int = 0
     last_px: Decimal = ZERO  # of the newest fill
+    mid_cash: Decimal = ZERO  # minus the sum of signed quantity times reference mid, quote units
+    mid: Decimal = ZERO  # reference mid at the newest fill
 
 
 def held_key(symbol: str) -> bytes:
@@ -36,19 +43,33 @@ def held_key(symbol: str) -> bytes:
     return HELD + symbol.encode()
 
 
-def note(state: State[Any], fill: OrderFilled) -> None:
-    """Add a fill."""
+def note(state: State[Any], fill: OrderFilled, mid: Decimal) -> None:
+    """Add a fill, made when the reference mid was so."""
     key = held_key(fill.symbol)
     before = state.get(key, Held())
-    signed = fill.last_qty if fill.side == "buy" else -fill.last_qty
-    state.put(key, Held(quantity=before.quantity + signed, fills=before.fills + 1, last_px=fill.last_px))
+    signed = signed_qty(fill)
+    with localcontext(EXACT):
+        after = Held(
+            quantity=before.quantity + signed,
+            fills=before.fills + 1,
+            last_px=fill.last_px,
+            mid_cash=before.mid_cash - signed * mid,
+            mid=mid,
+        )
+    state.put(key, after)
+
+
+def own(state: State[Any], symbol: str) -> Held:
+    """Return the sum of a symbol's fills."""
+    found: Held = state.get(held_key(symbol), Held())
+    return found
 
 
 def held(state: State[Any], symbol: str, position: Position | None) -> Decimal:
     """Return what is held of a symbol, base units, signed."""
-    own: Held = state.get(held_key(symbol), Held())
-    if position is None or own.fills >= position.fills:
-        return own.quantity
+    known = own(state, symbol)
+    if position is None or known.fills >= position.fills:
+        return known.quantity
     return position.quantity
 
 
@@ -64,7 +85,7 @@ def meant(state: State[Any], symbol: str, side: TakerSide) -> Decimal:
 
 def resting(state: State[Any], symbol: str, side: TakerSide) -> Decimal:
     """Return what orders on their own may still buy or sell, base units."""
-    return sum((own.order.leaves_qty for own in _open(state, symbol, side)), ZERO)
+    return sum((kept.order.leaves_qty for kept in _open(state, symbol, side)), ZERO)
 
 
 def open_quantity(state: State[Any], symbol: str, side: TakerSide) -> Decimal:
@@ -77,9 +98,9 @@ def reserved_cash(state: State[Any]) -> Decimal:
     with localcontext(EXACT):
         return sum(
             (
-                own.reserved * own.order.leaves_qty / own.order.order_qty
-                for own in open_orders(state)
-                if own.order.side == "buy"
+                kept.reserved * kept.order.leaves_qty / kept.order.order_qty
+                for kept in open_orders(state)
+                if kept.order.side == "buy"
             ),
             ZERO,
         )
@@ -92,8 +113,7 @@ def ahead(state: State[Any], symbol: str, position: Position | None) -> Decimal:
 
 def last_px(state: State[Any], symbol: str) -> Decimal:
     """Return the price of the symbol's newest fill, quote units; 0 without one."""
-    own: Held = state.get(held_key(symbol), Held())
-    return own.last_px
+    return own(state, symbol).last_px
 
 
 def owed_elsewhere(state: State[Any], symbol: str, positions: Mapping[bytes, Position]) -> Decimal:
@@ -119,4 +139,4 @@ def _left(saga: Saga, side: TakerSide) -> Decimal:
 
 
 def _open(state: State[Any], symbol: str, side: TakerSide) -> Iterator[OwnOrder]:
-    return (own for own in open_orders(state, symbol) if own.order.side == side)
+    return (kept for kept in open_orders(state, symbol) if kept.order.side == side)

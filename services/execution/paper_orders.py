@@ -30,6 +30,7 @@ from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.execution import bounds, holdings, order_limits, paper_broker, refusals
 from services.execution.market_data import Unusable
+from services.execution.marks import fill_mark
 from services.execution.order_faults import limit_fault, size_fault
 from services.execution.paper_broker import exact, terms_of
 from services.execution.record import newest, record_fill
@@ -208,7 +209,7 @@ def _worked(
     if worked.fills or worked.impact != state.get(key):  # a fill ends what was only looked at
         state.put(key, worked.impact)
     for fill in worked.fills:
-        holdings.note(state, fill)
+        holdings.note(state, fill, fill_mark(market, fill).mid)
     if worked.order != order:
         fills = newest((*kept.fills, *(record_fill(fill, order) for fill in worked.fills)))
         _keep(state, replace(kept, order=worked.order, fills=fills))

@@ -12,6 +12,10 @@ p_obi        the imbalance of the LIVE book's top five sizes           [5]_
 p_flat       0
 ===========  ========================================================  ==============================
 
+What a policy decided is its own until the symbol's next decision, or for its horizon: a minute for what a
+book's imbalance foretells, the window of the mean or of the slow average for those that follow minutes, a
+day for the channel of days, and an hour for what is left.
+
 References
 ----------
 .. [1] Brock, Lakonishok & LeBaron (1992), Simple technical trading rules and the stochastic properties of
@@ -44,6 +48,8 @@ CHANNEL_IN: Final = 20  # days
 CHANNEL_OUT: Final = 10
 REVERSION: Final = 30  # minutes
 FULL_Z: Final = 2.0  # standard deviations for a full position
+HOUR_S: Final = 3600.0
+DAY_S: Final = 86_400.0
 HOLES: Final = 1.1  # n candles may span this many times n minutes
 
 
@@ -52,6 +58,7 @@ class Policy:
     """A policy, and what people are told of it."""
 
     signal: Callable[[Market], Signal]
+    horizon_s: float  # for how long what it decided is its own, if nothing is decided before
     revision: int  # one more whenever the same market and parameters may give another signal
     summary: str
     parameters: Mapping[str, float] = field(default_factory=dict)
@@ -89,6 +96,12 @@ def signal_of(policy_id: str, market: Market) -> Signal:
     except KeyError:
         raise UnknownPolicyError(f"{policy_id[:40]!r} is no policy; known: {', '.join(POLICIES)}") from None
     return policy.signal(market)
+
+
+def horizon_of(policy_id: str, most_s: float) -> float:
+    """Return for how long a decision of the policy is its own, seconds; of one unknown here, an hour."""
+    policy = POLICIES.get(policy_id)
+    return min(most_s, HOUR_S if policy is None else policy.horizon_s)
 
 
 def sma(market: Market) -> Signal:
@@ -172,24 +185,29 @@ def flat(_market: Market) -> Signal:
 POLICIES: Final[Mapping[str, Policy]] = {
     "p_sma": Policy(
         sma,
+        HOUR_S,
         1,
         "follows the crossover of two moving averages of the price",
         {"fast_minutes": FAST, "slow_minutes": SLOW, "most_span_ratio": HOLES},
     ),
     "p_breakout": Policy(
         breakout,
+        DAY_S,
         1,
         "holds the side on which the price left a channel, until it crosses a shorter one back",
         {"in_days": CHANNEL_IN, "out_days": CHANNEL_OUT},
     ),
     "p_meanrev": Policy(
         mean_reversion,
+        1800.0,
         1,
         "bets against the distance of the price from its mean",
         {"window_minutes": REVERSION, "full_position_sd": FULL_Z, "most_span_ratio": HOLES},
     ),
-    "p_obi": Policy(order_book_imbalance, 1, "leans as the LIVE book leans: its imbalance is the signal"),
-    "p_flat": Policy(flat, 1, "holds nothing"),
+    "p_obi": Policy(
+        order_book_imbalance, 60.0, 1, "leans as the LIVE book leans: its imbalance is the signal"
+    ),
+    "p_flat": Policy(flat, HOUR_S, 1, "holds nothing"),
 }
 
 

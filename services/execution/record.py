@@ -116,6 +116,7 @@ def sizing_snapshot(
         binding=sizing.binding,
         raw=sizing.raw,
         size=sizing.size,
+        position_vol=sizing.position_vol,
         target=sizing.target,
         held=inputs.held,
         side=sizing.side,

@@ -44,6 +44,7 @@ def _entry(policy_id: str, policy: Policy) -> PolicyRegistered:
     parameters: dict[str, float | str | bool] = {
         name: float(value) for name, value in policy.parameters.items()
     }
+    parameters["horizon_s"] = policy.horizon_s
     digest = hashlib.sha256(canonical(parameters).encode()).hexdigest()
     return PolicyRegistered(
         policy_id=policy_id,

@@ -95,5 +95,5 @@ _DECISIONS: Final[Mapping[str, Callable[[object, str], object]]] = {
     "sizing": _sizing,
     "plan": _plan,
     "shortfall": _shortfall,
-    "reward": _reward,
+    "earned": _reward,
 }

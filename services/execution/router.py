@@ -20,7 +20,7 @@ from libs.common.events import (
 )
 from libs.common.time_units import NS_PER_MS
 from libs.common.venues import venue_of
-from services.execution import audit, bounds, children, ending, holdings, refusals, working
+from services.execution import audit, bounds, children, ending, holdings, refusals, rewarding, working
 from services.execution.market_data import Unusable
 from services.execution.order_faults import size_fault
 from services.execution.paper_broker import exact
@@ -97,6 +97,7 @@ def on_chosen(turn: Turn, chosen: PolicyChosen) -> None:
     turn.stop_asking(chosen.command_id)
     turn.update(policy=chosen)
     turn.audit("policy_chosen", choice=chosen)
+    rewarding.open_window(turn, chosen.policy_id)
     symbol = turn.saga.symbol
     top = turn.market.reference_book(symbol, turn.now)
     if isinstance(top, Unusable):
@@ -163,7 +164,7 @@ def on_refused(turn: Turn, answer: CommandRejected) -> None:
     turn.stop_asking(answer.command_id)
     turn.audit("refused", answer=answer)
     if turn.saga.ended:
-        ending.on_reward_refused(turn, answer)
+        rewarding.on_reward_refused(turn, answer)
     else:
         ending.end(turn, Trigger.REFUSED, f"{answer.command} was refused: {answer.detail}")
 
@@ -182,7 +183,7 @@ def on_rewarded(turn: Turn, answer: PolicyRewarded) -> None:
     """Note that the router has learnt."""
     turn.stop_asking(answer.command_id)
     turn.audit("rewarded", answer=answer)
-    ending.note_counted(turn, answer)
+    rewarding.note_counted(turn, answer)
 
 
 def on_cancel(turn: Turn, command: CancelExecution) -> None:

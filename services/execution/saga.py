@@ -31,6 +31,7 @@ from services.execution.parent_order import Parent  # noqa: TC001 -- as above
 from services.execution.planner import Plan  # noqa: TC001 -- as above
 from services.execution.shortfall import Shortfall  # noqa: TC001 -- as above
 from services.execution.slicing import Slice  # noqa: TC001 -- as above
+from services.execution.windows import Window  # noqa: TC001 -- as above
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,13 +134,15 @@ class Saga(Event, frozen=True, kw_only=True):
     arrival_px: Decimal | None = None  # mid at the first child
     last_px: Decimal | None = None  # mid of the last book used
     shortfall: Shortfall | None = None
+    window: Window | None = None  # of its decision; None: no policy was chosen, or by an older version
+    cost: Decimal = Decimal(0)  # of its fills against the reference mid, fees included, quote units
     reward: RewardOutcome | None = None
     audit_entries: int = 0
     audit_head: str = GENESIS
     created_ts: int
     stepped_ns: int = 0  # by how much the clock was set since
     planned_stepped_ns: int = 0  # of that, before the plan
-    horizon_ts: int = 0  # when its policy is rewarded, at the earliest; known at the end
+    horizon_ts: int = 0  # when the window is closed at the latest; moves with the clock
 
     @property
     def planned_to(self) -> Instrument:
@@ -163,10 +166,13 @@ class Saga(Event, frozen=True, kw_only=True):
         return STATUS[self.step].final
 
     @property
-    def waits_for_book(self) -> bool:
-        """What comes next, a child or the reward, needs a book; the reward once its time has come."""
-        if self.ended:
-            return self.horizon_ts > 0 and self.reward is None
+    def window_open(self) -> bool:
+        """What is held of the symbol earns for its decision."""
+        return self.window is not None and self.window.end is None
+
+    @property
+    def child_waits(self) -> bool:
+        """The next child waits for a book."""
         return self.step is Step.WORKING and self.waiting != ""
 
     @property

@@ -29,12 +29,12 @@ class ExecutionSettings(ProcessorSettings):
         30.0, gt=0, description="how long after its last planned slice an execution goes on, seconds"
     )
     horizon_s: float = Field(
-        60.0,
+        86_400.0,
         gt=0,
-        description="from the decision to the mid that rewards its policy (the end, if later), seconds",
+        description="longest window in which a decision is paid; cuts the policies' own horizons, seconds",
     )
     remember_s: float = Field(
-        3600.0, gt=0, description="how long an ended execution answers its command again, seconds"
+        3600.0, gt=0, description="how long one that ended and is rewarded answers its command again, seconds"
     )
     orders_per_symbol: int = Field(
         1_000, ge=1, description="open orders on their own of a symbol, beyond which none more may rest"
@@ -63,7 +63,12 @@ class ExecutionSettings(ProcessorSettings):
         gt=0,
         description="a book that nothing proved for longer, neither change nor heartbeat, is not used, s",
     )
-    s_max: float = Field(0.2, gt=0, le=1, description="largest position of one symbol, fraction of equity")
+    s_max: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="multiplies the sigmoid of the size; None: so that a full certain signal has vol_target",
+    )
     w_star: float | None = Field(
         None, gt=0, description="width at which the size is .269 s_max, return units; None: half the prior's"
     )

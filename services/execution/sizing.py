@@ -3,6 +3,7 @@
 =========  ==============================================  ================
 symbol     meaning                                         unit
 =========  ==============================================  ================
+s_max      multiplies the sigmoid                          1
 w          90 % credible width of the expected reward      return
 w*         width at which the sigmoid is .269              return
 sigma      forecast volatility                             fraction per day
@@ -47,7 +48,7 @@ class SizingInputs(msgspec.Struct, frozen=True, kw_only=True):
     uncertainty_width: float  # w: 90 % credible width of the chosen policy's expected reward, return units
     prior_width: float  # the same before any reward
     w_star: float | None  # return units; None: half the prior width
-    s_max: float  # largest fraction of equity
+    s_max: float | None  # None: S_MAX
     forecast_vol: float | None  # fraction per day; None: unknown
     vol_target: float  # fraction per day
     vol_cap: float = 2.0
@@ -84,12 +85,14 @@ class Sizing(msgspec.Struct, frozen=True, kw_only=True):
     ]  # fractions of equity by name: cvar, position, cash; one not binding at all is absent
     binding: str | None  # name of the cap that cut the raw size
     size: float  # signed target after caps, fraction of equity, before rounding to lots
+    position_vol: float | None  # |size| sigma, fraction of equity per day; None without a forecast
     target: Decimal  # base units, signed, whole lots
     side: TakerSide | None  # of the order; None: no order
     qty: Decimal  # base units of the order, 0 without one
     reason: SizingReason  # why the target or the order is none; "sized" otherwise
 
 
+S_MAX: Final = 2.0  # 1 / sigmoid(0)
 VOL_FLOOR: Final = 1e-4  # fraction per day; a forecast below is none
 _PRECISION: Final = 50
 
@@ -108,8 +111,11 @@ def size(inputs: SizingInputs) -> Sizing:
     Notes
     -----
     ``raw = |signal| s_max sigmoid(-w / w*) vol_scale``, ``vol_scale = min(vol_cap, vol_target / max(sigma,
-    1e-4))``. With the default cap of 2 a raw size never passes s_max, since sigmoid(0) = 1/2.
+    1e-4))``. A position of x times the equity has the volatility x sigma. A full signal at w = 0 has
+    ``x = s_max / 2 vol_target / sigma``, so a volatility of ``s_max / 2 vol_target``: the target itself
+    for the default, ``s_max = 1 / sigmoid(0) = 2``. Where sigma is under vol_target / vol_cap it stays below.
     """
+    s_max = S_MAX if inputs.s_max is None else inputs.s_max
     w_star = inputs.prior_width / 2 if inputs.w_star is None else inputs.w_star
     if not w_star > 0:
         raise ValueError(f"w* is {w_star}; it must be a positive width in return units")
@@ -118,7 +124,7 @@ def size(inputs: SizingInputs) -> Sizing:
     vol_scale = None
     if inputs.forecast_vol is not None:
         vol_scale = min(inputs.vol_cap, inputs.vol_target / max(inputs.forecast_vol, VOL_FLOOR))
-    raw = abs(inputs.signal) * inputs.s_max * sigmoid * (vol_scale or 0.0)
+    raw = abs(inputs.signal) * s_max * sigmoid * (vol_scale or 0.0)
     blind = _blind(inputs)
     caps = {} if blind == "no_equity" else _caps(inputs)
     wanted = 0.0 if blind or (inputs.signal < 0 and not inputs.allow_short) else raw
@@ -133,7 +139,7 @@ def size(inputs: SizingInputs) -> Sizing:
     return Sizing(
         signal=inputs.signal,
         uncertainty_width=inputs.uncertainty_width,
-        s_max=inputs.s_max,
+        s_max=s_max,
         w_star=w_star,
         sigmoid=sigmoid,
         forecast_vol=inputs.forecast_vol,
@@ -143,6 +149,7 @@ def size(inputs: SizingInputs) -> Sizing:
         caps=caps,
         binding=binding,
         size=signed * fraction if fraction else 0.0,
+        position_vol=None if inputs.forecast_vol is None else fraction * inputs.forecast_vol,
         target=signed * target if target else Decimal(0),
         side=side,
         qty=qty,

@@ -69,6 +69,10 @@ class Turn:
         """Send these."""
         self._out += events
 
+    def also(self, effects: list[Event | WakeAt]) -> None:
+        """Send what another turn returned."""
+        self._out += effects
+
     def ask(self, command: Command, timeout_s: float | None) -> None:
         """Send a command whose answer is awaited, for so long."""
         self.state.put(asked_key(command.command_id), Asked(execution_id=self.saga.execution_id))
@@ -83,6 +87,10 @@ class Turn:
     def wake(self, ts: int, purpose: str) -> None:
         """Ask for a tick."""
         self._out.append(WakeAt(ts, f"saga/{self.saga.execution_id}/{purpose}".encode()))
+
+    def forget_later(self) -> None:
+        """Ask for the tick at which the execution is forgotten but for its id."""
+        self.wake(self.now + round(self.settings.remember_s * NS_PER_S), "forget")
 
     def id_of(self, step: str) -> str:
         """Return the id of this execution's command or order of that name: the same whenever it is asked."""

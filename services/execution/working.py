@@ -49,7 +49,7 @@ def goes_on(saga: Saga, market: MarketData, now: int) -> bool:
 
     Another number in its reason, an age or a seq, is no other one.
     """
-    if not saga.waits_for_book or not saga.slices or saga.slices[0].at_ts > now or saga.open_orders:
+    if not saga.child_waits or not saga.slices or saga.slices[0].at_ts > now or saga.open_orders:
         return False
     _, _, venue = work_of(saga)
     top = market.book(venue, saga.symbol, now)

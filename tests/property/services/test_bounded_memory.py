@@ -248,7 +248,7 @@ def test_what_is_remembered_of_a_kind_is_bounded(keep: int) -> None:
 
 def test_executions_that_strangers_begin_leave_their_ids_alone_and_at_last_nothing() -> None:
     """Whole for EXECUTION_REMEMBER_S, or until rewarded; the id alone for IDS_KEPT_NS; then nothing."""
-    settings = ExecutionSettings(remember_s=10, horizon_s=1, patience_s=1)
+    settings = ExecutionSettings(remember_s=10, patience_s=1)
     execution = Counted("execution", execution_wiring(settings))
     tops, healths, risks = (
         next(n for n, view in enumerate(execution.wiring.views) if view.topic.name == name)

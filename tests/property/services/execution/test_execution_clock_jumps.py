@@ -57,7 +57,7 @@ class JumpingWorld(ExecutionWorld):
     """The messages go in as records, and the time as the owner of a partition reads it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(horizon_s=60.0, s_max=0.2)  # so that POV is the plan
         self.machine = Machine(NOW)
         self.deeds: list[Deed] = []
         made = wiring(self.settings)

@@ -35,7 +35,7 @@ def test_a_target_is_never_above_a_cap_nor_its_rounding_above_itself(case: dict[
     inputs = sizing_inputs(**case)
     sized = size(inputs)
     assert all(abs(sized.size) <= cap for cap in sized.caps.values())
-    assert abs(sized.size) <= inputs.s_max * (1 + 1e-12)
+    assert abs(sized.size) <= sized.s_max * (1 + 1e-12)
     assert abs(sized.target) * inputs.price <= Decimal(abs(sized.size)) * inputs.equity
     assert sized.target % inputs.lot == 0
     assert sized.target * Decimal(inputs.signal) >= 0

@@ -7,6 +7,7 @@ import pytest
 from libs.common.partition import Step
 from services.execution.clock_steps import step_clock
 from services.execution.monitoring import ExecutionMonitor
+from services.execution.policies import POLICIES
 from tests.execution_world import ExecutionWorld, S
 from tests.monitored import numbers
 
@@ -81,7 +82,7 @@ def test_the_log_has_one_line_a_step_and_names_all_of_it() -> None:
     world.ready()
     world.execute()
     world.finish()
-    world.advance(world.settings.horizon_s)
+    world.advance(POLICIES["p_sma"].horizon_s)
     world.beat()
     world.advance()
     steps = [line.facts.get("did", "").split() for line in world.lines if line.event == "execution_step"]
@@ -89,7 +90,7 @@ def test_the_log_has_one_line_a_step_and_names_all_of_it() -> None:
     assert steps[1] == ["policy_chosen", "signal", "sizing"]
     assert steps[2][:2] == ["venue_scored", "plan"]
     kinds = [kind for step in steps for kind in step]
-    assert kinds.index("fill") < kinds.index("ended") < kinds.index("reward")
+    assert kinds.index("fill") < kinds.index("ended") < kinds.index("earned")
     assert len(world.lines) <= 8
 
 

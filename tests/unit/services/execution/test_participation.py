@@ -20,7 +20,7 @@ class Tape:
     """A world whose venue trades in bursts, so that fixed slices are dear, and a plan made in it."""
 
     def __init__(self) -> None:
-        self.world = ExecutionWorld()
+        self.world = ExecutionWorld(s_max=0.2)
         self.world.rising()
         for n in range(-240, 0):
             self._tell(n, 0.02 if n % 20 < 15 else 2.4, closed=True)

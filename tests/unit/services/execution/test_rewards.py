@@ -1,137 +1,434 @@
-"""When and by which prices an execution rewards its policy, and an answer that comes when nobody waits."""
+"""What a decision is paid: the change of equity over its window, whatever became of it."""
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from libs.common.events import BookState, CancelExecution, PolicyRewarded, RewardPolicy, VenueScored
+from libs.common.codec import decode
+from libs.common.events import (
+    BOOK,
+    BookState,
+    CancelExecution,
+    PolicyRewarded,
+    RewardPolicy,
+    ScoreVenues,
+    SubmitPaperOrder,
+)
+from services.execution.app import wiring
 from services.execution.holdings import Held, held_key
-from services.execution.saga import Done, asked_key, saga_key
-from tests.execution_market import a_book_health, a_book_top
-from tests.execution_world import VENUES, ExecutionWorld, S, a_ready_world, an_id
+from services.execution.policies import POLICIES
+from services.execution.saga import Done, Saga, asked_key, saga_key
+from services.execution.standing import standing_of
+from services.execution.turn import step_id
+from services.execution.verify import report
+from tests.deciding_world import EQUITY, SYMBOL, DecidingWorld
+from tests.execution_world import S, an_id
 
-if TYPE_CHECKING:
-    from libs.common.events import Level
-
-
-def levels(mid: float, sizes: float, step: float) -> dict[str, tuple[Level, ...]]:
-    return {
-        "bids": tuple((mid - 0.25 - step * n, sizes) for n in range(50)),
-        "asks": tuple((mid + 0.25 + step * n, sizes) for n in range(50)),
-    }
+RISE = 60_600.25  # 1 %
+FALL = 59_400.25
 
 
-def tell(world: ExecutionWorld, book: dict[str, tuple[Level, ...]]) -> None:
-    """Let the books be so, and alive, at this moment."""
-    for venue in VENUES:
-        key = f"{venue}:BTC-USDT".encode()
-        top = a_book_top(venue=venue, received_ts=world.now, **book)
-        world.fold(world.market.tops, key, top)
-        world.fold(world.market.healths, key, a_book_health(venue=venue, ts=world.now))
+def test_holding_earns_the_policy_that_keeps_it() -> None:
+    world = DecidingWorld()
+    entered = world.decide("p_sma")
+    held = world.held
+    assert held > 1
+    kept = world.decide("p_sma")  # the price stood still
+    assert world.records[kept].reason.startswith("at_target")
+    world.decide("p_sma", RISE)
+    outcome = world.outcome(kept)
+    assert outcome.reward == outcome.unchanged == pytest.approx(float(held * 600 / EQUITY))
+    assert outcome.cost == 0
+    assert outcome.closed == "next decision"
+    assert outcome.reason == "at target: what was held"
+    paid = world.outcome(entered)
+    assert paid.reason == "traded"
+    assert paid.unchanged == 0
+    assert world.taught(entered) == paid.reward
+    assert world.taught(entered) < 0, "the price stood still, so it cost its costs"
 
 
-def until_rewarded(world: ExecutionWorld, later: dict[str, tuple[Level, ...]], after_ns: int) -> RewardPolicy:
-    """Answer and tick until the reward is sent; from `after_ns` on the books are `later`."""
-    now = levels(60_000.25, 2.0, 0.5)
-    for _ in range(20_000):
-        tell(world, later if world.now >= after_ns else now)
-        for command in world.unanswered:
-            if isinstance(command, RewardPolicy):
-                world.unanswered.remove(command)
-                return command
-        if world.unanswered:
-            world.answer()
-        else:
-            assert world.advance(), "nothing is due and no reward was sent"
-    raise AssertionError("no reward")
+def test_a_top_up_is_billed_for_what_was_traded_and_not_as_an_entry() -> None:
+    world = DecidingWorld()
+    entered = world.decide("p_sma")
+    whole = world.held
+    world.equity(EQUITY * Decimal("1.001"))
+    topped = world.decide("p_sma")
+    assert 0 < (world.held - whole) / whole < Decimal("0.002")
+    world.decide("p_sma")
+    costs = [world.outcome(each).cost for each in (entered, topped)]
+    assert costs[0] is not None
+    assert costs[1] is not None
+    assert 0 < costs[1] < costs[0] / 400
+    assert world.taught(topped) == pytest.approx(float(-costs[1] / (EQUITY * Decimal("1.001"))))
 
 
-def inputs_of(world: ExecutionWorld, execution_id: str, kind: str) -> dict[str, str]:
-    (entry,) = (entry for entry in world.audit(execution_id) if entry.kind == kind)
-    return dict(json.loads(entry.payload)["inputs"])
+def test_a_sell_to_flat_is_not_a_short() -> None:
+    world = DecidingWorld()
+    world.decide("p_sma")
+    sold = world.decide("p_meanrev")  # the price has risen over its mean: a negative signal
+    assert world.held == 0
+    world.decide("p_flat", FALL)
+    outcome = world.outcome(sold)
+    signal = world.records[sold].signal
+    assert signal is not None
+    assert signal.value < 0
+    assert outcome.unchanged is not None
+    assert outcome.unchanged < -0.003, "what was held would have lost"
+    assert -0.001 < world.taught(sold) < 0, "it left, at the cost of leaving, and was short of nothing"
 
 
-@pytest.mark.parametrize("state", [BookState.LIVE, BookState.SYNCING])
-def test_the_reward_counts_from_the_command_or_from_the_first_mid_used_never_from_the_horizon(
-    state: BookState,
-) -> None:
-    world = a_ready_world()
-    world.state.put(held_key("BTC-USDT"), Held(quantity=Decimal(1), fills=1))  # so the order trims a long
-    world.books(state=state, venues=("bybit",))
-    execution_id = world.execute()
+def test_a_policy_with_a_signal_and_no_trade_is_rewarded() -> None:
+    world = DecidingWorld()
+    none = world.decide("p_meanrev")
+    assert world.records[none].reason.startswith("no_short")
+    world.decide("p_flat", RISE)
+    assert world.taught(none) == 0.0
+    assert world.outcome(none).reason == "no short: what was held"
+    world.work()
+    assert world.outcome(none).counted
+
+
+def test_leaving_a_position_costs_the_flat_policy_its_exit() -> None:
+    world = DecidingWorld()
+    world.decide("p_sma")
+    value = world.held * Decimal("60000.25")
+    left = world.decide("p_flat")
+    assert world.held == 0
+    world.decide("p_flat")
+    outcome = world.outcome(left)
+    assert outcome.cost is not None
+    assert outcome.cost == pytest.approx(value * Decimal("0.001"), rel=Decimal("0.1")), "10 bps and the walk"
+    assert world.taught(left) == pytest.approx(float(-outcome.cost / EQUITY))
+
+
+def refused_by_the_venues(world: DecidingWorld) -> None:
     world.answer()
-    world.books()
-    scored = world.answer_to(world.unanswered.pop(0))
-    assert isinstance(scored, VenueScored)
-    first = sorted(scored.candidates, key=lambda each: each.venue != "bybit")
-    world.deliver(replace(scored, candidates=tuple(first), venue="bybit"))
-    reward = until_rewarded(world, levels(60_600.25, 2.0, 0.5), world.now + 30 * S)
-    assert world.records[execution_id].venue == "bybit"
-    assert reward.reward > 0.005, "a long signal and a rise of 1 %"
-    inputs = inputs_of(world, execution_id, "reward")
-    assert Decimal(inputs["decision_px"]) == Decimal("60000.25")
-    assert Decimal(inputs["horizon_px"]) == Decimal("60600.25")
-    assert inputs["decision_px"] == inputs_of(world, execution_id, "shortfall")["decision_px"]
+    (asked,) = (each for each in world.unanswered if isinstance(each, ScoreVenues))
+    world.unanswered.remove(asked)
+    scored: Any = world.answer_to(asked)
+    none = tuple(replace(each, eligible=False) for each in scored.candidates)
+    world.deliver(replace(scored, candidates=none, venue=None))
 
 
-def work(world: ExecutionWorld, seconds: float) -> str:
-    """Begin a patient execution in a thin book and let it work for so long."""
-    thin = levels(60_000.25, 0.03, 2.0)
-    tell(world, thin)
-    execution_id = world.execute(urgency=0.0)
-    until = world.now + round(seconds * S)
-    while world.unanswered or world.next_due < until:
-        if world.unanswered:
-            world.answer()
-        else:
-            world.now = max(world.now, world.next_due)
-            tell(world, thin)
-            world.advance()
-    return execution_id
+def canceled(world: DecidingWorld) -> None:
+    world.answer()
+    execution_id = an_id(f"decision {world.begun}")
+    world.deliver(CancelExecution(command_id=an_id("cancel"), symbol=SYMBOL, execution_id=execution_id))
+    world.unanswered = [each for each in world.unanswered if not isinstance(each, ScoreVenues)]
 
 
-def test_an_execution_longer_than_the_horizon_is_rewarded_at_its_end_and_then_waits_for_a_book() -> None:
-    world = ExecutionWorld()
-    world.ready()
-    execution_id = work(world, 4 * world.settings.horizon_s)
-    assert not world.records[execution_id].status.final
-    assert not world.all(RewardPolicy), "it is not over"
-    world.books(state=BookState.GAP)
-    cancel = CancelExecution(command_id=an_id("cancel"), symbol="BTC-USDT", execution_id=execution_id)
-    world.deliver(cancel)
-    ended = world.now
-    assert world.records[execution_id].filled > 0
-    assert world.advance()
-    assert not world.unanswered
-    assert world.records[execution_id].reward is None, "patience begins at the end"
-    reward = until_rewarded(world, levels(60_000.25, 2.0, 0.5), 0)
-    assert reward.reward < 0, "prices stood still, so it cost its costs"
-    assert world.now - ended < world.settings.patience_s * S
+def no_longer_sized(world: DecidingWorld) -> None:
+    world.fold(world.market.risk, BOOK.encode(), None)
+    world.answer()
+    world.equity(EQUITY)
+
+
+def unknown_policy(world: DecidingWorld) -> None:
+    asked = world.unanswered.pop(0)
+    chosen: Any = world.answer_to(asked)
+    world.deliver(replace(chosen, policy_id="p_newer"))
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        (refused_by_the_venues, "failed: no usable venue"),
+        (canceled, "canceled"),
+        (no_longer_sized, "refused: no_equity"),
+        (unknown_policy, "failed: 'p_newer' is no policy"),
+    ],
+)
+def test_every_decision_is_rewarded_with_what_was_held_whatever_became_of_it(how: Any, reason: str) -> None:
+    world = DecidingWorld()
+    world.decide("p_sma")
+    held = world.held
+    world.equity(2 * EQUITY)  # so that there is something to buy
+    execution_id = world.begin("p_sma")
+    how(world)
+    assert world.records[execution_id].status.final
+    assert world.held == held
+    world.decide("p_flat", RISE)
+    equity = EQUITY if how is no_longer_sized else 2 * EQUITY
+    assert world.taught(execution_id) == pytest.approx(float(held * 600 / equity))
+    assert world.outcome(execution_id).reason.startswith(reason)
+
+
+def test_rewards_of_abutting_windows_sum_to_the_change_of_equity_exactly() -> None:
+    world = DecidingWorld()
+    first = world.wealth()
+    plays = (
+        ("p_sma", 60_000.25),
+        ("p_sma", 60_333.75),
+        ("p_flat", 60_111.25),
+        ("p_meanrev", 59_900.75),
+        ("p_sma", 60_700.25),
+        ("p_meanrev", 60_650.75),
+    )
+    decided = [world.decide(policy, mid) for policy, mid in plays]
+    world.decide("p_flat", 60_123.25)
+    outcomes = [world.outcome(each) for each in decided]
+    sums = sum((each.gross - each.cost for each in outcomes), Decimal(0))  # type: ignore[operator]  # told
+    last = world.outcome(decided[-1])
+    assert last.closed == "next decision"
+    assert world.records[list(world.records)[-1]].filled == 0, "the last decision traded nothing"
+    assert sums == world.wealth() - first
+    for each in outcomes:
+        assert each.reward == float((each.gross - each.cost) / each.equity)  # type: ignore[operator]  # told
+
+
+def test_what_an_order_on_its_own_buys_earns_the_decision_of_the_moment_and_costs_none() -> None:
+    world = DecidingWorld()
+    decided = world.decide("p_flat")
+    order = SubmitPaperOrder(
+        command_id=an_id("own"), symbol=SYMBOL, side="buy", order_qty=Decimal(1), ord_type="market"
+    )
+    world.deliver(order)
+    world.advance(0.01)
+    assert world.held == 1
+    world.decide("p_flat", RISE)
+    assert world.outcome(decided).gross == 600
+    assert world.outcome(decided).cost == 0
+
+
+@pytest.mark.parametrize(
+    ("policy_id", "horizon_s"),
+    [("p_obi", 60), ("p_meanrev", 1800), ("p_sma", 3600), ("p_breakout", 86_400), ("p_flat", 3600)],
+)
+def test_a_window_ends_at_the_policys_own_horizon_if_nothing_is_decided_before(
+    policy_id: str, horizon_s: int
+) -> None:
+    world = DecidingWorld()
+    decided = world.decide(policy_id)
+    began = world.began(decided)
+    world.advance((began + horizon_s * S - world.now) / S - 1)
+    world.price(RISE)
+    assert world.records[decided].reward is None
+    world.advance(1.0)
+    outcome = world.outcome(decided)
+    assert (outcome.closed, outcome.mid, outcome.begin_mid) == ("horizon", RISE, 60_000.25)
+    assert outcome.end_ts == began + horizon_s * S
+    assert world.taught(decided) == outcome.reward
+    assert POLICIES[policy_id].horizon_s == horizon_s
+
+
+def test_the_setting_cuts_every_horizon() -> None:
+    world = DecidingWorld(horizon_s=5.0)
+    decided = world.decide("p_breakout")
+    world.advance(4.0)
+    world.price()
+    world.advance(1.0)
+    assert world.outcome(decided).closed == "horizon"
+
+
+def test_an_execution_that_outlasts_its_window_is_rewarded_at_its_end_with_all_its_costs() -> None:
+    world = DecidingWorld(horizon_s=30.0)
+    world.price(size=0.03)
+    slow = world.begin("p_sma", urgency=0.0)
+    while any(not isinstance(each, RewardPolicy) for each in world.unanswered):
+        world.answer()
+    for _ in range(60):
+        world.price(size=0.03)
+        world.advance(1.0)
+    saga = world.state[saga_key(slow)]
+    assert isinstance(saga, Saga)
+    assert not saga.ended
+    assert not saga.window_open, "its window is over"
+    assert saga.reward is None, "and it is not"
+    world.price(RISE, size=0.03)
+    world.deliver(CancelExecution(command_id=an_id("cancel"), symbol=SYMBOL, execution_id=slow))
+    outcome = world.outcome(slow)
+    assert outcome.gross == 0, "the price rose when the window was over"
+    fees = sum((fill.fee for fill in world.records[slow].fills), Decimal(0))
+    assert outcome.cost is not None
+    assert outcome.cost >= fees > 0
+    assert len(world.records[slow].fills) > 1
+
+
+def test_where_there_is_no_book_at_the_horizon_the_venues_own_is_waited_for_and_a_basis_is_no_profit() -> (
+    None
+):
+    world = DecidingWorld(horizon_s=30.0)
+    decided = world.decide("p_sma")
+    world.advance(25.0)
+    world.price(venues=("binance",), state=BookState.GAP)
+    world.price(60_300.25, venues=("bybit",))
+    world.advance(10.0)
+    assert world.records[decided].reward is None, "bybit's mid is another one"
+    world.price(60_030.25, venues=("binance",))
+    world.advance()
+    outcome = world.outcome(decided)
+    assert outcome.mid == 60_030.25
+    assert outcome.reason == "traded"
+
+
+@pytest.mark.parametrize(("others", "told"), [((), "the last mid known"), (("bybit",), "the mid of bybit")])
+def test_after_the_patience_another_mid_or_the_last_one_known_counts_and_the_reason_says_so(
+    others: tuple[str, ...], told: str
+) -> None:
+    world = DecidingWorld(horizon_s=30.0, patience_s=20.0)
+    decided = world.decide("p_sma")
+    world.price(state=BookState.GAP)
+    world.advance(49.0)
+    assert world.records[decided].reward is None
+    world.price(RISE, venues=others)
+    world.advance(2.0)
+    outcome = world.outcome(decided)
+    assert told in outcome.reason
+    assert outcome.mid == (RISE if others else 60_000.25)
+    assert world.taught(decided) == outcome.reward
+
+
+def test_a_decision_without_a_book_counts_from_the_mid_of_its_command_and_so_ends_the_one_before() -> None:
+    world = DecidingWorld()
+    before = world.decide("p_sma")
+    world.price(60_060.25)
+    lost = world.begin("p_sma")
+    world.price(RISE, state=BookState.GAP)
+    world.answer()
+    assert "no LIVE book" in world.records[lost].reason
+    assert world.outcome(before).mid == 60_060.25
+    assert "the mid at the command" in world.outcome(before).reason
+    world.decide("p_flat", RISE)
+    outcome = world.outcome(lost)
+    assert outcome.begin_mid == 60_060.25
+    assert outcome.reason.startswith("failed: no LIVE book")
+    assert outcome.gross == world.earned_held(lost) * 540
+
+
+def test_a_choice_that_comes_too_late_is_nobodys_and_opens_no_window() -> None:
+    world = DecidingWorld()
+    before = world.decide("p_sma")
+    late = world.begin("p_flat")
+    (asked,) = world.unanswered
+    world.unanswered.clear()
+    world.advance(world.settings.step_timeout_s)
+    assert world.records[late].status == "failed"
+    world.deliver(world.answer_to(asked))
+    outcome = world.outcome(late)
+    assert (outcome.reward, outcome.reason) == (None, "no policy was chosen")
+    assert world.records[before].reward is None, "its window goes on"
+    assert not world.all(RewardPolicy)
+
+
+def test_a_reward_beyond_the_equity_is_cut_and_says_so() -> None:
+    world = DecidingWorld()
+    world.decide("p_sma")
+    world.equity(Decimal(100))
+    decided = world.decide("p_flat")  # sells what a far greater equity bought
+    world.decide("p_flat", RISE)
+    outcome = world.outcome(decided)
+    assert outcome.cost is not None
+    assert outcome.cost > 100
+    assert world.taught(decided) == -1.0
+    assert outcome.reason.endswith("cut to 1 of the equity")
+
+
+def test_without_an_equity_nothing_is_taught_and_the_reason_says_so() -> None:
+    world = DecidingWorld()
+    world.decide("p_sma")
+    world.fold(world.market.risk, BOOK.encode(), None)
+    decided = world.decide("p_flat")
+    world.decide("p_flat")
+    assert world.outcome(decided).reward is None
+    assert "equity of the book is not known" in world.outcome(decided).reason
+
+
+def test_only_the_newest_decision_of_a_symbol_is_kept_beyond_the_memory_and_until_it_is_rewarded() -> None:
+    world = DecidingWorld(remember_s=10.0)
+    ids = [world.decide("p_breakout") for _ in range(5)]
+    world.advance(11.0)
+    kinds = [type(world.state[saga_key(each)]) for each in ids]
+    assert kinds == [Done] * 4 + [Saga]
+    assert standing_of(world.state).remembered == 1
+    world.advance(86_400.0)
+    world.price()
+    world.advance(1.0)
+    assert world.taught(ids[-1]) is not None
+    world.advance(11.0)
+    assert isinstance(world.state[saga_key(ids[-1])], Done)
+    assert not standing_of(world.state).waiting
+    assert not standing_of(world.state).deciding
+
+
+def test_an_open_window_survives_a_restart() -> None:
+    world = DecidingWorld()
+    world.decide("p_sma")
+    kept = world.decide("p_sma")
+    world.restart()
+    world.decide("p_flat", RISE)
+    assert world.taught(kept) == pytest.approx(float(world.earned_held(kept) * 600 / EQUITY))
+
+
+def test_the_state_of_the_version_before_loads_and_counts_from_its_next_fill() -> None:
+    log = wiring(DecidingWorld().settings).state
+    raw = msgspec.msgpack.encode({"type": "Held", "quantity": "2", "fills": 7, "last_px": "60000"})
+    old = decode(log, raw)
+    assert isinstance(old, Held)
+    world = DecidingWorld()
+    world.state.put(held_key(SYMBOL), old)
+    decided = world.decide("p_flat")
+    world.decide("p_flat", RISE)
+    outcome = world.outcome(decided)
+    assert outcome.unchanged == pytest.approx(float(2 * Decimal(600) / EQUITY))
+
+
+def test_a_saga_of_the_version_before_ends_without_a_reward_and_says_why() -> None:
+    world = DecidingWorld()
+    old = world.begin("p_sma")
+    while any(not isinstance(each, RewardPolicy) for each in world.unanswered):
+        world.answer()
+    saga = world.state[saga_key(old)]
+    assert isinstance(saga, Saga)
+    world.state.put(saga_key(old), replace(saga, window=None, horizon_ts=0))
+    world.work()
+    outcome = world.outcome(old)
+    assert outcome.reward is None
+    assert "older version" in outcome.reason
+
+
+def test_a_reward_is_made_again_from_the_audit_log_and_an_altered_one_is_found() -> None:
+    world = DecidingWorld()
+    decided = world.decide("p_sma")
+    world.decide("p_flat", RISE)
+    world.work()
+    entries = world.audit(decided)
+    lines, code = report("x", entries)
+    assert code == 0, lines[-1]
+    (at,) = (n for n, entry in enumerate(entries) if entry.kind == "earned")
+    inputs = world.earned(decided)
+    altered = entries[at].payload.replace(f'"cost":"{inputs["cost"]}"', '"cost":"0"', 1)
+    assert altered != entries[at].payload
+    lines, _ = report("x", [*entries[:at], replace(entries[at], payload=altered), *entries[at + 1 :]])
+    assert any("(earned) comes out as" in line for line in lines)
 
 
 def test_a_reward_that_is_answered_after_its_execution_was_forgotten_is_nobodys() -> None:
-    world = a_ready_world()
-    execution_id = world.execute()
-    reward = until_rewarded(world, levels(60_000.25, 2.0, 0.5), 0)
-    while not isinstance(world.state[saga_key(execution_id)], Done):
-        assert world.advance(), "it was never forgotten"
+    world = DecidingWorld()
+    execution_id = world.decide("p_sma")
+    world.begin("p_flat")
+    world.answer()
+    (reward,) = (each for each in world.unanswered if isinstance(each, RewardPolicy))
+    world.advance(world.settings.remember_s)
+    assert isinstance(world.state[saga_key(execution_id)], Done)
     assert asked_key(reward.command_id) not in world.state, "a question nobody waits for is not kept"
     assert world.deliver(world.answer_to(reward)) == []
 
 
 def test_a_state_that_still_waits_for_a_forgotten_execution_drops_the_answer() -> None:
-    world = a_ready_world()
-    execution_id = world.execute()
-    reward = until_rewarded(world, levels(60_000.25, 2.0, 0.5), 0)
-    key = asked_key(reward.command_id)
+    world = DecidingWorld()
+    execution_id = world.decide("p_sma")
+    world.begin("p_flat")
+    world.answer()
+    (reward,) = (each for each in world.unanswered if isinstance(each, RewardPolicy))
+    key = asked_key(step_id(execution_id, "RewardPolicy"))
     asked = world.state[key]
-    while not isinstance(world.state[saga_key(execution_id)], Done):
-        assert world.advance(), "it was never forgotten"
+    world.advance(world.settings.remember_s)
     for forgotten in (False, True):
         if forgotten:
             world.state.remove(saga_key(execution_id))
@@ -141,12 +438,13 @@ def test_a_state_that_still_waits_for_a_forgotten_execution_drops_the_answer() -
 
 
 def test_a_decision_that_expired_at_the_router_is_told_as_not_counted_and_why() -> None:
-    world = a_ready_world()
-    execution_id = world.execute()
-    command = until_rewarded(world, levels(60_000.25, 2.0, 0.5), world.now)
-    answer = world.answer_to(command)
+    world = DecidingWorld()
+    execution_id = world.decide("p_sma")
+    world.begin("p_flat")
+    world.answer()
+    (reward,) = (each for each in world.unanswered if isinstance(each, RewardPolicy))
+    answer = world.answer_to(reward)
     assert isinstance(answer, PolicyRewarded)
     world.deliver(replace(answer, counted=False, reason="decision expired"))
-    outcome = world.records[execution_id].reward
-    assert outcome is not None
+    outcome = world.outcome(execution_id)
     assert (outcome.counted, outcome.reason) == (False, "the router did not count it: decision expired")

@@ -10,6 +10,32 @@ from services.execution.sizing import size
 from tests.unit.services.execution.builders import sizing_inputs
 
 
+@pytest.mark.parametrize("vol", [0.011, 0.02, 0.04, 0.3])
+@pytest.mark.parametrize("target", [0.01, 0.02])
+def test_a_certain_full_signal_has_the_target_volatility_and_says_so(vol: float, target: float) -> None:
+    sized = size(
+        sizing_inputs(
+            s_max=None,
+            uncertainty_width=0.0,
+            forecast_vol=vol,
+            vol_target=target,
+            position_cap=2.0,
+            cash=Decimal(10**6),
+            cvar_budget=1.0,
+        )
+    )
+    assert sized.s_max == 1 / float(expit(0.0))
+    assert sized.size * vol == pytest.approx(target)  # x of the equity moves x sigma a day
+    assert sized.position_vol == pytest.approx(target)
+
+
+def test_the_expected_volatility_is_that_of_the_capped_position_and_unknown_without_a_forecast() -> None:
+    capped = size(sizing_inputs(s_max=None, uncertainty_width=0.0, position_cap=0.1))
+    assert capped.binding == "position"
+    assert capped.position_vol == pytest.approx(0.1 * 0.02)
+    assert size(sizing_inputs(forecast_vol=None)).position_vol is None
+
+
 def test_a_certain_full_signal_takes_half_of_the_largest_size() -> None:
     sized = size(sizing_inputs(uncertainty_width=0.0))
     assert (sized.sigmoid, sized.vol_scale, sized.size) == (0.5, 1.0, 0.25)
