@@ -28,6 +28,7 @@ from services.execution.cost import CostFit, phi
 from services.execution.expected_volume import span_of, volume_of_day, volume_over
 from services.execution.profile import VolumeProfile  # noqa: TC001 -- as above
 from services.execution.schedule import (
+    KnownBook,
     Search,
     best_front_loaded,
     front_loaded,
@@ -220,12 +221,10 @@ def _pov(inputs: PlanInputs, most: int) -> Alternative:
 def _is(inputs: PlanInputs, most: int, fitting_s: float | None) -> Alternative:
     longest = min(int(inputs.deadline_s / INTERVAL_S), most)
     longest_s = longest * INTERVAL_S
-    impossible = Alternative(style=Style.IS, horizon_s=longest_s, children=longest)
     if not inputs.depth > 0 or longest <= 1 or fitting_s is None:
         return _waiting(inputs, Style.IS, longest_s, most)
     Q, cost = float(inputs.quantity), inputs.cost
     weight = lambda_of(inputs.urgency)
-    largest = inputs.depth if _meta_bps(inputs) is None else max(inputs.depth, _known(inputs))
     search = Search(
         X=Q / inputs.depth,
         k_bps=cost.k_bps * phi(inputs.volume.cv, cost.alpha),
@@ -234,13 +233,12 @@ def _is(inputs: PlanInputs, most: int, fitting_s: float | None) -> Alternative:
         sigma_day=inputs.sigma_day,
         weight=LEXICOGRAPHIC if weight is None else weight,
         interval_s=INTERVAL_S,
-        first=largest / Q,
+        book=_known_book(inputs),
     )
     found = best_front_loaded(search, max(2, math.ceil(fitting_s / INTERVAL_S)), longest)
     if found is None:
-        return msgspec.structs.replace(
-            impossible, why_not=f"a first child of {largest:g} at most does not fit in {longest_s:.0f} s"
-        )
+        why_not = f"the known book holds {_known(inputs):g}, too little for a first child"
+        return Alternative(style=Style.IS, horizon_s=longest_s, children=longest, why_not=why_not)
     return _judged(inputs, Style.IS, found.children * INTERVAL_S, found.children, found.kappa)
 
 
@@ -279,16 +277,23 @@ def _over_cap(inputs: PlanInputs, T: float, N: int) -> str:
 def _judged(inputs: PlanInputs, style: Style, T: float, N: int, kappa: float | None) -> Alternative:
     """Judge N children over T s: ``E = spread/2 + k phi sum w_j (w_j X)^alpha + I 3/2 sum w_j sqrt(W_j)``.
 
-    VWAP's children grow with the volume, and so does the depth they meet: they cost what equal ones do.
+    The first child of a fixed schedule takes from the known book, where that holds it. VWAP's children grow
+    with the volume, and so does the depth they meet: they cost what equal ones do.
     """
     bare = Alternative(style=style, horizon_s=T, children=N, kappa=kappa)
     shares = base_shares(inputs, bare)
     X, cost = float(inputs.quantity) / inputs.depth, inputs.cost
     cv = {Style.VWAP: inputs.volume.cv_left, Style.POV: 0.0}.get(style, inputs.volume.cv)
-    costed = np.full(N, 1 / N) if style is Style.VWAP else shares
+    costed = shares
+    if style is Style.VWAP:
+        costed = np.full(N, 1 / N)
+        costed[0] = shares[0]
+    book = None if style is Style.POV else _known_book(inputs)
+    if book is not None and shares[0] > book.held[-1]:
+        book = None  # its known levels do not hold the first child
     I = _meta_bps(inputs)  # noqa: E741 -- the law's symbol
     meta = None if I is None else I * float(moved(shares))
-    taken = float(taken_bps(costed, X, cost.k_bps * phi(cv, cost.alpha), cost.alpha))
+    taken = float(taken_bps(costed, X, cost.k_bps * phi(cv, cost.alpha), cost.alpha, book))
     E = inputs.spread_bps / 2 + taken + (meta or 0.0)
     R = float(risk_bps(inputs.sigma_day, np.arange(N) * (T / N), shares))
     weight = lambda_of(inputs.urgency)
@@ -339,3 +344,15 @@ def _meta_bps(inputs: PlanInputs) -> float | None:
 
 def _known(inputs: PlanInputs) -> float:
     return math.fsum(quantity for _, quantity in inputs.levels)
+
+
+def _known_book(inputs: PlanInputs) -> KnownBook | None:
+    if not inputs.levels:
+        return None
+    s = 1.0 if inputs.side == "buy" else -1.0
+    levels = np.array(inputs.levels)
+    bps = s * (levels[:, 0] / inputs.mid - 1) * 1e4 - inputs.spread_bps / 2
+    held = levels[:, 1] / float(inputs.quantity)
+    return KnownBook(
+        held=np.concatenate(([0.0], np.cumsum(held))), paid=np.concatenate(([0.0], np.cumsum(held * bps)))
+    )

@@ -15,7 +15,8 @@ kappa      rate at which a front-loaded schedule sends what is left     1/s
 Notes
 -----
 A child pays half the spread, what it takes from the book itself (``k x^alpha``, `cost.py`), and the way that
-the children before it have moved the mid. The latter is the square-root law along the parent's own
+the children before it have moved the mid. What the child sent now takes is read from the book that is known,
+so that the more is sent first, the closer its cost is to that of sending all at once. The latter is the square-root law along the parent's own
 trajectory [2]_: at W the mid has moved by ``3/2 I sqrt(W)``, whose mean over a parent of many children is I,
 whatever its schedule. The first child finds nothing moved. So a parent of one child pays what it takes from
 the book and no meta impact, one of two a part of it, and nothing is charged twice.
@@ -68,7 +69,19 @@ class Search(NamedTuple):
     sigma_day: float
     weight: float  # lambda_u
     interval_s: float  # Delta
-    first: float  # largest share of the first child
+    book: KnownBook | None
+
+
+class KnownBook(NamedTuple):
+    """The taken side as it stands, in shares of the parent and bps beyond half the spread."""
+
+    held: NDArray[np.float64]  # share held by the best n levels, from 0 of none, (n + 1,), rising
+    paid: NDArray[np.float64]  # share times bps paid for it, (n + 1,)
+
+    def taken_bps(self, share: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what taking so much of the parent now costs, bps of that; infinite beyond what is held."""
+        paid = np.interp(share, self.held, self.paid) / share
+        return np.where(share <= self.held[-1] * (1 + 1e-9), np.maximum(0.0, paid), math.inf)
 
 
 class FrontLoaded(NamedTuple):
@@ -95,9 +108,22 @@ def moved(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(MEAN_TO_PEAK * np.sum(shares * np.sqrt(before), axis=-1))
 
 
-def taken_bps(shares: NDArray[np.float64], X: float, k_bps: float, alpha: float) -> NDArray[np.float64]:
-    """Return what the children take from the book, on average over the parent: ``k sum w_j (w_j X)^alpha``."""
-    return np.asarray(k_bps * X**alpha * np.sum(shares ** (1 + alpha), axis=-1))
+def taken_bps(
+    shares: NDArray[np.float64], X: float, k_bps: float, alpha: float, book: KnownBook | None
+) -> NDArray[np.float64]:
+    """Return what the children take from the book, on average over the parent: ``k sum w_j (w_j X)^alpha``.
+
+    Parameters
+    ----------
+    book
+        Of which the first child takes its share; None: it meets the median book as the others do.
+    """
+    later = shares if book is None else shares[..., 1:]
+    taken = np.asarray(k_bps * X**alpha * np.sum(later ** (1 + alpha), axis=-1))
+    if book is None:
+        return taken
+    first = shares[..., 0]
+    return np.asarray(taken + first * book.taken_bps(first))
 
 
 def risk_bps(
@@ -140,7 +166,7 @@ def best_front_loaded(search: Search, fewest: int, most: int) -> FrontLoaded | N
     """Return the front-loaded schedule of the least ``J = E + lambda_u R``; None if none is allowed.
 
     The shortest horizon whose J is within .5 % of the least; kappa by golden section between neighbours of a
-    grid, as J has a second minimum where all is sent at once.
+    grid, as J may have a second minimum where nearly all is sent at once.
     """
     counts = sorted({n for n in (*CHILDREN, fewest, most) if max(2, fewest) <= n <= most})
     kappas = np.concatenate(
@@ -156,15 +182,16 @@ def best_front_loaded(search: Search, fewest: int, most: int) -> FrontLoaded | N
     low, high = kappas[max(0, best - 1)], kappas[min(KAPPAS - 1, best + 1)]
     kappa = _golden(lambda value: float(_objective(search, np.array([value]), n)[0]), low, high)
     refined = float(_objective(search, np.array([kappa]), n)[0]) < float(judged[at][best])
-    return FrontLoaded(n, kappa if refined else float(kappas[best]))
+    return FrontLoaded(n, float(kappa if refined else kappas[best]))
 
 
 def _objective(search: Search, kappas: NDArray[np.float64], children: int) -> NDArray[np.float64]:
-    """Return J without the spread at each kappa, (K,); infinite where the first child is too large."""
+    """Return J without the spread at each kappa, (K,); infinite where the book does not hold the first child."""
     shares = front_loaded(kappas, search.interval_s, children)
-    E = taken_bps(shares, search.X, search.k_bps, search.alpha) + search.meta_bps * moved(shares)
+    E = taken_bps(shares, search.X, search.k_bps, search.alpha, search.book)
+    E = E + search.meta_bps * moved(shares)
     R = risk_bps(search.sigma_day, np.arange(children) * search.interval_s, shares)
-    return np.where(shares[:, 0] <= search.first, E + search.weight * R, math.inf)
+    return np.asarray(E + search.weight * R)
 
 
 def _golden(of: Callable[[float], float], low: float, high: float) -> float:

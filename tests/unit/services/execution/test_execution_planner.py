@@ -27,7 +27,7 @@ def test_a_hundred_bitcoin_are_spread_the_longer_the_less_urgent_they_are() -> N
     assert _style("100", 0.0) == (Style.VWAP, 3600.0)
     assert _style("100", 0.1) == (Style.IS, 1200.0)
     assert _style("100", 0.5) == (Style.IS, 300.0)
-    assert _style("100", 0.9) == (Style.IMMEDIATE, 0.0)
+    assert _style("100", 1.0) == (Style.IMMEDIATE, 0.0)
 
 
 def test_where_walking_the_book_costs_less_than_moving_the_price_the_book_is_walked() -> None:

@@ -59,7 +59,8 @@ def test_the_meta_impact_is_a_term_of_its_own_beside_spread_and_children() -> No
     assert hour.expected_bps is not None
     assert hour.meta_impact_bps is not None
     x = 10_000 / 240 / 1090
-    children_bps = 5.46 * x**0.81 * (1 + 0.6**2) ** (0.81 * 1.81 / 2)
+    # the first of the 240 takes 41.7 of the 55 ETH of the best level, at no more than half the spread
+    children_bps = 239 / 240 * 5.46 * x**0.81 * (1 + 0.6**2) ** (0.81 * 1.81 / 2)
     assert hour.expected_bps - hour.meta_impact_bps == pytest.approx(0.5 + children_bps, rel=1e-9)
 
 

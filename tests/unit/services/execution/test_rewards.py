@@ -81,7 +81,7 @@ def test_the_reward_counts_from_the_command_or_from_the_first_mid_used_never_fro
 
 def work(world: ExecutionWorld, seconds: float) -> str:
     """Begin a patient execution in a thin book and let it work for so long."""
-    thin = levels(60_000.25, 0.03, 2.0)
+    thin = levels(60_000.25, 0.03, 20.0)
     tell(world, thin)
     execution_id = world.execute(urgency=0.0)
     until = world.now + round(seconds * S)
