@@ -34,6 +34,7 @@ from libs.common.meanings import (
     OfEquity,
     Ordinal,
     PerDay,
+    PerSecond,
     Pure,
     QuoteAmount,
     QuoteUnits,
@@ -1124,7 +1125,7 @@ RestRule: TypeAlias = Annotated[
     TimeInForce, meaning("FIX TimeInForce; ioc: what is not filled at once is canceled; gtc: it rests")
 ]
 Urgency: TypeAlias = Annotated[Share, meaning("how dear it is to wait; 1 is at once")]
-PlanStyle: TypeAlias = Annotated[str, meaning("Immediate, TWAP, VWAP or POV")]
+PlanStyle: TypeAlias = Annotated[str, meaning("Immediate, TWAP, VWAP, POV or IS")]
 FillsTotal: TypeAlias = Annotated[
     Count | None, meaning("fills so far, each on execution.fills.v1", null="where `fills` holds them all")
 ]
@@ -1342,6 +1343,14 @@ class PlanAlternative(Part, frozen=True, kw_only=True):
         ),
     ]
     why_not: Annotated[str, meaning("why it is impossible, in words; empty: it is possible")]
+    meta_impact_bps: Annotated[
+        Bps | None,
+        meaning(
+            "of the expected cost: the way that its own earlier children move the mid",
+            null="where it is impossible, or no volume is known",
+        ),
+    ] = None
+    warnings: Annotated[tuple[str, ...], meaning("what its figures do not rest on, in words")] = ()
 
 
 class ExecutionPlan(Part, frozen=True, kw_only=True):
@@ -1361,6 +1370,18 @@ class ExecutionPlan(Part, frozen=True, kw_only=True):
     epoch: Annotated[EpochMs, meaning("of the book that it was made on")]
     seq: Annotated[Ordinal, meaning("of the book that it was made on")]
     alternatives: Annotated[tuple[PlanAlternative, ...], meaning("every way that was judged")]
+    meta_impact_bps: Annotated[
+        Bps | None,
+        meaning(
+            "of the expected cost: the way that its own earlier children move the mid",
+            null="where no volume is known",
+        ),
+    ] = None
+    kappa: Annotated[
+        PerSecond | None,
+        meaning("rate at which a front-loaded plan sends what is left", null="unless the style is IS"),
+    ] = None
+    warnings: Annotated[tuple[str, ...], meaning("what its figures do not rest on, in words")] = ()
 
 
 class PlanCost(Part, frozen=True, kw_only=True):
@@ -1369,7 +1390,7 @@ class PlanCost(Part, frozen=True, kw_only=True):
     spread_bps: Annotated[Bps, meaning("half the spread")]
     impact_bps: Annotated[Bps, meaning("beyond half the spread, of walking the book")]
     fee_bps: Annotated[Bps, meaning("taker fee")]
-    total_bps: Annotated[Bps, meaning("spread, impact and fee")]
+    total_bps: Annotated[Bps, meaning("spread, impact, meta impact and fee")]
     total: Annotated[QuoteUnits, meaning("the same of the whole order")]
     impact_lower_bps: Annotated[
         Bps, meaning("lower end of the 95 % interval of the cost curve, at the largest child")
@@ -1377,6 +1398,12 @@ class PlanCost(Part, frozen=True, kw_only=True):
     impact_upper_bps: Annotated[
         Bps, meaning("upper end of the 95 % interval of the cost curve, at the largest child")
     ]
+    meta_impact_bps: Annotated[
+        Bps | None,
+        meaning(
+            "the way that the order's own earlier children move the mid", null="where no volume is known"
+        ),
+    ] = None
 
 
 class RecordFill(Part, frozen=True, kw_only=True):

@@ -56,6 +56,7 @@ QuoteAmount: TypeAlias = Annotated[Decimal, unit("quote units")]
 BaseAmount: TypeAlias = Annotated[Decimal, unit("base units")]
 
 Bps: TypeAlias = Annotated[float, unit("bps")]
+PerSecond: TypeAlias = Annotated[float, unit("per second")]
 PerDay: TypeAlias = Annotated[float, unit("fraction per day")]
 Returns: TypeAlias = Annotated[float, unit("return units")]
 OfCapital: TypeAlias = Annotated[float, unit("share of capital")]

@@ -95,6 +95,8 @@ def fit(observations: Sequence[CostObservation]) -> CostFit:
         fills=len(observations),
         predicted_bps=float(np.mean([o.predicted_bps for o in observations])),
         realised_bps=float(np.mean(y)),
+        x_least=float(x.min()),
+        x_most=float(x.max()),
     )
 
 

@@ -42,6 +42,8 @@ class CostFit(msgspec.Struct, frozen=True, kw_only=True):
     fills: int  # that it rests on
     predicted_bps: float | None = None  # mean over the fills, beyond half spread, as predicted when planned
     realised_bps: float | None = None  # mean over the fills, beyond half spread
+    x_least: float | None = None  # smallest x among the fills; None without any
+    x_most: float | None = None  # largest
 
     @property
     def k_bps(self) -> float:

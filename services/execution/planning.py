@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 from numpy.random import Generator, Philox
 
 from libs.common.cloudevents import caused_id
 from libs.common.events import TakerSide  # noqa: TC001 -- msgspec resolves annotations at run time
+from services.execution.alternatives import PlanInputs
 from services.execution.cost import PRIOR
 from services.execution.paper_broker import offered
-from services.execution.planner import PlanInputs
+from services.execution.planner import MODEL
 from services.execution.profile import profile_of
 from services.execution.saga import CostCurve, curve_key, impact_key
 from services.execution.volatility import sigma_day
@@ -65,11 +67,18 @@ def plan_inputs(state: State[Any], market: MarketData, top: BookTop, wish: Wish,
         min_notional=instrument.min_notional,
         deadline_s=settings.deadline_s,
         participation=settings.participation,
+        participation_cap=settings.participation_cap,
         protection_bps=settings.protection_bps,
+        model=MODEL,
     )
 
 
 def cost_fit(state: State[Any], venue: str, symbol: str) -> CostFit:
     """Return what is known of the costs at a venue; without a fill the prior."""
     curve = state.get(curve_key(venue, symbol))
-    return curve.fit if isinstance(curve, CostCurve) else PRIOR
+    if not isinstance(curve, CostCurve):
+        return PRIOR
+    seen = [each.x for each in curve.history.observations]
+    if curve.fit.x_most is None and seen:  # fitted by a version that did not keep the sizes
+        return replace(curve.fit, x_least=min(seen), x_most=max(seen))
+    return curve.fit

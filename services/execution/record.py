@@ -79,6 +79,9 @@ def plan_of(plan: Plan, mid: float, epoch: int, seq: int, size: Decimal, side: s
         slices=tuple(PlannedSlice(at_ts=s.at_ts, size=s.qty, limit=s.limit_px) for s in plan.slices),
         expected_bps=plan.expected_bps,
         risk_bps=plan.risk_bps,
+        meta_impact_bps=plan.meta_impact_bps,
+        kappa=plan.kappa,
+        warnings=plan.warnings,
         mid=mid,
         epoch=epoch,
         seq=seq,
@@ -91,6 +94,8 @@ def plan_of(plan: Plan, mid: float, epoch: int, seq: int, size: Decimal, side: s
                 risk_bps=other.risk_bps,
                 objective_bps=other.objective_bps,
                 why_not=other.why_not,
+                meta_impact_bps=other.meta_impact_bps,
+                warnings=other.warnings,
             )
             for other in plan.alternatives
         ),

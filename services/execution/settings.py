@@ -80,6 +80,9 @@ class ExecutionSettings(ProcessorSettings):
     )
     deadline_s: float = Field(3600.0, gt=0, le=7200, description="longest plan, seconds")
     participation: float = Field(0.1, gt=0, le=0.1, description="share of the volume that a POV plan takes")
+    participation_cap: float = Field(
+        0.2, gt=0, le=1, description="most of the volume expected over its horizon that a plan may be, share"
+    )
     sigma_day: float = Field(
         0.03, gt=0, description="volatility of a plan while neither router nor candles know one, fraction/day"
     )

@@ -11,13 +11,14 @@ from services.execution import refusals
 from services.execution.cost import impact_interval_bps
 from services.execution.order_faults import size_fault
 from services.execution.paper_broker import exact
-from services.execution.planner import CannotPlanError, Plan, PlanInputs, plan
+from services.execution.planner import CannotPlanError, Plan, plan
 from services.execution.planning import Wish, plan_generator, plan_inputs
 from services.execution.record import plan_of
 
 if TYPE_CHECKING:
     from libs.common.events import Event, SimulateExecution
     from libs.common.handling import State
+    from services.execution.alternatives import PlanInputs
     from services.execution.market_data import MarketData
 
 
@@ -78,7 +79,8 @@ def _cost(made: Plan, inputs: PlanInputs) -> PlanCost:
     interval = impact_interval_bps(inputs.cost, float(child) / inputs.depth)
     return PlanCost(
         spread_bps=spread_bps,
-        impact_bps=max(0.0, made.expected_bps - spread_bps),  # rounding may give -1e-12
+        impact_bps=max(0.0, made.expected_bps - spread_bps - (made.meta_impact_bps or 0.0)),  # not -1e-12
+        meta_impact_bps=made.meta_impact_bps,
         fee_bps=fee_bps,
         total_bps=total_bps,
         total=total_bps * 1e-4 * float(inputs.quantity) * inputs.mid,

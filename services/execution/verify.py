@@ -55,7 +55,10 @@ def report(execution_id: str, entries: Sequence[AuditEntry]) -> tuple[list[str],
     found = rerun(entries)
     problems = [*broken_links(entries), *found.differences]
     lines = [f"{entry.seq:4d}  {entry.kind:16s}  {entry.hash[:16]}  {_gist(entry)}" for entry in entries]
+    lines += [f"not made again: {words}" for words in found.others]
     summary = f"{len(entries)} entries, {found.decisions} decisions made again"
+    if found.others:
+        summary += f" and {len(found.others)} of another version not"
     if problems:
         return [*lines, *(f"NOT VERIFIED: {problem}" for problem in problems), summary], DIFFERENT
     return [*lines, f"verified: {summary}, all the same; head {entries[-1].hash}"], 0

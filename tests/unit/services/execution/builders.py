@@ -8,8 +8,8 @@ from typing import Any
 from numpy.random import Generator, Philox
 
 from libs.common.events import Candle
+from services.execution.alternatives import PlanInputs
 from services.execution.cost import PRIOR
-from services.execution.planner import PlanInputs
 from services.execution.profile import BUCKETS, VolumeProfile
 from services.execution.sizing import SizingInputs
 

@@ -311,8 +311,8 @@ def test_a_cancel_works_at_any_moment_and_is_answered_once_more(answers: int) ->
 
 def test_a_slice_that_falls_due_while_a_child_is_on_its_way_waits_for_it() -> None:
     world = ExecutionWorld(latency_ms=60_000.0)
-    world.ready(equity=Decimal(10_000_000_000))
-    world.books(asks=tuple((60_000.5 + 0.5 * i, 0.5) for i in range(50)))
+    world.ready(equity=Decimal(2_000_000))
+    world.books(asks=tuple((60_000.5 + 10.0 * i, 0.1) for i in range(50)))
     execution_id = world.execute(urgency=0.3)
     world.answer()
     world.answer()

@@ -11,7 +11,7 @@ from libs.common.events import BOOK, ExecutionStatus, OrderSubmitted
 from tests.execution_market import NOW, a_candle, a_risk_budget
 from tests.execution_world import MINUTE, ExecutionWorld, S, assert_books_balance
 
-THIN = tuple((60_000.5 + 0.5 * n, 0.02) for n in range(50))
+THIN = tuple((60_000.5 + 3.25 * n, 0.02) for n in range(50))  # dear to walk: the order is worked
 LOT = Decimal("0.00001")
 RHO = Decimal("0.1")
 
@@ -29,7 +29,7 @@ class Tape:
         self.volume = 0.0  # told since the plan
         self._minute, self._of_minute = 0, 0.0
         self._seqs = count(8)
-        self.execution_id = self.world.execute(urgency=0.03)
+        self.execution_id = self.world.execute(urgency=0.2)
         self.world.answer()
         self.world.answer()
 

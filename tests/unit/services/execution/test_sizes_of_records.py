@@ -19,7 +19,7 @@ from libs.common.events import (
     SubmitPaperOrder,
 )
 from libs.common.topic import MIB
-from services.execution.planner import INTERVAL_S
+from services.execution.alternatives import INTERVAL_S
 from services.execution.record import FILLS_TOLD, record_of
 from services.execution.saga import OwnOrder, Saga, order_key, saga_key
 from services.execution.settings import ExecutionSettings
