@@ -151,8 +151,11 @@ def _projection(
 
     rows = np.arange(LAGS + 1, len(seen) - int(AHEAD.max()) - 1)
     reach = [best[0] + abs(best[0]) * band_bps / 1e4 for best in prices]
-    before = np.array([volume(at - 1, reach[at - 1]) for at in rows])
-    Y = np.array([[volume(at + ahead, reach[at - 1]) for ahead in AHEAD] for at in rows]) - before[:, None]
+    before = np.array([volume(at - 1, reach[at - 1]) for at in rows.tolist()])
+    Y = (
+        np.array([[volume(at + ahead, reach[at - 1]) for ahead in AHEAD] for at in rows.tolist()])
+        - before[:, None]
+    )
     lagged = [traded[s][rows - lag] for lag in range(LAGS + 1) for s in (0, 1) if lag or s != side]
     return np.column_stack([np.ones(len(rows)), traded[side][rows], *lagged, before]), Y
 
