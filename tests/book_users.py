@@ -58,7 +58,7 @@ def fills_a_context(seen: Seen) -> bool:
     """Return whether the router takes a context's imbalance from it."""
     live = RouterSettings().live()
     _fold(live.tops, live.healths, seen)
-    return "obi" in live.fill({"symbol": "BTC-USDT"}, seen.now)
+    return "obi" in live.fill({"symbol": "BTC-USDT"}, seen.now).names
 
 
 def is_scored(seen: Seen) -> bool:

@@ -10,7 +10,8 @@ from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Final, Literal
 
 from libs.common.events import Candle
-from libs.common.time_units import MINUTE_NS
+from libs.common.minute_volumes import MinuteVolumes
+from libs.common.time_units import DAY_NS, MINUTE_NS
 from libs.common.topics import L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN, book_key
 from libs.common.views import Last, View
 
@@ -64,11 +65,17 @@ class Series:
 
 
 class CandleView(View[Candle]):
-    """A view of one candle topic that puts what it reads into a `Series`, and keeps no `items`."""
+    """A view of one candle topic that puts what it reads into a `Series`, and keeps no `items`.
 
-    def __init__(self, topic: Topic, series: Series, venue: str | None = None) -> None:
+    With `volumes` it puts into these, too, the minutes that are older than those of the series.
+    """
+
+    def __init__(
+        self, topic: Topic, series: Series, venue: str | None = None, volumes: MinuteVolumes | None = None
+    ) -> None:
         super().__init__(topic)
         self.candles = series
+        self._volumes = volumes or MinuteVolumes(0)
         self._venue = f":{venue}:".encode() if venue else b""
 
     def wants(self, key: bytes) -> bool:
@@ -79,7 +86,7 @@ class CandleView(View[Candle]):
         """Begin with the minutes that are kept; of days all are kept, and have a topic of their own."""
         if self.topic is not L2_CANDLES:
             return super().start(now)
-        return now - self.candles.keep["1m"] * MINUTE_NS
+        return now - max(self.candles.keep["1m"] * MINUTE_NS, self._volumes.days * DAY_NS)
 
     def fold(self, partition: int, offset: int, key: bytes, event: Candle | None) -> None:
         """Apply one record; see `View.fold`."""
@@ -87,6 +94,7 @@ class CandleView(View[Candle]):
         self._pass(partition, offset)
         if event is not None:
             self.candles.put(event)
+            self._volumes.put(event)
 
 
 class Candles:
@@ -98,6 +106,8 @@ class Candles:
         Those of use.
     venue
         The only one whose candles are of use; None: all are.
+    volume_days
+        Of how many days the volumes of minutes are kept beside the candles, in `volumes`.
     """
 
     def __init__(
@@ -105,9 +115,11 @@ class Candles:
         keep: Mapping[Interval, int] = KEEP,
         topics: Sequence[Topic] = (L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN),
         venue: str | None = None,
+        volume_days: int = 0,
     ) -> None:
         self._series = Series(keep)
-        self.views = tuple(CandleView(topic, self._series, venue) for topic in topics)
+        self.volumes = MinuteVolumes(volume_days)
+        self.views = tuple(CandleView(topic, self._series, venue, self.volumes) for topic in topics)
 
     def series(
         self, venue: str, symbol: str, interval: Interval, *, since_ts: int = 0, closed: bool = True

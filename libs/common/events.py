@@ -623,6 +623,12 @@ class PolicyChosen(Event, frozen=True, kw_only=True):
     filled: Annotated[
         tuple[str, ...], meaning("names of inputs that were filled from live topics and providers")
     ] = ()
+    unfitted: Annotated[
+        tuple[str, ...],
+        meaning(
+            "names of filled inputs whose model is not fitted yet: too few hours, so its prior weights count"
+        ),
+    ] = ()
     missing: Annotated[tuple[str, ...], meaning("names of inputs without a value")] = ()
     ignored: Annotated[tuple[str, ...], meaning("keys of the context that are no input, left out")] = ()
     layout: Annotated[Ordinal, meaning("version of the feature vector")]

@@ -104,7 +104,8 @@ def submit(turn: Turn, top: BookTop, qty: Decimal) -> None:
 def fill(turn: Turn, order: PaperOrder, top: BookTop) -> None:
     """Let a child take what the book offers, and learn what that cost."""
     key = impact_key(order.venue, order.symbol)
-    terms = terms_of(venue_of(order.venue), turn.saga.planned_to)
+    half_life_s = turn.market.settings.book_half_life_s
+    terms = terms_of(venue_of(order.venue), turn.saga.planned_to, half_life_s)
     worked = paper_broker.arrive(order, top, impact_of(turn.state, top), terms, turn.now)
     if worked.fills or worked.impact != turn.state.get(key):
         turn.state.put(key, worked.impact)

@@ -30,7 +30,7 @@ def step_clock(state: State[Any], by_ns: int) -> None:
                 state.put(key, replace(kept, order=_order(order, by_ns)))
             case Done():
                 state.put(key, replace(kept, ts=kept.ts + by_ns))
-            case SelfImpact() if kept.levels:
+            case SelfImpact() if kept.levels or kept.depleted:
                 state.put(key, _impact(kept, by_ns))
                 move_looked(state, key, kept, partial(_impact, by_ns=by_ns))
 
@@ -57,4 +57,5 @@ def _impact(impact: SelfImpact, by_ns: int) -> SelfImpact:
             level if level.gone_ts is None else replace(level, gone_ts=level.gone_ts + by_ns)
             for level in impact.levels
         ),
+        depleted=tuple(replace(each, ts=each.ts + by_ns) for each in impact.depleted),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import BookTop
 from services.execution import paper_orders, rewarding, working
-from services.execution.paper_broker import exact, offered, within
+from services.execution.paper_broker import exact, offered_to_resting, within
 from services.execution.saga import OwnOrder
 from services.execution.standing import impact_of, standing_of
 
@@ -48,7 +48,7 @@ def _reached(
     shown = top.asks if side == "buy" else top.bids
     if not queue or not within(side, abs(queue[0][0]), exact(shown[0][0])):
         return
-    levels = tuple(offered(top, side, impact_of(state, top)))
+    levels = tuple(offered_to_resting(top, side, impact_of(state, top)))
     for price, _, _, key in queue:
         if not levels or not within(side, abs(price), levels[0][0]):
             return

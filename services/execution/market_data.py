@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.asked_instruments import instrument_in, instruments_of
 from libs.common.candle_view import Candles
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from libs.common.venues.venue import Instrument
     from services.execution.settings import ExecutionSettings
 
+VOLUME_DAYS: Final = 30  # that a profile rests on
+
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
@@ -51,7 +53,7 @@ class MarketData:
     metrics: View[VenueMetrics] = field(default_factory=lambda: View(VENUES_METRICS))
     risk: View[RiskBudget] = field(default_factory=lambda: View(PORTFOLIO_RISK))
     positions: View[Position] = field(default_factory=lambda: View(PORTFOLIO_POSITIONS))
-    candles: Candles = field(default_factory=Candles)
+    candles: Candles = field(default_factory=lambda: Candles(volume_days=VOLUME_DAYS))
 
     @property
     def views(self) -> tuple[View[Any], ...]:

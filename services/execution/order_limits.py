@@ -118,7 +118,7 @@ def _bought(
     covers = max(ZERO, -held - holdings.open_quantity(state, symbol, "buy"))  # needs no cash, as in sizing
     most, left = covers, cash
     needed, wanted = ZERO, max(ZERO, command.order_qty - covers)
-    for price, size in _asked(state, command, top, covers):
+    for price, size in _asked(state, command, top, covers, now):
         cost = price * fee
         needed += min(size, wanted) * cost
         wanted -= min(size, wanted)
@@ -133,14 +133,14 @@ def _bought(
 
 
 def _asked(
-    state: State[Any], command: SubmitPaperOrder, top: BookTop, free: Decimal
+    state: State[Any], command: SubmitPaperOrder, top: BookTop, free: Decimal, now: int
 ) -> Iterator[tuple[Decimal, Decimal]]:
     """Yield (price, size) of what a buy pays beyond the first `free` units; the last level has no end."""
     if command.price is not None:
         yield command.price, ENDLESS
         return
     last = exact(top.asks[0][0])
-    for price, size in offered(top, "buy", impact_of(state, top)):
+    for price, size in offered(top, "buy", impact_of(state, top), now):
         last = price
         if size > free:
             yield price, size - free

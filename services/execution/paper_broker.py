@@ -4,11 +4,13 @@ Rules. A market order, and a limit order that crosses, takes the levels from the
 lots of each. What is left of an IOC order is canceled. The rest of a GTC limit order rests: when the book
 changes and the other side's best price is at its limit or through it, it is filled at its limit, as a maker,
 with no more than what stands there; the best limit first, then who arrived first. (A touch of its own side
-fills nothing: its place in the queue is not known.) Self-impact: what an order has taken of a level is not
-offered to later orders. Of a level that grows, only what was added is new; of one that shrinks, no more is
-left than it shows. A level that is back within `GONE_NS`, or that a book synchronised anew (a new epoch)
-shows, is new only in its size above what was taken. So at one price never more is filled than the most it
-ever showed, and the sum of its increases.
+fills nothing: its place in the queue is not known.)
+
+Self-impact. A taker is not offered what our orders have taken of that side of the book, whatever its price,
+until it has come back: `depletion`. An order that rests is filled by what others bring to its price, so to it
+a level that grows is new in what was added, however soon. Of one that shrinks, no more is left than it shows.
+A level that is back within `GONE_NS`, or that a book synchronised anew (a new epoch) shows, is new only in
+its size above what was taken.
 
 Amounts are exact: prices and sizes are the digits of the book, and nothing is rounded but `avg_px`.
 """
@@ -29,7 +31,8 @@ from libs.common.events import (
     PaperOrder,
     TakerSide,
 )
-from libs.common.time_units import MINUTE_NS
+from libs.common.time_units import MINUTE_NS, NS_PER_S
+from services.execution.depletion import Depleted, beyond, deplete, taken_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +59,8 @@ class SelfImpact(Event, frozen=True, kw_only=True):
     """What our orders have taken of a book; state."""
 
     epoch: int  # of the book when last looked at
-    levels: tuple[Taken, ...] = ()
+    levels: tuple[Taken, ...] = ()  # as resting orders find them
+    depleted: tuple[Depleted, ...] = ()  # as takers find it, by side
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,8 +95,18 @@ def exact(number: float) -> Decimal:
     return Decimal(repr(number))
 
 
-def offered(top: BookTop, side: TakerSide, impact: SelfImpact | None) -> Iterator[tuple[Decimal, Decimal]]:
-    """Yield (price, size) of what a taker of `side` is offered, best first, without what we took before."""
+def offered(
+    top: BookTop, side: TakerSide, impact: SelfImpact | None, now: int
+) -> Iterator[tuple[Decimal, Decimal]]:
+    """Yield (price, size) of what a taker of `side` is offered at `now`, best first: beyond what we took."""
+    taken = Decimal(0) if impact is None else taken_of(impact.depleted, side, now)
+    return beyond(_levels(top, side), taken)
+
+
+def offered_to_resting(
+    top: BookTop, side: TakerSide, impact: SelfImpact | None
+) -> Iterator[tuple[Decimal, Decimal]]:
+    """Yield (price, size) of what a resting order of `side` finds, best first: each without what we took."""
     taken = {level.price: level for level in _standing(top, impact) if level.side == side}
     for price, shown in _levels(top, side):
         left = shown - taken[price].taken if price in taken else shown
@@ -156,11 +170,17 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     lot: Decimal  # base units
     taker_bps: Decimal
     maker_bps: Decimal
+    half_life_ns: int  # of what our orders have taken of its book
 
 
-def terms_of(venue: Venue, instrument: Instrument) -> Terms:
-    """Return the terms of an instrument at a venue."""
-    return Terms(lot=instrument.lot, taker_bps=exact(venue.taker_bps), maker_bps=exact(venue.maker_bps))
+def terms_of(venue: Venue, instrument: Instrument, half_life_s: float) -> Terms:
+    """Return the terms of an instrument at a venue, whose book comes back with that half-life."""
+    return Terms(
+        lot=instrument.lot,
+        taker_bps=exact(venue.taker_bps),
+        maker_bps=exact(venue.maker_bps),
+        half_life_ns=round(half_life_s * NS_PER_S),
+    )
 
 
 def _take(
@@ -177,7 +197,9 @@ def _take(
     fills: list[OrderFilled] = []
     took: list[tuple[Decimal, Decimal]] = []
     short = ""
-    for price, size in offered(top, order.side, impact):
+    resting = liquidity == "maker"
+    found = offered_to_resting(top, order.side, impact) if resting else offered(top, order.side, impact, now)
+    for price, size in found:
         qty = min(order.leaves_qty, _whole_lots(size, terms.lot))
         if order.leaves_qty == 0 or not within(order.side, order.price, price):
             break
@@ -198,7 +220,9 @@ def _take(
             break
     if short:
         order = cancel(order, short)
-    return Worked(order=order, fills=tuple(fills), impact=_with(top, order.side, impact, took))
+    return Worked(
+        order=order, fills=tuple(fills), impact=_with(top, order.side, impact, took, now, terms.half_life_ns)
+    )
 
 
 def _filled(
@@ -262,11 +286,12 @@ def within(side: TakerSide, limit: Decimal | None, price: Decimal) -> bool:
 
 def seen(impact: SelfImpact, top: BookTop) -> SelfImpact:
     """Return what is taken of a book that shows this now."""
-    return _with(top, "buy", impact, [])
+    return replace(impact, epoch=top.epoch, levels=tuple(_standing(top, impact)))
 
 
 def _whole_lots(size: Decimal, lot: Decimal) -> Decimal:
-    return size - size % lot
+    whole = size - size % lot
+    return whole.max(whole.quantize(lot))  # of two equal ones that with fewer digits
 
 
 def _levels(top: BookTop, side: TakerSide) -> Iterator[tuple[Decimal, Decimal]]:
@@ -306,12 +331,27 @@ def _seen(level: Taken, shown: Decimal | None, ts: int, *, anew: bool) -> Taken 
 
 
 def _with(
-    top: BookTop, side: TakerSide, impact: SelfImpact | None, took: list[tuple[Decimal, Decimal]]
+    top: BookTop,
+    side: TakerSide,
+    impact: SelfImpact | None,
+    took: list[tuple[Decimal, Decimal]],
+    now: int,
+    half_life_ns: int,
 ) -> SelfImpact:
-    levels = {(level.side, level.price): level for level in _standing(top, impact)}
-    shown = dict(_levels(top, side)) if took else {}
+    standing = _standing(top, impact)
+    depleted = () if impact is None else impact.depleted
+    if not took:
+        return SelfImpact(epoch=top.epoch, levels=tuple(standing), depleted=depleted)
+    levels = {(level.side, level.price): level for level in standing}
+    shown = dict(_levels(top, side))
     for price, qty in took:
         before = levels.get((side, price))
-        taken = qty if before is None else before.taken + qty
+        taken = qty if before is None else min(before.taken + qty, shown[price])  # what came back is there
         levels[side, price] = Taken(side=side, price=price, shown=shown[price], taken=taken)
-    return SelfImpact(epoch=top.epoch, levels=tuple(levels.values()))
+    with localcontext(EXACT):
+        total = sum((qty for _, qty in took), Decimal(0))
+    return SelfImpact(
+        epoch=top.epoch,
+        levels=tuple(levels.values()),
+        depleted=deplete(depleted, side, total, now, half_life_ns),
+    )

@@ -189,7 +189,7 @@ def work(
 ) -> Worked | None:
     """Return what the book makes of an order; None while what it may be filled with is not known."""
     order = kept.order
-    terms = terms_of(venue_of(order.venue), kept.made_to)
+    terms = terms_of(venue_of(order.venue), kept.made_to, market.settings.book_half_life_s)
     impact = impact_of(state, top)
     meet = paper_broker.arrive if arriving else paper_broker.check
     worked = meet(order, top, impact, terms, now)

@@ -63,6 +63,9 @@ class ExecutionSettings(ProcessorSettings):
         gt=0,
         description="a book that nothing proved for longer, neither change nor heartbeat, is not used, s",
     )
+    book_half_life_s: float = Field(
+        20.0, gt=0, description="half-life of what paper orders took of a book until it is back, seconds"
+    )
     s_max: float | None = Field(
         None,
         gt=0,

@@ -114,7 +114,7 @@ class Router:
             return [self._without_arms(command, shared, now)]
         ignored = unknown_keys(command.context)
         context = {key: value for key, value in command.context.items() if key not in ignored}
-        filled = self.live.fill(context, now)
+        filled, unfitted = self.live.fill(context, now)
         statistics = _statistics(shared)
         x = vector(context, statistics)
         records, bank = self._bank(state, command.scope, shared, shared.policies)
@@ -143,6 +143,7 @@ class Router:
             features=dict(zip(NAMES, x.tolist(), strict=True)),
             inputs=context,
             filled=filled,
+            unfitted=unfitted,
             missing=missing(context),
             ignored=ignored,
             layout=LAYOUT,

@@ -1,7 +1,10 @@
 r"""sigmaHAR: the volatility of the next hour from minute closes of one venue, fraction per day; pure.
 
 Realised variance is the mean square of all overlapping 5-minute log returns of a window, which is the mean of
-the five offset 5-minute grids, times 288 (per day). A return needs both its minutes: holes are skipped.
+the five offset 5-minute grids, times 288 (per day). A minute without a bar has the price of the last one, for
+`STALE` minutes: in the mean such returns span 5 minutes of trading time too, so their variance is right; a
+return beyond that is skipped. What it lacks is precision, so a target weighs by the share of its minutes that
+have a bar, and where few have, β stays near β0.
 
 ========  ======================================================  ==============
 symbol    meaning                                                 unit, shape
@@ -11,14 +14,16 @@ y         realised variance of the next hour                      per day
 β, β0     weights, and what they are shrunk towards               (4,)
 g         β0ᵀf                                                    per day
 z, u      f/g and min(y/g, 25)                                    1
-G, h      discounted Σzzᵀ and Σzu                                 (4, 4), (4,)
+w         share of the target's minutes that have a bar           1
+G, h      discounted Σwzzᵀ and Σwzu                               (4, 4), (4,)
 gamma     discount per 5 minutes                                  1
 κ0        weight of β0                                            1
 ========  ======================================================  ==============
 
 References
 ----------
-Zhang, Mykland & Aït-Sahalia 2005 (offset grids); Corsi 2009 (the horizons, here intraday).
+Zhang, Mykland & Aït-Sahalia 2005 (offset grids); Corsi 2009 (the horizons, here intraday); Gençay, Dacorogna,
+Müller, Olsen & Pictet 2001, section 3.2 (the last tick as a price between ticks).
 """
 
 from __future__ import annotations
@@ -45,6 +50,7 @@ KAPPA0: Final = 50.0
 MOST_U: Final = 25.0
 STEPS_PER_DAY: Final = 1440 // STEP
 LEAST_BARS: Final = 5
+STALE: Final = 15  # minutes that a price stands for; a longer silence is missing data
 CALM: Final = 0.5  # a day's trend, in daily sigmas, below which it is sideways
 WILD: Final = 4.0  # the last hour's variance over the last day's, above which it is volatile
 
@@ -54,6 +60,7 @@ class Forecast(NamedTuple):
 
     sigma: float  # sigmaHAR, fraction per day
     beta: Floats
+    targets: int  # hours that beta is fitted to; 0: it is β0
     regime: str | None  # estimated; None below six hours of minutes
 
 
@@ -77,6 +84,8 @@ def forecast(open_ts: Sequence[int], closes: Sequence[float]) -> Forecast | None
     minutes = (np.asarray(open_ts, dtype=np.int64) - open_ts[0]) // MINUTE_NS
     logs = np.full(int(minutes[-1]) + 1, np.nan)
     logs[minutes] = np.log(np.asarray(closes, dtype=np.float64))
+    traded = np.concatenate(([0], np.cumsum(~np.isnan(logs))))
+    logs = _last_known(logs)
     squares = np.full(len(logs), np.nan)  # of the return that ends with this minute
     squares[STEP:] = np.square(logs[STEP:] - logs[:-STEP])
     known = ~np.isnan(squares)
@@ -88,11 +97,25 @@ def forecast(open_ts: Sequence[int], closes: Sequence[float]) -> Forecast | None
     now = features[-1]
     if np.isnan(now).any() or not now.sum() > 0:
         return None
-    beta = _fit(features, _targets(sums, counts, ends))
+    targets = _targets(sums, counts, ends)
+    beta, fitted = _fit(features, targets, _covered(traded, ends))
     variance = float(beta @ now)
     if not variance > 0:
         return None
-    return Forecast(variance**0.5, beta, _regime(logs, now))
+    return Forecast(variance**0.5, beta, fitted, _regime(logs, now))
+
+
+def _last_known(logs: Floats) -> Floats:
+    """Return the log price of each minute, that of the last bar where it has none; NaN beyond `STALE`."""
+    at = np.arange(len(logs))
+    last = np.maximum.accumulate(np.where(np.isnan(logs), 0, at))  # the first minute has a bar
+    return np.where(at - last <= STALE, logs[last], np.nan)
+
+
+def _covered(traded: Integers, ends: Integers) -> Floats:
+    """Return w per step."""
+    after = np.minimum(ends + AHEAD, len(traded) - 1)
+    return np.asarray((traded[after] - traded[ends]) / AHEAD)
 
 
 def _rate(sums: Floats, counts: Integers, begins: Integers, ends: Integers) -> Floats:
@@ -121,19 +144,20 @@ def _targets(sums: Floats, counts: Integers, ends: Integers) -> Floats:
     return np.where(complete, _rate(sums, counts, begins, after), np.nan)
 
 
-def _fit(features: Floats, targets: Floats) -> Floats:
+def _fit(features: Floats, targets: Floats, covered: Floats) -> tuple[Floats, int]:
+    """Return β and to how many targets it is fitted."""
     g = features @ BETA0
     usable = ~np.isnan(g) & ~np.isnan(targets) & (g > 0)
     if not usable.any():
-        return BETA0
+        return BETA0, 0
     z = features[usable] / g[usable, None]
     u = np.minimum(targets[usable] / g[usable], MOST_U)
-    weights = (
-        DISCOUNT ** np.arange(len(targets))[::-1][usable]
-    )  # G ← gamma·G + zzᵀ per step, h ← gamma·h + zu
+    # G ← gamma·G + w·zzᵀ per step, h ← gamma·h + w·zu
+    weights = (covered * DISCOUNT ** np.arange(len(targets))[::-1])[usable]
     G = (z * weights[:, None]).T @ z
     h = z.T @ (weights * u)
-    return non_negative_minimiser(G + KAPPA0 * np.eye(len(BETA0)), h + KAPPA0 * BETA0)
+    beta = non_negative_minimiser(G + KAPPA0 * np.eye(len(BETA0)), h + KAPPA0 * BETA0)
+    return beta, int(usable.sum())
 
 
 def non_negative_minimiser(Q: Floats, c: Floats) -> Floats:

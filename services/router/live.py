@@ -7,7 +7,7 @@ book, for the basis; and from the providers. What is too old, or not there, stay
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from libs.common.candle_view import Candles
 from libs.common.context_fields import BY_NAME
@@ -22,8 +22,16 @@ from services.router.providers import PROVIDERS
 if TYPE_CHECKING:
     from libs.common.events import BookHealth, BookTop, Features
     from libs.common.live_books import Patience
+    from services.router.har import Forecast
 
 LATEST_CANDLE_NS: Final = 5 * MINUTE_NS  # a series that ended earlier forecasts nothing
+
+
+class Filled(NamedTuple):
+    """What was added to a context."""
+
+    names: tuple[str, ...]
+    unfitted: tuple[str, ...]  # of these, by a model that rests on its prior weights alone
 
 
 @dataclass(slots=True)
@@ -46,14 +54,16 @@ class LiveInputs:
         """All of them."""
         return (self.tops, self.healths, *self.candles.views)
 
-    def fill(self, context: dict[str, float | str], now: int) -> tuple[str, ...]:
-        """Add to `context` what it lacks and is known of its symbol; return the names added."""
+    def fill(self, context: dict[str, float | str], now: int) -> Filled:
+        """Add to `context` what it lacks and is known of its symbol; return what was added."""
         if "symbol" not in context:
-            return ()
+            return Filled((), ())
         symbol = canonical_symbol(str(context["symbol"]))
+        said = self._forecast(symbol, now)
         found: dict[str, float | str | None] = {
             **self._book(symbol, now),
-            **self._candles(symbol, now),
+            "sigmaHAR": said and said.sigma,
+            "regime": said and said.regime,
             **{provider.name: provider.value(symbol, now) for provider in PROVIDERS},
         }
         filled = []
@@ -61,7 +71,8 @@ class LiveInputs:
             if value is not None and name not in context and _in_range(name, value):
                 context[name] = value
                 filled.append(name)
-        return tuple(filled)
+        unfitted = ("sigmaHAR",) if said and not said.targets and "sigmaHAR" in filled else ()
+        return Filled(tuple(filled), unfitted)
 
     def _book(self, symbol: str, now: int) -> dict[str, float | str | None]:
         features = self._features(self.reference_venue, symbol, now)
@@ -83,12 +94,11 @@ class LiveInputs:
         top, health = self.tops.items.get(key), self.healths.items.get(key)
         return top.features if top and usable(top, health, now, self.patience) is None else None
 
-    def _candles(self, symbol: str, now: int) -> dict[str, float | str | None]:
+    def _forecast(self, symbol: str, now: int) -> Forecast | None:
         bars = self.candles.window(self.reference_venue, symbol, "1m")
         if not bars or now - (bars[-1].open_ts + MINUTE_NS) > LATEST_CANDLE_NS:
-            return {}
-        said = forecast([bar.open_ts for bar in bars], [bar.close for bar in bars])
-        return {} if said is None else {"sigmaHAR": said.sigma, "regime": said.regime}
+            return None
+        return forecast([bar.open_ts for bar in bars], [bar.close for bar in bars])
 
 
 def _in_range(name: str, value: float | str) -> bool:

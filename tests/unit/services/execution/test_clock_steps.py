@@ -10,7 +10,7 @@ import pytest
 
 from libs.common.events import OrderFilled, OrderSubmitted, SubmitPaperOrder
 from services.execution.clock_steps import step_clock
-from services.execution.paper_broker import SelfImpact, Taken, offered
+from services.execution.paper_broker import SelfImpact, Taken, offered_to_resting
 from services.execution.saga import Saga, impact_key, order_key, saga_key
 from tests.execution_market import EPOCH, a_book_top
 from tests.execution_world import ExecutionWorld, a_ready_world, an_id
@@ -117,4 +117,4 @@ def test_a_level_that_went_is_remembered_for_its_minute_and_no_longer(by_s: int)
     assert isinstance(impact, SelfImpact)
     for after_s, best in ((59, "60001.0"), (60, "60000.5")):
         top = a_book_top(received_ts=world.now + (by_s + after_s) * S)
-        assert next(offered(top, "buy", impact))[0] == Decimal(best)
+        assert next(offered_to_resting(top, "buy", impact))[0] == Decimal(best)

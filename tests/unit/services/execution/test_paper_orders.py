@@ -21,8 +21,12 @@ from libs.common.events import (
     SizingSnapshot,
     SubmitPaperOrder,
 )
+from libs.common.time_units import NS_PER_S
 from tests.execution_market import EPOCH, a_position, a_risk_budget
 from tests.execution_world import ExecutionWorld, an_id
+
+AGES_S = 1e9  # a half-life in which nothing of what was taken comes back
+LATENCY_NS = 5_000_000  # of an order, by default
 
 
 def submit(world: ExecutionWorld, name: str = "order", **fields: Any) -> list[Event]:
@@ -68,42 +72,58 @@ def test_a_market_order_arrives_after_its_latency_and_is_answered_with_its_fills
     assert fill.latency_ns == 5_000_000
 
 
-def test_what_an_order_took_is_not_there_for_the_next_but_what_was_added_is() -> None:
-    world = a_world()
+def test_what_an_order_took_is_not_there_for_the_next_whatever_the_price_at_which_it_is_shown() -> None:
+    world = a_world(book_half_life_s=AGES_S)
     submit(world, "first", order_qty=Decimal(2))
     world.advance()
     submit(world, "second", order_qty=Decimal(2))
     world.advance()
     assert [fill.last_px for fill in world.all(OrderFilled)] == [Decimal("60000.5"), Decimal("60001.0")]
-    world.books(asks=((60_000.5, 2.5), (60_001.0, 2.0), (60_002.0, 5.0)), seq=8)
+    world.books(asks=((60_000.4, 2.5), (60_001.1, 2.0), (60_002.0, 5.0)), seq=8)
     submit(world, "third", order_qty=Decimal(2))
     world.advance()
     third = [f for f in world.all(OrderFilled) if f.cl_ord_id == an_id("third")]
     assert [(f.last_px, f.last_qty) for f in third] == [
-        (Decimal("60000.5"), Decimal("0.5")),
+        (Decimal("60001.1"), Decimal("0.5")),
         (Decimal("60002.0"), Decimal("1.5")),
     ]
 
 
-def test_a_book_synchronised_anew_offers_only_what_was_added() -> None:
-    world = a_world()
+def test_a_book_synchronised_anew_offers_what_is_beyond_what_was_taken() -> None:
+    world = a_world(book_half_life_s=AGES_S)
     submit(world, "first", order_qty=Decimal(2))
     world.advance()
     world.books(epoch=EPOCH + 1, seq=1)
     submit(world, "second", order_qty=Decimal(1))
     world.advance()
     assert [fill.last_px for fill in world.all(OrderFilled)] == [Decimal("60000.5"), Decimal("60001.0")]
-    world.books(asks=((60_000.5, 2.25), (60_001.0, 0.5), (60_002.0, 5.0)), epoch=EPOCH + 2, seq=1)
+    world.books(asks=((60_000.5, 2.25), (60_001.0, 1.0), (60_002.0, 5.0)), epoch=EPOCH + 2, seq=1)
     submit(world, "third", order_qty=Decimal(1))
     world.advance()
     assert [(fill.last_px, fill.last_qty) for fill in world.all(OrderFilled)[2:]] == [
-        (Decimal("60000.5"), Decimal("0.25")),
+        (Decimal("60001.0"), Decimal("0.25")),
         (Decimal("60002.0"), Decimal("0.75")),
     ]
 
 
+def test_half_of_what_was_taken_is_back_after_the_half_life_that_is_set() -> None:
+    world = a_world(book_half_life_s=30.0)
+    submit(world, "first", order_qty=Decimal(2))
+    world.advance()
+    first_ts = world.now
+    world.now = first_ts + 30 * NS_PER_S - LATENCY_NS
+    world.books(seq=8)
+    submit(world, "second", order_qty=Decimal(2))
+    world.advance()
+    assert world.now == first_ts + 30 * NS_PER_S
+    assert [(fill.last_px, fill.last_qty) for fill in world.all(OrderFilled)[1:]] == [
+        (Decimal("60000.5"), Decimal(1)),
+        (Decimal("60001.0"), Decimal(1)),
+    ]
+
+
 def test_the_rest_of_an_ioc_order_is_canceled_and_of_a_gtc_order_rests_until_the_book_comes() -> None:
-    world = a_world()
+    world = a_world(book_half_life_s=AGES_S)
     limit: dict[str, Any] = {"ord_type": "limit", "price": Decimal("60000.50"), "order_qty": Decimal(3)}
     submit(world, "ioc", **limit, time_in_force="ioc")
     world.advance()

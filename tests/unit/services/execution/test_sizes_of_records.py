@@ -102,7 +102,8 @@ def a_trickled_execution() -> tuple[ExecutionWorld, str]:
     while world.unanswered:
         world.answer()
     for n in range(2, 2 * MOST_CHILDREN + 40):
-        world.books(asks=[*((px, 0.00004 * n) for px, _ in asks), (90_000.0, 5000.0)], seq=7 + n)
+        taken = (60_000.0, 0.00024 * (n - 1))
+        world.books(asks=[taken, *asks, (90_000.0, 5000.0)], seq=7 + n)
         world.advance()
         if world.records[execution_id].status.final:
             break

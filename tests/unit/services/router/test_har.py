@@ -6,7 +6,7 @@ from numpy.random import Generator, Philox
 from scipy.optimize import minimize, nnls
 
 from libs.common.time_units import MINUTE_NS
-from services.router.har import AHEAD, BETA0, HORIZONS, forecast, non_negative_minimiser
+from services.router.har import AHEAD, BETA0, HORIZONS, STALE, Forecast, forecast, non_negative_minimiser
 
 DAY = 1440
 
@@ -98,6 +98,99 @@ def test_holes_are_skipped_and_are_not_zero_returns() -> None:
     keep = np.flatnonzero(Generator(Philox(key=8)).random(2 * DAY) > 0.33)
     whole, holed = _of(closes), _of(closes, keep)
     assert whole.sigma == pytest.approx(holed.sigma, rel=0.15)  # type: ignore[attr-defined]  # a Forecast
+
+
+FIVE = np.arange(4, 2 * DAY, 5)
+THIRD = np.arange(0, 2 * DAY, 3)
+
+
+@pytest.mark.parametrize("keep", [FIVE, THIRD], ids=["5-minute bars", "each third minute"])
+def test_where_minutes_are_sparse_the_size_is_right_and_the_weights_are_fitted(keep: np.ndarray) -> None:
+    """The mean of 40 paths: the standard error of the ratio is some 2 %."""
+    ratios = []
+    for seed in range(40):
+        said = _of(_walk(2 * DAY, seed=seed), keep)
+        assert isinstance(said, Forecast)
+        assert said.targets > 500
+        assert not np.array_equal(said.beta, BETA0)
+        ratios.append(said.sigma / 0.03)
+    assert np.mean(ratios) == pytest.approx(1, abs=0.06)
+
+
+def test_within_an_hour_nothing_is_fitted_and_the_forecast_says_so() -> None:
+    fresh, later = (_of(_walk(minutes)) for minutes in (60, 200))
+    assert isinstance(fresh, Forecast)
+    assert isinstance(later, Forecast)
+    assert (fresh.targets, later.targets > 0) == (0, True)
+    np.testing.assert_array_equal(fresh.beta, BETA0)
+
+
+def test_a_price_stands_for_a_quarter_of_an_hour_and_no_longer() -> None:
+    """After a silence the jump is no return, unless the silence was short."""
+    closes = _walk(600, 0.01, seed=4)
+    closes[300:] *= 1.2
+    short, long = (_of(closes, np.r_[0:300, 300 + gap : 600]) for gap in (10, 40))
+    assert isinstance(short, Forecast)
+    assert isinstance(long, Forecast)
+    assert short.sigma > 0.2
+    assert long.sigma == pytest.approx(0.01, rel=0.3)
+
+
+def test_a_target_weighs_by_the_share_of_its_minutes_that_have_a_bar() -> None:
+    """Slowly: prices carried on minute by minute, sums one by one, the minimum by another solver."""
+    keep = np.flatnonzero(Generator(Philox(key=8)).random(DAY) < 0.4)
+    keep = np.union1d(keep, [0, DAY - 1])
+    closes = _walk(DAY, seed=6)
+    logs, age, last = np.full(DAY, np.nan), 0, np.nan
+    for minute in range(DAY):
+        age, last = (0, float(np.log(closes[minute]))) if minute in keep else (age + 1, last)
+        logs[minute] = last if age <= STALE else np.nan
+    G, h = 50 * np.eye(4), 50 * BETA0
+    for end in range(DAY % 5 or 5, DAY - AHEAD + 1, 5):
+        f = np.array([_rate(logs, max(0, end - horizon), end) for horizon in HORIZONS])
+        for j in (2, 1, 0):
+            f[j] = f[j + 1] if np.isnan(f[j]) else f[j]
+        returns = logs[end + 4 : end + AHEAD] - logs[end - 1 : end + AHEAD - 5]
+        if np.isnan(f).any() or np.isfinite(returns).sum() < 27:
+            continue
+        z, w = f / (BETA0 @ f), np.isin(np.arange(end, end + AHEAD), keep).mean()
+        w *= 0.999 ** ((DAY - end) // 5)
+        G = G + w * np.outer(z, z)
+        h = h + w * z * min(np.nanmean(returns**2) * 288 / (BETA0 @ f), 25)
+    half = np.linalg.cholesky(G).T
+    best, _ = nnls(half, np.linalg.solve(half.T, h))
+    said = _of(closes, keep)
+    assert isinstance(said, Forecast)
+    np.testing.assert_allclose(said.beta, best, atol=1e-8)
+
+
+@pytest.mark.parametrize("keep", [np.arange(2 * DAY), FIVE, THIRD], ids=["dense", "5-minute bars", "third"])
+def test_where_the_last_minutes_say_little_the_fitted_weights_beat_the_prior_ones(keep: np.ndarray) -> None:
+    """QLIKE of 40 hours: volatility that changes by the day, fat-tailed minutes, so beta0 is too short."""
+    ours, prior = [], []
+    for seed in range(40):
+        random = Generator(Philox(key=seed))
+        per_minute = np.repeat(0.03 / np.sqrt(DAY) * np.exp(random.normal(0, 0.2, 2)), DAY)
+        closes = 100 * np.exp(np.cumsum(per_minute * random.standard_t(4, 2 * DAY) / np.sqrt(2)))
+        y = per_minute[-1] ** 2 * DAY
+        said = _of(closes, keep)
+        assert isinstance(said, Forecast)
+        ours.append(_qlike(y, said.sigma**2))
+        prior.append(_qlike(y, said.sigma**2 * _of_prior(closes, keep, said)))
+    assert np.mean(ours) < 0.95 * np.mean(prior)
+
+
+def _qlike(y: float, forecasted: float) -> float:
+    return y / forecasted - float(np.log(y / forecasted)) - 1
+
+
+def _of_prior(closes: np.ndarray, keep: np.ndarray, said: Forecast) -> float:
+    """Return by how much the variance of beta0 exceeds that of the fitted weights."""
+    minutes = np.searchsorted(keep, np.arange(keep[0], keep[-1] + 1), side="right") - 1
+    logs = np.log(closes[keep[minutes]])
+    f = np.array([_rate(logs, max(0, len(logs) - horizon), len(logs)) for horizon in HORIZONS])
+    assert said.sigma**2 == pytest.approx(float(said.beta @ f))
+    return float(BETA0 @ f / (said.beta @ f))
 
 
 @pytest.mark.parametrize("minutes", [0, 1, 4])

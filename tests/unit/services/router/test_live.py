@@ -57,7 +57,8 @@ def _candles(live: LiveInputs, minutes: int = 30, end: int = NOW) -> None:
             trades=1,
             closed=True,
         )
-        live.candles.views[0].fold(0, n, book_key("binance", "BTC-USDT"), candle)
+        view = live.candles.views[0]
+        view.fold(0, view.position(0), book_key("binance", "BTC-USDT"), candle)
 
 
 def test_of_the_candles_only_the_reference_venues_minutes_are_read() -> None:
@@ -83,6 +84,15 @@ def test_a_symbol_fills_what_the_caller_left_out_and_the_event_says_so() -> None
     assert {"regime", "rr25", "fundingRate", "tradeImbalance"} <= set(chosen.missing)
 
 
+def test_a_forecast_whose_weights_no_hour_has_fitted_is_named() -> None:
+    world = World()
+    _candles(world.live)
+    assert world.choose(choose(1, {"symbol": "BTC-USDT"})).unfitted == ("sigmaHAR",)
+    assert world.choose(choose(2, {"symbol": "BTC-USDT", "sigmaHAR": 0.02})).unfitted == ()
+    _candles(world.live, minutes=200)
+    assert world.choose(choose(3, {"symbol": "BTC-USDT"})).unfitted == ()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"state": BookState.GAP}, {"epoch": 2}, {"ts": NOW - 60 * 10**9}],
@@ -92,19 +102,19 @@ def test_a_book_that_is_not_proven_live_now_fills_nothing(wrong: dict[str, Any])
     live = World().live
     _book(live, "binance", **wrong)
     context: dict[str, float | str] = {"symbol": "BTC-USDT"}
-    assert set(live.fill(context, NOW)) == {provider.name for provider in PROVIDERS}
+    assert set(live.fill(context, NOW).names) == {provider.name for provider in PROVIDERS}
 
 
 def test_candles_that_ended_long_ago_forecast_nothing() -> None:
     live = World().live
     _candles(live, end=NOW - 10 * MINUTE_NS)
-    assert "sigmaHAR" not in live.fill({"symbol": "BTC-USDT"}, NOW)
+    assert "sigmaHAR" not in live.fill({"symbol": "BTC-USDT"}, NOW).names
 
 
 def test_without_a_symbol_nothing_is_filled() -> None:
     live = World().live
     _book(live, "binance")
-    assert live.fill({"regime": "bull"}, NOW) == ()
+    assert live.fill({"regime": "bull"}, NOW) == ((), ())
 
 
 def test_stubs_say_so_and_say_the_same_for_an_hour() -> None:
