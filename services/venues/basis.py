@@ -31,6 +31,7 @@ from libs.common.time_units import NS_PER_S
 MEMORY_S: Final = 3600.0
 LEAST_S: Final = 0.5  # between two samples
 PAIR_S: Final = 2.0  # two samples further apart say nothing of a second
+MOST_BPS: Final = 100.0  # what is further off is no basis but a mistake
 PRIOR_SAMPLES: Final = 120.0  # two minutes of no basis
 PRIOR_VARIANCE: Final = 1.0  # bps^2
 PRIOR_PERSISTENCE: Final = math.exp(-1 / 10)  # over a second: a gap is gone in some ten
@@ -66,6 +67,7 @@ class Basis(msgspec.Struct, frozen=True):
 
 def fold_basis(before: Basis, bps: float, ts: int) -> Basis:
     """Count a basis seen at `ts`; what is remembered fades in silence too."""
+    bps = min(max(-MOST_BPS, bps), MOST_BPS)
     if before.ts is None:
         return Basis(ts=ts, bps=bps)
     elapsed_s = (ts - before.ts) / NS_PER_S
@@ -92,8 +94,6 @@ def share_left(basis: Basis, seconds: float) -> float:
 
 def lasting_bps(basis: Basis) -> float:
     """Return beta, what the basis is expected to return to."""
-    if basis.samples <= 0 or basis.mean == 0:
-        return 0.0
-    square, phi = basis.mean**2, basis.persistence
-    error = basis.variance * (1 + phi) / ((1 - phi) * basis.samples)
-    return basis.mean * square / (square + error)
+    phi = basis.persistence
+    known = basis.mean**2 * (1 - phi) * basis.samples
+    return basis.mean * known / (known + basis.variance * (1 + phi))

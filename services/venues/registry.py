@@ -305,10 +305,9 @@ def order_delay_s(measurement: Measurement, lags: Counter[int], unknown_request_
     """
     timed = measurement.request_ns
     request_ms = fmean(timed) / NS_PER_MS if timed else unknown_request_ms
-    offset_ms = clock_offset_ms(lags) or 0.0
-    mean_ms = sum(step * count for step, count in lags.items()) / lags.total() * GRID_MS if lags else 0.0
-    above_ms = max(0.0, mean_ms - offset_ms)
-    return (above_ms + max(offset_ms, request_ms / 2) + request_ms / 2) / 1e3
+    least = _quantile(lags, OFFSET_QUANTILE) or 0
+    above = sum(max(0, step - least) * count for step, count in lags.items()) / max(1, lags.total())
+    return (above * GRID_MS + max(least * GRID_MS, request_ms / 2) + request_ms / 2) / 1e3
 
 
 def pooled_volatility(measurements: Iterable[Measurement], unknown: float) -> float:

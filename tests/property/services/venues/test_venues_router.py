@@ -108,7 +108,7 @@ def fair_mid(market: Sequence[Offer]) -> float:
 def naive_cost(offer: Offer, side: TakerSide, size: float, fair: float) -> float:
     """Return the cost in bps by another derivation, in money: what is paid, less what is then held.
 
-    Without a history a gap to the fair mid is gone within some ten seconds, and none of it is left at the end.
+    Without a history a gap to the fair mid is gone within some ten seconds, and none is left at the end.
     """
     assert offer.top is not None
     s = 1 if side == "buy" else -1
