@@ -77,3 +77,20 @@ def test_the_credibility_of_a_mean_is_that_of_least_squares_on_simulated_venues(
     slope = float(seen @ means / (seen @ seen))
     assert credible_bps(1.0, float(orders)) == pytest.approx(slope, abs=0.01)
     assert credible_bps(7.0, 0.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("alpha", "beta", "outage_s", "bps"),
+    [
+        (380, 1, 10, 0.02),
+        (20, 1, 10, 0.16),
+        (200, 178, 60, 3.14),
+        (38, 343, 180, 10.39),
+        (20, 361, 190, 11.43),
+    ],
+)
+def test_the_figures_of_the_page_are_those_of_the_formula(
+    alpha: float, beta: float, outage_s: float, bps: float
+) -> None:
+    terms = replace(TERMS, alpha=alpha, beta=beta, outage_s=outage_s)
+    assert reliability_bps(terms) == pytest.approx(bps, abs=0.005)
