@@ -15,6 +15,7 @@ from libs.common.events import (
     OrderFilled,
     ScoreVenues,
     TakerSide,
+    VenueMetrics,
 )
 from libs.common.time_units import NS_PER_S
 
@@ -135,4 +136,25 @@ def a_score(
         size=size,
         side=side,
         reply_key=reply_key,
+    )
+
+
+def a_metrics(venue: str = "binance", symbol: str = "BTC-USDT", *, now: int = NOW) -> VenueMetrics:
+    return VenueMetrics(
+        venue=venue,
+        symbol=symbol,
+        state=BookState.LIVE,
+        latency_p50_ms=None,
+        latency_p99_ms=None,
+        spread_bps=1.0,
+        top_depth=1.0,
+        taker_bps=10.0,
+        maker_bps=10.0,
+        reliability=0.95,
+        alpha=20.0,
+        beta=1.0,
+        rate_remaining=1.0,
+        epoch=1,
+        seq=1,
+        ts=now,
     )

@@ -396,29 +396,58 @@ class ScoreVenues(Command, frozen=True, kw_only=True):
 
 
 class CostBps(Part, frozen=True, kw_only=True):
-    """The parts of a venue's expected all-in cost, in bps of its own mid."""
+    """The parts of a venue's expected all-in cost, in bps of the symbol's fair mid."""
 
-    spread: Annotated[Bps, meaning("half the spread")]
+    spread: Annotated[Bps, meaning("half the spread: its best price against its own mid")]
     impact: Annotated[Bps, meaning("of walking the book beyond the best price")]
     fee: Annotated[Bps, meaning("taker fee")]
-    latency: Annotated[Bps, meaning("of the price moving while the order is on its way")]
-    reliability: Annotated[Bps, meaning("of failures and tries again, and of pressure on the rate limit")]
+    basis: Annotated[
+        Bps,
+        meaning(
+            "its own mid against the fair one, without what of it is expected to last; a bargain is negative"
+        ),
+    ] = 0.0
+    latency: Annotated[
+        Bps, meaning("how much of that is expected to be gone when the order arrives; of a bargain positive")
+    ]
+    reliability: Annotated[
+        Bps, meaning("of tries that fail, and of being stuck with what was bought while the venue is down")
+    ]
+    slippage: Annotated[
+        Bps, meaning("what own orders paid there beyond what was expected, shrunk to 0 with few orders")
+    ] = 0.0
 
     @property
     def total(self) -> float:
         """The sum."""
-        return self.spread + self.impact + self.fee + self.latency + self.reliability
+        return (
+            self.spread
+            + self.impact
+            + self.fee
+            + self.basis
+            + self.latency
+            + self.reliability
+            + self.slippage
+        )
 
 
 class VenueCandidate(Part, frozen=True, kw_only=True):
     """One venue as it was judged; the book it was judged on can be found again by `epoch` and `seq`."""
 
     venue: VenueId
-    eligible: Annotated[bool, meaning("whether the order may go there now")]
+    eligible: Annotated[bool, meaning("whether the order, or the part `available`, may go there now")]
+    available: Annotated[
+        BaseUnits | None,
+        meaning(
+            "how much of the size it can take alone, at most all of it; else all its book shows, in its lots",
+            null="where not eligible, and of older records",
+        ),
+    ] = None
     score: Annotated[
         Bps | None,
         meaning(
-            "minus the expected all-in cost, of its own mid: higher is better", null="where not eligible"
+            "minus the expected all-in cost of what it can take, of the fair mid: higher is better",
+            null="where not eligible",
         ),
     ] = None
     cost_bps: Annotated[
@@ -435,7 +464,14 @@ class VenueCandidate(Part, frozen=True, kw_only=True):
     seq: Annotated[Ordinal | None, meaning("of the book it was judged on", null="without a book")] = None
     basis_bps: Annotated[
         Bps | None,
-        meaning("gap of the mid to the median of the usable books; not scored", null="where not eligible"),
+        meaning("gap of its mid to the fair one, the median of the usable books", null="where not eligible"),
+    ] = None
+    lasting_basis_bps: Annotated[
+        Bps | None,
+        meaning(
+            "what that gap is expected to return to, which is no bargain",
+            null="where not eligible, and of older records",
+        ),
     ] = None
 
 
@@ -453,16 +489,40 @@ class VenueScored(Event, frozen=True, kw_only=True):
     symbol: Symbol
     side: Annotated[TakerSide, meaning("as asked: buy takes asks, sell takes bids")]
     size: Annotated[BaseUnits, meaning("as asked")]
-    venue: Annotated[str, meaning("id of the best exchange for the whole size")]
-    score: Annotated[Bps, meaning("its score: minus the expected all-in cost, of its own mid")]
+    venue: Annotated[
+        str,
+        meaning(
+            "id of the best exchange for the whole size; where none takes it alone, who takes most of it"
+        ),
+    ]
+    score: Annotated[
+        Bps, meaning("its score: minus the expected all-in cost of what it can take, of the fair mid")
+    ]
     reasons: Annotated[
         tuple[str, ...], meaning("what the best one's cost is made of, the greatest part first, in words")
     ]
-    candidates: Annotated[tuple[VenueCandidate, ...], meaning("best first, then those not eligible")]
-    allocation: Annotated[tuple[VenueShare, ...], meaning("the best split; sums to `size`")]
-    saving_bps: Annotated[
-        Bps, meaning("of the split against the best single venue, fees included; at least 0")
+    candidates: Annotated[
+        tuple[VenueCandidate, ...],
+        meaning(
+            "those that take the whole size, the best first, then those that take a part, the greatest "
+            "first, then those not eligible"
+        ),
     ]
+    allocation: Annotated[
+        tuple[VenueShare, ...], meaning("the best split, also over those that take a part; sums to `size`")
+    ]
+    allocation_bps: Annotated[
+        Bps | None,
+        meaning("expected all-in cost of that split, of the fair mid", null="of older records"),
+    ] = None
+    saving_bps: Annotated[
+        Bps,
+        meaning("of the split against the best single venue; at least 0, and 0 where none takes it alone"),
+    ]
+    fair_mid: Annotated[
+        QuoteUnits | None,
+        meaning("median mid of the usable books, against which all is counted", null="of older records"),
+    ] = None
     ts: Annotated[Ns, meaning("when it was judged")]
 
 
@@ -523,6 +583,21 @@ class VenueMetrics(Event, frozen=True, kw_only=True):
     reliability: Annotated[Share, meaning("posterior mean of the book being LIVE and well")]
     alpha: Annotated[Pure, meaning("first parameter of that Beta posterior")]
     beta: Annotated[Pure, meaning("second parameter of that Beta posterior")]
+    outage_s: Annotated[Seconds, meaning("mean time until a book that is not LIVE is again")] = 10.0
+    reliability_bps: Annotated[
+        Bps, meaning("what failures are expected to cost an order, and who holds what it bought")
+    ] = 0.0
+    basis_bps: Annotated[
+        Bps | None,
+        meaning("gap of its mid to the median of the usable books", null="while its book is not usable"),
+    ] = None
+    lasting_basis_bps: Annotated[Bps, meaning("what that gap is expected to return to")] = 0.0
+    basis_at_arrival: Annotated[
+        Share, meaning("what of the rest of the gap is expected to be left when an order arrives")
+    ] = 1.0
+    basis_at_exit: Annotated[
+        Share, meaning("what of the rest of the gap is expected to be left when its position ends")
+    ] = 0.0
     gaps: Annotated[
         Count, meaning("holes in the venue's sequence and the like, since first seen, over restarts of l2")
     ] = 0
@@ -539,9 +614,13 @@ class VenueMetrics(Event, frozen=True, kw_only=True):
     slippage_bps: Annotated[
         Bps | None,
         meaning(
-            "own fills against their expectation, decayed mean; a cost is positive", null="before the first"
+            "own orders that took against their expectation, decayed mean; a cost is positive",
+            null="before the first",
         ),
     ] = None
+    expected_slippage_bps: Annotated[
+        Bps, meaning("what of that the next order is expected to pay: shrunk to 0 with few orders")
+    ] = 0.0
     fills: Annotated[Count, meaning("own fills so far")] = 0
     volatility: Annotated[
         PerDay | None, meaning("of the mid, from its minutes", null="below 5 one-minute returns")
@@ -1210,7 +1289,7 @@ class PaperOrder(Part, frozen=True, kw_only=True):
     best_px: Annotated[QuoteUnits, meaning("best price of the side that it takes, at submission")]
     expected_px: Annotated[
         QuoteUnits,
-        meaning("what it is expected to pay: of a child by the plan, else the best price at submission"),
+        meaning("what it is expected to pay: of a child by the plan, else by the book at submission"),
     ]
     epoch: Annotated[EpochMs, meaning("of the book that it was submitted on")]
     seq: Annotated[Ordinal, meaning("of the book that it was submitted on")]
@@ -1267,7 +1346,7 @@ class OrderFilled(Event, frozen=True, kw_only=True):
     mid: Annotated[QuoteUnits, meaning("of the book that it was filled on")]
     expected_px: Annotated[
         QuoteUnits,
-        meaning("what the order was expected to pay: of a child by the plan, else the best price then"),
+        meaning("what the order was expected to pay: of a child by the plan, else by the book then"),
     ]
     latency_ns: Annotated[SpanNs, meaning("from submission to this fill")]
     epoch: Annotated[EpochMs, meaning("of the book that it was filled on")]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
+from libs.common.all_in_price import best_book, depth_of, taken_side, walk
 from libs.common.command_rules import rejected
 from libs.common.events import (
     BookTop,
@@ -27,6 +28,7 @@ from libs.common.events import (
 )
 from libs.common.handling import WakeAt
 from libs.common.time_units import NS_PER_S
+from libs.common.topics import book_key
 from libs.common.venues import venue_of
 from services.execution import bounds, holdings, order_limits, paper_broker, refusals
 from services.execution.market_data import Unusable
@@ -94,7 +96,7 @@ def submit(
         arrives_ts=now + market.latency_ns(top.venue, command.symbol),
         mid=top.features.mid,
         best_px=best,
-        expected_px=best,
+        expected_px=expected_px(command, top),
         epoch=top.epoch,
         seq=top.seq,
     )
@@ -238,16 +240,24 @@ def _wake(order: PaperOrder, ts: int, purpose: str) -> WakeAt:
 
 
 def _venue_book(command: SubmitPaperOrder, market: MarketData, now: int) -> BookTop | Unusable:
+    """Return the book of the venue asked for, else of the one that is best all in, as `venues` scores it."""
     if command.venue is not None:
         return market.book(command.venue, command.symbol, now)
     books = market.books(command.symbol, now)
-    usable = [book for book in books.values() if isinstance(book, BookTop)]
-    if not usable:
+    found = [book for book in books.values() if isinstance(book, BookTop)]
+    if not found:
         return next(book for book in books.values() if isinstance(book, Unusable))
-    s = 1 if command.side == "buy" else -1
+    metrics = market.metrics.items
+    offers = [
+        (book, market.instrument_at(book), metrics.get(book_key(book.venue, book.symbol))) for book in found
+    ]
+    return best_book(offers, command.side, float(command.order_qty))
 
-    def paid(book: BookTop) -> tuple[float, str]:
-        best = book.asks[0][0] if command.side == "buy" else book.bids[0][0]
-        return s * best * (1 + s * venue_of(book.venue).taker_bps / 1e4), book.venue
 
-    return min(usable, key=paid)
+def expected_px(command: SubmitPaperOrder, top: BookTop) -> float:
+    """Return the average price of what the order would take at once, the best one where it takes nothing."""
+    levels = taken_side(top, command.side)
+    within = [level for level in levels if paper_broker.within(command.side, command.price, exact(level[0]))]
+    size = min(float(command.order_qty), depth_of(within))
+    walked = walk(within, size) if size > 0 else None
+    return levels[0][0] if walked is None else walked.vwap

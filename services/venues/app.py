@@ -118,6 +118,7 @@ class _Service:
             policy=policy_of(settings),
             unknowns=Unknowns(settings.unknown_request_ms, settings.unknown_volatility),
             reference_notional=settings.reference_notional,
+            holding_s=settings.holding_s,
         )
         self._guard = HoleGuard(self.app, settings, VENUES_COMMANDS)
         self._outputs = {topic: self._raw_topic(topic) for topic in OUTPUTS}

@@ -1,113 +1,90 @@
-"""What taking `size` from one book is expected to cost, part by part, in bps of that book's own mid; pure.
+"""What a venue is expected to cost beside the prices of its book: basis, delay, failures, slippage; pure.
 
 ========== ======================================================= ==========
 symbol     meaning                                                 unit
 ========== ======================================================= ==========
-s          +1 for a buy, -1 for a sell                             1
-m          mid of the venue's own book                             quote
-VWAP       average price of walking the taken side for the size    quote
 sigma      volatility of the mid                                   1 / sqrt(day)
-tau        delay of an order (95 %)                                s
+tau        mean delay of an order                                  s
+H          time for which a position is held                       s
 a, b       Beta posterior of the venue being well                  1
-u          used share of the venue's rate limit                    1
+D          mean duration of an outage                              s
+U          mean time between outages, ``D a / b``                  s
+n          own orders behind the measured slippage, decayed        1
 ========== ======================================================= ==========
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import Final
 
-from libs.common.events import CostBps
+from libs.common.all_in_price import BPS, Charges
 from libs.common.time_units import DAY_S
+from services.venues.basis import Basis, lasting_bps, share_left
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from libs.common.events import BookTop, Level, TakerSide
-
-BPS: Final = 1e4
-ROUNDING: Final = 1e-12  # of sums of sizes, relative
-FREE_SHARE: Final = 0.5  # of a rate limit may be used before it costs anything
+HOLDING_S: Final = 3600.0
+OUTAGE_S: Final = 10.0  # a trial of the Beta: no shorter outage is told apart
+CREDIBILITY: Final = 20.0  # orders: an order's slippage varies so many times as much as venues' means do
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """The levels that an order of a size would take."""
-
-    best: float  # quote units
-    vwap: float
-    last: float  # the worst price taken
-    levels: int
-
-
-def taken_side(top: BookTop, side: TakerSide) -> tuple[Level, ...]:
-    """Return the levels that an aggressor of `side` meets, best first."""
-    return top.asks if side == "buy" else top.bids
-
-
-def sign_of(side: TakerSide) -> int:
-    """Return +1 for a buy, -1 for a sell."""
-    return 1 if side == "buy" else -1
-
-
-def walk(levels: Sequence[Level], size: float) -> Walk | None:
-    """Walk the book for `size` base units; None where it is not that deep: nothing is extrapolated.
+def immediacy_bps(sigma_day: float, seconds: float) -> float:
+    """Return what it is worth to be able to trade in this time; at most, and nothing where the price rests.
 
     Notes
     -----
-    ``VWAP = (sum of p_i q_i over full levels + p_last rest) / size``.
+    ``E|N(0, sigma^2 t)| = sigma sqrt(2 t / pi)``: the first term in ``sigma sqrt(t)`` of the bound on the
+    discount of what cannot be traded for t [1]_.
+
+    References
+    ----------
+    .. [1] Longstaff (1995), How Much Can Marketability Affect Security Values?, J. Finance 50, 1767.
     """
-    paid, left = 0.0, size
-    for number, (price, available) in enumerate(levels, 1):
-        taken = min(available, left)
-        paid += price * taken
-        left -= taken
-        if left <= size * ROUNDING:
-            return Walk(levels[0][0], paid / (size - left), price, number)
-    return None
+    return BPS * sigma_day * math.sqrt(2 * seconds / (math.pi * DAY_S))
 
 
-def latency_bps(sigma_day: float, delay_s: float) -> float:
-    """Return the expected adverse move of the mid while an order is under way.
+def stuck_probability(alpha: float, beta: float, outage_s: float, holding_s: float) -> float:
+    """Return the probability that a venue which is well now is not when the position is to be given up.
 
     Notes
     -----
-    The move is N(0, sigma^2 tau), and only its adverse half costs: ``E[max(0, N(0, v))] = sqrt(v / (2 pi))``.
+    Of the two states well and not, left at the rates 1/U and 1/D:
+    ``b / (a + b) (1 - exp(-H (1/U + 1/D)))`` (Ross, Introduction to Probability Models, 11th ed., ex. 6.11).
     """
-    return BPS * sigma_day * math.sqrt(delay_s / DAY_S) / math.sqrt(2 * math.pi)
+    rate = (1 + beta / alpha) / outage_s
+    return beta / (alpha + beta) * -math.expm1(-holding_s * rate)
 
 
-def retry_bps(alpha: float, beta: float, latency: float, half_spread: float) -> float:
-    """Return what failures are expected to cost per success: another delay, and crossing the spread anew.
+def reliability_bps(terms: Terms) -> float:
+    """Return what failures are expected to cost: tries that are lost, and being stuck with what was bought.
 
     Notes
     -----
-    ``E[(1 - p) / p] = b / (a - 1)`` for ``p ~ Beta(a, b)``, a > 1.
+    Entering: each try takes tau and fails with 1 - p, p ~ Beta(a, b), so ``b / (a - 1)`` tries are lost on
+    average (``E[(1 - p) / p]``), and the trader waits for tau times that. Leaving: with
+    `stuck_probability` the venue is down, and is so for another D on average (exponential). Either time is
+    priced by `immediacy_bps`; by Jensen's inequality that is not less than the mean over its distribution.
     """
-    return beta / (alpha - 1) * (latency + half_spread)
+    lost = terms.beta / (terms.alpha - 1)
+    stuck = stuck_probability(terms.alpha, terms.beta, terms.outage_s, terms.holding_s)
+    entering = immediacy_bps(terms.sigma_day, lost * terms.delay_s)
+    return entering + stuck * immediacy_bps(terms.sigma_day, terms.outage_s)
 
 
-def pressure_bps(rate_remaining: float) -> float:
-    """Return the price of using a venue whose rate limit is more than half used; grows without bound.
+def credible_bps(measured_bps: float, orders: float) -> float:
+    """Return the slippage to expect of the next order: the measured mean, shrunk to 0 with few orders.
 
     Notes
     -----
-    ``max(0, (u - 1/2) / (1 - u))`` bps.
+    ``n / (n + k)`` of the mean, k the variance of one order's slippage over that between venues (Bühlmann
+    1967, ASTIN Bull. 4, 199).
     """
-    used = 1.0 - rate_remaining
-    return math.inf if used >= 1.0 else max(0.0, (used - FREE_SHARE) / (1.0 - used))
-
-
-def mid_of(top: BookTop) -> float:
-    """Return ``(b1 + a1) / 2`` of a book with two sides."""
-    return (top.bids[0][0] + top.asks[0][0]) / 2
+    return measured_bps * orders / (orders + CREDIBILITY)
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What does not depend on the size: of one venue, symbol and side."""
+    """What does not depend on the size: of one venue and symbol."""
 
     taker_bps: float
     sigma_day: float
@@ -115,22 +92,19 @@ class Terms:
     alpha: float
     beta: float
     rate_remaining: float
+    outage_s: float = OUTAGE_S
+    holding_s: float = HOLDING_S
+    basis: Basis = field(default_factory=Basis)
+    slippage_bps: float = 0.0  # to be expected
 
 
-def cost_bps(walked: Walk, mid: float, side: TakerSide, terms: Terms) -> CostBps:
-    """Return the parts of the expected cost of an order that takes `walked`.
-
-    Notes
-    -----
-    ``spread = 1e4 s (best - m) / m`` and ``impact = 1e4 s (VWAP - best) / m``, so together s (VWAP - m).
-    """
-    s = sign_of(side)
-    spread = BPS * s * (walked.best - mid) / mid
-    latency = latency_bps(terms.sigma_day, terms.delay_s)
-    return CostBps(
-        spread=spread,
-        impact=max(0.0, BPS * s * (walked.vwap - walked.best) / mid),  # rounding may give -1e-12
-        fee=terms.taker_bps,
-        latency=latency,
-        reliability=retry_bps(terms.alpha, terms.beta, latency, spread) + pressure_bps(terms.rate_remaining),
+def charges(terms: Terms) -> Charges:
+    """Return the terms as what they cost."""
+    return Charges(
+        terms.taker_bps,
+        lasting_bps=lasting_bps(terms.basis),
+        at_arrival=share_left(terms.basis, terms.delay_s),
+        at_exit=share_left(terms.basis, terms.holding_s),
+        reliability_bps=reliability_bps(terms),
+        slippage_bps=terms.slippage_bps,
     )

@@ -51,6 +51,8 @@ def _health_fault(health: BookHealth) -> str | None:
 def _fill_fault(fill: OrderFilled) -> str | None:
     if (wrong := absurd_amount(fill)) is not None:
         return wrong
+    if not 0 < fill.last_qty <= fill.order_qty:
+        return f"last_qty is {fill.last_qty}, not over 0 and at most its order's {fill.order_qty}"
     if not (isfinite(fill.expected_px) and 0 < fill.expected_px <= MOST_PRICE):
         return f"expected_px is {fill.expected_px}, not over 0 and at most {MOST_PRICE:g}"
     if not 0 < fill.last_px <= MOST_PRICE:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import msgspec
 
+from libs.common.all_in_price import basis_bps, fair_mid, least_size, mid_of, taken_side
 from libs.common.asked_instruments import instrument_in
 from libs.common.command_rules import SYMBOL, refused_at_the_door, rejected
 from libs.common.events import (
@@ -25,7 +26,7 @@ from libs.common.events import (
 from libs.common.live_books import level_fault, owner_fault, usable
 from libs.common.topics import book_key
 from libs.common.venues import VENUES, venue_of
-from services.venues.costs import Terms, mid_of, taken_side
+from services.venues.costs import HOLDING_S, Terms, charges
 from services.venues.registry import (
     Lags,
     Measurement,
@@ -37,13 +38,14 @@ from services.venues.registry import (
     pooled_volatility,
     recent_lags,
 )
-from services.venues.smart_router import Offer, Policy, judge, least_size, median_mid, route
+from services.venues.smart_router import Offer, Policy, fair_of, judge, route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
 
     from libs.common.events import TakerSide
     from services.venues.answers import Answers
+    from services.venues.smart_router import Routing
 
 MOST_NAMED: Final = 100  # symbols in an answer
 PUBLISH_NS: Final = 900_000_000  # l2 repeats a health every second; those that waited come faster
@@ -82,6 +84,7 @@ class State:
     policy: Policy
     unknowns: Unknowns
     reference_notional: float  # quote units
+    holding_s: float = HOLDING_S
     published: dict[bytes, int] = field(default_factory=dict)  # when metrics were last told, ns UTC
     seen: dict[bytes, tuple[int, int]] = field(default_factory=dict)  # epoch and seq of the last top
 
@@ -134,7 +137,8 @@ def _on_health(state: State, health: BookHealth, place: Place, now: int) -> list
     top, patience = _top(state, key), state.policy.patience
     mid = mid_of(top) if top and usable(top, health, now, patience) is None else None
     before = _measurement(state, key)
-    after = fold_health(before, health, mid, place.offset)
+    fair = None if mid is None else _fair_of_several(state, health.symbol, now)
+    after = fold_health(before, health, mid, place.offset, fair)
     if after is before:
         return []
     state.measurements[key] = after
@@ -145,25 +149,55 @@ def _on_health(state: State, health: BookHealth, place: Place, now: int) -> list
     return [_metrics(state, health.venue, health.symbol, now)]
 
 
+def _fair_of_several(state: State, symbol: str, now: int) -> float | None:
+    """Return the fair mid where two venues or more say it; of one alone there is no basis."""
+    books = []
+    for venue in VENUES:
+        key = book_key(venue, symbol)
+        top = _top(state, key)
+        if top is not None and usable(top, state.healths.get(key), now, state.policy.patience) is None:
+            books.append(top)
+    return fair_mid(books) if len(books) > 1 else None
+
+
 def _metrics(state: State, venue: str, symbol: str, now: int) -> VenueMetrics:
     key = book_key(venue, symbol)
     lags = recent_lags(state.lags.get(key) or Lags(), now)
     found = metrics_of(venue, symbol, _measurement(state, key), lags, _top(state, key), now)
     offers = offers_of(state, symbol, now)
     own = next((offer for offer in offers if offer.venue == venue), None)
-    if own is None or own.top is None or not (own.top.bids and own.top.asks):
-        reasons: tuple[str, ...] = ("no book of two sides has been told yet",)
-        cost = None
-    else:
-        middle = median_mid(offers)
-        size = state.reference_notional / mid_of(own.top)
-        judged = [judge(own, side, size, middle, state.policy) for side in ("buy", "sell")]
-        costs = [-each.score for each in judged if each.score is not None]
-        cost = fmean(costs) if len(costs) == len(judged) else None
-        reasons = next((each.reasons for each in judged if not each.eligible), ())
+    if own is None:
+        return msgspec.structs.replace(found, reasons=("no book has been told yet",))
+    known, fair = charges(own.terms), fair_of(offers)
+    cost, basis, reasons = _reference_cost(state, own, fair)
     return msgspec.structs.replace(
-        found, reference_cost_bps=cost, reference_notional=state.reference_notional, reasons=reasons
+        found,
+        basis_bps=basis,
+        lasting_basis_bps=known.lasting_bps,
+        basis_at_arrival=known.at_arrival,
+        basis_at_exit=known.at_exit,
+        reliability_bps=known.reliability_bps,
+        expected_slippage_bps=known.slippage_bps,
+        reference_cost_bps=cost,
+        reference_notional=state.reference_notional,
+        reasons=reasons,
     )
+
+
+def _reference_cost(
+    state: State, own: Offer, fair: float | None
+) -> tuple[float | None, float | None, tuple[str, ...]]:
+    """Return the mean all-in cost of buying and selling the reference order, the basis, and why not."""
+    top = own.top
+    if top is None or not (top.bids and top.asks):
+        return None, None, ("no book of two sides has been told yet",)
+    size = state.reference_notional / mid_of(top)
+    basis = None if fair is None or own.fault is not None else basis_bps(mid_of(top), fair)
+    judged = [judge(own, side, size, fair, state.policy) for side in ("buy", "sell")]
+    short = next((each for each in judged if each.available is None or each.available < size), None)
+    if short is not None:
+        return None, basis, short.reasons[:1]
+    return fmean(-each.score for each in judged if each.score is not None), basis, ()
 
 
 def offers_of(state: State, symbol: str, now: int) -> list[Offer]:
@@ -196,6 +230,10 @@ def _offer(state: State, key: bytes, symbol: str, measured: Measurement, sigma: 
         alpha=measured.alpha,
         beta=measured.beta,
         rate_remaining=measured.rate_remaining,
+        outage_s=measured.outage_s,
+        holding_s=state.holding_s,
+        basis=measured.basis,
+        slippage_bps=measured.expected_slippage_bps,
     )
     top, health = _top(state, key), state.healths.get(key)
     return Offer(
@@ -236,8 +274,12 @@ def _score(state: State, command: ScoreVenues, now: int) -> VenueScored | Comman
     routing = route(offers, command.side, size, state.policy)
     best = routing.best
     if best is None or best.score is None:
-        reasons = "; ".join(f"{each.venue}: {', '.join(each.reasons)}" for each in routing.candidates)
-        return _unavailable(command, now, f"no venue is eligible: {reasons}")
+        if routing.visible:
+            wanted = (
+                f"{routing.visible:.10g} are visible at all venues that may be used, {size:.10g} are wanted"
+            )
+            return _unavailable(command, now, f"too thin together: {wanted}; {_each(routing)}")
+        return _unavailable(command, now, f"no venue is eligible: {_each(routing)}")
     return VenueScored(
         command_id=command.command_id,
         symbol=command.symbol,
@@ -248,8 +290,18 @@ def _score(state: State, command: ScoreVenues, now: int) -> VenueScored | Comman
         reasons=best.reasons,
         candidates=routing.candidates,
         allocation=routing.allocation,
+        allocation_bps=routing.allocation_bps,
         saving_bps=routing.saving_bps,
+        fair_mid=routing.fair,
         ts=now,
+    )
+
+
+def _each(routing: Routing) -> str:
+    """Return why the venues are not eligible, or what each of them takes."""
+    return "; ".join(
+        f"{each.venue}: {each.reasons[0] if each.eligible else ', '.join(each.reasons)}"
+        for each in routing.candidates
     )
 
 

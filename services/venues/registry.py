@@ -19,16 +19,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
 
+from libs.common.all_in_price import BPS, basis_bps, mid_of, sign_of
 from libs.common.events import BookState, VenueMetrics
 from libs.common.time_units import MINUTE_NS, NS_PER_MS, NS_PER_S
 from libs.common.venues import venue_of
-from services.venues.costs import BPS, mid_of, sign_of
+from services.venues.basis import Basis, fold_basis
+from services.venues.costs import OUTAGE_S, credible_bps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,12 +41,13 @@ MINUTES_PER_DAY: Final = 1440
 PRIOR_ALPHA: Final = 20.0
 PRIOR_BETA: Final = 1.0
 DECAY_S: Final = 3600.0
-TRIAL_S: Final = 10.0
+TRIAL_S: Final = OUTAGE_S
 FAILURES_AT_ONCE: Final = 10  # of a health: an absurd count costs a venue an hour, not a day
 SETTLED_NS: Final = 10 * NS_PER_S  # LIVE for so long, failures in a row are forgotten
 REQUESTS_KEPT: Final = 32
 FILLS_KEPT: Final = 64  # ids of the newest, by which a repeated fill is known
-FILLS_MEMORY: Final = 50  # the newest fill weighs 1/50 at least
+FILLS_MEMORY: Final = 50.0  # orders
+MOST_SLIPPAGE_BPS: Final = 100.0  # what is further off tells of the expectation
 RETURNS_MEMORY: Final = 60  # minutes
 LEAST_RETURNS: Final = 5
 WINDOW_S: Final = 60.0  # of the lags
@@ -55,7 +58,6 @@ LEAP_MS: Final = 500.0  # of a lag as a book begins anew, which its owner's cloc
 AHEAD_NS: Final = 10 * NS_PER_S  # of our clock; no venue's is, so such a stamp is wrong
 TOP_LEVELS: Final = 5
 BANDS_BPS: Final = (5.0, 10.0, 25.0)
-ORDER_QUANTILE: Final = 0.95
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +84,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     fill_ids: tuple[str, ...] = ()
     fills: int = 0
     slippage_bps: float = 0.0
+    orders: float = 0.0  # of taker's, behind it: a fill counts as the part of its order that it is
+    outages: float = 0.0  # decayed
+    out_s: float = 0.0  # decayed time of not being LIVE
+    basis: Basis = Basis()
 
     @property
     def alpha(self) -> float:
@@ -92,6 +98,20 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     def beta(self) -> float:
         """Second parameter of the posterior."""
         return PRIOR_BETA + self.ill
+
+    @property
+    def outage_s(self) -> float:
+        """Mean duration D of an outage, s.
+
+        At least that of the Beta's own trials: 10 s each, so ``10 b / (a - 1)`` until one succeeds.
+        """
+        measured = (OUTAGE_S + self.out_s) / (1 + self.outages)
+        return max(measured, TRIAL_S * self.beta / (self.alpha - 1))
+
+    @property
+    def expected_slippage_bps(self) -> float:
+        """What the next order is expected to pay beyond what its book says."""
+        return credible_bps(self.slippage_bps, self.orders)
 
     @property
     def volatility(self) -> float | None:
@@ -147,18 +167,21 @@ def _clock_was_set(lags: Lags, epoch: int, step: int) -> bool:
     return usual is not None and abs(step - usual) * GRID_MS > LEAP_MS
 
 
-def fold_health(before: Measurement, health: BookHealth, mid: float | None, offset: int) -> Measurement:
-    """Count what a health says; `mid` is that of its book if it is LIVE and fresh."""
+def fold_health(
+    before: Measurement, health: BookHealth, mid: float | None, offset: int, fair: float | None = None
+) -> Measurement:
+    """Count what a health says; `mid` is that of its book if it is LIVE and fresh, `fair` that of others too.
+
+    All counts fade with the time since the last health, however long; of a silence nothing else is known.
+    """
     if offset <= before.health_offset:
         return before
     told = (health.gaps, health.checksum_failures, health.disconnects)
     known = before.told if health.owner == before.owner else (0, 0, 0)
     new = tuple(now - then if now >= then else now for now, then in zip(told, known, strict=True))
     failures = min(sum(new), FAILURES_AT_ONCE)
-    elapsed_s = 0.0
-    if before.health_ts is not None:
-        elapsed_s = min(TRIAL_S, max(0, health.ts - before.health_ts) / NS_PER_S)
-    fade = math.exp(-elapsed_s / DECAY_S)
+    since_s = 0.0 if before.health_ts is None else max(0, health.ts - before.health_ts) / NS_PER_S
+    elapsed_s, fade = min(TRIAL_S, since_s), math.exp(-since_s / DECAY_S)
     was_live = before.state is BookState.LIVE
     settled = health.state is BookState.LIVE and health.ts - health.since_ts >= SETTLED_NS
     timed = health.request_ns is not None and (
@@ -177,12 +200,19 @@ def fold_health(before: Measurement, health: BookHealth, mid: float | None, offs
         disconnects=before.disconnects + new[2],
         well=before.well * fade + (elapsed_s / TRIAL_S if was_live else 0.0),
         ill=before.ill * fade + (0.0 if was_live else elapsed_s / TRIAL_S) + failures,
+        outages=before.outages * fade + (was_live and health.state is not BookState.LIVE),
+        out_s=before.out_s * fade + (0.0 if was_live else elapsed_s),
         failures_in_a_row=0 if settled and not failures else before.failures_in_a_row + failures,
         rate_remaining=1.0 if health.rate_remaining is None else health.rate_remaining,
         requests=health.requests,
         request_ns=requests[-REQUESTS_KEPT:],
     )
-    return after if mid is None else _fold_mid(after, mid, health.ts // MINUTE_NS)
+    if mid is None:
+        return after
+    if fair is not None:
+        basis = fold_basis(after.basis, basis_bps(mid, fair), health.ts)
+        after = msgspec.structs.replace(after, basis=basis)
+    return _fold_mid(after, mid, health.ts // MINUTE_NS)
 
 
 def _fold_mid(before: Measurement, mid: float, minute: int) -> Measurement:
@@ -199,18 +229,26 @@ def _fold_mid(before: Measurement, mid: float, minute: int) -> Measurement:
 
 
 def fold_fill(before: Measurement, fill: OrderFilled) -> Measurement:
-    """Count what a fill paid beyond its expectation; a fill told again changes nothing."""
+    """Count what a fill paid beyond its expectation; a fill told again changes nothing.
+
+    Only what took counts in the mean, by its part of the order: what rested paid what it asked for.
+    """
     if fill.exec_id in before.fill_ids:
         return before
-    slippage = BPS * sign_of(fill.side) * (float(fill.last_px) - fill.expected_px) / fill.expected_px
-    fills = before.fills + 1
-    weight = 1 / min(fills, FILLS_MEMORY)
-    return msgspec.structs.replace(
-        before,
-        fills=fills,
-        fill_ids=(*before.fill_ids, fill.exec_id)[-FILLS_KEPT:],
-        slippage_bps=before.slippage_bps + weight * (slippage - before.slippage_bps),
+    seen = msgspec.structs.replace(
+        before, fills=before.fills + 1, fill_ids=(*before.fill_ids, fill.exec_id)[-FILLS_KEPT:]
     )
+    if fill.liquidity != "taker":
+        return seen
+    slippage = BPS * sign_of(fill.side) * (float(fill.last_px) - fill.expected_px) / fill.expected_px
+    slippage = min(max(-MOST_SLIPPAGE_BPS, slippage), MOST_SLIPPAGE_BPS)
+    part = min(1.0, float(fill.last_qty / fill.order_qty))
+    known = before.orders
+    if not known and before.slippage_bps:  # of a state that counted fills only
+        known = min(float(before.fills), FILLS_MEMORY)
+    orders = known * math.exp(-part / FILLS_MEMORY) + part
+    mean = before.slippage_bps + part / orders * (slippage - before.slippage_bps)
+    return msgspec.structs.replace(seen, orders=orders, slippage_bps=mean)
 
 
 # Readings
@@ -260,13 +298,16 @@ def request_quantile_ms(measurement: Measurement, q: float) -> float | None:
 
 
 def order_delay_s(measurement: Measurement, lags: Counter[int], unknown_request_ms: float) -> float:
-    """Return what 95 % of orders stay below: the age of what is seen, and the trip there and back.
+    """Return how late an order arrives on average: the age of what it was decided on, and its way there.
 
-    The least one-way trip counts as offset of the clocks, so the lag misses it; the round trip has it.
+    What is seen was half a round trip on its way, or longer where the venue's stamps say so: the least lag is
+    the clocks' offset and the way together, and which of them cannot be told, so it counts as the way.
     """
-    lag_ms = lag_quantile_ms(lags, ORDER_QUANTILE) or 0.0
-    request_ms = request_quantile_ms(measurement, ORDER_QUANTILE)
-    return (lag_ms + (unknown_request_ms if request_ms is None else request_ms)) / 1e3
+    timed = measurement.request_ns
+    request_ms = fmean(timed) / NS_PER_MS if timed else unknown_request_ms
+    least = _quantile(lags, OFFSET_QUANTILE) or 0
+    above = sum(max(0, step - least) * count for step, count in lags.items()) / max(1, lags.total())
+    return (above * GRID_MS + max(least * GRID_MS, request_ms / 2) + request_ms / 2) / 1e3
 
 
 def pooled_volatility(measurements: Iterable[Measurement], unknown: float) -> float:
@@ -287,7 +328,7 @@ def depth_within(levels: Sequence[Level], mid: float) -> tuple[float, float, flo
 def metrics_of(
     venue: str, symbol: str, measurement: Measurement, lags: Counter[int], top: BookTop | None, now: int
 ) -> VenueMetrics:
-    """Return what is known, without the reference cost, which takes all venues."""
+    """Return what is known of the book alone, without what takes all venues: the basis and the costs."""
     fees = venue_of(venue)
     two_sided = top is not None and bool(top.bids and top.asks)
     spread = depth = depth_bid = depth_ask = None
@@ -316,6 +357,7 @@ def metrics_of(
         gaps=measurement.gaps,
         checksum_failures=measurement.checksum_failures,
         disconnects=measurement.disconnects,
+        outage_s=measurement.outage_s,
         rate_remaining=measurement.rate_remaining,
         slippage_bps=measurement.slippage_bps if measurement.fills else None,
         fills=measurement.fills,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from libs.common.all_in_price import OFF_MARKET_BPS
 from libs.common.live_books import PATIENCE, Patience
 from libs.common.settings import NAME, ReplicaSettings
 from libs.common.time_units import NS_PER_MS, NS_PER_S
+from services.venues.costs import HOLDING_S
 from services.venues.smart_router import Policy
 
 
@@ -32,7 +34,10 @@ class VenuesSettings(ReplicaSettings):
         description="without l2's heartbeat for so long a book is not scored, seconds",
     )
     off_market_bps: float = Field(
-        10.0, gt=0, le=10_000, description="a mid further from the venues' median is not scored, bps"
+        OFF_MARKET_BPS,
+        gt=0,
+        le=10_000,
+        description="a mid further from the venues' median is not scored, bps",
     )
     min_rate_remaining: float = Field(
         0.05, ge=0, lt=1, description="least share of a venue's rate limit that must be left"
@@ -43,6 +48,12 @@ class VenuesSettings(ReplicaSettings):
     )
     unknown_volatility: float = Field(
         0.03, gt=0, le=10, description="volatility while no venue has five one-minute returns, per day"
+    )
+    holding_s: float = Field(
+        HOLDING_S,
+        gt=0,
+        le=31_536_000,
+        description="how long what is bought is held: a basis that lasts longer is no bargain, seconds",
     )
     reference_notional: float = Field(
         10_000.0, gt=0, le=1e9, description="order by whose cost the registry is sorted, quote units"

@@ -1,8 +1,9 @@
 """SmartVenueRouter: which venue takes an order at the least expected all-in cost, and the best split; pure.
 
 Gates come first: a venue behind one is not scored, and the gate is named. All others are scored by minus
-their cost in bps (`services.venues.costs`), ties go by venue id. The split is that of `services.venues.split`
-over the venues that passed.
+their cost in bps of the symbol's fair mid (`libs.common.all_in_price`): first those that take the whole size,
+the cheapest first, then those that take a part, the greatest part first; ties go by venue id. The split is
+that of `services.venues.split` over all that passed.
 """
 
 from __future__ import annotations
@@ -10,29 +11,34 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Decimal
-from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from libs.common.events import VenueCandidate, VenueShare
-from services.venues.costs import (
+from libs.common.all_in_price import (
     BPS,
-    Terms,
-    Walk,
-    cost_bps,
+    ROUNDING,
+    Charges,
+    Quote,
+    basis_bps,
+    depth_of,
+    fair_mid,
+    flat_bps,
+    least_size,
     mid_of,
-    pressure_bps,
+    quote_of,
     sign_of,
     taken_side,
-    walk,
 )
+from libs.common.events import VenueCandidate, VenueShare
+from services.venues.costs import charges
 from services.venues.split import Ladder, cost_of, split, whole_lots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import BookTop, CostBps, TakerSide
+    from libs.common.events import BookTop, TakerSide
     from libs.common.live_books import BookFault, Patience
     from libs.common.venues.venue import Instrument
+    from services.venues.costs import Terms
 
 SAME_COST: Final = 1e-9  # bps: a split must save more than rounding
 TOLD_BPS: Final = 0.05  # parts below are not worth a word
@@ -62,91 +68,98 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """The judgement; `candidates` are best first, then those behind a gate by venue id."""
+    """The judgement; `candidates` are in the order of the module's docstring, then those behind a gate."""
 
     candidates: tuple[VenueCandidate, ...]
-    allocation: tuple[VenueShare, ...]  # empty where no venue is eligible
-    saving_bps: float
+    allocation: tuple[VenueShare, ...] = ()  # empty where the eligible ones together cannot take the size
+    allocation_bps: float | None = None
+    saving_bps: float = 0.0
+    fair: float | None = None
+    visible: float = 0.0  # base units at all that are eligible, where these are too few
 
     @property
     def best(self) -> VenueCandidate | None:
-        """The venue to take, None where every one is behind a gate."""
-        return next((each for each in self.candidates if each.eligible), None)
+        """The venue to take, None where the size cannot be taken."""
+        return self.candidates[0] if self.allocation else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Eligible:
+    offer: Offer
+    top: BookTop
+    instrument: Instrument
+    charges: Charges
+    quote: Quote
 
 
 def route(offers: Sequence[Offer], side: TakerSide, size: float, policy: Policy) -> Routing:
     """Judge every offer for an order of `size` base units, and split it over those that pass."""
-    middle = median_mid(offers)
-    judged = sorted(
-        (judge(offer, side, size, middle, policy) for offer in offers),
-        key=lambda each: (-each.score if each.score is not None else math.inf, each.venue),
+    fair = fair_of(offers)
+    judged = [(offer, _judged(offer, side, size, fair, policy)) for offer in offers]
+    eligible = sorted(
+        (each for _, each in judged if isinstance(each, _Eligible)), key=lambda each: each.quote.rank
     )
-    candidates = tuple(judged)
-    by_venue = {offer.venue: offer for offer in offers}
-    eligible = [(by_venue[each.venue], each) for each in candidates if each.eligible]
-    if not eligible:
-        return Routing(candidates, (), 0.0)
-    return Routing(candidates, *_allocate(eligible, side, size))
+    barred = sorted((offer.venue, _barred(offer, why)) for offer, why in judged if isinstance(why, str))
+    if fair is None or not eligible:
+        return Routing(tuple(each for _, each in barred), fair=fair)
+    passed = [_candidate(each, size, fair) for each in eligible]
+    candidates = (*passed, *(each for _, each in barred))
+    allocated = _allocate(eligible, side, size, fair)
+    if allocated is None:
+        visible = math.fsum(each.quote.available for each in eligible)
+        return Routing(candidates, fair=fair, visible=visible)
+    return Routing(candidates, *allocated, fair=fair)
 
 
-def judge(offer: Offer, side: TakerSide, size: float, middle: float | None, policy: Policy) -> VenueCandidate:
-    """Return one venue's candidate; `middle` is the median mid of all usable books."""
-    top = offer.top
-    shown = (None, None) if top is None else (top.epoch, top.seq)
-    mid = None if top is None or not (top.bids and top.asks) else mid_of(top)
-    gate = None if offer.fault is None else str(offer.fault)
-    walked: Walk | None = None
-    if gate is None and top is not None:
-        walked = walk(taken_side(top, side), size)
-        gate = _gate(offer, side, size, walked, middle, policy)
-    if gate is not None or walked is None or mid is None:
-        reasons = (gate or "no book yet",)
-        return VenueCandidate(
-            venue=offer.venue, eligible=False, reasons=reasons, mid=mid, epoch=shown[0], seq=shown[1]
-        )
-    cost = cost_bps(walked, mid, side, offer.terms)
-    return VenueCandidate(
-        venue=offer.venue,
-        eligible=True,
-        score=-cost.total,
-        cost_bps=cost,
-        reasons=_reasons(offer, cost, walked, mid, middle),
-        mid=mid,
-        epoch=shown[0],
-        seq=shown[1],
-        basis_bps=None if middle is None else BPS * (mid - middle) / middle,
-    )
+def judge(offer: Offer, side: TakerSide, size: float, fair: float | None, policy: Policy) -> VenueCandidate:
+    """Return one venue's candidate; `fair` is the median mid of all usable books."""
+    judged = _judged(offer, side, size, fair, policy)
+    if fair is None or isinstance(judged, str):
+        return _barred(offer, str(judged))
+    return _candidate(judged, size, fair)
 
 
-def median_mid(offers: Sequence[Offer]) -> float | None:
+def fair_of(offers: Sequence[Offer]) -> float | None:
     """Return the median mid of the books that may be used, None if there are none."""
-    mids = [mid_of(offer.top) for offer in offers if offer.top is not None and offer.fault is None]
-    return median(mids) if mids else None
+    return fair_mid(offer.top for offer in offers if offer.top is not None and offer.fault is None)
 
 
-def least_size(instrument: Instrument, price: float) -> float:
-    """Return the least order in base units at this price: the venue's lot, minimum size and minimum value."""
-    return max(float(instrument.lot), float(instrument.min_qty), float(instrument.min_notional) / price)
-
-
-def _gate(
-    offer: Offer, side: TakerSide, size: float, walked: Walk | None, middle: float | None, policy: Policy
-) -> str | None:
+def _judged(
+    offer: Offer, side: TakerSide, size: float, fair: float | None, policy: Policy
+) -> _Eligible | str:
+    """Return what the venue asks, or the gate that it is behind."""
     top, instrument = offer.top, offer.instrument
-    assert top is not None  # noqa: S101 -- of a usable book
+    if offer.fault is not None:
+        return str(offer.fault)
+    if top is None or fair is None:
+        return "no book yet"
     if instrument is None:
         return (
             "neither the venue nor the table says what an order of the pair is to be, so none can be made out"
         )
+    known = charges(offer.terms)
+    quote = quote_of(top, side, size, fair, instrument, known)
+    gate = _size_gate(top, side, size, instrument, quote) or _gate(offer, top, fair, policy)
+    if gate is not None or quote is None:
+        return str(gate)
+    return _Eligible(offer, top, instrument, known, quote)
+
+
+def _size_gate(
+    top: BookTop, side: TakerSide, size: float, instrument: Instrument, quote: Quote | None
+) -> str | None:
     levels = taken_side(top, side)
-    least = least_size(instrument, _lowest_price(walked, levels[0][0]))
+    least = least_size(instrument, _lowest_price(quote, levels[0][0]))
     if size < least:
         return f"under the venue's minimum of {least:.10g}"
-    if walked is None:
-        depth = math.fsum(available for _, available in levels)
-        return f"too thin: {depth:.10g} are visible on {len(levels)} levels, {size:.10g} are wanted"
-    mid = mid_of(top)
-    gap = 0.0 if middle is None else BPS * (mid - middle) / middle
+    if quote is None or quote.available < least:
+        visible = f"{depth_of(levels):.10g} are visible on {len(levels)} levels"
+        return f"too thin: {visible}, less than the venue's minimum of {least:.10g}"
+    return None
+
+
+def _gate(offer: Offer, top: BookTop, fair: float, policy: Policy) -> str | None:
+    gap = basis_bps(mid_of(top), fair)
     if abs(gap) > policy.off_market_bps:
         return f"off market: its mid is {gap:+.1f} bps from the median of the venues"
     if offer.terms.rate_remaining < policy.min_rate_remaining:
@@ -156,30 +169,59 @@ def _gate(
     return None
 
 
-def _lowest_price(walked: Walk | None, best: float) -> float:
+def _lowest_price(quote: Quote | None, best: float) -> float:
     """Return the least price of the order, at which its value is least too."""
-    return best if walked is None else min(walked.best, walked.last)
+    return best if quote is None else min(quote.walked.best, quote.walked.last)
 
 
-def _reasons(offer: Offer, cost: CostBps, walked: Walk, mid: float, middle: float | None) -> tuple[str, ...]:
-    """Return what the cost is made of, the greatest part first."""
-    terms = offer.terms
-    pressure = pressure_bps(terms.rate_remaining)
+def _barred(offer: Offer, gate: str) -> VenueCandidate:
+    top = offer.top
+    return VenueCandidate(
+        venue=offer.venue,
+        eligible=False,
+        reasons=(gate,),
+        mid=None if top is None or not (top.bids and top.asks) else mid_of(top),
+        epoch=None if top is None else top.epoch,
+        seq=None if top is None else top.seq,
+    )
+
+
+def _candidate(each: _Eligible, size: float, fair: float) -> VenueCandidate:
+    quote, mid = each.quote, mid_of(each.top)
+    return VenueCandidate(
+        venue=quote.venue,
+        eligible=True,
+        available=quote.available,
+        score=-quote.cost.total,
+        cost_bps=quote.cost,
+        reasons=_reasons(each, size, basis_bps(mid, fair)),
+        mid=mid,
+        epoch=each.top.epoch,
+        seq=each.top.seq,
+        basis_bps=basis_bps(mid, fair),
+        lasting_basis_bps=each.charges.lasting_bps,
+    )
+
+
+def _reasons(each: _Eligible, size: float, gap: float) -> tuple[str, ...]:
+    """Return what the cost is made of, the greatest part first; before it, that it takes a part only."""
+    terms, quote, cost = each.offer.terms, each.quote, each.quote.cost
+    lasting = each.charges.lasting_bps
     parts = [
-        (cost.fee, f"taker fee {cost.fee:g} bps"),
+        (cost.fee, f"taker fee {terms.taker_bps:g} bps"),
         (cost.spread, f"half spread {cost.spread:.2f} bps"),
-        (cost.impact, f"walks {walked.levels} levels: {cost.impact:.2f} bps"),
-        (cost.latency, f"{terms.delay_s * 1e3:.0f} ms of delay: {cost.latency:.2f} bps"),
+        (cost.impact, f"walks {quote.walked.levels} levels: {cost.impact:.2f} bps"),
         (
-            cost.reliability - pressure,
-            f"well {_well(terms):.1%} of the time: {cost.reliability - pressure:.2f} bps",
+            cost.basis,
+            f"its mid is {gap:+.2f} bps from the fair one, {lasting:+.2f} to last: {cost.basis:+.2f} bps",
         ),
-        (pressure, f"rate limit {terms.rate_remaining:.0%} left: {pressure:.2f} bps"),
+        (cost.latency, f"{terms.delay_s * 1e3:.0f} ms until the order arrives: {cost.latency:+.2f} bps"),
+        (cost.reliability, f"well {_well(terms):.1%} of the time: {cost.reliability:.2f} bps"),
+        (cost.slippage, f"own orders there paid more than expected: {cost.slippage:+.2f} bps"),
     ]
-    told = [text for bps, text in sorted(parts, reverse=True) if bps >= TOLD_BPS]
-    basis = 0.0 if middle is None else BPS * (mid - middle) / middle
-    if abs(basis) >= 1:
-        told.append(f"its mid is {basis:+.1f} bps from the median (not scored)")
+    told = [text for bps, text in sorted(parts, key=lambda part: -abs(part[0])) if abs(bps) >= TOLD_BPS]
+    if not quote.whole:
+        told.insert(0, f"takes {quote.available:.10g} of {size:.10g}: its book shows no more")
     return tuple(told)
 
 
@@ -188,41 +230,50 @@ def _well(terms: Terms) -> float:
 
 
 def _allocate(
-    eligible: Sequence[tuple[Offer, VenueCandidate]], side: TakerSide, size: float
-) -> tuple[tuple[VenueShare, ...], float]:
-    """Split over the venues that passed, in integers of their coarsest lot.
+    eligible: Sequence[_Eligible], side: TakerSide, size: float, fair: float
+) -> tuple[tuple[VenueShare, ...], float, float] | None:
+    """Split over the venues that passed, in integers of their coarsest lot; None where they cannot fill it.
 
-    What is left of `size` below one such lot stands with the largest share, so that the shares sum to it.
+    What is left of `size` below one such lot stands with the largest share that has room for it, so that the
+    shares sum to it. Returned are the shares, their cost and what they save against the best venue alone.
     """
-    coarsest = max(offer.instrument.lot for offer, _ in eligible if offer.instrument is not None)
+    first = eligible[0].quote
+    whole = ((VenueShare(venue=first.venue, size=size),), first.cost.total, 0.0) if first.whole else None
+    coarsest = max(each.instrument.lot for each in eligible)
     lot = float(coarsest)
     lots = whole_lots(size / lot)
-    ladders = [_ladder(offer, candidate, side, size, lot) for offer, candidate in eligible]
-    best = eligible[0][0].venue
-    alone = [cost for each in ladders if (cost := cost_of(each, lots)) is not None]
-    found = split(ladders, lots)
-    if not lots or not alone or found is None or min(alone) - found.cost <= SAME_COST * lots:
-        return (VenueShare(venue=best, size=size),), 0.0
+    ladders = [_ladder(each, side, lot, fair) for each in eligible]
+    alone = [
+        cost
+        for each, ladder in zip(eligible, ladders, strict=True)
+        if each.quote.whole and (cost := cost_of(ladder, lots)) is not None
+    ]
+    found = split(ladders, lots) if lots else None
+    if found is None or (alone and min(alone) - found.cost <= SAME_COST * lots):
+        return whole
     shares = sorted(found.lots.items(), key=lambda item: (-item[1], item[0]))
-    sizes = [count * coarsest for _, count in shares]  # exact, for people to read
-    sizes[0] = Decimal(repr(size)) - sum(sizes[1:], Decimal())
-    allocation = tuple(
-        VenueShare(venue=venue, size=float(part)) for (venue, _), part in zip(shares, sizes, strict=True)
-    )
-    return allocation, (min(alone) - found.cost) / lots
+    sizes = {venue: count * coarsest for venue, count in shares}  # exact, for people to read
+    rest = Decimal(repr(size)) - sum(sizes.values(), Decimal())
+    depths = {each.quote.venue: depth_of(taken_side(each.top, side)) for each in eligible}
+    roomy = next((v for v in sizes if float(sizes[v] + rest) <= depths[v] * (1 + ROUNDING)), None)
+    if roomy is None:
+        return whole
+    sizes[roomy] += rest
+    allocation = tuple(VenueShare(venue=venue, size=float(part)) for venue, part in sizes.items())
+    saving = (min(alone) - found.cost) / lots if alone else 0.0
+    return allocation, found.cost / lots, saving
 
 
-def _ladder(offer: Offer, candidate: VenueCandidate, side: TakerSide, size: float, lot: float) -> Ladder:
-    top, instrument, cost = offer.top, offer.instrument, candidate.cost_bps
-    assert top is not None  # noqa: S101 -- it is eligible
-    assert instrument is not None  # noqa: S101 -- as above
-    assert cost is not None  # noqa: S101 -- as above
-    mid, s = mid_of(top), sign_of(side)
-    flat = cost.fee + cost.latency + cost.reliability
-    levels = taken_side(top, side)
-    least = least_size(instrument, _lowest_price(walk(levels, size), levels[0][0]))
+def _ladder(each: _Eligible, side: TakerSide, lot: float, fair: float) -> Ladder:
+    mid, s, known = mid_of(each.top), sign_of(side), each.charges
+    flat = math.fsum(flat_bps(known, mid, fair, side)) + known.reliability_bps + known.slippage_bps
+    levels = taken_side(each.top, side)
+    least = least_size(each.instrument, _lowest_price(each.quote, levels[0][0]))
     return Ladder(
-        offer.venue,
-        tuple((BPS * s * (price - mid) / mid + flat, available / lot) for price, available in levels),
+        each.quote.venue,
+        tuple(
+            (BPS * s * (price - mid) / fair + known.taker_bps * price / fair + flat, available / lot)
+            for price, available in levels
+        ),
         max(1, math.ceil(least / lot - 1e-6)),
     )

@@ -3,10 +3,10 @@
     min sum_v C_v(x_v)   subject to   sum_v x_v = Q,   x_v = 0 or x_v >= n_v
 
 in whole lots. ``C_v`` is the cost of walking venue v's book: convex and piecewise linear, its slope (bps of
-the venue's own mid, fee and penalties included) never falls. Taking the cheapest next lot across venues is
-then optimal, for it takes the Q smallest marginal costs, and any exchange swaps one for a larger (Gross 1956;
-Fox 1966). Minima n_v break convexity: if the plain answer misses one, every subset of the venues is tried
-with its minima taken first.
+the symbol's fair mid, fee and penalties included) never falls; infinite beyond what the book shows. Taking
+the cheapest next lot across venues is then optimal, for it takes the Q smallest marginal costs, and any
+exchange swaps one for a larger (Gross 1956; Fox 1966). Minima n_v break convexity: if the plain answer misses
+one, every subset of the venues is tried with its minima taken first.
 """
 
 from __future__ import annotations

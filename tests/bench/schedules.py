@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from numpy.random import Generator, Philox
 
+from libs.common.all_in_price import walk
 from services.execution.calibration import CostObservation, fit
 from services.execution.cost import PRIOR
 from services.execution.planner import Alternative, PlanInputs, Style, plan, slices_of
@@ -21,7 +22,6 @@ from services.execution.slicing import pov_child, smallest_child
 from services.l2.feeds.binance import BinanceFeed
 from services.l2.feeds.venue_messages import VenueDelta, VenueTrade
 from services.l2.maintainer import BookMaintainer
-from services.venues.costs import walk
 from simulator.recordings import RestReply, open_recording
 from tests.bench.chunks import in_turn, on_cores
 from tests.bench.report import Report, Result, quartiles

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from libs.common.events import (
     BOOK,
@@ -22,8 +23,10 @@ from libs.common.events import (
     SubmitPaperOrder,
 )
 from libs.common.time_units import NS_PER_S
+from libs.common.topics import book_key
 from tests.execution_market import EPOCH, a_position, a_risk_budget
 from tests.execution_world import ExecutionWorld, an_id
+from tests.venue_market import a_metrics
 
 AGES_S = 1e9  # a half-life in which nothing of what was taken comes back
 LATENCY_NS = 5_000_000  # of an order, by default
@@ -248,6 +251,33 @@ def test_without_a_venue_the_cheapest_live_one_is_taken_fee_included() -> None:
     world.books(asks=((59_980.0, 1.0),), venues=("binance",), state=BookState.GAP)
     submit(world, "again", venue=None)
     assert world.all(OrderSubmitted)[1].order.venue == "bybit"
+
+
+def test_without_a_venue_the_walk_of_the_whole_size_counts_and_who_takes_all_is_preferred() -> None:
+    world = a_world()
+    world.books(asks=((59_990.0, 0.1), (60_050.0, 9.0)), venues=("bybit",))
+    submit(world, venue=None, order_qty=Decimal("0.1"))
+    submit(world, "large", venue=None, order_qty=Decimal("0.9"))
+    thin, deep = world.all(OrderSubmitted)
+    assert (thin.order.venue, deep.order.venue) == ("bybit", "binance")
+
+
+def test_without_a_venue_what_was_measured_of_each_counts() -> None:
+    world = a_world()
+    world.books(asks=((59_990.0, 1.0),), venues=("bybit",))
+    metrics = replace(a_metrics("bybit", now=world.now), expected_slippage_bps=3.0)
+    world.fold(world.market.metrics, book_key("bybit", "BTC-USDT"), metrics)
+    submit(world, venue=None)
+    assert world.all(OrderSubmitted)[0].order.venue == "binance"
+
+
+def test_an_order_expects_the_average_price_of_its_walk_within_its_limit() -> None:
+    world = a_world()
+    world.books(asks=((60_000.0, 0.25), (60_010.0, 0.25), (60_050.0, 9.0)), venues=("binance",))
+    submit(world)
+    submit(world, "limited", ord_type="limit", price=Decimal(60_000))
+    submit(world, "resting", ord_type="limit", price=Decimal(59_000))
+    assert [each.order.expected_px for each in world.all(OrderSubmitted)] == [60_005.0, 60_000.0, 60_000.0]
 
 
 def test_what_is_not_held_is_not_sold_and_the_refusal_names_what_is() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from decimal import Decimal
 from statistics import median
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from libs.common.codec import encode
 from libs.common.events import BookState
@@ -146,7 +148,7 @@ def test_one_stamp_that_is_ahead_moves_neither_latency_nor_offset(ahead_s: float
     assert lag_quantile_ms(lags, 0.5) == 2.0
     metrics = metrics_of("binance", "BTC-USDT", Measurement(), lags, a_top(), NOW)
     assert metrics.clock_offset_ms == 20.0
-    assert order_delay_s(Measurement(), lags, 50.0) < 0.06
+    assert order_delay_s(Measurement(), lags, 50.0) == pytest.approx(0.052, abs=1e-4)
 
 
 def test_a_top_told_again_or_without_a_venue_time_is_not_counted() -> None:
@@ -170,11 +172,43 @@ def test_no_lag_has_no_quantile() -> None:
     assert lag_quantile_ms(Counter(), 0.5) is None
 
 
-def test_an_order_takes_the_lag_and_the_round_trip_or_what_is_assumed() -> None:
+def test_an_order_takes_the_mean_lag_and_the_round_trip_or_what_is_assumed() -> None:
     lags = Counter({0: 90, 20: 10})
-    assert order_delay_s(Measurement(), lags, 50.0) == pytest.approx(0.06)
-    timed = Measurement(request_ns=(20_000_000,))
-    assert order_delay_s(timed, lags, 50.0) == pytest.approx(0.03)
+    assert order_delay_s(Measurement(), lags, 50.0) == pytest.approx(0.051)
+    timed = Measurement(request_ns=(10_000_000, 30_000_000))
+    assert order_delay_s(timed, lags, 50.0) == pytest.approx(0.021)
+
+
+def test_stamps_that_are_always_late_delay_an_order_and_those_ahead_do_not() -> None:
+    late, ahead = Counter({6000: 100}), Counter({-6000: 100})
+    assert order_delay_s(Measurement(), late, 50.0) == pytest.approx(3.025)
+    assert order_delay_s(Measurement(), ahead, 50.0) == pytest.approx(0.05)
+
+
+def test_six_days_of_silence_fade_all_that_was_counted() -> None:
+    ill = after_seconds(3600, state=BookState.STALE)
+    assert ill.beta > 200
+    assert ill.out_s > 2000
+    later = NOW + 6 * 24 * HOUR_NS
+    silent = fold_health(ill, a_health(now=later), None, 10_000)
+    assert silent.beta == pytest.approx(2.0, abs=1e-6), "the prior and the ten seconds that are counted"
+    assert silent.out_s == pytest.approx(10.0, abs=1e-6)
+
+
+def test_an_outage_is_as_long_as_the_measured_ones_are_on_average() -> None:
+    found, offset, ts = Measurement(), 0, NOW
+    for cycle in range(20):
+        for second in range(40):
+            state = BookState.LIVE if second < 10 else BookState.STALE
+            ts = NOW + (40 * cycle + second) * NS_PER_S
+            found = fold_health(found, a_health(state=state, now=ts), None, offset)
+            offset += 1
+    assert Measurement().outage_s == 10.0
+    assert found.outage_s == pytest.approx(30.0, rel=0.05)
+
+
+def test_an_outage_is_no_shorter_than_its_trials_say() -> None:
+    assert Measurement(ill=360.0).outage_s == pytest.approx(190.0)
 
 
 def test_volatility_is_that_of_the_minutes_and_skips_holes() -> None:
@@ -205,7 +239,37 @@ def test_a_fill_is_counted_once_with_the_sign_of_its_side() -> None:
     assert fold_fill(bought, a_fill()) is bought
     both = fold_fill(bought, a_fill(2, side="sell"))
     assert both.fills == 2
-    assert both.slippage_bps == pytest.approx(0.0)
+    assert both.slippage_bps == pytest.approx(-1 / (1 + math.exp(-1 / 50)) + 1 / (1 + math.exp(1 / 50)))
+
+
+def test_the_fills_of_an_order_count_by_size_and_what_rested_does_not() -> None:
+    found = Measurement()
+    for number, (price, qty) in enumerate((("60000", "0.1"), ("60012", "0.9"))):
+        fill = replace(a_fill(number, price=price), last_qty=Decimal(qty))
+        found = fold_fill(found, fill)
+    mean = (0.1 * math.exp(-0.9 / 50) * 0 + 0.9 * 2) / (0.1 * math.exp(-0.9 / 50) + 0.9)
+    assert found.slippage_bps == pytest.approx(mean)
+    rested = fold_fill(found, replace(a_fill(9, price="59000"), liquidity="maker"))
+    assert (rested.slippage_bps, rested.orders, rested.fills) == (found.slippage_bps, found.orders, 3)
+
+
+def test_an_expectation_that_was_none_costs_a_hundred_bps_at_most() -> None:
+    assert fold_fill(Measurement(), a_fill(price="600000")).slippage_bps == 100.0
+
+
+def test_few_orders_say_little_and_many_say_most_of_what_they_paid() -> None:
+    found, expected = Measurement(), []
+    for number in range(400):
+        found = fold_fill(found, a_fill(number, price="60030"))
+        expected.append(found.expected_slippage_bps)
+    assert expected[0] == pytest.approx(5 / 21)
+    assert expected[-1] == pytest.approx(5 * 50.5 / 70.5, rel=1e-3)
+    assert expected == sorted(expected)
+
+
+def test_a_state_that_counted_fills_only_keeps_its_mean() -> None:
+    older = Measurement(fills=200, slippage_bps=4.0)
+    assert fold_fill(older, a_fill()).slippage_bps == pytest.approx(4 - 3 / 50, abs=0.01)
 
 
 def test_depths_are_sums_within_their_bands() -> None:
