@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from libs.common.command_rules import IDENTIFIER
+from libs.common.command_rules import MAX_CONFIDENCE
+from libs.common.context_fields import REWARD_LIMIT
 from libs.common.live_books import PATIENCE
 from libs.common.settings import ProcessorSettings
 from libs.common.time_units import DAY_S, NS_PER_S
@@ -17,6 +19,19 @@ if TYPE_CHECKING:
     from services.router.live import LiveInputs
 
 
+_NUMBER: Final = r"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?"
+STATED: Final = re.compile(
+    rf"(?P<name>[A-Za-z0-9._-]{{1,64}})(?::(?P<reward>[+-]?{_NUMBER})x(?P<weight>{_NUMBER}))?", re.ASCII
+)
+"""A policy of a new scope, and what is expected of it."""
+
+
+def _priors(text: str) -> dict[str, tuple[float, float]]:
+    """Return the expected reward and its weight of each policy that states one."""
+    stated = filter(None, map(STATED.fullmatch, text.split()))
+    return {each["name"]: (float(each["reward"]), float(each["weight"])) for each in stated if each["reward"]}
+
+
 class RouterSettings(ProcessorSettings):
     """Policies, memory and the model's constants; symbols as in ``services/router/thompson.py``."""
 
@@ -24,7 +39,8 @@ class RouterSettings(ProcessorSettings):
 
     policies: str = Field(
         "p_sma p_breakout p_meanrev p_obi p_flat",
-        description="policies of a scope used for the first time, separated by spaces",
+        description="policies of a scope used for the first time, separated by spaces; with what is expected "
+        "of one as NAME:REWARDxWEIGHT: p_sma:0.0005x50 is 5 bps, worth 50 rewards",
     )
     reference_venue: str = Field("binance", description="whose book and candles fill a context")
     basis_venue: str = Field("binance-usdm", description="whose mid is compared for basisBps")
@@ -68,11 +84,21 @@ class RouterSettings(ProcessorSettings):
     @field_validator("policies")
     @classmethod
     def _named(cls, text: str) -> str:
-        names = text.split()
+        stated = [STATED.fullmatch(each) for each in text.split()]
+        if not all(stated):
+            raise ValueError(
+                "a policy is 1-64 of A-Za-z0-9._-, or with an expected reward and the rewards it is worth "
+                "NAME:REWARDxWEIGHT, as p_sma:0.0005x50"
+            )
+        names = [found["name"] for found in stated if found is not None]
         if not 1 <= len(names) <= MOST_POLICIES or len(set(names)) < len(names):
             raise ValueError(f"name 1 to {MOST_POLICIES} policies, each once")
-        if not all(IDENTIFIER.fullmatch(name) for name in names):
-            raise ValueError("a policy is 1-64 of A-Za-z0-9._-")
+        for expected, weight in _priors(text).values():
+            if not abs(expected) <= REWARD_LIMIT or not 0 < weight <= MAX_CONFIDENCE:
+                raise ValueError(
+                    f"an expected reward is from {-REWARD_LIMIT:g} to {REWARD_LIMIT:g}, return units "
+                    f"(0.01 is 1 %), and worth more than 0 and at most {MAX_CONFIDENCE} rewards"
+                )
         return text
 
     def rules(self) -> Rules:
@@ -90,7 +116,8 @@ class RouterSettings(ProcessorSettings):
             alarm=self.alarm,
         )
         return Rules(
-            policies=tuple(self.policies.split()),
+            policies=tuple(each.partition(":")[0] for each in self.policies.split()),
+            priors=_priors(self.policies),
             tuning=tuning,
             remember_ns=round(self.remember_s * NS_PER_S),
             remember_most=self.remember_most,
