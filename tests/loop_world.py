@@ -47,6 +47,7 @@ from libs.common.topics import (
     L2_CANDLES,
     L2_CANDLES_DAILY,
     PORTFOLIO_COMMANDS,
+    PORTFOLIO_RISK,
     VENUES_COMMANDS,
     VENUES_METRICS,
     VENUES_SCORES,
@@ -72,6 +73,7 @@ from simulator.profiles import VENUES, symbol_profile
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from libs.common.events import RiskBudget
     from libs.common.handling import Wiring
     from libs.common.topics import Topic
 
@@ -294,6 +296,11 @@ class LoopWorld:
                 self._refresh()
                 self._deliver(name, Tick(due_ts=tick, key=key, causation_id="", correlation_id=""))
             self._drain()
+
+    @property
+    def risk(self) -> Mapping[bytes, RiskBudget]:
+        """What the portfolio says of its book."""
+        return next(view for view in self._views[PORTFOLIO_RISK.name] if view.topic is PORTFOLIO_RISK).items
 
     @property
     def equity(self) -> float:
