@@ -268,7 +268,7 @@ def _over_cap(inputs: PlanInputs, T: float, N: int) -> str:
         return (
             f"the volume is unknown, and children of {child:g} are larger than the depth of {inputs.depth:g}"
         )
-    if Q <= inputs.participation_cap * volume * (1 + 1e-9):
+    if inputs.participation_cap * volume * (1 + 1e-9) >= Q:
         return ""
     share = f"{Q / volume:.0%}" if volume > 0 else "more than all"
     return f"{share} of the volume expected in {T:.0f} s, above the cap of {inputs.participation_cap:.0%}"

@@ -99,8 +99,8 @@ def test_a_million_bitcoin_are_refused_with_what_could_be_done() -> None:
     with pytest.raises(CannotPlanError) as refused:
         plan(plan_inputs("1000000", 0.0), seeded())
     assert str(refused.value).startswith(
-        "at most 288 of 1e+06 can be worked within the deadline of 3600 s: 20% of the expected volume of 1440;"
-        " Immediate: the known book holds 100; TWAP: "
+        "at most 288 of 1e+06 can be worked within the deadline of 3600 s: 20% of the expected volume of"
+        " 1440; Immediate: the known book holds 100; TWAP: "
     )
 
 
