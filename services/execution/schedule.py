@@ -15,11 +15,11 @@ kappa      rate at which a front-loaded schedule sends what is left     1/s
 Notes
 -----
 A child pays half the spread, what it takes from the book itself (``k x^alpha``, `cost.py`), and the way that
-the children before it have moved the mid. The latter is the square-root law along the parent's own trajectory
-[2]_: at W the mid has moved by ``3/2 I sqrt(W)``, whose mean over a parent of many children is I, whatever its
-schedule. The first child finds nothing moved: a parent of one child pays what it takes from the book and no
-meta impact, one of two a part of it, and nothing is charged twice. What the child sent now takes is read from
-the book that is known, so that the more is sent first, the closer the cost is to that of sending all at once.
+the children before it have moved the mid. The latter is the square-root law along the parent's own
+trajectory [2]_: at W the mid has moved by ``3/2 I sqrt(W)``, whose mean over a parent of many children is I,
+whatever its schedule. The first child finds nothing moved: a parent of one child pays what it takes from the
+book and no meta impact, one of two a part of it, and nothing is charged twice. What the child sent now takes
+is read from the book that is known: the more is sent first, the closer the cost is to that of sending all.
 
 References
 ----------
@@ -37,7 +37,7 @@ References
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -127,7 +127,7 @@ def taken_bps(
 
 
 def risk_bps(
-    sigma_day: float, times_s: Sequence[float] | NDArray[np.float64], shares: NDArray[np.float64]
+    sigma_day: float, times_s: Sequence[float] | NDArray[np.floating[Any]], shares: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the standard deviation of the cost of children at these times, from prices that wander.
 
