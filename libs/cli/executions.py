@@ -96,7 +96,7 @@ def _cells(record: ExecutionRecord, now: int) -> list[Text | ProgressBar | str]:
         "-" if record.shortfall is None else f"{record.shortfall.total_bps:,.2f}",
         "-" if reward is None else f"{reward:+.5f}",
         f"{(now - record.created_ts) / NS_PER_S:,.0f}",
-        record.waiting or record.reason,
+        record.waiting or record.reason or ("" if plan is None else "; ".join(plan.warnings)),
     ]
 
 

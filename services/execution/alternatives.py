@@ -41,7 +41,7 @@ from services.execution.schedule import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-HORIZONS_S: Final = (60.0, 300.0, 900.0, 3600.0)
+HORIZONS_S: Final[tuple[float, ...]] = (60.0, 300.0, 900.0, 3600.0)
 VWAP_FROM_S: Final = 900.0
 INTERVAL_S: Final = 15.0  # least Delta, the time between children before jitter
 RISK_AVERSION: Final = 0.3  # of lambda_u
@@ -200,6 +200,9 @@ def _immediate(inputs: PlanInputs) -> Alternative:
         risk_bps=0.0,
         objective_bps=walked,
         meta_impact_bps=0.0,
+        warnings=(f"sent at once into the book that is shown, though {words}",)
+        if (words := capped(inputs))
+        else (),
     )
 
 
@@ -268,7 +271,7 @@ def _over_cap(inputs: PlanInputs, T: float, N: int) -> str:
         return (
             f"the volume is unknown, and children of {child:g} are larger than the depth of {inputs.depth:g}"
         )
-    if Q <= inputs.participation_cap * volume * (1 + 1e-9):
+    if inputs.participation_cap * volume * (1 + 1e-9) >= Q:
         return ""
     share = f"{Q / volume:.0%}" if volume > 0 else "more than all"
     return f"{share} of the volume expected in {T:.0f} s, above the cap of {inputs.participation_cap:.0%}"

@@ -1,12 +1,11 @@
-"""How much a market is expected to trade from now on, by the profile of its day and the level of its last hour.
+"""How much is expected to trade from now on, by the profile of the day and the level of the last hour.
 
-======  ==============================================  =====================
-symbol  meaning                                         unit
-======  ==============================================  =====================
-v_b     expected volume of 5-minute bucket b of the day  base units
-l       level: what is traded now over what the profile  1
-        expects now
-======  ==============================================  =====================
+======  ================================================  ===========
+symbol  meaning                                           unit
+======  ================================================  ===========
+v_b     expected volume of 5-minute bucket b of the day   base units
+l       what is traded now over what the profile expects  1
+======  ================================================  ===========
 """
 
 from __future__ import annotations

@@ -15,11 +15,11 @@ kappa      rate at which a front-loaded schedule sends what is left     1/s
 Notes
 -----
 A child pays half the spread, what it takes from the book itself (``k x^alpha``, `cost.py`), and the way that
-the children before it have moved the mid. What the child sent now takes is read from the book that is known,
-so that the more is sent first, the closer its cost is to that of sending all at once. The latter is the square-root law along the parent's own
+the children before it have moved the mid. The latter is the square-root law along the parent's own
 trajectory [2]_: at W the mid has moved by ``3/2 I sqrt(W)``, whose mean over a parent of many children is I,
-whatever its schedule. The first child finds nothing moved. So a parent of one child pays what it takes from
-the book and no meta impact, one of two a part of it, and nothing is charged twice.
+whatever its schedule. The first child finds nothing moved: a parent of one child pays what it takes from the
+book and no meta impact, one of two a part of it, and nothing is charged twice. What the child sent now takes
+is read from the book that is known: the more is sent first, the closer the cost is to that of sending all.
 
 References
 ----------
@@ -27,9 +27,9 @@ References
    and 18 for the trajectory.
 .. [2] Donier & Bonart (2015), A million metaorder analysis of market impact on the Bitcoin: the law holds
    along the trajectory; Y is .9 there for the move at its end.
-.. [3] Toth et al. (2011), Anomalous price impact and the critical nature of liquidity in financial markets:
-   Y of order 1; Bouchaud, Bonart, Donier & Gould (2018), Trades, quotes and prices, chapter 12; Almgren, Thum,
-   Hauptmann & Li (2005), Direct estimation of equity market impact: exponent .600 +- .038.
+.. [3] Toth et al. (2011), Anomalous price impact and the critical nature of liquidity in financial markets,
+   and Bouchaud, Bonart, Donier & Gould (2018), Trades, quotes and prices, chapter 12: Y of order 1; Almgren,
+   Thum, Hauptmann & Li (2005), Direct estimation of equity market impact: exponent .600 +- .038.
 .. [4] Grinold & Kahn (2000), Active portfolio management, chapter 16: to trade a day's volume costs a day's
    volatility, that is Y = 1 of the mean fill.
 """
@@ -37,7 +37,7 @@ References
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -127,7 +127,7 @@ def taken_bps(
 
 
 def risk_bps(
-    sigma_day: float, times_s: Sequence[float] | NDArray[np.float64], shares: NDArray[np.float64]
+    sigma_day: float, times_s: Sequence[float] | NDArray[np.floating[Any]], shares: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the standard deviation of the cost of children at these times, from prices that wander.
 
@@ -186,7 +186,7 @@ def best_front_loaded(search: Search, fewest: int, most: int) -> FrontLoaded | N
 
 
 def _objective(search: Search, kappas: NDArray[np.float64], children: int) -> NDArray[np.float64]:
-    """Return J without the spread at each kappa, (K,); infinite where the book does not hold the first child."""
+    """Return J without the spread at each kappa, (K,); infinite where the book holds no such first child."""
     shares = front_loaded(kappas, search.interval_s, children)
     E = taken_bps(shares, search.X, search.k_bps, search.alpha, search.book)
     E = E + search.meta_bps * moved(shares)

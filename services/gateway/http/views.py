@@ -386,4 +386,8 @@ class AuditAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
         tuple[str, ...], Meta(description="what is altered or came out differently, in words; empty: nothing")
     ]
     decisions: Annotated[int, Meta(description="made again from their logged inputs")]
+    other_versions: Annotated[
+        tuple[str, ...],
+        Meta(description="decisions of another version's model, which are not made again, in words"),
+    ]
     entries: Annotated[tuple[AUDIT_ENTRY.struct, ...], Meta(description="the chain, in order")]  # type: ignore[name-defined]  # made at import

@@ -34,6 +34,7 @@ def checked(execution_id: str, record: ExecutionRecord | None, entries: Sequence
         verified=not problems,
         problems=problems,
         decisions=again.decisions,
+        other_versions=again.others,
         entries=tuple(map(AUDIT_ENTRY, entries)),
     )
     return encode(answer)

@@ -95,12 +95,22 @@ def test_an_order_sent_at_once_pays_the_book_and_no_meta_impact() -> None:
     assert at_once.meta_impact_bps == 0.0
 
 
+def test_more_than_the_cap_sent_at_once_into_a_deep_book_says_so() -> None:
+    deep = tuple((MID * (1 + 5e-5 * at), 50.0) for at in range(1, 41))
+    planned = plan(plan_inputs("1000", 0.5, levels=deep), seeded())
+    assert planned.style is Style.IMMEDIATE
+    (words,) = planned.warnings
+    assert words.startswith(
+        "sent at once into the book that is shown, though at most 288 of 1000 can be worked"
+    )
+
+
 def test_a_million_bitcoin_are_refused_with_what_could_be_done() -> None:
     with pytest.raises(CannotPlanError) as refused:
         plan(plan_inputs("1000000", 0.0), seeded())
     assert str(refused.value).startswith(
-        "at most 288 of 1e+06 can be worked within the deadline of 3600 s: 20% of the expected volume of 1440;"
-        " Immediate: the known book holds 100; TWAP: "
+        "at most 288 of 1e+06 can be worked within the deadline of 3600 s: 20% of the expected volume of"
+        " 1440; Immediate: the known book holds 100; TWAP: "
     )
 
 

@@ -60,7 +60,7 @@ def test_equal_slices_of_the_same_order_are_dearer_by_what_was_measured() -> Non
 
 @pytest.mark.parametrize("kappa", [0.0, 1e-4, 1e-2, 0.1])
 def test_the_shares_are_those_of_the_sinh_written_out(kappa: float) -> None:
-    """Almgren & Chriss, eq. 18: ``n_j = 2 sinh(kappa tau / 2) / sinh(kappa T) cosh(kappa (T - t_(j-1/2)))``."""
+    """Almgren & Chriss (18): ``n_j = 2 sinh(kappa tau / 2) / sinh(kappa T) cosh(kappa (T - t_(j-1/2)))``."""
     N, tau = 40, 15.0
     j = np.arange(1, N + 1)
     written = (
