@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from libs.common.events import Candle
 from libs.common.minute_volumes import MinuteVolumes
-from libs.common.time_units import DAY_NS, MINUTE_NS
+from libs.common.time_units import MINUTE_NS
 from libs.common.topics import L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN, book_key
 from libs.common.views import Last, View
 
@@ -67,7 +67,7 @@ class Series:
 class CandleView(View[Candle]):
     """A view of one candle topic that puts what it reads into a `Series`, and keeps no `items`.
 
-    With `volumes` it puts into these, too, the minutes that are older than those of the series.
+    Into `volumes` it puts what it reads, too; after a start these begin with the minutes of the series.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class CandleView(View[Candle]):
         """Begin with the minutes that are kept; of days all are kept, and have a topic of their own."""
         if self.topic is not L2_CANDLES:
             return super().start(now)
-        return now - max(self.candles.keep["1m"] * MINUTE_NS, self._volumes.days * DAY_NS)
+        return now - self.candles.keep["1m"] * MINUTE_NS
 
     def fold(self, partition: int, offset: int, key: bytes, event: Candle | None) -> None:
         """Apply one record; see `View.fold`."""

@@ -50,6 +50,7 @@ from services.execution.paper_broker import SelfImpact
 from services.execution.registration import announcements
 from services.execution.saga import Asked, CostCurve, Done, OwnOrder, Saga
 from services.execution.standing import ExecutionState
+from services.execution.volume_days import VolumeDays
 
 if TYPE_CHECKING:
     from libs.common.events import Event, PolicyRegistered
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from services.execution.settings import ExecutionSettings
 
 SERVICE: Final = "execution"
+STATE: Final = (Saga, Asked, OwnOrder, Done, SelfImpact, CostCurve, Held, VolumeDays)
 
 
 def wiring(settings: ExecutionSettings, service: str = SERVICE) -> Wiring[Any]:
@@ -73,7 +75,7 @@ def wiring(settings: ExecutionSettings, service: str = SERVICE) -> Wiring[Any]:
     return Wiring(
         service=service,
         inputs=(EXECUTION_COMMANDS, VENUES_SCORES, ROUTER_CHOICES),
-        state=replace(EXECUTION_STATE, events=(Saga, Asked, OwnOrder, Done, SelfImpact, CostCurve, Held)),
+        state=replace(EXECUTION_STATE, events=STATE),
         outputs={
             ChoosePolicy: Output(ROUTER_COMMANDS, lambda command: command.scope.encode()),
             RewardPolicy: Output(ROUTER_COMMANDS, lambda command: command.scope.encode()),

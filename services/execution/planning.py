@@ -19,6 +19,7 @@ from services.execution.planner import MODEL
 from services.execution.profile import profile_of
 from services.execution.saga import CostCurve, curve_key, impact_key
 from services.execution.volatility import sigma_day
+from services.execution.volume_days import volume_days
 
 if TYPE_CHECKING:
     from libs.common.events import BookTop
@@ -42,7 +43,7 @@ def plan_generator(cause_id: str) -> Generator:
 
 
 def plan_inputs(state: State[Any], market: MarketData, top: BookTop, wish: Wish, now: int) -> PlanInputs:
-    """Return what a plan at the venue of this book depends on."""
+    """Return what a plan at the venue of this book depends on; the state then holds the days of volume."""
     assert top.features is not None  # noqa: S101 -- of a usable book
     settings = market.settings
     instrument = market.instrument_at(top)
@@ -60,7 +61,7 @@ def plan_inputs(state: State[Any], market: MarketData, top: BookTop, wish: Wish,
         depth=market.depth(top, wish.side),
         sigma_day=wish.forecast_vol or sigma_day(minutes) or settings.sigma_day,
         cost=cost_fit(state, top.venue, top.symbol),
-        volume=profile_of(market.candles.volumes.since(top.venue, top.symbol, now), now),
+        volume=profile_of(volume_days(state, market, top.venue, top.symbol, now), now),
         tick=instrument.tick,
         lot=instrument.lot,
         min_qty=instrument.min_qty,

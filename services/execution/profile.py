@@ -77,14 +77,13 @@ class Shares(NamedTuple):
         return self.level * (1 + credibility(self.n, self.noise, self.spread) * (self.p - 1))
 
 
-def profile_of(minutes: NDArray[np.float64], now: int) -> VolumeProfile:
-    """Return the profile of days of 1-minute volumes; flat, at weight 1, without any.
+def profile_of(v: NDArray[np.float64], now: int) -> VolumeProfile:
+    """Return the profile of days of volumes; flat, at weight 1, without any.
 
     Parameters
     ----------
-    minutes
-        Base units, NaN where unknown, (days, 1440), the last row of the day of `now`. A bucket counts when
-        it is over, at five times the mean of the minutes known.
+    v
+        Base units by bucket, NaN where unknown, (days, 288), the last row of the day of `now`.
     now
         Time of the plan, ns.
 
@@ -94,7 +93,6 @@ def profile_of(minutes: NDArray[np.float64], now: int) -> VolumeProfile:
     .6, worth 60 buckets; that left by the profile is measured on the newest seven days after the first, each
     against the profile of the days before it.
     """
-    v = _by_bucket(minutes, now)
     expected = shares_of(v).expected()
     known = [at for at, day in enumerate(v) if np.nansum(day) > 0]
     cv = _cv([v[at] for at in known], PRIOR_CV)
@@ -157,8 +155,15 @@ def _noise(r: NDArray[np.float64], known: NDArray[np.bool_], square: float) -> f
     return (PRIOR_BUCKETS * PRIOR_CV**2 * square + squares) / (PRIOR_BUCKETS + freedom)
 
 
-def _by_bucket(minutes: NDArray[np.float64], now: int) -> NDArray[np.float64]:
-    """Return volumes by bucket, (days, 288), NaN where unknown or not over."""
+def by_bucket(minutes: NDArray[np.float64], now: int) -> NDArray[np.float64]:
+    """Return volumes by bucket, (days, 288), NaN where unknown or not over.
+
+    Parameters
+    ----------
+    minutes
+        Base units, NaN where unknown, (days, 1440), the last row of the day of `now`. A bucket counts at five
+        times the mean of the minutes known.
+    """
     split = minutes.reshape(-1, BUCKETS, MINUTES)
     counts = np.isfinite(split).sum(axis=2)
     sums = np.nansum(split, axis=2)

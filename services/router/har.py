@@ -82,7 +82,7 @@ def forecast(open_ts: Sequence[int], closes: Sequence[float]) -> Forecast | None
     if len(open_ts) < LEAST_BARS:
         return None
     minutes = (np.asarray(open_ts, dtype=np.int64) - open_ts[0]) // MINUTE_NS
-    logs = np.full(int(minutes[-1]) + 1, np.nan)
+    logs: Floats = np.full(int(minutes[-1]) + 1, np.nan)
     logs[minutes] = np.log(np.asarray(closes, dtype=np.float64))
     traded = np.concatenate(([0], np.cumsum(~np.isnan(logs))))
     logs = _last_known(logs)

@@ -1,9 +1,10 @@
 """How fast a book comes back after trades, and what an order for its best level each second buys on paper.
 
 The half-life is read off an impulse response by local projections (Jordà 2005): of the volume between the
-best price before a trade and a price some bps beyond it, at several times after, on the volume traded in a tenth
-of a second, with the trades of the two seconds before and the volume itself as controls; the exponential that
-fits the response best; quartiles by weighting blocks of ten seconds at random (Bayesian bootstrap).
+best price before a trade and a price some bps beyond it, at several times after, on the volume traded in a
+tenth of a second, with the trades of the two seconds before and the volume itself as controls; the
+exponential that fits the response best; quartiles by weighting blocks of ten seconds at random (Bayesian
+bootstrap).
 """
 
 from __future__ import annotations

@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 
 from libs.common.time_units import DAY_NS, MINUTE_NS
-from libs.common.topics import L2_CANDLES, candle_key
-from services.execution.market_data import MarketData
-from services.execution.profile import BUCKETS, credibility, profile_of, shares_of
-from services.execution.settings import ExecutionSettings
+from services.execution.profile import BUCKETS, by_bucket, credibility, profile_of, shares_of
 from services.execution.volatility import sigma_day
 from tests.unit.services.execution.builders import a_candle, seeded
 
@@ -48,16 +45,16 @@ def test_missing_minutes_are_skipped_and_too_few_give_none() -> None:
     assert apart == pytest.approx(sigma_day(candles))
 
 
-def by_day(volumes: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return minutes from the start of a day on as days of them, the rest of the last one unknown."""
+def by_day(volumes: Sequence[float] | NDArray[np.float64], now: int | None = None) -> NDArray[np.float64]:
+    """Return minutes from the start of a day on by days and buckets, of which those before `now` are over."""
     days = -(-len(volumes) // 1440)
-    return np.append(np.asarray(volumes, float), np.full(days * 1440 - len(volumes), np.nan)).reshape(
-        -1, 1440
-    )
+    rest = np.full(days * 1440 - len(volumes), np.nan)
+    minutes = np.append(np.asarray(volumes, float), rest).reshape(-1, 1440)
+    return by_bucket(minutes, days * DAY_NS - 1 if now is None else now)
 
 
 def test_without_candles_the_profile_is_flat_and_the_rate_unknown() -> None:
-    profile = profile_of(np.empty((0, 1440)), DAY_NS)
+    profile = profile_of(np.empty((0, 288)), DAY_NS)
     assert set(profile.expected) == {1.0}
     assert (profile.days, profile.rate) == (0, None)
     assert profile.cv == profile.cv_left == pytest.approx(0.6)
@@ -87,19 +84,6 @@ def test_busy_hours_of_nine_times_the_rest_are_found_in_two_weeks_whatever_the_d
     assert ratio(busy(14, levels=1.0)) > 8.9
     assert ratio(busy(14, noise=0.4, levels=1.0)) > 8.0
     assert busy(14).days == 14
-
-
-def test_of_two_weeks_that_the_topic_told_the_plan_has_the_busy_hours() -> None:
-    """Of minutes, not of two days of them; those before the newest two days are read again after a start."""
-    market = MarketData(ExecutionSettings())
-    view = next(view for view in market.candles.views if view.topic is L2_CANDLES)
-    for at in range(14 * 1440):
-        candle = a_candle(at, 1.0, 9.0 if 480 <= at % 1440 < 960 else 1.0)
-        view.fold(0, at, candle_key(candle), candle)
-    now = 14 * DAY_NS
-    assert ratio(profile_of(market.candles.volumes.since("binance", "BTC-USDT", now), now)) > 8.9
-    assert len(market.minutes("BTC-USDT", "binance")) == 2880
-    assert view.start(now) == now - 30 * DAY_NS
 
 
 def test_the_fewer_days_and_the_more_they_differ_the_flatter_is_the_profile() -> None:
@@ -173,7 +157,7 @@ def test_the_rate_is_the_profile_at_the_level_of_the_last_hour() -> None:
 
 def test_a_bucket_that_is_not_over_does_not_count() -> None:
     now = 61 * MINUTE_NS
-    assert profile_of(by_day([*[1.0] * 60, 999.0]), now) == profile_of(by_day([1.0] * 60), now)
+    assert profile_of(by_day([*[1.0] * 60, 999.0], now), now) == profile_of(by_day([1.0] * 60, now), now)
 
 
 def test_a_bucket_of_which_some_minutes_are_known_counts_as_five_times_their_mean() -> None:
