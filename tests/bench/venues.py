@@ -104,7 +104,9 @@ def _sorted_cost(offers: list[Offer], size: float) -> float:
         assert offer.top is not None
         mid = (offer.top.bids[0][0] + offer.top.asks[0][0]) / 2
         fee = offer.terms.taker_bps
-        levels += [((price - mid) / mid * 1e4 + fee, available) for price, available in offer.top.asks]
+        levels += [
+            ((price - mid) / mid * 1e4 + fee * price / mid, available) for price, available in offer.top.asks
+        ]
     levels.sort()
     cost, left = 0.0, size
     for slope, available in levels:

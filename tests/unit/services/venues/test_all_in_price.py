@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 ASKS = {"binance": (60_000.0, 0.05), "okx": (59_950.0, 0.06), "bybit": (60_005.0, 0.05)}
 
 
-def three_venues(**sizes: float) -> World:
+def three_venues() -> World:
     world = World()
     for venue, (mid, half_spread) in ASKS.items():
-        world.tell(a_top(venue, mid=mid, half_spread=half_spread, **sizes))
+        world.tell(a_top(venue, mid=mid, half_spread=half_spread))
         world.tell(a_health(venue))
     return world
 
