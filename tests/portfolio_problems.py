@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.random import Generator, Philox
 
-from services.portfolio.measures import cautious_cvar, cvar, shrunk_covariance, shrunk_mean
+from services.portfolio.covariance import shrunk_covariance
+from services.portfolio.measures import (
+    HALF_LIFE_DAYS,
+    cautious_cvar,
+    cvar,
+    day_weights,
+    shrunk_mean,
+    volatility,
+)
 from tests.recordings import DATA
 
 if TYPE_CHECKING:
@@ -21,16 +29,19 @@ BETA = 0.95
 
 
 class Problem(NamedTuple):
-    """A table of returns and what is estimated from it."""
+    """A table of returns, how much its days count, and what is estimated from it."""
 
     R: Matrix
+    p: Vector
     mu: Vector
     Sigma: Matrix
     c: Vector
 
 
-def problem_of(R: Matrix) -> Problem:
-    return Problem(R, shrunk_mean(R), shrunk_covariance(R), cautious_cvar(R, BETA))
+def problem_of(R: Matrix, half_life: float = HALF_LIFE_DAYS) -> Problem:
+    p = day_weights(np.arange(len(R)), half_life)
+    sigma = volatility(R, p)
+    return Problem(R, p, shrunk_mean(R, sigma), shrunk_covariance(R, p, sigma), cautious_cvar(R, p, BETA))
 
 
 def random_returns(seed: int, symbols: int, days: int = 1000, factors: int = 3) -> Matrix:
@@ -54,7 +65,7 @@ def recorded_returns() -> tuple[tuple[str, ...], Matrix]:
 
 def assert_within(problem: Problem, limits: Limits, w: Vector, mode: str) -> None:
     """Hold the weights against the plain measures of every limit."""
-    cost = problem.c @ w if mode == "sum_cvar" else cvar((problem.R @ w)[:, None], BETA)[0]
+    cost = problem.c @ w if mode == "sum_cvar" else cvar((problem.R @ w)[:, None], problem.p, BETA)[0]
     assert (w >= 0.0).all()
     assert w.sum() <= 1.0 + 1e-9
     assert cost <= limits.budget + 1e-9
@@ -75,8 +86,29 @@ def reference_utility(problem: Problem, limits: Limits, mode: str) -> float:
     else:
         threshold, excess = cp.Variable(), cp.Variable(days)
         limited += [excess >= 0, excess >= -problem.R @ w - threshold]
-        limited.append(threshold + cp.sum(excess) / ((1 - BETA) * days) <= limits.budget)
+        limited.append(threshold + problem.p @ excess / (1 - BETA) <= limits.budget)
     utility = problem.mu @ w - limits.gamma0 / 2 * cp.sum_squares(root @ w)
     asked = cp.Problem(cp.Maximize(utility), limited)
     asked.solve(solver=cp.CLARABEL)
     return float(asked.value)
+
+
+class FactorWorld:
+    """A market whose true CVaR is known: one factor and own moves, both of Student's t with 4 degrees."""
+
+    def __init__(self, seed: int, symbols: int) -> None:
+        self._draw = Generator(Philox(key=seed))
+        self._loadings = self._draw.normal(1.0, 0.3, symbols)
+        self._own = self._draw.uniform(0.01, 0.03, symbols)
+        self._future = self.returns(20_000)
+
+    def returns(self, days: int) -> Matrix:
+        """Return days of it, (days, symbols), fractions."""
+        common = self._draw.standard_t(4, days) * 0.03 / 2**0.5
+        own = self._draw.standard_t(4, (days, len(self._own))) * self._own / 2**0.5
+        return np.maximum(np.outer(common, self._loadings) + own + 0.0005, -0.99)
+
+    def cvar(self, w: Vector) -> float:
+        """Return the true CVaR of these weights, to a few percent: that of 20,000 days of their own."""
+        returns = self._future @ w
+        return float(-np.sort(returns)[: len(returns) // 20].mean())

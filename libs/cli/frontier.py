@@ -88,6 +88,18 @@ async def _asked(
     return answers
 
 
+def _title(answers: Sequence[PortfolioOptimized]) -> str:
+    last = answers[-1]
+    days = sorted({last.observations_by_symbol.get(symbol, last.observations) for symbol in last.mean})
+    span = str(days[0]) if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    fade = "" if last.half_life_days is None else f" of half-life {last.half_life_days:g}"
+    cautions = [answer.caution for answer in answers]
+    return (
+        f"{span} days{fade} at {last.venue}, shrunk mean and covariance\n"
+        f"CVaR counted {min(cautions):.2f} to {max(cautions):.2f} times (cross-validated)"
+    )
+
+
 def plot(answers: Sequence[PortfolioOptimized], file: Path) -> None:
     """Write the picture: expected return over volatility, and the weights below it.
 
@@ -120,7 +132,7 @@ def plot(answers: Sequence[PortfolioOptimized], file: Path) -> None:
         top.plot(sigma, 100.0 * mean, "o", color=f"C{n}")
         top.annotate(symbol, (sigma, 100.0 * mean), xytext=(6, -3), textcoords="offset points")
     top.set_ylabel("expected return, % a day")
-    top.set_title(f"{last.observations} days of {last.venue}, shrunk mean and covariance")
+    top.set_title(_title(answers))
     top.legend(loc="lower right")
     top.grid(alpha=0.3)
     weights = {symbol: [answer.weights[symbol] for answer in answers] for symbol in last.mean}

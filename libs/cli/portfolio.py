@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from libs.cli.screen import Screen
+    from libs.common.events import SymbolRisk
     from libs.common.settings import ServiceSettings
     from libs.common.topics import Topic
 
@@ -84,11 +85,17 @@ def risk_table(budget: RiskBudget) -> Table:
     for name in ("CVaR", "vol", "weight", "used", "days"):
         shown.add_column(name, justify="right")
     for symbol, risk in budget.by_symbol.items():
-        days = f"{risk.observations} (total loss assumed)" if risk.assumed else str(risk.observations)
+        days = f"{risk.observations} (total loss assumed)" if risk.assumed else _days(risk)
         shown.add_row(
             symbol, f"{risk.cvar:.2%}", f"{risk.vol:.2%}", f"{risk.weight:.2%}", f"{risk.used:.3%}", days
         )
     return shown
+
+
+def _days(risk: SymbolRisk) -> str:
+    weigh = f", weigh as {risk.effective_days:.0f}" if risk.effective_days else ""
+    left_out = f", {risk.left_out} left out" if risk.left_out else ""
+    return f"{risk.observations}{weigh}{left_out}"
 
 
 def _table(title: str) -> Table:

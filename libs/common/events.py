@@ -1043,7 +1043,30 @@ CvarMode: TypeAlias = Annotated[
         "portfolio_cvar: the CVaR of the portfolio"
     ),
 ]
-Lookback: TypeAlias = Annotated[Days | None, meaning("of history, 20 at least", null="for all there is")]
+Lookback: TypeAlias = Annotated[
+    Days | None, meaning("of each symbol's own history, 20 at least", null="for all there is")
+]
+HalfLife: TypeAlias = Annotated[
+    Annotated[float, unit("days")] | None,
+    meaning(
+        "age at which a day weighs half as much in volatility and CVaR",
+        null="where an older version, whose days weighed the same, wrote it",
+    ),
+]
+EffectiveDays: TypeAlias = Annotated[
+    Annotated[float, unit("days")],
+    meaning("days of equal weight that would be as certain as its weighted ones: 1 / sum of squared weights"),
+]
+
+
+class SuspectDay(Part, frozen=True, kw_only=True):
+    """A day whose move is out of all proportion: more than 20 robust sigmas."""
+
+    symbol: Annotated[str, meaning("canonical BASE-QUOTE")]
+    day_ts: Annotated[Ns, meaning("start of the day")]
+    change: Annotated[PerDay, meaning("of the close against that of the day before")]
+    kept: Annotated[bool, meaning("whether it counts; a bad print, with the day that took it back, does not")]
+    why: Annotated[str, meaning("it is kept or left out, in words")]
 
 
 class OptimizePortfolio(Command, frozen=True, kw_only=True):
@@ -1077,48 +1100,90 @@ class PortfolioOptimized(Event, frozen=True, kw_only=True):
             "more than `gap`, which is within the tolerance; all_cash: no symbol has a positive expected "
             "return; "
             "tolerance_not_met: within the limits, but better by up to `gap` may exist; "
-            "insufficient_history: fewer than `needed` days, so all is cash"
+            "insufficient_history: no symbol has `needed` days, so all is cash"
         ),
     ]
     reason: Annotated[str, meaning("why this status, in words")]
     symbols: Annotated[tuple[str, ...], meaning("canonical BASE-QUOTE, as asked for")]
     dropped: Annotated[
         tuple[str, ...],
-        meaning("symbols of weight 0: too young for history in common with the others, or ended"),
+        meaning("symbols of weight 0: of fewer days than `needed`, or ended"),
     ] = ()
     weights: Annotated[dict[str, OfCapital], meaning("by symbol")]
     cash: Annotated[OfCapital, meaning("1 less the weights")]
     vol: Annotated[PerDay, meaning("volatility of the weights under `covariance`: sqrt(w' covariance w)")]
     vol_historical: Annotated[
-        PerDay, meaning("sample standard deviation of what the weights returned over the days")
+        PerDay, meaning("standard deviation of what the weights returned over the weighted days")
     ]
-    cvar_sum: Annotated[PerDay, meaning("sum of weight times cvar_by_symbol, at least `cvar_portfolio`")]
-    cvar_portfolio: Annotated[PerDay, meaning("CVaR of the weights over the days")]
+    cvar_sum: Annotated[
+        PerDay,
+        meaning("sum of weight times cvar_by_symbol; at least `cvar_portfolio` where all have the same days"),
+    ]
+    cvar_portfolio: Annotated[
+        PerDay,
+        meaning("CVaR of the weights over the weighted days, those that a symbol lacks filled in"),
+    ]
     cvar_by_symbol: Annotated[
-        dict[str, PerDay], meaning("CVaR of one unit of weight, at least 0; no entry without history")
+        dict[str, PerDay],
+        meaning("CVaR of one unit of weight over its own days, at least 0; no entry without history"),
     ]
     cvar_limits: Annotated[
         dict[str, PerDay],
-        meaning("cvar_by_symbol as the budget counts it: a cautious value below 120 days, never less"),
+        meaning("cvar_by_symbol as the budget counts it, with the caution of its days and `caution`"),
     ]
+    caution: Annotated[
+        Pure,
+        meaning(
+            "times which the budget counts the CVaR, at least 1: what portfolios fitted to some of the days "
+            "lost on the others, in CVaRs"
+        ),
+    ] = 1.0
+    caution_reason: Annotated[
+        str, meaning("from what `caution` was estimated; empty: an older version counted it once")
+    ] = ""
     expected_return: Annotated[PerDay, meaning("mean'w")]
     utility: Annotated[PerDay, meaning("mean'w - risk_aversion / 2 w' covariance w")]
-    gap: Annotated[PerDay, meaning("proven: no weights within the limits have a utility greater by more")]
+    gap: Annotated[
+        PerDay,
+        meaning(
+            "proven: no weights within the limits, the CVaR counted `caution` times, have a utility greater "
+            "by more"
+        ),
+    ]
     kelly: Annotated[
         dict[str, OfCapital],
         meaning("advisory: a fraction of mean / variance, clipped, of each symbol on its own"),
     ]
     binding: Annotated[tuple[str, ...], meaning("names of the limits with a positive shadow price")]
     shadow_prices: Annotated[
-        dict[str, Annotated[float, unit("utility per unit of the limit")]], meaning("by name of the limit")
+        dict[str, Annotated[float, unit("utility per unit of the limit")]],
+        meaning("by name of the limit, at this `caution`"),
     ]
-    observations: Annotated[Days, meaning("days of returns that all symbols with a weight have")]
-    needed: Annotated[Days, meaning("below which all is cash")]
+    observations: Annotated[Days, meaning("of the symbol that has the fewest, those dropped apart")]
+    observations_by_symbol: Annotated[
+        dict[str, Days], meaning("days of returns of each symbol; empty: an older version had one number")
+    ] = {}
+    filled_days: Annotated[
+        dict[str, Days],
+        meaning(
+            "days that a symbol lacks and others have; the portfolio's CVaR takes what its regression on the "
+            "others says of them, and its residuals; an entry only for those that lack days"
+        ),
+    ] = {}
+    suspect_days: Annotated[
+        tuple[SuspectDay, ...],
+        meaning("moves out of all proportion, by symbol and day; bad prints among them"),
+    ] = ()
+    effective_days: Annotated[
+        EffectiveDays | None, meaning("of the days that any symbol has", null="without history")
+    ] = None
+    half_life_days: HalfLife = None
+    needed: Annotated[Days, meaning("of each symbol, below which it is dropped, and all is cash if all are")]
     first_day_ts: Annotated[
-        Ns | None, meaning("start of the first of the days in common", null="without such a day")
+        Ns | None, meaning("start of the first day that any symbol has", null="without such a day")
     ]
     last_day_ts: Annotated[
-        Ns | None, meaning("start of the last of the days in common", null="without such a day")
+        Ns | None, meaning("start of the last day that any symbol has", null="without such a day")
     ]
     horizon_days: Annotated[Days, meaning("horizon of returns, volatilities and CVaR")] = 1
     confidence: Confidence
@@ -1169,12 +1234,17 @@ class SymbolRisk(Part, frozen=True, kw_only=True):
 
     cvar: Annotated[
         PerDay,
-        meaning("CVaR of one unit of weight, in the direction held (long where nothing is), at least 0"),
+        meaning(
+            "CVaR of one unit of weight, in the direction held (long where nothing is), with the caution of "
+            "its days, at least 0"
+        ),
     ]
-    vol: Annotated[PerDay, meaning("volatility of its returns")]
+    vol: Annotated[PerDay, meaning("present volatility of its returns: newer days weigh more")]
     weight: Annotated[OfEquity, meaning("position at its mark, signed")]
     used: Annotated[PerDay, meaning("|weight| times cvar: what it uses of the budget")]
     observations: Annotated[Days, meaning("of its history")] = 0
+    effective_days: EffectiveDays = 0.0
+    left_out: Annotated[Days, meaning("of its history that are bad prints, or whose close is no price")] = 0
     assumed: Annotated[
         bool, meaning("held with too little history, or one that has ended: a total loss in a day is assumed")
     ] = False
@@ -1193,6 +1263,7 @@ class RiskBudget(Event, frozen=True, kw_only=True):
     ]
     confidence: Confidence
     observations: Annotated[Days, meaning("of history, the least of any symbol")]
+    half_life_days: HalfLife = None
     venue: Annotated[str, meaning("id of the exchange whose daily candles were used; empty: not told")] = ""
     ts: Annotated[Ns, meaning("when it was assessed")]
 

@@ -4,6 +4,7 @@
 symbol  meaning                                        unit              shape
 ======  =============================================  ================  ======
 R       simple returns, one row a day                  fraction per day  (T, n)
+p       weight of each day, 1 in all                   1                 (T,)
 g       average loss of each symbol in a tail of days  fraction per day  (n,)
 G       the cuts so far, one a row                     fraction per day  (m, n)
 ======  =============================================  ================  ======
@@ -31,7 +32,7 @@ import numpy as np
 
 from services.portfolio.active_set import Face, Program, settle
 from services.portfolio.certificate import Certificate, Limits, certify_rows
-from services.portfolio.measures import cvar, tail
+from services.portfolio.measures import cvar, tail_shares, unit_cvar
 from services.portfolio.optimizer import (
     GAP,
     GAP_FLOOR,
@@ -54,26 +55,25 @@ _RIDGE: Final = 1e-10  # relative to the largest variance, so that what is const
 
 
 def optimize_portfolio_cvar(
-    mu: Vector, Sigma: Matrix, R: Matrix, beta: float, c: Vector, limits: Limits
+    mu: Vector, Sigma: Matrix, R: Matrix, p: Vector, beta: float, limits: Limits
 ) -> Solution:
-    """Return the best weights whose own CVaR over the days of R is within the budget.
+    """Return the best weights whose own CVaR over the days of R, weighted by p, is within the budget.
 
-    Parameters
-    ----------
-    c
-        CVaR per symbol: by subadditivity the best weights under ``c'w <= B`` are a start within this budget.
+    Notes
+    -----
+    By subadditivity the best weights under the sum of the symbols' CVaRs are a start within this budget.
     """
-    best = optimize(mu, Sigma, c, limits)
+    best = optimize(mu, Sigma, unit_cvar(R, p, beta), limits)
     if not (mu > 0.0).any():
         return best
     reachable = limits._replace(ceiling=max(limits.ceiling, LEAST_CEILING))
     master = _Master(mu, Sigma, reachable)
     start = best.w if best.w.any() else np.full(len(mu), 1.0 / len(mu))
-    master.add(-worst_days(R @ start, beta) @ R)
+    master.add(-tail_shares(R @ start, p, beta) @ R)
     bound, prices = np.inf, best.certificate
     for _ in range(MAX_CUTS):
         w, proof = master.solve()
-        cost = float(cvar((R @ w)[:, None], beta)[0])
+        cost = float(cvar((R @ w)[:, None], p, beta)[0])
         found = within_limits(mu, Sigma, w, cost, limits, proof)
         if found.utility + found.certificate.gap < bound:
             bound, prices = found.utility + found.certificate.gap, found.certificate
@@ -82,23 +82,10 @@ def optimize_portfolio_cvar(
         gap = max(0.0, bound - best.utility)
         if gap <= GAP * abs(best.utility) + GAP_FLOOR or cost <= limits.budget * (1.0 + LEAST_COST):
             break
-        master.add(-worst_days(R @ w, beta) @ R)
+        if not master.add(-tail_shares(R @ w, p, beta) @ R):
+            break  # the rest is rounding
     optimal = gap <= GAP * abs(best.utility) + GAP_FLOOR
     return Solution(best.w, prices._replace(gap=gap), best.utility, optimal)
-
-
-def worst_days(returns: Vector, beta: float) -> Vector:
-    """Return each day's share of the tail, 1 in all: ``CVaR = -shares'returns``."""
-    whole, part, tau = tail(len(returns), beta)
-    shares = np.zeros(len(returns))
-    if tau <= 1.0:
-        shares[np.argmin(returns)] = 1.0
-        return shares
-    order = np.argsort(returns, kind="stable")
-    shares[order[:whole]] = 1.0 / tau
-    if part > 0.0:
-        shares[order[whole]] = part / tau
-    return shares
 
 
 class _Master:
@@ -114,12 +101,16 @@ class _Master:
         self._support = np.zeros(len(mu), dtype=np.bool_)
         self._tight = np.zeros(1, dtype=np.bool_)
 
-    def add(self, g: Vector) -> None:
-        """Add a cut, and expect it to hold with equality; one of a tail without losses always holds."""
-        if not g.any():
-            return
+    def add(self, g: Vector) -> bool:
+        """Add a cut, and expect it to hold with equality; tell whether it is new.
+
+        One of a tail without losses always holds, and is none.
+        """
+        if not g.any() or (g == self._G).all(axis=1).any():
+            return False
         self._G = np.vstack((self._G, g))
         self._tight = np.append(self._tight, np.True_)
+        return True
 
     def solve(self) -> tuple[Vector, Certificate]:
         """Return the weights, and their certificate: ``f + gap`` bounds every portfolio within the cuts."""

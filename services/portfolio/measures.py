@@ -1,23 +1,31 @@
-"""What a table of returns says: CVaR, volatility, shrunk mean and covariance.
+"""What a table of weighted returns says: CVaR, volatility and shrunk mean.
 
 ======  ===============================================  ================  ======
 symbol  meaning                                          unit              shape
 ======  ===============================================  ================  ======
 R       simple returns, one row a day, oldest first      fraction per day  (T, n)
-beta    confidence level of the CVaR                     1                 scalar
-tau     mass of the tail, (1 - beta) T = n + f           days              scalar
+p       weight of each day, 1 in all                     1                 (T,)
+H       age at which a day weighs half as much           days              scalar
+Te      effective number of days, 1 / sum p^2            days              scalar
+beta    confidence level of the CVaR; alpha = 1 - beta   1                 scalar
 mu      shrunk expected return                           fraction per day  (n,)
-sigma   sample standard deviation                        fraction per day  (n,)
-Sigma   shrunk covariance                                squared fraction  (n, n)
+sigma   weighted standard deviation                      fraction per day  (n,)
 c       CVaR of one unit of weight, at least 0           fraction per day  (n,)
 ======  ===============================================  ================  ======
+
+Volatility and CVaR are those of the present, so days fade; the mean is that of all days alike, since its
+error depends on the length of the history only [6]_.
 
 References
 ----------
 .. [1] Rockafellar & Uryasev (2002), Conditional value-at-risk for general loss distributions, Prop. 8.
-.. [2] Ledoit & Wolf (2004), A well-conditioned estimator for large-dimensional covariance matrices.
+.. [2] Boudoukh, Richardson & Whitelaw (1998), The best of both worlds: historical simulation with weights
+   that fall with age.
 .. [3] Jorion (1986), Bayes-Stein estimation for portfolio analysis.
 .. [4] Acerbi & Tasche (2002), On the coherence of expected shortfall.
+.. [5] Kish (1965), Survey sampling, 11.7: the effective size of a weighted sample.
+.. [6] Merton (1980), On estimating the expected return on the market.
+.. [7] Abramowitz & Stegun (1972), 26.4.17 (Wilson & Hilferty).
 """
 
 from __future__ import annotations
@@ -27,117 +35,124 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
-from services.portfolio.chi_squared import upper_quantile
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Vector: TypeAlias = "NDArray[np.float64]"
 Matrix: TypeAlias = "NDArray[np.float64]"
 
+HALF_LIFE_DAYS: Final = 60.0  # of a day's weight, unless settings say otherwise
 PRIOR_SHARPE: Final = 0.02  # S0, per day: what every symbol's Sharpe ratio is shrunk to
 PRIOR_DAYS: Final = 1000  # T0: how many days of evidence the prior is worth
-SHORT_HISTORY_DAYS: Final = 120  # below, a CVaR of few scenarios is too low more often than not
 CAUTION: Final = 0.10  # lower quantile of chi squared: the variance is under-estimated no more often than so
 SAME_RETURN: Final = 1e-13  # some hundred roundings of a price ratio near 1
-_ROUNDING: Final = 1e-12  # so that (1 - 0.95) * 1000 has 50 whole days
+_LOWEST: Final = 4  # times alpha T: the rows among which the tail of a table is sought first
+_SMALL: Final = 20_000  # numbers that are sorted as fast as they are sifted
 
 
-def tail(days: int, beta: float) -> tuple[int, float, float]:
-    """Return the whole days n of the tail, the fraction f of the next one, and tau = n + f."""
-    tau = (1.0 - beta) * days
-    whole = int(tau + _ROUNDING)
-    return whole, max(0.0, tau - whole), tau
+def day_weights(days: NDArray[np.int64], half_life: float) -> Vector:
+    """Return p: each day's weight, that of the newest halved for every `half_life` days of age [2]_."""
+    weights = np.exp2((days - days[-1]) / half_life)
+    return np.asarray(weights / weights.sum())
 
 
-def cvar(R: Matrix, beta: float) -> Vector:
-    """Return the expected loss of each column in its worst (1 - beta) of days; negative for a sure gain.
+def effective_days(p: Vector) -> float:
+    """Return Te, the number of equal days whose mean would be as certain [5]_."""
+    return float(1.0 / (p @ p))
+
+
+def tail_shares(returns: Vector, p: Vector, beta: float) -> Vector:
+    """Return each day's share of the tail, 1 in all: ``CVaR = -shares'returns``.
 
     Notes
     -----
-    ``(sum of the n largest losses + f times the next) / tau`` [1]_; with tau <= 1 the largest loss.
+    From the worst day on, each takes its weight until alpha is used up; the last takes what is left [1]_.
     """
-    losses = np.sort(-R, axis=0)[::-1]
-    whole, part, tau = tail(len(losses), beta)
-    if tau <= 1.0:
-        return np.asarray(losses[0])
-    total = losses[:whole].sum(axis=0)
-    if part > 0.0:
-        total = total + part * losses[whole]
-    return np.asarray(total / tau)
+    order = np.argsort(returns, kind="stable")
+    used = np.minimum(np.cumsum(p[order]), 1.0 - beta)
+    shares = np.empty(len(returns))
+    shares[order] = np.diff(used, prepend=0.0) / used[-1]
+    return shares
 
 
-def unit_cvar(R: Matrix, beta: float) -> Vector:
+def cvar(R: Matrix, p: Vector, beta: float) -> Vector:
+    """Return the expected loss of each column in the worst 1 - beta of the weight; negative for a sure gain.
+
+    Notes
+    -----
+    ``(sum p_(j) L_(j) + (alpha - sum p_(j)) L_(k)) / alpha`` over the largest losses whose weights sum to
+    alpha at most [1]_; where the worst day weighs more than alpha, its loss.
+    """
+    alpha = 1.0 - beta
+    lowest = int(_LOWEST * alpha * len(R)) + 1
+    if R.size > _SMALL and lowest < len(R) // 2:
+        rows = np.argpartition(R, lowest, axis=0)[:lowest]
+        if (p[rows].sum(axis=0) >= alpha).all():
+            return _tail_loss(np.take_along_axis(R, rows, axis=0), p[rows], alpha)
+    return _tail_loss(R, np.broadcast_to(p[:, None], R.shape), alpha)
+
+
+def _tail_loss(R: Matrix, p: Matrix, alpha: float) -> Vector:
+    order = np.argsort(R, axis=0, kind="stable")
+    used = np.minimum(np.cumsum(np.take_along_axis(p, order, axis=0), axis=0), alpha)
+    mass = np.diff(used, axis=0, prepend=0.0)
+    return np.asarray(-(mass * np.take_along_axis(R, order, axis=0)).sum(axis=0) / used[-1])
+
+
+def unit_cvar(R: Matrix, p: Vector, beta: float) -> Vector:
     """Return c: the CVaR of one unit of weight, where a negative one would buy budget and counts as 0."""
-    return np.maximum(cvar(R, beta), 0.0)
+    return np.maximum(cvar(R, p, beta), 0.0)
 
 
-def cautious_cvar(R: Matrix, beta: float) -> Vector:
-    """Return c as limits use it: with less than 120 days not below that of a cautious normal law.
+def cautious_cvar(R: Matrix, p: Vector, beta: float) -> Vector:
+    """Return c as limits use it: not below that of a normal law whose volatility is cautious.
 
     Notes
     -----
-    ``max(c, k sigma sqrt((T-1) / chi2_{.10, T-1}))`` with ``k = phi(z_beta) / (1 - beta)``, the CVaR of a
-    standard normal (2.063 at .95); the root is the upper 90 % limit of sigma over its estimate.
+    ``max(c, k sigma a)`` with `a` of `volatility_caution` and ``k = phi(z_beta) / (1 - beta)``, the CVaR of a
+    standard normal (2.063 at .95).
     """
-    plain = unit_cvar(R, beta)
-    days = len(R)
-    if days >= SHORT_HISTORY_DAYS:
-        return plain
     z = NormalDist().inv_cdf(beta)
     k = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi) / (1.0 - beta)
-    upper = np.sqrt((days - 1) / upper_quantile(1.0 - CAUTION, days - 1))
-    return np.asarray(np.maximum(plain, k * upper * volatility(R)))
+    cautious = k * volatility_caution(effective_days(p)) * volatility(R, p)
+    return np.asarray(np.maximum(unit_cvar(R, p, beta), cautious))
 
 
-def volatility(R: Matrix) -> Vector:
-    """Return sigma, the sample standard deviation of each column (divisor T - 1); of a constant exactly 0.
+def volatility_caution(effective: float) -> float:
+    """Return the upper 90 % limit of sigma over its estimate, from so many effective days (2 at least).
 
-    A return is the quotient of two prices, so those of a price that compounds exactly differ by rounding;
-    what differs by no more is a riskless asset, and no tiny risk that everything may be put on.
+    Notes
+    -----
+    ``sqrt(nu / chi2_{.10, nu})``, nu = Te - 1, with the quantile of Wilson & Hilferty [7]_, which takes any
+    nu: ``chi2 = nu (1 - 2/(9 nu) + z sqrt(2/(9 nu)))^3``.
+    """
+    spread = 2.0 / (9.0 * max(effective - 1.0, 1.0))
+    root = 1.0 - spread + NormalDist().inv_cdf(CAUTION) * float(np.sqrt(spread))
+    return float(root**-1.5)
+
+
+def volatility(R: Matrix, p: Vector) -> Vector:
+    """Return sigma, the weighted standard deviation of each column; of a constant exactly 0.
+
+    Notes
+    -----
+    ``sigma^2 = sum p (R - m)^2 / (1 - sum p^2)``, unbiased for days alike in law; of equal weights the sample
+    variance with divisor T - 1. A return is the quotient of two prices, so those of a price that compounds
+    exactly differ by rounding; what differs by no more is a riskless asset, and no tiny risk that everything
+    may be put on.
     """
     constant = R.max(axis=0) - R.min(axis=0) <= SAME_RETURN
-    return np.asarray(np.where(constant, 0.0, R.std(axis=0, ddof=1)))
+    centred = R - p @ R
+    variance = p @ (centred * centred) / max(1.0 - float(p @ p), SAME_RETURN)
+    return np.asarray(np.where(constant, 0.0, np.sqrt(variance)))
 
 
-def shrunk_mean(R: Matrix) -> Vector:
-    """Return mu: each Sharpe ratio is shrunk to one prior ratio, cf. [3]_.
+def shrunk_mean(R: Matrix, sigma: Vector) -> Vector:
+    """Return mu: the mean over all days alike, shrunk to one prior Sharpe ratio at present volatility [3]_.
 
     Notes
     -----
-    ``mu = sigma (T SR + T0 S0) / (T + T0)``, written so that sigma = 0 is defined.
+    ``mu = (T m + T0 S0 sigma) / (T + T0)`` with m the sample mean.
     """
     days = len(R)
-    prior = PRIOR_DAYS * PRIOR_SHARPE * volatility(R)
-    return np.asarray((days * R.mean(axis=0) + prior) / (days + PRIOR_DAYS))
-
-
-def shrunk_covariance(R: Matrix) -> Matrix:
-    """Return Sigma: the correlations are shrunk towards 0, the variances stay those of the sample.
-
-    Notes
-    -----
-    Standardise, shrink to the identity, rescale [2]_: ``delta = min(b2, d2) / d2`` with ``m = tr S / N``,
-    ``d2 = |S - mI|^2 / N`` and ``b2 = (sum_t |x_t|^4 / T^2 - |S|^2 / T) / N``. A constant column has
-    variance 0 and takes no part.
-    """
-    days, number = R.shape
-    sigma = volatility(R)
-    moving = sigma > 0.0
-    shrunk = np.zeros((number, number))
-    x = (R - R.mean(axis=0))[:, moving]
-    if x.size:
-        x = x / x.std(axis=0)
-        shrunk[np.ix_(moving, moving)] = _shrunk_to_identity(x, days)
-    return np.asarray(shrunk * np.outer(sigma, sigma))
-
-
-def _shrunk_to_identity(x: Matrix, days: int) -> Matrix:
-    S = x.T @ x / days
-    number = len(S)
-    m = np.trace(S) / number
-    square = float((S * S).sum())
-    d2 = float(((S - m * np.eye(number)) ** 2).sum()) / number
-    b2 = (float(((x * x).sum(axis=1) ** 2).sum()) / days**2 - square / days) / number
-    delta = min(max(b2, 0.0), d2) / d2 if d2 > 0.0 else 0.0
-    return np.asarray((1.0 - delta) * S + delta * m * np.eye(number))
+    return np.asarray((days * R.mean(axis=0) + PRIOR_DAYS * PRIOR_SHARPE * sigma) / (days + PRIOR_DAYS))

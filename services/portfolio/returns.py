@@ -1,7 +1,7 @@
 """Simple daily returns from the candles of one venue.
 
-A return is taken between two consecutive UTC days that have both closed, never across a hole. Portfolios use
-the days that all their symbols have.
+A return is taken between two consecutive UTC days that have both closed, never across a hole. Each symbol of
+a portfolio has the days of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from libs.common.candle_view import CandleView, Series
 from libs.common.time_units import DAY_NS
 from libs.common.topics import L2_CANDLES_DAILY
+from services.portfolio.bad_prints import Suspect, is_price, suspects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,7 @@ class History(CandleView):
         """Return the simple returns of a symbol; none of one that is not known."""
         candles = [each for each in self.candles.since(self.venue, symbol, "1d", 0) if each.closed]
         days = np.array([candle.open_ts // DAY_NS for candle in candles], dtype=np.int64)
-        return simple_returns(days, np.array([candle.close for candle in candles]))
+        return simple_returns(days, np.array([candle.close for candle in candles], dtype=np.float64))
 
 
 class Returns(NamedTuple):
@@ -82,41 +83,55 @@ class Returns(NamedTuple):
 
     days: NDArray[np.int64]
     values: Vector
+    suspects: tuple[Suspect, ...] = ()  # days that moved out of all proportion; some are left out
+    wrong: tuple[tuple[int, float], ...] = ()  # days whose close is no price, and the close
+
+    def last(self, lookback: int | None) -> Returns:
+        """Return the newest `lookback` days, and what was wrong in their time."""
+        if lookback is None or len(self.days) <= lookback:
+            return self
+        since = int(self.days[-lookback])
+        suspects = tuple(each for each in self.suspects if each.day >= since)
+        wrong = tuple(each for each in self.wrong if each[0] >= since)
+        return Returns(self.days[-lookback:], self.values[-lookback:], suspects, wrong)
 
 
 @dataclass(frozen=True)
 class Scenarios:
-    """Returns of several symbols on the days that all have; `dropped` were too young, or had ended."""
+    """Returns of several symbols, each over the days it has; `dropped` were too young, or had ended."""
 
     symbols: tuple[str, ...]
     dropped: tuple[str, ...]
-    days: NDArray[np.int64]  # (T,)
-    R: Matrix  # (T, n)
+    days: NDArray[np.int64]  # (T,), that any of them has
+    R: Matrix  # (T, n), NaN where a symbol has no return
+
+    @property
+    def observations(self) -> NDArray[np.int64]:
+        """Return the days of each symbol, (n,)."""
+        return np.asarray((~np.isnan(self.R)).sum(axis=0))
 
 
 def simple_returns(days: NDArray[np.int64], closes: Vector) -> Returns:
-    """Return ``close / close of the day before - 1`` for each day that has a day before."""
+    """Return ``close / close of the day before - 1`` for each day that has a day before, bad prints apart."""
+    priced = is_price(closes)
+    wrong = tuple(zip(days[~priced].tolist(), closes[~priced].tolist(), strict=True))
+    days, closes = days[priced], closes[priced]
     consecutive = np.diff(days) == 1
-    return Returns(days[1:][consecutive], (closes[1:] / closes[:-1] - 1.0)[consecutive])
+    days, values = days[1:][consecutive], (closes[1:] / closes[:-1] - 1.0)[consecutive]
+    found = suspects(days, np.diff(np.log(closes))[consecutive])
+    out = [day for each in found if not each.kept for day in (each.day, each.day + 1)]
+    stays = ~np.isin(days, out)
+    return Returns(days[stays], values[stays], found, wrong)
 
 
-def scenarios(
-    symbols: Sequence[str], series: Sequence[Returns], lookback: int | None, needed: int
-) -> Scenarios:
-    """Return the last `lookback` days in common.
-
-    While they are fewer than `needed`, the youngest symbol is dropped: the one that has the fewest days, the
-    last in `symbols` of several. One always stays.
-    """
-    kept = list(range(len(symbols)))
-    while True:
-        days = series[kept[0]].days
-        for i in kept[1:]:
-            days = np.intersect1d(days, series[i].days, assume_unique=True)
-        days = days if lookback is None else days[-lookback:]
-        if len(days) >= needed or len(kept) == 1:
-            break
-        kept.remove(min(kept, key=lambda i: (len(series[i].days), -i)))
-    columns = [series[i].values[np.searchsorted(series[i].days, days)] for i in kept]
+def scenarios(symbols: Sequence[str], series: Sequence[Returns], needed: int) -> Scenarios:
+    """Return what each symbol has; those of fewer than `needed` days are dropped, unless all are."""
+    kept = [i for i, each in enumerate(series) if len(each.days) >= needed] or list(range(len(symbols)))
+    days = series[kept[0]].days
+    for i in kept[1:]:
+        days = np.union1d(days, series[i].days)
+    R = np.full((len(days), len(kept)), np.nan)
+    for column, i in enumerate(kept):
+        R[np.searchsorted(days, series[i].days), column] = series[i].values
     dropped = tuple(symbols[i] for i in range(len(symbols)) if i not in kept)
-    return Scenarios(tuple(symbols[i] for i in kept), dropped, days, np.column_stack(columns))
+    return Scenarios(tuple(symbols[i] for i in kept), dropped, days, R)

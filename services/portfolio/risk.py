@@ -1,7 +1,8 @@
 """How much of the CVaR budget the positions use.
 
 ``used = sum_i |w_i| c_i`` with ``w_i = quantity mark / equity`` and c_i the CVaR of a day of one unit of
-weight, in the direction held (long where nothing is). CVaR is subadditive, so the book's own is no more.
+weight, in the direction held (long where nothing is), cautious as its days are few. CVaR is subadditive, so
+the book's own is no more. What is held is no portfolio fitted to these days, so it has no caution of one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from libs.common.command_rules import NEEDED_DAYS
 from libs.common.events import BOOK, RiskBudget, SymbolRisk
-from services.portfolio.measures import cautious_cvar, volatility
+from services.portfolio.measures import cautious_cvar, day_weights, effective_days, volatility
 from services.portfolio.positions import exact, profit
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def assess(positions: Mapping[str, Position], history: History, rules: Rules, no
     held = {symbol for symbol, position in positions.items() if position.quantity}
     by_symbol = {}
     for symbol in sorted(held.union(history.symbols)):
-        risk = _risk_of(symbol, _weight(positions.get(symbol), equity), history, rules.confidence, now)
+        risk = _risk_of(symbol, _weight(positions.get(symbol), equity), history, rules, now)
         if risk is not None:
             by_symbol[symbol] = risk
     used = sum(risk.used for risk in by_symbol.values())
@@ -48,24 +49,40 @@ def assess(positions: Mapping[str, Position], history: History, rules: Rules, no
         cvar_left=max(0.0, rules.cvar_budget - used),
         by_symbol=by_symbol,
         confidence=rules.confidence,
+        half_life_days=rules.half_life_days,
         observations=min((risk.observations for risk in by_symbol.values()), default=0),
         venue=rules.venue,
         ts=now,
     )
 
 
-def _risk_of(symbol: str, weight: float, history: History, beta: float, now: int) -> SymbolRisk | None:
-    R = history.returns(symbol).values[:, None]
+def _risk_of(symbol: str, weight: float, history: History, rules: Rules, now: int) -> SymbolRisk | None:
+    found = history.returns(symbol)
+    R = found.values[:, None]
+    left_out = sum(not each.kept for each in found.suspects) + len(found.wrong)
     if len(R) < NEEDED_DAYS or history.ended(symbol, now) is not None:
         if not weight:
             return None
-        used = abs(weight) * TOTAL_LOSS
         return SymbolRisk(
-            cvar=TOTAL_LOSS, vol=TOTAL_LOSS, weight=weight, used=used, observations=len(R), assumed=True
+            cvar=TOTAL_LOSS,
+            vol=TOTAL_LOSS,
+            weight=weight,
+            used=abs(weight) * TOTAL_LOSS,
+            observations=len(R),
+            left_out=left_out,
+            assumed=True,
         )
-    c = float(cautious_cvar(R if weight >= 0.0 else -R, beta)[0])
-    vol = float(volatility(R)[0])
-    return SymbolRisk(cvar=c, vol=vol, weight=weight, used=abs(weight) * c, observations=len(R))
+    p = day_weights(found.days, rules.half_life_days)
+    c = float(cautious_cvar(R if weight >= 0.0 else -R, p, rules.confidence)[0])
+    return SymbolRisk(
+        cvar=c,
+        vol=float(volatility(R, p)[0]),
+        weight=weight,
+        used=abs(weight) * c,
+        observations=len(R),
+        effective_days=effective_days(p),
+        left_out=left_out,
+    )
 
 
 def _weight(position: Position | None, equity: Decimal) -> float:

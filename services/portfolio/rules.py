@@ -25,3 +25,4 @@ class Rules:
     period_ns: int
     patience: Patience  # with a book that is marked on
     history_age_days: int
+    half_life_days: float  # of a day's weight in volatility and CVaR

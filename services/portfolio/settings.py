@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from libs.common.live_books import PATIENCE
 from libs.common.settings import ProcessorSettings, VenueId
 from libs.common.time_units import NS_PER_S
+from services.portfolio.measures import HALF_LIFE_DAYS
 from services.portfolio.returns import AGE_DAYS
 from services.portfolio.rules import Rules
 
@@ -48,6 +49,12 @@ class PortfolioSettings(ProcessorSettings):
         le=36_500,
         description="a series whose last day is older than yesterday by more has ended, days",
     )
+    half_life_days: float = Field(
+        HALF_LIFE_DAYS,
+        ge=5,
+        le=36_500,
+        description="age at which a day weighs half as much in volatility and CVaR, days",
+    )
 
     def rules(self) -> Rules:
         """Return what the core goes by."""
@@ -62,4 +69,5 @@ class PortfolioSettings(ProcessorSettings):
             period_ns=round(self.period_s * NS_PER_S),
             patience=PATIENCE["marking"]._replace(silence_ns=round(self.silence_s * NS_PER_S)),
             history_age_days=self.history_age_days,
+            half_life_days=self.half_life_days,
         )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tests.bench.report import Report
 
 DAYS: Final = 1000
+HALF_LIFE: Final = 1e9  # days of equal weight: the peers know no others
 SEED: Final = 42
 LIMITS: Final = Limits(0.02, 0.012, 1.0)  # the budget binds in both modes at every size
 BASELINE: Final = "cvxpy + CLARABEL"
@@ -53,7 +54,9 @@ def run(report: Report) -> None:
         warnings.simplefilter("ignore")  # of peers about each other's versions
         for mode, sizes in (("sum_cvar", CHUNKS), ("portfolio_cvar", CHUNKS_CVAR)):
             for symbols, chunks in sizes.items():
-                _measure(report, mode, problem_of(random_returns(SEED, symbols, DAYS)), chunks, pinning)
+                _measure(
+                    report, mode, problem_of(random_returns(SEED, symbols, DAYS), HALF_LIFE), chunks, pinning
+                )
 
 
 def _measure(report: Report, mode: str, problem: Problem, chunks: int, pinning: str) -> None:
@@ -98,7 +101,7 @@ def _wrong(problem: Problem, mode: str, solve: Callable[[], Vector], best: float
         w = solve()
     except Exception as error:  # noqa: BLE001 -- whatever a peer fails with, it has no result
         return f"{type(error).__name__}: {str(error)[:80]} after {time.monotonic() - begun:.1f} s"
-    cost = problem.c @ w if mode == "sum_cvar" else cvar((problem.R @ w)[:, None], BETA)[0]
+    cost = problem.c @ w if mode == "sum_cvar" else cvar((problem.R @ w)[:, None], problem.p, BETA)[0]
     over = {
         "sum of weights": w.sum() - 1.0,
         "CVaR": cost - LIMITS.budget,
@@ -115,7 +118,7 @@ def _wrong(problem: Problem, mode: str, solve: Callable[[], Vector], best: float
 def _ours(problem: Problem, mode: str) -> Vector:
     if mode == "sum_cvar":
         return optimize(problem.mu, problem.Sigma, problem.c, LIMITS).w
-    return optimize_portfolio_cvar(problem.mu, problem.Sigma, problem.R, BETA, problem.c, LIMITS).w
+    return optimize_portfolio_cvar(problem.mu, problem.Sigma, problem.R, problem.p, BETA, LIMITS).w
 
 
 def _root(Sigma: Any) -> Any:
@@ -132,7 +135,7 @@ def _cvxpy(problem: Problem, mode: str) -> Vector:
     else:
         threshold, excess = cp.Variable(), cp.Variable(days)
         limited += [excess >= 0, excess >= -problem.R @ w - threshold]
-        limited.append(threshold + cp.sum(excess) / ((1 - BETA) * days) <= LIMITS.budget)
+        limited.append(threshold + problem.p @ excess / (1 - BETA) <= LIMITS.budget)
     gain = problem.mu @ w - LIMITS.gamma0 / 2 * cp.sum_squares(root @ w)
     cp.Problem(cp.Maximize(gain), limited).solve(solver=cp.CLARABEL)
     return np.asarray(w.value)

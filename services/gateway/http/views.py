@@ -247,6 +247,10 @@ PORTFOLIO: Final = View(
     rename={"first_day_ts": "firstDay", "last_day_ts": "lastDay"},
     change={
         **{field: _keyed(field) for field in ("weights", "kelly", "mean")},
+        **{field: _keyed(field) for field in ("observations_by_symbol", "filled_days")},
+        "suspect_days": lambda event, spelt: tuple(
+            msgspec.structs.replace(each, symbol=spelt[each.symbol]) for each in event.suspect_days
+        ),
         "binding": lambda event: tuple(LIMITS[name] for name in event.binding),
         "shadow_prices": lambda event: {LIMITS[name]: each for name, each in event.shadow_prices.items()},
         "dropped": lambda event, spelt: tuple(spelt[symbol] for symbol in event.dropped),

@@ -13,7 +13,7 @@ from scipy.optimize import linprog, minimize
 
 from services.portfolio.certificate import Limits, certify, utility
 from services.portfolio.cutting_planes import optimize_portfolio_cvar
-from services.portfolio.measures import cvar
+from services.portfolio.measures import HALF_LIFE_DAYS, cvar, day_weights, tail_shares
 from services.portfolio.optimizer import Solution, optimize
 from tests.portfolio_problems import (
     BETA,
@@ -37,7 +37,7 @@ CEILINGS = st.sampled_from([0.0, 1e-9, 1e-3, 0.005, 0.01, 0.02, 0.05, 10.0])
 def solved(problem: Problem, limits: Limits, mode: str) -> Solution:
     if mode == "sum_cvar":
         return optimize(problem.mu, problem.Sigma, problem.c, limits)
-    return optimize_portfolio_cvar(problem.mu, problem.Sigma, problem.R, BETA, problem.c, limits)
+    return optimize_portfolio_cvar(problem.mu, problem.Sigma, problem.R, problem.p, BETA, limits)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -117,7 +117,7 @@ def degenerate() -> dict[str, Matrix]:
         "more symbols than days": random_returns(2, 60, 25),
         "tiny": R * 1e-6,
         "no losses": np.maximum(R, 0.0),
-        "one day up": np.where(np.arange(len(R)) == 5, 2e-4, 0.0)[:, None],
+        "one day up": np.where(np.arange(len(R)) == 905, 2e-4, 0.0)[:, None],
         "whole percents": np.round(R, 2),
     }
 
@@ -130,7 +130,8 @@ def degenerate() -> dict[str, Matrix]:
 def test_degenerate_problems_have_an_optimal_answer(
     mode: str, name: str, budget: float, ceiling: float
 ) -> None:
-    problem, limits = problem_of(degenerate()[name]), Limits(budget, ceiling, 1.0)
+    half_life = 1e9 if budget == 1e-9 else HALF_LIFE_DAYS  # a budget whose digits rounding would eat
+    problem, limits = problem_of(degenerate()[name], half_life), Limits(budget, ceiling, 1.0)
     solution = solved(problem, limits, mode)
     assert_within(problem, limits, solution.w, mode)
     assert solution.optimal
@@ -177,7 +178,7 @@ def test_no_better_weights_are_on_a_fine_grid(mode: str, limits: Limits) -> None
     steps = np.linspace(0.0, 1.0, 201)
     grid = np.array([(a, b) for a in steps for b in steps if a + b <= 1.0])
     f = grid @ problem.mu - limits.gamma0 / 2 * np.einsum("ki,ij,kj->k", grid, problem.Sigma, grid)
-    cost = grid @ problem.c if mode == "sum_cvar" else cvar(problem.R @ grid.T, BETA)
+    cost = grid @ problem.c if mode == "sum_cvar" else cvar(problem.R @ grid.T, problem.p, BETA)
     legal = (cost <= limits.budget) & (
         np.einsum("ki,ij,kj->k", grid, problem.Sigma, grid) <= limits.ceiling**2
     )
@@ -231,19 +232,22 @@ def test_the_certificate_bounds_every_weights_within_the_limits(
 
 
 @given(
-    seed=st.integers(0, 10**6), days=st.integers(1, 200), beta=st.sampled_from([0.5, 0.9, 0.95, 0.975, 0.99])
+    seed=st.integers(0, 10**6),
+    days=st.integers(1, 200),
+    beta=st.sampled_from([0.5, 0.9, 0.95, 0.975, 0.99]),
+    half_life=st.sampled_from([2.0, 10.0, 60.0, 1e6]),
 )
 @settings(max_examples=60, deadline=None)
-def test_cvar_is_the_minimum_of_the_rockafellar_uryasev_programme(seed: int, days: int, beta: float) -> None:
-    returns = random_returns(seed, 1, days)[:, 0]
-    # min z + sum u / ((1 - beta) T), u >= loss - z, u >= 0
-    cost = np.concatenate(([1.0], np.full(days, 1.0 / ((1.0 - beta) * days))))
+def test_cvar_is_the_minimum_of_the_weighted_rockafellar_uryasev_programme(
+    seed: int, days: int, beta: float, half_life: float
+) -> None:
+    returns, p = random_returns(seed, 1, days)[:, 0], day_weights(np.arange(days), half_life)
+    # min z + sum p u / (1 - beta), u >= loss - z, u >= 0
+    cost = np.concatenate(([1.0], p / (1.0 - beta)))
     rows = -np.column_stack((np.ones(days), np.eye(days)))
     programme = linprog(cost, rows, returns, bounds=[(None, None)] + [(0, None)] * days, method="highs")
-    if (1.0 - beta) * days >= 1.0:
-        assert cvar(returns[:, None], beta)[0] == pytest.approx(programme.fun, abs=1e-12)
-    else:
-        assert cvar(returns[:, None], beta)[0] == (-returns).max()
+    assert cvar(returns[:, None], p, beta)[0] == pytest.approx(programme.fun, abs=1e-9)
+    assert -tail_shares(returns, p, beta) @ returns == pytest.approx(programme.fun, abs=1e-9)
 
 
 def beside_a_riskless_asset(seed: int, rate: float, risky: int, days: int = 400) -> Problem:

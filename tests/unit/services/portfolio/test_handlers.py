@@ -25,7 +25,7 @@ from libs.common.time_units import DAY_NS
 from libs.common.topics import PORTFOLIO_ALLOCATIONS
 from services.portfolio.certificate import utility
 from services.portfolio.handlers import GROWING_NS
-from services.portfolio.measures import cautious_cvar, cvar
+from services.portfolio.measures import cautious_cvar, day_weights, volatility
 from services.portfolio.positions import flat
 from services.portfolio.remembered import KEEP_ANSWERS
 from services.portfolio.returns import History
@@ -75,7 +75,14 @@ def test_the_answer_can_be_computed_again_from_itself(mode: str) -> None:
     assert answer.vol == pytest.approx(float(np.sqrt(w @ Sigma @ w)))
     assert answer.vol <= 0.02 + 1e-9
     assert answer.cash == pytest.approx(1.0 - w.sum())
-    assert answer.cvar_portfolio <= answer.cvar_sum + 1e-12 <= 0.05 + 1e-9
+    assert answer.cvar_portfolio <= answer.cvar_sum + 1e-12
+    counted = answer.cvar_limits if mode == "sum_cvar" else None
+    cost = (
+        sum(answer.weights[s] * counted[s] for s in counted)
+        if counted
+        else answer.caution * answer.cvar_portfolio
+    )
+    assert cost <= 0.05 + 1e-9
     assert answer.binding == tuple(name for name, price in answer.shadow_prices.items() if price > 1e-12)
     assert decode(PORTFOLIO_ALLOCATIONS, encode(answer)) == answer
 
@@ -95,7 +102,7 @@ def test_days_of_other_venues_are_not_even_decoded() -> None:
     assert not history.wants(b"1d:60000:kraken:BTC-USDT")
 
 
-def test_no_return_spans_a_missing_day_and_days_are_those_in_common() -> None:
+def test_no_return_spans_a_missing_day_and_each_symbol_has_the_days_of_its_own() -> None:
     world = World()
     for day in range(TODAY - 100, TODAY):
         if day != TODAY - 50:
@@ -103,7 +110,10 @@ def test_no_return_spans_a_missing_day_and_days_are_those_in_common() -> None:
         if day != TODAY - 20:
             world.candle("ETH-USDT", day, 50.0 + day % 5)
     assert len(world.desk.history.returns("BTC-USDT").days) == 97
-    assert optimized(world).observations == 95
+    answer = optimized(world)
+    assert answer.observations_by_symbol == {"BTC-USDT": 97, "ETH-USDT": 97}
+    assert answer.filled_days == {"BTC-USDT": 2, "ETH-USDT": 2}
+    assert (answer.last_day_ts or 0) - (answer.first_day_ts or 0) == 98 * DAY_NS
 
 
 def test_too_little_history_is_cash_and_says_how_many_days_there_are_and_are_needed() -> None:
@@ -115,7 +125,7 @@ def test_too_little_history_is_cash_and_says_how_many_days_there_are_and_are_nee
     assert "12 days" in answer.reason
 
 
-def test_the_youngest_symbol_is_dropped_by_name_where_the_others_have_enough() -> None:
+def test_a_symbol_of_fewer_days_than_needed_is_dropped_by_name_and_takes_none_from_the_others() -> None:
     world = a_world(300)
     world.history("SOL-USDT", 5, seed=3)
     answer = optimized(world, symbols=(*TWO, "SOL-USDT"))
@@ -354,8 +364,11 @@ def test_the_budget_exists_before_the_first_fill_for_every_symbol_with_history()
     assert set(budget.by_symbol) == set(TWO)
     assert budget.equity == 100_000
     assert budget.cvar_left == budget.cvar_budget == 0.05
-    R = world.desk.history.returns("BTC-USDT").values[:, None]
-    assert budget.by_symbol["BTC-USDT"].cvar == cautious_cvar(R, 0.95)[0]
+    found = world.desk.history.returns("BTC-USDT")
+    R, p = found.values[:, None], day_weights(found.days, 60.0)
+    assert budget.by_symbol["BTC-USDT"].cvar == cautious_cvar(R, p, 0.95)[0]
+    assert budget.by_symbol["BTC-USDT"].vol == volatility(R, p)[0]
+    assert budget.half_life_days == 60.0
 
 
 def test_the_risk_counts_a_fill_before_the_view_has_seen_its_position() -> None:
@@ -376,9 +389,11 @@ def test_a_short_position_is_measured_by_the_losses_of_a_short() -> None:
     world = a_world(200)
     (_, told) = world.tell(a_fill(side="sell", last_qty=Decimal(100)))
     risk = assessed(world.tell(told)).by_symbol["BTC-USDT"]
-    R = world.desk.history.returns("BTC-USDT").values[:, None]
+    found = world.desk.history.returns("BTC-USDT")
+    R, p = found.values[:, None], day_weights(found.days, 60.0)
     assert risk.weight < 0
-    assert risk.cvar == pytest.approx(cvar(-R, 0.95)[0])
+    assert risk.cvar == pytest.approx(cautious_cvar(-R, p, 0.95)[0])
+    assert risk.cvar != pytest.approx(cautious_cvar(R, p, 0.95)[0])
     assert risk.used == pytest.approx(-risk.weight * risk.cvar)
 
 

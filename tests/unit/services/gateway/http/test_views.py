@@ -22,6 +22,7 @@ from libs.common.events import (
     Position,
     RouterSnapshot,
     SizingSnapshot,
+    SuspectDay,
     VenueMetrics,
 )
 from services.gateway.http.view import encode
@@ -151,6 +152,8 @@ def test_weights_are_keyed_as_the_caller_spelt_them_and_limits_named_as_the_call
     event = replace(
         full(PortfolioOptimized),
         **dict.fromkeys(("weights", "kelly", "mean", "cvar_by_symbol", "cvar_limits"), by_symbol),
+        **{key: {"BTC-USDT": 40} for key in ("observations_by_symbol", "filled_days")},
+        suspect_days=(replace(full(SuspectDay), symbol="BTC-USDT"),),
         dropped=("BTC-USDT",),
         binding=("cvar_budget",),
         shadow_prices={"vol_target": 0.1},
@@ -165,6 +168,8 @@ def test_weights_are_keyed_as_the_caller_spelt_them_and_limits_named_as_the_call
         "limits": spelt,
     }
     assert (answer["symbols"], answer["dropped"]) == (["btcusdt"], ["btcusdt"])
+    assert answer["observationsBySymbol"] == answer["filledDays"] == {"btcusdt": 40}
+    assert [day["symbol"] for day in answer["suspectDays"]] == ["btcusdt"]
     assert (answer["binding"], answer["shadowPrices"]) == (["cvarBudget"], {"volTarget": 0.1})
     assert answer["firstDay"] == event.first_day_ts // MS
 
