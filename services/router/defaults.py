@@ -63,9 +63,12 @@ def overdue(
 ) -> tuple[list[Overdue], int | None]:
     """Return the decisions whose time is over, `AT_ONCE` at most, and when the next one's is, ns UTC."""
     then = now - shared.stepped_ns  # answers have the clock of then
-    found, next_ts = [], None
+    found: list[Overdue] = []
+    next_ts: int | None = None
     for key, kept in memory_of(state).order(decisions_of(scope)).items():
-        decision = kept.answer if isinstance(kept, RouterAnswer) and not kept.rewarded else None
+        if not isinstance(kept, RouterAnswer) or kept.rewarded:
+            continue
+        decision = kept.answer
         if not isinstance(decision, PolicyChosen) or decision.reward_within_s is None:
             continue
         due_ts = kept.ts + round(decision.reward_within_s * NS_PER_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 from uuid import UUID
@@ -29,8 +30,8 @@ from libs.common.time_units import NS_PER_S
 from services.router import defaults, scopes
 from services.router.context import NAMES, Statistics, decided_on, missing, rows, vector
 from services.router.evaluation import Sums
-from services.router.mixture import CLIP_SCALES, draw, propensities
-from services.router.posteriors import keep_learnt, mixture_for, posteriors_of
+from services.router.mixture import CLIP
+from services.router.posteriors import keep_learnt, posteriors_of
 from services.router.records import (
     Record,
     answer_key,
@@ -44,6 +45,7 @@ from services.router.records import (
 from services.router.refusals import refused, unavailable, unknown_policy, without_arms, wrong_names
 from services.router.roster import add, retire
 from services.router.snapshot import snapshot_of
+from services.router.thompson import draw, propensities
 
 if TYPE_CHECKING:
     from libs.common.events import Event, RouterSnapshot
@@ -120,13 +122,12 @@ class Router:
         statistics = _statistics(shared)
         scope, names = command.scope, tuple(shared.policies[k] for k in among)
         arms = known_arms(command.arms, names)
-        X = rows(vector(context, statistics), arms, shared.policies)
-        posteriors = posteriors_of(state, scope, shared, shared.policies, self.rules.tuning)
+        posteriors = posteriors_of(state, scope, shared, self.rules.tuning)
+        X = rows(vector(context, statistics), arms, posteriors.names)
         posterior = posteriors.mixture.project(X).of(among)
         drawn = draw(posterior, self.rules.tuning, UUID(command.command_id))
         p = propensities(posterior, self.rules.tuning)
         k, at = drawn.chosen, among[drawn.chosen]
-        prior = mixture_for(names, shared.priors, self.rules.tuning).project(X[among])
         sigma = context.get("sigmaHAR")
         chosen = PolicyChosen(
             command_id=command.command_id,
@@ -140,7 +141,7 @@ class Router:
             means=_by_policy(names, posterior.mean.tolist()),
             propensities=_by_policy(names, p.tolist()),
             width=float(posterior.width()[k]),
-            prior_width=float(prior.width()[k]),
+            prior_width=float(posterior.prior_width()[k]),
             forecast_vol=None if sigma is None else float(sigma),
             features=dict(zip(NAMES, X[at].tolist(), strict=True)),
             arms=arms,
@@ -246,10 +247,9 @@ class Router:
         x: Floats | None,
     ) -> tuple[RouterScopeState, Posteriors, PolicyRewarded]:
         """Learn a lesson that counts, from its decision or else at `x`; return it as it is answered."""
-        # The policies that share the noise, and the rewarded one if it is retired.
-        names = tuple(dict.fromkeys((*shared.policies, lesson.policy_id)))
-        posteriors = posteriors_of(state, lesson.scope, shared, names, self.rules.tuning)
-        k, mixture, records = names.index(lesson.policy_id), posteriors.mixture, posteriors.records
+        posteriors = posteriors_of(state, lesson.scope, shared, self.rules.tuning)
+        names, records, mixture = posteriors
+        k = names.index(lesson.policy_id)
         if lesson.counted:
             if decision is not None:
                 X = rows(decided_on(decision.features), decision.arms, names)
@@ -260,18 +260,21 @@ class Router:
             learnt = mixture.learn(k, x, lesson.reward)
             records[k] = replace(records[k], reward_sum=records[k].reward_sum + lesson.reward)
             shared = keep_learnt(state, lesson.scope, shared, posteriors, k, learnt)
-            reason = "; ".join(filter(None, (lesson.reason, _clipped(lesson.reward, learnt.learnt))))
-            lesson = replace(lesson, learnt=learnt.learnt, reason=reason, drift_alarm=learnt.alarm)
+            clipped = not math.isclose(learnt.learnt, lesson.reward, rel_tol=1e-9, abs_tol=1e-15)
+            taught = float(learnt.learnt) if clipped else lesson.reward
+            reason = "; ".join(filter(None, (lesson.reason, _clipped(taught) if clipped else "")))
+            lesson = replace(lesson, learnt=taught, reason=reason, drift_alarm=bool(learnt.alarm))
         record = records[k]
         mean = record.reward_sum / record.updates if record.updates else 0.0
-        active = posteriors.of(len(shared.policies))
-        return shared, active, replace(lesson, updates=record.updates, mean_reward=mean)
+        return shared, posteriors, replace(lesson, updates=record.updates, mean_reward=mean)
 
     def _changed(
         self, state: State[Record], shared: RouterScopeState, command: AddPolicy | RetirePolicy, now: int
     ) -> Returned:
-        change = add if isinstance(command, AddPolicy) else retire
-        after = change(shared, command, self.arms, now)  # type: ignore[operator]  # of its own command
+        if isinstance(command, AddPolicy):
+            after = add(shared, command, self.arms, now)
+        else:
+            after = retire(shared, command, self.arms, now)
         if isinstance(after, CommandRejected):
             return [after]
         answer = PoliciesChanged(
@@ -282,7 +285,7 @@ class Router:
             changed=after is not shared,
             ts=now,
         )
-        posteriors = posteriors_of(state, command.scope, after, after.policies, self.rules.tuning)
+        posteriors = posteriors_of(state, command.scope, after, self.rules.tuning)
         return self._finish(state, command.scope, after, answer, posteriors)
 
     def _finish(
@@ -351,7 +354,5 @@ def _no_reward(decision: PolicyChosen) -> str:
     return f"no reward within {decision.reward_within_s:g} s: the default"
 
 
-def _clipped(reward: float, learnt: float) -> str:
-    if learnt == reward:
-        return ""
-    return f"learnt as {learnt:.4g}: at most {CLIP_SCALES:g} noise scales from what was expected"
+def _clipped(learnt: float) -> str:
+    return f"learnt as {learnt:.4g}: at most {CLIP:g} noise scales from what was expected"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 _NUMBER: Final = r"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?"
+MOST_COPIES: Final = 8  # of the model, the challenger not counted
 STATED: Final = re.compile(
     rf"(?P<name>[A-Za-z0-9._-]{{1,64}})(?::(?P<reward>[+-]?{_NUMBER})x(?P<weight>{_NUMBER}))?", re.ASCII
 )
@@ -71,15 +72,24 @@ class RouterSettings(ProcessorSettings):
         10_000, ge=1, le=1_000_000, description="scopes kept, in equal parts by all partitions"
     )
     exploration_scale: float = Field(0.3, gt=0, le=10, description="c: width of the posterior draws")
-    gamma: float = Field(0.99, gt=0, le=1, description="discount per reward of its policy; 1 forgets nothing")
+    discounts: str = Field(
+        "0.98 0.99 1",
+        description="of the model's copies, per reward of its policy, separated by spaces; 1 forgets nothing",
+    )
     epsilon: float = Field(0.001, ge=0, le=1, description="share of choices made uniformly")
     prior_precision: float = Field(1.0, gt=0, description="lambda: precision of the prior, in noise units")
     noise_scale: float = Field(
         0.01, gt=0, description="s0: noise of rewards before ten are seen, return units"
     )
     noise_weight: float = Field(3.0, gt=1, description="a0: weight of the pooled noise in a policy's own")
-    alarm: float = Field(40.0, gt=0, description="cumulative sum that is a drift alarm")
-    alarm_keeps: float = Field(0.0, ge=0, lt=1, description="rho: share of A and h that an alarm leaves")
+    change: float = Field(
+        11.0, gt=0, description="log likelihood ratio of a change from which on a challenger begins"
+    )
+    fade: float = Field(
+        0.998, gt=0, le=1, description="what is left of a policy's posterior per reward of others; 1 is all"
+    )
+    fade_after: int = Field(100, ge=0, description="rewards of others from which on a policy fades")
+    regimes: int = Field(3, ge=0, le=8, description="regimes remembered, for when they come back")
 
     @field_validator("policies")
     @classmethod
@@ -101,6 +111,17 @@ class RouterSettings(ProcessorSettings):
                 )
         return text
 
+    @field_validator("discounts")
+    @classmethod
+    def _forgetting(cls, text: str) -> str:
+        words = text.split()
+        if not 1 <= len(words) <= MOST_COPIES or not all(re.fullmatch(_NUMBER, each) for each in words):
+            raise ValueError(f"name 1 to {MOST_COPIES} discounts, each a number over 0 and at most 1")
+        discounts = list(map(float, words))
+        if not all(0 < each <= 1 for each in discounts) or sorted(set(discounts)) != discounts:
+            raise ValueError("a discount is over 0 and at most 1; name each once, the least first")
+        return text
+
     def rules(self) -> Rules:
         """Return what the handler needs of these."""
         from services.router.thompson import Tuning  # noqa: PLC0415 -- who checks settings computes nothing
@@ -110,10 +131,12 @@ class RouterSettings(ProcessorSettings):
             a0=self.noise_weight,
             s0=self.noise_scale,
             c=self.exploration_scale,
-            gamma=self.gamma,
+            discounts=tuple(map(float, self.discounts.split())),
             epsilon=self.epsilon,
-            rho=self.alarm_keeps,
-            alarm=self.alarm,
+            change=self.change,
+            fade=self.fade,
+            grace=self.fade_after,
+            memories=self.regimes,
         )
         return Rules(
             policies=tuple(each.partition(":")[0] for each in self.policies.split()),

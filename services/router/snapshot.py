@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from libs.common.events import PolicySummary, RouterMemory, RouterSnapshot
+from libs.common.events import PolicySummary, RouterSnapshot
 from services.router.context import Statistics, decided_on, rows, vector
 from services.router.evaluation import Sums
+from services.router.posteriors import memories_of
 from services.router.providers import PROVIDERS
 
 if TYPE_CHECKING:
@@ -77,12 +78,9 @@ def snapshot_of(
         policies=tuple(summaries),
         retired=shared.retired,
         choices=shared.choices,
-        updates=sum(record.updates for record in records),
+        updates=sum(record.updates for record in records[: len(shared.policies)]),
         noise=mixture.noise(),
-        memories=tuple(
-            RouterMemory(name=name, weight=weight)
-            for name, weight in zip(mixture.names, posterior.weights.tolist(), strict=True)
-        ),
+        memories=memories_of(mixture),
         drift_alarms=shared.drift_alarms,
         ignored_keys=shared.ignored_keys,
         pending=pending,

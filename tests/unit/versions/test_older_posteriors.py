@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from libs.common.context_fields import LAYOUT
-from libs.common.events import ChoosePolicy, PolicyChosen, RouterPolicyState, RouterScopeState
+from libs.common.events import ChoosePolicy, PolicyChosen, RouterScopeState
 from libs.common.topics import ROUTER_COMMANDS
 from services.router.context import COMMON, NAMES
 from services.router.posteriors import posteriors_of
-from services.router.records import scope_key
+from services.router.records import policy_of, scope_key
 from services.router.thompson import Tuning
 from tests.registered import a_policy_registered
 from tests.services_alone import Service
@@ -53,17 +53,17 @@ def test_a_policy_expects_after_a_start_what_it_expected_before(written: str, pa
     shared = state[scope_key("default")]
     assert isinstance(shared, RouterScopeState)
     assert (shared.layout, bool(shared.mixture)) == (LAYOUT, True)
-    names = tuple(older)
-    mixture = posteriors_of(state, "default", shared, names, Tuning()).mixture
+    posteriors = posteriors_of(state, "default", shared, Tuning())
+    mixture = posteriors.mixture
     x = np.zeros(len(NAMES))
     x[:COMMON] = np.linspace(-1, 1, COMMON)
     found = mixture.project(x)
-    for k, name in enumerate(names):
-        record = state[f"policy/default/{name}".encode()]
-        assert isinstance(record, RouterPolicyState)
-        assert (record.updates, record.choices) == (older[name]["updates"], older[name]["choices"])
+    for k, name in enumerate(posteriors.names):
+        record = policy_of(state, "default", name)
+        was = older.get(name, {"updates": 0, "choices": 0, "mean": b""})
+        assert (record.updates, record.choices) == (was["updates"], was["choices"])
         assert (record.precision, record.shift, record.shape, record.rate) == (b"", b"", 0.0, 0.0)
-        mean = array(older[name]["mean"]) @ x[:COMMON] if older[name]["mean"] else 0.0
+        mean = array(was["mean"]) @ x[:COMMON] if was["mean"] else 0.0
         assert found.mean[k] == pytest.approx(mean, rel=1e-9, abs=1e-15)
 
 

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from libs.common.events import Event
+from libs.common.events import Event, RouterScopeState
 from libs.common.handling import Tick
 from libs.common.metrics import MAX_VALUES, OTHER
 from libs.common.partition import Step
 from services.router.defaults import DEFAULT
 from services.router.monitoring import RouterMonitor
+from services.router.records import scope_key
 from tests.monitored import numbers
 from tests.router_world import BULL, POLICIES, World, add, choose, reward
 
@@ -127,10 +128,11 @@ def test_defaults_and_clipped_rewards_are_counted_and_the_memories_are_those_of_
     weights = number(monitor, "memory_weight_ratio")
     assert sum(weights.values()) == pytest.approx(1)
     chosen = world.choose(choose("waits", scope="default", reward_within_s=60.0))
-    tick = next(wish for wish in world.wishes if wish.key.startswith(DEFAULT))
-    world.now = tick.ts
-    events = world.router.handle(
-        world.state, Tick(due_ts=tick.ts, key=tick.key, causation_id="c", correlation_id="c"), tick.ts
-    )
+    shared = world.state[scope_key("default")]
+    assert isinstance(shared, RouterScopeState)
+    assert shared.default_ts is not None
+    key = DEFAULT + b"default"
+    tick = Tick(due_ts=shared.default_ts, key=key, causation_id="c", correlation_id="c")
+    events = world.router.handle(world.state, tick, tick.due_ts)
     list(monitor.saw(Step(chosen, [e for e in events if isinstance(e, Event)], "c")))
     assert number(monitor, "default_rewards_total") == {(): 1}
