@@ -29,7 +29,7 @@ from libs.common.events import (
 from libs.common.handling import Tick
 from services.router import scopes
 from services.router.context import NAMES, Statistics, missing, vector
-from services.router.evaluation import Sums
+from services.router.evaluation import evaluated
 from services.router.records import (
     Record,
     answer_key,
@@ -190,8 +190,7 @@ class Router:
                 x = vector(_known(command.context), _statistics(shared))
             else:
                 x = np.array(list(decision.features.values()))
-                q_hat = _by_policy(names, bank.project(x).mean.tolist())
-                shared = replace(shared, evaluation=_evaluated(shared, decision, command.reward, q_hat))
+                shared = evaluated(shared, decision, command.reward)
                 state.put(key, replace(kept, rewarded=True))
             learnt = bank.learn(k, x, command.reward)
             alarm = learnt.alarm
@@ -317,19 +316,6 @@ def _answer_kind(command: RouterCommand) -> type[PolicyChosen | PolicyRewarded |
             return PoliciesChanged
         case _ as unreachable:
             assert_never(unreachable)
-
-
-def _evaluated(
-    shared: RouterScopeState, decision: PolicyChosen, r: float, q_hat: dict[str, float]
-) -> dict[str, tuple[float, ...]]:
-    """Return the sums with one more decision, of the policies that could be chosen then."""
-    a, p = decision.policy_id, decision.propensity
-    found = dict(shared.evaluation)
-    for name in decision.propensities:
-        if name in q_hat:
-            w = 1 / p if name == a else 0.0
-            found[name] = tuple(Sums(*found.get(name, ())).after(w, r, q_hat[name], q_hat[a]))
-    return found
 
 
 def _statistics(shared: RouterScopeState) -> Statistics:

@@ -9,7 +9,8 @@ import numpy as np
 
 from libs.common.events import PolicySummary, RouterSnapshot
 from services.router.context import Statistics, vector
-from services.router.evaluation import Sums
+from services.router.contrasts import best_of
+from services.router.evaluation import halves, sums_of
 from services.router.providers import PROVIDERS
 
 if TYPE_CHECKING:
@@ -42,10 +43,12 @@ def snapshot_of(
         x = np.array(list(shared.last.features.values()))
     projection = bank.project(x)
     half = projection.width() / 2
+    sums = [sums_of(shared, policy_id) for policy_id in shared.policies]
+    unsure = halves(sums)
+    best = best_of(shared.contrasts, shared.policies)
     summaries = []
     for k, policy_id in enumerate(shared.policies):
         record, mean = records[k], float(projection.mean[k])
-        sums = Sums(*shared.evaluation.get(policy_id, ()))
         summaries.append(
             PolicySummary(
                 policy_id=policy_id,
@@ -59,11 +62,9 @@ def snapshot_of(
                 cusum=record.cusum,
                 resets=record.resets,
                 registered=policy_id in arms,
-                rewarded=int(sums.n),
-                ess=sums.ess,
-                ips=sums.ips(),
-                snips=sums.snips(),
-                dr=sums.dr_estimate(),
+                rewarded=int(sums[k].seen),
+                ess=sums[k].ess,
+                dr=sums[k].estimate(float(unsure[k])),
             )
         )
     last = shared.last
@@ -79,6 +80,8 @@ def snapshot_of(
         missing=last.missing if last else (),
         policies=tuple(summaries),
         retired=shared.retired,
+        best=best.policy_id,
+        best_why=best.why,
         choices=shared.choices,
         updates=sum(record.updates for record in records),
         noise=math.sqrt(bank.pooled_variance()),
