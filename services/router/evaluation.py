@@ -97,12 +97,12 @@ class Sums(NamedTuple):
         if not self.seen:
             return "no rewarded decision could choose it"
         if not self.n:
-            return f"no overlap: in none of {self.seen:.0f} decisions was its propensity {OVERLAP:g} or more"
-        return f"not chosen in any of the {self.n:.0f} decisions with overlap"
+            return f"no overlap: of {self.seen:.0f} decisions none had its propensity at {OVERLAP:g} or more"
+        return f"never chosen among {self.n:.0f} with overlap"
 
     def _too_few(self) -> str:
-        worth = f"{self.n:.0f} decisions with overlap are worth {self.ess:.1f}"
-        return f"{worth}; an interval needs {LEAST}, worth {LEAST_ESS:.0f}"
+        counted = f"{self.n:.0f} decisions with overlap are" if self.n > 1 else "1 decision with overlap is"
+        return f"{counted} worth {self.ess:.1f}; an interval needs {LEAST}, worth {LEAST_ESS:.0f}"
 
 
 def sums_of(shared: RouterScopeState, policy_id: str) -> Sums:

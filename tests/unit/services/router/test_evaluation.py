@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from libs.common.events import PolicyChosen, RouterScopeState
 from services.router.evaluation import OVERLAP, Sums, evaluated, halves, sums_of
 from services.router.records import new_scope
-from services.router.thompson import Tuning
+from services.router.thompson import Bank, Tuning, propensities
 from tests.full_valued import bare
-from tests.off_policy_world import POLICIES, Decision, Market, Watch, play
+from tests.off_policy_world import FEATURES, POLICIES, Decision, Market, Watch, play
 
 NAMES = tuple(f"p_{k}" for k in range(POLICIES))
 
@@ -65,6 +65,15 @@ def test_the_watch_of_the_coverage_bench_sees_what_the_service_shows() -> None:
     assert [each.n for each in sums] == watch.n[2].tolist()
 
 
+def test_the_log_of_the_coverage_bench_is_that_of_the_service_s_own_bank() -> None:
+    bank = Bank(POLICIES, FEATURES, Tuning())
+    for each in play(Market("switch", 2, 300, seed=8), Tuning()):
+        projection = bank.project(each.x[1])
+        assert projection.mean == pytest.approx(each.q[1], rel=1e-6, abs=1e-12)
+        assert propensities(projection, Tuning()) == pytest.approx(each.p[1], abs=0.03)
+        bank.learn(int(each.chosen[1]), each.x[1], float(each.r[1]))
+
+
 def test_a_policy_without_overlap_has_no_value_and_the_answer_says_why() -> None:
     shared = new_scope(NAMES[:2])
     assert sums_of(shared, "p_1").estimate(0.0).why == "no rewarded decision could choose it"
@@ -72,7 +81,7 @@ def test_a_policy_without_overlap_has_no_value_and_the_answer_says_why() -> None
         shared = evaluated(shared, _decision([0.99, 0.01], [0.0, 0.0], 0), 0.001)
     estimate = sums_of(shared, "p_1").estimate(0.0)
     assert (estimate.value, estimate.low, estimate.high, estimate.overlap) == (None, None, None, 0.0)
-    assert estimate.why == "no overlap: in none of 40 decisions was its propensity 0.02 or more"
+    assert estimate.why == "no overlap: of 40 decisions none had its propensity at 0.02 or more"
 
 
 def test_a_policy_never_chosen_has_no_value_however_many_decisions_could_have() -> None:
@@ -81,7 +90,7 @@ def test_a_policy_never_chosen_has_no_value_however_many_decisions_could_have() 
         shared = evaluated(shared, _decision([0.9, 0.1], [0.0, 0.0], 0), 0.001)
     estimate = sums_of(shared, "p_1").estimate(0.0)
     assert (estimate.value, estimate.overlap) == (None, 1.0)
-    assert estimate.why == "not chosen in any of the 100 decisions with overlap"
+    assert estimate.why == "never chosen among 100 with overlap"
 
 
 def test_chosen_once_it_has_a_value_without_an_interval() -> None:
