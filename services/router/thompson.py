@@ -50,6 +50,7 @@ DRIFT_CLIP: Final = 9.0
 DRIFT_SLACK: Final = 1.5
 GRID: Final[Floats] = ndtr(np.linspace(-6.0, 6.0, 27))  # quantiles of the propensity's grid: 1e-9 to 1 - 1e-9
 MASS_TOLERANCE: Final = 1e-3
+BISECTIONS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +65,66 @@ class Tuning:
     epsilon: float = 0.001
     rho: float = 0.0  # what a drift alarm leaves of A and h
     alarm: float = 40.0  # C above which it is an alarm
+    discounts: tuple[float, ...] = (0.98, 0.99, 1.0)  # gamma of the copies, per reward of its policy
+    share: float = 1e-4  # of the copies' weights that is shared out after each reward
+    tails: float = 6.0  # degrees of freedom of one reward's noise
+    decays: tuple[float, ...] = (0.95,)  # of the market's volatility, per reward
+    memories: int = 3  # regimes remembered
+    change: float = 11.0  # cumulative log likelihood ratio that is a change
+    fade: float = 0.998  # of what is known of a policy per reward of others, from `grace` on
+    grace: int = 100  # rewards of others
 
 
-class Projection(NamedTuple):
-    """The posterior of the K expected rewards at one x: t with nu, centre, and scale `s·spread`."""
+class Posterior(NamedTuple):
+    """What Q copies of the model expect of K policies: each a t with nu, its mean and scale `s·spread`."""
 
-    mean: Floats  # xᵀm
-    spread: Floats  # √(xᵀPx)
-    s: Floats
-    nu: Floats
+    means: Floats  # xᵀm, (Q, K)
+    spreads: Floats  # √(xᵀPx), (Q, K)
+    s: Floats  # (K,)
+    nu: Floats  # (K,)
+    prior: Floats  # the spread of the prior, (K,)
+    weights: Floats  # (Q,), they sum to 1
 
-    def of(self, rows: list[int]) -> Projection:
+    @property
+    def mean(self) -> Floats:
+        """The expected rewards, return units, (K,)."""
+        return np.asarray(self.weights @ self.means)
+
+    @property
+    def spread(self) -> Floats:
+        """The root of the mean square of the copies' spreads, (K,)."""
+        return np.asarray(np.sqrt(self.weights @ self.spreads**2))
+
+    def of(self, rows: list[int]) -> Posterior:
         """Return that of some of the policies, in this order."""
-        return Projection(*(values[rows] for values in self))
+        return Posterior(
+            self.means[:, rows],
+            self.spreads[:, rows],
+            self.s[rows],
+            self.nu[rows],
+            self.prior[rows],
+            self.weights,
+        )
 
     def width(self, probability: float = 0.9) -> Floats:
-        """Return the widths of the central credible intervals, return units."""
-        return np.asarray(2 * stdtrit(self.nu, (1 + probability) / 2) * self.s * self.spread)
+        """Return the widths of the central credible intervals, return units, (K,)."""
+        tail = (1 - probability) / 2
+        return self._quantile(1 - tail) - self._quantile(tail)
+
+    def prior_width(self, probability: float = 0.9) -> Floats:
+        """Return what `width` is where nothing was learnt, return units, (K,)."""
+        return np.asarray(2 * stdtrit(self.nu, (1 + probability) / 2) * self.s * self.prior)
+
+    def _quantile(self, probability: float) -> Floats:
+        """Bisect between the copies' own quantiles: the mixture's lies among them."""
+        scales = np.maximum(self.s * self.spreads, 1e-300)
+        each = self.means + scales * stdtrit(self.nu, probability)
+        low, high = each.min(axis=0), each.max(axis=0)
+        for _ in range(BISECTIONS if len(self.weights) > 1 else 0):
+            middle = 0.5 * (low + high)
+            below = self.weights @ stdtr(self.nu, (middle - self.means) / scales) < probability
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return np.asarray(0.5 * (low + high))
 
 
 class Drawn(NamedTuple):
@@ -96,6 +140,7 @@ class Learnt(NamedTuple):
 
     alarm: bool
     changed: tuple[int, ...]  # policies whose posterior is another now
+    learnt: float = 0.0  # the reward as it was learnt, return units
 
 
 class Bank:
@@ -124,14 +169,15 @@ class Bank:
         # Rewards that never vary leave no noise; a floor keeps the scores of unknown policies apart.
         return max(sum(self.B) / sum(self.a), 1e-18)
 
-    def project(self, x: Floats) -> Projection:
+    def project(self, x: Floats) -> Posterior:
         """Return the posterior of every policy's expected reward at `x`."""
         a0, pooled = self.tuning.a0, self.pooled_variance()
         s = [math.sqrt((a0 * pooled + B) / (a0 + a)) for a, B in zip(self.a, self.B, strict=True)]
         nu = [2 * (a0 + a) for a in self.a]
         squares = ((self.P @ x) @ x).tolist()
         spread = [math.sqrt(max(square, 0.0)) for square in squares]
-        return Projection(self.m @ x, np.array(spread), np.array(s), np.array(nu))
+        prior = np.full(len(s), math.sqrt(float(x @ x) / self.tuning.lam))
+        return Posterior((self.m @ x)[None], np.array([spread]), np.array(s), np.array(nu), prior, np.ones(1))
 
     def learn(self, k: int, x: Floats, r: float) -> Learnt:
         """Update policy `k`, after its alarm and the pooled one have seen how far off the model was.
@@ -214,40 +260,53 @@ class Bank:
         self._solve(k)
 
 
-def draw(projection: Projection, tuning: Tuning, command_id: UUID) -> Drawn:
+def draw(posterior: Posterior, tuning: Tuning, command_id: UUID) -> Drawn:
     """Return the choice of one command: the best of one draw per policy, or now and then any.
 
     Notes
     -----
-    ``score_k = xᵀm_k + c·s_k·√(xᵀP_kx)·t_nu`` has the law of drawing whole vectors θ_k, because a projection
-    of a multivariate t is a t and the policies are independent.
+    A copy is drawn by its weight; in it ``score_k = xᵀm_k + c·s_k·√(xᵀP_kx)·t_nu`` has the law of drawing whole
+    vectors θ_k, because a projection of a multivariate t is a t and the policies are independent.
     """
-    noise = Generator(Philox(key=command_id.int)).standard_t(projection.nu)
-    scores = projection.mean + tuning.c * projection.s * projection.spread * noise
+    copy = 0
+    if len(posterior.weights) > 1:
+        at = Generator(Philox(key=caused_id(command_id, "copy").int)).random()
+        copy = min(int((posterior.weights.cumsum() <= at).sum()), len(posterior.weights) - 1)
+    noise = Generator(Philox(key=command_id.int)).standard_t(posterior.nu)
+    scores = posterior.means[copy] + tuning.c * posterior.s * posterior.spreads[copy] * noise
     u = Generator(Philox(key=caused_id(command_id, "explore").int)).random()
     if u < tuning.epsilon:
         return Drawn(int(u / tuning.epsilon * len(scores)), scores, explored=True)
     return Drawn(int(scores.argmax()), scores, explored=False)
 
 
-def propensities(projection: Projection, tuning: Tuning) -> Floats:
-    """Return the probabilities with which `draw` chooses each policy.
+def propensities(posterior: Posterior, tuning: Tuning) -> Floats:
+    """Return the probabilities with which `draw` chooses each policy: ``Σ_q w_q p^(q)``, then ``(1-ε)p + ε/K``.
 
     Raises
     ------
     ArithmeticError
-        If they do not sum to 1 within `MASS_TOLERANCE` before they are normalised.
+        If those of a copy do not sum to 1 within `MASS_TOLERANCE` before they are normalised.
+    """
+    policies = len(posterior.s)
+    p = np.zeros(policies)
+    for weight, mean, spread in zip(posterior.weights, posterior.means, posterior.spreads, strict=True):
+        p += weight * _largest(mean, tuning.c * posterior.s * spread, posterior.nu)
+    return np.asarray((1 - tuning.epsilon) * p + tuning.epsilon / policies)
+
+
+def _largest(mean: Floats, scale: Floats, nu: Floats) -> Floats:
+    """Return with what probability each of K independent t is the largest.
 
     Notes
     -----
     ``p_k = ∫ G_k dF_k, G_k = Π_{j≠k} F_j`` on the union of the policies' quantiles; in each cell F and G are
     the parabolas through its ends and its middle, of which Simpson's rule gives the integral exactly:
     ``(G0(4Fm-3F0-F1) + 4Gm(F1-F0) + G1(F0-4Fm+3F1))/6``. The error is below 1e-5 from half as many quantiles
-    as straight lines need for 1e-3 where the policies are alike. Then ``(1-ε)p + ε/K``.
+    as straight lines need for 1e-3 where the policies are alike.
     """
-    policies = len(projection.mean)
-    scale = np.maximum(tuning.c * projection.s * projection.spread, 1e-300)[:, None]
-    centre, nu = projection.mean[:, None], projection.nu[:, None]
+    scale = np.maximum(scale, 1e-300)[:, None]
+    centre, nu = mean[:, None], nu[:, None]
     ends = np.sort((centre + scale * stdtrit(nu, GRID)).ravel())
     grid = np.empty(2 * len(ends) - 1)
     grid[::2], grid[1::2] = ends, 0.5 * (ends[1:] + ends[:-1])
@@ -263,4 +322,4 @@ def propensities(projection: Projection, tuning: Tuning) -> Floats:
     total = float(p.sum())
     if abs(total - 1) > MASS_TOLERANCE:
         raise ArithmeticError(f"propensities sum to {total}")
-    return np.asarray((1 - tuning.epsilon) * p / total + tuning.epsilon / policies)
+    return np.asarray(p / total)
