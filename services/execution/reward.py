@@ -34,12 +34,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from libs.common.context_fields import REWARD_LIMIT
 from services.execution.paper_broker import EXACT
 
 if TYPE_CHECKING:
     from libs.common.events import OrderFilled
 
-MOST: Final = 1.0  # |reward| that is taught: all of the equity
+MOST: Final = REWARD_LIMIT  # |reward| that is taught: all of the equity
 
 
 class RewardInputs(msgspec.Struct, frozen=True, kw_only=True):
