@@ -79,10 +79,10 @@ def reward(inputs: RewardInputs) -> Earned:
         after = inputs.held + inputs.traded
         gross = inputs.mid_cash + after * inputs.end_mid - inputs.held * inputs.begin_mid
         unchanged = inputs.held * (inputs.end_mid - inputs.begin_mid)
-        net = float((gross - inputs.cost) / inputs.equity)
+        net = float((gross - inputs.cost) / inputs.equity) + 0.0
         return Earned(
             reward=min(max(net, -MOST), MOST),
-            unchanged=float(unchanged / inputs.equity),
+            unchanged=float(unchanged / inputs.equity) + 0.0,  # no -0.0
             gross=gross,
             cost=inputs.cost,
             cut=abs(net) > MOST,

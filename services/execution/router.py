@@ -291,7 +291,7 @@ def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop
         price=price,
         taker_bps=taker_bps,
         held=held,
-        reserved=holdings.resting(turn.state, symbol, "sell"),
+        reserved=holdings.resting(turn.state, symbol, "sell") + holdings.meant(turn.state, symbol, "buy"),
         lot=instrument.lot,
         min_qty=instrument.min_qty,
         min_notional=instrument.min_notional,
