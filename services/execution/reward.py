@@ -34,12 +34,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from libs.common.context_fields import REWARD_LIMIT
 from services.execution.paper_broker import EXACT
 
 if TYPE_CHECKING:
     from libs.common.events import OrderFilled
 
-MOST: Final = 1.0  # |reward| that is taught: all of the equity
+MOST: Final = REWARD_LIMIT  # |reward| that is taught: all of the equity
 
 
 class RewardInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,10 +79,10 @@ def reward(inputs: RewardInputs) -> Earned:
         after = inputs.held + inputs.traded
         gross = inputs.mid_cash + after * inputs.end_mid - inputs.held * inputs.begin_mid
         unchanged = inputs.held * (inputs.end_mid - inputs.begin_mid)
-        net = float((gross - inputs.cost) / inputs.equity)
+        net = float((gross - inputs.cost) / inputs.equity) + 0.0
         return Earned(
             reward=min(max(net, -MOST), MOST),
-            unchanged=float(unchanged / inputs.equity),
+            unchanged=float(unchanged / inputs.equity) + 0.0,  # no -0.0
             gross=gross,
             cost=inputs.cost,
             cut=abs(net) > MOST,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from libs.common.command_rules import MAX_WITHIN_S
 from libs.common.events import BOOK, RewardOutcome, RewardPolicy
 from libs.common.time_units import NS_PER_S
 from services.execution import holdings
@@ -20,7 +21,7 @@ from services.execution.audit import decision
 from services.execution.market_data import Unusable
 from services.execution.marks import reference_mark, venue_mark
 from services.execution.paper_broker import EXACT, exact
-from services.execution.policies import horizon_of
+from services.execution.policies import POLICIES, horizon_of
 from services.execution.reward import MOST, RewardInputs, reward
 from services.execution.saga import Step
 from services.execution.standing import standing_of
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from services.execution.market_data import MarketData
     from services.execution.reward import Earned
     from services.execution.saga import Saga
+    from services.execution.settings import ExecutionSettings
     from services.execution.windows import Closed
 
 REWARD: Final = "RewardPolicy"
+MARGIN_S: Final = 300.0
 WORDS: Final = {"at_target": "at target", "no_short": "no short", "flat": "flat"}
 
 
@@ -64,6 +67,17 @@ def open_window(turn: Turn, policy_id: str) -> None:
     horizon_ts = now + round(horizon_of(policy_id, turn.settings.horizon_s) * NS_PER_S)
     turn.update(window=window, horizon_ts=horizon_ts)
     turn.wake(horizon_ts, "horizon")
+
+
+def rewarded_within_s(settings: ExecutionSettings) -> float:
+    """Return within what time of the choice its reward is told, whatever is chosen, seconds.
+
+    The longest window or execution, the patience after it, and `MARGIN_S` for restarts. So a choice that
+    nobody here holds, as its answer came too late, is learnt by the router with its default.
+    """
+    longest_s = max(horizon_of(policy_id, settings.horizon_s) for policy_id in POLICIES)
+    working_s = 2 * settings.step_timeout_s + settings.deadline_s + settings.patience_s
+    return min(max(longest_s, working_s) + settings.patience_s + MARGIN_S, MAX_WITHIN_S)
 
 
 def on_horizon(turn: Turn) -> None:

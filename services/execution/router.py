@@ -27,7 +27,7 @@ from services.execution.paper_broker import exact
 from services.execution.parent_order import parent_of
 from services.execution.planner import CannotPlanError, plan
 from services.execution.planning import Wish, plan_generator, plan_inputs
-from services.execution.policies import Market, UnknownPolicyError, signal_of
+from services.execution.policies import POLICIES, Market, UnknownPolicyError, signal_of
 from services.execution.record import record_of, sizing_snapshot
 from services.execution.saga import Saga, Step, Trigger
 from services.execution.sizing import SizingInputs, size
@@ -86,6 +86,8 @@ def begin(state: State[Any], command: PlanAndExecute, market: MarketData, now: i
             reply_key=command.symbol,
             scope=command.scope,
             context={**command.context, "symbol": command.symbol},
+            arms=_arms(turn),
+            reward_within_s=rewarding.rewarded_within_s(turn.settings),
         ),
         turn.settings.step_timeout_s,
     )
@@ -237,6 +239,18 @@ def _plan_at(turn: Turn, top: BookTop, side: TakerSide, wanted: Decimal) -> None
     working.on_slice(turn)
 
 
+def _arms(turn: Turn) -> dict[str, dict[str, float]]:
+    """Return what each policy of this process wants now: the router's side information.
+
+    What it would trade is left out: who learns the reward of one decision at a time would never enter.
+    """
+    top = turn.market.reference_book(turn.saga.symbol, turn.now)
+    if isinstance(top, Unusable):
+        return {}
+    market = _market(turn, top)
+    return {policy_id: {"signal": signal_of(policy_id, market).value} for policy_id in POLICIES}
+
+
 def _market(turn: Turn, top: BookTop) -> Market:
     settings, symbol = turn.settings, turn.saga.symbol
     return Market(
@@ -277,7 +291,7 @@ def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop
         price=price,
         taker_bps=taker_bps,
         held=held,
-        reserved=holdings.resting(turn.state, symbol, "sell"),
+        reserved=holdings.resting(turn.state, symbol, "sell") + holdings.meant(turn.state, symbol, "buy"),
         lot=instrument.lot,
         min_qty=instrument.min_qty,
         min_notional=instrument.min_notional,

@@ -61,7 +61,7 @@ class SizingInputs(msgspec.Struct, frozen=True, kw_only=True):
     price: Decimal  # quote units
     taker_bps: float = 0.0  # what a buyer pays beyond the price
     held: Decimal  # base units, signed
-    reserved: Decimal = Decimal(0)  # of what is held: what other open orders sell, base units
+    reserved: Decimal = Decimal(0)  # of held, base units: what is still to be bought, and others' sells
     lot: Decimal  # base units
     min_qty: Decimal  # base units
     min_notional: Decimal  # quote units

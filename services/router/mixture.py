@@ -280,7 +280,7 @@ class Mixture:
         A = np.empty((Q, d, d))
         A[:, lower[0], lower[1]] = triangles.reshape(Q, size)
         A[:, lower[1], lower[0]] = triangles.reshape(Q, size)
-        if (Q, M) == (len(self.discounts), len(self.used)):
+        if (len(self.discounts), len(self.used)) == (Q, M):
             self.A[:, k], self.h[:, k] = A, h.reshape(Q, d)
             self.means[:, k], self.variances[:, k] = means.reshape(M, d), variances.reshape(M, d)
         else:
@@ -306,7 +306,7 @@ class Mixture:
         values = np.frombuffer(raw, "<f8", offset=HEADER.size)
         own, w, led, used, N, D, v = np.split(values, np.cumsum([5, Q + M, Q + M, M, J, J]))
         noise.rewards, self.alarms, self.began = int(own[0]), int(own[4]), int(own[0])
-        if (Q, M) == (len(self.discounts), len(self.used)):
+        if (len(self.discounts), len(self.used)) == (Q, M):
             self.w, self.led, self.used = w.copy(), led.copy(), used.copy()
             self.origin, self.began, self.C = int(own[1]), int(own[2]), float(own[3])
         if len(noise.N) == J:

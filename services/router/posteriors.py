@@ -66,4 +66,6 @@ def keep_learnt(
     for j in sorted({k, *learnt.changed}):
         records[j] = replace(records[j], posterior=mixture.pack(j))
         state.put(policy_key(scope, names[j]), records[j])
-    return replace(shared, mixture=mixture.pack_shared(), drift_alarms=shared.drift_alarms + int(learnt.alarm))
+    return replace(
+        shared, mixture=mixture.pack_shared(), drift_alarms=shared.drift_alarms + int(learnt.alarm)
+    )

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from libs.common.events import BOOK, ExecutionStatus, OrderFilled, SizingSnapshot
+from tests.deciding_world import DecidingWorld
 from tests.execution_market import a_position
 from tests.execution_world import ExecutionWorld, a_ready_world
 
@@ -86,3 +87,27 @@ def test_what_is_on_its_way_or_not_yet_told_by_the_portfolio_is_not_spent_again(
     assert world.records[third].status is ExecutionStatus.SKIPPED
     spent = sum((fill.last_px * fill.last_qty + fill.fee for fill in world.all(OrderFilled)), Decimal(0))
     assert 0 < spent <= cash * Decimal("1.001"), "the walk of the book apart"
+
+
+def test_what_is_still_being_bought_is_not_sold_before_it_is_there() -> None:
+    world = DecidingWorld()
+    world.price(size=0.03)
+    slow = world.begin("p_sma", urgency=0.0)
+    while world.unanswered:
+        world.answer()
+    for _ in range(60):
+        world.price(size=0.03)
+        world.advance(1.0)
+    world.price()
+    there = world.held
+    sizing = world.records[slow].sizing
+    assert sizing is not None
+    assert 0 < there < sizing.qty
+    left = world.begin("p_flat", urgency=1.0)
+    while not world.records[left].status.final:
+        if world.unanswered:
+            world.answer()
+        else:
+            world.advance(0.005)
+    assert world.records[left].filled == there
+    assert world.held == 0, "and never short"

@@ -10,10 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from libs.common.codec import decode
+from libs.common.command_rules import refused_at_the_door
 from libs.common.events import (
     BOOK,
     BookState,
     CancelExecution,
+    ChoosePolicy,
     PolicyRewarded,
     RewardPolicy,
     ScoreVenues,
@@ -22,6 +24,7 @@ from libs.common.events import (
 from services.execution.app import wiring
 from services.execution.holdings import Held, held_key
 from services.execution.policies import POLICIES
+from services.execution.rewarding import rewarded_within_s
 from services.execution.saga import Done, Saga, asked_key, saga_key
 from services.execution.standing import standing_of
 from services.execution.turn import step_id
@@ -314,6 +317,45 @@ def test_a_choice_that_comes_too_late_is_nobodys_and_opens_no_window() -> None:
     assert (outcome.reward, outcome.reason) == (None, "no policy was chosen")
     assert world.records[before].reward is None, "its window goes on"
     assert not world.all(RewardPolicy)
+
+
+def test_the_router_is_told_what_each_policy_wants_and_when_the_reward_comes_at_the_latest() -> None:
+    world = DecidingWorld()
+    world.begin("p_sma")
+    (asked,) = world.unanswered
+    assert isinstance(asked, ChoosePolicy)
+    assert {policy: set(known) for policy, known in asked.arms.items()} == {
+        key: {"signal"} for key in POLICIES
+    }
+    wanted = {policy: known["signal"] for policy, known in asked.arms.items()}
+    assert wanted["p_flat"] == 0 < wanted["p_sma"] < 1
+    assert wanted["p_meanrev"] < 0
+    world.work()
+    signal = world.records[an_id("decision 1")].signal
+    assert signal is not None
+    assert signal.value == wanted["p_sma"]
+    assert asked.reward_within_s is not None
+    assert asked.reward_within_s >= max(policy.horizon_s for policy in POLICIES.values())
+    assert asked.default_reward == 0
+    assert refused_at_the_door(asked, SYMBOL, world.now) is None
+
+
+@pytest.mark.parametrize("horizon_s", [1.0, 86_400.0])
+def test_a_reward_is_told_within_the_time_that_the_router_was_told_even_of_the_longest_execution(
+    horizon_s: float,
+) -> None:
+    world = DecidingWorld(horizon_s=horizon_s, deadline_s=600.0)
+    within_s = rewarded_within_s(world.settings)
+    world.price(size=0.01)
+    began = world.now
+    decided = world.begin("p_breakout", urgency=0.0)
+    while any(not isinstance(each, RewardPolicy) for each in world.unanswered):
+        world.answer()
+    while world.records[decided].reward is None:
+        world.advance(60.0)
+        if world.now - began < 2000 * S:  # later no book is told any more
+            world.price(size=0.01)
+    assert world.now - began <= within_s * S
 
 
 def test_a_reward_beyond_the_equity_is_cut_and_says_so() -> None:
