@@ -129,7 +129,7 @@ def base_shares(inputs: PlanInputs, chosen: Alternative) -> NDArray[np.float64]:
         at_ts = [inputs.now + round(at * interval_s * 1e9) for at in range(N)]
         weights = np.array([inputs.volume.weight_at(ts) for ts in at_ts])
         if weights.sum() > 0:
-            return weights / weights.sum()
+            return np.asarray(weights / weights.sum())
     return np.full(N, 1 / N)
 
 

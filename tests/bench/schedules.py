@@ -8,12 +8,10 @@ second-order cone programme over the shares on the same grid of 15 s (Almgren & 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-import cvxpy
 from msgspec.structs import replace
 from numpy.random import Generator, Philox
 
@@ -31,6 +29,7 @@ from simulator.recordings import RestReply, open_recording
 from tests.bench.chunks import in_turn, on_cores
 from tests.bench.report import Report, Result, quartiles
 from tests.recordings import BINANCE_SPOT
+from tests.schedule_problems import FLAT, FLAT_LEVELS, MID, optimum_bps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +46,6 @@ LOT: Final = Decimal("0.00001")
 CHUNKS: Final = 20
 PLANS: Final = 100  # a chunk
 BUCKET_NS: Final = 300_000_000_000
-FLAT_K: Final = 5.0  # bps: a flat book's own
 QUANTITIES: Final = (10, 50, 200, 1000)  # BTC
 URGENCIES: Final = (0.3, 0.5, 0.7, 0.9)
 
@@ -190,13 +188,12 @@ def _scheduled(style: Style, start: int, profile: tuple[float, ...]) -> _Work:
 
 def _excess(report: Report) -> None:
     """Compare each style's least objective with the convex optimum on a flat book of k 5, alpha 1, D 50."""
-    mid = 60_000.0
     flat = replace(
         _inputs(0, (1.0,) * BUCKETS),
-        mid=mid,
+        mid=MID,
         spread_bps=0.0,
-        levels=tuple((mid * (1 + 5e-6 * (at - 0.5)), 0.25) for at in range(1, 4201)),
-        cost=replace(PRIOR, kappa=math.log(FLAT_K), alpha=1.0),
+        levels=FLAT_LEVELS,
+        cost=FLAT,
         volume=VolumeProfile(expected=(1.0,) * BUCKETS, days=0, cv=0.0, cv_left=0.0, rate=1e9),
     )
     for quantity in QUANTITIES:
@@ -204,7 +201,7 @@ def _excess(report: Report) -> None:
             planned = plan(
                 replace(flat, quantity=Decimal(quantity), urgency=urgency), Generator(Philox(key=7))
             )
-            best = _optimum_bps(quantity, urgency, flat)
+            best = optimum_bps(quantity, urgency)
             figures: dict[str, float | str] = {"optimum bps": best, "chosen": str(planned.style)}
             for style in Style:
                 judged = [
@@ -222,16 +219,6 @@ def _excess(report: Report) -> None:
                     assumptions={"book": "flat, 50 BTC within 10 bps", "sigma": "2.5 % a day"},
                 )
             )
-
-
-def _optimum_bps(quantity: int, urgency: float, inputs: PlanInputs) -> float:
-    """Return the least ``E + lambda_u R`` of any shares on the grid of 15 s within the hour."""
-    shares = cvxpy.Variable(240, nonneg=True)
-    left = 1 - cvxpy.cumsum(shares)[:-1]
-    E = FLAT_K * quantity / inputs.depth * cvxpy.sum_squares(shares)
-    R = 1e4 * inputs.sigma_day * math.sqrt(15 / 86_400) * cvxpy.norm(left)
-    objective = cvxpy.Minimize(E + 0.3 * urgency / (1 - urgency) * R)
-    return float(cvxpy.Problem(objective, [cvxpy.sum(shares) == 1]).solve(solver=cvxpy.CLARABEL))
 
 
 def _time_plan(report: Report) -> None:

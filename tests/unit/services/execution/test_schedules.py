@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import math
 
-import cvxpy
 import numpy as np
 import pytest
-from msgspec.structs import replace
 
 from services.execution.alternatives import Style
-from services.execution.cost import PRIOR
 from services.execution.planner import plan
 from services.execution.schedule import front_loaded, risk_bps
-from tests.unit.services.execution.builders import MID, a_volume, plan_inputs, seeded
+from tests.schedule_problems import FLAT, FLAT_LEVELS, optimum_bps
+from tests.unit.services.execution.builders import a_volume, plan_inputs, seeded
 
 DAY_S = 86_400.0
 SIGMA_BPS = 250.0  # a day
-DEPTH, K = 50.0, 5.0
-DEEP = tuple((MID * (1 + 5e-6 * (at - 0.5)), 0.25) for at in range(1, 4201))  # 1,050 BTC, .05 bps apart
 A_FLAT_BOOK = {
-    "cost": replace(PRIOR, kappa=math.log(K), alpha=1.0),
-    "levels": DEEP,
+    "cost": FLAT,
+    "levels": FLAT_LEVELS,
     "spread_bps": 0.0,
     "volume": a_volume(rate=1e9, cv=0.0, cv_left=0.0),  # no meta impact and no cap: the objective of E and R
 }
-
-
-def optimum(quantity: float, urgency: float) -> float:
-    """Return the least J of any shares on the 15 s grid of the hour, by second-order cone programming."""
-    w = cvxpy.Variable(240, nonneg=True)
-    left = 1 - cvxpy.cumsum(w)[:-1]
-    E = K * quantity / DEPTH * cvxpy.sum_squares(w)
-    R = SIGMA_BPS * math.sqrt(15 / DAY_S) * cvxpy.norm(left)
-    problem = cvxpy.Problem(cvxpy.Minimize(E + 0.3 * urgency / (1 - urgency) * R), [cvxpy.sum(w) == 1])
-    return float(problem.solve(solver=cvxpy.CLARABEL))
 
 
 @pytest.mark.parametrize("quantity", ["10", "50", "200", "1000"])
@@ -43,7 +29,7 @@ def test_a_plan_is_within_three_percent_of_the_best_schedule_there_is(quantity: 
     planned = plan(plan_inputs(quantity, urgency, **A_FLAT_BOOK), seeded())
     assert planned.lambda_u is not None
     J = planned.expected_bps + planned.lambda_u * planned.risk_bps
-    best = optimum(float(quantity), urgency)
+    best = optimum_bps(float(quantity), urgency)
     assert best * (1 - 1e-6) <= J <= best * 1.03
 
 
@@ -55,7 +41,7 @@ def test_equal_slices_of_the_same_order_are_dearer_by_what_was_measured() -> Non
         if each.style is Style.TWAP and each.objective_bps is not None
     )
     assert planned.style is Style.IS
-    assert twap / optimum(200.0, 0.7) > 1.11
+    assert twap / optimum_bps(200.0, 0.7) > 1.11
 
 
 @pytest.mark.parametrize("kappa", [0.0, 1e-4, 1e-2, 0.1])
@@ -122,7 +108,7 @@ def test_a_front_loaded_plan_sends_the_most_first_and_the_more_the_more_urgent()
 
 
 def test_no_first_child_is_larger_than_what_is_known_to_stand_there() -> None:
-    shallow = A_FLAT_BOOK | {"levels": DEEP[:400]}  # 100 BTC
+    shallow = A_FLAT_BOOK | {"levels": FLAT_LEVELS[:400]}  # 100 BTC
     for urgency in (0.9, 0.99, 1.0):
         planned = plan(plan_inputs("1000", urgency, **shallow), seeded())
         front = next(each for each in planned.alternatives if each.style is Style.IS)
