@@ -86,7 +86,10 @@ class NaiveVenue:
         """Fill a resting order with what is left of each level, and is shown beyond what went."""
         left: dict[Decimal, Decimal] = {}
         for price, most in self._beyond(side, self.now, up_to=True).items():
-            sums = sum((size for (s, p), size in self.left.items() if s == side and _up_to(side, p, price)))
+            sums = sum(
+                (size for (s, p), size in self.left.items() if s == side and _up_to(side, p, price)),
+                Decimal(0),
+            )
             left[price] = max(Decimal(0), min(sums, most) - sum(left.values()))
         return self._fill(side, qty, limit, left, self.now)
 
@@ -105,7 +108,9 @@ class NaiveVenue:
         for price in _best_first(side, [price for s, price in self.shown if s == side]):
             shown = self.shown[side, price]
             left[price], gone = max(Decimal(0), shown - gone), max(Decimal(0), gone - shown)
-        return {p: sum(left[q] for q in left if _up_to(side, q, p)) for p in left} if up_to else left
+        if not up_to:
+            return left
+        return {p: sum((left[q] for q in left if _up_to(side, q, p)), Decimal(0)) for p in left}
 
     def _fill(
         self,

@@ -80,6 +80,4 @@ def test_an_execution_keeps_the_days_that_are_over() -> None:
     world.execute()
     world.answer()
     world.answer()
-    assert list(world.state[KEY].days) == [world.now // DAY_NS - 1], (
-        "of the minutes of the hours before midnight"
-    )
+    assert list(world.state[KEY].days) == [world.now // DAY_NS - 1], "of the hours before midnight"
