@@ -56,9 +56,18 @@ def left_of(depleted: Depleted, now: int) -> Decimal:
         return (depleted.qty * back).quantize(PLACES)
 
 
-def taken_of(depleted: Iterable[Depleted], side: TakerSide, now: int) -> Decimal:
-    """Return E of a side at `now`, base units; zero where nothing was taken."""
-    return sum((left_of(each, now) for each in depleted if each.side == side), Decimal(0))
+def taken_of(depleted: Iterable[Depleted], side: TakerSide, now: int, *, by_halves: bool = False) -> Decimal:
+    """Return E of a side at `now`, base units; zero where nothing was taken.
+
+    With `by_halves` it comes back at once when a half-life is over, so that whoever waits for it is not
+    filled with a little at each look.
+    """
+    taken = Decimal(0)
+    for each in depleted:
+        if each.side == side:
+            early = (now - each.ts) % each.half_life_ns if by_halves else 0
+            taken += left_of(each, now - early)
+    return taken
 
 
 def deplete(

@@ -48,7 +48,7 @@ def _reached(
     shown = top.asks if side == "buy" else top.bids
     if not queue or not within(side, abs(queue[0][0]), exact(shown[0][0])):
         return
-    levels = tuple(offered_to_resting(top, side, impact_of(state, top)))
+    levels = tuple(offered_to_resting(top, side, impact_of(state, top), now))
     for price, _, _, key in queue:
         if not levels or not within(side, abs(price), levels[0][0]):
             return

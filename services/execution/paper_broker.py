@@ -7,10 +7,10 @@ with no more than what stands there; the best limit first, then who arrived firs
 fills nothing: its place in the queue is not known.)
 
 Self-impact. A taker is not offered what our orders have taken of that side of the book, whatever its price,
-until it has come back: `depletion`. An order that rests is filled by what others bring to its price, so to it
-a level that grows is new in what was added, however soon. Of one that shrinks, no more is left than it shows.
-A level that is back within `GONE_NS`, or that a book synchronised anew (a new epoch) shows, is new only in
-its size above what was taken.
+until it has come back: `depletion`. An order that rests is filled by what others bring to its price, so it
+finds no more than that either, and of a level no more than what was added since we took of it. Of a level
+that shrinks, no more is left than it shows. One that is back within `GONE_NS`, or that a book synchronised
+anew (a new epoch) shows, is new only in its size above what was taken.
 
 Amounts are exact: prices and sizes are the digits of the book, and nothing is rounded but `avg_px`.
 """
@@ -104,13 +104,22 @@ def offered(
 
 
 def offered_to_resting(
-    top: BookTop, side: TakerSide, impact: SelfImpact | None
+    top: BookTop, side: TakerSide, impact: SelfImpact | None, now: int
 ) -> Iterator[tuple[Decimal, Decimal]]:
-    """Yield (price, size) of what a resting order of `side` finds, best first: each without what we took."""
-    taken = {level.price: level for level in _standing(top, impact) if level.side == side}
+    """Yield (price, size) of what a resting order of `side` finds at `now`, best first.
+
+    Up to each price it is no more than the levels show without what we took of each, and no more than they
+    show beyond what we took of the side.
+    """
+    taken = {level.price: level.taken for level in _standing(top, impact) if level.side == side}
+    gone = Decimal(0) if impact is None else taken_of(impact.depleted, side, now, by_halves=True)
+    told = by_level = given = Decimal(0)
     for price, shown in _levels(top, side):
-        left = shown - taken[price].taken if price in taken else shown
+        told += shown
+        by_level += max(Decimal(0), shown - taken.get(price, Decimal(0)))
+        left = min(by_level, told - gone) - given
         if left > 0:
+            given += left
             yield price, left
 
 
@@ -198,8 +207,8 @@ def _take(
     took: list[tuple[Decimal, Decimal]] = []
     short = ""
     resting = liquidity == "maker"
-    found = offered_to_resting(top, order.side, impact) if resting else offered(top, order.side, impact, now)
-    for price, size in found:
+    find = offered_to_resting if resting else offered
+    for price, size in find(top, order.side, impact, now):
         qty = min(order.leaves_qty, _whole_lots(size, terms.lot))
         if order.leaves_qty == 0 or not within(order.side, order.price, price):
             break

@@ -43,7 +43,7 @@ def plan_generator(cause_id: str) -> Generator:
 
 
 def plan_inputs(state: State[Any], market: MarketData, top: BookTop, wish: Wish, now: int) -> PlanInputs:
-    """Return what a plan at the venue of this book depends on; the state then holds the days of volume."""
+    """Return what a plan at the venue of this book depends on."""
     assert top.features is not None  # noqa: S101 -- of a usable book
     settings = market.settings
     instrument = market.instrument_at(top)

@@ -32,6 +32,7 @@ from services.execution.record import record_of, sizing_snapshot
 from services.execution.saga import Saga, Step, Trigger
 from services.execution.sizing import SizingInputs, size
 from services.execution.turn import Turn, step_id
+from services.execution.volume_days import keep_days
 
 if TYPE_CHECKING:
     from libs.common.events import (
@@ -214,6 +215,7 @@ def _plan_at(turn: Turn, top: BookTop, side: TakerSide, wanted: Decimal) -> None
     vol = None if policy is None else policy.forecast_vol
     wish = Wish(side=side, quantity=quantity, urgency=saga.urgency, forecast_vol=vol)
     inputs = plan_inputs(turn.state, turn.market, top, wish, turn.now)
+    keep_days(turn.state, turn.market, top.venue, top.symbol, turn.now)
     try:
         made = plan(inputs, plan_generator(saga.execution_id))
     except CannotPlanError as error:

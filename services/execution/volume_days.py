@@ -1,9 +1,9 @@
 """The 5-minute volumes of the days that are over, kept in the state, so that a start has them again; pure.
 
 Candles are read from two days back when the service starts, as a month of minutes would take seconds to
-read. What a plan or a simulation sees of the days before is kept as it sees it: 1.2 kB a day, 35 kB a book in
-30 days, written once a day. A day that was over before a start, and of which nobody planned a thing until
-more than two days later, is not known; `days` of the profile says on how many it rests.
+read. What an execution's plan sees of the days before is kept: 1.2 kB a day, 35 kB a book in 30 days, written
+once a day. A day that was over before a start, and for which no execution was planned until more than two
+days later, is not known; `days` of the profile says on how many it rests.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from libs.common.time_units import DAY_NS
 from services.execution.profile import BUCKETS, by_bucket
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from libs.common.handling import State
@@ -44,15 +46,12 @@ def volume_days(
 ) -> NDArray[np.float64]:
     """Return the volumes of the days up to `now`, (days, 288), as `profile_of` takes them.
 
-    The state then holds all of them that are over. What it held of a bucket stays: at the edge of what is
-    read after a start a bucket lacks minutes.
+    What the state holds of a bucket counts: at the edge of what is read after a start a bucket lacks minutes.
     """
     recent = by_bucket(market.candles.volumes.since(venue, symbol, now), now)
     today = now // DAY_NS
-    key = days_key(venue, symbol)
-    held = state.get(key)
-    kept = held.days if isinstance(held, VolumeDays) else {}
     oldest = today - market.candles.volumes.days
+    kept = _kept(state, venue, symbol)
     known = {day: np.frombuffer(raw, DTYPE) for day, raw in kept.items() if oldest < day < today}
     first = min([*known, today + 1 - len(recent)])
     v = np.full((today + 1 - first, BUCKETS), np.nan)
@@ -60,9 +59,20 @@ def volume_days(
         v[day - first] = volumes
     tail = v[len(v) - len(recent) :]
     np.copyto(tail, recent, where=np.isnan(tail))
+    return v
+
+
+def keep_days(state: State[Any], market: MarketData, venue: str, symbol: str, now: int) -> None:
+    """Let the state hold the days that are over."""
+    v = volume_days(state, market, venue, symbol, now)
+    first = now // DAY_NS + 1 - len(v)
     over = {
         first + at: row.astype(DTYPE).tobytes() for at, row in enumerate(v[:-1]) if np.isfinite(row).any()
     }
-    if over != kept:
-        state.put(key, VolumeDays(days=over))
-    return v
+    if over != _kept(state, venue, symbol):
+        state.put(days_key(venue, symbol), VolumeDays(days=over))
+
+
+def _kept(state: State[Any], venue: str, symbol: str) -> Mapping[int, bytes]:
+    held = state.get(days_key(venue, symbol))
+    return held.days if isinstance(held, VolumeDays) else {}

@@ -60,6 +60,7 @@ class Forecast(NamedTuple):
 
     sigma: float  # sigmaHAR, fraction per day
     beta: Floats
+    features: Floats  # f
     targets: int  # hours that beta is fitted to; 0: it is β0
     regime: str | None  # estimated; None below six hours of minutes
 
@@ -102,7 +103,7 @@ def forecast(open_ts: Sequence[int], closes: Sequence[float]) -> Forecast | None
     variance = float(beta @ now)
     if not variance > 0:
         return None
-    return Forecast(variance**0.5, beta, fitted, _regime(logs, now))
+    return Forecast(variance**0.5, beta, now, fitted, _regime(logs, now))
 
 
 def _last_known(logs: Floats) -> Floats:

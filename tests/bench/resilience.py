@@ -16,7 +16,7 @@ import numpy as np
 from numpy.random import Generator, Philox
 
 from libs.common.events import TakerSide  # noqa: TC001 -- part of a NamedTuple
-from services.execution.paper_broker import Terms, arrive, exact
+from services.execution.paper_broker import Terms, arrive, check, exact
 from services.execution.settings import ExecutionSettings
 from services.l2.feeds.binance import BinanceFeed
 from services.l2.feeds.binance_futures import BinanceFuturesFeed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from libs.common.events import BookTop, Level
+    from libs.common.events import BookTop, Level, PaperOrder
     from services.execution.paper_broker import SelfImpact
     from services.l2.feeds.feed import Feed
 
@@ -40,6 +40,9 @@ SYMBOL: Final = "BTC-USDT"
 LEVELS: Final = 200  # a side, of which orders are offered the first 50
 OFFERED: Final = 50
 SETTLE_NS: Final = 15_000_000_000
+SIZES: Final = (Decimal("0.02"), Decimal("0.5"), Decimal(5))  # BTC
+BID_EVERY_NS: Final = 3_000_000_000
+REST_NS: Final = 30_000_000_000
 GRID_NS: Final = 100_000_000
 BANDS_BPS: Final = (1.0, 2.0, 5.0)
 # steps of the grid
@@ -87,6 +90,9 @@ def run(report: Report) -> None:
         for every_s in (1, 15):
             share, bps = _bought(looks, trades, every_s, half_life_s)
             figures[f"best ask each {every_s} s, share of all bought"] = f"{share:.1%} at {bps:.3f} bps"
+        for size in SIZES:
+            filled, share = _rested(looks, trades, size, half_life_s)
+            figures[f"bids of {size} BTC that are filled, share of all sold"] = f"{filled:.1%}, {share:.0%}"
         report.add(
             Result(
                 bench="resilience",
@@ -178,12 +184,7 @@ def _bought(
     looks: list[Look], trades: list[Traded], every_s: float, half_life_s: float
 ) -> tuple[float, float]:
     """Return the share of all bought that orders for the best ask buy, and their price over the mid, bps."""
-    terms = Terms(
-        lot=Decimal("0.00001"),
-        taker_bps=Decimal(10),
-        maker_bps=Decimal(10),
-        half_life_ns=round(half_life_s * 1e9),
-    )
+    terms = _terms(half_life_s)
     impact: SelfImpact | None = None
     start = due = looks[0].ts + SETTLE_NS
     bought = paid = 0.0
@@ -206,6 +207,47 @@ def _bought(
             paid += float(fill.last_qty) * (float(fill.last_px) / mid - 1) * 1e4
     everybody = sum(trade.size for trade in trades if trade.side == "buy" and trade.ts >= start)
     return bought / everybody, paid / bought
+
+
+def _rested(
+    looks: list[Look], trades: list[Traded], size: Decimal, half_life_s: float
+) -> tuple[float, float]:
+    """Return how much of bids at the best bid, one each 3 s for 30 s, is filled, and of all that is sold."""
+    terms = _terms(half_life_s)
+    impact: SelfImpact | None = None
+    start = due = looks[0].ts + SETTLE_NS
+    resting: list[tuple[PaperOrder, int]] = []
+    placed = filled = Decimal(0)
+    for look in looks:
+        top = None
+        still = []
+        for order, until in resting:
+            if order.price is not None and order.price >= exact(look.asks[0][0]):
+                top = top or _top(look)
+                worked = check(order, top, impact, terms, look.ts)
+                impact = worked.impact
+                filled += worked.order.cum_qty - order.cum_qty
+                order = worked.order  # noqa: PLW2901 -- it goes on as this
+            if order.ord_status.open and look.ts < until:
+                still.append((order, until))
+        resting = still
+        if due <= look.ts < looks[-1].ts - REST_NS:
+            due = look.ts + BID_EVERY_NS
+            bid = exact(look.bids[0][0])
+            placed += size
+            order = an_order(order_qty=size, ord_type="limit", price=bid, time_in_force="gtc")
+            resting.append((arrive(order, _top(look), impact, terms, look.ts).order, look.ts + REST_NS))
+    everybody = sum(trade.size for trade in trades if trade.side == "sell" and trade.ts >= start)
+    return float(filled / placed), float(filled) / everybody
+
+
+def _terms(half_life_s: float) -> Terms:
+    return Terms(
+        lot=Decimal("0.00001"),
+        taker_bps=Decimal(10),
+        maker_bps=Decimal(10),
+        half_life_ns=round(half_life_s * 1e9),
+    )
 
 
 def _top(look: Look) -> BookTop:

@@ -117,4 +117,4 @@ def test_a_level_that_went_is_remembered_for_its_minute_and_no_longer(by_s: int)
     assert isinstance(impact, SelfImpact)
     for after_s, best in ((59, "60001.0"), (60, "60000.5")):
         top = a_book_top(received_ts=world.now + (by_s + after_s) * S)
-        assert next(offered_to_resting(top, "buy", impact))[0] == Decimal(best)
+        assert next(offered_to_resting(top, "buy", impact, top.received_ts))[0] == Decimal(best)

@@ -12,7 +12,8 @@ from services.execution.market_data import MarketData
 from services.execution.profile import profile_of
 from services.execution.settings import ExecutionSettings
 from services.execution.standing import ExecutionState
-from services.execution.volume_days import days_key, volume_days
+from services.execution.volume_days import days_key, keep_days, volume_days
+from tests.execution_world import ExecutionWorld
 from tests.unit.services.execution.builders import a_candle
 
 BOOK = ("binance", "BTC-USDT")
@@ -43,7 +44,9 @@ def test_of_two_weeks_that_the_topic_told_a_plan_has_the_busy_hours() -> None:
 
 def test_after_a_start_which_reads_two_days_the_days_before_are_there_again() -> None:
     state, now = ExecutionState(), 14 * DAY_NS + 700 * MINUTE_NS
-    before = volume_days(state, told(range(14 * 1440 + 700)), *BOOK, now)
+    market = told(range(14 * 1440 + 700))
+    keep_days(state, market, *BOOK, now)
+    before = volume_days(ExecutionState(), market, *BOOK, now)
     again = volume_days(state, told(range(12 * 1440 + 701, 14 * 1440 + 700)), *BOOK, now)
     np.testing.assert_array_equal(again, before)
     lost = volume_days(ExecutionState(), told(range(12 * 1440 + 701, 14 * 1440 + 700)), *BOOK, now)
@@ -52,12 +55,12 @@ def test_after_a_start_which_reads_two_days_the_days_before_are_there_again() ->
 
 def test_the_state_changes_once_a_day_and_is_of_thirty_days_at_most() -> None:
     state, market = ExecutionState(), told(range(40 * 1440))
-    volume_days(state, market, *BOOK, 39 * DAY_NS + 5 * MINUTE_NS)
+    keep_days(state, market, *BOOK, 39 * DAY_NS + 5 * MINUTE_NS)
     held = state[KEY]
     assert sorted(held.days) == list(range(10, 39))
-    volume_days(state, market, *BOOK, 39 * DAY_NS + 900 * MINUTE_NS)
+    keep_days(state, market, *BOOK, 39 * DAY_NS + 900 * MINUTE_NS)
     assert state[KEY] is held
-    volume_days(state, market, *BOOK, 40 * DAY_NS)
+    keep_days(state, market, *BOOK, 40 * DAY_NS)
     assert sorted(state[KEY].days) == list(range(11, 40))
     assert len(encode(state[KEY])) < 36_000
 
@@ -65,6 +68,16 @@ def test_the_state_changes_once_a_day_and_is_of_thirty_days_at_most() -> None:
 @pytest.mark.parametrize("now", [0, 20 * DAY_NS])
 def test_of_a_book_without_a_day_nothing_is_known_and_nothing_kept(now: int) -> None:
     state = ExecutionState()
+    keep_days(state, told(range(0)), *BOOK, now)
     assert not np.isfinite(volume_days(state, told(range(0)), *BOOK, now)).any()
     assert KEY not in state
     assert profile_of(volume_days(state, told(range(0)), *BOOK, now), now).days == 0
+
+
+def test_an_execution_keeps_the_days_that_are_over() -> None:
+    world = ExecutionWorld()
+    world.ready()
+    world.execute()
+    world.answer()
+    world.answer()
+    assert list(world.state[KEY].days) == [world.now // DAY_NS - 1], "of the hours before midnight"

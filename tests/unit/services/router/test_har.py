@@ -176,21 +176,12 @@ def test_where_the_last_minutes_say_little_the_fitted_weights_beat_the_prior_one
         said = _of(closes, keep)
         assert isinstance(said, Forecast)
         ours.append(_qlike(y, said.sigma**2))
-        prior.append(_qlike(y, said.sigma**2 * _of_prior(closes, keep, said)))
+        prior.append(_qlike(y, float(BETA0 @ said.features)))
     assert np.mean(ours) < 0.95 * np.mean(prior)
 
 
 def _qlike(y: float, forecasted: float) -> float:
     return y / forecasted - float(np.log(y / forecasted)) - 1
-
-
-def _of_prior(closes: np.ndarray, keep: np.ndarray, said: Forecast) -> float:
-    """Return by how much the variance of beta0 exceeds that of the fitted weights."""
-    minutes = np.searchsorted(keep, np.arange(keep[0], keep[-1] + 1), side="right") - 1
-    logs = np.log(closes[keep[minutes]])
-    f = np.array([_rate(logs, max(0, len(logs) - horizon), len(logs)) for horizon in HORIZONS])
-    assert said.sigma**2 == pytest.approx(float(said.beta @ f))
-    return float(BETA0 @ f / (said.beta @ f))
 
 
 @pytest.mark.parametrize("minutes", [0, 1, 4])
