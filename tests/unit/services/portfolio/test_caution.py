@@ -8,7 +8,7 @@ from scipy.stats import norm
 from services.portfolio.caution import FOLDS, caution
 from services.portfolio.certificate import Limits
 from services.portfolio.estimates import Mode, Table, estimated, solved, table_of
-from services.portfolio.measures import day_weights, volatility, volatility_caution
+from services.portfolio.measures import day_weights, volatility
 from tests.portfolio_problems import BETA, FactorWorld, random_returns
 
 LIMITS = Limits(0.02, 1.0, 1.0)
@@ -47,7 +47,6 @@ def test_the_caution_is_what_portfolios_lost_on_the_days_they_were_not_fitted_to
             lost[out] = table.R[out] @ w / cost
         spread = float(volatility(lost[:, None], table.p)[0])
         law = norm.pdf(norm.ppf(BETA)) / (1 - BETA) * spread
-        law *= volatility_caution(1.0 / float((table.p**2).sum()))
         kappa = max(kappa, by_programme(lost, table.p), law)
     assert caution(mode, table, BETA, LIMITS).kappa == pytest.approx(kappa, rel=1e-5)
 
