@@ -100,7 +100,7 @@ class FactorWorld:
         self._draw = Generator(Philox(key=seed))
         self._loadings = self._draw.normal(1.0, 0.3, symbols)
         self._own = self._draw.uniform(0.01, 0.03, symbols)
-        self._future = self.returns(20_000)
+        self._future = self.returns(10_000)
 
     def returns(self, days: int) -> Matrix:
         """Return days of it, (days, symbols), fractions."""
@@ -109,6 +109,6 @@ class FactorWorld:
         return np.maximum(np.outer(common, self._loadings) + own + 0.0005, -0.99)
 
     def cvar(self, w: Vector) -> float:
-        """Return the true CVaR of these weights, to a few percent: that of 20,000 days of their own."""
+        """Return the true CVaR of these weights, to a few percent: that of 10,000 days of their own."""
         returns = self._future @ w
         return float(-np.sort(returns)[: len(returns) // 20].mean())

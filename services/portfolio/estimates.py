@@ -54,18 +54,17 @@ def table_of(days: NDArray[np.int64], R: Matrix, p: Vector) -> Table:
 
 def estimated(table: Table, beta: float) -> Estimates:
     """Return mean, covariance and CVaRs; of a symbol with fewer than two days nothing, at a total loss."""
-    if table.R is table.F or not np.isnan(table.R).any():
-        mu, sigma, plain, c = _each(table.R, table.p, beta)
-        return Estimates(mu, shrunk_covariance(table.R, table.p, sigma), plain, c)
-    columns = []
-    for r in table.R.T:
-        own = ~np.isnan(r)
-        if int(own.sum()) < FEWEST:
-            columns.append((np.zeros(1), np.zeros(1), np.ones(1), np.ones(1)))
-            continue
-        p = table.p[own]
-        columns.append(_each(r[own, None], p / p.sum(), beta))
-    mu, sigma, plain, c = (np.concatenate(part) for part in zip(*columns, strict=True))
+    there = ~np.isnan(table.R)
+    alike: dict[bytes, list[int]] = {}  # symbols by the days they have
+    for i, own in enumerate(there.T):
+        alike.setdefault(own.tobytes(), []).append(i)
+    mu, sigma, plain, c = numbers = np.zeros((4, table.R.shape[1]))
+    plain[:] = c[:] = 1.0
+    for symbols in alike.values():
+        own = there[:, symbols[0]]
+        if int(own.sum()) >= FEWEST:
+            p = table.p[own]
+            numbers[:, symbols] = _each(table.R[np.ix_(own, symbols)], p / p.sum(), beta)
     return Estimates(mu, shrunk_covariance(table.R, table.p, sigma), plain, c)
 
 

@@ -109,13 +109,16 @@ def cautious_cvar(R: Matrix, p: Vector, beta: float) -> Vector:
 
     Notes
     -----
-    ``max(c, k sigma a)`` with `a` of `volatility_caution` and ``k = phi(z_beta) / (1 - beta)``, the CVaR of a
-    standard normal (2.063 at .95).
+    ``max(c, k sigma a)`` with `a` of `volatility_caution` and k of `normal_cvar`.
     """
-    z = NormalDist().inv_cdf(beta)
-    k = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi) / (1.0 - beta)
-    cautious = k * volatility_caution(effective_days(p)) * volatility(R, p)
+    cautious = volatility_caution(effective_days(p)) * normal_cvar(R, p, beta)
     return np.asarray(np.maximum(unit_cvar(R, p, beta), cautious))
+
+
+def normal_cvar(R: Matrix, p: Vector, beta: float) -> Vector:
+    """Return ``k sigma``, the CVaR of a normal law of mean 0: ``k = phi(z) / (1 - beta)``, 2.063 at .95."""
+    z = NormalDist().inv_cdf(beta)
+    return np.asarray(NormalDist().pdf(z) / (1.0 - beta) * volatility(R, p))
 
 
 def volatility_caution(effective: float) -> float:
