@@ -348,6 +348,17 @@ def test_the_split_of_shallow_books_is_the_best_of_all_ways_or_there_is_none(
         assert _least_lots(offer) <= round(share.size * 10) <= _depth_lots(offer, side)
 
 
+def test_what_is_left_below_a_lot_stands_where_there_is_room_for_it() -> None:
+    market = []
+    for venue, price, depth in (("binance", 60_000.5, 1.0), ("okx", 60_001.0, 0.99)):
+        top = msgspec.structs.replace(a_top(venue), asks=((price, depth),))
+        terms = Terms(10.0, 0.03, 0.05, 20.0, 1.0, 1.0)
+        market.append(Offer(venue, top, None, an_instrument(venue, "0.1"), terms, 0))
+    shares = route(market, "buy", 1.95, POLICY).allocation
+    assert [(share.venue, share.size) for share in shares] == [("binance", 1.0), ("okx", 0.95)]
+    assert route(market, "buy", 2.0, POLICY).allocation == ()
+
+
 def test_of_equal_venues_the_first_by_name_is_chosen() -> None:
     terms = Terms(10.0, 0.03, 0.05, 20.0, 1.0, 1.0)
     market = [Offer(name, a_top(name), None, an_instrument(name), terms, 0) for name in reversed(NAMES)]
