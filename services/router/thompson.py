@@ -50,7 +50,8 @@ DRIFT_CLIP: Final = 9.0
 DRIFT_SLACK: Final = 1.5
 GRID: Final[Floats] = ndtr(np.linspace(-6.0, 6.0, 27))  # quantiles of the propensity's grid: 1e-9 to 1 - 1e-9
 MASS_TOLERANCE: Final = 1e-3
-BISECTIONS: Final = 40
+BISECTIONS: Final = 30
+HILL_FROM: Final = 5.0  # degrees of freedom from which the expansion of `cdf_t` errs by less than 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +61,17 @@ class Tuning:
     lam: float = 1.0
     a0: float = 3.0
     s0: float = 0.01  # noise scale assumed before `POOL_AFTER` rewards, return units
-    c: float = 0.3
+    c: float = 0.2
     gamma: float = 0.99
-    epsilon: float = 0.001
+    epsilon: float = 0.0005
     rho: float = 0.0  # what a drift alarm leaves of A and h
     alarm: float = 40.0  # C above which it is an alarm
     discounts: tuple[float, ...] = (0.98, 0.99, 1.0)  # gamma of the copies, per reward of its policy
     share: float = 1e-4  # of the copies' weights that is shared out after each reward
-    tails: float = 6.0  # degrees of freedom of one reward's noise
-    decays: tuple[float, ...] = (0.95,)  # of the market's volatility, per reward
+    tails: float = 10.0  # degrees of freedom of one reward's noise
+    decays: tuple[float, ...] = (0.96,)  # of the market's volatility, per reward
     memories: int = 3  # regimes remembered
-    change: float = 11.0  # cumulative log likelihood ratio that is a change
+    change: float = 12.0  # cumulative log likelihood ratio that is a change
     fade: float = 0.998  # of what is known of a policy per reward of others, from `grace` on
     grace: int = 100  # rewards of others
 
@@ -109,22 +110,39 @@ class Posterior(NamedTuple):
     def width(self, probability: float = 0.9) -> Floats:
         """Return the widths of the central credible intervals, return units, (K,)."""
         tail = (1 - probability) / 2
-        return self._quantile(1 - tail) - self._quantile(tail)
+        low, high = self._quantiles(np.array([tail, 1 - tail]))
+        return np.asarray(high - low)
 
     def prior_width(self, probability: float = 0.9) -> Floats:
         """Return what `width` is where nothing was learnt, return units, (K,)."""
         return np.asarray(2 * stdtrit(self.nu, (1 + probability) / 2) * self.s * self.prior)
 
-    def _quantile(self, probability: float) -> Floats:
-        """Bisect between the copies' own quantiles: the mixture's lies among them."""
+    def _quantiles(self, probabilities: Floats) -> Floats:
+        """Bisect between the copies' own quantiles, among which the mixture's lie; (probabilities, K)."""
         scales = np.maximum(self.s * self.spreads, 1e-300)
-        each = self.means + scales * stdtrit(self.nu, probability)
-        low, high = each.min(axis=0), each.max(axis=0)
+        each = self.means + scales * stdtrit(self.nu, probabilities[:, None, None])
+        low, high = each.min(axis=1), each.max(axis=1)
         for _ in range(BISECTIONS if len(self.weights) > 1 else 0):
             middle = 0.5 * (low + high)
-            below = self.weights @ stdtr(self.nu, (middle - self.means) / scales) < probability
+            F = cdf_t(self.nu, (middle[:, None] - self.means) / scales)
+            below = np.einsum("q,pqk->pk", self.weights, F) < probabilities[:, None]
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         return np.asarray(0.5 * (low + high))
+
+
+def cdf_t(nu: Floats, t: Floats) -> Floats:
+    """Return Student's distribution function, within 1e-7, ten times as fast as SciPy's.
+
+    References
+    ----------
+    Hill 1970, Algorithm 395 (its expansion of a normal quantile).
+    """
+    if nu.min() < HILL_FROM:
+        return np.asarray(stdtr(nu, t))
+    b = 48 * (nu - 0.5) ** 2
+    y = (nu - 0.5) * np.log1p(t * t / nu)
+    series = (((-0.4 * y - 3.3) * y - 24) * y - 85.5) / (0.8 * y * y + 100 + b) + y + 3
+    return np.asarray(ndtr(np.copysign((series / b + 1) * np.sqrt(y), t)))
 
 
 class Drawn(NamedTuple):
@@ -265,8 +283,8 @@ def draw(posterior: Posterior, tuning: Tuning, command_id: UUID) -> Drawn:
 
     Notes
     -----
-    A copy is drawn by its weight; in it ``score_k = xᵀm_k + c·s_k·√(xᵀP_kx)·t_nu`` has the law of drawing whole
-    vectors θ_k, because a projection of a multivariate t is a t and the policies are independent.
+    A copy is drawn by its weight; in it ``score_k = xᵀm_k + c·s_k·√(xᵀP_kx)·t_nu`` has the law of drawing
+    whole vectors θ_k, because a projection of a multivariate t is a t and the policies are independent.
     """
     copy = 0
     if len(posterior.weights) > 1:
@@ -281,7 +299,7 @@ def draw(posterior: Posterior, tuning: Tuning, command_id: UUID) -> Drawn:
 
 
 def propensities(posterior: Posterior, tuning: Tuning) -> Floats:
-    """Return the probabilities with which `draw` chooses each policy: ``Σ_q w_q p^(q)``, then ``(1-ε)p + ε/K``.
+    """Return with what probability `draw` chooses each policy: ``p = Σ_q w_q p^(q)``, then ``(1-ε)p + ε/K``.
 
     Raises
     ------
@@ -310,7 +328,7 @@ def _largest(mean: Floats, scale: Floats, nu: Floats) -> Floats:
     ends = np.sort((centre + scale * stdtrit(nu, GRID)).ravel())
     grid = np.empty(2 * len(ends) - 1)
     grid[::2], grid[1::2] = ends, 0.5 * (ends[1:] + ends[:-1])
-    F = stdtr(nu, (grid - centre) / scale)
+    F = cdf_t(nu, (grid - centre) / scale)
     before, after = np.ones_like(F), np.ones_like(F)
     np.cumprod(F[:-1], axis=0, out=before[1:])
     after[:-1] = np.cumprod(F[:0:-1], axis=0)[::-1]
