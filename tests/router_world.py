@@ -52,9 +52,11 @@ def command_id(name: object) -> str:
     return str(uuid5(NAMESPACE_URL, f"tests/{name}"))
 
 
-def choose(name: object, context: dict[str, float | str] | None = None, scope: str = "s") -> ChoosePolicy:
+def choose(
+    name: object, context: dict[str, float | str] | None = None, scope: str = "s", **more: Any
+) -> ChoosePolicy:
     return ChoosePolicy(
-        command_id=command_id(name), scope=scope, context=BULL if context is None else context
+        command_id=command_id(name), scope=scope, context=BULL if context is None else context, **more
     )
 
 
@@ -77,8 +79,8 @@ def reward(
     )
 
 
-def add(name: object, policy_id: str) -> AddPolicy:
-    return AddPolicy(command_id=command_id(name), scope="s", policy_id=policy_id)
+def add(name: object, policy_id: str, **more: Any) -> AddPolicy:
+    return AddPolicy(command_id=command_id(name), scope="s", policy_id=policy_id, **more)
 
 
 def retire(name: object, policy_id: str) -> RetirePolicy:
@@ -91,6 +93,7 @@ class World:
     def __init__(self, **rules: Any) -> None:
         known: dict[str, Any] = {
             "policies": POLICIES,
+            "priors": {},
             "tuning": Tuning(),
             "remember_ns": 3_600_000_000_000,
             "remember_most": 1000,
@@ -111,6 +114,7 @@ class World:
         self.snapshot: RouterSnapshot | None = None
         self.wishes: list[WakeAt] = []
         self.ended: list[ScopeArchived | ScopeForgotten] = []
+        self.defaulted: list[PolicyRewarded] = []  # what decisions learnt that nobody rewarded
 
     def register(self, *policies: str) -> None:
         """Let somebody implement these."""
@@ -149,11 +153,16 @@ class World:
             self.now = due[0].ts
             tick = Tick(due_ts=due[0].ts, key=due[0].key, causation_id=command_id("tick"), correlation_id="c")
             for event in self.router.handle(self.state, tick, self.now):
-                if isinstance(event, WakeAt):
-                    self.wishes.append(event)
-                else:
-                    assert isinstance(event, ScopeArchived)
-                    self.ended.append(event)
+                match event:
+                    case WakeAt():
+                        self.wishes.append(event)
+                    case PolicyRewarded():
+                        self.defaulted.append(event)
+                    case RouterSnapshot():
+                        self.snapshot = event
+                    case _:
+                        assert isinstance(event, ScopeArchived)
+                        self.ended.append(event)
             self.state.keep()
         self.now = until
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from libs.common.kafka import Record, Undecodable
     from libs.common.topics import Topic
 
+LEAST_SHOWN: Final = 0.005  # weight of a memory
 WINDOW: Final = 50  # choices over which a share is drawn
 BPS: Final = 1e4  # rewards are shown in bps
 
@@ -78,6 +79,8 @@ def table_of(snapshot: RouterSnapshot, history: History) -> Table:
         f"noise {BPS * snapshot.noise:.1f} bps, {snapshot.drift_alarms} drift alarms, "
         f"regret proxy {BPS * regret:.1f} bps",
         title_justify="left",
+        caption=_trust(snapshot) or None,
+        caption_justify="left",
     )
     for column in ("policy", "share", "choices", "rewards"):
         table.add_column(column, justify="left" if column == "policy" else "right")
@@ -88,6 +91,13 @@ def table_of(snapshot: RouterSnapshot, history: History) -> Table:
     return table
 
 
+def _trust(snapshot: RouterSnapshot) -> str:
+    """Return which memories the choices trust, the most trusted first."""
+    memories = sorted(snapshot.memories, key=lambda memory: -memory.weight)
+    told = [f"{memory.name} {memory.weight:.0%}" for memory in memories if memory.weight >= LEAST_SHOWN]
+    return f"trusted memories: {', '.join(told)}" if told else ""
+
+
 def _row(summary: PolicySummary, *, last: bool) -> tuple[str, ...]:
     value = "-"
     if summary.dr is not None:
@@ -95,6 +105,8 @@ def _row(summary: PolicySummary, *, last: bool) -> tuple[str, ...]:
         if summary.dr.low is not None and summary.dr.high is not None:
             value += f" [{BPS * summary.dr.low:.2f}, {BPS * summary.dr.high:.2f}]"
     notes = [note for note, so in (("last", last), ("not registered", not summary.registered)) if so]
+    if summary.expected_reward is not None and summary.confidence is not None:
+        notes.append(f"expected {BPS * summary.expected_reward:.2f}, worth {summary.confidence:g}")
     return (
         f"{summary.policy_id} ({', '.join(notes)})" if notes else summary.policy_id,
         f"{summary.share:.1%}",

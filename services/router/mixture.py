@@ -64,10 +64,13 @@ HEADER: Final = struct.Struct("<BBBBH")  # version, copies, memories, decays, fe
 
 
 class Prior(NamedTuple):
-    """What is expected of a policy before its rewards: `mean`, as sure as after `weight` of them."""
+    """What is expected of a policy before its rewards: `mean` at any x, as after `weight` rewards at usual x.
+
+    Features are scaled to a variance near 1, so that those rewards would add ``weight·I`` to the precision.
+    """
 
     mean: float = 0.0  # return units
-    weight: float = 0.0  # rewards; 0: as every other coordinate
+    weight: float = 0.0  # rewards
 
 
 class Mixture:
@@ -84,7 +87,7 @@ class Mixture:
         self.expected = np.zeros((policies, d))
         for k, prior in enumerate(priors):
             self.expected[k, 0] = prior.mean
-            self.precision[k, 0] = prior.weight or tuning.lam
+            self.precision[k] += prior.weight  # of every coordinate: else the others explain what differs
         self.A = np.tile(np.einsum("kd,de->kde", self.precision, np.eye(d)), (Q, 1, 1, 1))
         self.h = np.tile(self.precision * self.expected, (Q, 1, 1))
         self.means = np.tile(self.expected, (M, 1, 1))

@@ -1,40 +1,30 @@
-r"""Bayesian linear Thompson sampling: one normal-inverse-gamma model per policy; pure.
+r"""Thompson sampling between policies whose expected rewards Q copies of a model forecast; pure.
 
-Model: ``r = xᵀθ_k + ε, ε ~ N(0, sigma_k²); θ_k | sigma_k² ~ N(0, sigma_k²/λ·I); sigma_k² ~ IG(a0, a0·s̄²)``.
-
-==========  ======================================================  ===========  =========
-symbol      meaning                                                 unit         shape
-==========  ======================================================  ===========  =========
-x           feature vector                                          1            (d,)
-r           reward                                                  return       scalar
-A, P        precision λI + Σxxᵀ (discounted) and its inverse        1            (K, d, d)
-h, m        Σxr (discounted) and the posterior mean Ph              return       (K, d)
-a, B        data's part of shape and rate of the noise              1, return²   (K,)
-s̄²          pooled noise ΣB/Σa                                      return²      scalar
-s, nu       scale and degrees of freedom of the posterior t         return, 1    (K,)
-q           1 + xᵀPx                                                1            scalar
-e           r - xᵀm before the update                               return       scalar
-gamma, λ    discount, prior precision                               1            scalar
-c, ε        width of exploration, share of uniform choices          1            scalar
-C           cumulative sum of the drift alarm                       1            (K,)
-==========  ======================================================  ===========  =========
+===========  =======================================================  ===========  =======
+symbol       meaning                                                  unit         shape
+===========  =======================================================  ===========  =======
+x            feature vector                                           1            (d,)
+m, P         posterior mean of the weights of x, and its covariance   return, 1    (d, …)
+s, nu        scale and degrees of freedom of the posterior t          return, 1    (K,)
+a0, λ        weight of the pooled noise, prior precision              1            scalar
+s0           noise before ten rewards                                 return       scalar
+c, ε         width of exploration, share of uniform choices           1            scalar
+w            weights of the copies                                    1            (Q,)
+===========  =======================================================  ===========  =======
 
 References
 ----------
-Agrawal & Goyal 2013 (sampling); Riquelme, Tucker & Snoek 2018 (the noise is learnt); Russac, Vernade &
-Cappé 2019 (discount with the prior put back); Page 1954 (the alarm).
+Agrawal & Goyal 2013 (sampling); Riquelme, Tucker & Snoek 2018 (the noise is learnt); ``mixture.py`` (copies).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.random import Generator, Philox
-from scipy.linalg import lapack
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtr, stdtr, stdtrit
 
 from libs.common.cloudevents import caused_id
 
@@ -43,11 +33,6 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-POOL_AFTER: Final = 10  # rewards before the noise is pooled, and before an alarm listens
-MOST_SHAPE: Final = 1000.0  # a is held here, so that the noise scale can follow slow changes
-REFRESH: Final = 1000  # without discount: rank-1 updates after which P is computed from A anew
-DRIFT_CLIP: Final = 9.0
-DRIFT_SLACK: Final = 1.5
 GRID: Final[Floats] = ndtr(np.linspace(-6.0, 6.0, 27))  # quantiles of the propensity's grid: 1e-9 to 1 - 1e-9
 MASS_TOLERANCE: Final = 1e-3
 BISECTIONS: Final = 30
@@ -56,16 +41,13 @@ HILL_FROM: Final = 5.0  # degrees of freedom from which the expansion of `cdf_t`
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The constants of the model; meanings in the module's table."""
+    """The constants of the model; meanings in the modules' tables."""
 
     lam: float = 1.0
     a0: float = 3.0
     s0: float = 0.01  # noise scale assumed before `POOL_AFTER` rewards, return units
     c: float = 0.2
-    gamma: float = 0.99
     epsilon: float = 0.0005
-    rho: float = 0.0  # what a drift alarm leaves of A and h
-    alarm: float = 40.0  # C above which it is an alarm
     discounts: tuple[float, ...] = (0.98, 0.99, 1.0)  # gamma of the copies, per reward of its policy
     share: float = 1e-4  # of the copies' weights that is shared out after each reward
     tails: float = 10.0  # degrees of freedom of one reward's noise
@@ -159,123 +141,6 @@ class Learnt(NamedTuple):
     alarm: bool
     changed: tuple[int, ...]  # policies whose posterior is another now
     learnt: float = 0.0  # the reward as it was learnt, return units
-
-
-class Bank:
-    """The posteriors of K policies, stacked; changes in place.
-
-    What is one number per policy stands in lists: for so few, arrays are slower.
-    """
-
-    def __init__(self, policies: int, d: int, tuning: Tuning) -> None:
-        self.tuning = tuning
-        self.A = np.tile(tuning.lam * np.eye(d), (policies, 1, 1))
-        self.P = np.tile(np.eye(d) / tuning.lam, (policies, 1, 1))
-        self.h = np.zeros((policies, d))
-        self.m = np.zeros((policies, d))
-        self.a = [0.0] * policies
-        self.B = [0.0] * policies
-        self.updates = [0] * policies
-        self.C = [0.0] * policies
-        self.resets = [0] * policies
-        self.pooled_C = 0.0
-
-    def pooled_variance(self) -> float:
-        """Return s̄², return²."""
-        if sum(self.updates) < POOL_AFTER:
-            return self.tuning.s0**2
-        # Rewards that never vary leave no noise; a floor keeps the scores of unknown policies apart.
-        return max(sum(self.B) / sum(self.a), 1e-18)
-
-    def project(self, x: Floats) -> Posterior:
-        """Return the posterior of every policy's expected reward at `x`."""
-        a0, pooled = self.tuning.a0, self.pooled_variance()
-        s = [math.sqrt((a0 * pooled + B) / (a0 + a)) for a, B in zip(self.a, self.B, strict=True)]
-        nu = [2 * (a0 + a) for a in self.a]
-        squares = ((self.P @ x) @ x).tolist()
-        spread = [math.sqrt(max(square, 0.0)) for square in squares]
-        prior = np.full(len(s), math.sqrt(float(x @ x) / self.tuning.lam))
-        return Posterior((self.m @ x)[None], np.array([spread]), np.array(s), np.array(nu), prior, np.ones(1))
-
-    def learn(self, k: int, x: Floats, r: float) -> Learnt:
-        """Update policy `k`, after its alarm and the pooled one have seen how far off the model was.
-
-        Raises
-        ------
-        ArithmeticError
-            If the precision is no longer positive definite: a broken invariant.
-        """
-        tuning = self.tuning
-        g = self.P[k] @ x
-        q = 1.0 + float(x @ g)
-        e = r - float(x @ self.m[k])
-        shape = tuning.a0 + self.a[k]
-        s = math.sqrt((tuning.a0 * self.pooled_variance() + self.B[k]) / shape)
-        reset = self._drifted(k, float(stdtr(2 * shape, e / (s * math.sqrt(q)))))
-        for j in reset:
-            self._reset(j)
-        if reset or tuning.gamma < 1:
-            self._discounted(k, x, r)
-        else:
-            self._rank_one(k, x, r, g, q, e)
-        self._learn_noise(k, 0.5 * e * e / q)
-        self.updates[k] += 1
-        return Learnt(bool(reset), tuple(sorted({k, *reset})))
-
-    def _rank_one(self, k: int, x: Floats, r: float, g: Floats, q: float, e: float) -> None:
-        self.A[k] += x[:, None] * x
-        self.h[k] += x * r
-        if (self.updates[k] + 1) % REFRESH == 0:
-            self._solve(k)
-            return
-        self.m[k] += g * (e / q)  # Sherman-Morrison
-        self.P[k] -= g[:, None] * g / q
-
-    def _discounted(self, k: int, x: Floats, r: float) -> None:
-        gamma, A = self.tuning.gamma, self.A[k]
-        A *= gamma  # A ← gamma·A + (1-gamma)λI + xxᵀ
-        A.flat[:: len(x) + 1] += (1 - gamma) * self.tuning.lam
-        A += x[:, None] * x
-        self.h[k] = gamma * self.h[k] + x * r
-        self._solve(k)
-
-    def _solve(self, k: int) -> None:
-        factor, failed = lapack.dpotrf(self.A[k], lower=1, clean=1)
-        if failed:
-            raise ArithmeticError(f"the precision of policy {k} is not positive definite (minor {failed})")
-        lower, _ = lapack.dpotri(factor, lower=1)
-        P = lower + lower.T
-        P.flat[:: len(P) + 1] *= 0.5
-        self.P[k] = P
-        self.m[k] = P @ self.h[k]
-
-    def _learn_noise(self, k: int, rate: float) -> None:
-        self.a[k] += 0.5
-        self.B[k] += rate
-        if self.a[k] > MOST_SHAPE:
-            self.B[k] *= MOST_SHAPE / self.a[k]
-            self.a[k] = MOST_SHAPE
-
-    def _drifted(self, k: int, probability: float) -> range | tuple[int, ...]:
-        """Feed both alarms with a normal quantile of the residual; return the policies to be reset."""
-        step = min(float(ndtri(probability)) ** 2, DRIFT_CLIP) - DRIFT_SLACK
-        if self.updates[k] >= POOL_AFTER:
-            self.C[k] = max(0.0, self.C[k] + step)
-        if sum(self.updates) >= POOL_AFTER:
-            self.pooled_C = max(0.0, self.pooled_C + step)
-        if self.pooled_C > self.tuning.alarm:
-            self.pooled_C = 0.0
-            return range(len(self.C))
-        return (k,) if self.C[k] > self.tuning.alarm else ()
-
-    def _reset(self, k: int) -> None:
-        rho = self.tuning.rho
-        self.A[k] *= rho  # A ← rho·A + (1-rho)λI
-        self.A[k].flat[:: self.A.shape[1] + 1] += (1 - rho) * self.tuning.lam
-        self.h[k] *= rho
-        self.C[k] = 0.0
-        self.resets[k] += 1
-        self._solve(k)
 
 
 def draw(posterior: Posterior, tuning: Tuning, command_id: UUID) -> Drawn:
