@@ -1,35 +1,37 @@
-r"""Q copies of a Bayesian linear model of K policies that forget at different rates, weighted by their forecasts; pure.
+r"""Copies of a Bayesian linear model that forget at different rates, weighted by their forecasts; pure.
 
-Model of a copy: ``r = xᵀθ_k + ε, ε ~ s_k·g_t·t_ν; θ_k | s_k² ~ N(μ_k, s_k²Λ_k⁻¹)``; the noise is in ``noise.py``.
+Model of a copy: ``r = xᵀθ_k + ε, ε ~ s_k·g·t_nu; θ_k | s_k² ~ N(μ_k, s_k²Λ_k⁻¹)``; see ``noise.py``.
 
-=========  =====================================================================  ========  ============
-symbol     meaning                                                                unit      shape
-=========  =====================================================================  ========  ============
-x          feature vector; x_0 = 1                                                1         (d,)
-r, e       reward, and how far a copy was off                                     return    scalar
-A, h       precision Λ + Σu·xxᵀ and Λμ + Σu·x·r, discounted                       1, return (Q, K, d, …)
-Λ, μ       the prior's precision (a diagonal) and mean                            1, return (K, d)
-gamma_q    discount of a copy per reward of its policy                            1         (Q,)
-u          weight of a reward, (1/g²)·(ν+1)/(ν+z²)                                1         (Q,)
-z²         e²/(s_k²(g² + xᵀA⁻¹x))                                                 1         (Q+M,)
-w          weights of the copies and of M remembered regimes                      1         (Q+M,)
-f          what is left of a policy that was not played                           1         (K,)
-C          cumulative log likelihood ratio of "all is off by more than noise"     1         scalar
-=========  =====================================================================  ========  ============
+=========  =================================================================  =========  ============
+symbol     meaning                                                            unit       shape
+=========  =================================================================  =========  ============
+x          feature vector; x_0 = 1                                            1          (d,)
+r, e       reward, and how far a copy was off                                 return     scalar
+A          precision Λ + Σu·xxᵀ, discounted                                   1          (Q, K, d, d)
+h          Λμ + Σu·x·r, discounted                                            return     (Q, K, d)
+Λ, μ       the prior's precision (a diagonal) and mean                        1, return  (K, d)
+gamma      discount of a copy per reward of its policy                        1          (Q,)
+z²         e²/(s_k²(g² + xᵀA⁻¹x))                                             1          (Q + M,)
+u          weight of a reward, (1/g²)·(nu + 1)/(nu + z²)                      1          (Q,)
+w          weights of the Q copies and of M remembered regimes                1          (Q + M,)
+f          what is left of a policy that was not played                       1          (K,)
+C          cumulative log likelihood ratio of "off by more than noise"        1          scalar
+=========  =================================================================  =========  ============
 
 - **Weights** are the Bayesian ones of the copies' predictive densities, with a fixed share for each.
-- **The challenger** is the last copy, without discount: it begins anew from the prior at each change, and must earn
-  its weight. Nothing else is forgotten then.
-- **Memories** are what forecast best when a change came, kept as means and variances. They forecast, and do not learn;
+- **The challenger** is the last copy, without discount: it begins anew from the prior at each change, and
+  must earn its weight. Nothing else is forgotten then.
+- **Memories** are what led when a change came, kept as means and variances. They forecast, and do not learn;
   one that forecasts best of all becomes the challenger.
-- **Fading**: after `grace` rewards of others, θ_k goes back to the prior as an AR(1) whose stationary law is the prior.
+- **Fading**: after `grace` rewards of others θ_k goes back to the prior, as an AR(1) whose stationary law is
+  the prior.
 
 References
 ----------
-Raftery, Kárný & Ettler 2010, (15)-(16) (dynamic model averaging); Herbster & Warmuth 1998 (fixed share); Russac,
-Vernade & Cappé 2019 (discount with the prior put back); Lorden 1971 and Shin, Ramdas & Rinaldo 2023 (the cumulative
-likelihood ratio as a detector: a false alarm in less than e^C rewards on average is excluded); West & Harrison 1997
-(fading as a state's evolution).
+Raftery, Kárný & Ettler 2010, (15)-(16) (dynamic model averaging); Herbster & Warmuth 1998 (fixed share);
+Russac, Vernade & Cappé 2019 (discount with the prior put back); Lorden 1971 and Shin, Ramdas & Rinaldo 2023
+(a cumulative likelihood ratio above C: where the model holds, e^C rewards between false alarms at least, on
+average); West & Harrison 1997 (fading as evolution of the state).
 """
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ class Mixture:
         self.used = np.zeros(M)  # rewards of the scope when a memory was kept or recalled
         self.origin = -1  # the memory that the challenger began from
         self.began = 0  # rewards of the scope when the challenger began
-        self.C = 0.0
+        self.cusum = 0.0
         self.alarms = 0
 
     def noise(self) -> float:
@@ -148,7 +150,8 @@ class Mixture:
         e, variance = r - mean, square * (g2 + q)
         z2 = e * e / variance
         weights, precision = self.w, noise.precision()
-        changed = self._weigh(log_t(z2, nu), log_t(z2 / INFLATED**2, nu) - np.log(INFLATED), np.log(variance))
+        inflated = log_t(z2 / INFLATED**2, nu) - np.log(INFLATED)
+        changed = self._weigh(log_t(z2, nu), inflated, np.log(variance))
         noise.learn(k, weights, e, q)
         self._update(k, x, r, precision * (nu + 1) / (nu + z2[:Q]))
         self.last[k] = noise.rewards
@@ -164,7 +167,7 @@ class Mixture:
         return np.asarray(self.tuning.fade ** np.maximum(idle - self.tuning.grace, 0))
 
     def _fade(self, k: int) -> None:
-        """Let the evolution of `k` since its last reward be in A and h: P ← f²P + (1-f²)Λ⁻¹, m ← fm + (1-f)μ."""
+        """Evolve A and h of `k` since its last reward: P ← f²P + (1-f²)Λ⁻¹, m ← fm + (1-f)μ, P = A⁻¹."""
         f = float(self._left(k))
         if f == 1:
             return
@@ -175,18 +178,18 @@ class Mixture:
         self.h[:, k] = np.einsum("qde,qe->qd", self.A[:, k], m)
 
     def _weigh(self, forecast: Floats, inflated: Floats, log_variance: Floats) -> bool:
-        """Take the log densities of one reward into the weights and the alarm; return whether it is a change."""
+        """Weigh the copies by their log densities of one reward; return whether it is a change."""
         with np.errstate(divide="ignore"):
             log_w = np.log(self.w) - 0.5 * log_variance
         likely = float(np.logaddexp.reduce(log_w + forecast))
         if self.noise_model.rewards >= LISTEN_AFTER:
-            self.C = max(self.C, 0.0) + float(np.logaddexp.reduce(log_w + inflated)) - likely
+            self.cusum = max(self.cusum, 0.0) + float(np.logaddexp.reduce(log_w + inflated)) - likely
         filled = self.w > 0
         share = self.tuning.share
         self.w = (1 - share) * np.exp(log_w + forecast - likely) + share * filled / filled.sum()
         self.w = np.where(filled, self.w / self.w.sum(), 0.0)
         self.led = AVERAGED * self.led + (1 - AVERAGED) * self.w
-        return self.tuning.change < self.C
+        return self.cusum > self.tuning.change
 
     def _update(self, k: int, x: Floats, r: float, u: Floats) -> None:
         gamma, prior = self.discounts[:, None], self.precision[k]
@@ -199,7 +202,7 @@ class Mixture:
         """Remember the copy that led, and let the challenger begin anew."""
         Q, rewards = len(self.discounts), self.noise_model.rewards
         challenger = Q - 1
-        self.C, self.alarms = 0.0, self.alarms + 1
+        self.cusum, self.alarms = 0.0, self.alarms + 1
         self.noise_model.forget_market()
         leader = int(self.led[:Q].argmax())
         if len(self.used) and rewards - self.began > SETTLED:
@@ -242,10 +245,9 @@ class Mixture:
 
     def _begin(self, slot: int) -> None:
         """Let the challenger begin from a memory, or from the prior (-1)."""
-        recall = slot >= 0
-        mean, precision = (
-            (self.means[slot], 1 / self.variances[slot]) if recall else (self.expected, self.precision)
-        )
+        mean, precision = self.expected, self.precision
+        if slot >= 0:
+            mean, precision = self.means[slot], 1 / self.variances[slot]
         self.A[-1] = np.einsum("kd,de->kde", precision, np.eye(mean.shape[1]))
         self.h[-1] = precision * mean
         self.origin, self.began = slot, self.noise_model.rewards
@@ -280,7 +282,7 @@ class Mixture:
         A = np.empty((Q, d, d))
         A[:, lower[0], lower[1]] = triangles.reshape(Q, size)
         A[:, lower[1], lower[0]] = triangles.reshape(Q, size)
-        if (len(self.discounts), len(self.used)) == (Q, M):
+        if self._same(Q, M):
             self.A[:, k], self.h[:, k] = A, h.reshape(Q, d)
             self.means[:, k], self.variances[:, k] = means.reshape(M, d), variances.reshape(M, d)
         else:
@@ -289,7 +291,7 @@ class Mixture:
     def pack_shared(self) -> bytes:
         """Return what the policies share."""
         noise = self.noise_model
-        own = np.array([noise.rewards, self.origin, self.began, self.C, self.alarms])
+        own = np.array([noise.rewards, self.origin, self.began, self.cusum, self.alarms])
         parts = (own, self.w, self.led, self.used, noise.N, noise.D, noise.v)
         return self._header() + b"".join(part.astype("<f8").tobytes() for part in parts)
 
@@ -306,9 +308,9 @@ class Mixture:
         values = np.frombuffer(raw, "<f8", offset=HEADER.size)
         own, w, led, used, N, D, v = np.split(values, np.cumsum([5, Q + M, Q + M, M, J, J]))
         noise.rewards, self.alarms, self.began = int(own[0]), int(own[4]), int(own[0])
-        if (len(self.discounts), len(self.used)) == (Q, M):
+        if self._same(Q, M):
             self.w, self.led, self.used = w.copy(), led.copy(), used.copy()
-            self.origin, self.began, self.C = int(own[1]), int(own[2]), float(own[3])
+            self.origin, self.began, self.cusum = int(own[1]), int(own[2]), float(own[3])
         if len(noise.N) == J:
             noise.N, noise.D, noise.v = N.copy(), D.copy(), v.copy()
 
@@ -317,6 +319,9 @@ class Mixture:
         self.A[:, k], self.h[:, k] = A, h
         self.noise_model.a[k], self.noise_model.B[k], self.updates[k] = a, B, updates
         self.last[k] = self.noise_model.rewards
+
+    def _same(self, Q: int, M: int) -> bool:
+        return len(self.discounts) == Q and len(self.used) == M
 
     def _header(self) -> bytes:
         J = len(self.noise_model.N)

@@ -1,7 +1,7 @@
 r"""How much rewards scatter around their means: a scale of each policy times one of the market; pure.
 
-Model: ``e = g_t·s_k·t_ν``. The market's volatility g is common to all policies and comes in clusters, so that it
-is learnt from the last rewards of whichever policy was played; s_k is slow. Which memory of g fits is learnt too.
+Model: ``e = g·s_k·t_nu``. The market's volatility g is common to all policies and comes in clusters, so that
+it is learnt from the last rewards of whichever policy was played; s_k is slow. Which memory fits is learnt.
 
 =======  ==============================================================  =========  ======
 symbol   meaning                                                         unit       shape
@@ -12,7 +12,7 @@ s̄²       pooled B/a, each policy with at most `POOL_MOST` rewards        retu
 N, D     discounted sums of squares, and of what s says they are         return²    (J,)
 g²_j     (κs̄² + N_j)/(κs̄² + D_j) for J decays; the last one is 1         1          (J+1,)
 g²       Σ v_j g²_j, v the weights of the memories                       1          scalar
-ν        degrees of freedom of one reward's noise                        1          scalar
+nu       degrees of freedom of one reward's noise                        1          scalar
 =======  ==============================================================  =========  ======
 
 A policy that always earns the same (flat: 0) adds nothing to N and, once its s is small, nothing to D.
@@ -20,7 +20,7 @@ A policy that always earns the same (flat: 0) adds nothing to N and, once its s 
 References
 ----------
 J. P. Morgan 1996, RiskMetrics (exponential memory of squares); West & Harrison 1997, 10.8 (discounted scale);
-Lange, Little & Taylor 1989 (t errors: weight ``(ν+1)/(ν+z²)``); Raftery, Kárný & Ettler 2010 (weights v).
+Lange, Little & Taylor 1989 (t errors: weight ``(nu+1)/(nu+z²)``); Raftery, Kárný & Ettler 2010 (weights v).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 POOL_AFTER: Final = 10  # rewards of all policies before the noise is learnt
 POOL_MOST: Final = 10.0  # a with which a policy counts in the pool: one that never varies is one of many
 MOST_SHAPE: Final = 1000.0  # a is held here, so that the scale can follow slow changes
-PRIOR_SQUARES: Final = 5.0  # κ: rewards that g = 1 is worth
+PRIOR_SQUARES: Final = 15.0  # κ: rewards that g = 1 is worth
 MOST_SQUARE: Final = 3.0  # of one reward in N, in expected ones: one shock is no volatility
 SHARE: Final = 1e-3  # of v that is shared out after each reward
 LEAST_SQUARE: Final = 1e-18  # return²; rewards that never vary leave no noise, and scores stay apart

@@ -9,7 +9,6 @@ from scipy import stats
 from scipy.integrate import quad
 
 from services.router.thompson import Bank, Posterior, Tuning, draw, propensities
-from tests.router_world import Market, regret_of
 
 
 def _learnt(
@@ -214,9 +213,3 @@ def test_router_ts_converges_to_the_better_policy() -> None:
             chosen.append(k)
             bank.learn(k, x, float(0.002 * k + 0.004 * random.normal()))
         assert np.mean(chosen[-200:]) > 0.9, f"seed {seed}"
-
-
-def test_after_a_switch_the_design_regains_the_best_policy() -> None:
-    """One short market: random play costs some 13,787 in 10,000 rounds, so 2,757 in 2,000."""
-    regret, _ = regret_of(Market("switch", 3, 2000), Tuning(), 3)
-    assert regret < 0.25 * 2757
