@@ -78,7 +78,7 @@ def table_of(snapshot: RouterSnapshot, history: History) -> Table:
         f"noise {BPS * snapshot.noise:.1f} bps, {snapshot.drift_alarms} drift alarms, "
         f"regret proxy {BPS * regret:.1f} bps",
         title_justify="left",
-        caption=f"best policy so far: {snapshot.best or 'not proven'}; {snapshot.best_why}",
+        caption="\n".join(_notes(snapshot)),
         caption_justify="left",
     )
     for column in ("policy", "share", "choices", "rewards"):
@@ -97,13 +97,18 @@ def table_of(snapshot: RouterSnapshot, history: History) -> Table:
     return table
 
 
+def _notes(snapshot: RouterSnapshot) -> list[str]:
+    """Return what is said below the table: which policy is proven best, and who has no interval and why."""
+    without = [(each.policy_id, each.dr.why) for each in snapshot.policies if each.dr and each.dr.why]
+    best = f"best policy so far: {snapshot.best or 'not proven'}; {snapshot.best_why}"
+    return [best, *(f"no interval for {policy_id}: {why}" for policy_id, why in without)]
+
+
 def _row(summary: PolicySummary, *, last: bool) -> tuple[str, ...]:
     dr = summary.dr or OffPolicyEstimate()
     value = "-" if dr.value is None else f"{BPS * dr.value:.2f}"
     if dr.low is not None and dr.high is not None:
         value += f" [{BPS * dr.low:.2f}, {BPS * dr.high:.2f}]"
-    elif dr.why:
-        value += f" ({dr.why})"
     notes = [note for note, so in (("last", last), ("not registered", not summary.registered)) if so]
     return (
         f"{summary.policy_id} ({', '.join(notes)})" if notes else summary.policy_id,
