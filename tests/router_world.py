@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
@@ -26,9 +26,10 @@ from libs.common.live_books import PATIENCE
 from services.router.arms import Arms
 from services.router.handlers import Router
 from services.router.live import LiveInputs
+from services.router.mixture import Mixture
 from services.router.rules import Rules
 from services.router.scopes import ScopeArchived, ScopeForgotten, step_clock
-from services.router.thompson import Bank, Tuning, draw
+from services.router.thompson import Tuning, draw
 from tests.registered import a_policy_registered
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ E = TypeVar("E", bound="Event")
 threadpool_limits(1, "blas")  # as the service has it: several threads give other last bits
 
 NOW = 1_790_000_000_000_000_000
+VISIT: Final = 1000  # rounds of a regime in a recurring market
 POLICIES = ("p_sma", "p_breakout", "p_flat")
 BULL: dict[str, float | str] = {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}
 
@@ -50,9 +52,11 @@ def command_id(name: object) -> str:
     return str(uuid5(NAMESPACE_URL, f"tests/{name}"))
 
 
-def choose(name: object, context: dict[str, float | str] | None = None, scope: str = "s") -> ChoosePolicy:
+def choose(
+    name: object, context: dict[str, float | str] | None = None, scope: str = "s", **more: Any
+) -> ChoosePolicy:
     return ChoosePolicy(
-        command_id=command_id(name), scope=scope, context=BULL if context is None else context
+        command_id=command_id(name), scope=scope, context=BULL if context is None else context, **more
     )
 
 
@@ -75,8 +79,8 @@ def reward(
     )
 
 
-def add(name: object, policy_id: str) -> AddPolicy:
-    return AddPolicy(command_id=command_id(name), scope="s", policy_id=policy_id)
+def add(name: object, policy_id: str, **more: Any) -> AddPolicy:
+    return AddPolicy(command_id=command_id(name), scope="s", policy_id=policy_id, **more)
 
 
 def retire(name: object, policy_id: str) -> RetirePolicy:
@@ -89,6 +93,7 @@ class World:
     def __init__(self, **rules: Any) -> None:
         known: dict[str, Any] = {
             "policies": POLICIES,
+            "priors": {},
             "tuning": Tuning(),
             "remember_ns": 3_600_000_000_000,
             "remember_most": 1000,
@@ -109,6 +114,7 @@ class World:
         self.snapshot: RouterSnapshot | None = None
         self.wishes: list[WakeAt] = []
         self.ended: list[ScopeArchived | ScopeForgotten] = []
+        self.defaulted: list[PolicyRewarded] = []  # what decisions learnt that nobody rewarded
 
     def register(self, *policies: str) -> None:
         """Let somebody implement these."""
@@ -147,11 +153,16 @@ class World:
             self.now = due[0].ts
             tick = Tick(due_ts=due[0].ts, key=due[0].key, causation_id=command_id("tick"), correlation_id="c")
             for event in self.router.handle(self.state, tick, self.now):
-                if isinstance(event, WakeAt):
-                    self.wishes.append(event)
-                else:
-                    assert isinstance(event, ScopeArchived)
-                    self.ended.append(event)
+                match event:
+                    case WakeAt():
+                        self.wishes.append(event)
+                    case PolicyRewarded():
+                        self.defaulted.append(event)
+                    case RouterSnapshot():
+                        self.snapshot = event
+                    case _:
+                        assert isinstance(event, ScopeArchived)
+                        self.ended.append(event)
             self.state.keep()
         self.now = until
 
@@ -175,36 +186,88 @@ class World:
 class Market:
     """Rewards linear in x, with noise; the weights may change on the way.
 
-    `kind` is ``stationary``, ``switch`` (others at half time) or ``drift`` (a rotation by a right angle).
+    `kind` is ``stationary``, ``switch`` (others at half time), ``drift`` (a rotation by a right angle),
+    ``recurring`` (three, each for `VISIT` rounds in turn) or ``hidden``: policy 0 earns nothing, exactly, the
+    others lose 5 bps, of which policy 1 earns 5 bps from round `hidden_until` on; noise 10 bps.
+    `noise` is ``normal``, ``garch`` (1, 1; .08 and .90) or ``heavy``: the same with Student's t of 4 degrees.
     """
 
-    def __init__(self, kind: str, seed: int, rounds: int, *, policies: int = 8, d: int = 16) -> None:
-        self.kind, self.rounds, self.noise = kind, rounds, 0.5
+    def __init__(
+        self, kind: str, seed: int, rounds: int, *, policies: int = 8, d: int = 16, noise: str = "normal"
+    ) -> None:
+        self.kind, self.rounds, self.noise = kind, rounds, 0.001 if kind == "hidden" else 0.5
+        self.hidden_until = min(2000, rounds // 3)
         random = Generator(Philox(key=seed))
         self.first = random.normal(size=(policies, d)) / np.sqrt(d)
         self.second = random.normal(size=(policies, d)) / np.sqrt(d)
         self.x = random.normal(size=(rounds, d))
-        self.errors = self.noise * random.normal(size=(rounds, policies))
+        if noise == "normal":
+            self.errors = self.noise * random.normal(size=(rounds, policies))
+        else:
+            z = random.normal(size=rounds) if noise == "garch" else random.standard_t(4, rounds) / np.sqrt(2)
+            self.errors = np.tile(self.noise * _clustered(z)[:, None], policies)
+        self.third = random.normal(size=(policies, d)) / np.sqrt(d)
+        if kind == "hidden":
+            self.x[:, 0] = 1.0
+            self.errors[:, 0] = 0.0
 
     def means(self, t: int) -> Floats:
         """Return the expected rewards of round t, (policies,)."""
-        if self.kind == "stationary" or (self.kind == "switch" and t < self.rounds // 2):
-            theta = self.first
-        elif self.kind == "switch":
-            theta = self.second
-        else:
-            angle = np.pi / 2 * t / self.rounds
-            theta = np.cos(angle) * self.first + np.sin(angle) * self.second
-        return np.asarray(theta @ self.x[t])
+        if self.kind == "hidden":
+            earned = np.full(len(self.first), -5e-4)
+            earned[0] = 0.0
+            earned[1] *= -1 if t >= self.hidden_until else 1
+            return earned
+        return np.asarray(self._theta(t) @ self.x[t])
+
+    def _theta(self, t: int) -> Floats:
+        match self.kind:
+            case "stationary":
+                return self.first
+            case "switch":
+                return self.first if t < self.rounds // 2 else self.second
+            case "recurring":
+                return (self.first, self.second, self.third)[t // VISIT % 3]
+            case "drift":
+                angle = np.pi / 2 * t / self.rounds
+                return np.asarray(np.cos(angle) * self.first + np.sin(angle) * self.second)
+            case unknown:
+                raise ValueError(f"no world is called {unknown}")
 
 
-def regret_of(market: Market, tuning: Tuning, seed: int) -> tuple[float, Bank]:
-    """Return the regret of a bank in a market, and the bank."""
+def _clustered(z: Floats) -> Floats:
+    """Return innovations with the volatility of a GARCH(1, 1) of mean 1."""
+    h, found = 1.0, np.empty_like(z)
+    for t, one in enumerate(z):
+        found[t] = np.sqrt(h) * one
+        h = 0.02 + 0.08 * found[t] ** 2 + 0.90 * h
+    return found
+
+
+class Run(NamedTuple):
+    """A mixture played in a market."""
+
+    regret: Floats  # by round
+    chosen: np.ndarray[tuple[int], np.dtype[np.int64]]
+    alarms: tuple[int, ...]  # rounds
+    mixture: Mixture
+
+
+def play(market: Market, tuning: Tuning, seed: int) -> Run:
+    """Let a mixture choose and learn in a market."""
     policies, d = market.first.shape
-    bank, regret = Bank(policies, d, tuning), 0.0
+    mixture, alarms = Mixture(policies, d, tuning), []
+    regret, chosen = np.empty(market.rounds), np.empty(market.rounds, dtype=np.int64)
     for t in range(market.rounds):
         means = market.means(t)
-        k = draw(bank.project(market.x[t]), tuning, UUID(int=(seed << 64) + t)).chosen
-        regret += float(means.max() - means[k])
-        bank.learn(k, market.x[t], float(means[k] + market.errors[t, k]))
-    return regret, bank
+        k = draw(mixture.project(market.x[t]), tuning, UUID(int=(seed << 64) + t)).chosen
+        regret[t], chosen[t] = means.max() - means[k], k
+        if mixture.learn(k, market.x[t], float(means[k] + market.errors[t, k])).alarm:
+            alarms.append(t)
+    return Run(regret, chosen, tuple(alarms), mixture)
+
+
+def found_after(chosen: np.ndarray[tuple[int], np.dtype[np.int64]], since: int, k: int) -> int | None:
+    """Return after how many decisions policy `k` had more than half of the last 100, or nothing."""
+    shares = np.convolve(chosen[since:] == k, np.ones(100), "valid")
+    return int(np.argmax(shares > 50)) + 100 if (shares > 50).any() else None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from libs.common.kafka import Record, Undecodable
     from libs.common.topics import Topic
 
+LEAST_SHOWN: Final = 0.005  # weight of a memory
 WINDOW: Final = 50  # choices over which a share is drawn
 BPS: Final = 1e4  # rewards are shown in bps
 
@@ -101,7 +102,14 @@ def _notes(snapshot: RouterSnapshot) -> list[str]:
     """Return what is said below the table: which policy is proven best, and who has no interval and why."""
     without = [(each.policy_id, each.dr.why) for each in snapshot.policies if each.dr and each.dr.why]
     best = f"best policy so far: {snapshot.best or 'not proven'}; {snapshot.best_why}"
-    return [best, *(f"no interval for {policy_id}: {why}" for policy_id, why in without)]
+    return [*_trust(snapshot), best, *(f"no interval for {policy_id}: {why}" for policy_id, why in without)]
+
+
+def _trust(snapshot: RouterSnapshot) -> list[str]:
+    """Return which memories the choices trust, the most trusted first."""
+    memories = sorted(snapshot.memories, key=lambda memory: -memory.weight)
+    told = [f"{memory.name} {memory.weight:.0%}" for memory in memories if memory.weight >= LEAST_SHOWN]
+    return [f"trusted memories: {', '.join(told)}"] if told else []
 
 
 def _row(summary: PolicySummary, *, last: bool) -> tuple[str, ...]:
@@ -110,6 +118,8 @@ def _row(summary: PolicySummary, *, last: bool) -> tuple[str, ...]:
     if dr.low is not None and dr.high is not None:
         value += f" [{BPS * dr.low:.2f}, {BPS * dr.high:.2f}]"
     notes = [note for note, so in (("last", last), ("not registered", not summary.registered)) if so]
+    if summary.expected_reward is not None and summary.confidence is not None:
+        notes.append(f"expected {BPS * summary.expected_reward:.2f}, worth {summary.confidence:g}")
     return (
         f"{summary.policy_id} ({', '.join(notes)})" if notes else summary.policy_id,
         f"{summary.share:.1%}",

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from libs.common.amounts import absurd_amount
-from libs.common.context_fields import REWARD_LIMIT, value_faults
-from libs.common.events import Command, CommandRejected, Fault, Refusal
+from libs.common.context_fields import REWARD_LIMIT, arm_faults, learnable, value_faults
+from libs.common.events import AddPolicy, Command, CommandRejected, Fault, Refusal, RewardPolicy
 from libs.common.instruments import MAX_SIZE
 from libs.common.message_sizes import TooLargeError
+from libs.common.time_units import DAY_S
 from libs.common.topics import DEAD_LETTERS
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ IDENTIFIER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 SYMBOL: Final = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}", re.ASCII)
 MAX_TEXT: Final = 255  # characters of a text that has no rule of its own
 MAX_CONTEXT: Final = 64  # keys, and characters of each
+MAX_POLICIES: Final = 64  # named in one command
+MAX_WITHIN_S: Final = 7 * DAY_S  # that a decision may wait for its reward
+MAX_CONFIDENCE: Final = 10_000  # rewards that a stated expected reward may be worth
 MAX_AMOUNT: Final = Decimal(MAX_SIZE)  # of an order's size, and of its price
 MAX_DECIMALS: Final = 18
 MAX_SYMBOLS: Final = 100  # so that an answer with its covariance stays below 100 KB
@@ -111,8 +115,11 @@ def command_faults(command: Command) -> tuple[Fault, ...]:
         value = getattr(command, name)
         if name == "context":
             found += _context_faults(value)
-        elif value is not None and (wrong := _RULES.get(name, _any)(value)) is not None:
+        elif name == "arms":
+            found += _arms_faults(value)
+        elif value is not None and (wrong := _rule_of(command, name)(value)) is not None:
             found.append(Fault(field=name, message=wrong))
+    found = found or _missing_faults(command)
     if not found and (wrong := absurd_amount(command)) is not None:
         found.append(Fault(field="", message=wrong))
     return tuple(found)
@@ -143,6 +150,53 @@ def _context_faults(context: Mapping[str, float | str]) -> list[Fault]:
         message = f"is longer than {MAX_CONTEXT} characters, or its value is"
         return [Fault(field=f"context.{long[0][:MAX_CONTEXT]}", message=message)]
     return value_faults(context)
+
+
+def _arms_faults(arms: Mapping[str, Mapping[str, float]]) -> list[Fault]:
+    if len(arms) > MAX_POLICIES:
+        return [Fault(field="arms", message=f"has {len(arms)} policies; {MAX_POLICIES} at most are right")]
+    for policy, known in arms.items():
+        if (wrong := _identifier(policy)) is not None:
+            return [Fault(field=f"arms.{policy[:MAX_CONTEXT]}", message=f"a policy's name {wrong}")]
+        if len(known) > MAX_CONTEXT or any(len(name) > MAX_CONTEXT for name in known):
+            message = f"has more than {MAX_CONTEXT} fields, or one of more than {MAX_CONTEXT} characters"
+            return [Fault(field=f"arms.{policy}", message=message)]
+    return arm_faults(arms)
+
+
+def _missing_faults(command: Command) -> list[Fault]:
+    """Return what is wrong with a command because of what it does not say."""
+    match command:
+        case RewardPolicy(decision_id=None) if not learnable(command.context):
+            what = "name the decision that earned it (decisionId), or what was known then (context)"
+            return [Fault(field="decision_id", message=f"is missing, and nothing is known without: {what}")]
+        case AddPolicy(expected_reward=None, confidence=float()):
+            return [
+                Fault(field="expected_reward", message="is missing: confidence says how much it is worth")
+            ]
+        case AddPolicy(expected_reward=float(), confidence=None):
+            return [
+                Fault(field="confidence", message="is missing: how many rewards is the stated one worth?")
+            ]
+        case _:
+            return []
+
+
+def _rule_of(command: Command, name: str) -> Callable[[Any], str | None]:
+    return _RULES_OF.get((type(command), name)) or _RULES.get(name, _any)
+
+
+def _policies(policies: tuple[str, ...]) -> str | None:
+    if len(policies) > MAX_POLICIES:
+        return f"{len(policies)} policies; {MAX_POLICIES} at most are right"
+    if len(set(policies)) < len(policies):
+        return "each policy once"
+    return next(filter(None, map(_identifier, policies)), None)
+
+
+def reward_fault(reward: float) -> str | None:
+    """Return what keeps a number from being a reward; None if nothing does."""
+    return _reward(reward)
 
 
 def _uuid(text: str) -> str | None:
@@ -180,6 +234,9 @@ def _from_to(low: float, high: float, unit: str = "") -> Callable[[float], str |
     return lambda value: None if low <= value <= high else message
 
 
+_reward: Final = _from_to(-REWARD_LIMIT, REWARD_LIMIT, ", return units: 0.01 is 1 %")
+
+
 def _any(value: Any) -> str | None:  # noqa: ANN401 -- any field of a command
     if isinstance(value, str) and len(value) > MAX_TEXT:
         return f"is longer than {MAX_TEXT} characters"
@@ -198,11 +255,23 @@ _RULES: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "order_qty": amount_fault,
     "price": amount_fault,
     "urgency": _from_to(0, 1),
-    "reward": _from_to(-REWARD_LIMIT, REWARD_LIMIT, ", return units"),
+    "reward": _reward,
+    "default_reward": _reward,
+    "expected_reward": _reward,
+    "reward_within_s": lambda value: (
+        None if 0 < value <= MAX_WITHIN_S else f"must be over 0 and at most {MAX_WITHIN_S:g} s"
+    ),
+    "policies": _policies,
     "cvar_budget": _from_to(0, MAX_FRACTION, ", fraction per day"),
     "vol_target": _from_to(0, MAX_FRACTION, ", fraction per day"),
     "confidence": _from_to(*CONFIDENCE),
     "lookback": _from_to(NEEDED_DAYS, MAX_LOOKBACK, " days"),
 }
+_RULES_OF: Final[Mapping[tuple[type[Command], str], Callable[[Any], str | None]]] = {
+    (AddPolicy, "confidence"): lambda value: (
+        None if 0 < value <= MAX_CONFIDENCE else f"must be over 0 and at most {MAX_CONFIDENCE:g} rewards"
+    ),
+}
+"""Where a field's name means something else than in other commands."""
 _CALLED: Final[Mapping[str, str]] = {"order_qty": "size", "price": "limit"}
 """What callers of the gateway call a field, where that is another word; else it is in camel case."""

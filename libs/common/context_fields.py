@@ -16,13 +16,13 @@ from libs.common.events import Fault
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
 Context: TypeAlias = "Mapping[str, float | str]"
 
 REGIMES: Final = ("bull", "bear", "sideways", "volatile")
-REWARD_LIMIT: Final = 1000.0  # |reward|, return units; more is a mistake of units
-LAYOUT: Final = 1  # version of the feature vector: changes whenever FIELDS or their order do
+REWARD_LIMIT: Final = 1.0  # |reward|, return units: all of the equity; more is a mistake of units
+LAYOUT: Final = 2  # version of the feature vector: changes whenever FIELDS, ARM_FIELDS or their order do
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,15 @@ FIELDS: Final = (
     ContextField("sentiment", -1, 1, "sentiment score", 0, 0.4, 0.02),
     ContextField("onchain", -1, 1, "on-chain activity score", 0, 0.4, 0.02),
 )
+ARM_FIELDS: Final = (
+    ContextField("signal", -1, 1, "what the policy would hold now, 1 is fully long", 0, 1, 1),
+)
+"""What may be known of one policy alone; the model sees the value as it is, 0 where it is missing."""
 BY_NAME: Final[Mapping[str, ContextField]] = {field.name: field for field in FIELDS}
 NAMES: Final = ("regime", "symbol", *BY_NAME)
+ARM_NAMES: Final = tuple(field.name for field in ARM_FIELDS)
+Arms: TypeAlias = "Mapping[str, Mapping[str, float]]"
+"""By policy and name."""
 
 
 def unknown_keys(context: Context) -> tuple[str, ...]:
@@ -72,8 +79,60 @@ def unknown_fault(key: str) -> Fault:
     """Return what is wrong with an unknown key, and the known name nearest to it."""
     known = ", ".join(NAMES)
     return Fault(
-        field=f"context.{key[:64]}", message=f"is no known key{_meant(key, NAMES)}; known are: {known}"
+        field=f"context.{key[:64]}", message=f"is no known key{nearest(key, NAMES)}; known are: {known}"
     )
+
+
+def known_part(context: Context) -> dict[str, float | str]:
+    """Return what of a context means something."""
+    return {key: value for key, value in context.items() if key in NAMES}
+
+
+def learnable(context: Context) -> bool:
+    """Tell whether a context says anything that a reward can be learnt from: a symbol alone is no feature."""
+    return any(key != "symbol" for key in known_part(context))
+
+
+def known_arms(arms: Arms, policies: Collection[str]) -> dict[str, dict[str, float]]:
+    """Return what of `arms` means something, of these policies."""
+    return {
+        policy: {name: float(value) for name, value in known.items() if name in ARM_NAMES}
+        for policy, known in arms.items()
+        if policy in policies
+    }
+
+
+def unknown_arm_names(arms: Arms) -> tuple[str, ...]:
+    """Return the names in `arms` that mean nothing, in order."""
+    found = (f"arms.{policy}.{name}" for policy, known in arms.items() for name in known)
+    return tuple(sorted(each for each in found if each.rpartition(".")[2] not in ARM_NAMES))
+
+
+def arm_faults(arms: Arms) -> list[Fault]:
+    """Return what is wrong with the values of known fields of `arms`; a NaN is in no range."""
+    return [
+        Fault(
+            field=f"arms.{policy}.{field.name}",
+            message=f"must be a number from {field.low:g} to {field.high:g}: {field.meaning}",
+        )
+        for policy, known in arms.items()
+        for field in ARM_FIELDS
+        if field.name in known and not field.low <= known[field.name] <= field.high
+    ]
+
+
+def unknown_arm_faults(arms: Arms) -> list[Fault]:
+    """Return what is wrong with the names of fields of `arms`, with the known name nearest to each."""
+    known = ", ".join(ARM_NAMES)
+    return [
+        Fault(
+            field=f"arms.{policy}.{name[:64]}",
+            message=f"is no known field{nearest(name, ARM_NAMES)}; known are: {known}",
+        )
+        for policy, fields in arms.items()
+        for name in fields
+        if name not in ARM_NAMES
+    ]
 
 
 def value_faults(context: Context) -> list[Fault]:
@@ -90,7 +149,7 @@ def _value_fault(key: str, value: float | str) -> str | None:
     if key == "regime":
         if value in REGIMES:
             return None
-        return f"must be one of {', '.join(REGIMES)}{_meant(str(value), REGIMES)}"
+        return f"must be one of {', '.join(REGIMES)}{nearest(str(value), REGIMES)}"
     if key == "symbol":
         try:
             canonical_symbol(str(value))
@@ -105,7 +164,8 @@ def _value_fault(key: str, value: float | str) -> str | None:
     return None
 
 
-def _meant(text: str, known: tuple[str, ...]) -> str:
+def nearest(text: str, known: Sequence[str]) -> str:
+    """Return the known name that `text` may have meant, as part of a sentence; "" where none is known."""
     lower = {name.lower(): name for name in known}
-    nearest = get_close_matches(text[:64].lower(), lower, n=1, cutoff=0.0)
-    return f"; did you mean {lower[nearest[0]]}?" if nearest else ""
+    found = get_close_matches(text[:64].lower(), lower, n=1, cutoff=0.0)
+    return f"; did you mean {lower[found[0]]}?" if found else ""

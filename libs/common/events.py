@@ -585,6 +585,21 @@ class ChoosePolicy(Command, frozen=True, kw_only=True):
         dict[str, ByName | str],
         meaning("what is known, by name; `symbol` fills in live values, and what is missing then is imputed"),
     ]
+    policies: Annotated[
+        tuple[str, ...], meaning("names of the policies that may be chosen now; empty: all of the scope")
+    ] = ()
+    arms: Annotated[
+        dict[str, dict[str, ByName]],
+        meaning("what is known of a policy alone, by policy and name, as `signal`; what is missing is 0"),
+    ] = {}
+    reward_within_s: Annotated[
+        Seconds | None,
+        meaning(
+            "after this `default_reward` is learnt",
+            null="where it waits for its reward as long as it is remembered",
+        ),
+    ] = None
+    default_reward: Annotated[Returns, meaning("what is learnt where no reward comes in time")] = 0.0
 
 
 class PolicyChosen(Event, frozen=True, kw_only=True):
@@ -601,7 +616,9 @@ class PolicyChosen(Event, frozen=True, kw_only=True):
     explored: Annotated[bool, meaning("drawn by the uniform part of the mixture, not by score")]
     scores: Annotated[
         dict[str, Returns],
-        meaning("sampled expected rewards by policy, of those of the scope that were registered then"),
+        meaning(
+            "sampled expected rewards by policy, of those that could be chosen: registered and asked for"
+        ),
     ]
     means: Annotated[
         dict[str, Returns], meaning("posterior means of the expected reward at this context, by policy")
@@ -615,7 +632,15 @@ class PolicyChosen(Event, frozen=True, kw_only=True):
         PerDay | None,
         meaning("forecast of the volatility that was used: the input sigmaHAR", null="where nobody gave it"),
     ]
-    features: Annotated[dict[str, Pure], meaning("the vector by feature name, as the model sees it")]
+    features: Annotated[
+        dict[str, Pure],
+        meaning(
+            "the chosen policy's vector by feature name, as the model sees it; others differ in `arms` alone"
+        ),
+    ]
+    arms: Annotated[
+        dict[str, dict[str, ByName]], meaning("values used that are a policy's alone, by policy and name")
+    ] = {}
     inputs: Annotated[
         dict[str, ByName | str], meaning("values used, by name, before transformation, live ones included")
     ]
@@ -623,10 +648,17 @@ class PolicyChosen(Event, frozen=True, kw_only=True):
         tuple[str, ...], meaning("names of inputs that were filled from live topics and providers")
     ] = ()
     missing: Annotated[tuple[str, ...], meaning("names of inputs without a value")] = ()
-    ignored: Annotated[tuple[str, ...], meaning("keys of the context that are no input, left out")] = ()
+    ignored: Annotated[
+        tuple[str, ...], meaning("keys of the context and names in `arms` that are no input, left out")
+    ] = ()
+    reward_within_s: Annotated[
+        Seconds | None,
+        meaning("after this `default_reward` is learnt", null="where none is"),
+    ] = None
+    default_reward: Annotated[Returns, meaning("what is learnt where no reward comes in time")] = 0.0
     layout: Annotated[Ordinal, meaning("version of the feature vector")]
     versions: Annotated[
-        dict[str, Ordinal], meaning("version of the posterior by policy: rewards counted and resets, so far")
+        dict[str, Ordinal], meaning("version of the posterior by policy: its rewards counted so far")
     ]
     ts: Annotated[Ns, meaning("when it was chosen")]
 
@@ -646,24 +678,37 @@ class RewardPolicy(Command, frozen=True, kw_only=True):
 
 
 class PolicyRewarded(Event, frozen=True, kw_only=True):
-    """The answer to RewardPolicy."""
+    """The answer to RewardPolicy; also told where no reward came in time, under an id of its own."""
 
     command_id: CommandId
     scope: Scope
     policy_id: Annotated[str, meaning("name of the policy that earned it")]
-    reward: Annotated[Returns, meaning("as sent")]
+    reward: Annotated[Returns, meaning("as sent, or the decision's default")]
     decision_id: Annotated[
         str | None, meaning("UUID of the ChoosePolicy that is rewarded", null="where none was named")
     ]
     counted: Annotated[bool, meaning("false: nothing was learnt, see `reason`")]
+    learnt: Annotated[
+        Returns | None,
+        meaning(
+            "the reward that was learnt, within 6 noise scales of what was expected", null="where nothing was"
+        ),
+    ] = None
+    defaulted: Annotated[bool, meaning("no reward came in time, and the decision's default is learnt")] = (
+        False
+    )
     reason: Annotated[
-        str, meaning("why not: `decision expired` or `decision rewarded before`; empty where it was counted")
+        str,
+        meaning(
+            "why it was not counted, as `decision expired`, or how, where it is a default or was clipped; "
+            "empty where it was learnt as sent"
+        ),
     ] = ""
     updates: Annotated[Count, meaning("rewards of the policy counted so far, this one included")]
     mean_reward: Annotated[Returns, meaning("of the policy's rewards, this one included; 0 before the first")]
-    drift_alarm: Annotated[bool, meaning("rewards left what the model expects; what it knew was reset")] = (
-        False
-    )
+    drift_alarm: Annotated[
+        bool, meaning("rewards left what the model expects: a challenger began that forgot the past")
+    ] = False
     ts: Annotated[Ns, meaning("when it was learnt, or found not to count")]
 
 
@@ -672,6 +717,13 @@ class AddPolicy(Command, frozen=True, kw_only=True):
 
     scope: Scope = "default"
     policy_id: PolicyId
+    expected_reward: Annotated[
+        Returns | None,
+        meaning("what a decision for it earns, as stated", null="where nothing is: then 0 is expected"),
+    ] = None
+    confidence: Annotated[
+        Pure | None, meaning("rewards that the stated one is worth", null="where none is stated")
+    ] = None
 
 
 class RetirePolicy(Command, frozen=True, kw_only=True):
@@ -725,8 +777,12 @@ class PolicySummary(Part, frozen=True, kw_only=True):
     high: Annotated[Returns, meaning("upper end of the 90 % credible interval of that expected reward")]
     choices: Annotated[Count, meaning("how often it was chosen, so far")]
     share: Annotated[Share, meaning("of all choices of the scope")]
-    cusum: Annotated[Pure, meaning("cumulative sum of its drift alarm, which rings at 40 by default")]
-    resets: Annotated[Count, meaning("how often drift alarms reset it, so far")]
+    expected_reward: Annotated[
+        Returns | None, meaning("stated before its first reward", null="where none was stated")
+    ] = None
+    confidence: Annotated[
+        Pure | None, meaning("rewards that the stated one is worth", null="where none was stated")
+    ] = None
     registered: Annotated[
         bool, meaning("false: nobody implements it, so it is not chosen until it is registered")
     ] = True
@@ -738,6 +794,15 @@ class PolicySummary(Part, frozen=True, kw_only=True):
         OffPolicyEstimate | None,
         meaning("value of always this policy, doubly robust", null="in snapshots of version 0.1"),
     ] = None
+
+
+class RouterMemory(Part, frozen=True, kw_only=True):
+    """One copy of the model of a scope."""
+
+    name: Annotated[str, meaning("what it forgets: `discount 0.99`, `keeps all`, `challenger`")]
+    weight: Annotated[
+        Share, meaning("how much the choices trust it, by how well it foresaw rewards; all sum to 1")
+    ]
 
 
 class RouterSnapshot(Event, frozen=True, kw_only=True):
@@ -775,9 +840,11 @@ class RouterSnapshot(Event, frozen=True, kw_only=True):
     best_why: Annotated[str, meaning("by how much it is proven better, or what is not proven yet")] = ""
     choices: Annotated[Count, meaning("of the scope, so far")]
     updates: Annotated[Count, meaning("rewards counted so far, of the policies that may be chosen")]
-    noise: Annotated[Returns, meaning("pooled scale of rewards around their means")]
-    pooled_cusum: Annotated[Pure, meaning("cumulative sum of the drift alarm over all policies")]
-    drift_alarms: Annotated[Count, meaning("of the scope, so far")]
+    noise: Annotated[Returns, meaning("present scale of rewards around their means")]
+    memories: Annotated[
+        tuple[RouterMemory, ...], meaning("the copies of the model, which differ in how fast they forget")
+    ] = ()
+    drift_alarms: Annotated[Count, meaning("challengers that began in the scope, so far")]
     ignored_keys: Annotated[Count, meaning("keys of contexts that are no input, so far")]
     pending: Annotated[Count, meaning("decisions and answers remembered")]
     stubs: Annotated[
@@ -815,8 +882,15 @@ class RouterScopeState(Event, frozen=True, kw_only=True):
         meaning("values seen of the inputs, by layout, the 20 that the prior is worth included"),
     ]
     choices: Annotated[Count, meaning("of the scope, so far")] = 0
-    pooled_cusum: Annotated[Pure, meaning("cumulative sum of the drift alarm over all policies")] = 0.0
-    drift_alarms: Annotated[Count, meaning("of the scope, so far")] = 0
+    mixture: Annotated[
+        bytes,
+        meaning("what all posteriors share, packed: weights, noise, alarm; empty: as before any reward"),
+    ] = b""
+    priors: Annotated[
+        dict[str, tuple[Returns, Pure]],
+        meaning("the stated expected reward, and the rewards that it is worth, by policy"),
+    ] = {}
+    drift_alarms: Annotated[Count, meaning("challengers that began in the scope, so far")] = 0
     ignored_keys: Annotated[Count, meaning("keys of contexts that are no input, so far")] = 0
     evaluation: Annotated[
         dict[
@@ -837,6 +911,11 @@ class RouterScopeState(Event, frozen=True, kw_only=True):
     archive_ts: Annotated[
         Ns | None, meaning("when it is looked at whether it is idle", null="while it is archived")
     ] = None
+    default_ts: Annotated[
+        Ns | None,
+        meaning("when it is looked at which decisions are to learn their default", null="while none waits"),
+    ] = None
+    awaited_ts: Annotated[Ns, meaning("until when its decisions wait for rewards")] = 0
     stepped_ns: Annotated[
         SpanNs,
         meaning("by how much the clock was set since the scope began; answers have the clock of then"),
@@ -844,28 +923,33 @@ class RouterScopeState(Event, frozen=True, kw_only=True):
 
 
 class RouterPolicyState(Event, frozen=True, kw_only=True):
-    """State, private: the posterior of one policy; arrays are float64, little-endian, row by row."""
+    """State, private: the posterior of one policy; arrays of older versions are float64, row by row."""
 
-    precision: Annotated[bytes, meaning("A, (d, d); empty: the prior's")]
-    shift: Annotated[bytes, meaning("h, (d,); empty: the prior's")]
-    covariance: Annotated[bytes, meaning("P, (d, d); empty: the prior's")]
-    mean: Annotated[bytes, meaning("m, (d,); empty: the prior's")]
-    shape: Annotated[Pure, meaning("a, the data's part of the shape of the noise")]
-    rate: Annotated[
-        Annotated[float, unit("squared return units")], meaning("B, the data's part of the rate of the noise")
-    ]
+    posterior: Annotated[bytes, meaning("of every copy of the model, packed; empty: the prior's")] = b""
     updates: Annotated[Count, meaning("its rewards counted so far")] = 0
     reward_sum: Annotated[Returns, meaning("sum of its rewards")] = 0.0
     choices: Annotated[Count, meaning("how often it was chosen, so far")] = 0
-    cusum: Annotated[Pure, meaning("cumulative sum of its drift alarm")] = 0.0
-    resets: Annotated[Count, meaning("how often drift alarms reset it, so far")] = 0
+    precision: Annotated[
+        bytes, meaning("A, (d, d), as older versions kept it; read and replaced at a start")
+    ] = b""
+    shift: Annotated[bytes, meaning("h, (d,), as older versions kept it")] = b""
+    shape: Annotated[
+        Pure, meaning("a, the data's part of the shape of the noise, as older versions kept it")
+    ] = 0.0
+    rate: Annotated[
+        Annotated[float, unit("squared return units")],
+        meaning("B, the data's part of the rate of the noise, as older versions kept it"),
+    ] = 0.0
 
 
 class RouterAnswer(Remembered, frozen=True, kw_only=True):
     """State, private: an answer remembered, so that its command is answered again and not done again."""
 
     answer: Annotated[PolicyChosen | PolicyRewarded | PoliciesChanged, meaning("as it was given")]
-    rewarded: Annotated[bool, meaning("of a decision: its reward was counted")] = False
+    rewarded: Annotated[bool, meaning("of a decision: its reward was counted, or its default")] = False
+    defaulted: Annotated[
+        bool, meaning("of a decision: no reward came in time, and its default was counted")
+    ] = False
 
 
 class RouterIntake(Event, frozen=True, kw_only=True):

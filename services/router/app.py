@@ -9,7 +9,7 @@ from libs.common.events import CommandRejected, PoliciesChanged, PolicyChosen, P
 from libs.common.handling import Output, Wiring
 from libs.common.topics import ROUTER_CHOICES, ROUTER_COMMANDS, ROUTER_SNAPSHOTS, ROUTER_STATE
 from services.router.handlers import Router
-from services.router.records import migrate
+from services.router.migration import migrate
 from services.router.scopes import ScopeArchived, ScopeForgotten, step_clock
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def wiring(settings: RouterSettings, arms: Arms) -> Wiring[Record]:
         lack=lambda: arms.lack_of(rules.policies),
         step_clock=step_clock,
         new_state=Memory,
-        migrate=migrate,
+        migrate=lambda state: migrate(state, rules.tuning),
     )
 
 

@@ -9,7 +9,7 @@ from libs.common.topics import POLICIES_REGISTRY
 from libs.common.views import View
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from libs.common.events import PolicyRegistered
 
@@ -28,9 +28,13 @@ class Arms:
     def __bool__(self) -> bool:
         return bool(self.view.items)
 
-    def among(self, policies: Sequence[str]) -> list[int]:
-        """Return at which places of `policies` the registered ones stand."""
-        return [k for k, policy_id in enumerate(policies) if policy_id in self]
+    def among(self, policies: Sequence[str], asked: Collection[str] = ()) -> list[int]:
+        """Return where in `policies` the registered ones stand, of those `asked` for; empty: of all."""
+        return [
+            k
+            for k, policy_id in enumerate(policies)
+            if policy_id in self and (not asked or policy_id in asked)
+        ]
 
     def lack_of(self, policies: Sequence[str]) -> str:
         """Say that none of the policies of a new scope can be chosen; "" where one can."""

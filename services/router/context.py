@@ -1,7 +1,9 @@
-"""From a context to the feature vector x; pure.
+"""From a context to the feature vectors x, one row per policy; pure.
 
 ``z = clip((v - μ)/max(s, s_min), ±4)``, v the logarithm of positive fields. A missing number gives z = 0 and
 a flag of ¼ (at 1 the many constant flags would widen the prior of the intercept); no regime: four zeros.
+What is known of a policy alone (`ARM_FIELDS`) stands last, as it is, and is 0 where it is missing: the row of
+a policy differs from that of another there alone.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from libs.common.context_fields import FIELDS, REGIMES
+from libs.common.context_fields import ARM_NAMES, FIELDS, REGIMES
 
 if TYPE_CHECKING:
-    from libs.common.context_fields import Context
+    from collections.abc import Mapping, Sequence
+
+    from libs.common.context_fields import Arms, Context
     from services.router.thompson import Floats
 
 CLIP: Final = 4.0
@@ -30,7 +34,9 @@ NAMES: Final = (
     *(f"regime.{regime}" for regime in REGIMES),
     *(f"{field.name}{part}" for field in FIELDS for part in ("", ".missing")),
     *(f"{trend}*{name}" for trend in TRENDS for name in CROSSED),
+    *ARM_NAMES,
 )
+COMMON: Final = len(NAMES) - len(ARM_NAMES)  # features that all policies share: layout 1
 DIMENSION: Final = len(NAMES)
 
 
@@ -60,7 +66,7 @@ class Statistics:
 
 
 def vector(context: Context, statistics: Statistics) -> Floats:
-    """Return x, in the order of NAMES; the order of the context's keys does not matter."""
+    """Return x of a policy of which nothing is known alone, (d,), in the order of NAMES."""
     regime = context.get("regime")
     x = [1.0, *(float(regime == name) for name in REGIMES)]
     scaled = {}
@@ -75,7 +81,21 @@ def vector(context: Context, statistics: Statistics) -> Floats:
         scaled[field.name] = z
         x += [z, 0.0]
     x += [float(regime == trend) * scaled[name] for trend in TRENDS for name in CROSSED]
-    return np.array(x)
+    return np.array([*x, *(0.0 for _ in ARM_NAMES)])
+
+
+def rows(x: Floats, arms: Arms, policies: Sequence[str]) -> Floats:
+    """Return the rows of these policies, (K, d): `x` but for what is known of each alone."""
+    X = np.tile(x, (len(policies), 1))
+    for k, policy in enumerate(policies):
+        known = arms.get(policy, {})
+        X[k, COMMON:] = [known.get(name, 0.0) for name in ARM_NAMES]
+    return X
+
+
+def decided_on(features: Mapping[str, float]) -> Floats:
+    """Return x of a decision, (d,), from its features by name; what layout 1 did not know is 0."""
+    return np.array([features.get(name, 0.0) for name in NAMES])
 
 
 def missing(context: Context) -> tuple[str, ...]:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 from uuid import UUID
 
-import numpy as np
 from msgspec.structs import replace
 
-from libs.common.command_rules import rejected
-from libs.common.context_fields import LAYOUT, unknown_keys
+from libs.common.cloudevents import caused_id
+from libs.common.context_fields import LAYOUT, known_arms, known_part, unknown_arm_names, unknown_keys
 from libs.common.events import (
     AddPolicy,
     ChoosePolicy,
@@ -27,33 +26,35 @@ from libs.common.events import (
     RouterScopeState,
 )
 from libs.common.handling import Tick
-from services.router import scopes
-from services.router.context import NAMES, Statistics, missing, vector
+from libs.common.time_units import NS_PER_S
+from services.router import defaults, scopes
+from services.router.context import NAMES, Statistics, decided_on, missing, rows, vector
 from services.router.evaluation import evaluated
+from services.router.mixture import CLIP
+from services.router.posteriors import keep_learnt, posteriors_of
 from services.router.records import (
     Record,
     answer_key,
-    bank_of,
     find,
-    names_of,
     new_scope,
     pending,
     policy_key,
-    policy_of,
-    posterior_fields,
     remember_answer,
     scope_key,
 )
-from services.router.rules import MOST_POLICIES, Rules
+from services.router.refusals import refused, unavailable, unknown_policy, without_arms, wrong_names
+from services.router.roster import add, retire
 from services.router.snapshot import snapshot_of
 from services.router.thompson import draw, propensities
 
 if TYPE_CHECKING:
-    from libs.common.events import Event, RouterPolicyState
+    from libs.common.events import Event, RouterSnapshot
     from libs.common.handling import State, WakeAt
     from services.router.arms import Arms
     from services.router.live import LiveInputs
-    from services.router.thompson import Bank
+    from services.router.posteriors import Posteriors
+    from services.router.rules import Rules
+    from services.router.thompson import Floats
 
 EXPIRED: Final = "decision expired"
 REWARDED: Final = "decision rewarded before"
@@ -79,17 +80,19 @@ class Router:
             If the stored posterior belongs to another layout of the features.
         """
         if isinstance(message, Tick):
+            if message.key.startswith(defaults.DEFAULT):
+                return self._default(state, message, now)
             return scopes.on_tick(state, message, self.rules, now)
         kept = find(state, answer_key(message.scope, message.command_id), RouterAnswer)
         if kept is not None:
             if isinstance(kept.answer, _answer_kind(message)):
                 return [kept.answer]
-            wrong = "is that of another command"
-            return [_refused(message, Refusal.INVALID, now, "command_id", wrong)]
+            fault = Fault(field="command_id", message="is that of another command")
+            return [refused(message, Refusal.INVALID, now, fault)]
         known = find(state, scope_key(message.scope), RouterScopeState)
         if known is None and (why := scopes.too_many(state, self.rules, now)):
-            return [_unavailable(message, now, why)]
-        shared = known or new_scope(self.rules.policies)
+            return [unavailable(message, now, why)]
+        shared = known or new_scope(self.rules)
         if shared.layout != LAYOUT:
             raise ValueError(
                 f"scope {message.scope} learnt layout {shared.layout} of the features, this is {LAYOUT}"
@@ -99,59 +102,62 @@ class Router:
                 return self._choose(state, shared, message, now)
             case RewardPolicy():
                 return self._reward(state, shared, message, now)
-            case AddPolicy():
-                return self._add(state, shared, message, now)
-            case RetirePolicy():
-                return self._retire(state, shared, message, now)
+            case AddPolicy() | RetirePolicy():
+                return self._changed(state, shared, message, now)
             case _ as unreachable:
                 assert_never(unreachable)
 
     def _choose(
         self, state: State[Record], shared: RouterScopeState, command: ChoosePolicy, now: int
     ) -> Returned:
-        among = self.arms.among(shared.policies)
+        faults = wrong_names(command, shared, self.arms) + self._too_long(command)
+        if faults:
+            return [refused(command, Refusal.INVALID, now, *faults)]
+        among = self.arms.among(shared.policies, command.policies)
         if not among:
-            return [self._without_arms(command, shared, now)]
-        ignored = unknown_keys(command.context)
-        context = {key: value for key, value in command.context.items() if key not in ignored}
+            return [without_arms(command, shared, self.arms, now)]
+        ignored = (*unknown_keys(command.context), *unknown_arm_names(command.arms))
+        context = known_part(command.context)
         filled = self.live.fill(context, now)
         statistics = _statistics(shared)
-        x = vector(context, statistics)
-        records, bank = self._bank(state, command.scope, shared, shared.policies)
-        policies = tuple(shared.policies[k] for k in among)
-        projection = bank.project(x).of(among)
-        drawn = draw(projection, self.rules.tuning, UUID(command.command_id))
-        p = propensities(projection, self.rules.tuning)
-        k = drawn.chosen
-        width = float(projection.width()[k])
-        spread, prior_spread = float(projection.spread[k]), math.sqrt(float(x @ x) / self.rules.tuning.lam)
+        scope, names = command.scope, tuple(shared.policies[k] for k in among)
+        arms = known_arms(command.arms, names)
+        posteriors = posteriors_of(state, scope, shared, self.rules.tuning)
+        X = rows(vector(context, statistics), arms, posteriors.names)
+        posterior = posteriors.mixture.project(X).of(among)
+        drawn = draw(posterior, self.rules.tuning, UUID(command.command_id))
+        p = propensities(posterior, self.rules.tuning)
+        k, at = drawn.chosen, among[drawn.chosen]
         sigma = context.get("sigmaHAR")
         chosen = PolicyChosen(
             command_id=command.command_id,
-            scope=command.scope,
-            policy_id=policies[k],
+            scope=scope,
+            policy_id=names[k],
             score=float(drawn.scores[k]),
-            exploration_bonus=float(drawn.scores[k] - projection.mean[k]),
+            exploration_bonus=float(drawn.scores[k] - posterior.mean[k]),
             propensity=float(p[k]),
             explored=drawn.explored,
-            scores=_by_policy(policies, drawn.scores.tolist()),
-            means=_by_policy(policies, projection.mean.tolist()),
-            propensities=_by_policy(policies, p.tolist()),
-            width=width,
-            prior_width=width * prior_spread / spread,
+            scores=_by_policy(names, drawn.scores.tolist()),
+            means=_by_policy(names, posterior.mean.tolist()),
+            propensities=_by_policy(names, p.tolist()),
+            width=float(posterior.width()[k]),
+            prior_width=float(posterior.prior_width()[k]),
             forecast_vol=None if sigma is None else float(sigma),
-            features=dict(zip(NAMES, x.tolist(), strict=True)),
+            features=dict(zip(NAMES, X[at].tolist(), strict=True)),
+            arms=arms,
             inputs=context,
             filled=filled,
             missing=missing(context),
             ignored=ignored,
+            reward_within_s=command.reward_within_s,
+            default_reward=command.default_reward,
             layout=LAYOUT,
-            versions={shared.policies[j]: records[j].updates + records[j].resets for j in among},
+            versions={shared.policies[j]: posteriors.records[j].updates for j in among},
             ts=now,
         )
-        at = among[k]
+        records = posteriors.records
         records[at] = replace(records[at], choices=records[at].choices + 1)
-        state.put(policy_key(command.scope, chosen.policy_id), records[at])
+        state.put(policy_key(scope, chosen.policy_id), records[at])
         after = statistics.after(context)
         shared = replace(
             shared,
@@ -162,119 +168,122 @@ class Router:
             ignored_keys=shared.ignored_keys + len(ignored),
             last=chosen,
         )
-        return self._finish(state, command.scope, shared, chosen, records, bank)
+        shared, wishes = defaults.awaits(shared, scope, chosen, now)
+        return [*self._finish(state, scope, shared, chosen, posteriors), *wishes]
 
     def _reward(
         self, state: State[Record], shared: RouterScopeState, command: RewardPolicy, now: int
     ) -> Returned:
         if command.policy_id not in shared.policies + shared.retired:
-            return [_unknown_policy(command, shared, now)]
+            return [unknown_policy(command, shared, now)]
         key = answer_key(command.scope, command.decision_id or "")
         kept = find(state, key, RouterAnswer)
         decision = kept.answer if kept and isinstance(kept.answer, PolicyChosen) else None
         if decision is not None and decision.policy_id != command.policy_id:
-            wrong = f"that decision chose {decision.policy_id}"
-            return [_refused(command, Refusal.INVALID, now, "policy_id", wrong)]
-        # The policies that share the noise, and the rewarded one if it is retired.
-        names = tuple(dict.fromkeys((*shared.policies, command.policy_id)))
-        records, bank = self._bank(state, command.scope, shared, names)
-        k = names.index(command.policy_id)
-        alarm = False
-        reason = ""
-        if command.decision_id is not None and decision is None:
-            reason = EXPIRED  # nobody knows any more whether it was rewarded
-        elif kept is not None and kept.rewarded:
-            reason = REWARDED
-        if not reason:
-            if kept is None or decision is None:
-                x = vector(_known(command.context), _statistics(shared))
-            else:
-                x = np.array(list(decision.features.values()))
-                shared = evaluated(shared, decision, command.reward)
-                state.put(key, replace(kept, rewarded=True))
-            learnt = bank.learn(k, x, command.reward)
-            alarm = learnt.alarm
-            records[k] = replace(records[k], reward_sum=records[k].reward_sum + command.reward)
-            for j in learnt.changed:
-                records[j] = replace(records[j], **posterior_fields(bank, j))
-                state.put(policy_key(command.scope, names[j]), records[j])
-            shared = replace(
-                shared, pooled_cusum=bank.pooled_C, drift_alarms=shared.drift_alarms + learnt.alarm
-            )
-        record = records[k]
-        rewarded = PolicyRewarded(
+            fault = Fault(field="policy_id", message=f"that decision chose {decision.policy_id}")
+            return [refused(command, Refusal.INVALID, now, fault)]
+        lesson = PolicyRewarded(
             command_id=command.command_id,
             scope=command.scope,
             policy_id=command.policy_id,
             reward=command.reward,
             decision_id=command.decision_id,
-            counted=not reason,
-            reason=reason,
-            updates=record.updates,
-            mean_reward=record.reward_sum / record.updates if record.updates else 0.0,
-            drift_alarm=alarm,
+            counted=True,
+            updates=0,
+            mean_reward=0.0,
             ts=now,
         )
-        active = len(shared.policies)
-        return self._finish(state, command.scope, shared, rewarded, records[:active], bank)
+        if command.decision_id is not None and decision is None:
+            lesson = replace(lesson, counted=False, reason=EXPIRED)  # nobody knows whether it was rewarded
+        elif kept is not None and decision is not None and kept.rewarded:
+            reason = f"{_no_reward(decision)} was learnt" if kept.defaulted else REWARDED
+            lesson = replace(lesson, counted=False, reason=reason)
+        elif kept is not None:
+            state.put(key, replace(kept, rewarded=True))
+        x = vector(known_part(command.context), _statistics(shared))
+        shared, posteriors, answer = self._learn(state, shared, lesson, decision, x)
+        return self._finish(state, command.scope, shared, answer, posteriors)
 
-    def _add(self, state: State[Record], shared: RouterScopeState, command: AddPolicy, now: int) -> Returned:
-        name = command.policy_id
-        if not self.arms:
-            return [self._without_arms(command, shared, now)]
-        if name not in self.arms:
-            wrong = f"is not registered; registered are: {self.arms.names}"
-            return [_refused(command, Refusal.INVALID, now, "policy_id", wrong)]
-        changed = name not in shared.policies
-        if changed:
-            known = {*shared.policies, *shared.retired, name}
-            if len(known) > MOST_POLICIES:
-                wrong = f"would be one more than {MOST_POLICIES} policies"
-                return [_refused(command, Refusal.INVALID, now, "policy_id", wrong)]
-            retired = tuple(other for other in shared.retired if other != name)
-            shared = replace(shared, policies=(*shared.policies, name), retired=retired)
-        return self._changed(state, shared, command, now, changed=changed)
+    def _default(self, state: State[Record], tick: Tick, now: int) -> Returned:
+        """Learn the defaults of decisions that nobody rewarded in time."""
+        scope = tick.key.removeprefix(defaults.DEFAULT).decode()
+        shared = find(state, scope_key(scope), RouterScopeState)
+        if shared is None or shared.default_ts != tick.due_ts:
+            return []  # it was forgotten, or another look has taken its place
+        overdue, next_ts = defaults.overdue(state, scope, shared, now)
+        shared, wishes = defaults.look_at(replace(shared, default_ts=None), scope, next_ts, now)
+        told: list[Event] = []
+        posteriors = None
+        for each in overdue:
+            decision = each.decision
+            lesson = PolicyRewarded(
+                command_id=str(caused_id(UUID(decision.command_id), "default reward")),
+                scope=scope,
+                policy_id=decision.policy_id,
+                reward=decision.default_reward,
+                decision_id=decision.command_id,
+                counted=True,
+                defaulted=True,
+                reason=_no_reward(decision),
+                updates=0,
+                mean_reward=0.0,
+                ts=now,
+            )
+            state.put(each.key, replace(each.kept, rewarded=True, defaulted=True))
+            shared, posteriors, answer = self._learn(state, shared, lesson, decision, None)
+            told.append(answer)
+        state.put(scope_key(scope), shared)
+        if posteriors is not None:
+            told.append(self._shown(state, scope, shared, posteriors, now))
+        return [*told, *wishes]
 
-    def _retire(
-        self, state: State[Record], shared: RouterScopeState, command: RetirePolicy, now: int
-    ) -> Returned:
-        name = command.policy_id
-        if name not in shared.policies + shared.retired:
-            return [_unknown_policy(command, shared, now)]
-        changed = name in shared.policies
-        if changed:
-            policies = tuple(other for other in shared.policies if other != name)
-            if not policies or (name in self.arms and not self.arms.among(policies)):
-                wrong = "is the last policy that can be chosen; add another one first"
-                return [_refused(command, Refusal.INVALID, now, "policy_id", wrong)]
-            shared = replace(shared, policies=policies, retired=(*shared.retired, name))
-        return self._changed(state, shared, command, now, changed=changed)
-
-    def _changed(
+    def _learn(
         self,
         state: State[Record],
         shared: RouterScopeState,
-        command: AddPolicy | RetirePolicy,
-        now: int,
-        *,
-        changed: bool,
+        lesson: PolicyRewarded,
+        decision: PolicyChosen | None,
+        x: Floats | None,
+    ) -> tuple[RouterScopeState, Posteriors, PolicyRewarded]:
+        """Learn a lesson that counts, from its decision or else at `x`; return it as it is answered."""
+        posteriors = posteriors_of(state, lesson.scope, shared, self.rules.tuning)
+        names, records, mixture = posteriors
+        k = names.index(lesson.policy_id)
+        if lesson.counted:
+            if decision is not None:
+                x = decided_on(decision.features)
+                shared = evaluated(shared, decision, lesson.reward)
+            assert x is not None  # noqa: S101 -- a lesson has a decision or a context
+            learnt = mixture.learn(k, x, lesson.reward)
+            records[k] = replace(records[k], reward_sum=records[k].reward_sum + lesson.reward)
+            shared = keep_learnt(state, lesson.scope, shared, posteriors, k, learnt)
+            clipped = not math.isclose(learnt.learnt, lesson.reward, rel_tol=1e-9, abs_tol=1e-15)
+            taught = float(learnt.learnt) if clipped else lesson.reward
+            reason = "; ".join(filter(None, (lesson.reason, _clipped(taught) if clipped else "")))
+            lesson = replace(lesson, learnt=taught, reason=reason, drift_alarm=bool(learnt.alarm))
+        record = records[k]
+        mean = record.reward_sum / record.updates if record.updates else 0.0
+        return shared, posteriors, replace(lesson, updates=record.updates, mean_reward=mean)
+
+    def _changed(
+        self, state: State[Record], shared: RouterScopeState, command: AddPolicy | RetirePolicy, now: int
     ) -> Returned:
+        if isinstance(command, AddPolicy):
+            after = add(shared, command, self.arms, now)
+        else:
+            after = retire(shared, command, self.arms, now)
+        if isinstance(after, CommandRejected):
+            return [after]
         answer = PoliciesChanged(
             command_id=command.command_id,
             scope=command.scope,
             policy_id=command.policy_id,
-            policies=shared.policies,
-            changed=changed,
+            policies=after.policies,
+            changed=after is not shared,
             ts=now,
         )
-        records, bank = self._bank(state, command.scope, shared, shared.policies)
-        return self._finish(state, command.scope, shared, answer, records, bank)
-
-    def _bank(
-        self, state: State[Record], scope: str, shared: RouterScopeState, names: tuple[str, ...]
-    ) -> tuple[list[RouterPolicyState], Bank]:
-        records = [policy_of(state, scope, name) for name in names]
-        return records, bank_of(records, shared.pooled_cusum, self.rules.tuning)
+        posteriors = posteriors_of(state, command.scope, after, self.rules.tuning)
+        return self._finish(state, command.scope, after, answer, posteriors)
 
     def _finish(
         self,
@@ -282,8 +291,7 @@ class Router:
         scope: str,
         shared: RouterScopeState,
         answer: PolicyChosen | PolicyRewarded | PoliciesChanged,
-        records: list[RouterPolicyState],
-        bank: Bank,
+        posteriors: Posteriors,
     ) -> Returned:
         """Remember the answer, keep the scope, and show it."""
         new = scope_key(scope) not in state
@@ -291,19 +299,19 @@ class Router:
         remember_answer(state, scope, shared, answer, self.rules)
         shared, wishes = scopes.used(shared, scope, self.rules, answer.ts)
         state.put(scope_key(scope), shared)
-        remembered = pending(state, scope)
-        shown = snapshot_of(scope, shared, records, bank, self.arms, remembered, answer.ts)
-        return [answer, shown, *ended, *wishes]
+        return [answer, self._shown(state, scope, shared, posteriors, answer.ts), *ended, *wishes]
 
-    def _without_arms(
-        self, command: ChoosePolicy | AddPolicy, shared: RouterScopeState, now: int
-    ) -> CommandRejected:
-        if self.arms:
-            ours = f"Of scope {command.scope} no policy is registered ({names_of(shared.policies)})"
-            why = f"{ours}; registered are: {self.arms.names}."
-        else:
-            why = "No policy is registered yet: execution registers its own when it starts."
-        return _unavailable(command, now, why)
+    def _shown(
+        self, state: State[Record], scope: str, shared: RouterScopeState, posteriors: Posteriors, now: int
+    ) -> RouterSnapshot:
+        return snapshot_of(scope, shared, posteriors, self.arms, pending(state, scope), now)
+
+    def _too_long(self, command: ChoosePolicy) -> list[Fault]:
+        within_s, most_s = command.reward_within_s, self.rules.remember_ns / NS_PER_S
+        if within_s is None or within_s <= most_s:
+            return []
+        wrong = f"is over the {most_s:g} s for which a decision is remembered (ROUTER_REMEMBER_S)"
+        return [Fault(field="reward_within_s", message=wrong)]
 
 
 def _answer_kind(command: RouterCommand) -> type[PolicyChosen | PolicyRewarded | PoliciesChanged]:
@@ -322,25 +330,13 @@ def _statistics(shared: RouterScopeState) -> Statistics:
     return Statistics(shared.means, shared.variances, shared.counts)
 
 
-def _known(context: dict[str, float | str]) -> dict[str, float | str]:
-    ignored = unknown_keys(context)
-    return {key: value for key, value in context.items() if key not in ignored}
-
-
 def _by_policy(policies: tuple[str, ...], values: list[float]) -> dict[str, float]:
     return dict(zip(policies, values, strict=True))
 
 
-def _unknown_policy(
-    command: RewardPolicy | RetirePolicy, shared: RouterScopeState, now: int
-) -> CommandRejected:
-    wrong = f"is no policy of this scope; known are: {names_of((*shared.policies, *shared.retired))}"
-    return _refused(command, Refusal.UNKNOWN, now, "policy_id", wrong)
+def _no_reward(decision: PolicyChosen) -> str:
+    return f"no reward within {decision.reward_within_s:g} s: the default"
 
 
-def _refused(command: RouterCommand, refusal: Refusal, now: int, field: str, wrong: str) -> CommandRejected:
-    return rejected(command, command.scope, refusal, now, Fault(field=field, message=wrong))
-
-
-def _unavailable(command: RouterCommand, now: int, detail: str) -> CommandRejected:
-    return rejected(command, command.scope, Refusal.UNAVAILABLE, now, detail=detail)
+def _clipped(learnt: float) -> str:
+    return f"learnt as {learnt:.4g}: at most {CLIP:g} noise scales from what was expected"

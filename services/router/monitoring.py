@@ -54,6 +54,9 @@ class RouterMonitor:
         self._rewards: Counter[tuple[str, str]] = Counter()
         self._explored = 0
         self._drifts = 0
+        self._defaults_learnt = 0
+        self._clipped = 0
+        self._trust: dict[str, float] = {}
         self._means: dict[str, float] = {}
         self._ended: Counter[str] = Counter(archived=0, forgotten=0)
 
@@ -68,6 +71,8 @@ class RouterMonitor:
                     facts = {"policy": event.policy_id, "scope": event.scope, "propensity": event.propensity}
                     yield Line("policy_chosen", facts | {"explored": event.explored})
                 case PolicyRewarded():
+                    self._defaults_learnt += event.defaulted
+                    self._clipped += event.learnt is not None and event.learnt != event.reward
                     counted = str(event.counted).lower()
                     self._rewards[self._policies.of(event.policy_id), counted] += 1
                     self._drifts += event.drift_alarm
@@ -84,6 +89,7 @@ class RouterMonitor:
                             for each in event.policies
                             if each.mean_reward is not None
                         }
+                        self._trust = {memory.name: memory.weight for memory in event.memories}
                 case ScopeArchived():
                     self._ended["archived"] += 1
                     yield Line("scope_archived", {"scope": event.scope})
@@ -136,10 +142,31 @@ class RouterMonitor:
         )
         yield Family(
             f"{prefix}_drift_alarms_total",
-            "Alarms that a policy no longer earns what it did",
+            "Alarms that rewards left what was expected; each began a challenger that forgot the past",
             "counter",
             (),
             {(): self._drifts},
+        )
+        yield Family(
+            f"{prefix}_memory_weight_ratio",
+            "How much the choices of the default scope trust each copy of the model, by what it forgets",
+            "gauge",
+            ("memory",),
+            {(name,): weight for name, weight in self._trust.items()},
+        )
+        yield Family(
+            f"{prefix}_default_rewards_total",
+            "Decisions that learnt their default because no reward came in time",
+            "counter",
+            (),
+            {(): self._defaults_learnt},
+        )
+        yield Family(
+            f"{prefix}_clipped_rewards_total",
+            "Rewards learnt as 6 noise scales from what was expected, because they were further",
+            "counter",
+            (),
+            {(): self._clipped},
         )
         yield Family(
             f"{prefix}_mean_reward_ratio",

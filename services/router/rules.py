@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from services.router.thompson import Tuning
 
 MOST_POLICIES: Final = 32  # of a scope, the retired ones included
@@ -16,6 +18,7 @@ class Rules:
     """What the settings say."""
 
     policies: tuple[str, ...]  # of a scope used for the first time
+    priors: Mapping[str, tuple[float, float]]  # expected reward and the rewards it is worth, of some of them
     tuning: Tuning
     remember_ns: int  # how long a decision or an answer is kept
     remember_most: int  # decisions per scope, and as many other answers

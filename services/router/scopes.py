@@ -2,8 +2,9 @@
 
 Callers name scopes as they like. So in a minute only so many may begin; one without a command for long is
 archived: its remembered answers and its snapshot end, and what its policies learnt stays, for its next
-command. Where there is no room for a new one, the archived one that is idle longest is forgotten whole; where
-none is archived, the new one is refused: what somebody uses is not forgotten for what somebody else names.
+command. While its decisions wait for a reward or their default, it is in use. Where there is no room for a
+new one, the archived one that is idle longest is forgotten whole; where none is archived, the new one is
+refused: what somebody uses is not forgotten for what somebody else names.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def on_tick(state: State[Record], tick: Tick, rules: Rules, now: int) -> list[Ev
     shared = find(state, scope_key(scope), RouterScopeState)
     if shared is None or shared.archive_ts != tick.due_ts:
         return []  # it was forgotten, or another tick has taken its place
-    idle_ts = shared.used_ts + rules.scope_idle_ns
+    idle_ts = _used_ts(shared) + rules.scope_idle_ns
     if idle_ts > now:
         state.put(scope_key(scope), replace(shared, archive_ts=idle_ts))
         return [WakeAt(idle_ts, tick.key)]
@@ -102,8 +103,11 @@ def step_clock(state: State[Record], by_ns: int) -> None:
     """Move all times that scopes are judged by, and the minute of new ones, as the clock was set."""
     for key, shared in _scopes(state):
         archive_ts = None if shared.archive_ts is None else shared.archive_ts + by_ns
+        default_ts = None if shared.default_ts is None else shared.default_ts + by_ns
+        awaited_ts = shared.awaited_ts + by_ns if shared.awaited_ts else 0
         used_ts, stepped_ns = shared.used_ts + by_ns, shared.stepped_ns + by_ns
-        state.put(key, replace(shared, used_ts=used_ts, archive_ts=archive_ts, stepped_ns=stepped_ns))
+        moved = replace(shared, used_ts=used_ts, archive_ts=archive_ts, stepped_ns=stepped_ns)
+        state.put(key, replace(moved, default_ts=default_ts, awaited_ts=awaited_ts))
     intake = find(state, INTAKE, RouterIntake)
     if intake is not None:
         state.put(INTAKE, replace(intake, minute_ts=intake.minute_ts + by_ns))
@@ -122,7 +126,12 @@ def _intake(state: State[Record], now: int) -> RouterIntake:
 def _idle(state: State[Record], rules: Rules, now: int) -> list[tuple[int, bytes]]:
     """Return when the scopes were used that are idle, and their keys; who is idle longest comes first."""
     before = now - rules.scope_idle_ns
-    return sorted((kept.used_ts, key) for key, kept in _scopes(state) if kept.used_ts <= before)
+    return sorted((kept.used_ts, key) for key, kept in _scopes(state) if _used_ts(kept) <= before)
+
+
+def _used_ts(shared: RouterScopeState) -> int:
+    """Return until when a scope is in use: its last command, or the last reward its decisions wait for."""
+    return max(shared.used_ts, shared.awaited_ts)
 
 
 def _scopes(state: State[Record]) -> list[tuple[bytes, RouterScopeState]]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from libs.common.events import PolicySummary, RouterSnapshot
-from services.router.context import Statistics, vector
+from services.router.context import Statistics, decided_on, rows, vector
 from services.router.contrasts import best_of
 from services.router.evaluation import halves, sums_of
+from services.router.posteriors import memories_of
 from services.router.providers import PROVIDERS
 
 if TYPE_CHECKING:
-    from libs.common.events import RouterPolicyState, RouterScopeState
+    from libs.common.events import RouterScopeState
     from services.router.arms import Arms
-    from services.router.thompson import Bank
+    from services.router.posteriors import Posteriors
 
 STUBS: Final = tuple(provider.name for provider in PROVIDERS if provider.stub)
 
@@ -24,13 +22,12 @@ STUBS: Final = tuple(provider.name for provider in PROVIDERS if provider.stub)
 def snapshot_of(
     scope: str,
     shared: RouterScopeState,
-    records: list[RouterPolicyState],
-    bank: Bank,
+    posteriors: Posteriors,
     arms: Arms,
     pending: int,
     now: int,
 ) -> RouterSnapshot:
-    """Return the snapshot; `records` and `bank` hold the active policies, in the order of `shared.policies`.
+    """Return the snapshot; `posteriors` begin with the active policies, in the order of `shared.policies`.
 
     Parameters
     ----------
@@ -40,15 +37,17 @@ def snapshot_of(
     if shared.last is None:
         x = vector({}, Statistics(shared.means, shared.variances, shared.counts))
     else:
-        x = np.array(list(shared.last.features.values()))
-    projection = bank.project(x)
-    half = projection.width() / 2
+        x = decided_on(shared.last.features)
+    records, mixture, last = posteriors.records, posteriors.mixture, shared.last
+    posterior = mixture.project(rows(x, last.arms if last else {}, posteriors.names))
+    half = posterior.width() / 2
     sums = [sums_of(shared, policy_id) for policy_id in shared.policies]
     unsure = halves(sums)
     best = best_of(shared.contrasts, shared.policies)
     summaries = []
     for k, policy_id in enumerate(shared.policies):
-        record, mean = records[k], float(projection.mean[k])
+        record, mean = records[k], float(posterior.mean[k])
+        stated = shared.priors.get(policy_id, (None, None))
         summaries.append(
             PolicySummary(
                 policy_id=policy_id,
@@ -59,15 +58,14 @@ def snapshot_of(
                 high=mean + float(half[k]),
                 choices=record.choices,
                 share=record.choices / shared.choices if shared.choices else 0.0,
-                cusum=record.cusum,
-                resets=record.resets,
+                expected_reward=stated[0],
+                confidence=stated[1],
                 registered=policy_id in arms,
                 rewarded=int(sums[k].seen),
                 ess=sums[k].ess,
                 dr=sums[k].estimate(float(unsure[k])),
             )
         )
-    last = shared.last
     return RouterSnapshot(
         scope=scope,
         last_choice=last.policy_id if last else None,
@@ -83,9 +81,9 @@ def snapshot_of(
         best=best.policy_id,
         best_why=best.why,
         choices=shared.choices,
-        updates=sum(record.updates for record in records),
-        noise=math.sqrt(bank.pooled_variance()),
-        pooled_cusum=shared.pooled_cusum,
+        updates=sum(record.updates for record in records[: len(shared.policies)]),
+        noise=mixture.noise(),
+        memories=memories_of(mixture),
         drift_alarms=shared.drift_alarms,
         ignored_keys=shared.ignored_keys,
         pending=pending,

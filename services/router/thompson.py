@@ -1,40 +1,30 @@
-r"""Bayesian linear Thompson sampling: one normal-inverse-gamma model per policy; pure.
+r"""Thompson sampling between policies whose expected rewards Q copies of a model forecast; pure.
 
-Model: ``r = xᵀθ_k + ε, ε ~ N(0, sigma_k²); θ_k | sigma_k² ~ N(0, sigma_k²/λ·I); sigma_k² ~ IG(a0, a0·s̄²)``.
-
-==========  ======================================================  ===========  =========
-symbol      meaning                                                 unit         shape
-==========  ======================================================  ===========  =========
-x           feature vector                                          1            (d,)
-r           reward                                                  return       scalar
-A, P        precision λI + Σxxᵀ (discounted) and its inverse        1            (K, d, d)
-h, m        Σxr (discounted) and the posterior mean Ph              return       (K, d)
-a, B        data's part of shape and rate of the noise              1, return²   (K,)
-s̄²          pooled noise ΣB/Σa                                      return²      scalar
-s, nu       scale and degrees of freedom of the posterior t         return, 1    (K,)
-q           1 + xᵀPx                                                1            scalar
-e           r - xᵀm before the update                               return       scalar
-gamma, λ    discount, prior precision                               1            scalar
-c, ε        width of exploration, share of uniform choices          1            scalar
-C           cumulative sum of the drift alarm                       1            (K,)
-==========  ======================================================  ===========  =========
+===========  =======================================================  ===========  =======
+symbol       meaning                                                  unit         shape
+===========  =======================================================  ===========  =======
+x            feature vector                                           1            (d,)
+m, P         posterior mean of the weights of x, and its covariance   return, 1    (d, …)
+s, nu        scale and degrees of freedom of the posterior t          return, 1    (K,)
+a0, λ        weight of the pooled noise, prior precision              1            scalar
+s0           noise before ten rewards                                 return       scalar
+c, ε         width of exploration, share of uniform choices           1            scalar
+w            weights of the copies                                    1            (Q,)
+===========  =======================================================  ===========  =======
 
 References
 ----------
-Agrawal & Goyal 2013 (sampling); Riquelme, Tucker & Snoek 2018 (the noise is learnt); Russac, Vernade &
-Cappé 2019 (discount with the prior put back); Page 1954 (the alarm).
+Agrawal & Goyal 2013 (sampling); Riquelme, Tucker & Snoek 2018 (the noise is learnt); ``mixture.py`` (copies).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.random import Generator, Philox
-from scipy.linalg import lapack
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtr, stdtr, stdtrit
 
 from libs.common.cloudevents import caused_id
 
@@ -43,44 +33,98 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-POOL_AFTER: Final = 10  # rewards before the noise is pooled, and before an alarm listens
-MOST_SHAPE: Final = 1000.0  # a is held here, so that the noise scale can follow slow changes
-REFRESH: Final = 1000  # without discount: rank-1 updates after which P is computed from A anew
-DRIFT_CLIP: Final = 9.0
-DRIFT_SLACK: Final = 1.5
 GRID: Final[Floats] = ndtr(np.linspace(-6.0, 6.0, 27))  # quantiles of the propensity's grid: 1e-9 to 1 - 1e-9
 MASS_TOLERANCE: Final = 1e-3
+BISECTIONS: Final = 30
+HILL_FROM: Final = 5.0  # degrees of freedom from which the expansion of `cdf_t` errs by less than 1e-7
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The constants of the model; meanings in the module's table."""
+    """The constants of the model; meanings in the modules' tables."""
 
     lam: float = 1.0
     a0: float = 3.0
     s0: float = 0.01  # noise scale assumed before `POOL_AFTER` rewards, return units
-    c: float = 0.3
-    gamma: float = 0.99
-    epsilon: float = 0.001
-    rho: float = 0.0  # what a drift alarm leaves of A and h
-    alarm: float = 40.0  # C above which it is an alarm
+    c: float = 0.2
+    epsilon: float = 0.0005
+    discounts: tuple[float, ...] = (0.98, 0.99, 1.0)  # gamma of the copies, per reward of its policy
+    share: float = 1e-4  # of the copies' weights that is shared out after each reward
+    tails: float = 10.0  # degrees of freedom of one reward's noise
+    decays: tuple[float, ...] = (0.96,)  # of the market's volatility, per reward
+    memories: int = 3  # regimes remembered
+    change: float = 12.0  # cumulative log likelihood ratio that is a change
+    fade: float = 0.998  # of what is known of a policy per reward of others, from `grace` on
+    grace: int = 100  # rewards of others
 
 
-class Projection(NamedTuple):
-    """The posterior of the K expected rewards at one x: t with nu, centre, and scale `s·spread`."""
+class Posterior(NamedTuple):
+    """What Q copies of the model expect of K policies: each a t with nu, its mean and scale `s·spread`."""
 
-    mean: Floats  # xᵀm
-    spread: Floats  # √(xᵀPx)
-    s: Floats
-    nu: Floats
+    means: Floats  # xᵀm, (Q, K)
+    spreads: Floats  # √(xᵀPx), (Q, K)
+    s: Floats  # (K,)
+    nu: Floats  # (K,)
+    prior: Floats  # the spread of the prior, (K,)
+    weights: Floats  # (Q,), they sum to 1
 
-    def of(self, rows: list[int]) -> Projection:
+    @property
+    def mean(self) -> Floats:
+        """The expected rewards, return units, (K,)."""
+        return np.asarray(self.weights @ self.means)
+
+    @property
+    def spread(self) -> Floats:
+        """The root of the mean square of the copies' spreads, (K,)."""
+        return np.asarray(np.sqrt(self.weights @ self.spreads**2))
+
+    def of(self, rows: list[int]) -> Posterior:
         """Return that of some of the policies, in this order."""
-        return Projection(*(values[rows] for values in self))
+        return Posterior(
+            self.means[:, rows],
+            self.spreads[:, rows],
+            self.s[rows],
+            self.nu[rows],
+            self.prior[rows],
+            self.weights,
+        )
 
     def width(self, probability: float = 0.9) -> Floats:
-        """Return the widths of the central credible intervals, return units."""
-        return np.asarray(2 * stdtrit(self.nu, (1 + probability) / 2) * self.s * self.spread)
+        """Return the widths of the central credible intervals, return units, (K,)."""
+        tail = (1 - probability) / 2
+        low, high = self._quantiles(np.array([tail, 1 - tail]))
+        return np.asarray(high - low)
+
+    def prior_width(self, probability: float = 0.9) -> Floats:
+        """Return what `width` is where nothing was learnt, return units, (K,)."""
+        return np.asarray(2 * stdtrit(self.nu, (1 + probability) / 2) * self.s * self.prior)
+
+    def _quantiles(self, probabilities: Floats) -> Floats:
+        """Bisect between the copies' own quantiles, among which the mixture's lie; (probabilities, K)."""
+        scales = np.maximum(self.s * self.spreads, 1e-300)
+        each = self.means + scales * stdtrit(self.nu, probabilities[:, None, None])
+        low, high = each.min(axis=1), each.max(axis=1)
+        for _ in range(BISECTIONS if len(self.weights) > 1 else 0):
+            middle = 0.5 * (low + high)
+            F = cdf_t(self.nu, (middle[:, None] - self.means) / scales)
+            below = np.einsum("q,pqk->pk", self.weights, F) < probabilities[:, None]
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return np.asarray(0.5 * (low + high))
+
+
+def cdf_t(nu: Floats, t: Floats) -> Floats:
+    """Return Student's distribution function, within 1e-7, ten times as fast as SciPy's.
+
+    References
+    ----------
+    Hill 1970, Algorithm 395 (its expansion of a normal quantile).
+    """
+    if nu.min() < HILL_FROM:
+        return np.asarray(stdtr(nu, t))
+    b = 48 * (nu - 0.5) ** 2
+    y = (nu - 0.5) * np.log1p(t * t / nu)
+    series = (((-0.4 * y - 3.3) * y - 24) * y - 85.5) / (0.8 * y * y + 100 + b) + y + 3
+    return np.asarray(ndtr(np.copysign((series / b + 1) * np.sqrt(y), t)))
 
 
 class Drawn(NamedTuple):
@@ -96,162 +140,60 @@ class Learnt(NamedTuple):
 
     alarm: bool
     changed: tuple[int, ...]  # policies whose posterior is another now
+    learnt: float = 0.0  # the reward as it was learnt, return units
 
 
-class Bank:
-    """The posteriors of K policies, stacked; changes in place.
-
-    What is one number per policy stands in lists: for so few, arrays are slower.
-    """
-
-    def __init__(self, policies: int, d: int, tuning: Tuning) -> None:
-        self.tuning = tuning
-        self.A = np.tile(tuning.lam * np.eye(d), (policies, 1, 1))
-        self.P = np.tile(np.eye(d) / tuning.lam, (policies, 1, 1))
-        self.h = np.zeros((policies, d))
-        self.m = np.zeros((policies, d))
-        self.a = [0.0] * policies
-        self.B = [0.0] * policies
-        self.updates = [0] * policies
-        self.C = [0.0] * policies
-        self.resets = [0] * policies
-        self.pooled_C = 0.0
-
-    def pooled_variance(self) -> float:
-        """Return s̄², return²."""
-        if sum(self.updates) < POOL_AFTER:
-            return self.tuning.s0**2
-        # Rewards that never vary leave no noise; a floor keeps the scores of unknown policies apart.
-        return max(sum(self.B) / sum(self.a), 1e-18)
-
-    def project(self, x: Floats) -> Projection:
-        """Return the posterior of every policy's expected reward at `x`."""
-        a0, pooled = self.tuning.a0, self.pooled_variance()
-        s = [math.sqrt((a0 * pooled + B) / (a0 + a)) for a, B in zip(self.a, self.B, strict=True)]
-        nu = [2 * (a0 + a) for a in self.a]
-        squares = ((self.P @ x) @ x).tolist()
-        spread = [math.sqrt(max(square, 0.0)) for square in squares]
-        return Projection(self.m @ x, np.array(spread), np.array(s), np.array(nu))
-
-    def learn(self, k: int, x: Floats, r: float) -> Learnt:
-        """Update policy `k`, after its alarm and the pooled one have seen how far off the model was.
-
-        Raises
-        ------
-        ArithmeticError
-            If the precision is no longer positive definite: a broken invariant.
-        """
-        tuning = self.tuning
-        g = self.P[k] @ x
-        q = 1.0 + float(x @ g)
-        e = r - float(x @ self.m[k])
-        shape = tuning.a0 + self.a[k]
-        s = math.sqrt((tuning.a0 * self.pooled_variance() + self.B[k]) / shape)
-        reset = self._drifted(k, float(stdtr(2 * shape, e / (s * math.sqrt(q)))))
-        for j in reset:
-            self._reset(j)
-        if reset or tuning.gamma < 1:
-            self._discounted(k, x, r)
-        else:
-            self._rank_one(k, x, r, g, q, e)
-        self._learn_noise(k, 0.5 * e * e / q)
-        self.updates[k] += 1
-        return Learnt(bool(reset), tuple(sorted({k, *reset})))
-
-    def _rank_one(self, k: int, x: Floats, r: float, g: Floats, q: float, e: float) -> None:
-        self.A[k] += x[:, None] * x
-        self.h[k] += x * r
-        if (self.updates[k] + 1) % REFRESH == 0:
-            self._solve(k)
-            return
-        self.m[k] += g * (e / q)  # Sherman-Morrison
-        self.P[k] -= g[:, None] * g / q
-
-    def _discounted(self, k: int, x: Floats, r: float) -> None:
-        gamma, A = self.tuning.gamma, self.A[k]
-        A *= gamma  # A ← gamma·A + (1-gamma)λI + xxᵀ
-        A.flat[:: len(x) + 1] += (1 - gamma) * self.tuning.lam
-        A += x[:, None] * x
-        self.h[k] = gamma * self.h[k] + x * r
-        self._solve(k)
-
-    def _solve(self, k: int) -> None:
-        factor, failed = lapack.dpotrf(self.A[k], lower=1, clean=1)
-        if failed:
-            raise ArithmeticError(f"the precision of policy {k} is not positive definite (minor {failed})")
-        lower, _ = lapack.dpotri(factor, lower=1)
-        P = lower + lower.T
-        P.flat[:: len(P) + 1] *= 0.5
-        self.P[k] = P
-        self.m[k] = P @ self.h[k]
-
-    def _learn_noise(self, k: int, rate: float) -> None:
-        self.a[k] += 0.5
-        self.B[k] += rate
-        if self.a[k] > MOST_SHAPE:
-            self.B[k] *= MOST_SHAPE / self.a[k]
-            self.a[k] = MOST_SHAPE
-
-    def _drifted(self, k: int, probability: float) -> range | tuple[int, ...]:
-        """Feed both alarms with a normal quantile of the residual; return the policies to be reset."""
-        step = min(float(ndtri(probability)) ** 2, DRIFT_CLIP) - DRIFT_SLACK
-        if self.updates[k] >= POOL_AFTER:
-            self.C[k] = max(0.0, self.C[k] + step)
-        if sum(self.updates) >= POOL_AFTER:
-            self.pooled_C = max(0.0, self.pooled_C + step)
-        if self.pooled_C > self.tuning.alarm:
-            self.pooled_C = 0.0
-            return range(len(self.C))
-        return (k,) if self.C[k] > self.tuning.alarm else ()
-
-    def _reset(self, k: int) -> None:
-        rho = self.tuning.rho
-        self.A[k] *= rho  # A ← rho·A + (1-rho)λI
-        self.A[k].flat[:: self.A.shape[1] + 1] += (1 - rho) * self.tuning.lam
-        self.h[k] *= rho
-        self.C[k] = 0.0
-        self.resets[k] += 1
-        self._solve(k)
-
-
-def draw(projection: Projection, tuning: Tuning, command_id: UUID) -> Drawn:
+def draw(posterior: Posterior, tuning: Tuning, command_id: UUID) -> Drawn:
     """Return the choice of one command: the best of one draw per policy, or now and then any.
 
     Notes
     -----
-    ``score_k = xᵀm_k + c·s_k·√(xᵀP_kx)·t_nu`` has the law of drawing whole vectors θ_k, because a projection
-    of a multivariate t is a t and the policies are independent.
+    A copy is drawn by its weight; in it ``score_k = xᵀm_k + c·s_k·√(xᵀP_kx)·t_nu`` has the law of drawing
+    whole vectors θ_k, because a projection of a multivariate t is a t and the policies are independent.
     """
-    noise = Generator(Philox(key=command_id.int)).standard_t(projection.nu)
-    scores = projection.mean + tuning.c * projection.s * projection.spread * noise
+    copy = 0
+    if len(posterior.weights) > 1:
+        at = Generator(Philox(key=caused_id(command_id, "copy").int)).random()
+        copy = min(int((posterior.weights.cumsum() <= at).sum()), len(posterior.weights) - 1)
+    noise = Generator(Philox(key=command_id.int)).standard_t(posterior.nu)
+    scores = posterior.means[copy] + tuning.c * posterior.s * posterior.spreads[copy] * noise
     u = Generator(Philox(key=caused_id(command_id, "explore").int)).random()
     if u < tuning.epsilon:
         return Drawn(int(u / tuning.epsilon * len(scores)), scores, explored=True)
     return Drawn(int(scores.argmax()), scores, explored=False)
 
 
-def propensities(projection: Projection, tuning: Tuning) -> Floats:
-    """Return the probabilities with which `draw` chooses each policy.
+def propensities(posterior: Posterior, tuning: Tuning) -> Floats:
+    """Return with what probability `draw` chooses each policy: ``p = Σ_q w_q p^(q)``, then ``(1-ε)p + ε/K``.
 
     Raises
     ------
     ArithmeticError
-        If they do not sum to 1 within `MASS_TOLERANCE` before they are normalised.
+        If those of a copy do not sum to 1 within `MASS_TOLERANCE` before they are normalised.
+    """
+    policies = len(posterior.s)
+    p = np.zeros(policies)
+    for weight, mean, spread in zip(posterior.weights, posterior.means, posterior.spreads, strict=True):
+        p += weight * _largest(mean, tuning.c * posterior.s * spread, posterior.nu)
+    return np.asarray((1 - tuning.epsilon) * p + tuning.epsilon / policies)
+
+
+def _largest(mean: Floats, scale: Floats, nu: Floats) -> Floats:
+    """Return with what probability each of K independent t is the largest.
 
     Notes
     -----
     ``p_k = ∫ G_k dF_k, G_k = Π_{j≠k} F_j`` on the union of the policies' quantiles; in each cell F and G are
     the parabolas through its ends and its middle, of which Simpson's rule gives the integral exactly:
     ``(G0(4Fm-3F0-F1) + 4Gm(F1-F0) + G1(F0-4Fm+3F1))/6``. The error is below 1e-5 from half as many quantiles
-    as straight lines need for 1e-3 where the policies are alike. Then ``(1-ε)p + ε/K``.
+    as straight lines need for 1e-3 where the policies are alike.
     """
-    policies = len(projection.mean)
-    scale = np.maximum(tuning.c * projection.s * projection.spread, 1e-300)[:, None]
-    centre, nu = projection.mean[:, None], projection.nu[:, None]
+    scale = np.maximum(scale, 1e-300)[:, None]
+    centre, nu = mean[:, None], nu[:, None]
     ends = np.sort((centre + scale * stdtrit(nu, GRID)).ravel())
     grid = np.empty(2 * len(ends) - 1)
     grid[::2], grid[1::2] = ends, 0.5 * (ends[1:] + ends[:-1])
-    F = stdtr(nu, (grid - centre) / scale)
+    F = cdf_t(nu, (grid - centre) / scale)
     before, after = np.ones_like(F), np.ones_like(F)
     np.cumprod(F[:-1], axis=0, out=before[1:])
     after[:-1] = np.cumprod(F[:0:-1], axis=0)[::-1]
@@ -263,4 +205,4 @@ def propensities(projection: Projection, tuning: Tuning) -> Floats:
     total = float(p.sum())
     if abs(total - 1) > MASS_TOLERANCE:
         raise ArithmeticError(f"propensities sum to {total}")
-    return np.asarray((1 - tuning.epsilon) * p / total + tuning.epsilon / policies)
+    return np.asarray(p / total)

@@ -21,7 +21,14 @@ from libs.common.events import (
 from services.gateway.http import requests as r
 from services.gateway.http import views
 from services.gateway.http.problems import UNKNOWN_SYMBOL, UNKNOWN_VENUE, ProblemType
-from services.gateway.http.requests import require_context, symbol_of, symbols_of, venue_id_of
+from services.gateway.http.requests import symbol_of, symbols_of, venue_id_of
+from services.gateway.http.router_requests import (
+    ChooseBody,
+    PolicyBody,
+    UpdateBody,
+    require_arms,
+    require_context,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,30 +54,36 @@ def score(body: r.ScoreBody, command_id: str) -> ScoreVenues:
     return command(ScoreVenues, body, command_id, symbol=symbol_of(body.symbol))
 
 
-def choose(body: r.ChooseBody, command_id: str) -> ChoosePolicy:
+def choose(body: ChooseBody, command_id: str) -> ChoosePolicy:
     """Draw one of the scope's policies by Thompson sampling for this context, and remember the decision.
 
     Missing numbers are imputed. With `symbol`, they are filled from live topics where there are any. Send the
-    `decisionId` with the reward later, so that what the choice was based on is learnt from.
+    `decisionId` with the reward later, so that what the choice was based on is learnt from. `policies` limits
+    the choice to some of the scope's; `arms` tells what is known of one policy alone, as its `signal`. With
+    `rewardWithinS` a decision that is not rewarded in that time is learnt with `defaultReward`.
     """
     require_context(body.context)
-    return command(ChoosePolicy, body, command_id)
+    require_arms(body.arms)
+    return command(ChoosePolicy, body, command_id, policies=tuple(body.policies))
 
 
-def update(body: r.UpdateBody, command_id: str) -> RewardPolicy:
-    """Learn a reward, return units net of costs.
+def update(body: UpdateBody, command_id: str) -> RewardPolicy:
+    """Learn a reward, return units net of costs: 0.01 is 1 %, and beyond ±1 it is refused.
 
     With a `decisionId` from the feature vector of that decision, once: a second reward of it, or one that
-    comes when it is forgotten, is acknowledged with `counted: false`. Without one, from `context`.
+    comes when it is forgotten or its default was learnt, is acknowledged with `counted: false`. Without one,
+    from `context`; without both it is refused. A reward further than 6 noise scales from what was expected is
+    learnt as if it were that far: `learnt` tells.
     """
     require_context(body.context)
     return command(RewardPolicy, body, command_id)
 
 
-def add_policy(body: r.PolicyBody, command_id: str) -> AddPolicy:
+def add_policy(body: PolicyBody, command_id: str) -> AddPolicy:
     """Let a scope choose one more policy; a retired one comes back with what it had learnt.
 
-    It must be registered: `GET /api/policies` lists those that somebody can turn into a signal.
+    It must be registered: `GET /api/policies` lists those that somebody can turn into a signal. What you
+    expect it to earn may be said with it, once: `expectedReward`, worth `confidence` rewards.
     """
     return command(AddPolicy, body, command_id)
 
@@ -143,17 +156,17 @@ ROWS: Final = (
     ),
     Row(
         Post("/api/router/choose", "router", "Choose a policy", "The choice."),
-        Asks(r.ChooseBody, choose, views.CHOICE),
+        Asks(ChooseBody, choose, views.CHOICE),
         {"context": {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}},
     ),
     Row(
         Post("/api/router/update", "router", "Teach what a policy earned", "It is learnt, or was already."),
-        Asks(r.UpdateBody, update, views.REWARD),
+        Asks(UpdateBody, update, views.REWARD),
         {"policyId": "p_sma", "reward": 0.004, "context": {"regime": "bull"}},
     ),
     Row(
         Post("/api/router/policies", "router", "Add a policy", "The policies now."),
-        Asks(r.PolicyBody, add_policy, views.POLICIES),
+        Asks(PolicyBody, add_policy, views.POLICIES),
         {"policyId": "p_obi"},
     ),
     Row(

@@ -24,14 +24,6 @@ from libs.common.command_rules import (
     NEEDED_DAYS,
     amount_fault,
 )
-from libs.common.context_fields import (
-    FIELDS,
-    REGIMES,
-    REWARD_LIMIT,
-    unknown_fault,
-    unknown_keys,
-    value_faults,
-)
 from libs.common.instruments import MAX_SIZE, AmbiguousSymbolError, UnknownSymbolError, canonical_symbol
 from libs.common.venues import UnknownVenueError, venue_named
 from services.gateway.http.problems import UNKNOWN_SYMBOL, UNKNOWN_VENUE, FieldError, ProblemError, invalid
@@ -180,21 +172,6 @@ Scope = Annotated[
     str,
     Field(pattern=_NAME, description="whose router: its policies learn together, apart from other scopes'"),
 ]
-_NUMBERS: Final = {
-    each.name: {"type": "number", "minimum": each.low, "maximum": each.high, "description": each.meaning}
-    for each in FIELDS
-}
-_CONTEXT_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "description": "what is known of the market, by name; anything may be left out",
-    "properties": {
-        "regime": {"type": "string", "enum": list(REGIMES), "description": "of the market, as you see it"},
-        "symbol": {"type": "string", "description": "like BTC-USDT: fills what is missing with live values"},
-        **_NUMBERS,
-    },
-    "additionalProperties": False,
-}
-Context = Annotated[dict[str, float | str], Field(max_length=64, json_schema_extra=_CONTEXT_SCHEMA)]
 
 
 class Body(BaseModel):
@@ -218,37 +195,6 @@ class ScoreBody(Body):
     symbol: SymbolText
     size: Size
     side: Side = "buy"
-
-
-class ChooseBody(Body):
-    """What is known of the market; anything may be left out."""
-
-    context: Context
-    scope: Scope = "default"
-
-
-class UpdateBody(Body):
-    """What a policy earned."""
-
-    policy_id: PolicyId
-    reward: float = Field(
-        ge=-REWARD_LIMIT, le=REWARD_LIMIT, description="return units (0.01 is 1 %), net of costs"
-    )
-    context: Context = Field(default_factory=dict)
-    decision_id: str | None = Field(
-        None,
-        min_length=1,
-        max_length=64,
-        description="of the choice that earned it, as the choice said; null: `context` is learnt from",
-    )
-    scope: Scope = "default"
-
-
-class PolicyBody(Body):
-    """A policy to be chosen, too."""
-
-    policy_id: PolicyId
-    scope: Scope = "default"
 
 
 class OptimizeBody(Body):
@@ -356,16 +302,3 @@ def venue_id_of(text: str) -> str:
         return venue_named(text).venue
     except UnknownVenueError as error:
         raise ProblemError(UNKNOWN_VENUE, f"{error}.") from error
-
-
-def require_context(context: Mapping[str, Any]) -> None:
-    """Refuse what the router would ignore: a typo must not mean "missing".
-
-    Raises
-    ------
-    ProblemError
-        422 with each unknown name and each wrong value.
-    """
-    faults = [unknown_fault(key) for key in unknown_keys(context)] + value_faults(context)
-    if faults:
-        raise invalid([FieldError(fault.field, fault.message) for fault in faults])

@@ -181,7 +181,7 @@ class ProviderAnswer(Struct, frozen=True):
 
 
 def _drift(scope: events.RouterSnapshot) -> dict[str, float]:
-    return {"pooledCusum": scope.pooled_cusum, "alarms": scope.drift_alarms}
+    return {"alarms": scope.drift_alarms}
 
 
 def _providers(scope: events.RouterSnapshot) -> tuple[ProviderAnswer, ...]:
@@ -191,26 +191,26 @@ def _providers(scope: events.RouterSnapshot) -> tuple[ProviderAnswer, ...]:
 ESTIMATE: Final = View("EstimateAnswer", events.OffPolicyEstimate)
 POLICY: Final = View("PolicyAnswer", events.PolicySummary, parts=(ESTIMATE,))
 _NEVER: Final = "; null: the scope was never used"
-_NOISE: Final = "pooled scale of rewards around their means, return units" + _NEVER
+_NOISE: Final = "present scale of rewards around their means, return units" + _NEVER
 SNAPSHOT: Final = View(
     "SnapshotAnswer",
     events.RouterSnapshot,
     "A scope of the router as it is; `ts`, `noise` and `layout` are null if it was never used.",
-    drop=("noise", "pooled_cusum", "drift_alarms", "stubs", "layout", "ts"),
+    drop=("noise", "drift_alarms", "stubs", "layout", "ts"),
     computed={
         "noise": Computed(float | None, _NOISE, lambda scope: scope.noise),
-        "drift": Computed(dict[str, float], "`pooledCusum`, and `alarms` so far", _drift),
+        "drift": Computed(dict[str, float], "`alarms`: challengers that began, so far", _drift),
         "providers": Computed(tuple[ProviderAnswer, ...], "of inputs no topic carries", _providers),
         "layout": Computed(int | None, "version of the feature layout" + _NEVER, lambda scope: scope.layout),
         "ts": Computed(int | None, "when this was said, ms since 1970 UTC" + _NEVER, lambda scope: scope.ts),
     },
-    parts=(POLICY,),
+    parts=(POLICY, View("MemoryAnswer", events.RouterMemory)),
 )
 _UNUSED: Final[dict[str, object]] = {
     **dict.fromkeys(("lastChoice", "decisionId", "decidedTs", "best", "noise", "layout", "ts")),
     "bestWhy": "",
     **{name: {} for name in ("sampledScores", "features", "inputs", "drift")},
-    **dict.fromkeys(("filled", "missing", "policies", "retired", "providers"), ()),
+    **dict.fromkeys(("filled", "missing", "policies", "retired", "memories", "providers"), ()),
     **dict.fromkeys(("choices", "updates", "ignoredKeys", "pending"), 0),
 }
 

@@ -86,7 +86,10 @@ def test_the_router_answers_again_what_the_version_before_answered() -> None:
             asked: Any = ChoosePolicy(command_id=kept.answer.command_id, context={})
         elif isinstance(kept.answer, PolicyRewarded):
             asked = RewardPolicy(
-                command_id=kept.answer.command_id, policy_id=kept.answer.policy_id, reward=0.5
+                command_id=kept.answer.command_id,
+                policy_id=kept.answer.policy_id,
+                reward=0.5,
+                decision_id=kept.answer.decision_id,
             )
         else:
             continue

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from libs.cli.errors import CommandError
 from libs.cli.router import History, history_of, plot, table_of
 from libs.cli.screen import Screen
-from libs.common.events import OffPolicyEstimate
+from libs.common.events import OffPolicyEstimate, RouterMemory
 from tests.router_world import World, choose, reward
 
 if TYPE_CHECKING:
@@ -88,6 +88,18 @@ def test_the_table_says_which_policy_nobody_has_registered() -> None:
     console = Screen(width=200, record=True)
     console.print(table_of(world.snapshot, history))
     assert console.export_text().count("not registered") == 1
+
+
+def test_the_table_says_which_memories_are_trusted_and_what_was_expected_of_a_policy() -> None:
+    world = World(priors={"p_flat": (0.0005, 50.0)})
+    history = history_of(_story(world), "s")
+    assert world.snapshot is not None
+    memories = (RouterMemory(name="all", weight=0.25), RouterMemory(name="0.99", weight=0.75))
+    console = Screen(width=200, record=True)
+    console.print(table_of(replace(world.snapshot, memories=memories), history))
+    text = console.export_text()
+    assert "trusted memories: 0.99 75%, all 25%" in text
+    assert "expected 5.00, worth 50" in text
 
 
 def test_the_picture_is_a_png(tmp_path: Path) -> None:

@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 ID = str(UUID(int=7))
 SCORE = ScoreVenues(command_id=ID, symbol="BTC-USDT", size=1.0)
 CHOOSE = ChoosePolicy(command_id=ID, context={"regime": "bull", "sigmaHAR": 0.02})
-REWARD = RewardPolicy(command_id=ID, policy_id="p_sma", reward=0.01)
+REWARD = RewardPolicy(command_id=ID, policy_id="p_sma", reward=0.01, context={"regime": "bull"})
 OPTIMIZE = OptimizePortfolio(command_id=ID, symbols=("BTC-USDT",), cvar_budget=0.05, vol_target=0.02)
 EXECUTE = PlanAndExecute(command_id=ID, symbol="BTC-USDT")
 ORDER = SubmitPaperOrder(command_id=ID, symbol="BTC-USDT", side="buy", order_qty=Decimal(1))
-GOOD = (SCORE, CHOOSE, REWARD, OPTIMIZE, EXECUTE, ORDER)
+ADD = AddPolicy(command_id=ID, policy_id="p_sma")
+GOOD = (SCORE, CHOOSE, REWARD, ADD, OPTIMIZE, EXECUTE, ORDER)
 
 
 @pytest.mark.parametrize("command", GOOD)
@@ -60,9 +61,25 @@ def test_an_id_that_is_no_uuid_and_an_endless_reply_key_are_refused(command: Com
         (replace(CHOOSE, context={f"k{n}": 1.0 for n in range(65)}), "context"),
         (replace(CHOOSE, context={"x" * 65: 1.0}), f"context.{'x' * 64}"),
         (replace(CHOOSE, context={"note": "x" * 65}), "context.note"),
-        (replace(REWARD, reward=math.nan), "reward"),
+        *((replace(REWARD, reward=r), "reward") for r in (math.nan, 1.0001, -1.0001, 3.0)),
+        (replace(REWARD, context={}), "decisionId"),
+        (replace(REWARD, context={"symbol": "BTC-USDT"}), "decisionId"),
+        (replace(REWARD, context={"spread_now": 1.0}), "decisionId"),
+        (replace(CHOOSE, policies=("p_a", "p a")), "policies"),
+        (replace(CHOOSE, policies=("p_a", "p_a")), "policies"),
+        (replace(CHOOSE, policies=tuple(f"p_{n}" for n in range(65))), "policies"),
+        (replace(CHOOSE, arms={"p a": {"signal": 0.5}}), "arms.p a"),
+        (replace(CHOOSE, arms={"p_a": {"signal": 1.5}}), "arms.p_a.signal"),
+        (replace(CHOOSE, arms={"p_a": {"x" * 65: 1.5}}), "arms.p_a"),
+        (replace(CHOOSE, arms={f"p_{n}": {} for n in range(65)}), "arms"),
+        *((replace(CHOOSE, reward_within_s=s), "rewardWithinS") for s in (0.0, -1.0, math.nan, 604_801.0)),
+        (replace(CHOOSE, default_reward=1.5), "defaultReward"),
+        (replace(ADD, expected_reward=1.5, confidence=3.0), "expectedReward"),
+        (replace(ADD, expected_reward=0.5), "confidence"),
+        (replace(ADD, confidence=3.0), "expectedReward"),
+        *((replace(ADD, expected_reward=0.1, confidence=c), "confidence") for c in (0.0, math.inf, 1e5)),
         (replace(REWARD, decision_id="x" * 256), "decisionId"),
-        (AddPolicy(command_id=ID, policy_id="p sma"), "policyId"),
+        (replace(ADD, policy_id="p sma"), "policyId"),
         (replace(OPTIMIZE, symbols=()), "symbols"),
         (replace(OPTIMIZE, symbols=("BTC-USDT",) * 2), "symbols"),
         (replace(OPTIMIZE, symbols=("BTC",)), "symbols"),
@@ -105,6 +122,21 @@ def test_a_fault_names_its_field_as_callers_of_the_gateway_do(
     refused = rejected(command, "key", Refusal.INVALID, 1, Fault(field=field, message="is wrong"))
     assert refused.faults == (Fault(field=said, message="is wrong"),)
     assert refused.detail == f"{said}: is wrong."
+
+
+def test_a_reward_of_percents_is_refused_with_the_unit_and_an_example() -> None:
+    (fault,) = command_faults(replace(REWARD, reward=1.5))
+    assert fault.message == "must be from -1 to 1, return units: 0.01 is 1 %"
+
+
+def test_a_confidence_is_what_its_command_means_by_it() -> None:
+    """A weight in rewards of a policy's prior, a probability of a CVaR."""
+    assert command_faults(replace(ADD, expected_reward=0.001, confidence=50.0)) == ()
+    assert command_faults(replace(OPTIMIZE, confidence=50.0)) != ()
+
+
+def test_a_reward_of_a_decision_needs_no_context() -> None:
+    assert command_faults(replace(REWARD, context={}, decision_id=ID)) == ()
 
 
 def test_what_is_invalid_names_a_field_and_any_refusal_says_why() -> None:

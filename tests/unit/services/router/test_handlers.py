@@ -11,7 +11,6 @@ from libs.common.codec import decode, encode
 from libs.common.events import PoliciesChanged, Refusal, RouterPolicyState
 from libs.common.topics import ROUTER_STATE
 from services.router.records import policy_key
-from services.router.thompson import Tuning
 from tests.router_world import BULL, POLICIES, World, add, choose, command_id, retire, reward
 
 
@@ -83,11 +82,11 @@ def test_a_reward_of_a_decision_is_learnt_from_that_decisions_vector() -> None:
         one.reward(reward("r", chosen.policy_id, 0.01, decision="d", context={"regime": "bear"}))
     records = [one.state[policy_key("s", chosen.policy_id)] for one in (world, twin)]
     assert all(isinstance(record, RouterPolicyState) for record in records)
-    assert records[0].mean == records[1].mean  # type: ignore[union-attr]  # asserted above
+    assert records[0].posterior == records[1].posterior != b""  # type: ignore[union-attr]  # asserted above
 
 
-def test_rewards_out_of_order_give_the_same_posterior_without_discount() -> None:
-    worlds = [World(tuning=Tuning(gamma=1.0)) for _ in range(2)]
+def test_rewards_out_of_order_count_each_once_and_teach_nearly_the_same() -> None:
+    worlds = [World() for _ in range(2)]
     decisions = {}
     for n in range(8):
         for world in worlds:
@@ -99,7 +98,8 @@ def test_rewards_out_of_order_give_the_same_posterior_without_discount() -> None
     assert worlds[1].snapshot is not None
     for one, two in zip(worlds[0].snapshot.policies, worlds[1].snapshot.policies, strict=True):
         assert one.updates == two.updates
-        assert one.estimate == pytest.approx(two.estimate, abs=1e-12)
+        assert one.mean_reward == pytest.approx(two.mean_reward)
+        assert one.estimate == pytest.approx(two.estimate, rel=0.1, abs=1e-4)
 
 
 @pytest.mark.parametrize("context", [None, BULL])

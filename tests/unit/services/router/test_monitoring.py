@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from libs.common.events import Event
+from libs.common.events import Event, RouterScopeState
+from libs.common.handling import Tick
 from libs.common.metrics import MAX_VALUES, OTHER
 from libs.common.partition import Step
+from services.router.defaults import DEFAULT
 from services.router.monitoring import RouterMonitor
+from services.router.records import scope_key
 from tests.monitored import numbers
-from tests.router_world import POLICIES, World, add, choose, reward
+from tests.router_world import BULL, POLICIES, World, add, choose, reward
 
 if TYPE_CHECKING:
     from libs.common.monitoring import Line
@@ -106,3 +109,30 @@ def test_scopes_are_told_in_use_and_archived_and_each_that_ends_is_counted() -> 
     told = numbers(monitor.families([world.state]))
     assert told["bookrunner_router_scopes"] == {("used",): 2, ("archived",): 0}
     assert told["bookrunner_router_scopes_ended_total"] == {("archived",): 0, ("forgotten",): 1}
+
+
+def test_defaults_and_clipped_rewards_are_counted_and_the_memories_are_those_of_the_default_scope() -> None:
+    world = World()
+    monitor = monitored(world)
+    (line,) = seen(monitor, world, choose(1, scope="default", reward_within_s=60.0))
+    policy = line.facts["policy"]
+    seen(monitor, world, reward(2, policy, 0.001, decision=1, scope="default"))
+    assert (number(monitor, "clipped_rewards_total"), number(monitor, "default_rewards_total")) == (
+        {(): 0},
+        {(): 0},
+    )
+    for n in range(40):
+        seen(monitor, world, reward(f"r{n}", policy, 0.001, context=BULL, scope="default"))
+    seen(monitor, world, reward("far", policy, 1.0, context=BULL, scope="default"))
+    assert number(monitor, "clipped_rewards_total") == {(): 1}
+    weights = number(monitor, "memory_weight_ratio")
+    assert sum(weights.values()) == pytest.approx(1)
+    chosen = world.choose(choose("waits", scope="default", reward_within_s=60.0))
+    shared = world.state[scope_key("default")]
+    assert isinstance(shared, RouterScopeState)
+    assert shared.default_ts is not None
+    key = DEFAULT + b"default"
+    tick = Tick(due_ts=shared.default_ts, key=key, causation_id="c", correlation_id="c")
+    events = world.router.handle(world.state, tick, tick.due_ts)
+    list(monitor.saw(Step(chosen, [e for e in events if isinstance(e, Event)], "c")))
+    assert number(monitor, "default_rewards_total") == {(): 1}

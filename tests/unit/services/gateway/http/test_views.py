@@ -133,9 +133,9 @@ def test_the_id_of_a_choice_is_that_of_the_decision_to_be_rewarded() -> None:
 
 
 def test_a_scope_tells_its_drift_and_which_providers_are_stubs() -> None:
-    event = replace(full(RouterSnapshot), stubs=("rr25",), pooled_cusum=2.5, drift_alarms=3)
+    event = replace(full(RouterSnapshot), stubs=("rr25",), drift_alarms=3)
     answer = told(SNAPSHOT(event))
-    assert answer["drift"] == {"pooledCusum": 2.5, "alarms": 3}
+    assert answer["drift"] == {"alarms": 3}
     assert answer["providers"] == [{"name": "rr25", "stub": True}]
 
 
