@@ -1,8 +1,6 @@
 """Logs of many routers at once, with what is true of them, and a watch over the intervals after every reward.
 
-`Banks` is `services.router.thompson.Bank`, vectorised over runs. Its propensities are by Gauss-Hermite
-quadrature, of normals with the variance of the posterior's t; each choice is drawn from just these, so they
-are exact for the log.
+Each choice is drawn from just the propensities that the log keeps, so they are exact whatever made them.
 """
 
 from __future__ import annotations
@@ -10,25 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-from numpy.polynomial.hermite_e import hermegauss
 from numpy.random import Generator, Philox
-from scipy.special import ndtr, ndtri, stdtr
 
 from services.router import contrasts, evaluation
 from services.router.confidence import radius, tightest
-from services.router.thompson import DRIFT_CLIP, DRIFT_SLACK, MOST_SHAPE, POOL_AFTER, Tuning
+from tests.many_mixtures import Mixtures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from services.router.thompson import Floats
+    from services.router.thompson import Floats, Tuning
 
 POLICIES: Final = 4
 FEATURES: Final = 6
 NOISE: Final = 1e-3  # 10 bps
-NODES, _WEIGHTS = hermegauss(16)
-OTHERS: Final = np.array([[j for j in range(POLICIES) if j != k] for k in range(POLICIES)])
-WEIGHTS: Final = _WEIGHTS / _WEIGHTS.sum()
 
 # Expected rewards in worlds where no context matters, bps; in `hidden` the last turns good at half time.
 FIXED: Final = {"hidden": (0, 2, 1, -5), "edge": (0, 2, 10, -5), "even": (1, 1, 1, 1)}
@@ -93,66 +86,6 @@ class Market:
             case "hidden" | "edge":
                 normal[:, 0] = 0.0  # p_flat
         return normal
-
-
-class Banks:
-    """Many banks of one tuning; changes in place."""
-
-    def __init__(self, runs: int, tuning: Tuning) -> None:
-        self.tuning, self.runs = tuning, np.arange(runs)
-        shape = (runs, POLICIES)
-        self.A = np.tile(tuning.lam * np.eye(FEATURES), (*shape, 1, 1))
-        self.P = np.tile(np.eye(FEATURES) / tuning.lam, (*shape, 1, 1))
-        self.h, self.m = np.zeros((*shape, FEATURES)), np.zeros((*shape, FEATURES))
-        self.a, self.B, self.C, self.updates = (np.zeros(shape) for _ in range(4))
-        self.pooled_C = np.zeros(runs)
-
-    def project(self, x: Floats) -> tuple[Floats, Floats]:
-        """Return means and propensities, (runs, POLICIES); keep what `learn` needs."""
-        tuning = self.tuning
-        pooled = np.maximum(self.B.sum(1) / np.maximum(self.a.sum(1), 0.5), 1e-18)
-        pooled = np.where(self.updates.sum(1) < POOL_AFTER, tuning.s0**2, pooled)[:, None]
-        self.s = np.sqrt((tuning.a0 * pooled + self.B) / (tuning.a0 + self.a))
-        self.nu = 2 * (tuning.a0 + self.a)
-        self.Px = (self.P @ x[:, None, :, None])[..., 0]
-        spread = np.sqrt(np.maximum((self.Px * x[:, None]).sum(2), 0.0))
-        self.mean = (self.m * x[:, None]).sum(2)
-        scale = np.maximum(tuning.c * self.s * spread * np.sqrt(self.nu / (self.nu - 2)), 1e-12)
-        points = self.mean[..., None] + scale[..., None] * NODES
-        below = ndtr((points[:, :, None] - self.mean[:, OTHERS, None]) / scale[:, OTHERS, None])
-        p = (below.prod(2) * WEIGHTS).sum(2)
-        p = (1 - tuning.epsilon) * p / p.sum(1, keepdims=True) + tuning.epsilon / POLICIES
-        return self.mean, p
-
-    def learn(self, x: Floats, chosen: np.ndarray, r: Floats) -> None:
-        """Update the chosen policy of every run."""
-        tuning, at = self.tuning, (self.runs, chosen)
-        q = 1.0 + (self.Px[at] * x).sum(1)
-        e = r - self.mean[at]
-        z = ndtri(np.clip(stdtr(self.nu[at], e / (self.s[at] * np.sqrt(q))), 1e-15, 1 - 1e-15))
-        step = np.minimum(z**2, DRIFT_CLIP) - DRIFT_SLACK
-        self.C[at] = np.where(self.updates[at] >= POOL_AFTER, np.maximum(0, self.C[at] + step), self.C[at])
-        listens = self.updates.sum(1) >= POOL_AFTER
-        self.pooled_C = np.where(listens, np.maximum(0, self.pooled_C + step), self.pooled_C)
-        drifted = self.pooled_C > tuning.alarm
-        self.pooled_C[drifted] = 0.0
-        reset = np.repeat(drifted[:, None], POLICIES, 1)
-        reset[at] |= self.C[at] > tuning.alarm
-        self.A[reset] = tuning.lam * np.eye(FEATURES)
-        self.P[reset] = np.eye(FEATURES) / tuning.lam
-        self.h[reset], self.m[reset], self.C[reset] = 0.0, 0.0, 0.0
-        prior = (1 - tuning.gamma) * tuning.lam * np.eye(FEATURES)
-        A = tuning.gamma * self.A[at] + prior + x[:, :, None] * x[:, None]
-        h = tuning.gamma * self.h[at] + x * r[:, None]
-        P = np.linalg.inv(A)
-        self.A[at], self.h[at], self.P[at] = A, h, P
-        self.m[at] = (P @ h[:, :, None])[..., 0]
-        self.a[at] += 0.5
-        self.B[at] += 0.5 * e * e / q
-        self.updates[at] += 1
-        full = self.a > MOST_SHAPE
-        self.B[full] *= MOST_SHAPE / self.a[full]
-        self.a[full] = MOST_SHAPE
 
 
 class Decision(NamedTuple):
@@ -252,13 +185,13 @@ class Watch:
 
 def play(market: Market, tuning: Tuning) -> Iterator[Decision]:
     """Let routers of this tuning play the market to its end; yield what they decided and earned."""
-    banks = Banks(market.runs, tuning)
+    mixtures = Mixtures(market.runs, POLICIES, FEATURES, tuning)
     for t in range(market.rounds):
         x = market.context()
-        mean, p = banks.project(x)
+        mean, p = mixtures.project(x)
         drawn = market.random.random(market.runs)[:, None]
         chosen = (drawn > p.cumsum(1)[:, :-1]).sum(1)
         v = (market.theta(t) * x[:, None]).sum(2)
         r = (v + market.errors())[np.arange(market.runs), chosen]
         yield Decision(x, p, mean, v, chosen, r)
-        banks.learn(x, chosen, r)
+        mixtures.learn(x, chosen, r)

@@ -79,7 +79,7 @@ def table_of(snapshot: RouterSnapshot, history: History) -> Table:
         f"noise {BPS * snapshot.noise:.1f} bps, {snapshot.drift_alarms} drift alarms, "
         f"regret proxy {BPS * regret:.1f} bps",
         title_justify="left",
-        caption="\n".join(filter(None, (_best(snapshot), _trust(snapshot)))),
+        caption="\n".join(_notes(snapshot)),
         caption_justify="left",
     )
     for column in ("policy", "share", "choices", "rewards"):
@@ -98,15 +98,18 @@ def table_of(snapshot: RouterSnapshot, history: History) -> Table:
     return table
 
 
-def _best(snapshot: RouterSnapshot) -> str:
-    return f"best policy so far: {snapshot.best or 'not proven'}; {snapshot.best_why}"
+def _notes(snapshot: RouterSnapshot) -> list[str]:
+    """Return what is said below the table: which policy is proven best, and who has no interval and why."""
+    without = [(each.policy_id, each.dr.why) for each in snapshot.policies if each.dr and each.dr.why]
+    best = f"best policy so far: {snapshot.best or 'not proven'}; {snapshot.best_why}"
+    return [*_trust(snapshot), best, *(f"no interval for {policy_id}: {why}" for policy_id, why in without)]
 
 
-def _trust(snapshot: RouterSnapshot) -> str:
+def _trust(snapshot: RouterSnapshot) -> list[str]:
     """Return which memories the choices trust, the most trusted first."""
     memories = sorted(snapshot.memories, key=lambda memory: -memory.weight)
     told = [f"{memory.name} {memory.weight:.0%}" for memory in memories if memory.weight >= LEAST_SHOWN]
-    return f"trusted memories: {', '.join(told)}" if told else ""
+    return [f"trusted memories: {', '.join(told)}"] if told else []
 
 
 def _row(summary: PolicySummary, *, last: bool) -> tuple[str, ...]:
@@ -114,8 +117,6 @@ def _row(summary: PolicySummary, *, last: bool) -> tuple[str, ...]:
     value = "-" if dr.value is None else f"{BPS * dr.value:.2f}"
     if dr.low is not None and dr.high is not None:
         value += f" [{BPS * dr.low:.2f}, {BPS * dr.high:.2f}]"
-    elif dr.why:
-        value += f" ({dr.why})"
     notes = [note for note, so in (("last", last), ("not registered", not summary.registered)) if so]
     if summary.expected_reward is not None and summary.confidence is not None:
         notes.append(f"expected {BPS * summary.expected_reward:.2f}, worth {summary.confidence:g}")

@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 FOLDER: Final = Path(__file__).parents[2] / "data" / "older_records"
 VERSIONS: Final = ("contract", "0.1.0")
-GIVEN_UP: Final = {  # found again, of an alarm that wiped what was learnt, or of intervals that did not hold
+GIVEN_UP: Final = {  # found again, or of an alarm that wiped what was learnt, or intervals that did not hold
     "RouterScopeState": ("first_slot", "next_slot", "first_other", "next_other", "pooled_cusum"),
     "RouterPolicyState": ("covariance", "mean", "cusum", "resets"),
     "RouterSnapshot": ("pooled_cusum", "cusum", "resets", "ips", "snips"),

@@ -6,8 +6,9 @@ from msgspec.structs import replace
 
 from libs.common.events import PolicyChosen, RouterScopeState
 from services.router.evaluation import OVERLAP, Sums, evaluated, halves, sums_of
+from services.router.mixture import Mixture
 from services.router.records import new_scope
-from services.router.thompson import Bank, Tuning, propensities
+from services.router.thompson import Tuning, propensities
 from tests.full_valued import bare
 from tests.off_policy_world import FEATURES, POLICIES, Decision, Market, Watch, play
 
@@ -65,13 +66,16 @@ def test_the_watch_of_the_coverage_bench_sees_what_the_service_shows() -> None:
     assert [each.n for each in sums] == watch.n[2].tolist()
 
 
-def test_the_log_of_the_coverage_bench_is_that_of_the_service_s_own_bank() -> None:
-    bank = Bank(POLICIES, FEATURES, Tuning())
-    for each in play(Market("switch", 2, 300, seed=8), Tuning()):
-        projection = bank.project(each.x[1])
-        assert projection.mean == pytest.approx(each.q[1], rel=1e-6, abs=1e-12)
-        assert propensities(projection, Tuning()) == pytest.approx(each.p[1], abs=0.03)
-        bank.learn(int(each.chosen[1]), each.x[1], float(each.r[1]))
+@pytest.mark.parametrize("kind", ["switch", "recurring"])
+def test_the_log_of_the_coverage_bench_is_that_of_the_service_s_own_mixture(kind: str) -> None:
+    tuning = Tuning(change=4.0)  # often
+    mixture = Mixture(POLICIES, FEATURES, tuning)
+    for each in play(Market(kind, 2, 700, seed=8), tuning):
+        posterior = mixture.project(each.x[1])
+        assert posterior.mean == pytest.approx(each.q[1], rel=1e-6, abs=1e-10)
+        assert propensities(posterior, tuning) == pytest.approx(each.p[1], abs=0.05)
+        mixture.learn(int(each.chosen[1]), each.x[1], float(each.r[1]))
+    assert mixture.alarms > 0
 
 
 def test_a_policy_without_overlap_has_no_value_and_the_answer_says_why() -> None:
