@@ -30,7 +30,7 @@ FRAME_S: Final = 0.25
 BAR_WIDTH: Final = 20
 SHORT_ID: Final = 8  # `verify` and the gateway take it as well as a whole one
 LEFT: Final = ("execution", "symbol", "status", "policy", "style", "venue")
-RIGHT: Final = ("size", "progress", "avg price", "shortfall bps", "reward", "age s")
+RIGHT: Final = ("size", "progress", "avg price", "shortfall bps", "reward bps", "unchanged bps", "age s")
 _STYLES: Final = {
     ExecutionStatus.PLANNING: "yellow",
     ExecutionStatus.WORKING: "cyan",
@@ -82,7 +82,7 @@ def _cells(record: ExecutionRecord, now: int) -> list[Text | ProgressBar | str]:
     plan = record.plan
     size = plan.size if plan is not None else None
     bar = ProgressBar(total=float(size or 1), completed=float(record.filled), width=BAR_WIDTH)
-    reward = None if record.reward is None else record.reward.reward
+    reward = record.reward
     return [
         record.execution_id[:SHORT_ID],
         record.symbol,
@@ -94,10 +94,15 @@ def _cells(record: ExecutionRecord, now: int) -> list[Text | ProgressBar | str]:
         bar,
         "-" if record.avg_px is None else f"{record.avg_px:,.2f}",
         "-" if record.shortfall is None else f"{record.shortfall.total_bps:,.2f}",
-        "-" if reward is None else f"{reward:+.5f}",
+        _bps(None if reward is None else reward.reward),
+        _bps(None if reward is None else reward.unchanged),
         f"{(now - record.created_ts) / NS_PER_S:,.0f}",
         record.waiting or record.reason or ("" if plan is None else "; ".join(plan.warnings)),
     ]
+
+
+def _bps(of_equity: float | None) -> str:
+    return "-" if of_equity is None else f"{of_equity * 1e4:+.3f}"
 
 
 async def _refuse(undecodable: Undecodable) -> None:

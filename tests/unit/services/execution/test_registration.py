@@ -38,6 +38,8 @@ def test_every_policy_is_registered_under_its_id_and_says_what_it_is() -> None:
     assert {event.policy_id for event in registry.values()} == set(POLICIES)
     assert all(event.kind == BUILTIN and event.summary for event in registry.values())
     assert registry[b"p_sma"].parameters["slow_minutes"] == 60
+    horizons = {name: registry[name.encode()].parameters["horizon_s"] for name in POLICIES}
+    assert horizons == {name: policy.horizon_s for name, policy in POLICIES.items()}
 
 
 def test_what_is_there_is_not_said_again() -> None:
@@ -54,7 +56,8 @@ def test_a_builtin_that_is_no_more_gets_a_tombstone_and_others_policies_are_left
 
 
 @pytest.mark.parametrize(
-    "change", [{"revision": 99}, {"parameters": {"fast_minutes": 11, "slow_minutes": 60}}]
+    "change",
+    [{"revision": 99}, {"horizon_s": 99.0}, {"parameters": {"fast_minutes": 11, "slow_minutes": 60}}],
 )
 def test_another_revision_or_parameter_is_another_version(change: dict[str, Any]) -> None:
     before = folded({}, announcements({}))

@@ -270,6 +270,26 @@ def test_where_there_is_no_book_at_the_horizon_the_venues_own_is_waited_for_and_
     assert outcome.reason == "traded"
 
 
+def test_a_window_that_began_on_another_venue_is_closed_there_by_the_next_decision() -> None:
+    """The reference venue was down when it began: bybit is 50 bps dearer, and stays so."""
+    world = DecidingWorld()
+    world.decide("p_sma")
+    world.price(state=BookState.GAP, venues=("binance",))
+    world.price(60_300.25, venues=("bybit",))
+    kept = world.begin("p_sma")
+    while world.unanswered[0] is not world.all(ChoosePolicy)[-1]:
+        world.answer()
+    unknown_policy(world)  # so that it trades nothing
+    world.price(60_000.25, venues=("binance",))
+    world.price(60_303.25, venues=("bybit",))
+    world.begin("p_flat")
+    while world.records[kept].reward is None:
+        world.answer()
+    outcome = world.outcome(kept)
+    assert (outcome.begin_mid, outcome.mid) == (60_300.25, 60_303.25)
+    assert outcome.gross == 3 * world.earned_held(kept)
+
+
 @pytest.mark.parametrize(("others", "told"), [((), "the last mid known"), (("bybit",), "the mid of bybit")])
 def test_after_the_patience_another_mid_or_the_last_one_known_counts_and_the_reason_says_so(
     others: tuple[str, ...], told: str
