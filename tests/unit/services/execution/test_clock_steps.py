@@ -16,11 +16,11 @@ from tests.execution_market import EPOCH, a_book_top
 from tests.execution_world import ExecutionWorld, a_ready_world, an_id
 
 S = 1_000_000_000
-THIN = tuple((60_000.5 + 0.5 * n, 0.02) for n in range(50))
+THIN = tuple((60_000.5 + 3.25 * n, 0.02) for n in range(50))  # dear to walk: the order is worked
 
 
 def a_working_execution() -> tuple[ExecutionWorld, Saga]:
-    world = ExecutionWorld()
+    world = ExecutionWorld(participation_cap=0.05)  # so it does not follow a volume that nobody tells
     world.ready()
     world.books(asks=THIN)
     execution_id = world.execute(urgency=0.3)
