@@ -32,6 +32,7 @@ from libs.common.events import TakerSide  # noqa: TC001 -- msgspec resolves anno
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+STEPS: Final = 20  # of a half-life, in which it comes back
 FORGOTTEN: Final = 20  # half-lives after which nothing is left: a millionth
 PLACES: Final = Decimal("1e-12")  # base units: of what is left; no lot is finer
 _POWER: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
@@ -47,27 +48,24 @@ class Depleted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def left_of(depleted: Depleted, now: int) -> Decimal:
-    """Return what has not come back at `now` (ns), ``E 2^(-t/h)``, base units [2]_."""
-    elapsed = max(0, now - depleted.ts)
-    if elapsed >= FORGOTTEN * depleted.half_life_ns:
+    """Return what has not come back at `now` (ns), ``E 2^(-t/h)``, base units [2]_.
+
+    It comes back in steps of h/20, at the same moments whenever it was taken: so an order that waits for it
+    is not filled with a little at each look, and what was taken at several times may be summed.
+    """
+    h = depleted.half_life_ns
+    step = max(1, h // STEPS)
+    elapsed = max(0, now // step - depleted.ts // step) * step
+    if elapsed >= FORGOTTEN * h:
         return Decimal(0)
     with localcontext(_POWER):
-        back = Decimal(2) ** (Decimal(-elapsed) / depleted.half_life_ns)
+        back = Decimal(2) ** (Decimal(-elapsed) / h)
         return (depleted.qty * back).quantize(PLACES)
 
 
-def taken_of(depleted: Iterable[Depleted], side: TakerSide, now: int, *, by_halves: bool = False) -> Decimal:
-    """Return E of a side at `now`, base units; zero where nothing was taken.
-
-    With `by_halves` it comes back at once when a half-life is over, so that whoever waits for it is not
-    filled with a little at each look.
-    """
-    taken = Decimal(0)
-    for each in depleted:
-        if each.side == side:
-            early = (now - each.ts) % each.half_life_ns if by_halves else 0
-            taken += left_of(each, now - early)
-    return taken
+def taken_of(depleted: Iterable[Depleted], side: TakerSide, now: int) -> Decimal:
+    """Return E of a side at `now`, base units; zero where nothing was taken."""
+    return sum((left_of(each, now) for each in depleted if each.side == side), Decimal(0))
 
 
 def deplete(

@@ -108,18 +108,13 @@ def offered_to_resting(
 ) -> Iterator[tuple[Decimal, Decimal]]:
     """Yield (price, size) of what a resting order of `side` finds at `now`, best first.
 
-    Up to each price it is no more than the levels show without what we took of each, and no more than they
-    show beyond what we took of the side.
+    Of each level it is what a taker is offered, but no more than it shows without what we took of it.
     """
     taken = {level.price: level.taken for level in _standing(top, impact) if level.side == side}
-    gone = Decimal(0) if impact is None else taken_of(impact.depleted, side, now, by_halves=True)
-    told = by_level = given = Decimal(0)
-    for price, shown in _levels(top, side):
-        told += shown
-        by_level += max(Decimal(0), shown - taken.get(price, Decimal(0)))
-        left = min(by_level, told - gone) - given
+    shown = dict(_levels(top, side)) if taken else {}
+    for price, size in offered(top, side, impact, now):
+        left = min(size, shown[price] - taken[price]) if price in taken else size
         if left > 0:
-            given += left
             yield price, left
 
 

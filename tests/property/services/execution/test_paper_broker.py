@@ -83,24 +83,19 @@ class NaiveVenue:
         self.shown, self.epoch = shown, top.epoch
 
     def meet(self, side: TakerSide, qty: Decimal, limit: Decimal | None) -> list[tuple[Decimal, Decimal]]:
-        """Fill a resting order with what is left of each level, and is shown beyond what went."""
-        left: dict[Decimal, Decimal] = {}
-        for price, most in self._beyond(side, self.now, up_to=True).items():
-            sums = sum(
-                (size for (s, p), size in self.left.items() if s == side and _up_to(side, p, price)),
-                Decimal(0),
-            )
-            left[price] = max(Decimal(0), min(sums, most) - sum(left.values()))
+        """Fill a resting order with what is left of each level, and lies beyond what went."""
+        beyond = self._beyond(side, self.now)
+        left = {price: min(size, self.left[side, price]) for price, size in beyond.items()}
         return self._fill(side, qty, limit, left, self.now)
 
     def take(
         self, side: TakerSide, qty: Decimal, limit: Decimal | None, now: int
     ) -> list[tuple[Decimal, Decimal]]:
         """Fill a taker with what is shown beyond what went and has not come back."""
-        return self._fill(side, qty, limit, self._beyond(side, now, up_to=False), now)
+        return self._fill(side, qty, limit, self._beyond(side, now), now)
 
-    def _beyond(self, side: TakerSide, now: int, *, up_to: bool) -> dict[Decimal, Decimal]:
-        """Return what each level shows beyond what went of the side, or what all up to it do."""
+    def _beyond(self, side: TakerSide, now: int) -> dict[Decimal, Decimal]:
+        """Return what each level shows beyond what went of the side."""
         gone = sum(
             (went / 2 ** ((now - ts) // HALF_LIFE_NS) for s, ts, went in self.went if s == side), Decimal(0)
         )
@@ -108,9 +103,7 @@ class NaiveVenue:
         for price in _best_first(side, [price for s, price in self.shown if s == side]):
             shown = self.shown[side, price]
             left[price], gone = max(Decimal(0), shown - gone), max(Decimal(0), gone - shown)
-        if not up_to:
-            return left
-        return {p: sum((left[q] for q in left if _up_to(side, q, p)), Decimal(0)) for p in left}
+        return left
 
     def _fill(
         self,
@@ -133,10 +126,6 @@ class NaiveVenue:
                 qty -= LOT
         self.went.append((side, now, sum(taken.values(), Decimal(0))))
         return list(taken.items())
-
-
-def _up_to(side: TakerSide, price: Decimal, limit: Decimal) -> bool:
-    return price <= limit if side == "buy" else price >= limit
 
 
 def _best_first(side: TakerSide, prices: Iterable[Decimal]) -> list[Decimal]:

@@ -27,6 +27,7 @@ from libs.common.topics import EXECUTION_COMMANDS
 from services.execution.app import wiring as execution_wiring
 from services.execution.saga import OwnOrder
 from services.execution.settings import ExecutionSettings
+from services.execution.standing import standing_of
 from tests.execution_market import a_position, a_risk_budget
 from tests.standing_orders import S, Standing, an_id
 
@@ -63,7 +64,7 @@ class Naive(Standing):
     def _orders(self) -> list[PaperOrder]:
         kept = [own.order for own in self.partition.state.values() if isinstance(own, OwnOrder)]
         rest = [order for order in kept if order.ord_status in RESTS]
-        books = dict.fromkeys((order.venue, order.symbol) for order in rest)
+        books = list(standing_of(self.partition.state).resting)  # which book comes first matters to none
         queues = [
             sorted(
                 (order for order in rest if (order.venue, order.symbol) == book and order.side == side),
