@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 POINTS: Final = 40
 LEAST_VOL: Final = 1e-4  # fraction per day
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 60.0  # a hundred symbols take half a second a point
 BOOK: Final = "frontier"
 SOURCE: Final = "/cli/frontier"
 
