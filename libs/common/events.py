@@ -516,7 +516,7 @@ class VenueScored(Event, frozen=True, kw_only=True):
     ] = None
     saving_bps: Annotated[
         Bps,
-        meaning("of the split against the best single venue; at least 0, and 0 where none takes it alone"),
+        meaning("of the split against the best single venue; at least 0, and 0 of a size too large for each"),
     ]
     fair_mid: Annotated[
         QuoteUnits | None,
