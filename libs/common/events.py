@@ -491,7 +491,7 @@ class VenueScored(Event, frozen=True, kw_only=True):
     venue: Annotated[
         str,
         meaning(
-            "id of the best exchange for the whole size; where none takes it alone, who takes most of it"
+            "id of the best exchange for the whole size; of a size too large for each, who takes most of it"
         ),
     ]
     score: Annotated[
