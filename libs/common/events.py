@@ -492,7 +492,7 @@ class VenueScored(Event, frozen=True, kw_only=True):
     venue: Annotated[
         str,
         meaning(
-            "id of the best exchange for the whole size; where none takes it alone, who takes most of it"
+            "id of the best exchange for the whole size; of a size too large for each, who takes most of it"
         ),
     ]
     score: Annotated[
@@ -517,7 +517,7 @@ class VenueScored(Event, frozen=True, kw_only=True):
     ] = None
     saving_bps: Annotated[
         Bps,
-        meaning("of the split against the best single venue; at least 0, and 0 where none takes it alone"),
+        meaning("of the split against the best single venue; at least 0, and 0 of a size too large for each"),
     ]
     fair_mid: Annotated[
         QuoteUnits | None,

@@ -81,7 +81,11 @@ async def test_a_score_names_the_venue_its_costs_and_the_split(system: System) -
     best = answer["candidates"][0]
     assert (answer["venue"], answer["score"]) == (best["venue"], best["score"])
     assert best["score"] == pytest.approx(-sum(best["costBps"].values()))
-    assert set(best["costBps"]) == {"spread", "impact", "fee", "latency", "reliability"}
+    parts = {"spread", "impact", "fee", "basis", "latency", "reliability", "slippage"}
+    assert set(best["costBps"]) == parts
+    assert best["available"] == 0.02
+    assert answer["fairMid"] > 0
+    assert answer["allocationBps"] == pytest.approx(-best["score"] - answer["savingBps"], abs=0.01)
     assert answer["reasons"]
     assert sum(share["size"] for share in answer["allocation"]) == pytest.approx(0.02)
     assert answer["savingBps"] >= 0
@@ -99,7 +103,7 @@ async def test_a_score_names_the_venue_its_costs_and_the_split(system: System) -
         ({"symbol": "BTCUSDT", "size": 1, "side": "hold"}, 422, "side"),
         ({"symbol": "BTCUSDT", "size": 1, "extra": 1}, 422, "extra"),
         ({"symbol": "BTCUSDT"}, 422, "size"),
-        ({"symbol": "BTCUSDT", "size": 1e6}, 503, "binance: too thin"),
+        ({"symbol": "BTCUSDT", "size": 1e6}, 503, "too thin together"),
     ],
 )
 async def test_a_score_that_cannot_be_given_says_why(

@@ -48,8 +48,10 @@ def command(kind: type[C], body: r.Body, command_id: str, **changes: object) -> 
 def score(body: r.ScoreBody, command_id: str) -> ScoreVenues:
     """Judge every venue by the expected all-in cost of taking `size` now, and split the order over them.
 
-    Costs are in bps of the venue's own mid: half spread, walking the book, taker fee, latency, reliability
-    (rate limit included). 503 names, venue by venue, why none is eligible; 422 names the least minimum.
+    Costs are in bps of the fair mid, the median of the venues: half spread, walking the book, taker fee, the
+    venue's mid against the fair one, latency, reliability and own slippage. A venue that shows less than
+    `size` takes a part. 503 names, venue by venue, why none is eligible, or how much all show together; 422
+    names the least minimum.
     """
     return command(ScoreVenues, body, command_id, symbol=symbol_of(body.symbol))
 
