@@ -4,8 +4,8 @@ K = 8 policies, d = 16 features, 10,000 rounds, noise 0.5, weights N(0, I/d), fe
 rotates the weights by a right angle over the run; ``garch`` is the same with volatility in clusters (.08,
 .90), ``heavy`` with a t of 4 degrees besides; ``recurring`` has three regimes of 1,000 rounds in turn, and
 its regret is that from round 3,000 on; ``hidden`` has K = 5, d = 4, an incumbent that earns exactly nothing,
-and a policy that turns from -5 to 5 bps at round 2,000 (noise 10 bps): told is after how many decisions it has over
-half of the last 100 (99,999: never).
+and a policy that turns from -5 to 5 bps at round 2,000 (noise 10 bps): told is after how many decisions it
+has over half of the last 100 (99,999: never).
 All contenders see the same contexts and noise; the others are told its size, the router learns it.
 ``BANDIT_SEEDS`` says how many seeds are played (20). The model was designed on others (7,000 and up).
 """
