@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 
 from libs.cli.errors import CommandError
-from libs.common.events import PolicyChosen, PolicyRewarded, RouterSnapshot
+from libs.common.events import OffPolicyEstimate, PolicyChosen, PolicyRewarded, RouterSnapshot
 from libs.common.kafka import partition_counts, partition_of
 from libs.common.kafka_reader import read
 from libs.common.time_units import NS_PER_S
@@ -79,31 +79,44 @@ def table_of(snapshot: RouterSnapshot, history: History) -> Table:
         f"noise {BPS * snapshot.noise:.1f} bps, {snapshot.drift_alarms} drift alarms, "
         f"regret proxy {BPS * regret:.1f} bps",
         title_justify="left",
-        caption=_trust(snapshot) or None,
+        caption="\n".join(_notes(snapshot)),
         caption_justify="left",
     )
     for column in ("policy", "share", "choices", "rewards"):
         table.add_column(column, justify="left" if column == "policy" else "right")
-    for column in ("mean reward", "posterior mean", "90 % interval", "DR value, 95 %", "ESS"):
+    for column in (
+        "mean reward",
+        "posterior mean",
+        "90 % interval",
+        "DR value, 95 % at any time",
+        "overlap",
+        "ESS",
+    ):
         table.add_column(column, justify="right")
     for summary in sorted(snapshot.policies, key=lambda policy: -policy.estimate):
         table.add_row(*_row(summary, last=summary.policy_id == snapshot.last_choice))
     return table
 
 
-def _trust(snapshot: RouterSnapshot) -> str:
+def _notes(snapshot: RouterSnapshot) -> list[str]:
+    """Return what is said below the table: which policy is proven best, and who has no interval and why."""
+    without = [(each.policy_id, each.dr.why) for each in snapshot.policies if each.dr and each.dr.why]
+    best = f"best policy so far: {snapshot.best or 'not proven'}; {snapshot.best_why}"
+    return [*_trust(snapshot), best, *(f"no interval for {policy_id}: {why}" for policy_id, why in without)]
+
+
+def _trust(snapshot: RouterSnapshot) -> list[str]:
     """Return which memories the choices trust, the most trusted first."""
     memories = sorted(snapshot.memories, key=lambda memory: -memory.weight)
     told = [f"{memory.name} {memory.weight:.0%}" for memory in memories if memory.weight >= LEAST_SHOWN]
-    return f"trusted memories: {', '.join(told)}" if told else ""
+    return [f"trusted memories: {', '.join(told)}"] if told else []
 
 
 def _row(summary: PolicySummary, *, last: bool) -> tuple[str, ...]:
-    value = "-"
-    if summary.dr is not None:
-        value = f"{BPS * summary.dr.value:.2f}"
-        if summary.dr.low is not None and summary.dr.high is not None:
-            value += f" [{BPS * summary.dr.low:.2f}, {BPS * summary.dr.high:.2f}]"
+    dr = summary.dr or OffPolicyEstimate()
+    value = "-" if dr.value is None else f"{BPS * dr.value:.2f}"
+    if dr.low is not None and dr.high is not None:
+        value += f" [{BPS * dr.low:.2f}, {BPS * dr.high:.2f}]"
     notes = [note for note, so in (("last", last), ("not registered", not summary.registered)) if so]
     if summary.expected_reward is not None and summary.confidence is not None:
         notes.append(f"expected {BPS * summary.expected_reward:.2f}, worth {summary.confidence:g}")
@@ -116,6 +129,7 @@ def _row(summary: PolicySummary, *, last: bool) -> tuple[str, ...]:
         f"{BPS * summary.estimate:.2f}",
         f"[{BPS * summary.low:.2f}, {BPS * summary.high:.2f}]",
         value,
+        f"{dr.overlap:.0%}",
         f"{summary.ess:.0f}",
     )
 

@@ -745,15 +745,23 @@ class PoliciesChanged(Event, frozen=True, kw_only=True):
 
 
 class OffPolicyEstimate(Part, frozen=True, kw_only=True):
-    """What always choosing one policy would have earned, by one estimator."""
+    """What always choosing one policy would have earned, over the decisions that tell of it."""
 
-    value: Annotated[Returns, meaning("mean reward of a decision, as estimated")]
+    value: Annotated[
+        Returns | None,
+        meaning(
+            "mean reward of a decision, as estimated", null="while it was not chosen in one with overlap"
+        ),
+    ] = None
     low: Annotated[
-        Returns | None, meaning("lower end of its 95 % interval", null="below 30 rewarded decisions")
+        Returns | None,
+        meaning("lower end of its 95 % interval, which holds whenever it is looked at", null="see `why`"),
     ] = None
-    high: Annotated[
-        Returns | None, meaning("upper end of its 95 % interval", null="below 30 rewarded decisions")
-    ] = None
+    high: Annotated[Returns | None, meaning("upper end of that interval", null="see `why`")] = None
+    overlap: Annotated[
+        Share, meaning("of its rewarded decisions, those with overlap: it was chosen with 2 % or more")
+    ] = 0.0
+    why: Annotated[str, meaning("why there is no interval; empty where there is one")] = ""
 
 
 class PolicySummary(Part, frozen=True, kw_only=True):
@@ -779,20 +787,12 @@ class PolicySummary(Part, frozen=True, kw_only=True):
         bool, meaning("false: nobody implements it, so it is not chosen until it is registered")
     ] = True
     rewarded: Annotated[
-        Count, meaning("n of the off-policy values: rewarded decisions in which it could be chosen")
+        Count, meaning("rewarded decisions in which it could be chosen; `dr.overlap` of them count there")
     ]
-    ess: Annotated[Pure, meaning("effective sample size of its importance weights")]
-    ips: Annotated[
-        OffPolicyEstimate | None,
-        meaning("value of always this policy, by inverse propensity", null="before the first such decision"),
-    ] = None
-    snips: Annotated[
-        OffPolicyEstimate | None,
-        meaning("the same, self-normalised", null="while the policy was not chosen in such a decision"),
-    ] = None
+    ess: Annotated[Pure, meaning("effective sample size of `dr`: (Σw)²/Σw² of its importance weights w")]
     dr: Annotated[
         OffPolicyEstimate | None,
-        meaning("the same, doubly robust", null="before the first such decision"),
+        meaning("value of always this policy, doubly robust", null="in snapshots of version 0.1"),
     ] = None
 
 
@@ -829,6 +829,15 @@ class RouterSnapshot(Event, frozen=True, kw_only=True):
         tuple[PolicySummary, ...], meaning("those that may be chosen while they are registered")
     ]
     retired: Annotated[tuple[str, ...], meaning("names of policies that may be chosen no more")]
+    best: Annotated[
+        str | None,
+        meaning(
+            "name of the policy proven to earn more than every other where both could be chosen; "
+            "ever a wrong one in 5 % of scopes at most",
+            null="while none is proven best, see `best_why`",
+        ),
+    ] = None
+    best_why: Annotated[str, meaning("by how much it is proven better, or what is not proven yet")] = ""
     choices: Annotated[Count, meaning("of the scope, so far")]
     updates: Annotated[Count, meaning("rewards counted so far, of the policies that may be chosen")]
     noise: Annotated[Returns, meaning("present scale of rewards around their means")]
@@ -843,6 +852,16 @@ class RouterSnapshot(Event, frozen=True, kw_only=True):
     ]
     layout: Annotated[Ordinal, meaning("version of the feature vector")]
     ts: Annotated[Ns, meaning("when the last command was carried out")]
+
+
+class RouterContrasts(Part, frozen=True, kw_only=True):
+    """Sums over rewarded decisions, of the differences between every two policies."""
+
+    names: Annotated[tuple[str, ...], meaning("of the policies, in the order of the sums")] = ()
+    sums: Annotated[
+        bytes,
+        meaning("H, D, Q and X of pairs (0, 1), (0, 2) ... (1, 2) ..., float64, little-endian"),
+    ] = b""
 
 
 class RouterScopeState(Event, frozen=True, kw_only=True):
@@ -875,10 +894,18 @@ class RouterScopeState(Event, frozen=True, kw_only=True):
     ignored_keys: Annotated[Count, meaning("keys of contexts that are no input, so far")] = 0
     evaluation: Annotated[
         dict[
-            str, tuple[Annotated[float, unit("of n, w, w², wr, w²r, w²r², dr, dr²: r in return units")], ...]
+            str,
+            tuple[
+                Annotated[float, unit("of seen, n, w, w², φ, (we)², max (we)²: φ, e in return units")], ...
+            ],
         ],
-        meaning("sums of the off-policy estimators over rewarded decisions, by policy"),
+        meaning(
+            "sums of the off-policy value over rewarded decisions, by policy; older versions kept 8 others"
+        ),
     ] = {}
+    contrasts: Annotated[
+        RouterContrasts, meaning("the same of the differences between every two policies")
+    ] = RouterContrasts()
     last: Annotated[PolicyChosen | None, meaning("choice", null="before the first")] = None
     used_ts: Annotated[Ns, meaning("when its last command was carried out")] = 0
     archive_ts: Annotated[

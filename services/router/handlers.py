@@ -29,7 +29,7 @@ from libs.common.handling import Tick
 from libs.common.time_units import NS_PER_S
 from services.router import defaults, scopes
 from services.router.context import NAMES, Statistics, decided_on, missing, rows, vector
-from services.router.evaluation import Sums
+from services.router.evaluation import evaluated
 from services.router.mixture import CLIP
 from services.router.posteriors import keep_learnt, posteriors_of
 from services.router.records import (
@@ -92,7 +92,7 @@ class Router:
         known = find(state, scope_key(message.scope), RouterScopeState)
         if known is None and (why := scopes.too_many(state, self.rules, now)):
             return [unavailable(message, now, why)]
-        shared = known or new_scope(self.rules)
+        shared = known or new_scope(self.rules.policies, self.rules.priors)
         if shared.layout != LAYOUT:
             raise ValueError(
                 f"scope {message.scope} learnt layout {shared.layout} of the features, this is {LAYOUT}"
@@ -251,10 +251,8 @@ class Router:
         k = names.index(lesson.policy_id)
         if lesson.counted:
             if decision is not None:
-                X = rows(decided_on(decision.features), decision.arms, names)
                 x = decided_on(decision.features)
-                q_hat = _by_policy(names, mixture.project(X).mean.tolist())
-                shared = replace(shared, evaluation=_evaluated(shared, decision, lesson.reward, q_hat))
+                shared = evaluated(shared, decision, lesson.reward)
             assert x is not None  # noqa: S101 -- a lesson has a decision or a context
             learnt = mixture.learn(k, x, lesson.reward)
             records[k] = replace(records[k], reward_sum=records[k].reward_sum + lesson.reward)
@@ -326,19 +324,6 @@ def _answer_kind(command: RouterCommand) -> type[PolicyChosen | PolicyRewarded |
             return PoliciesChanged
         case _ as unreachable:
             assert_never(unreachable)
-
-
-def _evaluated(
-    shared: RouterScopeState, decision: PolicyChosen, r: float, q_hat: dict[str, float]
-) -> dict[str, tuple[float, ...]]:
-    """Return the sums with one more decision, of the policies that could be chosen then."""
-    a, p = decision.policy_id, decision.propensity
-    found = dict(shared.evaluation)
-    for name in decision.propensities:
-        if name in q_hat:
-            w = 1 / p if name == a else 0.0
-            found[name] = tuple(Sums(*found.get(name, ())).after(w, r, q_hat[name], q_hat[a]))
-    return found
 
 
 def _statistics(shared: RouterScopeState) -> Statistics:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from libs.common.events import PolicySummary, RouterSnapshot
 from services.router.context import Statistics, decided_on, rows, vector
-from services.router.evaluation import Sums
+from services.router.contrasts import best_of
+from services.router.evaluation import halves, sums_of
 from services.router.posteriors import memories_of
 from services.router.providers import PROVIDERS
 
@@ -40,11 +41,13 @@ def snapshot_of(
     records, mixture, last = posteriors.records, posteriors.mixture, shared.last
     posterior = mixture.project(rows(x, last.arms if last else {}, posteriors.names))
     half = posterior.width() / 2
+    sums = [sums_of(shared, policy_id) for policy_id in shared.policies]
+    unsure = halves(sums)
+    best = best_of(shared.contrasts, shared.policies)
     summaries = []
     for k, policy_id in enumerate(shared.policies):
         record, mean = records[k], float(posterior.mean[k])
         stated = shared.priors.get(policy_id, (None, None))
-        sums = Sums(*shared.evaluation.get(policy_id, ()))
         summaries.append(
             PolicySummary(
                 policy_id=policy_id,
@@ -58,11 +61,9 @@ def snapshot_of(
                 expected_reward=stated[0],
                 confidence=stated[1],
                 registered=policy_id in arms,
-                rewarded=int(sums.n),
-                ess=sums.ess,
-                ips=sums.ips(),
-                snips=sums.snips(),
-                dr=sums.dr_estimate(),
+                rewarded=int(sums[k].seen),
+                ess=sums[k].ess,
+                dr=sums[k].estimate(float(unsure[k])),
             )
         )
     return RouterSnapshot(
@@ -77,6 +78,8 @@ def snapshot_of(
         missing=last.missing if last else (),
         policies=tuple(summaries),
         retired=shared.retired,
+        best=best.policy_id,
+        best_why=best.why,
         choices=shared.choices,
         updates=sum(record.updates for record in records[: len(shared.policies)]),
         noise=mixture.noise(),

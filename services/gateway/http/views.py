@@ -207,7 +207,8 @@ SNAPSHOT: Final = View(
     parts=(POLICY, View("MemoryAnswer", events.RouterMemory)),
 )
 _UNUSED: Final[dict[str, object]] = {
-    **dict.fromkeys(("lastChoice", "decisionId", "decidedTs", "noise", "layout", "ts")),
+    **dict.fromkeys(("lastChoice", "decisionId", "decidedTs", "best", "noise", "layout", "ts")),
+    "bestWhy": "",
     **{name: {} for name in ("sampledScores", "features", "inputs", "drift")},
     **dict.fromkeys(("filled", "missing", "policies", "retired", "memories", "providers"), ()),
     **dict.fromkeys(("choices", "updates", "ignoredKeys", "pending"), 0),

@@ -42,10 +42,10 @@ T = TypeVar("T")
 
 FOLDER: Final = Path(__file__).parents[2] / "data" / "older_records"
 VERSIONS: Final = ("contract", "0.1.0")
-GIVEN_UP: Final = {  # found again, or of an alarm that wiped what policies had learnt
+GIVEN_UP: Final = {  # found again, or of an alarm that wiped what was learnt, or intervals that did not hold
     "RouterScopeState": ("first_slot", "next_slot", "first_other", "next_other", "pooled_cusum"),
     "RouterPolicyState": ("covariance", "mean", "cusum", "resets"),
-    "RouterSnapshot": ("pooled_cusum", "cusum", "resets"),
+    "RouterSnapshot": ("pooled_cusum", "cusum", "resets", "ips", "snips"),
 }
 SIDES: Final = ((45_957.0, -0.5), (45_957.5, 0.5))  # best price and step
 THEN: Final = 1_795_889_640_000_000_000  # ns UTC, just after 0.1.0 wrote its state

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from libs.cli.errors import CommandError
 from libs.cli.router import History, history_of, plot, table_of
 from libs.cli.screen import Screen
-from libs.common.events import RouterMemory
+from libs.common.events import OffPolicyEstimate, RouterMemory
 from tests.router_world import World, choose, reward
 
 if TYPE_CHECKING:
@@ -51,6 +51,32 @@ def test_the_table_shows_every_policy_best_first_in_bps() -> None:
     assert text.index("p_sma") < min(text.index("p_flat"), text.index("p_breakout"))
     assert "40.00" in text  # the mean reward of p_sma
     assert "60 choices" in text
+
+
+def test_the_table_says_what_no_interval_is_given_for_and_whether_a_best_policy_is_proven() -> None:
+    world = World()
+    history = history_of(_story(world), "s")
+    assert world.snapshot is not None
+    console = Screen(width=300, record=True)
+    console.print(table_of(world.snapshot, history))
+    text = console.export_text()
+    assert "best policy so far: not proven; p_sma leads; against " in text
+    assert "no interval for p_flat: " in text
+    proven = replace(world.snapshot, best="p_sma", best_why="earns at least 1.00 bps")
+    console.print(table_of(proven, history))
+    assert "best policy so far: p_sma; earns at least 1.00 bps" in console.export_text()
+
+
+def test_the_table_shows_the_off_policy_value_with_its_interval_and_overlap() -> None:
+    world = World()
+    history = history_of(_story(world, 3), "s")
+    assert world.snapshot is not None
+    first, *others = world.snapshot.policies
+    known = OffPolicyEstimate(value=0.0004, low=0.0001, high=0.0007, overlap=0.31)
+    console = Screen(width=300, record=True)
+    console.print(table_of(replace(world.snapshot, policies=(replace(first, dr=known), *others)), history))
+    assert "4.00 [1.00, 7.00]" in (text := console.export_text())
+    assert "31%" in text
 
 
 def test_the_table_says_which_policy_nobody_has_registered() -> None:

@@ -2,72 +2,124 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.random import Generator, Philox
+from msgspec.structs import replace
 
-from services.router.evaluation import Sums
+from libs.common.events import PolicyChosen, RouterScopeState
+from services.router.evaluation import OVERLAP, Sums, evaluated, halves, sums_of
+from services.router.mixture import Mixture
+from services.router.records import new_scope
+from services.router.thompson import Tuning, propensities
+from tests.full_valued import bare
+from tests.off_policy_world import FEATURES, POLICIES, Decision, Market, Watch, play
+
+NAMES = tuple(f"p_{k}" for k in range(POLICIES))
 
 
-def _log(n: int, seed: int = 1) -> tuple[np.ndarray, ...]:
-    random = Generator(Philox(key=seed))
-    p = random.uniform(0.1, 0.9, n)  # of policy 0
-    taken = random.random(n) < p
-    r = np.where(taken, 0.3, -0.1) + random.normal(0, 0.5, n)
-    return p, taken, r
+def _decision(p: list[float], q: list[float], chosen: int) -> PolicyChosen:
+    return replace(
+        bare(PolicyChosen),
+        policy_id=NAMES[chosen],
+        propensity=p[chosen],
+        propensities=dict(zip(NAMES, p, strict=False)),
+        means=dict(zip(NAMES, q, strict=False)),
+    )
 
 
-def _sums(p: np.ndarray, taken: np.ndarray, r: np.ndarray, q0: float, q1: float) -> Sums:
-    sums = Sums()
-    for i in range(len(r)):
-        w = 1 / p[i] if taken[i] else 0.0
-        sums = sums.after(float(w), float(r[i]), q0, q0 if taken[i] else q1)
-    return sums
+def _learnt(log: list[Decision], run: int) -> RouterScopeState:
+    shared = new_scope(NAMES)
+    for each in log:
+        decision = _decision(each.p[run].tolist(), each.q[run].tolist(), int(each.chosen[run]))
+        shared = evaluated(shared, decision, float(each.r[run]))
+    return shared
 
 
 def test_incremental_sums_are_the_definitions_over_the_whole_log() -> None:
-    p, taken, r = _log(400)
-    sums = _sums(p, taken, r, 0.2, 0.1)
-    w = taken / p
-    ips, snips, dr = sums.ips(), sums.snips(), sums.dr_estimate()
-    assert ips
-    assert snips
-    assert dr
-    assert ips.value == pytest.approx(np.mean(w * r))
-    assert ips.high == pytest.approx(np.mean(w * r) + 1.96 * np.std(w * r) / 20)
-    value = np.sum(w * r) / np.sum(w)
-    assert snips.value == pytest.approx(value)
-    assert snips.low == pytest.approx(value - 1.96 * np.sqrt(np.sum(w**2 * (r - value) ** 2)) / np.sum(w))
-    terms = 0.2 + w * (r - np.where(taken, 0.2, 0.1))
-    assert dr.value == pytest.approx(np.mean(terms))
-    assert dr.low == pytest.approx(np.mean(terms) - 1.96 * np.std(terms) / 20)
-    assert sums.ess == pytest.approx(np.sum(w) ** 2 / np.sum(w**2))
+    log = list(play(Market("switch", 2, 200, seed=5), Tuning()))
+    sums = [sums_of(_learnt(log, 1), name) for name in NAMES]
+    p, q = (np.array([getattr(each, name)[1] for each in log]) for name in ("p", "q"))
+    a, r = np.array([each.chosen[1] for each in log]), np.array([each.r[1] for each in log])
+    for k, (found, half) in enumerate(zip(sums, halves(sums), strict=True)):
+        at = p[:, k] >= OVERLAP
+        taken = a[at] == k
+        w = taken / p[at, k]
+        terms = w * (r[at] - q[at, a[at]])
+        value = np.mean(q[at, k] + terms)
+        V = np.sum(terms**2) + np.max(terms**2)
+        n, log_alpha = at.sum(), 2 * np.log(20)
+        rho = 500 * V / n / (log_alpha + np.log(1 + log_alpha))
+        estimate = found.estimate(float(half))
+        assert (found.seen, found.n) == (200, n)
+        assert estimate.overlap == pytest.approx(n / 200)
+        assert estimate.value == pytest.approx(value)
+        assert found.ess == pytest.approx(w.sum() ** 2 / (w**2).sum())
+        assert half == pytest.approx(np.sqrt((V + rho) * (np.log(V + rho) - np.log(rho) + log_alpha)) / n)
 
 
-def test_below_thirty_decisions_no_interval_is_claimed() -> None:
-    p, taken, r = _log(29)
-    sums = _sums(p, taken, r, 0, 0)
-    ips, snips = sums.ips(), sums.snips()
-    assert ips
-    assert snips
-    assert ips.low is snips.high is None
+def test_the_watch_of_the_coverage_bench_sees_what_the_service_shows() -> None:
+    watch = Watch(3)
+    log = list(play(Market("stationary", 3, 150, seed=2), Tuning()))
+    for decision in log:
+        watch.see(decision)
+    sums = [sums_of(_learnt(log, 2), name) for name in NAMES]
+    assert halves(sums) == pytest.approx(watch.halves()[2])
+    assert [each.dr for each in sums] == pytest.approx(watch.dr[2].tolist())
+    assert [each.n for each in sums] == watch.n[2].tolist()
 
 
-def test_a_policy_never_chosen_has_no_self_normalised_value() -> None:
-    assert Sums().ips() is None
-    sums = Sums().after(0.0, 1.0, 0.5, 0.5)
-    assert sums.snips() is None
-    assert sums.ess == 0
+@pytest.mark.parametrize("kind", ["switch", "recurring"])
+def test_the_log_of_the_coverage_bench_is_that_of_the_service_s_own_mixture(kind: str) -> None:
+    tuning = Tuning(change=4.0)  # often
+    mixture = Mixture(POLICIES, FEATURES, tuning)
+    for each in play(Market(kind, 2, 700, seed=8), tuning):
+        posterior = mixture.project(each.x[1])
+        assert posterior.mean == pytest.approx(each.q[1], rel=1e-6, abs=1e-10)
+        assert propensities(posterior, tuning) == pytest.approx(each.p[1], abs=0.05)
+        mixture.learn(int(each.chosen[1]), each.x[1], float(each.r[1]))
+    assert mixture.alarms > 0
 
 
-@pytest.mark.parametrize("model", [0.3, -1.0], ids=["right", "wrong"])
-def test_intervals_of_95_percent_cover_the_truth(model: float) -> None:
-    """400 logs of 600: coverage below 0.90 has probability 1e-5 for intervals of exactly 0.95."""
-    hits = np.zeros(3)
-    for seed in range(400):
-        p, taken, r = _log(600, seed)
-        sums = _sums(p, taken, r, model, -0.1)
-        for j, estimate in enumerate((sums.ips(), sums.snips(), sums.dr_estimate())):
-            assert estimate
-            assert estimate.low is not None
-            assert estimate.high is not None
-            hits[j] += estimate.low <= 0.3 <= estimate.high
-    assert (hits / 400 > 0.90).all(), hits / 400
+def test_a_policy_without_overlap_has_no_value_and_the_answer_says_why() -> None:
+    shared = new_scope(NAMES[:2])
+    assert sums_of(shared, "p_1").estimate(0.0).why == "no rewarded decision could choose it"
+    for _ in range(40):
+        shared = evaluated(shared, _decision([0.99, 0.01], [0.0, 0.0], 0), 0.001)
+    estimate = sums_of(shared, "p_1").estimate(0.0)
+    assert (estimate.value, estimate.low, estimate.high, estimate.overlap) == (None, None, None, 0.0)
+    assert estimate.why == "no overlap: of 40 decisions none had its propensity at 0.02 or more"
+
+
+def test_a_policy_never_chosen_has_no_value_however_many_decisions_could_have() -> None:
+    shared = new_scope(NAMES[:2])
+    for _ in range(100):
+        shared = evaluated(shared, _decision([0.9, 0.1], [0.0, 0.0], 0), 0.001)
+    estimate = sums_of(shared, "p_1").estimate(0.0)
+    assert (estimate.value, estimate.overlap) == (None, 1.0)
+    assert estimate.why == "never chosen among 100 with overlap"
+
+
+def test_chosen_once_it_has_a_value_without_an_interval() -> None:
+    shared = new_scope(NAMES[:2])
+    for n in range(100):
+        shared = evaluated(shared, _decision([0.9, 0.1], [0.0, 0.0], int(n == 50)), 0.001)
+    estimate = sums_of(shared, "p_1").estimate(0.0)
+    assert estimate.value == pytest.approx(0.0001)
+    assert estimate.low is estimate.high is None
+    assert estimate.why == "100 decisions with overlap are worth 1.0; an interval needs 30, worth 20"
+
+
+def test_the_sums_of_older_versions_begin_anew() -> None:
+    shared = replace(new_scope(NAMES[:1]), evaluation={"p_0": (9.0, 9.0, 9.0, 0.1, 0.1, 0.1, 0.1, 0.1)})
+    assert sums_of(shared, "p_0") == Sums()
+
+
+@pytest.mark.parametrize("kind", ["garch", "hidden"])
+def test_watched_after_every_reward_intervals_of_95_percent_miss_in_5_percent_of_runs_at_most(
+    kind: str,
+) -> None:
+    """120 logs of the shipped tuning, 400 rewards each: 10 % or more has probability .02 at exactly 5 %."""
+    watch = Watch(120)
+    for decision in play(Market(kind, 120, 400), Tuning()):
+        watch.see(decision)
+    assert watch.missed.mean(0).max() < 0.1, watch.missed.mean(0)
+    assert watch.given.mean(0).max() > 0.9
+    assert watch.plain_missed.any(1).mean() > 0.3  # what ±1.96 standard errors over all decisions are worth

@@ -292,6 +292,8 @@ def test_the_snapshot_says_what_is_a_stub_and_who_has_learnt_what() -> None:
     assert (snapshot.last_choice, snapshot.decision_id) == (policy, command_id("d"))
     learnt = next(summary for summary in snapshot.policies if summary.policy_id == policy)
     assert (learnt.updates, learnt.mean_reward, learnt.choices, learnt.rewarded) == (1, 0.004, 1, 1)
-    assert learnt.ips is not None
-    assert learnt.ips.low is None  # below 30
+    assert learnt.dr is not None
+    assert learnt.dr.low is None
+    assert learnt.dr.why.startswith("1 decision with overlap is worth ")
+    assert (snapshot.best, snapshot.best_why[-12:]) == (None, "over a fifth")
     assert sum(summary.share for summary in snapshot.policies) == pytest.approx(1)
