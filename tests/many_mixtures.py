@@ -16,6 +16,7 @@ from services.router.mixture import (
     AVERAGED,
     BEGINS,
     CLIP,
+    HEAVY,
     INFLATED,
     LISTEN_AFTER,
     PLAYED,
@@ -27,7 +28,6 @@ from services.router.mixture import (
 from services.router.noise import (
     LEAST_SQUARE,
     MOST_SHAPE,
-    MOST_SQUARE,
     POOL_AFTER,
     POOL_MOST,
     PRECISIONS,
@@ -112,8 +112,8 @@ class Mixtures:
         z2 = e * e / variance
         weights = self.w
         precision = np.clip(1 / g2, *PRECISIONS)
-        inflated = log_t(z2 / INFLATED**2, nu) - np.log(INFLATED)
-        changed = self._weigh(log_t(z2, nu), inflated, np.log(variance))
+        changed = self._listen(z2, variance)
+        self._weigh(log_t(z2, nu) - 0.5 * np.log(variance))
         self._learn_noise(at, weights, e, q, square)
         self._update(x, chosen, r, precision[:, None] * (nu + 1) / (nu + z2[:, :Q]))
         self.last[at] = self.rewards
@@ -157,19 +157,21 @@ class Mixtures:
         self.A[rows, :, k], self.P[rows, :, k], self.m[rows, :, k] = A, P, m
         self.h[rows, :, k] = np.einsum("rqij,rqj->rqi", A, m)
 
-    def _weigh(self, forecast: Floats, inflated: Floats, log_variance: Floats) -> np.ndarray:
-        with np.errstate(divide="ignore"):
-            log_w = np.log(self.w) - 0.5 * log_variance
-        likely = np.logaddexp.reduce(log_w + forecast, axis=1)
-        if self.rewards >= LISTEN_AFTER:
-            self.cusum = np.maximum(self.cusum, 0.0) + np.logaddexp.reduce(log_w + inflated, axis=1) - likely
-        filled = self.w > 0
-        share = self.tuning.share
-        shared = share * filled / filled.sum(1, keepdims=True)
-        w = np.where(filled, (1 - share) * np.exp(log_w + forecast - likely[:, None]) + shared, 0.0)
-        self.w = w / w.sum(1, keepdims=True)
-        self.led = AVERAGED * self.led + (1 - AVERAGED) * self.w
+    def _listen(self, z2: Floats, variance: Floats) -> np.ndarray:
+        if self.rewards < LISTEN_AFTER:
+            return np.zeros(len(self.runs), dtype=bool)
+        density = self.w / np.sqrt(variance)
+        expected = (density * np.exp(log_t(z2, HEAVY))).sum(1)
+        inflated = (density * np.exp(log_t(z2 / INFLATED**2, HEAVY))).sum(1) / INFLATED
+        self.cusum = np.maximum(self.cusum, 0.0) + np.log(inflated / expected)
         return np.asarray(self.cusum > self.tuning.change)
+
+    def _weigh(self, log_density: Floats) -> None:
+        share, filled = self.tuning.share, self.w > 0
+        w = self.w * np.exp(log_density - log_density.max(1, keepdims=True))
+        shared = share * filled / filled.sum(1, keepdims=True)
+        self.w = (1 - share) * w / w.sum(1, keepdims=True) + shared
+        self.led = AVERAGED * self.led + (1 - AVERAGED) * self.w
 
     def _learn_noise(
         self, at: tuple[np.ndarray, np.ndarray], weights: Floats, e: Floats, q: Floats, square: Floats
@@ -183,7 +185,7 @@ class Mixtures:
         v = self.v * (density * weights[:, None]).sum(2)
         self.v = (1 - SHARE) * v / v.sum(1, keepdims=True) + SHARE / v.shape[1]
         decays = np.array(self.tuning.decays)
-        self.N = decays * self.N + (present * np.minimum(robust, MOST_SQUARE * square))[:, None]
+        self.N = decays * self.N + (present * robust)[:, None]
         self.D = decays * self.D + square[:, None]
         self.a[at] += 0.5
         self.B[at] += 0.5 * robust
