@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
@@ -43,7 +43,6 @@ E = TypeVar("E", bound="Event")
 threadpool_limits(1, "blas")  # as the service has it: several threads give other last bits
 
 NOW = 1_790_000_000_000_000_000
-VISIT: Final = 1000  # rounds of a regime in a recurring market
 POLICIES = ("p_sma", "p_breakout", "p_flat")
 BULL: dict[str, float | str] = {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}
 
@@ -187,16 +186,24 @@ class Market:
     """Rewards linear in x, with noise; the weights may change on the way.
 
     `kind` is ``stationary``, ``switch`` (others at half time), ``drift`` (a rotation by a right angle),
-    ``recurring`` (three, each for `VISIT` rounds in turn) or ``hidden``: policy 0 earns nothing, exactly, the
-    others lose 5 bps, of which policy 1 earns 5 bps from round `hidden_until` on; noise 10 bps.
+    ``recurring`` (three, each for `visit` rounds in turn) or ``hidden``: policy 0 earns nothing, exactly, the
+    others lose 5 bps, of which policy 1 earns 5 bps from round `turns` on; noise 10 bps.
     `noise` is ``normal``, ``garch`` (1, 1; .08 and .90) or ``heavy``: the same with Student's t of 4 degrees.
     """
 
     def __init__(
-        self, kind: str, seed: int, rounds: int, *, policies: int = 8, d: int = 16, noise: str = "normal"
+        self,
+        kind: str,
+        seed: int,
+        rounds: int,
+        *,
+        policies: int = 8,
+        d: int = 16,
+        noise: str = "normal",
+        visit: int = 1000,
     ) -> None:
         self.kind, self.rounds, self.noise = kind, rounds, 0.001 if kind == "hidden" else 0.5
-        self.hidden_until = min(2000, rounds // 3)
+        self.visit, self.turns = visit, min(2000, 5 * rounds // 12)
         random = Generator(Philox(key=seed))
         self.first = random.normal(size=(policies, d)) / np.sqrt(d)
         self.second = random.normal(size=(policies, d)) / np.sqrt(d)
@@ -216,7 +223,7 @@ class Market:
         if self.kind == "hidden":
             earned = np.full(len(self.first), -5e-4)
             earned[0] = 0.0
-            earned[1] *= -1 if t >= self.hidden_until else 1
+            earned[1] *= -1 if t >= self.turns else 1
             return earned
         return np.asarray(self._theta(t) @ self.x[t])
 
@@ -227,7 +234,7 @@ class Market:
             case "switch":
                 return self.first if t < self.rounds // 2 else self.second
             case "recurring":
-                return (self.first, self.second, self.third)[t // VISIT % 3]
+                return (self.first, self.second, self.third)[t // self.visit % 3]
             case "drift":
                 angle = np.pi / 2 * t / self.rounds
                 return np.asarray(np.cos(angle) * self.first + np.sin(angle) * self.second)

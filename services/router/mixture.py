@@ -36,6 +36,7 @@ average); West & Harrison 1997 (fading as evolution of the state).
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 PLAYED: Final = 1e-3  # a copy with less weight is not drawn from
 CLIP: Final = 6.0  # standard deviations of a reward that are learnt, at most
 INFLATED: Final = 3.0  # how many scales the noise would have after a change
+HEAVY: Final = 5.0  # degrees of freedom of the alarm's noise: one shock is no change
 LISTEN_AFTER: Final = 10  # rewards before an alarm listens
 SETTLED: Final = 100  # rewards of a regime before it is worth to be remembered
 REFUTED_AFTER: Final = 300  # rewards a challenger has, to earn its weight
@@ -120,7 +122,7 @@ class Mixture:
         copies, memories = played[played < Q], played[played >= Q] - Q
         g = np.linalg.solve(self.A[copies], np.broadcast_to(x, (len(copies), *x.shape))[..., None])[..., 0]
         prior_mean, prior_square = (x * self.expected).sum(axis=1), (x * x / self.precision).sum(axis=1)
-        f = self._left(np.arange(len(x)))
+        f = self._left(self.last)
         means = f * (g * self.h[copies]).sum(axis=2) + (1 - f) * prior_mean
         squares = f**2 * (g * x).sum(axis=2) + (1 - f**2) * prior_square
         means = np.concatenate([means, (self.means[memories] * x).sum(axis=2)])
@@ -138,7 +140,7 @@ class Mixture:
     def learn(self, k: int, x: Floats, r: float) -> Learnt:
         """Learn a reward of policy `k`, after it was seen how far off every copy was."""
         noise, nu = self.noise_model, self.tuning.tails
-        self._fade(k)
+        self.fade(k)
         Q = len(self.discounts)
         g = np.linalg.solve(self.A[:, k], np.broadcast_to(x, (Q, len(x)))[..., None])[..., 0]
         mean = np.append((g * self.h[:, k]).sum(axis=1), self.means[:, k] @ x)
@@ -150,8 +152,8 @@ class Mixture:
         e, variance = r - mean, square * (g2 + q)
         z2 = e * e / variance
         weights, precision = self.w, noise.precision()
-        inflated = log_t(z2 / INFLATED**2, nu) - np.log(INFLATED)
-        changed = self._weigh(log_t(z2, nu), inflated, np.log(variance))
+        changed = self._listen(z2, variance)
+        self._weigh(log_t(z2, nu) - 0.5 * np.log(variance))
         noise.learn(k, weights, e, q)
         self._update(k, x, r, precision * (nu + 1) / (nu + z2[:Q]))
         self.last[k] = noise.rewards
@@ -162,13 +164,13 @@ class Mixture:
         everybody = tuple(range(len(self.updates)))
         return Learnt(changed, everybody if changed or others else (k,), r)
 
-    def _left(self, k: Floats | int) -> Floats:
-        idle = self.noise_model.rewards - self.last[k]
+    def _left(self, last: Floats) -> Floats:
+        idle = self.noise_model.rewards - last
         return np.asarray(self.tuning.fade ** np.maximum(idle - self.tuning.grace, 0))
 
-    def _fade(self, k: int) -> None:
+    def fade(self, k: int) -> None:
         """Evolve A and h of `k` since its last reward: P ← f²P + (1-f²)Λ⁻¹, m ← fm + (1-f)μ, P = A⁻¹."""
-        f = float(self._left(k))
+        f = float(self._left(self.last[k]))
         if f == 1:
             return
         P = np.linalg.inv(self.A[:, k])
@@ -176,20 +178,24 @@ class Mixture:
         A = np.linalg.inv(f * f * P + (1 - f * f) * np.diag(1 / self.precision[k]))
         self.A[:, k] = 0.5 * (A + A.transpose(0, 2, 1))
         self.h[:, k] = np.einsum("qde,qe->qd", self.A[:, k], m)
+        self.last[k] = self.noise_model.rewards
 
-    def _weigh(self, forecast: Floats, inflated: Floats, log_variance: Floats) -> bool:
-        """Weigh the copies by their log densities of one reward; return whether it is a change."""
-        with np.errstate(divide="ignore"):
-            log_w = np.log(self.w) - 0.5 * log_variance
-        likely = float(np.logaddexp.reduce(log_w + forecast))
-        if self.noise_model.rewards >= LISTEN_AFTER:
-            self.cusum = max(self.cusum, 0.0) + float(np.logaddexp.reduce(log_w + inflated)) - likely
-        filled = self.w > 0
-        share = self.tuning.share
-        self.w = (1 - share) * np.exp(log_w + forecast - likely) + share * filled / filled.sum()
-        self.w = np.where(filled, self.w / self.w.sum(), 0.0)
-        self.led = AVERAGED * self.led + (1 - AVERAGED) * self.w
+    def _listen(self, z2: Floats, variance: Floats) -> bool:
+        """Take one reward into the alarm, before the weights do; return whether it is a change."""
+        if self.noise_model.rewards < LISTEN_AFTER:
+            return False
+        density = self.w / np.sqrt(variance)
+        expected = density @ np.exp(log_t(z2, HEAVY))
+        inflated = density @ np.exp(log_t(z2 / INFLATED**2, HEAVY)) / INFLATED
+        self.cusum = max(self.cusum, 0.0) + math.log(inflated / expected)
         return self.cusum > self.tuning.change
+
+    def _weigh(self, log_density: Floats) -> None:
+        """Weigh the copies by their densities of one reward."""
+        share, filled = self.tuning.share, self.w > 0
+        w = self.w * np.exp(log_density - log_density.max())
+        self.w = (1 - share) * w / w.sum() + share * filled / filled.sum()
+        self.led = AVERAGED * self.led + (1 - AVERAGED) * self.w
 
     def _update(self, k: int, x: Floats, r: float, u: Floats) -> None:
         gamma, prior = self.discounts[:, None], self.precision[k]

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 POOL_AFTER: Final = 10  # rewards of all policies before the noise is learnt
 POOL_MOST: Final = 10.0  # a with which a policy counts in the pool: one that never varies is one of many
 MOST_SHAPE: Final = 1000.0  # a is held here, so that the scale can follow slow changes
-PRIOR_SQUARES: Final = 15.0  # κ: rewards that g = 1 is worth
-MOST_SQUARE: Final = 3.0  # of one reward in N, in expected ones: one shock is no volatility
+PRIOR_SQUARES: Final = 5.0  # κ: rewards that g = 1 is worth
 SHARE: Final = 1e-3  # of v that is shared out after each reward
 LEAST_SQUARE: Final = 1e-18  # return²; rewards that never vary leave no noise, and scores stay apart
 PRECISIONS: Final = (0.05, 4.0)  # range of 1/g² as a weight of a reward
@@ -109,7 +108,7 @@ class Noise:
         v = self.v * likelihood
         self.v = (1 - SHARE) * v / v.sum() + SHARE / len(v)
         decays = np.array(self.tuning.decays)
-        self.N = decays * self.N + present * min(robust, MOST_SQUARE * square)
+        self.N = decays * self.N + present * robust
         self.D = decays * self.D + square
         self.a[k] += 0.5
         self.B[k] += 0.5 * robust

@@ -71,7 +71,7 @@ class RouterSettings(ProcessorSettings):
     scopes_most: int = Field(
         10_000, ge=1, le=1_000_000, description="scopes kept, in equal parts by all partitions"
     )
-    exploration_scale: float = Field(0.2, gt=0, le=10, description="c: width of the posterior draws")
+    exploration_scale: float = Field(0.15, gt=0, le=10, description="c: width of the posterior draws")
     discounts: str = Field(
         "0.98 0.99 1",
         description="of the model's copies, per reward of its policy, separated by spaces; 1 forgets nothing",
@@ -83,7 +83,7 @@ class RouterSettings(ProcessorSettings):
     )
     noise_weight: float = Field(3.0, gt=1, description="a0: weight of the pooled noise in a policy's own")
     change: float = Field(
-        12.0, gt=0, description="log likelihood ratio of a change from which on a challenger begins"
+        10.0, gt=0, description="log likelihood ratio of a change from which on a challenger begins"
     )
     fade: float = Field(
         0.998, gt=0, le=1, description="what is left of a policy's posterior per reward of others; 1 is all"

@@ -46,14 +46,14 @@ class Tuning:
     lam: float = 1.0
     a0: float = 3.0
     s0: float = 0.01  # noise scale assumed before `POOL_AFTER` rewards, return units
-    c: float = 0.2
+    c: float = 0.15
     epsilon: float = 0.0005
     discounts: tuple[float, ...] = (0.98, 0.99, 1.0)  # gamma of the copies, per reward of its policy
     share: float = 1e-4  # of the copies' weights that is shared out after each reward
-    tails: float = 10.0  # degrees of freedom of one reward's noise
-    decays: tuple[float, ...] = (0.96,)  # of the market's volatility, per reward
+    tails: float = 8.0  # degrees of freedom of one reward's noise
+    decays: tuple[float, ...] = (0.9, 0.94, 0.97)  # of the market's volatility, per reward
     memories: int = 3  # regimes remembered
-    change: float = 12.0  # cumulative log likelihood ratio that is a change
+    change: float = 10.0  # cumulative log likelihood ratio that is a change
     fade: float = 0.998  # of what is known of a policy per reward of others, from `grace` on
     grace: int = 100  # rewards of others
 
