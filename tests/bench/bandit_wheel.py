@@ -37,7 +37,10 @@ def run(report: Report) -> None:
     cases = {
         "router as shipped, linear": (plain, Tuning(s0=1.0)),
         "router as shipped, quadratic": (square, Tuning(s0=1.0)),
-        "router gamma 1, quadratic": (square, Tuning(s0=1.0, gamma=1.0)),
+        "router, one copy without discount, quadratic": (
+            square,
+            Tuning(s0=1.0, discounts=(), memories=0),
+        ),
     }
     for name, (features, tuning) in cases.items():
         for delta, published in zip(DELTAS, PUBLISHED, strict=True):
