@@ -46,7 +46,7 @@ class Tuning:
     lam: float = 1.0
     a0: float = 3.0
     s0: float = 0.01  # noise scale assumed before `POOL_AFTER` rewards, return units
-    c: float = 0.15
+    c: float = 0.2
     epsilon: float = 0.0005
     discounts: tuple[float, ...] = (0.98, 0.99, 1.0)  # gamma of the copies, per reward of its policy
     share: float = 1e-4  # of the copies' weights that is shared out after each reward
@@ -55,7 +55,7 @@ class Tuning:
     memories: int = 3  # regimes remembered
     change: float = 10.0  # cumulative log likelihood ratio that is a change
     fade: float = 0.998  # of what is known of a policy per reward of others, from `grace` on
-    grace: int = 100  # rewards of others
+    grace: int = 250  # rewards of others
 
 
 class Posterior(NamedTuple):
