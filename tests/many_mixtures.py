@@ -1,7 +1,8 @@
 """`services.router.mixture.Mixture`, many at once, vectorised over runs that take one reward each a round.
 
-Their propensities are by Gauss-Hermite quadrature, of normals with the variance of each copy's t. What comes
-rarely, as a change, is done run by run.
+Their propensities are by Gauss-Hermite quadrature, of normals with the variance of each copy's t, whose
+distribution is Bowling et al.'s (2009) logistic one, within 1.4e-4. What comes rarely, as a change, is done
+run by run.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
-from scipy.special import ndtr
 
 from services.router.mixture import (
     AVERAGED,
@@ -39,7 +39,7 @@ from services.router.noise import (
 if TYPE_CHECKING:
     from services.router.thompson import Floats, Tuning
 
-NODES, _WEIGHTS = hermegauss(16)
+NODES, _WEIGHTS = hermegauss(10)
 WEIGHTS: Final = _WEIGHTS / _WEIGHTS.sum()
 
 
@@ -126,8 +126,10 @@ class Mixtures:
             self._recall(run)
 
     def _largest(self, mean: Floats, scale: Floats) -> Floats:
-        points = mean[..., None] + scale[..., None] * NODES
-        below = ndtr((points[:, :, None] - mean[:, self.others, None]) / scale[:, self.others, None])
+        points = (mean[..., None] + scale[..., None] * NODES)[:, :, None]
+        z = ((points - mean[:, self.others, None]) / scale[:, self.others, None]).astype(np.float32)
+        z = np.clip(z, -8, 8)
+        below = 1 / (1 + np.exp(-z * (1.5976 + 0.07056 * z * z)))
         return np.asarray((below.prod(2) * WEIGHTS).sum(2))
 
     def _left(self) -> Floats:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 
 from libs.cli.errors import CommandError
+from libs.cli.screen import Text
 from libs.common.events import OffPolicyEstimate, PolicyChosen, PolicyRewarded, RouterSnapshot
 from libs.common.kafka import partition_counts, partition_of
 from libs.common.kafka_reader import read
@@ -79,9 +80,11 @@ def table_of(snapshot: RouterSnapshot, history: History) -> Table:
         f"noise {BPS * snapshot.noise:.1f} bps, {snapshot.drift_alarms} drift alarms, "
         f"regret proxy {BPS * regret:.1f} bps",
         title_justify="left",
-        caption="\n".join(_notes(snapshot)),
         caption_justify="left",
     )
+    notes = Text.of_lines(Text(line) for line in _notes(snapshot))
+    notes.no_wrap = False
+    table.caption = notes
     for column in ("policy", "share", "choices", "rewards"):
         table.add_column(column, justify="left" if column == "policy" else "right")
     for column in (
@@ -99,7 +102,7 @@ def table_of(snapshot: RouterSnapshot, history: History) -> Table:
 
 
 def _notes(snapshot: RouterSnapshot) -> list[str]:
-    """Return what is said below the table: which policy is proven best, and who has no interval and why."""
+    """Return what stands below the table: what is trusted, which is best, and who has no interval."""
     without = [(each.policy_id, each.dr.why) for each in snapshot.policies if each.dr and each.dr.why]
     best = f"best policy so far: {snapshot.best or 'not proven'}; {snapshot.best_why}"
     return [*_trust(snapshot), best, *(f"no interval for {policy_id}: {why}" for policy_id, why in without)]

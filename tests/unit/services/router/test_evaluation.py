@@ -7,7 +7,6 @@ from msgspec.structs import replace
 from libs.common.events import PolicyChosen, RouterScopeState
 from services.router.evaluation import OVERLAP, Sums, evaluated, halves, sums_of
 from services.router.mixture import Mixture
-from services.router.records import new_scope
 from services.router.thompson import Tuning, propensities
 from tests.full_valued import bare
 from tests.off_policy_world import FEATURES, POLICIES, Decision, Market, Watch, play
@@ -25,8 +24,12 @@ def _decision(p: list[float], q: list[float], chosen: int) -> PolicyChosen:
     )
 
 
+def _scope(names: tuple[str, ...] = NAMES) -> RouterScopeState:
+    return replace(bare(RouterScopeState), policies=names)
+
+
 def _learnt(log: list[Decision], run: int) -> RouterScopeState:
-    shared = new_scope(NAMES)
+    shared = _scope()
     for each in log:
         decision = _decision(each.p[run].tolist(), each.q[run].tolist(), int(each.chosen[run]))
         shared = evaluated(shared, decision, float(each.r[run]))
@@ -70,7 +73,7 @@ def test_the_watch_of_the_coverage_bench_sees_what_the_service_shows() -> None:
 def test_the_log_of_the_coverage_bench_is_that_of_the_service_s_own_mixture(kind: str) -> None:
     tuning = Tuning(change=4.0)  # often
     mixture = Mixture(POLICIES, FEATURES, tuning)
-    for each in play(Market(kind, 2, 700, seed=8), tuning):
+    for each in play(Market(kind, 2, 450, seed=8), tuning):
         posterior = mixture.project(each.x[1])
         assert posterior.mean == pytest.approx(each.q[1], rel=1e-6, abs=1e-10)
         assert propensities(posterior, tuning) == pytest.approx(each.p[1], abs=0.05)
@@ -79,7 +82,7 @@ def test_the_log_of_the_coverage_bench_is_that_of_the_service_s_own_mixture(kind
 
 
 def test_a_policy_without_overlap_has_no_value_and_the_answer_says_why() -> None:
-    shared = new_scope(NAMES[:2])
+    shared = _scope(NAMES[:2])
     assert sums_of(shared, "p_1").estimate(0.0).why == "no rewarded decision could choose it"
     for _ in range(40):
         shared = evaluated(shared, _decision([0.99, 0.01], [0.0, 0.0], 0), 0.001)
@@ -89,7 +92,7 @@ def test_a_policy_without_overlap_has_no_value_and_the_answer_says_why() -> None
 
 
 def test_a_policy_never_chosen_has_no_value_however_many_decisions_could_have() -> None:
-    shared = new_scope(NAMES[:2])
+    shared = _scope(NAMES[:2])
     for _ in range(100):
         shared = evaluated(shared, _decision([0.9, 0.1], [0.0, 0.0], 0), 0.001)
     estimate = sums_of(shared, "p_1").estimate(0.0)
@@ -98,7 +101,7 @@ def test_a_policy_never_chosen_has_no_value_however_many_decisions_could_have() 
 
 
 def test_chosen_once_it_has_a_value_without_an_interval() -> None:
-    shared = new_scope(NAMES[:2])
+    shared = _scope(NAMES[:2])
     for n in range(100):
         shared = evaluated(shared, _decision([0.9, 0.1], [0.0, 0.0], int(n == 50)), 0.001)
     estimate = sums_of(shared, "p_1").estimate(0.0)
@@ -108,7 +111,7 @@ def test_chosen_once_it_has_a_value_without_an_interval() -> None:
 
 
 def test_the_sums_of_older_versions_begin_anew() -> None:
-    shared = replace(new_scope(NAMES[:1]), evaluation={"p_0": (9.0, 9.0, 9.0, 0.1, 0.1, 0.1, 0.1, 0.1)})
+    shared = replace(_scope(NAMES[:1]), evaluation={"p_0": (9.0, 9.0, 9.0, 0.1, 0.1, 0.1, 0.1, 0.1)})
     assert sums_of(shared, "p_0") == Sums()
 
 
@@ -116,9 +119,9 @@ def test_the_sums_of_older_versions_begin_anew() -> None:
 def test_watched_after_every_reward_intervals_of_95_percent_miss_in_5_percent_of_runs_at_most(
     kind: str,
 ) -> None:
-    """120 logs of the shipped tuning, 400 rewards each: 10 % or more has probability .02 at exactly 5 %."""
-    watch = Watch(120)
-    for decision in play(Market(kind, 120, 400), Tuning()):
+    """100 logs of the shipped tuning, 300 rewards each: 10 % or more has probability .03 at exactly 5 %."""
+    watch = Watch(100)
+    for decision in play(Market(kind, 100, 300), Tuning()):
         watch.see(decision)
     assert watch.missed.mean(0).max() < 0.1, watch.missed.mean(0)
     assert watch.given.mean(0).max() > 0.9
