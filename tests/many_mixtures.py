@@ -1,7 +1,8 @@
 """`services.router.mixture.Mixture`, many at once, vectorised over runs that take one reward each a round.
 
-Their propensities are by Gauss-Hermite quadrature, of normals with the variance of each copy's t. What comes
-rarely, as a change, is done run by run.
+Their propensities are by Gauss-Hermite quadrature, of normals with the variance of each copy's t, whose
+distribution is Bowling et al.'s (2009) logistic one, within 1.4e-4. What comes rarely, as a change, is done
+run by run.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
-from scipy.special import ndtr
 
 from services.router.mixture import (
     AVERAGED,
     BEGINS,
     CLIP,
+    HEAVY,
     INFLATED,
     LISTEN_AFTER,
     PLAYED,
@@ -27,7 +28,6 @@ from services.router.mixture import (
 from services.router.noise import (
     LEAST_SQUARE,
     MOST_SHAPE,
-    MOST_SQUARE,
     POOL_AFTER,
     POOL_MOST,
     PRECISIONS,
@@ -39,7 +39,7 @@ from services.router.noise import (
 if TYPE_CHECKING:
     from services.router.thompson import Floats, Tuning
 
-NODES, _WEIGHTS = hermegauss(16)
+NODES, _WEIGHTS = hermegauss(10)
 WEIGHTS: Final = _WEIGHTS / _WEIGHTS.sum()
 
 
@@ -112,8 +112,8 @@ class Mixtures:
         z2 = e * e / variance
         weights = self.w
         precision = np.clip(1 / g2, *PRECISIONS)
-        inflated = log_t(z2 / INFLATED**2, nu) - np.log(INFLATED)
-        changed = self._weigh(log_t(z2, nu), inflated, np.log(variance))
+        changed = self._listen(z2, variance)
+        self._weigh(log_t(z2, nu) - 0.5 * np.log(variance))
         self._learn_noise(at, weights, e, q, square)
         self._update(x, chosen, r, precision[:, None] * (nu + 1) / (nu + z2[:, :Q]))
         self.last[at] = self.rewards
@@ -126,8 +126,10 @@ class Mixtures:
             self._recall(run)
 
     def _largest(self, mean: Floats, scale: Floats) -> Floats:
-        points = mean[..., None] + scale[..., None] * NODES
-        below = ndtr((points[:, :, None] - mean[:, self.others, None]) / scale[:, self.others, None])
+        points = (mean[..., None] + scale[..., None] * NODES)[:, :, None]
+        z = ((points - mean[:, self.others, None]) / scale[:, self.others, None]).astype(np.float32)
+        z = np.clip(z, -8, 8)
+        below = 1 / (1 + np.exp(-z * (1.5976 + 0.07056 * z * z)))
         return np.asarray((below.prod(2) * WEIGHTS).sum(2))
 
     def _left(self) -> Floats:
@@ -157,19 +159,21 @@ class Mixtures:
         self.A[rows, :, k], self.P[rows, :, k], self.m[rows, :, k] = A, P, m
         self.h[rows, :, k] = np.einsum("rqij,rqj->rqi", A, m)
 
-    def _weigh(self, forecast: Floats, inflated: Floats, log_variance: Floats) -> np.ndarray:
-        with np.errstate(divide="ignore"):
-            log_w = np.log(self.w) - 0.5 * log_variance
-        likely = np.logaddexp.reduce(log_w + forecast, axis=1)
-        if self.rewards >= LISTEN_AFTER:
-            self.cusum = np.maximum(self.cusum, 0.0) + np.logaddexp.reduce(log_w + inflated, axis=1) - likely
-        filled = self.w > 0
-        share = self.tuning.share
-        shared = share * filled / filled.sum(1, keepdims=True)
-        w = np.where(filled, (1 - share) * np.exp(log_w + forecast - likely[:, None]) + shared, 0.0)
-        self.w = w / w.sum(1, keepdims=True)
-        self.led = AVERAGED * self.led + (1 - AVERAGED) * self.w
+    def _listen(self, z2: Floats, variance: Floats) -> np.ndarray:
+        if self.rewards < LISTEN_AFTER:
+            return np.zeros(len(self.runs), dtype=bool)
+        density = self.w / np.sqrt(variance)
+        expected = (density * np.exp(log_t(z2, HEAVY))).sum(1)
+        inflated = (density * np.exp(log_t(z2 / INFLATED**2, HEAVY))).sum(1) / INFLATED
+        self.cusum = np.maximum(self.cusum, 0.0) + np.log(inflated / expected)
         return np.asarray(self.cusum > self.tuning.change)
+
+    def _weigh(self, log_density: Floats) -> None:
+        share, filled = self.tuning.share, self.w > 0
+        w = self.w * np.exp(log_density - log_density.max(1, keepdims=True))
+        shared = share * filled / filled.sum(1, keepdims=True)
+        self.w = (1 - share) * w / w.sum(1, keepdims=True) + shared
+        self.led = AVERAGED * self.led + (1 - AVERAGED) * self.w
 
     def _learn_noise(
         self, at: tuple[np.ndarray, np.ndarray], weights: Floats, e: Floats, q: Floats, square: Floats
@@ -183,7 +187,7 @@ class Mixtures:
         v = self.v * (density * weights[:, None]).sum(2)
         self.v = (1 - SHARE) * v / v.sum(1, keepdims=True) + SHARE / v.shape[1]
         decays = np.array(self.tuning.decays)
-        self.N = decays * self.N + (present * np.minimum(robust, MOST_SQUARE * square))[:, None]
+        self.N = decays * self.N + (present * robust)[:, None]
         self.D = decays * self.D + square[:, None]
         self.a[at] += 0.5
         self.B[at] += 0.5 * robust

@@ -1,33 +1,66 @@
-"""Regret of the router's bandit beside river's and mabwiser's, in worlds that stay, switch or drift.
+"""Regret of the router's bandit where markets stay, switch, drift, come back or improve unseen.
 
 K = 8 policies, d = 16 features, 10,000 rounds, noise 0.5, weights N(0, I/d), features N(0, I). ``drift``
-rotates the weights by a right angle over the run. All contenders see the same contexts and the same noise;
-river and mabwiser are told its size, the router learns it.
+rotates the weights by a right angle over the run; ``garch`` is the same with volatility in clusters (.08,
+.90), ``heavy`` with a t of 4 degrees besides; ``recurring`` has three regimes of 1,000 rounds in turn, and
+its regret is that from round 3,000 on; ``hidden`` has K = 5, d = 4, an incumbent that earns exactly nothing,
+and a policy that turns from -5 to 5 bps at round 2,000 (noise 10 bps): told is after how many decisions it
+has over half of the last 100 (99,999: never).
+All contenders see the same contexts and noise; the others are told its size, the router learns it.
+``BANDIT_SEEDS`` says how many seeds are played (20), ``BANDIT_PEERS=0`` leaves the peers out. The router
+plays all seeds at once, as ``tests/many_mixtures.py``; it was designed on others (7,000 and up).
 """
 
 from __future__ import annotations
 
+import os
 import statistics
+from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, Protocol
-from uuid import UUID
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 from mabwiser.mab import MAB, LearningPolicy
 from river import bandit
 
-from services.router.thompson import Bank, Tuning, draw
+from services.router.thompson import Tuning
+from tests.bench.bandit_detectors import Adwin, EDetector, Glr, Restarting
 from tests.bench.report import Report, Result
-from tests.router_world import Market
+from tests.router_world import Market, found_after, play
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from services.router.thompson import Floats
 
-ROUNDS: Final = 10_000
-SEEDS: Final = (1, 2, 3)
-KINDS: Final = ("stationary", "switch", "drift")
+SEEDS: Final = range(1, 1 + int(os.environ.get("BANDIT_SEEDS", "20")))
+PEERS: Final = os.environ.get("BANDIT_PEERS", "1") == "1"
+NEVER: Final = 99_999
+
+
+class World(NamedTuple):
+    """A kind of market and its size."""
+
+    kind: str
+    noise: str = "normal"
+    rounds: int = 10_000
+    policies: int = 8
+    d: int = 16
+
+    def market(self, seed: int) -> Market:
+        """Return the market of a seed."""
+        return Market(self.kind, seed, self.rounds, policies=self.policies, d=self.d, noise=self.noise)
+
+
+WORLDS: Final = (
+    *(
+        World(kind, noise)
+        for noise in ("normal", "garch", "heavy")
+        for kind in ("stationary", "switch", "drift")
+    ),
+    World("recurring", rounds=12_000),
+    World("hidden", rounds=6000, policies=5, d=4),
+)
 
 
 class Player(Protocol):
@@ -40,26 +73,12 @@ class Player(Protocol):
         """Take its reward."""
 
 
-class Ours:
-    """The bank of the service."""
-
-    def __init__(self, policies: int, d: int, seed: int, tuning: Tuning) -> None:
-        self.bank, self._seed, self._t = Bank(policies, d, tuning), seed << 64, 0
-
-    def choose(self, x: Floats) -> int:
-        self._t += 1
-        return draw(self.bank.project(x), self.bank.tuning, UUID(int=self._seed + self._t)).chosen
-
-    def learn(self, k: int, x: Floats, r: float) -> None:
-        self.bank.learn(k, x, r)
-
-
 class River:
     """LinUCBDisjoint, with beta the precision of the noise; its contexts are dicts."""
 
-    def __init__(self, policies: int, seed: int, smoothing: float | None) -> None:
+    def __init__(self, policies: int, seed: int, noise: float, smoothing: float | None) -> None:
         self._arms: list[int | str] = list(range(policies))
-        self._policy = bandit.LinUCBDisjoint(beta=4.0, smoothing=smoothing, seed=seed)
+        self._policy = bandit.LinUCBDisjoint(beta=noise**-2, smoothing=smoothing, seed=seed)
 
     def choose(self, x: Floats) -> int:
         return int(self._policy.pull(self._arms, context=dict(enumerate(x.tolist()))))
@@ -71,8 +90,8 @@ class River:
 class Mabwiser:
     """LinTS, with its scale set to the noise."""
 
-    def __init__(self, policies: int, d: int, seed: int) -> None:
-        self._mab = MAB(list(range(policies)), LearningPolicy.LinTS(alpha=0.5), seed=seed)
+    def __init__(self, policies: int, d: int, seed: int, noise: float) -> None:
+        self._mab = MAB(list(range(policies)), LearningPolicy.LinTS(alpha=noise), seed=seed)
         self._mab.fit(list(range(policies)), [0.0] * policies, np.zeros((policies, d)))
 
     def choose(self, x: Floats) -> int:
@@ -82,50 +101,79 @@ class Mabwiser:
         self._mab.partial_fit([k], [r], [x.tolist()])
 
 
-SHIPPED: Final = "router, as shipped (c .3, gamma .99, eps .001)"
-MABWISER: Final = "mabwiser LinTS"
-CONTENDERS: Final[Mapping[str, Callable[[int, int, int], Player]]] = {
-    SHIPPED: lambda k, d, seed: Ours(k, d, seed, Tuning(s0=0.5)),
-    "router, c .5, eps .002": lambda k, d, s: Ours(k, d, s, Tuning(s0=0.5, c=0.5, epsilon=0.002)),
-    "router, c .3, eps 0, gamma .995": lambda k, d, s: Ours(
-        k, d, s, Tuning(s0=0.5, c=0.3, epsilon=0, gamma=0.995)
+SHIPPED: Final = "router, as shipped"
+ROUTERS: Final = {
+    SHIPPED: Tuning(),
+    "one discount of .99 (and a share of one without)": Tuning(
+        discounts=(0.99,), memories=0, decays=(), change=np.inf, fade=1.0
     ),
-    "router, c .3, eps 0, gamma 1": lambda k, d, s: Ours(k, d, s, Tuning(s0=0.5, c=0.3, epsilon=0, gamma=1)),
-    "river LinUCBDisjoint": lambda k, _d, seed: River(k, seed, None),
-    "river LinUCBDisjoint, smoothing .99": lambda k, _d, seed: River(k, seed, 0.99),
-    "river LinUCBDisjoint, smoothing .98": lambda k, _d, seed: River(k, seed, 0.98),
-    MABWISER: Mabwiser,
+}
+CONTENDERS: Final[Mapping[str, Callable[[World, int, float], Player]]] = {
+    "river LinUCBDisjoint": lambda world, seed, noise: River(world.policies, seed, noise, None),
+    "river LinUCBDisjoint, smoothing .99": lambda world, seed, noise: River(
+        world.policies, seed, noise, 0.99
+    ),
+    "river LinUCBDisjoint, smoothing .98": lambda world, seed, noise: River(
+        world.policies, seed, noise, 0.98
+    ),
+    "mabwiser LinTS": lambda world, seed, noise: Mabwiser(world.policies, world.d, seed, noise),
+    "restarts by river's ADWIN": lambda world, seed, noise: Restarting(
+        world.policies, world.d, seed, Adwin, world.rounds, noise
+    ),
+    "Detection Augmented Learning (GLR)": lambda world, seed, noise: Restarting(
+        world.policies, world.d, seed, Glr, world.rounds, noise, forced=0.01
+    ),
+    "restarts by an e-detector": lambda world, seed, noise: Restarting(
+        world.policies, world.d, seed, EDetector, world.rounds, noise
+    ),
 }
 
 
 def run(report: Report) -> None:
     """Play every world with every contender."""
-    report.say(f"bandit_regret: {ROUNDS} rounds, seeds {SEEDS}, {_versions()}")
-    for kind in KINDS:
-        regrets = {
-            name: [_regret(Market(kind, seed, ROUNDS), make, seed) for seed in SEEDS]
-            for name, make in CONTENDERS.items()
-        }
-        base = statistics.mean(regrets[MABWISER])
-        for name, found in regrets.items():
-            mean = statistics.mean(found)
-            figures = {
-                "regret": round(mean),
-                "standard error": round(statistics.stdev(found) / len(found) ** 0.5),
-                "of mabwiser's": round(mean / base, 2),
-            }
-            report.add(Result(bench="bandit_regret", case=kind, contender=name, figures=figures))
+    report.say(f"bandit_regret: {len(SEEDS)} seeds, {_versions()}")
+    for world in WORLDS:
+        case = f"{world.kind}, {world.noise}"
+        for name, tuning in ROUTERS.items():
+            figures = _figures(world, _together(world, tuning))
+            report.add(Result(bench="bandit_regret", case=case, contender=name, figures=figures))
+        for name, make in CONTENDERS.items() if PEERS else ():
+            figures = _figures(world, [_played(world.market(seed), world, make, seed) for seed in SEEDS])
+            report.add(Result(bench="bandit_regret", case=case, contender=name, figures=figures))
 
 
-def _regret(market: Market, make: Callable[[int, int, int], Player], seed: int) -> float:
-    policies, d = market.first.shape
-    player, regret = make(policies, d, seed), 0.0
+def _figures(world: World, played: list[tuple[Floats, Floats, int]]) -> dict[str, str | int | float]:
+    since = 3000 if world.kind == "recurring" else 0
+    sums = [float(regret[since:].sum()) for regret, _, _ in played]
+    figures: dict[str, str | int | float] = {
+        "regret": round(statistics.mean(sums), 2 if world.kind == "hidden" else 0)
+    }
+    if len(sums) > 1:
+        figures["standard error"] = round(statistics.stdev(sums) / len(sums) ** 0.5, 1)
+    figures["alarms"] = sum(alarms for _, _, alarms in played)
+    if world.kind == "hidden":
+        after = [found_after(chosen.astype(np.int64), 2000, 1) or NEVER for _, chosen, _ in played]
+        figures["found after (median)"] = round(statistics.median(after))
+    return figures
+
+
+def _together(world: World, tuning: Tuning) -> list[tuple[Floats, Floats, int]]:
+    markets = [world.market(seed) for seed in SEEDS]
+    regret, chosen, alarms = play(markets, replace(tuning, s0=markets[0].noise), SEEDS[0])
+    return list(zip(regret, chosen, map(len, alarms), strict=True))
+
+
+def _played(
+    market: Market, world: World, make: Callable[[World, int, float], Player], seed: int
+) -> tuple[Floats, Floats, int]:
+    player = make(world, seed, market.noise)
+    regret, chosen = np.empty(market.rounds), np.empty(market.rounds)
     for t in range(market.rounds):
         means, x = market.means(t), market.x[t]
         k = player.choose(x)
-        regret += float(means.max() - means[k])
+        regret[t], chosen[t] = means.max() - means[k], k
         player.learn(k, x, float(means[k] + market.errors[t, k]))
-    return regret
+    return regret, chosen, player.alarms if isinstance(player, Restarting) else 0
 
 
 def _versions() -> str:
