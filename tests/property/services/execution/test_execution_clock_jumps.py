@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from libs.common.partition import Effects
 
 SCANT = ((60_000.5, 0.00123), (60_001.0, 0.0004))  # so that rests stay, and patience ends
-THIN = tuple((60_000.5 + 3.25 * n, 0.02) for n in range(50))  # dear to walk: the order is worked
+THIN = tuple((60_000.5 + 0.5 * n, 0.02) for n in range(50))
+STEEP = tuple((60_000.5 + 3.25 * n, 0.02) for n in range(50))  # dear to walk: the order is worked
 WAITS_S = st.one_of(st.floats(0.001, 0.01), st.floats(0.1, 2.0), st.floats(2.0, 60.0))
 ACTIONS = st.one_of(WAITS_S, JUMPS_S)
 LONGEST_S = 300
@@ -225,7 +226,7 @@ def followed(actions: Sequence[float | int], ahead_s: int, *, jumping: bool) -> 
     world = TradingWorld()
     if jumping:
         world.jump(ahead_s)
-    world.books(asks=THIN)
+    world.books(asks=STEEP)
     world.beat()
     world.execute(urgency=0.2)
     while world.unanswered:
