@@ -64,7 +64,7 @@ def estimated(table: Table, beta: float) -> Estimates:
         own = there[:, symbols[0]]
         if int(own.sum()) >= FEWEST:
             p = table.p[own]
-            numbers[:, symbols] = _each(table.R[np.ix_(own, symbols)], p / p.sum(), beta)
+            numbers[:, symbols] = _each(table.R[own][:, symbols], p / p.sum(), beta)
     return Estimates(mu, shrunk_covariance(table.R, table.p, sigma), plain, c)
 
 

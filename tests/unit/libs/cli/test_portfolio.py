@@ -3,6 +3,7 @@ from __future__ import annotations
 from decimal import Decimal
 from io import StringIO
 
+from msgspec.structs import replace
 from rich.console import Console
 
 from libs.cli.portfolio import risk_table
@@ -10,7 +11,7 @@ from libs.common.events import BOOK, RiskBudget, SymbolRisk
 
 
 def test_the_risk_shows_how_many_days_each_is_of_and_what_they_weigh() -> None:
-    of = {"cvar": 0.05, "vol": 0.02, "weight": 0.1, "used": 0.005}
+    risk = SymbolRisk(cvar=0.05, vol=0.02, weight=0.1, used=0.005)
     budget = RiskBudget(
         book=BOOK,
         equity=Decimal(100),
@@ -18,10 +19,10 @@ def test_the_risk_shows_how_many_days_each_is_of_and_what_they_weigh() -> None:
         cvar_used=0.005,
         cvar_left=0.045,
         by_symbol={
-            "BTC-USDT": SymbolRisk(**of, observations=728, effective_days=173.1),
-            "ETH-USDT": SymbolRisk(**of, observations=398, effective_days=169.7, left_out=2),
-            "OLD-USDT": SymbolRisk(**of, observations=99),
-            "NEW-USDT": SymbolRisk(**of, observations=5, assumed=True),
+            "BTC-USDT": replace(risk, observations=728, effective_days=173.1),
+            "ETH-USDT": replace(risk, observations=398, effective_days=169.7, left_out=2),
+            "OLD-USDT": replace(risk, observations=99),
+            "NEW-USDT": replace(risk, observations=5, assumed=True),
         },
         confidence=0.95,
         observations=5,
