@@ -92,7 +92,7 @@ class Router:
         known = find(state, scope_key(message.scope), RouterScopeState)
         if known is None and (why := scopes.too_many(state, self.rules, now)):
             return [unavailable(message, now, why)]
-        shared = known or new_scope(self.rules)
+        shared = known or new_scope(self.rules.policies, self.rules.priors)
         if shared.layout != LAYOUT:
             raise ValueError(
                 f"scope {message.scope} learnt layout {shared.layout} of the features, this is {LAYOUT}"

@@ -17,7 +17,7 @@ from libs.common.events import (
 from services.router.context import Statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from libs.common.events import PoliciesChanged, PolicyRewarded
     from libs.common.handling import State
@@ -29,6 +29,7 @@ R = TypeVar("R", bound=Record)
 
 OWN: Final = 10  # decisions, and other answers, that each scope may remember, whatever the others do
 
+NO_PRIORS: Final[Mapping[str, tuple[float, float]]] = {}
 NEW_POLICY: Final = RouterPolicyState()
 
 
@@ -57,13 +58,15 @@ def others_of(scope: str) -> str:
     return f"others/{scope}"
 
 
-def new_scope(rules: Rules) -> RouterScopeState:
+def new_scope(
+    policies: tuple[str, ...], priors: Mapping[str, tuple[float, float]] = NO_PRIORS
+) -> RouterScopeState:
     """Return the state of a scope that was never used."""
     statistics = Statistics()
     return RouterScopeState(
         layout=LAYOUT,
-        policies=rules.policies,
-        priors=dict(rules.priors),
+        policies=policies,
+        priors=dict(priors),
         means=statistics.means,
         variances=statistics.variances,
         counts=statistics.counts,

@@ -71,7 +71,7 @@ class RouterSettings(ProcessorSettings):
     scopes_most: int = Field(
         10_000, ge=1, le=1_000_000, description="scopes kept, in equal parts by all partitions"
     )
-    exploration_scale: float = Field(0.15, gt=0, le=10, description="c: width of the posterior draws")
+    exploration_scale: float = Field(0.2, gt=0, le=10, description="c: width of the posterior draws")
     discounts: str = Field(
         "0.98 0.99 1",
         description="of the model's copies, per reward of its policy, separated by spaces; 1 forgets nothing",
@@ -88,7 +88,7 @@ class RouterSettings(ProcessorSettings):
     fade: float = Field(
         0.998, gt=0, le=1, description="what is left of a policy's posterior per reward of others; 1 is all"
     )
-    fade_after: int = Field(100, ge=0, description="rewards of others from which on a policy fades")
+    fade_after: int = Field(250, ge=0, description="rewards of others from which on a policy fades")
     regimes: int = Field(3, ge=0, le=8, description="regimes remembered, for when they come back")
 
     @field_validator("policies")

@@ -36,7 +36,7 @@ Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 GRID: Final[Floats] = ndtr(np.linspace(-6.0, 6.0, 27))  # quantiles of the propensity's grid: 1e-9 to 1 - 1e-9
 MASS_TOLERANCE: Final = 1e-3
 BISECTIONS: Final = 30
-HILL_FROM: Final = 5.0  # degrees of freedom from which the expansion of `cdf_t` errs by less than 1e-7
+HILL_FROM: Final = 6.0  # degrees of freedom from which the expansion of `cdf_t` errs by less than 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Tuning:
     lam: float = 1.0
     a0: float = 3.0
     s0: float = 0.01  # noise scale assumed before `POOL_AFTER` rewards, return units
-    c: float = 0.15
+    c: float = 0.2
     epsilon: float = 0.0005
     discounts: tuple[float, ...] = (0.98, 0.99, 1.0)  # gamma of the copies, per reward of its policy
     share: float = 1e-4  # of the copies' weights that is shared out after each reward
@@ -55,7 +55,7 @@ class Tuning:
     memories: int = 3  # regimes remembered
     change: float = 10.0  # cumulative log likelihood ratio that is a change
     fade: float = 0.998  # of what is known of a policy per reward of others, from `grace` on
-    grace: int = 100  # rewards of others
+    grace: int = 250  # rewards of others
 
 
 class Posterior(NamedTuple):

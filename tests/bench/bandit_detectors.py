@@ -90,7 +90,7 @@ class Restarting:
         self._shape, self._noise, self._forced, self._rounds = (policies, d), noise, forced, rounds
         self._detector, self._random = detector, Generator(Philox(key=seed))
         self._begin()
-        self._t = 0
+        self._t = self.alarms = 0
 
     def _begin(self) -> None:
         policies, d = self._shape
@@ -112,6 +112,7 @@ class Restarting:
         q, e = 1 + g @ x, r - self._m[k] @ x
         if self._watch.changed(float(e * e / q) / self._noise**2):
             self._begin()
+            self.alarms += 1
             return
         self._P[k] -= np.outer(g, g) / q
         self._m[k] += g * (e / q)

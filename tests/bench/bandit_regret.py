@@ -4,29 +4,29 @@ K = 8 policies, d = 16 features, 10,000 rounds, noise 0.5, weights N(0, I/d), fe
 rotates the weights by a right angle over the run; ``garch`` is the same with volatility in clusters (.08,
 .90), ``heavy`` with a t of 4 degrees besides; ``recurring`` has three regimes of 1,000 rounds in turn, and
 its regret is that from round 3,000 on; ``hidden`` has K = 5, d = 4, an incumbent that earns exactly nothing,
-and a policy that turns from -5 to 5 bps at round 2,000 (noise 10 bps): told is after how many decisions it has over
-half of the last 100 (99,999: never).
+and a policy that turns from -5 to 5 bps at round 2,000 (noise 10 bps): told is after how many decisions it
+has over half of the last 100 (99,999: never).
 All contenders see the same contexts and noise; the others are told its size, the router learns it.
-``BANDIT_SEEDS`` says how many seeds are played (20). The model was designed on others (7,000 and up).
+``BANDIT_SEEDS`` says how many seeds are played (20), ``BANDIT_PEERS=0`` leaves the peers out. The router
+plays all seeds at once, as ``tests/many_mixtures.py``; it was designed on others (7,000 and up).
 """
 
 from __future__ import annotations
 
 import os
 import statistics
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
-from uuid import UUID
 
 import numpy as np
 from mabwiser.mab import MAB, LearningPolicy
 from river import bandit
 
-from services.router.mixture import Mixture
-from services.router.thompson import Tuning, draw
+from services.router.thompson import Tuning
 from tests.bench.bandit_detectors import Adwin, EDetector, Glr, Restarting
 from tests.bench.report import Report, Result
-from tests.router_world import Market, found_after
+from tests.router_world import Market, found_after, play
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from services.router.thompson import Floats
 
 SEEDS: Final = range(1, 1 + int(os.environ.get("BANDIT_SEEDS", "20")))
+PEERS: Final = os.environ.get("BANDIT_PEERS", "1") == "1"
 NEVER: Final = 99_999
 
 
@@ -72,20 +73,6 @@ class Player(Protocol):
         """Take its reward."""
 
 
-class Ours:
-    """The mixture of the service."""
-
-    def __init__(self, policies: int, d: int, seed: int, tuning: Tuning) -> None:
-        self.mixture, self._seed, self._t = Mixture(policies, d, tuning), seed << 64, 0
-
-    def choose(self, x: Floats) -> int:
-        self._t += 1
-        return draw(self.mixture.project(x), self.mixture.tuning, UUID(int=self._seed + self._t)).chosen
-
-    def learn(self, k: int, x: Floats, r: float) -> None:
-        self.mixture.learn(k, x, r)
-
-
 class River:
     """LinUCBDisjoint, with beta the precision of the noise; its contexts are dicts."""
 
@@ -115,8 +102,13 @@ class Mabwiser:
 
 
 SHIPPED: Final = "router, as shipped"
+ROUTERS: Final = {
+    SHIPPED: Tuning(),
+    "one discount of .99 (and a share of one without)": Tuning(
+        discounts=(0.99,), memories=0, decays=(), change=np.inf, fade=1.0
+    ),
+}
 CONTENDERS: Final[Mapping[str, Callable[[World, int, float], Player]]] = {
-    SHIPPED: lambda world, seed, noise: Ours(world.policies, world.d, seed, Tuning(s0=noise)),
     "river LinUCBDisjoint": lambda world, seed, noise: River(world.policies, seed, noise, None),
     "river LinUCBDisjoint, smoothing .99": lambda world, seed, noise: River(
         world.policies, seed, noise, 0.99
@@ -141,12 +133,13 @@ def run(report: Report) -> None:
     """Play every world with every contender."""
     report.say(f"bandit_regret: {len(SEEDS)} seeds, {_versions()}")
     for world in WORLDS:
-        for name, make in CONTENDERS.items():
-            played = [_played(world.market(seed), world, make, seed) for seed in SEEDS]
-            case = f"{world.kind}, {world.noise}"
-            report.add(
-                Result(bench="bandit_regret", case=case, contender=name, figures=_figures(world, played))
-            )
+        case = f"{world.kind}, {world.noise}"
+        for name, tuning in ROUTERS.items():
+            figures = _figures(world, _together(world, tuning))
+            report.add(Result(bench="bandit_regret", case=case, contender=name, figures=figures))
+        for name, make in CONTENDERS.items() if PEERS else ():
+            figures = _figures(world, [_played(world.market(seed), world, make, seed) for seed in SEEDS])
+            report.add(Result(bench="bandit_regret", case=case, contender=name, figures=figures))
 
 
 def _figures(world: World, played: list[tuple[Floats, Floats, int]]) -> dict[str, str | int | float]:
@@ -164,6 +157,12 @@ def _figures(world: World, played: list[tuple[Floats, Floats, int]]) -> dict[str
     return figures
 
 
+def _together(world: World, tuning: Tuning) -> list[tuple[Floats, Floats, int]]:
+    markets = [world.market(seed) for seed in SEEDS]
+    regret, chosen, alarms = play(markets, replace(tuning, s0=markets[0].noise), SEEDS[0])
+    return list(zip(regret, chosen, map(len, alarms), strict=True))
+
+
 def _played(
     market: Market, world: World, make: Callable[[World, int, float], Player], seed: int
 ) -> tuple[Floats, Floats, int]:
@@ -174,8 +173,7 @@ def _played(
         k = player.choose(x)
         regret[t], chosen[t] = means.max() - means[k], k
         player.learn(k, x, float(means[k] + market.errors[t, k]))
-    alarms = player.mixture.alarms if isinstance(player, Ours) else 0
-    return regret, chosen, alarms
+    return regret, chosen, player.alarms if isinstance(player, Restarting) else 0
 
 
 def _versions() -> str:

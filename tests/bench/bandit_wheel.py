@@ -8,12 +8,13 @@ and the shipped one forgets besides. Regret is in percent of uniform play over 8
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 import numpy as np
 from numpy.random import Generator, Philox
 
-from services.router.thompson import Tuning
-from tests.bench.bandit_regret import Ours
+from services.router.mixture import Mixture
+from services.router.thompson import Tuning, draw
 from tests.bench.report import Report, Result
 
 if TYPE_CHECKING:
@@ -45,19 +46,19 @@ def run(report: Report) -> None:
     for name, (features, tuning) in cases.items():
         for delta, published in zip(DELTAS, PUBLISHED, strict=True):
             random = Generator(Philox(key=round(100 * delta)))
-            player = Ours(5, len(features(np.zeros(2))), 1, tuning)
+            mixture = Mixture(5, len(features(np.zeros(2))), tuning)
             regret = uniform = 0.0
-            for _ in range(WHEEL_ROUNDS):
+            for t in range(WHEEL_ROUNDS):
                 angle, radius = 2 * np.pi * random.random(), np.sqrt(random.random())
                 x = np.array([radius * np.cos(angle), radius * np.sin(angle)])
                 means = np.array([1.2, 1.0, 1.0, 1.0, 1.0])
                 if radius > delta:
                     means[1 + int(angle / (np.pi / 2)) % 4] = 50.0
                 z = features(x)
-                k = player.choose(z)
+                k = draw(mixture.project(z), tuning, UUID(int=(1 << 64) + t)).chosen
                 regret += float(means.max() - means[k])
                 uniform += float(means.max() - means.mean())
-                player.learn(k, z, float(means[k] + 0.01 * random.normal()))
+                mixture.learn(k, z, float(means[k] + 0.01 * random.normal()))
             figures = {
                 "percent of uniform": round(100 * regret / uniform, 2),
                 "published NeuralLinear": published,

@@ -338,7 +338,8 @@ async def drive(system: System) -> None:
     await done("POST", "/api/venues/score", {"symbol": "BTCUSDT", "size": 0.01})
     await done("POST", "/api/exec/simulate", {"symbol": "BTCUSDT", "size": 0.01})
     for path, body in (
-        ("/api/router/update", {"policyId": "p_nobody", "reward": 0.0}),
+        ("/api/router/update", {"policyId": "p_nobody", "reward": 0.0, "context": {"regime": "bull"}}),
+        ("/api/router/update", {"policyId": "p_sma", "reward": 0.0}),
         ("/api/router/policies", {"policyId": "p_nobody"}),
         ("/api/venues/score", {"symbol": "BTCUSDT", "size": 1e-12}),
         ("/api/exec/simulate", {"symbol": "BTCUSDT", "size": 1e-12}),

@@ -158,7 +158,7 @@ async def test_labels_are_bounded_whatever_users_name(system: System, execution:
         await post(system, "/api/router/choose", {"context": {}, "scope": scope})
         many = {"policyId": policy, "scope": f"many-{n // 20}"}  # a scope has a limit of its own
         await post(system, "/api/router/policies", many)
-        body = many | {"reward": 0.0, "context": {}}
+        body = many | {"reward": 0.0, "context": {"regime": "bull"}}
         await post(system, "/api/router/update", body)
     for name in PROCESSES:
         found = await scraped(system, name)

@@ -166,6 +166,12 @@ async def test_bad_input_is_refused_in_words(fresh_kafka: str, tmp_path: Path) -
             ("update", b'{"policyId": "p_sma", "reward": NaN, "context": {}}'),
             ("update", b'{"policyId": "p_sma", "reward": -Infinity, "context": {}}'),
             ("update", b'{"policyId": "p_sma", "reward": 1e9, "context": {}}'),
+            ("update", b'{"policyId": "p_sma", "reward": 0.01}'),
+            ("update", b'{"policyId": "p_sma", "reward": 0.01, "context": {"symbol": "BTC-USDT"}}'),
+            ("choose", b'{"context": {}, "policies": ["p_nobody"]}'),
+            ("choose", b'{"context": {}, "arms": {"p_nobody": {"signal": 0.5}}}'),
+            ("choose", b'{"context": {}, "arms": {"p_sma": {"signal": 1.5}}}'),
+            ("choose", b'{"context": {}, "rewardWithinS": 0}'),
             ("update", b'{"policyId": "p_sma", "reward": "1", "context": {}}'),
             ("policies", b'{"policyId": ""}'),
         ]

@@ -162,6 +162,6 @@ def test_a_decision_of_before_signals_is_learnt_with_a_signal_of_nothing() -> No
     kept = world.state[key]
     older = {name: value for name, value in chosen.features.items() if name != "signal"}
     assert len(older) == COMMON
-    world.state.put(key, replace(kept, answer=replace(chosen, features=older, layout=1)))  # type: ignore[call-arg]
+    world.state.put(key, replace(kept, answer=replace(chosen, features=older, layout=1)))
     assert world.reward(reward("r", "p_sma", 0.01, decision="d")).counted
     assert np.isfinite(world.choose(choose("c")).score)

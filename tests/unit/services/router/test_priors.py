@@ -6,6 +6,7 @@ import pytest
 
 from libs.common.events import PoliciesChanged, Refusal
 from services.router.settings import RouterSettings
+from services.router.thompson import Tuning
 from tests.router_world import BULL, World, add, choose, retire, reward
 
 
@@ -94,3 +95,25 @@ def test_a_wrong_setting_is_told_what_would_be_right_and_not_its_value(text: str
     with pytest.raises(ValueError, match="policies") as refused:
         RouterSettings(policies=text)
     assert says in str(refused.value)
+
+
+def test_the_settings_are_by_default_the_models_own() -> None:
+    assert RouterSettings().rules().tuning == Tuning()
+
+
+def test_the_memories_are_those_of_the_settings() -> None:
+    tuning = RouterSettings(discounts="0.9 1", regimes=1, change=20, fade=0.99, fade_after=5).rules().tuning
+    world = World(tuning=tuning)
+    world.choose(choose("c"))
+    assert world.snapshot is not None
+    names = [memory.name for memory in world.snapshot.memories]
+    assert names == ["discount 0.9", "keeps all", "challenger", "regime 1"]
+    assert sum(memory.weight for memory in world.snapshot.memories) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "1.1", "-0.5", "1 0.9", "0.9 0.9", "0.9,1", "nan", " ".join(["1"] * 9)]
+)
+def test_wrong_discounts_are_told_what_would_be_right(text: str) -> None:
+    with pytest.raises(ValueError, match="over 0 and at most 1"):
+        RouterSettings(discounts=text)

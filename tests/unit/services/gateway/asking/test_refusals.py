@@ -137,7 +137,13 @@ async def test_a_simulation_under_the_minimum_is_422_and_names_the_size() -> Non
 @pytest.mark.parametrize(
     ("path", "body", "status", "field"),
     [
-        ("/api/router/update", {"policyId": "p_nope", "reward": 0.1, "context": {}}, 404, "policyId"),
+        (
+            "/api/router/update",
+            {"policyId": "p_nope", "reward": 0.1, "context": {"regime": "bull"}},
+            404,
+            "policyId",
+        ),
+        ("/api/router/update", {"policyId": "p_nope", "reward": 0.1}, 422, "decisionId"),
         ("/api/router/policies", {"policyId": "p_nope"}, 422, "policyId"),
     ],
 )
