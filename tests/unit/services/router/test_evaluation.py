@@ -17,8 +17,9 @@ NAMES = tuple(f"p_{k}" for k in range(POLICIES))
 
 
 def _decision(p: list[float], q: list[float], chosen: int) -> PolicyChosen:
+    some: PolicyChosen = bare(PolicyChosen)
     return replace(
-        bare(PolicyChosen),
+        some,
         policy_id=NAMES[chosen],
         propensity=p[chosen],
         propensities=dict(zip(NAMES, p, strict=False)),
@@ -27,7 +28,8 @@ def _decision(p: list[float], q: list[float], chosen: int) -> PolicyChosen:
 
 
 def _scope(names: tuple[str, ...] = NAMES) -> RouterScopeState:
-    return replace(bare(RouterScopeState), policies=names)
+    some: RouterScopeState = bare(RouterScopeState)
+    return replace(some, policies=names)
 
 
 def _learnt(log: list[Decision], run: int) -> RouterScopeState:
