@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 from numpy.random import Generator, Philox
@@ -26,10 +26,10 @@ from libs.common.live_books import PATIENCE
 from services.router.arms import Arms
 from services.router.handlers import Router
 from services.router.live import LiveInputs
-from services.router.mixture import Mixture
 from services.router.rules import Rules
 from services.router.scopes import ScopeArchived, ScopeForgotten, step_clock
-from services.router.thompson import Tuning, draw
+from services.router.thompson import Tuning
+from tests.many_mixtures import Mixtures
 from tests.registered import a_policy_registered
 
 if TYPE_CHECKING:
@@ -251,27 +251,32 @@ def _clustered(z: Floats) -> Floats:
     return found
 
 
-class Run(NamedTuple):
-    """A mixture played in a market."""
+class Played(NamedTuple):
+    """Many runs of the router's model, a row for each."""
 
-    regret: Floats  # by round
-    chosen: np.ndarray[tuple[int], np.dtype[np.int64]]
-    alarms: tuple[int, ...]  # rounds
-    mixture: Mixture
+    regret: Floats  # (runs, rounds)
+    chosen: np.ndarray[tuple[int, ...], np.dtype[np.int64]]  # (runs, rounds)
+    alarms: tuple[tuple[int, ...], ...]  # rounds, by run
 
 
-def play(market: Market, tuning: Tuning, seed: int) -> Run:
-    """Let a mixture choose and learn in a market."""
-    policies, d = market.first.shape
-    mixture, alarms = Mixture(policies, d, tuning), []
-    regret, chosen = np.empty(market.rounds), np.empty(market.rounds, dtype=np.int64)
-    for t in range(market.rounds):
-        means = market.means(t)
-        k = draw(mixture.project(market.x[t]), tuning, UUID(int=(seed << 64) + t)).chosen
-        regret[t], chosen[t] = means.max() - means[k], k
-        if mixture.learn(k, market.x[t], float(means[k] + market.errors[t, k])).alarm:
-            alarms.append(t)
-    return Run(regret, chosen, tuple(alarms), mixture)
+def play(markets: list[Market], tuning: Tuning, seed: int) -> Played:
+    """Let the model choose and learn in markets of one size, all at once."""
+    runs, rounds, (policies, d) = np.arange(len(markets)), markets[0].rounds, markets[0].first.shape
+    many, random = Mixtures(len(runs), policies, d, tuning), Generator(Philox(key=seed))
+    regret, chosen = np.empty((len(runs), rounds)), np.empty((len(runs), rounds), dtype=np.int64)
+    alarms, before = [()] * len(runs), many.alarms.copy()
+    for t in range(rounds):
+        x = np.array([market.x[t] for market in markets])
+        means = np.array([market.means(t) for market in markets])
+        _, p = many.project(x)
+        k = np.minimum((p.cumsum(1) < random.random(len(runs))[:, None]).sum(1), policies - 1)
+        errors = np.array([market.errors[t, one] for market, one in zip(markets, k, strict=True)])
+        many.learn(x, k, means[runs, k] + errors)
+        regret[:, t], chosen[:, t] = means.max(1) - means[runs, k], k
+        for run in np.flatnonzero(many.alarms > before):
+            alarms[run] = (*alarms[run], t)
+        before = many.alarms.copy()
+    return Played(regret, chosen, tuple(alarms))
 
 
 def found_after(chosen: np.ndarray[tuple[int], np.dtype[np.int64]], since: int, k: int) -> int | None:

@@ -36,7 +36,7 @@ Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 GRID: Final[Floats] = ndtr(np.linspace(-6.0, 6.0, 27))  # quantiles of the propensity's grid: 1e-9 to 1 - 1e-9
 MASS_TOLERANCE: Final = 1e-3
 BISECTIONS: Final = 30
-HILL_FROM: Final = 5.0  # degrees of freedom from which the expansion of `cdf_t` errs by less than 1e-7
+HILL_FROM: Final = 6.0  # degrees of freedom from which the expansion of `cdf_t` errs by less than 1e-7
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 from mabwiser.mab import MAB, LearningPolicy
-from numpy.random import Generator, Philox
 from river import bandit
 
 from services.router.thompson import Tuning
 from tests.bench.bandit_detectors import Adwin, EDetector, Glr, Restarting
 from tests.bench.report import Report, Result
-from tests.many_mixtures import Mixtures
-from tests.router_world import Market, found_after
+from tests.router_world import Market, found_after, play
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -160,19 +158,9 @@ def _figures(world: World, played: list[tuple[Floats, Floats, int]]) -> dict[str
 
 
 def _together(world: World, tuning: Tuning) -> list[tuple[Floats, Floats, int]]:
-    """Play all seeds at once: their choices follow the propensities of `Mixtures`."""
-    markets, random = [world.market(seed) for seed in SEEDS], Generator(Philox(key=SEEDS[0]))
-    many = Mixtures(len(SEEDS), world.policies, world.d, replace(tuning, s0=markets[0].noise))
-    runs, regret = np.arange(len(SEEDS)), np.empty((len(SEEDS), world.rounds))
-    chosen = np.empty((len(SEEDS), world.rounds))
-    for t in range(world.rounds):
-        x, means = (np.array(found) for found in zip(*((m.x[t], m.means(t)) for m in markets), strict=True))
-        _, p = many.project(x)
-        k = np.minimum((p.cumsum(1) < random.random(len(SEEDS))[:, None]).sum(1), world.policies - 1)
-        regret[:, t], chosen[:, t] = means.max(1) - means[runs, k], k
-        errors = np.array([market.errors[t, one] for market, one in zip(markets, k, strict=True)])
-        many.learn(x, k, means[runs, k] + errors)
-    return list(zip(regret, chosen, many.alarms.tolist(), strict=True))
+    markets = [world.market(seed) for seed in SEEDS]
+    regret, chosen, alarms = play(markets, replace(tuning, s0=markets[0].noise), SEEDS[0])
+    return list(zip(regret, chosen, map(len, alarms), strict=True))
 
 
 def _played(

@@ -19,8 +19,9 @@ MEANS = np.array([1.6e-3, 0.0, -4e-4])
 
 
 def _decision(p: list[float], q: list[float], chosen: int) -> PolicyChosen:
+    some: PolicyChosen = bare(PolicyChosen)
     return replace(
-        bare(PolicyChosen),
+        some,
         policy_id=NAMES[chosen],
         propensities=dict(zip(NAMES, p, strict=False)),
         means=dict(zip(NAMES, q, strict=False)),
@@ -75,6 +76,18 @@ def test_the_best_is_named_once_it_is_proven_and_the_words_say_by_how_much() -> 
     assert late.why.startswith("earns at least ")
     assert 0 < float(late.why.split()[3]) < 16  # bps; the truth is 16
     assert best_of(_sums_of(600), ("p_flat", "p_sma", "p_obi")) == late
+
+
+def test_the_words_tell_the_least_gap_of_the_boundary_at_its_share_of_the_error() -> None:
+    H, D, Q, X = np.frombuffer(_sums_of(600).sums, dtype="<f8").reshape(4, 3)
+    two_log = -2 * np.log(0.05 / 3)  # three pairs
+    gaps = []
+    for at in (0, 1):  # p_sma and each other
+        V = Q[at] + X[at]
+        rho = 40 * X[at] / (two_log + np.log(1 + two_log))
+        gaps.append((D[at] - np.sqrt((V + rho) * (np.log((V + rho) / rho) + two_log))) / H[at])
+    why = best_of(_sums_of(600), NAMES).why
+    assert why == f"earns at least {1e4 * min(gaps):.2f} bps a decision more than any other"
 
 
 def test_a_rival_that_could_not_be_chosen_leaves_the_best_open() -> None:

@@ -7,16 +7,19 @@ from msgspec.structs import replace
 from libs.common.events import PolicyChosen, RouterScopeState
 from services.router.evaluation import OVERLAP, Sums, evaluated, halves, sums_of
 from services.router.mixture import Mixture
+from services.router.records import find, scope_key
 from services.router.thompson import Tuning, propensities
 from tests.full_valued import bare
 from tests.off_policy_world import FEATURES, POLICIES, Decision, Market, Watch, play
+from tests.router_world import World, choose, reward
 
 NAMES = tuple(f"p_{k}" for k in range(POLICIES))
 
 
 def _decision(p: list[float], q: list[float], chosen: int) -> PolicyChosen:
+    some: PolicyChosen = bare(PolicyChosen)
     return replace(
-        bare(PolicyChosen),
+        some,
         policy_id=NAMES[chosen],
         propensity=p[chosen],
         propensities=dict(zip(NAMES, p, strict=False)),
@@ -25,7 +28,8 @@ def _decision(p: list[float], q: list[float], chosen: int) -> PolicyChosen:
 
 
 def _scope(names: tuple[str, ...] = NAMES) -> RouterScopeState:
-    return replace(bare(RouterScopeState), policies=names)
+    some: RouterScopeState = bare(RouterScopeState)
+    return replace(some, policies=names)
 
 
 def _learnt(log: list[Decision], run: int) -> RouterScopeState:
@@ -110,6 +114,21 @@ def test_chosen_once_it_has_a_value_without_an_interval() -> None:
     assert estimate.why == "100 decisions with overlap are worth 1.0; an interval needs 30, worth 20"
 
 
+def test_a_late_reward_is_held_against_what_was_expected_at_its_decision() -> None:
+    world = World()
+    chosen = [world.choose(choose(n)) for n in range(8)]
+    for n, decision in reversed(list(enumerate(chosen))):
+        world.reward(reward(f"r{n}", decision.policy_id, 0.004, decision=n))
+    shared = find(world.state, scope_key("s"), RouterScopeState)
+    assert shared is not None
+    for name in chosen[0].means:
+        terms = []
+        for decision in chosen:
+            e = 0.004 - decision.means[name] if decision.policy_id == name else 0.0
+            terms.append(decision.means[name] + e / decision.propensities[name])
+        assert sums_of(shared, name).dr == pytest.approx(sum(terms), abs=1e-15)
+
+
 def test_the_sums_of_older_versions_begin_anew() -> None:
     shared = replace(_scope(NAMES[:1]), evaluation={"p_0": (9.0, 9.0, 9.0, 0.1, 0.1, 0.1, 0.1, 0.1)})
     assert sums_of(shared, "p_0") == Sums()
@@ -124,5 +143,5 @@ def test_watched_after_every_reward_intervals_of_95_percent_miss_in_5_percent_of
     for decision in play(Market(kind, 100, 300), Tuning()):
         watch.see(decision)
     assert watch.missed.mean(0).max() < 0.1, watch.missed.mean(0)
-    assert watch.given.mean(0).max() > 0.9
+    assert watch.given.mean(0).max() > 0.5
     assert watch.plain_missed.any(1).mean() > 0.3  # what ±1.96 standard errors over all decisions are worth

@@ -50,9 +50,9 @@ def test_propensities_are_the_integrals_they_stand_for(policies: int) -> None:
 
 
 def test_the_sampler_does_what_its_propensities_say() -> None:
-    """Chi-square of 20,000 choices; a right sampler fails with probability 0.001."""
+    """Chi-square of 8,000 choices; a right sampler fails with probability 0.001."""
     posterior, tuning = _posterior(3, 3, 4), Tuning(epsilon=0.05, c=0.5)
-    p, n = propensities(posterior, tuning), 20_000
+    p, n = propensities(posterior, tuning), 8000
     chosen = np.bincount([draw(posterior, tuning, UUID(int=t)).chosen for t in range(n)], minlength=3)
     assert stats.chisquare(chosen, n * p).pvalue > 0.001
 
@@ -77,9 +77,9 @@ def test_scores_have_the_law_of_drawing_whole_vectors() -> None:
 
 
 def test_uniform_choices_are_as_frequent_as_told_and_uniform() -> None:
-    """Binomial and chi-square of 20,000 choices; each fails with probability 0.001 by chance."""
+    """Binomial and chi-square of 8,000 choices; each fails with probability 0.001 by chance."""
     posterior, tuning = _posterior(3, 2, 5), Tuning(epsilon=0.05)
-    drawn = [draw(posterior, tuning, UUID(int=t)) for t in range(20_000)]
+    drawn = [draw(posterior, tuning, UUID(int=t)) for t in range(8000)]
     explored = [one.chosen for one in drawn if one.explored]
     assert stats.binomtest(len(explored), len(drawn), 0.05).pvalue > 0.001
     assert stats.chisquare(np.bincount(explored, minlength=3)).pvalue > 0.001
