@@ -83,7 +83,7 @@ class RouterSettings(ProcessorSettings):
     )
     noise_weight: float = Field(3.0, gt=1, description="a0: weight of the pooled noise in a policy's own")
     change: float = Field(
-        10.0, gt=0, description="log likelihood ratio of a change from which on a challenger begins"
+        9.0, gt=0, description="log likelihood ratio of a change from which on a challenger begins"
     )
     fade: float = Field(
         0.998, gt=0, le=1, description="what is left of a policy's posterior per reward of others; 1 is all"

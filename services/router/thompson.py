@@ -53,7 +53,7 @@ class Tuning:
     tails: float = 8.0  # degrees of freedom of one reward's noise
     decays: tuple[float, ...] = (0.9, 0.94, 0.97)  # of the market's volatility, per reward
     memories: int = 3  # regimes remembered
-    change: float = 10.0  # cumulative log likelihood ratio that is a change
+    change: float = 9.0  # cumulative log likelihood ratio that is a change
     fade: float = 0.998  # of what is known of a policy per reward of others, from `grace` on
     grace: int = 250  # rewards of others
 
