@@ -54,19 +54,19 @@ class Market:
         """Return the weights of round t, (runs, POLICIES, FEATURES)."""
         late = t >= self.rounds // 2
         if self.kind in FIXED:
-            fixed = np.zeros_like(self.weights[0])
+            fixed = np.zeros((self.runs, POLICIES, FEATURES))
             fixed[:, :, 0] = 1e-4 * np.array(FIXED[self.kind])
             if self.kind == "hidden" and late:
                 fixed[:, 3, 0] = 5e-4
-            return fixed
+            return np.asarray(fixed)
         if self.kind == "switch":
-            return self.weights[int(late)]
+            return np.asarray(self.weights[int(late)])
         if self.kind == "recurring":
-            return self.weights[9 * t // self.rounds % 3]
+            return np.asarray(self.weights[9 * t // self.rounds % 3])
         if self.kind == "drift":
             angle = np.pi / 2 * t / self.rounds
-            return np.cos(angle) * self.weights[0] + np.sin(angle) * self.weights[1]
-        return self.weights[0]
+            return np.asarray(np.cos(angle) * self.weights[0] + np.sin(angle) * self.weights[1])
+        return np.asarray(self.weights[0])
 
     def errors(self) -> Floats:
         """Return the noise of every policy's reward, (runs, POLICIES)."""

@@ -19,8 +19,9 @@ MEANS = np.array([1.6e-3, 0.0, -4e-4])
 
 
 def _decision(p: list[float], q: list[float], chosen: int) -> PolicyChosen:
+    some: PolicyChosen = bare(PolicyChosen)
     return replace(
-        bare(PolicyChosen),
+        some,
         policy_id=NAMES[chosen],
         propensities=dict(zip(NAMES, p, strict=False)),
         means=dict(zip(NAMES, q, strict=False)),
