@@ -46,7 +46,7 @@ PRIOR_SHARPE: Final = 0.02  # S0, per day: what every symbol's Sharpe ratio is s
 PRIOR_DAYS: Final = 1000  # T0: how many days of evidence the prior is worth
 CAUTION: Final = 0.10  # lower quantile of chi squared: the variance is under-estimated no more often than so
 SAME_RETURN: Final = 1e-13  # some hundred roundings of a price ratio near 1
-_FADED: Final = 2000.0  # half-lives
+_FADED: Final = 20.0  # half-lives
 _LOWEST: Final = 4  # times alpha T: the rows among which the tail of a table is sought first
 _SMALL: Final = 20_000  # numbers that are sorted as fast as they are sifted
 
