@@ -46,13 +46,18 @@ PRIOR_SHARPE: Final = 0.02  # S0, per day: what every symbol's Sharpe ratio is s
 PRIOR_DAYS: Final = 1000  # T0: how many days of evidence the prior is worth
 CAUTION: Final = 0.10  # lower quantile of chi squared: the variance is under-estimated no more often than so
 SAME_RETURN: Final = 1e-13  # some hundred roundings of a price ratio near 1
+_FADED: Final = 20.0  # half-lives
 _LOWEST: Final = 4  # times alpha T: the rows among which the tail of a table is sought first
 _SMALL: Final = 20_000  # numbers that are sorted as fast as they are sifted
 
 
 def day_weights(days: NDArray[np.int64], half_life: float) -> Vector:
-    """Return p: each day's weight, that of the newest halved for every `half_life` days of age [2]_."""
-    weights = np.exp2((days - days[-1]) / half_life)
+    """Return p: each day's weight, that of the newest halved for every `half_life` days of age [2]_.
+
+    After 20 of them, at a millionth, it stays: where the newest day is left out, or there is a long hole, the
+    others still have weights.
+    """
+    weights = np.exp2(np.maximum((days - days[-1]) / half_life, -_FADED))
     return np.asarray(weights / weights.sum())
 
 

@@ -207,6 +207,18 @@ def test_a_close_that_is_no_price_leaves_the_budget_a_number(close: float) -> No
     assert not broken.assumed
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_days_from_before_a_hole_of_years_are_days_still(mode: str) -> None:
+    world = World(history_age_days=36_500)
+    for n, symbol in enumerate((BTC, ETH)):
+        for day in (*range(TODAY - 15_025, TODAY - 15_000), TODAY - 2, TODAY - 1):
+            world.candle(symbol, day, 100.0 + 3.0 * ((day + n) % 3))
+    answer = optimized(world, mode=mode)
+    assert answer.status == "optimal"
+    assert all(0.005 < sigma < 0.1 for sigma in np.sqrt(np.diag(np.array(answer.covariance))))
+    assert np.isfinite(answer.caution)
+
+
 def test_the_budget_shows_of_how_many_days_each_risk_is() -> None:
     world = of_returns(two() | {ICP: random_returns(7, 1, 21)[:, 0]})
     (budget, *_) = world.tell(AssessRisk(command_id=str(UUID(int=1))))
