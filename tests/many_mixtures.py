@@ -117,7 +117,7 @@ class Mixtures:
         self._learn_noise(at, weights, e, q, square)
         self._update(x, chosen, r, precision[:, None] * (nu + 1) / (nu + z2[:, :Q]))
         self.last[at] = self.rewards
-        for run in np.flatnonzero(changed):
+        for run in np.flatnonzero(changed).tolist():
             self._change(run)
         for run in self.runs[self._refuted()]:
             self._begin(run, -1)
