@@ -34,7 +34,9 @@ class Batch:
     """A second derivation: all from the list of rewards, by SciPy's t and a ridge regression at each step."""
 
     def __init__(self, tuning: Tuning, d: int, policies: int) -> None:
-        self.tuning, self.d, self.seen, self.u = tuning, d, [], []
+        self.tuning, self.d = tuning, d
+        self.seen: list[tuple[int, np.ndarray, float]] = []
+        self.u: list[np.ndarray] = []
         self.a, self.B = np.zeros(policies), np.zeros(policies)
         self.log_w = np.zeros(len(tuning.discounts) + 1)
 
