@@ -205,15 +205,15 @@ class Market:
         self.kind, self.rounds, self.noise = kind, rounds, 0.001 if kind == "hidden" else 0.5
         self.visit, self.turns = visit, min(2000, 5 * rounds // 12)
         random = Generator(Philox(key=seed))
-        self.first = random.normal(size=(policies, d)) / np.sqrt(d)
-        self.second = random.normal(size=(policies, d)) / np.sqrt(d)
+        self.first: Floats = random.normal(size=(policies, d)) / np.sqrt(d)
+        self.second: Floats = random.normal(size=(policies, d)) / np.sqrt(d)
         self.x = random.normal(size=(rounds, d))
         if noise == "normal":
             self.errors = self.noise * random.normal(size=(rounds, policies))
         else:
             z = random.normal(size=rounds) if noise == "garch" else random.standard_t(4, rounds) / np.sqrt(2)
             self.errors = np.tile(self.noise * _clustered(z)[:, None], policies)
-        self.third = random.normal(size=(policies, d)) / np.sqrt(d)
+        self.third: Floats = random.normal(size=(policies, d)) / np.sqrt(d)
         if kind == "hidden":
             self.x[:, 0] = 1.0
             self.errors[:, 0] = 0.0
@@ -264,7 +264,8 @@ def play(markets: list[Market], tuning: Tuning, seed: int) -> Played:
     runs, rounds, (policies, d) = np.arange(len(markets)), markets[0].rounds, markets[0].first.shape
     many, random = Mixtures(len(runs), policies, d, tuning), Generator(Philox(key=seed))
     regret, chosen = np.empty((len(runs), rounds)), np.empty((len(runs), rounds), dtype=np.int64)
-    alarms, before = [()] * len(runs), many.alarms.copy()
+    alarms: list[tuple[int, ...]] = [()] * len(runs)
+    before = many.alarms.copy()
     for t in range(rounds):
         x = np.array([market.x[t] for market in markets])
         means = np.array([market.means(t) for market in markets])
@@ -279,7 +280,7 @@ def play(markets: list[Market], tuning: Tuning, seed: int) -> Played:
     return Played(regret, chosen, tuple(alarms))
 
 
-def found_after(chosen: np.ndarray[tuple[int], np.dtype[np.int64]], since: int, k: int) -> int | None:
+def found_after(chosen: np.ndarray[tuple[int, ...], np.dtype[np.int64]], since: int, k: int) -> int | None:
     """Return after how many decisions policy `k` had more than half of the last 100, or nothing."""
     shares = np.convolve(chosen[since:] == k, np.ones(100), "valid")
     return int(np.argmax(shares > 50)) + 100 if (shares > 50).any() else None

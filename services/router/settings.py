@@ -88,7 +88,7 @@ class RouterSettings(ProcessorSettings):
     fade: float = Field(
         0.998, gt=0, le=1, description="what is left of a policy's posterior per reward of others; 1 is all"
     )
-    fade_after: int = Field(250, ge=0, description="rewards of others from which on a policy fades")
+    fade_after: int = Field(150, ge=0, description="rewards of others from which on a policy fades")
     regimes: int = Field(3, ge=0, le=8, description="regimes remembered, for when they come back")
 
     @field_validator("policies")

@@ -55,7 +55,7 @@ class Tuning:
     memories: int = 3  # regimes remembered
     change: float = 9.0  # cumulative log likelihood ratio that is a change
     fade: float = 0.998  # of what is known of a policy per reward of others, from `grace` on
-    grace: int = 250  # rewards of others
+    grace: int = 150  # rewards of others
 
 
 class Posterior(NamedTuple):

@@ -30,10 +30,10 @@ class Adwin:
     """River's ADWIN with its own settings."""
 
     def __init__(self) -> None:
-        self._adwin = drift.ADWIN()
+        self._adwin = drift.ADWIN()  # type: ignore[no-untyped-call]  # untyped there
 
     def changed(self, z2: float) -> bool:
-        self._adwin.update(min(z2, MOST))
+        self._adwin.update(min(z2, MOST))  # type: ignore[no-untyped-call]
         return bool(self._adwin.drift_detected)
 
 
