@@ -162,9 +162,10 @@ def on_reward_refused(turn: Turn, answer: CommandRejected) -> None:
 
 
 def note_counted(turn: Turn, answer: PolicyRewarded) -> None:
-    """Note whether the router learnt from it, and why not."""
+    """Note whether the router learnt from it, and what it says of that."""
     if turn.saga.reward is not None:
-        reason = f"the router did not count it: {answer.reason}" if answer.reason else turn.saga.reward.reason
+        said = answer.reason if answer.counted else f"the router did not count it: {answer.reason}"
+        reason = "; ".join(filter(None, (turn.saga.reward.reason, said)))
         turn.update(reward=replace(turn.saga.reward, counted=answer.counted, reason=reason))
 
 

@@ -509,4 +509,18 @@ def test_a_decision_that_expired_at_the_router_is_told_as_not_counted_and_why() 
     assert isinstance(answer, PolicyRewarded)
     world.deliver(replace(answer, counted=False, reason="decision expired"))
     outcome = world.outcome(execution_id)
-    assert (outcome.counted, outcome.reason) == (False, "the router did not count it: decision expired")
+    assert outcome.counted is False
+    assert outcome.reason.endswith("; the router did not count it: decision expired")
+
+
+def test_what_the_router_says_of_a_reward_that_it_counted_stands_beside_what_became_of_it() -> None:
+    world = DecidingWorld()
+    decided = world.decide("p_flat")
+    world.begin("p_flat")
+    world.answer()
+    (reward,) = (each for each in world.unanswered if isinstance(each, RewardPolicy))
+    answer = world.answer_to(reward)
+    assert isinstance(answer, PolicyRewarded)
+    world.deliver(replace(answer, reason="learnt as 6 noise scales"))
+    outcome = world.outcome(decided)
+    assert (outcome.counted, outcome.reason) == (True, "flat: what was held; learnt as 6 noise scales")
