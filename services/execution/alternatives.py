@@ -32,9 +32,9 @@ from services.execution.schedule import (
     Search,
     best_front_loaded,
     front_loaded,
+    meta_impact_bps,
     moved,
     risk_bps,
-    square_root_bps,
     taken_bps,
 )
 
@@ -342,7 +342,7 @@ def _meta_bps(inputs: PlanInputs) -> float | None:
     volume = volume_of_day(inputs.volume, inputs.now)
     if volume is None or volume <= 0:
         return None
-    return square_root_bps(float(inputs.quantity), volume, inputs.sigma_day)
+    return meta_impact_bps(float(inputs.quantity), volume, inputs.sigma_day)
 
 
 def _known(inputs: PlanInputs) -> float:

@@ -6,8 +6,9 @@ symbol     meaning                                                      unit
 w_j, t_j   share of the parent in child j, its time from now, (N,)      1, s
 W_j        share sent before child j; 1 - W_j is left when it is due    1
 Q, V_day   the parent; the volume of a day                              base units
-I          Y sigma_day sqrt(Q / V_day), meta impact of the parent       bps
+I          meta impact of the parent, the mean over its fills           bps
 Y          1: the constant of the square-root law                       1
+phi*       1e-3: the share of a day's volume below which it is linear   1
 X          Q / D, the parent in depths                                  1
 kappa      rate at which a front-loaded schedule sends what is left     1/s
 =========  ===========================================================  =========
@@ -32,6 +33,8 @@ References
    Thum, Hauptmann & Li (2005), Direct estimation of equity market impact: exponent .600 +- .038.
 .. [4] Grinold & Kahn (2000), Active portfolio management, chapter 16: to trade a day's volume costs a day's
    volatility, that is Y = 1 of the mean fill.
+.. [5] Bucci, Benzaquen, Lillo & Bouchaud (2019), Crossover from linear to square-root market impact: below
+   some 1e-3 of a day's volume the impact of a parent is proportional to its size.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Y: Final = 1.0  # [3]_, [4]_
+CROSSOVER: Final = 1e-3  # phi* [5]_
 MEAN_TO_PEAK: Final = 1.5  # of sqrt: 1 / int_0^1 sqrt(W) dW
 KAPPA_LEAST_S: Final = 1e-5  # 1/s: over two hours nearly equal slices
 KAPPA_MOST_DELTA: Final = 2.0  # of kappa Delta: the first of many children is 86 % then
@@ -91,9 +95,15 @@ class FrontLoaded(NamedTuple):
     kappa: float  # 1/s
 
 
-def square_root_bps(quantity: float, volume_day: float, sigma_day: float) -> float:
-    """Return ``I = 1e4 Y sigma_day sqrt(Q / V_day)`` [3]_, the mean over the fills of a parent."""
-    return 1e4 * Y * sigma_day * math.sqrt(quantity / volume_day)
+def meta_impact_bps(quantity: float, volume_day: float, sigma_day: float) -> float:
+    """Return I, the mean over the fills of a parent.
+
+    Notes
+    -----
+    ``1e4 Y sigma_day sqrt(phi)``, ``phi = Q / V_day`` [3]_; below phi* ``sqrt(phi / phi*)`` of that [5]_.
+    """
+    share = quantity / volume_day
+    return 1e4 * Y * sigma_day * math.sqrt(share) * min(1.0, math.sqrt(share / CROSSOVER))
 
 
 def moved(shares: NDArray[np.float64]) -> NDArray[np.float64]:

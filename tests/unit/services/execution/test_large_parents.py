@@ -16,7 +16,7 @@ from services.execution.calibration import CostObservation, fit
 from services.execution.cost import PRIOR
 from services.execution.expected_volume import span_of, volume_of_day, volume_over
 from services.execution.planner import CannotPlanError, Plan, plan
-from services.execution.schedule import front_loaded, moved, square_root_bps
+from services.execution.schedule import front_loaded, meta_impact_bps, moved
 from tests.unit.services.execution.builders import MID, NOW, a_volume, plan_inputs, seeded
 
 if TYPE_CHECKING:
@@ -65,7 +65,16 @@ def test_the_meta_impact_is_a_term_of_its_own_beside_spread_and_children() -> No
 
 
 def test_the_law_is_written_out() -> None:
-    assert square_root_bps(100.0, 10_000.0, 0.03) == pytest.approx(0.03 * 0.1 * 1e4, rel=1e-12)
+    assert meta_impact_bps(100.0, 10_000.0, 0.03) == pytest.approx(0.03 * 0.1 * 1e4, rel=1e-12)
+
+
+def test_the_meta_impact_of_a_small_parent_is_proportional_to_its_size() -> None:
+    """The law and the line meet at a thousandth of a day's volume; 250 bps is what the day moves."""
+    V, day_bps = 1_000_000.0, 250.0
+    for Q in (1.0, 30.0, 999.0):
+        at_the_crossover = day_bps * math.sqrt(0.001)
+        assert meta_impact_bps(Q, V, 0.025) == pytest.approx(at_the_crossover * Q / 1000.0, rel=1e-12)
+    assert meta_impact_bps(4000.0, V, 0.025) == pytest.approx(2 * day_bps * math.sqrt(0.001), rel=1e-12)
 
 
 def test_a_parent_of_many_children_pays_the_law_whatever_its_schedule() -> None:
