@@ -26,7 +26,7 @@ class PortfolioSettings(ProcessorSettings):
     )
     confidence: float = Field(0.95, ge=0.5, le=0.999, description="confidence level of the book's CVaR")
     capital: Decimal = Field(
-        Decimal(100_000), gt=0, allow_inf_nan=False, description="initial capital, quote units"
+        Decimal(1_000_000), gt=0, allow_inf_nan=False, description="initial capital, quote units"
     )
     risk_aversion: float = Field(
         1.0, gt=0, le=1000, allow_inf_nan=False, description="gamma0 of mean-variance utility, 1 / fraction"

@@ -141,7 +141,7 @@ async def test_positions_after_kills_equal_a_replay_of_the_log(fresh_kafka: str,
             held = (await newest(settings, PORTFOLIO_POSITIONS)).values()
             earned = [p.realized_pnl + p.unrealized_pnl - p.fees for p in held if isinstance(p, Position)]
             budget = (await newest(settings, PORTFOLIO_RISK)).get(BOOK.encode())
-            return isinstance(budget, RiskBudget) and budget.equity == 100_000 + sum(earned)
+            return isinstance(budget, RiskBudget) and budget.equity == 1_000_000 + sum(earned)
 
         await eventually(risk_follows, timeout_s=20)
     finally:

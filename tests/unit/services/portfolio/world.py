@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from libs.common.events import InstrumentTerms
 
 NOW = 20_000 * DAY_NS
+CAPITAL = 100_000
 TODAY = 20_000
 
 
@@ -29,7 +30,7 @@ class World:
     """The handlers, what they look at, and what they returned."""
 
     def __init__(self, **settings: Any) -> None:
-        self.rules = PortfolioSettings(**settings).rules()
+        self.rules = PortfolioSettings(**{"capital": CAPITAL, **settings}).rules()
         self.desk = desk_of(self.rules)
         self.state: State[Event] = Memory()
         self.now = NOW
