@@ -40,7 +40,7 @@ NS_DAY: Final = MINUTES * NS_MINUTE
 
 _DAYS, _SECONDS, HISTORY, FLOW, WIRE = range(1, 6)  # purposes of random streams
 
-_PULL: Final = log(2) / 60  # per day: X halves its distance to the anchor in 60 days
+_PULL: Final = log(2) / 60  # per day: X halves its distance to the anchor in 60 days, where nothing drifts
 _VOL_MEMORY: Final = 0.97  # of v, per block
 _VOL_SD: Final = 0.35  # stationary standard deviation of v
 _MACRO_STAY: Final = 0.97  # probability that tomorrow has today's regime
@@ -60,7 +60,7 @@ class Regime(IntEnum):
 # Per regime: drift in standard deviations of a block, volatility factor, and the weight of the previous
 # minute's shock in this minute's return (positive trends, negative reverts). Drift and weight are the edges
 # that there are to be found.
-_DRIFT: Final = np.array([0.20, -0.20, 0.0, 0.0])
+_DRIFT: Final = np.array([0.40, -0.40, 0.0, 0.0])
 _VOLATILITY: Final = np.array([0.9, 1.1, 0.6, 2.0])
 _ECHO: Final = np.array([0.15, 0.15, -0.35, 0.0])
 
@@ -98,12 +98,13 @@ class LatentPrices:
         Canonical; the order fixes the columns of every array.
     edge
         Multiplies the drift and the memory of the regimes; at 0 nothing that was tells what comes, but for
-        the pull to the anchor, which is under 1 bp an hour within 20 % of it.
+        the pull to the anchor, which is 1 bp an hour 20 % from it. What drifts is pulled the harder.
     """
 
     def __init__(self, seed: int, symbols: Sequence[str], edge: float = 1.0) -> None:
         self.seed = seed
         self._drift, self._echo = edge * _DRIFT, edge * _ECHO
+        self._pull = _PULL * (1 + 2 * edge)
         self.symbols = tuple(symbols)
         profiles = [symbol_profile(symbol) for symbol in symbols]
         self.day_vol = np.array([p.day_vol for p in profiles])
@@ -173,7 +174,7 @@ class LatentPrices:
         noise[1:] += echo[1:] * e[:-1]
         noise /= np.sqrt(1.0 + echo**2)
         drift = np.repeat(self._drift[index], MINUTES // BLOCKS)[:, None] / sqrt(MINUTES / BLOCKS)
-        returns = (noise + drift) * minute_vol[:, None] * self.day_vol - opening.deviation * (_PULL / MINUTES)
+        returns = (noise + drift) * minute_vol[:, None] * self.day_vol - opening.deviation * (self._pull / MINUTES)
         path = np.vstack([opening.deviation, opening.deviation + np.cumsum(returns, axis=0)])
         closing = _Opening(path[-1], float(log_vol[-1]), macro, block)
         return DayPath(self._anchor + path, minute_vol, tuple(regimes)), closing
