@@ -1479,7 +1479,10 @@ class PaperOrder(Part, frozen=True, kw_only=True):
     best_px: Annotated[QuoteUnits, meaning("best price of the side that it takes, at submission")]
     expected_px: Annotated[
         QuoteUnits,
-        meaning("what it is expected to pay: of a child by the plan, else by the book at submission"),
+        meaning(
+            "what it is expected to pay: of a child by the plan without its meta impact, which is in the mid "
+            "by then; else by the book at submission"
+        ),
     ]
     epoch: Annotated[EpochMs, meaning("of the book that it was submitted on")]
     seq: Annotated[Ordinal, meaning("of the book that it was submitted on")]
@@ -1536,7 +1539,10 @@ class OrderFilled(Event, frozen=True, kw_only=True):
     mid: Annotated[QuoteUnits, meaning("of the book that it was filled on")]
     expected_px: Annotated[
         QuoteUnits,
-        meaning("what the order was expected to pay: of a child by the plan, else by the book then"),
+        meaning(
+            "what the order was expected to pay: of a child by the plan without its meta impact, else by the "
+            "book then"
+        ),
     ]
     latency_ns: Annotated[SpanNs, meaning("from submission to this fill")]
     epoch: Annotated[EpochMs, meaning("of the book that it was filled on")]
