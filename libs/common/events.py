@@ -1092,7 +1092,13 @@ class SuspectDay(Part, frozen=True, kw_only=True):
     symbol: Annotated[str, meaning("canonical BASE-QUOTE")]
     day_ts: Annotated[Ns, meaning("start of the day")]
     change: Annotated[PerDay, meaning("of the close against that of the day before")]
-    kept: Annotated[bool, meaning("whether it counts; a bad print, with the day that took it back, does not")]
+    kept: Annotated[
+        bool,
+        meaning(
+            "whether it counts; a bad print, with the day that took it back, does not, and what no day "
+            "beside it confirms counts as 20 sigmas"
+        ),
+    ]
     why: Annotated[str, meaning("it is kept or left out, in words")]
 
 
@@ -1199,7 +1205,9 @@ class PortfolioOptimized(Event, frozen=True, kw_only=True):
     ] = {}
     suspect_days: Annotated[
         tuple[SuspectDay, ...],
-        meaning("moves out of all proportion, by symbol and day; bad prints among them"),
+        meaning(
+            "moves out of all proportion, by symbol and day, the newest 20 of each; bad prints among them"
+        ),
     ] = ()
     effective_days: Annotated[
         EffectiveDays | None, meaning("of the days that any symbol has", null="without history")
@@ -1471,7 +1479,10 @@ class PaperOrder(Part, frozen=True, kw_only=True):
     best_px: Annotated[QuoteUnits, meaning("best price of the side that it takes, at submission")]
     expected_px: Annotated[
         QuoteUnits,
-        meaning("what it is expected to pay: of a child by the plan, else by the book at submission"),
+        meaning(
+            "what it is expected to pay: of a child by the plan without its meta impact, which is in the mid "
+            "by then; else by the book at submission"
+        ),
     ]
     epoch: Annotated[EpochMs, meaning("of the book that it was submitted on")]
     seq: Annotated[Ordinal, meaning("of the book that it was submitted on")]
@@ -1528,7 +1539,10 @@ class OrderFilled(Event, frozen=True, kw_only=True):
     mid: Annotated[QuoteUnits, meaning("of the book that it was filled on")]
     expected_px: Annotated[
         QuoteUnits,
-        meaning("what the order was expected to pay: of a child by the plan, else by the book then"),
+        meaning(
+            "what the order was expected to pay: of a child by the plan without its meta impact, else by the "
+            "book then"
+        ),
     ]
     latency_ns: Annotated[SpanNs, meaning("from submission to this fill")]
     epoch: Annotated[EpochMs, meaning("of the book that it was filled on")]

@@ -53,6 +53,7 @@ def submit(turn: Turn, top: BookTop, qty: Decimal) -> None:
     assert top.features is not None  # noqa: S101 -- of a usable book
     mid, best = top.features.mid, best_of(top, side)
     s = 1 if side == "buy" else -1
+    own_bps = plan.expected_bps - (plan.meta_impact_bps or 0.0)  # what children moved is in this mid
     cl_ord_id = turn.id_of(f"order/{len(saga.orders)}")
     arrives_ts = turn.now + turn.market.latency_ns(venue, saga.symbol)
     order = PaperOrder(
@@ -76,7 +77,7 @@ def submit(turn: Turn, top: BookTop, qty: Decimal) -> None:
         arrives_ts=arrives_ts,
         mid=mid,
         best_px=best,
-        expected_px=mid * (1 + s * plan.expected_bps / 1e4),
+        expected_px=mid * (1 + s * own_bps / 1e4),
         epoch=top.epoch,
         seq=top.seq,
     )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 LEAST_SHADOW: Final = 1e-12  # price of a limit that binds; below is rounding
 _SHOWN: Final = 20  # symbols listed in a refusal
+MOST_SUSPECTS: Final = 20  # of a symbol, so that the answer is not too large to be told
 
 Status: TypeAlias = Literal["optimal", "all_cash", "tolerance_not_met", "insufficient_history"]
 
@@ -181,7 +182,7 @@ def _status(mu: Vector, solution: Solution) -> tuple[Status, str]:
 
 def _suspects(series: Mapping[str, Returns]) -> Iterator[SuspectDay]:
     for symbol, found in series.items():
-        for day, change, kept, why in found.suspects:
+        for day, change, kept, why, _ in found.suspects[-MOST_SUSPECTS:]:
             yield SuspectDay(symbol=symbol, day_ts=day * DAY_NS, change=change, kept=kept, why=why)
 
 

@@ -8,8 +8,9 @@ s       robust sigma of l: 1.4826 MAD, 1 % at least    1
 ======  =============================================  ======
 
 A move of more than 20 s that the next day takes back, but for 5 s, is a bad print: its day and the next say
-nothing of the risk and are left out. A move that stays is a crash or a rise, and is kept; so is that of the
-newest day, which no day has confirmed yet. Both are told.
+nothing of the risk and are left out. A move that stays is a crash or a rise, and is kept. Where the day
+before or the day after is not there, as for the newest and the first, neither can be told: it counts as 20 s.
+All are told.
 
 References
 ----------
@@ -44,6 +45,7 @@ class Suspect(NamedTuple):
     change: float  # fraction
     kept: bool
     why: str
+    counted: float  # fraction: `change`, or as much of it as one day alone can show
 
 
 def is_price(closes: Vector) -> NDArray[np.bool_]:
@@ -69,10 +71,16 @@ def suspects(days: NDArray[np.int64], l: Vector) -> tuple[Suspect, ...]:  # noqa
         day, change = int(days[i]), float(np.expm1(l[i]))
         if found and found[-1].day == day - 1 and not found[-1].kept:
             continue  # the way back
-        if i + 1 == len(l):
-            found.append(Suspect(day, change, kept=True, why="kept: no day has confirmed it yet"))
-        elif days[i + 1] == day + 1 and abs(l[i] + l[i + 1]) <= BACK * s:
-            found.append(Suspect(day, change, kept=False, why="left out: the next day took it back"))
+        before, after = day - 1 in days[max(0, i - 1) : i], day + 1 in days[i + 1 : i + 2]
+        if after and abs(l[i] + l[i + 1]) <= BACK * s:
+            found.append(
+                Suspect(day, change, kept=False, why="left out: the next day took it back", counted=0.0)
+            )
+        elif before and after:
+            why = "kept: the next day did not take it back"
+            found.append(Suspect(day, change, kept=True, why=why, counted=change))
         else:
-            found.append(Suspect(day, change, kept=True, why="kept: the next day did not take it back"))
+            counted = float(np.expm1(np.copysign(JUMP * s, l[i])))
+            why = f"kept as {counted:+.1%}: no day {'after' if before else 'before'} has confirmed it"
+            found.append(Suspect(day, change, kept=True, why=why, counted=counted))
     return tuple(found)

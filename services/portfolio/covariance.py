@@ -45,7 +45,7 @@ def shrunk_covariance(R: Matrix, p: Vector, sigma: Vector) -> Matrix:
     -----
     With one history for all, delta is that of [1]_ for weighted days: ``min(b2, d2) / d2`` with
     ``d2 = |rho - I|^2`` and ``b2 = sum v = sum_t p_t^2 |x_t x_t' - rho|^2``. Where histories differ the noise
-    b2 is shared out by ``h_ij``, and ``delta_ij = b2_ij / (max(d2 - b2, 0) + b2_ij)``.
+    b2, of the pairs that met, is shared out by ``h_ij``: ``delta_ij = b2_ij / (max(d2 - b2, 0) + b2_ij)``.
     """
     number = R.shape[1]
     shrunk = np.zeros((number, number))
@@ -92,9 +92,10 @@ def _by_pair(R: Matrix, p: Vector) -> Matrix:
     h = np.where(shared, pM.T @ pM / W**2, 1.0)
     fourth = (px * px).T @ (x * x) / W**2
     v = np.maximum(fourth - 2.0 * rho * (px.T @ px) / W**2 + rho * rho * h, 0.0)
-    b2 = float(v[shared].sum() / h[shared].sum()) * h * len(h) ** 2
+    noise = float(v[shared].sum())
+    b2 = noise / float(h[shared].sum()) * h * len(h) ** 2
     d2 = float(((rho - np.eye(len(rho))) ** 2).sum())
-    signal = max(d2 - float(b2.mean()), 0.0)
+    signal = max(d2 - noise, 0.0)
     delta = np.where(shared, b2 / (signal + b2), 1.0)
     rho = (1.0 - delta) * rho
     np.fill_diagonal(rho, 1.0)

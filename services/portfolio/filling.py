@@ -46,7 +46,7 @@ def filled(R: Matrix, p: Vector, days: NDArray[np.int64]) -> Matrix:
     Parameters
     ----------
     days
-        Since 1970 UTC, ascending, (T,): a day is filled the same way tomorrow.
+        Since 1970 UTC, ascending, (T,).
     """
     there = ~np.isnan(R)
     if there.all():

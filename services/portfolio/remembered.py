@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from libs.common.handling import State
 
 KEEP_FILLS: Final = 10_000  # per symbol
-KEEP_ANSWERS: Final = 200  # per partition; the largest, of 100 symbols, has 90 KB
+KEEP_ANSWERS: Final = 200  # per partition; the largest, of 100 symbols, has about 105 KB
 COMMANDS: Final = "commands"
 
 

@@ -119,6 +119,8 @@ def simple_returns(days: NDArray[np.int64], closes: Vector) -> Returns:
     consecutive = np.diff(days) == 1
     days, values = days[1:][consecutive], (closes[1:] / closes[:-1] - 1.0)[consecutive]
     found = suspects(days, np.diff(np.log(closes))[consecutive])
+    for each in found:
+        values[days == each.day] = each.counted
     out = [day for each in found if not each.kept for day in (each.day, each.day + 1)]
     stays = ~np.isin(days, out)
     return Returns(days[stays], values[stays], found, wrong)

@@ -30,10 +30,10 @@ from libs.common.all_in_price import (
 )
 from libs.common.events import VenueCandidate, VenueShare
 from services.venues.costs import charges
-from services.venues.split import Ladder, cost_of, split, whole_lots
+from services.venues.split import Ladder, Split, cost_of, split, whole_lots
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from libs.common.events import BookTop, TakerSide
     from libs.common.live_books import BookFault, Patience
@@ -235,7 +235,8 @@ def _allocate(
     """Split over the venues that passed, in integers of their coarsest lot; None where they cannot fill it.
 
     What is left of `size` below one such lot stands with the largest share that has room for it, so that the
-    shares sum to it. Returned are the shares, their cost and what they save against the best venue alone.
+    shares sum to it; where none has room, one lot more is split, and the largest takes so much less. Returned
+    are the shares, their cost and what they save against the best venue alone.
     """
     first = eligible[0].quote
     whole = ((VenueShare(venue=first.venue, size=size),), first.cost.total, 0.0) if first.whole else None
@@ -251,17 +252,35 @@ def _allocate(
     found = split(ladders, lots) if lots else None
     if found is None or (alone and min(alone) - found.cost <= SAME_COST * lots):
         return whole
-    shares = sorted(found.lots.items(), key=lambda item: (-item[1], item[0]))
-    sizes = {venue: count * coarsest for venue, count in shares}  # exact, for people to read
-    rest = Decimal(repr(size)) - sum(sizes.values(), Decimal())
-    depths = {each.quote.venue: depth_of(taken_side(each.top, side)) for each in eligible}
-    roomy = next((v for v in sizes if float(sizes[v] + rest) <= depths[v] * (1 + ROUNDING)), None)
-    if roomy is None:
+    rooms = {
+        ladder.venue: (ladder.min_lots * lot, depth_of(taken_side(each.top, side)) * (1 + ROUNDING))
+        for each, ladder in zip(eligible, ladders, strict=True)
+    }
+    sizes = _sizes(found, coarsest, size, rooms)
+    if sizes is None and whole is None and (more := split(ladders, lots + 1)) is not None:
+        found, lots = more, lots + 1
+        sizes = _sizes(found, coarsest, size, rooms)
+    if sizes is None:
         return whole
-    sizes[roomy] += rest
     allocation = tuple(VenueShare(venue=venue, size=float(part)) for venue, part in sizes.items())
     saving = (min(alone) - found.cost) / lots if alone else 0.0
     return allocation, found.cost / lots, saving
+
+
+def _sizes(
+    found: Split, lot: Decimal, size: float, rooms: Mapping[str, tuple[float, float]]
+) -> dict[str, Decimal] | None:
+    """Return the shares in base units, largest first; None where none has room for what is left over.
+
+    `rooms` are the least and the most that each venue takes.
+    """
+    shares = sorted(found.lots.items(), key=lambda item: (-item[1], item[0]))
+    sizes = {venue: count * lot for venue, count in shares}  # exact, for people to read
+    rest = Decimal(repr(size)) - sum(sizes.values(), Decimal())
+    for venue, (least, most) in ((venue, rooms[venue]) for venue in sizes):
+        if least <= float(sizes[venue] + rest) <= most:
+            return sizes | {venue: sizes[venue] + rest}
+    return None
 
 
 def _ladder(each: _Eligible, side: TakerSide, lot: float, fair: float) -> Ladder:

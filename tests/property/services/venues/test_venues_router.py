@@ -364,3 +364,15 @@ def test_of_equal_venues_the_first_by_name_is_chosen() -> None:
     market = [Offer(name, a_top(name), None, an_instrument(name), terms, 0) for name in reversed(NAMES)]
     routing = route(market, "buy", 0.1, POLICY)
     assert [each.venue for each in routing.candidates] == [*NAMES]
+
+
+def test_what_is_visible_is_not_too_thin_for_the_size_of_a_lot() -> None:
+    offers = []
+    for venue, price, size in (("binance", 1.0, 1.25), ("bybit", 2.0, 1.05), ("okx", 3.0, 1.25)):
+        top = msgspec.structs.replace(a_top(venue), asks=((60_000 + price, size),))
+        offers.append(
+            Offer(venue, top, None, an_instrument(venue, "0.1"), Terms(10, 0.03, 0.05, 300, 1, 1), 0)
+        )
+    routing = route(offers, "buy", 2.29, POLICY)
+    shares = {each.venue: each.size for each in routing.allocation}
+    assert shares == {"binance": 1.19, "bybit": 1.0, "okx": 0.1}, "1.2, 1.0 and no room for 0.09 there"

@@ -16,6 +16,7 @@ from libs.common.events import (
     ExecutionPlan,
     ExecutionRecord,
     ExecutionSimulated,
+    OrderSubmitted,
     SimulateExecution,
 )
 from services.execution.calibration import CostHistory, CostObservation
@@ -65,6 +66,20 @@ def test_simulate_and_plan_and_execute_make_the_same_plan_of_the_same_inputs(urg
     assert record.plan is not None
     answer = simulated(float(record.plan.size), urgency, record.execution_id)
     assert answer.plan == record.plan
+
+
+def test_a_child_is_expected_to_pay_its_own_part_and_not_what_moved_the_mid_before_it() -> None:
+    world = a_world()
+    plan = executed(world, 0.3).plan
+    assert plan is not None
+    assert plan.meta_impact_bps is not None
+    assert plan.meta_impact_bps > 0
+    world.finish()
+    own = plan.expected_bps - plan.meta_impact_bps
+    orders = [each.order for each in world.all(OrderSubmitted)]
+    assert orders
+    for order in orders:
+        assert order.expected_px == pytest.approx(order.mid * (1 + own / 1e4), rel=1e-12)
 
 
 def test_the_meta_impact_is_its_own_term_of_the_price_and_the_terms_sum_to_it() -> None:

@@ -42,6 +42,24 @@ def test_the_newest_day_is_kept_until_another_confirms_it() -> None:
     assert "confirmed" in found.why
 
 
+def test_a_jump_that_no_day_on_either_side_confirms_counts_as_twenty_sigmas() -> None:
+    l = moves()  # noqa: E741 -- the table's symbol
+    sound = np.exp(np.cumsum(l))
+    s = max(1.4826 * float(np.median(np.abs(l[1:] - np.median(l[1:])))), 0.01)
+    for at, factor in ((0, 1e3), (0, 1e-4), (199, 1e3), (199, 1e-4)):
+        closes = sound.copy()
+        closes[at] *= factor
+        found = simple_returns(DAYS, closes)
+        (suspect,) = found.suspects
+        day = max(at, 1)
+        assert (suspect.day, suspect.kept) == (day, True)
+        assert suspect.change == pytest.approx(closes[day] / closes[day - 1] - 1)
+        assert abs(np.log1p(found.values[day - 1])) == pytest.approx(20 * s, rel=0.03)
+        assert f"{found.values[day - 1]:+.1%}" in suspect.why
+        others = np.arange(199) != day - 1
+        assert found.values[others] == pytest.approx(simple_returns(DAYS, sound).values[others])
+
+
 def test_a_jump_before_a_missing_day_is_kept() -> None:
     l, days = moves(), DAYS.copy()  # noqa: E741 -- the table's symbol
     l[100] += 3.0

@@ -46,6 +46,15 @@ def test_by_pair_it_is_that_of_one_history_where_all_have_the_same_days(
     assert covariance._by_pair(R, p) == pytest.approx(covariance._of_one_history(R, p), rel=1e-9, abs=1e-12)  # noqa: SLF001 -- two ways to one number
 
 
+def test_a_pair_that_never_met_leaves_what_is_known_of_the_others() -> None:
+    R = random_returns(8, 4, 300)
+    R[:150, 2], R[150:, 3] = np.nan, np.nan
+    p, sigma = np.full(300, 1.0 / 300), np.ones(4)
+    Sigma, alone = shrunk_covariance(R, p, sigma), shrunk_covariance(R[:, :2], p, np.ones(2))
+    assert Sigma[2, 3] == 0.0
+    assert alone[0, 1] < Sigma[0, 1] < np.corrcoef(R[:, 0], R[:, 1])[0, 1]
+
+
 def test_a_correlation_is_that_of_the_days_both_have() -> None:
     R = random_returns(8, 3, 300)
     R[:250, 2] = np.nan

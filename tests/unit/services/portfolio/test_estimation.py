@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -18,6 +19,8 @@ from libs.common.events import (
     RiskBudget,
 )
 from libs.common.time_units import DAY_NS
+from libs.common.topic import MIB
+from services.portfolio.allocation import MOST_SUSPECTS
 from tests.fills import a_fill
 from tests.portfolio_problems import BETA, FactorWorld, random_returns
 from tests.unit.services.portfolio.world import TODAY, World
@@ -168,6 +171,22 @@ def test_a_bad_print_is_told_and_leaves_the_estimate_as_it_was(mode: str, factor
     assert answer.observations_by_symbol[BTC] == 398
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("factor", [1000.0, 1e-4])
+@pytest.mark.parametrize("day", [0, 399])
+def test_a_jump_of_the_newest_or_the_first_day_does_not_end_the_portfolio(
+    mode: str, factor: float, day: int
+) -> None:
+    columns = two()
+    columns[BTC][day] = (1 + columns[BTC][day]) * factor - 1
+    answer = optimized(of_returns(columns), mode=mode)
+    assert answer.caution < 4.0
+    assert answer.cvar_limits[BTC] < 2.0
+    assert answer.weights[BTC] > 0.01
+    (suspect,) = answer.suspect_days
+    assert suspect.kept
+
+
 def test_a_crash_that_stays_is_kept_and_told() -> None:
     columns = two()
     columns[BTC][395] = -0.99
@@ -176,6 +195,15 @@ def test_a_crash_that_stays_is_kept_and_told() -> None:
     (suspect,) = answer.suspect_days
     assert suspect.kept
     assert answer.observations_by_symbol[BTC] == 400
+
+
+def test_the_newest_suspect_days_of_a_symbol_are_told_so_that_the_answer_can_be() -> None:
+    columns = two()
+    columns[BTC][:] = 0.0
+    columns[BTC][10:390:6], columns[BTC][13:390:6] = 0.5, -1.0 / 3.0
+    answer = optimized(of_returns(columns))
+    assert [each.day_ts // DAY_NS - TODAY for each in answer.suspect_days] == list(range(-69, -11, 3))
+    assert 100 * MOST_SUSPECTS * len(msgspec.msgpack.encode(answer.suspect_days[0])) < MIB / 2
 
 
 @pytest.mark.parametrize("mode", MODES)
