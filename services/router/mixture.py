@@ -55,6 +55,7 @@ CLIP: Final = 6.0  # standard deviations of a reward that are learnt, at most
 INFLATED: Final = 3.0  # how many scales the noise would have after a change
 HEAVY: Final = 5.0  # degrees of freedom of the alarm's noise: one shock is no change
 LISTEN_AFTER: Final = 10  # rewards before an alarm listens
+LISTEN_AGAIN: Final = 30  # rewards of a challenger before it does: the noise's scale follows meanwhile
 SETTLED: Final = 100  # rewards of a regime before it is worth to be remembered
 REFUTED_AFTER: Final = 300  # rewards a challenger has, to earn its weight
 REFUTED: Final = 1e-3  # weight of a challenger that begins anew, unless copies that forget little lead
@@ -182,7 +183,7 @@ class Mixture:
 
     def _listen(self, z2: Floats, variance: Floats) -> bool:
         """Take one reward into the alarm, before the weights do; return whether it is a change."""
-        if self.noise_model.rewards < LISTEN_AFTER:
+        if self.noise_model.rewards < self.began + (LISTEN_AGAIN if self.began else LISTEN_AFTER):
             return False
         density = self.w / np.sqrt(variance)
         expected = density @ np.exp(log_t(z2, HEAVY))
