@@ -162,7 +162,8 @@ class Mixtures:
         self.h[rows, :, k] = np.einsum("rqij,rqj->rqi", A, m)
 
     def _listen(self, z2: Floats, variance: Floats) -> np.ndarray:
-        listens = self.rewards >= self.began + np.where(self.began > 0, LISTEN_AGAIN, LISTEN_AFTER)
+        anew = (self.began > 0) & (self.origin < 0)
+        listens = (self.rewards >= LISTEN_AFTER) & ~(anew & (self.rewards < self.began + LISTEN_AGAIN))
         density = self.w / np.sqrt(variance)
         expected = (density * np.exp(log_t(z2, HEAVY))).sum(1)
         inflated = (density * np.exp(log_t(z2 / INFLATED**2, HEAVY))).sum(1) / INFLATED

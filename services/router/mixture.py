@@ -20,7 +20,8 @@ C          cumulative log likelihood ratio of "off by more than noise"        1 
 
 - **Weights** are the Bayesian ones of the copies' predictive densities, with a fixed share for each.
 - **The challenger** is the last copy, without discount: it begins anew from the prior at each change, and
-  must earn its weight. Nothing else is forgotten then.
+  must earn its weight. Nothing else is forgotten then, but the last squares of the market's volatility; for
+  `LISTEN_AGAIN` rewards no change is heard, so that it can follow if it was the noise that grew.
 - **Memories** are what led when a change came, kept as means and variances. They forecast, and do not learn;
   one that forecasts best of all becomes the challenger.
 - **Fading**: after `grace` rewards of others θ_k goes back to the prior, as an AR(1) whose stationary law is
@@ -55,7 +56,7 @@ CLIP: Final = 6.0  # standard deviations of a reward that are learnt, at most
 INFLATED: Final = 3.0  # how many scales the noise would have after a change
 HEAVY: Final = 5.0  # degrees of freedom of the alarm's noise: one shock is no change
 LISTEN_AFTER: Final = 10  # rewards before an alarm listens
-LISTEN_AGAIN: Final = 30  # rewards of a challenger before it does: the noise's scale follows meanwhile
+LISTEN_AGAIN: Final = 30  # rewards of a challenger from the prior before it does: the noise's scale follows
 SETTLED: Final = 100  # rewards of a regime before it is worth to be remembered
 REFUTED_AFTER: Final = 300  # rewards a challenger has, to earn its weight
 REFUTED: Final = 1e-3  # weight of a challenger that begins anew, unless copies that forget little lead
@@ -183,7 +184,9 @@ class Mixture:
 
     def _listen(self, z2: Floats, variance: Floats) -> bool:
         """Take one reward into the alarm, before the weights do; return whether it is a change."""
-        if self.noise_model.rewards < self.began + (LISTEN_AGAIN if self.began else LISTEN_AFTER):
+        rewards = self.noise_model.rewards
+        anew = self.began and self.origin < 0
+        if rewards < LISTEN_AFTER or (anew and rewards < self.began + LISTEN_AGAIN):
             return False
         density = self.w / np.sqrt(variance)
         expected = density @ np.exp(log_t(z2, HEAVY))
