@@ -39,7 +39,8 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.router.thompson import Floats, Tuning
+
+Rows: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 PLAYED: Final = 1e-3  # a copy with less weight is not drawn from
 CLIP: Final = 6.0  # standard deviations of a reward that are learnt, at most
@@ -266,7 +269,7 @@ class Mixture:
 
     def pack(self, k: int) -> bytes:
         """Return what is known of policy `k`; lower triangles of A by rows."""
-        noise, lower = self.noise_model, np.tril_indices(self.h.shape[2])
+        noise, lower = self.noise_model, _lower(self.h.shape[2])
         own = np.array([self.last[k], self.updates[k], noise.a[k], noise.B[k]])
         parts = (own, self.A[:, k][:, *lower], self.h[:, k], self.means[:, k], self.variances[:, k])
         return self._header() + b"".join(part.astype("<f8").tobytes() for part in parts)
@@ -280,7 +283,7 @@ class Mixture:
             If it is of another version or of other features.
         """
         Q, M, d = _checked(raw, self.h.shape[2])
-        values, lower = np.frombuffer(raw, "<f8", offset=HEADER.size), np.tril_indices(d)
+        values, lower = np.frombuffer(raw, "<f8", offset=HEADER.size), _lower(d)
         noise, size = self.noise_model, len(lower[0])
         self.last[k], self.updates[k], noise.a[k], noise.B[k] = (
             values[0],
@@ -336,6 +339,11 @@ class Mixture:
     def _header(self) -> bytes:
         J = len(self.noise_model.N)
         return HEADER.pack(VERSION, len(self.discounts), len(self.used), J, self.h.shape[2])
+
+
+@cache
+def _lower(d: int) -> tuple[Rows, Rows]:
+    return np.tril_indices(d)
 
 
 def _checked(raw: bytes, d: int) -> tuple[int, int, int]:
