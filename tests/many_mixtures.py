@@ -19,6 +19,7 @@ from services.router.mixture import (
     HEAVY,
     INFLATED,
     LISTEN_AFTER,
+    LISTEN_AGAIN,
     PLAYED,
     RECALLED,
     REFUTED,
@@ -140,7 +141,8 @@ class Mixtures:
         a0, seen = self.tuning.a0, np.minimum(self.a, POOL_MOST)
         own = self.B / np.maximum(self.a, 0.5)
         pooled = np.maximum((seen * own).sum(1) / np.maximum(seen.sum(1), 0.5), LEAST_SQUARE)
-        self.pooled = np.where(2 * self.a.sum(1) < POOL_AFTER, self.tuning.s0**2, pooled)
+        unknown = (2 * self.a.sum(1) < POOL_AFTER) | ~self.B.any(1)
+        self.pooled = np.where(unknown, self.tuning.s0**2, pooled)
         return np.asarray((a0 * self.pooled[:, None] + self.B) / (a0 + self.a))
 
     def _market(self) -> Floats:
@@ -160,13 +162,13 @@ class Mixtures:
         self.h[rows, :, k] = np.einsum("rqij,rqj->rqi", A, m)
 
     def _listen(self, z2: Floats, variance: Floats) -> np.ndarray:
-        if self.rewards < LISTEN_AFTER:
-            return np.zeros(len(self.runs), dtype=bool)
+        anew = (self.began > 0) & (self.origin < 0)
+        listens = (self.rewards >= LISTEN_AFTER) & ~(anew & (self.rewards < self.began + LISTEN_AGAIN))
         density = self.w / np.sqrt(variance)
         expected = (density * np.exp(log_t(z2, HEAVY))).sum(1)
         inflated = (density * np.exp(log_t(z2 / INFLATED**2, HEAVY))).sum(1) / INFLATED
-        self.cusum = np.maximum(self.cusum, 0.0) + np.log(inflated / expected)
-        return np.asarray(self.cusum > self.tuning.change)
+        self.cusum = np.where(listens, np.maximum(self.cusum, 0.0) + np.log(inflated / expected), self.cusum)
+        return np.asarray(listens & (self.cusum > self.tuning.change))
 
     def _weigh(self, log_density: Floats) -> None:
         share, filled = self.tuning.share, self.w > 0
@@ -185,12 +187,15 @@ class Mixtures:
         variance = square[:, None, None] * (g2[:, :, None] + q[:, None])
         density = np.exp(log_t((e * e)[:, None] / variance, nu)) / np.sqrt(variance)
         v = self.v * (density * weights[:, None]).sum(2)
-        self.v = (1 - SHARE) * v / v.sum(1, keepdims=True) + SHARE / v.shape[1]
+        v = (1 - SHARE) * v / v.sum(1, keepdims=True) + SHARE / v.shape[1]
         decays = np.array(self.tuning.decays)
-        self.N = decays * self.N + (present * robust)[:, None]
-        self.D = decays * self.D + square[:, None]
-        self.a[at] += 0.5
-        self.B[at] += 0.5 * robust
+        varied = (own > LEAST_SQUARE) | self.B.any(1)
+        told = varied[:, None]
+        self.v = np.where(told, v, self.v)
+        self.N = np.where(told, decays * self.N + (present * robust)[:, None], self.N)
+        self.D = np.where(told, decays * self.D + square[:, None], self.D)
+        self.a[at] += np.where(varied, 0.5, 0.0)
+        self.B[at] += np.where(varied, 0.5 * robust, 0.0)
         full = self.a > MOST_SHAPE
         self.B[full] *= MOST_SHAPE / self.a[full]
         self.a[full] = MOST_SHAPE

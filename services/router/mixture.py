@@ -20,7 +20,8 @@ C          cumulative log likelihood ratio of "off by more than noise"        1 
 
 - **Weights** are the Bayesian ones of the copies' predictive densities, with a fixed share for each.
 - **The challenger** is the last copy, without discount: it begins anew from the prior at each change, and
-  must earn its weight. Nothing else is forgotten then.
+  must earn its weight. Nothing else is forgotten then, but the last squares of the market's volatility; for
+  `LISTEN_AGAIN` rewards no change is heard, so that it can follow if it was the noise that grew.
 - **Memories** are what led when a change came, kept as means and variances. They forecast, and do not learn;
   one that forecasts best of all becomes the challenger.
 - **Fading**: after `grace` rewards of others θ_k goes back to the prior, as an AR(1) whose stationary law is
@@ -38,7 +39,8 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -50,11 +52,14 @@ if TYPE_CHECKING:
 
     from services.router.thompson import Floats, Tuning
 
+Rows: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
 PLAYED: Final = 1e-3  # a copy with less weight is not drawn from
 CLIP: Final = 6.0  # standard deviations of a reward that are learnt, at most
 INFLATED: Final = 3.0  # how many scales the noise would have after a change
 HEAVY: Final = 5.0  # degrees of freedom of the alarm's noise: one shock is no change
 LISTEN_AFTER: Final = 10  # rewards before an alarm listens
+LISTEN_AGAIN: Final = 30  # rewards of a challenger from the prior before it does: the noise's scale follows
 SETTLED: Final = 100  # rewards of a regime before it is worth to be remembered
 REFUTED_AFTER: Final = 300  # rewards a challenger has, to earn its weight
 REFUTED: Final = 1e-3  # weight of a challenger that begins anew, unless copies that forget little lead
@@ -182,7 +187,9 @@ class Mixture:
 
     def _listen(self, z2: Floats, variance: Floats) -> bool:
         """Take one reward into the alarm, before the weights do; return whether it is a change."""
-        if self.noise_model.rewards < LISTEN_AFTER:
+        rewards = self.noise_model.rewards
+        anew = self.began and self.origin < 0
+        if rewards < LISTEN_AFTER or (anew and rewards < self.began + LISTEN_AGAIN):
             return False
         density = self.w / np.sqrt(variance)
         expected = density @ np.exp(log_t(z2, HEAVY))
@@ -262,7 +269,7 @@ class Mixture:
 
     def pack(self, k: int) -> bytes:
         """Return what is known of policy `k`; lower triangles of A by rows."""
-        noise, lower = self.noise_model, np.tril_indices(self.h.shape[2])
+        noise, lower = self.noise_model, _lower(self.h.shape[2])
         own = np.array([self.last[k], self.updates[k], noise.a[k], noise.B[k]])
         parts = (own, self.A[:, k][:, *lower], self.h[:, k], self.means[:, k], self.variances[:, k])
         return self._header() + b"".join(part.astype("<f8").tobytes() for part in parts)
@@ -276,7 +283,7 @@ class Mixture:
             If it is of another version or of other features.
         """
         Q, M, d = _checked(raw, self.h.shape[2])
-        values, lower = np.frombuffer(raw, "<f8", offset=HEADER.size), np.tril_indices(d)
+        values, lower = np.frombuffer(raw, "<f8", offset=HEADER.size), _lower(d)
         noise, size = self.noise_model, len(lower[0])
         self.last[k], self.updates[k], noise.a[k], noise.B[k] = (
             values[0],
@@ -332,6 +339,11 @@ class Mixture:
     def _header(self) -> bytes:
         J = len(self.noise_model.N)
         return HEADER.pack(VERSION, len(self.discounts), len(self.used), J, self.h.shape[2])
+
+
+@cache
+def _lower(d: int) -> tuple[Rows, Rows]:
+    return np.tril_indices(d)
 
 
 def _checked(raw: bytes, d: int) -> tuple[int, int, int]:

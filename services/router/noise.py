@@ -15,7 +15,8 @@ g²       Σ v_j g²_j, v the weights of the memories                       1   
 nu       degrees of freedom of one reward's noise                        1          scalar
 =======  ==============================================================  =========  ======
 
-A policy that always earns the same (flat: 0) adds nothing to N and, once its s is small, nothing to D.
+A policy that always earns the same (flat: 0) adds nothing to N and, once its s is small, nothing to D. Until
+some reward was not as expected there is no noise to learn the scale of: the scale stays s0.
 
 References
 ----------
@@ -63,7 +64,7 @@ class Noise:
     def pooled(self) -> float:
         """Return s̄², return²."""
         seen = np.minimum(self.a, POOL_MOST)
-        if 2 * self.a.sum() < POOL_AFTER:
+        if 2 * self.a.sum() < POOL_AFTER or not self.B.any():
             return self.tuning.s0**2
         own = np.divide(self.B, self.a, out=np.zeros_like(self.B), where=self.a > 0)
         return max(float(seen @ own / seen.sum()), LEAST_SQUARE)
@@ -102,6 +103,9 @@ class Noise:
         nu, square, g2 = self.tuning.tails, self.squares()[k], self.market()
         present = float(self.v @ g2)
         own = float(weights @ (e * e / (present + q)))  # an estimate of s²
+        self.rewards += 1
+        if own <= LEAST_SQUARE and not self.B.any():
+            return
         robust = (nu + 1) / (nu + own / square) * own
         variance = square * (g2[:, None] + q)
         likelihood = np.exp(log_t(e * e / variance, nu)) / np.sqrt(variance) @ weights
@@ -115,7 +119,6 @@ class Noise:
         if self.a[k] > MOST_SHAPE:
             self.B[k] *= MOST_SHAPE / self.a[k]
             self.a[k] = MOST_SHAPE
-        self.rewards += 1
 
     def forget_market(self) -> None:
         """Forget the last squares: a policy that changed was taken for volatility."""

@@ -6,6 +6,9 @@ rotates the weights by a right angle over the run; ``garch`` is the same with vo
 its regret is that from round 3,000 on; ``hidden`` has K = 5, d = 4, an incumbent that earns exactly nothing,
 and a policy that turns from -5 to 5 bps at round 2,000 (noise 10 bps): told is after how many decisions it
 has over half of the last 100 (99,999: never).
+Restarts are by river's ADWIN, by Detection Augmented Learning (arXiv 2501.19401), and by an e-detector (Shin,
+Ramdas & Rinaldo 2023), which stands in place of the detector of arXiv 2606.23933, a text that was not to
+be had.
 All contenders see the same contexts and noise; the others are told its size, the router learns it.
 ``BANDIT_SEEDS`` says how many seeds are played (20), ``BANDIT_PEERS=0`` leaves the peers out. The router
 plays all seeds at once, as ``tests/many_mixtures.py``; it was designed on others (7,000 and up).

@@ -251,3 +251,33 @@ def test_a_regime_that_comes_back_is_recalled() -> None:
     alone = replace(shipped, discounts=(0.99,), memories=0, change=np.inf)
     ours, plain = (play(markets, tuning, 4).regret[:, 1200:].sum() for tuning in (shipped, alone))
     assert ours <= 0.7 * plain
+
+
+def _shares_of_the_better(mixture: Mixture, before: list[float], sd: float, rounds: int) -> list[float]:
+    """Play three policies that earn what is in `before`, then -sd/2, sd/2 with noise, and exactly nothing."""
+    random, better = Generator(Philox(key=10)), []
+    for t in range(len(before) + rounds):
+        x = np.array([1.0, random.normal()])
+        k = draw(mixture.project(x), mixture.tuning, UUID(int=t)).chosen
+        earned = 0.0 if k == 2 else (k - 0.5) * sd + sd * float(random.normal())
+        mixture.learn(k, x, before[t] if t < len(before) else earned)
+        better.append(float(k == 1))
+    return better[len(before) :]
+
+
+def test_zeros_before_the_first_trade_say_nothing_of_the_noise() -> None:
+    """Else its scale is 1e-9, each reward is clipped to that, and play is random for thousands of rewards."""
+    mixture = Mixture(3, 2, Tuning())
+    better = _shares_of_the_better(mixture, [0.0] * 200, 0.001, 600)
+    assert np.mean(better[300:]) > 0.9
+    assert mixture.noise() == pytest.approx(0.001, rel=0.5)
+    assert mixture.alarms <= 1
+
+
+def test_noise_ten_times_as_large_is_followed_after_one_alarm() -> None:
+    """An alarm forgets the market's last squares: if it rang at once again, they would never be learnt."""
+    mixture = Mixture(3, 2, Tuning())
+    _shares_of_the_better(mixture, [], 1e-4, 800)
+    better = _shares_of_the_better(mixture, [], 1e-3, 800)
+    assert np.mean(better[400:]) > 0.9
+    assert mixture.alarms <= 3

@@ -51,6 +51,7 @@ def test_a_policy_that_never_varies_leaves_the_others_scale_alone() -> None:
         _learn(noise, 0, 0.0)
     scales = np.sqrt(noise.squares())
     assert scales[0] < 1e-4
+    assert noise.pooled() == pytest.approx(2 / 3 * 0.001**2, rel=0.3), "one of three, however often it earned"
     assert scales[1:] == pytest.approx([0.001, 0.001], rel=0.15)
     assert noise.present() == pytest.approx(1.0, abs=0.1)
 
