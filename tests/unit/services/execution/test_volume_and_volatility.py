@@ -8,6 +8,7 @@ import pytest
 
 from libs.common.time_units import DAY_NS, MINUTE_NS
 from services.execution.expected_volume import volume_of_day
+from services.execution.expected_volume import volume_of_day
 from services.execution.profile import BUCKETS, by_bucket, credibility, profile_of, shares_of
 from services.execution.volatility import sigma_day
 from tests.unit.services.execution.builders import a_candle, seeded
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from services.execution.expected_volume import volume_of_day
-from services.execution.profile import VolumeProfile
+    from services.execution.profile import VolumeProfile
 
 
 def test_the_volatility_of_a_random_walk_is_found() -> None:
