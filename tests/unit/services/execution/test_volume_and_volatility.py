@@ -8,7 +8,6 @@ import pytest
 
 from libs.common.time_units import DAY_NS, MINUTE_NS
 from services.execution.expected_volume import volume_of_day
-from services.execution.expected_volume import volume_of_day
 from services.execution.profile import BUCKETS, by_bucket, credibility, profile_of, shares_of
 from services.execution.volatility import sigma_day
 from tests.unit.services.execution.builders import a_candle, seeded
