@@ -224,6 +224,11 @@ class ExecutionWorld:
             restored.restore(key, decode(self._log, encode(value)))
         self.state = restored
 
+    def go_on(self, now: int, ticks: list[tuple[int, bytes]]) -> None:
+        """Go on from a moment at which another process stopped, with its ticks."""
+        self.now, self._ticks = now, sorted(ticks)
+        self.beat()
+
     def finish(self, patience: int = 2_000) -> None:
         """Answer and tick until nothing is open any more."""
         for _ in range(patience):

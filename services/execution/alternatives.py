@@ -226,6 +226,13 @@ def _is(inputs: PlanInputs, most: int, fitting_s: float | None) -> Alternative:
     longest_s = longest * INTERVAL_S
     if not inputs.depth > 0 or longest <= 1 or fitting_s is None:
         return _waiting(inputs, Style.IS, longest_s, most)
+    fewest = max(2, math.ceil(fitting_s / INTERVAL_S))
+    if fewest > longest:
+        why_not = (
+            f"{longest} children of the venue's minimum, {INTERVAL_S:.0f} s apart, are over before the"
+            f" {fitting_s:.0f} s that the participation cap demands"
+        )
+        return Alternative(style=Style.IS, horizon_s=longest_s, children=longest, why_not=why_not)
     Q, cost = float(inputs.quantity), inputs.cost
     weight = lambda_of(inputs.urgency)
     search = Search(
@@ -238,7 +245,7 @@ def _is(inputs: PlanInputs, most: int, fitting_s: float | None) -> Alternative:
         interval_s=INTERVAL_S,
         book=_known_book(inputs),
     )
-    found = best_front_loaded(search, max(2, math.ceil(fitting_s / INTERVAL_S)), longest)
+    found = best_front_loaded(search, fewest, longest)
     if found is None:
         why_not = f"the known book holds {_known(inputs):g}, too little for a first child"
         return Alternative(style=Style.IS, horizon_s=longest_s, children=longest, why_not=why_not)

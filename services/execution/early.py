@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from libs.common.events import BookTop
 from services.execution import paper_orders, rewarding, working
 from services.execution.paper_broker import exact, offered_to_resting, within
-from services.execution.saga import OwnOrder
+from services.execution.saga import OwnOrder, Saga
 from services.execution.standing import impact_of, standing_of
 
 if TYPE_CHECKING:
@@ -34,9 +34,14 @@ def early(state: State[Any], now: int, market: MarketData) -> Iterator[bytes]:
             impact_of(state, top)  # follows what the book shows of what was taken, whoever is reached
             for side in SIDES:
                 yield from _reached(state, sides[side], side, top, market, now)
+    for horizon_ts, key in standing.closing:
+        if horizon_ts > now:
+            break
+        deciding = state[key]
+        assert isinstance(deciding, Saga)  # noqa: S101 -- what the index holds
+        if rewarding.is_due(deciding, market, now):
+            yield rewarding.horizon_name(deciding).encode()
     for saga in standing.waiting.values():
-        if rewarding.is_due(saga, market, now):
-            yield rewarding.horizon_name(saga).encode()
         if working.goes_on(saga, market, now):
             yield working.slice_name(saga).encode()
 

@@ -53,7 +53,7 @@ class VolumeProfile(msgspec.Struct, frozen=True, kw_only=True):
     """What a day's volume is expected to look like."""
 
     expected: tuple[float, ...]  # base units per 5-minute bucket of the UTC day, (288,)
-    days: int  # UTC days that it rests on
+    days: int  # UTC days that it rests on; 0: `expected` is weights and no volumes
     cv: float  # sd / mean of the bucket volumes
     cv_left: float  # the same after division by the profile of the days before
     rate: float | None  # base units per second expected next; None: the last hour's volume is unknown
@@ -99,7 +99,7 @@ def profile_of(v: NDArray[np.float64], now: int) -> VolumeProfile:
     left = [v[at] / shares_of(v[:at]).expected() for at in known[1:][-PROVEN_DAYS:]]
     return VolumeProfile(
         expected=tuple(expected.tolist()),
-        days=int(np.isfinite(v).any(axis=1).sum()),
+        days=sum(1 for at in known if np.isfinite(v[at]).sum() >= LEAST_BUCKETS),
         cv=cv,
         cv_left=_cv(left, cv),
         rate=_rate(v, expected, now),

@@ -1,8 +1,8 @@
 """Make the decisions of an execution again, from the inputs that its audit log holds; pure.
 
 Signal, sizing, plan, shortfall and reward are functions of what was logged beside them, so a log that was
-altered, or code that decides otherwise today, shows as a difference. A plan says the number of the model that
-made it; one of another model is not made again, and counted as such.
+altered, or code that decides otherwise today, shows as a difference. Inputs say the number of the model that
+decided, 1 where they say none; a decision of another model is not made again, and counted as such.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import msgspec
 from libs.common.audit_chain import canonical, jsonable
 from services.execution.alternatives import PlanInputs
 from services.execution.audit import LoggedMarket, market_of
-from services.execution.planner import MODEL, plan
+from services.execution.planner import MODEL as PLAN_MODEL
+from services.execution.planner import plan
 from services.execution.planning import plan_generator
 from services.execution.policies import signal_of
 from services.execution.reward import RewardInputs, reward
 from services.execution.shortfall import ShortfallInputs, shortfall
+from services.execution.sizing import MODEL as SIZING_MODEL
 from services.execution.sizing import SizingInputs, size
 
 if TYPE_CHECKING:
@@ -39,6 +41,17 @@ NOT_DECIDED_HERE: Final = (
     msgspec.ValidationError,
 )
 
+# The model of each kind of decision, raised with what comes of the same inputs; None: no version decides so
+# any more, as `reward` graded the signal where `earned` is what the position did.
+MODELS: Final[Mapping[str, int | None]] = {
+    "signal": 1,
+    "sizing": SIZING_MODEL,
+    "plan": PLAN_MODEL,
+    "shortfall": 1,
+    "earned": 1,
+    "reward": None,
+}
+
 
 class Rerun(NamedTuple):
     """What came of it."""
@@ -46,10 +59,6 @@ class Rerun(NamedTuple):
     decisions: int  # made again
     differences: tuple[str, ...]
     others: tuple[str, ...] = ()  # decisions of another version's model, not made again, in words
-
-
-class OtherModelError(Exception):
-    """A decision was made by a model that this version does not have; the message says by which."""
 
 
 class _Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,15 +70,14 @@ def rerun(entries: Iterable[AuditEntry]) -> Rerun:
     """Return how many decisions were made again, and in words which came out otherwise."""
     decisions, differences, others = 0, [], []
     for entry in entries:
-        again = _DECISIONS.get(entry.kind)
-        if again is None:
+        if entry.kind not in MODELS:
             continue
         try:
             payload: Mapping[str, Any] = json.loads(entry.payload)
-            found = jsonable(again(payload["inputs"], entry.execution_id))
-        except OtherModelError as error:
-            others.append(f"entry {entry.seq} ({entry.kind}) {error}")
-            continue
+            if words := _of_another_model(entry.kind, payload["inputs"].get("model", 1)):
+                others.append(f"entry {entry.seq} ({entry.kind}) {words}")
+                continue
+            found = jsonable(_DECISIONS[entry.kind](payload["inputs"], entry.execution_id))
         except NOT_DECIDED_HERE as error:
             decisions += 1
             differences.append(f"entry {entry.seq} ({entry.kind}) cannot be made again: {error}")
@@ -78,6 +86,14 @@ def rerun(entries: Iterable[AuditEntry]) -> Rerun:
         if canonical({"output": found}) != canonical({"output": payload.get("output")}):
             differences.append(f"entry {entry.seq} ({entry.kind}) comes out as {json.dumps(found)[:400]}")
     return Rerun(decisions, tuple(differences), tuple(others))
+
+
+def _of_another_model(kind: str, model: object) -> str:
+    own = MODELS[kind]
+    if model == own:
+        return ""
+    other = f"was made by {kind} model {model} of another version"
+    return f"{other}, which this one no longer has" if own is None else f"{other}; this one has model {own}"
 
 
 def _signal(inputs: object, _execution_id: str) -> object:
@@ -90,12 +106,7 @@ def _sizing(inputs: object, _execution_id: str) -> object:
 
 
 def _plan(inputs: object, execution_id: str) -> object:
-    made_of = msgspec.convert(inputs, PlanInputs, strict=False)
-    if made_of.model != MODEL:
-        raise OtherModelError(
-            f"was made by plan model {made_of.model} of another version; this one has model {MODEL}"
-        )
-    return plan(made_of, plan_generator(execution_id))
+    return plan(msgspec.convert(inputs, PlanInputs, strict=False), plan_generator(execution_id))
 
 
 def _shortfall(inputs: object, _execution_id: str) -> object:

@@ -30,7 +30,7 @@ from services.execution.planning import Wish, plan_generator, plan_inputs
 from services.execution.policies import POLICIES, Market, UnknownPolicyError, signal_of
 from services.execution.record import record_of, sizing_snapshot
 from services.execution.saga import Saga, Step, Trigger
-from services.execution.sizing import SizingInputs, size
+from services.execution.sizing import MODEL, SizingInputs, size
 from services.execution.turn import Turn, step_id
 from services.execution.volume_days import keep_days
 
@@ -298,6 +298,7 @@ def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop
         min_qty=instrument.min_qty,
         min_notional=instrument.min_notional,
         allow_short=settings.allow_short,
+        model=MODEL,
     )
 
 

@@ -66,6 +66,7 @@ class SizingInputs(msgspec.Struct, frozen=True, kw_only=True):
     min_qty: Decimal  # base units
     min_notional: Decimal  # quote units
     allow_short: bool = False
+    model: int = 1  # of the size that is made of these; 1: of the versions that did not say
 
 
 class Sizing(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +93,7 @@ class Sizing(msgspec.Struct, frozen=True, kw_only=True):
     reason: SizingReason  # why the target or the order is none; "sized" otherwise
 
 
+MODEL: Final = 2  # raised with what a size of the same inputs is
 S_MAX: Final = 2.0  # 1 / sigmoid(0)
 VOL_FLOOR: Final = 1e-4  # fraction per day; a forecast below is none
 _PRECISION: Final = 50

@@ -47,7 +47,8 @@ class Standing:
         self.resting: dict[tuple[str, str], dict[TakerSide, list[Place]]] = {}  # by venue and symbol
         self.open: defaultdict[str, dict[bytes, OwnOrder]] = defaultdict(dict)  # by symbol
         self.running: defaultdict[str, dict[bytes, Saga]] = defaultdict(dict)  # by symbol
-        self.waiting: dict[bytes, Saga] = {}  # for a book: a child, or the end of a window
+        self.waiting: dict[bytes, Saga] = {}  # whose next child waits for a book
+        self.closing: list[tuple[int, bytes]] = []  # open windows: when they end at the latest, next first
         self.deciding: dict[str, Saga] = {}  # whose window is open, by symbol: that of the newest decision
         self.held: set[str] = set()  # symbols
         self.remembered = 0  # orders and executions that are kept whole
@@ -79,7 +80,8 @@ class Standing:
                 self.running[kept.symbol][key] = kept
             if kept.window_open:
                 self.deciding[kept.symbol] = kept
-            if kept.window_open or kept.child_waits:
+                insort(self.closing, (kept.horizon_ts, key))
+            if kept.child_waits:
                 self.waiting[key] = kept
             return
         order = kept.order
@@ -94,6 +96,8 @@ class Standing:
         self.waiting.pop(key, None)
         if isinstance(kept, Saga):
             _out(self.running, kept.symbol, key)
+            if kept.window_open:
+                del self.closing[bisect_left(self.closing, (kept.horizon_ts, key))]
             if self.deciding.get(kept.symbol) is kept:
                 del self.deciding[kept.symbol]
             return

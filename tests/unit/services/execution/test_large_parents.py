@@ -228,6 +228,17 @@ def test_a_last_hour_that_is_unknown_leaves_the_profile_of_the_days() -> None:
     assert volume_of_day(a_volume(rate=None), NOW) == pytest.approx(120.0 * 288)
 
 
+def test_too_few_children_for_the_cap_are_not_blamed_on_a_book_that_holds_a_hundred_times_the_order() -> None:
+    """Two children of the venue's minimum are over in 30 s, and the cap demands minutes."""
+    volume = a_volume(expected=(0.002,) * 288, rate=0.002 / 300)
+    inputs = plan_inputs("0.0005", 0.5, volume=volume, min_qty=Decimal("0.0002"))
+    (chosen,) = (each for each in plan(inputs, seeded()).alternatives if each.style is Style.IS)
+    assert chosen.why_not == (
+        "2 children of the venue's minimum, 15 s apart, are over before the 375 s that the participation cap"
+        " demands"
+    )
+
+
 def test_the_price_of_a_stretched_plan_holds_its_parts() -> None:
     planned: Plan = plan(plan_inputs("400", 0.0, deadline_s=7200.0), seeded())
     assert planned.meta_impact_bps == pytest.approx(250 * math.sqrt(400 / 34_560), rel=0.01)

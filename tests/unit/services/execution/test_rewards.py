@@ -21,7 +21,9 @@ from libs.common.events import (
     ScoreVenues,
     SubmitPaperOrder,
 )
+from services.execution import rewarding
 from services.execution.app import wiring
+from services.execution.early import early
 from services.execution.holdings import Held, held_key
 from services.execution.policies import POLICIES
 from services.execution.rewarding import rewarded_within_s
@@ -414,8 +416,25 @@ def test_only_the_newest_decision_of_a_symbol_is_kept_beyond_the_memory_and_unti
     assert world.taught(ids[-1]) is not None
     world.advance(11.0)
     assert isinstance(world.state[saga_key(ids[-1])], Done)
-    assert not standing_of(world.state).waiting
+    assert not standing_of(world.state).closing
     assert not standing_of(world.state).deciding
+
+
+def test_a_window_costs_a_look_at_the_books_nothing_before_its_horizon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A day's window of each of thousands of symbols is open, and every change of a book is looked at."""
+    world = DecidingWorld(horizon_s=30.0)
+    world.decide("p_breakout")
+    asked: list[Saga] = []
+    monkeypatch.setattr(rewarding, "is_due", lambda saga, *_: asked.append(saga))
+    assert not list(early(world.state, world.now, world.market))
+    assert not asked
+    world.price(state=BookState.GAP)
+    world.advance(31.0)
+    asked.clear()
+    assert not list(early(world.state, world.now, world.market))
+    assert len(asked) == 1
 
 
 def test_an_open_window_survives_a_restart() -> None:

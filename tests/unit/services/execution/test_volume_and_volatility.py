@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from libs.common.time_units import DAY_NS, MINUTE_NS
+from services.execution.expected_volume import volume_of_day
 from services.execution.profile import BUCKETS, by_bucket, credibility, profile_of, shares_of
 from services.execution.volatility import sigma_day
 from tests.unit.services.execution.builders import a_candle, seeded
@@ -153,6 +154,18 @@ def test_the_rate_is_the_profile_at_the_level_of_the_last_hour() -> None:
     profile = profile_of(by_day(volumes), now)
     recent = sum(profile.weight_at((1440 + 540 + at) * MINUTE_NS) for at in range(0, 60, 5))
     assert profile.rate == pytest.approx(120.0 / recent * profile.weight_at(now) / 300)
+
+
+@pytest.mark.parametrize("told", [slice(0, 3), slice(0, 0)])
+def test_weights_that_no_day_has_given_a_level_are_not_taken_for_volumes(told: slice) -> None:
+    """A quarter of an hour before the last hour, or a day on which nothing traded: not 288 units a day."""
+    v = np.full((2, BUCKETS), np.nan)
+    v[0] = 0.0
+    v[1, told] = 1_000.0
+    now = 40 * DAY_NS + 600 * MINUTE_NS
+    profile = profile_of(v, now)
+    assert (profile.days, profile.rate) == (0, None)
+    assert volume_of_day(profile, now) is None
 
 
 def test_a_bucket_that_is_not_over_does_not_count() -> None:
