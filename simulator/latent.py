@@ -174,7 +174,9 @@ class LatentPrices:
         noise[1:] += echo[1:] * e[:-1]
         noise /= np.sqrt(1.0 + echo**2)
         drift = np.repeat(self._drift[index], MINUTES // BLOCKS)[:, None] / sqrt(MINUTES / BLOCKS)
-        returns = (noise + drift) * minute_vol[:, None] * self.day_vol - opening.deviation * (self._pull / MINUTES)
+        returns = (noise + drift) * minute_vol[:, None] * self.day_vol - opening.deviation * (
+            self._pull / MINUTES
+        )
         path = np.vstack([opening.deviation, opening.deviation + np.cumsum(returns, axis=0)])
         closing = _Opening(path[-1], float(log_vol[-1]), macro, block)
         return DayPath(self._anchor + path, minute_vol, tuple(regimes)), closing
