@@ -12,9 +12,9 @@ p_obi        the imbalance of the LIVE book's top five sizes           [5]_
 p_flat       0
 ===========  ========================================================  ==============================
 
-What a policy decided is its own until the symbol's next decision, or for its horizon: a minute for what a
-book's imbalance foretells, the window of the mean or of the slow average for those that follow minutes, a
-day for the channel of days, and an hour for what is left.
+What a policy decided is its own until the symbol's next decision, or for its horizon. That is a day for each
+of these: none closes by itself what it opened, so it answers for what is held until somebody decides anew. A
+window that ended sooner would leave what is held after it to nobody, and no reward would add up to equity.
 
 References
 ----------
@@ -48,7 +48,6 @@ CHANNEL_IN: Final = 20  # days
 CHANNEL_OUT: Final = 10
 REVERSION: Final = 30  # minutes
 FULL_Z: Final = 2.0  # standard deviations for a full position
-HOUR_S: Final = 3600.0
 DAY_S: Final = 86_400.0
 HOLES: Final = 1.1  # n candles may span this many times n minutes
 
@@ -99,9 +98,9 @@ def signal_of(policy_id: str, market: Market) -> Signal:
 
 
 def horizon_of(policy_id: str, most_s: float) -> float:
-    """Return for how long a decision of the policy is its own, seconds; of one unknown here, an hour."""
+    """Return for how long a decision of the policy is its own, seconds; of one unknown here, a day."""
     policy = POLICIES.get(policy_id)
-    return min(most_s, HOUR_S if policy is None else policy.horizon_s)
+    return min(most_s, DAY_S if policy is None else policy.horizon_s)
 
 
 def sma(market: Market) -> Signal:
@@ -185,7 +184,7 @@ def flat(_market: Market) -> Signal:
 POLICIES: Final[Mapping[str, Policy]] = {
     "p_sma": Policy(
         sma,
-        HOUR_S,
+        DAY_S,
         1,
         "follows the crossover of two moving averages of the price",
         {"fast_minutes": FAST, "slow_minutes": SLOW, "most_span_ratio": HOLES},
@@ -199,15 +198,15 @@ POLICIES: Final[Mapping[str, Policy]] = {
     ),
     "p_meanrev": Policy(
         mean_reversion,
-        1800.0,
+        DAY_S,
         1,
         "bets against the distance of the price from its mean",
         {"window_minutes": REVERSION, "full_position_sd": FULL_Z, "most_span_ratio": HOLES},
     ),
     "p_obi": Policy(
-        order_book_imbalance, 60.0, 1, "leans as the LIVE book leans: its imbalance is the signal"
+        order_book_imbalance, DAY_S, 1, "leans as the LIVE book leans: its imbalance is the signal"
     ),
-    "p_flat": Policy(flat, HOUR_S, 1, "holds nothing"),
+    "p_flat": Policy(flat, DAY_S, 1, "holds nothing"),
 }
 
 

@@ -84,7 +84,7 @@ def test_an_execution_goes_from_policy_to_reward_and_its_books_balance() -> None
     )
     assert sum(parts) == pytest.approx(record.shortfall.total_bps)
     assert not world.unanswered, "the reward waits for the horizon"
-    world.advance(3600.0)
+    world.advance(86_400.0)
     world.beat()
     world.advance(1.0)
     (reward,) = world.unanswered
@@ -151,7 +151,7 @@ def test_a_flat_signal_is_skipped_and_earns_the_policy_nothing() -> None:
     assert "flat" in record.reason
     assert world.all(ExecutionPlanned)[0].record == record
     assert not world.all(OrderSubmitted)
-    world.now += 3601 * S
+    world.now += 86_401 * S
     world.beat()
     world.advance()
     (reward,) = world.unanswered

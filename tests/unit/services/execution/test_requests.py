@@ -42,7 +42,7 @@ def test_an_ended_execution_is_forgotten_after_its_time_but_never_carried_out_tw
     world.answer()
     world.answer()
     world.finish()
-    world.advance(2 * 3600.0)  # there is no book at the horizon any more
+    world.advance(2 * DAY_NS / 1e9)  # there is no book at the horizon any more
     world.advance(world.settings.remember_s)
     assert isinstance(world.state[saga_key(execution_id)], Done)
     assert all(not key.startswith(b"asked/") for key in world.state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +22,7 @@ from libs.common.events import (
     ScoreVenues,
     SubmitPaperOrder,
 )
-from services.execution import rewarding
+from services.execution import policies, rewarding
 from services.execution.app import wiring
 from services.execution.early import early
 from services.execution.holdings import Held, held_key
@@ -201,13 +202,13 @@ def test_what_an_order_on_its_own_buys_earns_the_decision_of_the_moment_and_cost
     assert world.outcome(decided).cost == 0
 
 
-@pytest.mark.parametrize(
-    ("policy_id", "horizon_s"),
-    [("p_obi", 60), ("p_meanrev", 1800), ("p_sma", 3600), ("p_breakout", 86_400), ("p_flat", 3600)],
-)
+@pytest.mark.parametrize("policy_id", POLICIES)
 def test_a_window_ends_at_the_policys_own_horizon_if_nothing_is_decided_before(
-    policy_id: str, horizon_s: int
+    policy_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    horizon_s = 100 * (1 + list(POLICIES).index(policy_id))
+    own = {name: dataclasses.replace(policy, horizon_s=horizon_s) for name, policy in POLICIES.items()}
+    monkeypatch.setattr(policies, "POLICIES", own)
     world = DecidingWorld()
     decided = world.decide(policy_id)
     began = world.began(decided)
@@ -219,7 +220,11 @@ def test_a_window_ends_at_the_policys_own_horizon_if_nothing_is_decided_before(
     assert (outcome.closed, outcome.mid, outcome.begin_mid) == ("horizon", RISE, 60_000.25)
     assert outcome.end_ts == began + horizon_s * S
     assert world.taught(decided) == outcome.reward
-    assert POLICIES[policy_id].horizon_s == horizon_s
+
+
+def test_every_policy_answers_for_what_is_held_until_the_next_decision_a_day_at_most() -> None:
+    """None closes by itself what it opened; what is held after its window would be nobody's."""
+    assert {policy.horizon_s for policy in POLICIES.values()} == {86_400.0}
 
 
 def test_the_setting_cuts_every_horizon() -> None:
