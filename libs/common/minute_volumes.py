@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from libs.common.live_books import MOST_SIZE
 from libs.common.time_units import DAY_NS, MINUTE_NS
 from libs.common.topics import book_key
 
@@ -35,8 +36,10 @@ class MinuteVolumes:
         self._of: dict[bytes, dict[int, NDArray[np.float32]]] = {}
 
     def put(self, candle: Candle) -> None:
-        """Take the newest word on a closed minute; others are passed by."""
+        """Take the newest word on a closed minute; others, and volumes that cannot be, are passed by."""
         if candle.interval != "1m" or not candle.closed or not self.days:
+            return
+        if not 0 <= candle.volume <= MOST_SIZE:
             return
         known = self._of.setdefault(book_key(candle.venue, candle.symbol), {})
         day, within = divmod(candle.open_ts, DAY_NS)

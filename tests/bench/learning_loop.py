@@ -1,7 +1,7 @@
 """Whether the loop learns: the router's equity beside holding nothing and beside each policy alone.
 
 Thirty simulated days of the simulator's market, through the services' own wirings (`tests.loop_world`): an
-execution of each symbol every four hours, fees and books as they are. Windows begin every 100 days, so none
+execution of each symbol every four hours, fees and books as they are. Windows begin every 150 days, so none
 is picked. In the market without edge no policy can earn anything, and what the router loses is what it
 explores.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.bench.report import Report
 
 DAYS: Final = 30
-FIRST_DAYS: Final = tuple(GENESIS_DAY + 800 + 100 * n for n in range(6))
+FIRST_DAYS: Final = tuple(GENESIS_DAY + 800 + 150 * n for n in range(4))
 INTERVAL_S: Final = 4 * 3600.0
 EVERY: Final = "p_sma p_breakout p_meanrev p_obi p_flat"
 ALONE: Final = ("p_breakout", "p_sma", "p_meanrev", "p_obi")

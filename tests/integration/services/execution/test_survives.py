@@ -59,7 +59,12 @@ async def test_executions_end_exactly_once_and_the_books_balance_under_sigkill(
 ) -> None:
     settings = settings_of(fresh_kafka)
     chance = random.Random(20_261_125)
-    environment = {"EXECUTION_HORIZON_S": "1", "EXECUTION_LATENCY_MS": "40", "EXECUTION_STEP_TIMEOUT_S": "60"}
+    environment = {
+        "EXECUTION_HORIZON_S": "1",
+        "EXECUTION_LATENCY_MS": "40",
+        "EXECUTION_STEP_TIMEOUT_S": "60",
+        "EXECUTION_S_MAX": "0.2",  # sizes that the small market takes
+    }
     service = ExecutionProcess(fresh_kafka, tmp_path / "execution.log", **environment)
     peers = Peers(settings, "p_sma", delay_s=0.05)
     names = [str(uuid5(NAMESPACE_URL, f"run {n}")) for n in range(RUNS)]
@@ -84,7 +89,11 @@ async def test_executions_end_exactly_once_and_the_books_balance_under_sigkill(
 async def test_two_hundred_executions_at_once_all_finish(fresh_kafka: str, tmp_path: Path) -> None:
     settings = settings_of(fresh_kafka)
     service = ExecutionProcess(
-        fresh_kafka, tmp_path / "execution.log", EXECUTION_HORIZON_S="1", EXECUTION_STEP_TIMEOUT_S="60"
+        fresh_kafka,
+        tmp_path / "execution.log",
+        EXECUTION_HORIZON_S="1",
+        EXECUTION_STEP_TIMEOUT_S="60",
+        EXECUTION_S_MAX="0.2",
     )
     names = [str(uuid5(NAMESPACE_URL, f"crowd {n}")) for n in range(200)]
     async with Peers(settings, "p_sma").running() as publisher:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -73,3 +75,8 @@ def test_open_minutes_days_and_other_books_do_not_count() -> None:
 @pytest.mark.parametrize("minute", [0, 1439])
 def test_a_day_begins_and_ends_with_utc(minute: int) -> None:
     assert known(told(a_candle(7, minute, 1.0)), 7) == {(7, minute): 1.0}
+
+
+@pytest.mark.parametrize("volume", [3.5e38, math.inf, math.nan, -1.0])
+def test_a_volume_that_cannot_be_is_not_told(volume: float) -> None:
+    assert known(told(a_candle(7, 3, volume), a_candle(7, 4, 2.0)), 7) == {(7, 4): 2.0}
