@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import numpy as np
 
 from libs.common.events import Event
@@ -31,9 +30,8 @@ DTYPE: Final = np.dtype("<f4")
 class VolumeDays(Event, frozen=True, kw_only=True):
     """What was traded at one venue and symbol on the days that are over; state."""
 
-    days: dict[int, bytes] = msgspec.field(
-        default_factory=dict
-    )  # by day since 1970: (288,) of DTYPE, base units
+    first_day: int  # since 1970
+    days: tuple[bytes, ...]  # from it on, (288,) of DTYPE each, base units; empty: nobody told the day
 
 
 def days_key(venue: str, symbol: str) -> bytes:
@@ -69,10 +67,14 @@ def keep_days(state: State[Any], market: MarketData, venue: str, symbol: str, no
     over = {
         first + at: row.astype(DTYPE).tobytes() for at, row in enumerate(v[:-1]) if np.isfinite(row).any()
     }
-    if over != _kept(state, venue, symbol):
-        state.put(days_key(venue, symbol), VolumeDays(days=over))
+    if over and over != _kept(state, venue, symbol):
+        first = min(over)
+        days = tuple(over.get(day, b"") for day in range(first, max(over) + 1))
+        state.put(days_key(venue, symbol), VolumeDays(first_day=first, days=days))
 
 
 def _kept(state: State[Any], venue: str, symbol: str) -> Mapping[int, bytes]:
     held = state.get(days_key(venue, symbol))
-    return held.days if isinstance(held, VolumeDays) else {}
+    if not isinstance(held, VolumeDays):
+        return {}
+    return {held.first_day + at: raw for at, raw in enumerate(held.days) if raw}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import msgpack
 import numpy as np
 import pytest
 
@@ -16,11 +19,14 @@ from services.execution.volume_days import days_key, keep_days, volume_days
 from tests.execution_world import ExecutionWorld
 from tests.unit.services.execution.builders import a_candle
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 BOOK = ("binance", "BTC-USDT")
 KEY = days_key(*BOOK)
 
 
-def told(minutes: range) -> MarketData:
+def told(minutes: Sequence[int]) -> MarketData:
     """Return what a service sees that has read the minutes of these numbers: eight busy hours a day."""
     market = MarketData(ExecutionSettings())
     view = next(view for view in market.candles.views if view.topic is L2_CANDLES)
@@ -57,11 +63,11 @@ def test_the_state_changes_once_a_day_and_is_of_thirty_days_at_most() -> None:
     state, market = ExecutionState(), told(range(40 * 1440))
     keep_days(state, market, *BOOK, 39 * DAY_NS + 5 * MINUTE_NS)
     held = state[KEY]
-    assert sorted(held.days) == list(range(10, 39))
+    assert (held.first_day, len(held.days)) == (10, 29)
     keep_days(state, market, *BOOK, 39 * DAY_NS + 900 * MINUTE_NS)
     assert state[KEY] is held
     keep_days(state, market, *BOOK, 40 * DAY_NS)
-    assert sorted(state[KEY].days) == list(range(11, 40))
+    assert (state[KEY].first_day, len(state[KEY].days)) == (11, 29)
     assert len(encode(state[KEY])) < 36_000
 
 
@@ -80,4 +86,16 @@ def test_an_execution_keeps_the_days_that_are_over() -> None:
     world.execute()
     world.answer()
     world.answer()
-    assert list(world.state[KEY].days) == [world.now // DAY_NS - 1], "of the hours before midnight"
+    held = world.state[KEY]
+    assert (held.first_day, len(held.days)) == (world.now // DAY_NS - 1, 1), "of the hours before midnight"
+    msgpack.unpackb(encode(held))  # as any reader unpacks it: no key of a map is a number
+
+
+def test_a_day_that_nobody_told_stays_unknown_between_those_that_are_kept() -> None:
+    state, market = ExecutionState(), told([*range(1440), *range(2 * 1440, 3 * 1440)])
+    keep_days(state, market, *BOOK, 3 * DAY_NS + MINUTE_NS)
+    held = state[KEY]
+    assert [bool(day) for day in held.days] == [True, False, True]
+    again = volume_days(state, told(range(0)), *BOOK, 3 * DAY_NS + MINUTE_NS)
+    known = np.isfinite(again).all(axis=1)
+    assert known.tolist()[:3] == [True, False, True]
