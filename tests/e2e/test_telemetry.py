@@ -307,13 +307,18 @@ async def test_one_id_leads_through_the_logs_of_all_processes_in_causal_order(
             (json.loads(line) for line in found.stdout.splitlines()), key=lambda line: str(line["ts"])
         )
 
-    async def told() -> bool:
-        return any(line["event"] == "policy_rewarded" for line in lines())
+    def steps_in(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
+        return [(line["service"], line.get("did", line["event"]).split()[0]) for line in found]
+
+    async def told() -> bool:  # the decision before is rewarded by this one, and this one at last
+        steps = steps_in(lines())
+        scored = ("venues", "scored")
+        return scored in steps and ("router", "policy_rewarded") in steps[steps.index(scored) :]
 
     await until("the last line", told)
     found = lines()
     assert {line["correlation_id"] for line in found} == {execution_id}
-    steps = [(line["service"], line.get("did", line["event"]).split()[0]) for line in found]
+    steps = steps_in(found)
     story = [
         ("gateway", "execution_asked"),
         ("execution", "requested"),
@@ -321,7 +326,6 @@ async def test_one_id_leads_through_the_logs_of_all_processes_in_causal_order(
         ("execution", "policy_chosen"),
         ("venues", "scored"),
         ("execution", "venue_scored"),
-        ("router", "policy_rewarded"),
     ]
     position = ("portfolio", "position_changed")  # follows the fill; the reward does not wait for it
     assert steps.index(position) > steps.index(("execution", "venue_scored"))

@@ -99,7 +99,7 @@ async def test_a_score_names_the_venue_its_costs_and_the_split(system: System) -
         ({"symbol": "BTCUSDT", "size": 0}, 422, "size"),
         ({"symbol": "BTCUSDT", "size": -1}, 422, "size"),
         ({"symbol": "BTCUSDT", "size": 1e300}, 422, "size"),
-        ({"symbol": "BTCUSDT", "size": 1e-9}, 422, "at least 1e-05"),
+        ({"symbol": "BTCUSDT", "size": 1e-9}, 422, "the least minimum of the venues"),
         ({"symbol": "BTCUSDT", "size": 1, "side": "hold"}, 422, "side"),
         ({"symbol": "BTCUSDT", "size": 1, "extra": 1}, 422, "extra"),
         ({"symbol": "BTCUSDT"}, 422, "size"),
