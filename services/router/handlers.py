@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 from uuid import UUID
 
@@ -31,7 +31,7 @@ from services.router import defaults, scopes
 from services.router.context import NAMES, Statistics, decided_on, missing, rows, vector
 from services.router.evaluation import evaluated
 from services.router.mixture import CLIP
-from services.router.posteriors import keep_learnt, posteriors_of
+from services.router.posteriors import Unpacked, keep_learnt, posteriors_of
 from services.router.records import (
     Record,
     answer_key,
@@ -44,7 +44,7 @@ from services.router.records import (
 )
 from services.router.refusals import refused, unavailable, unknown_policy, without_arms, wrong_names
 from services.router.roster import add, retire
-from services.router.snapshot import snapshot_of
+from services.router.snapshot import at_last_choice, snapshot_of
 from services.router.thompson import draw, propensities
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from services.router.live import LiveInputs
     from services.router.posteriors import Posteriors
     from services.router.rules import Rules
-    from services.router.thompson import Floats
+    from services.router.thompson import Estimates, Floats
 
 EXPIRED: Final = "decision expired"
 REWARDED: Final = "decision rewarded before"
@@ -70,6 +70,7 @@ class Router:
     rules: Rules
     live: LiveInputs
     arms: Arms
+    unpacked: Unpacked = field(default_factory=Unpacked)
 
     def handle(self, state: State[Record], message: RouterCommand | Tick, now: int) -> Returned:
         """Answer a command; a refused one changes nothing, a repeated one is answered again.
@@ -122,9 +123,10 @@ class Router:
         statistics = _statistics(shared)
         scope, names = command.scope, tuple(shared.policies[k] for k in among)
         arms = known_arms(command.arms, names)
-        posteriors = posteriors_of(state, scope, shared, self.rules.tuning)
+        posteriors = self._posteriors_of(state, scope, shared)
         X = rows(vector(context, statistics), arms, posteriors.names)
-        posterior = posteriors.mixture.project(X).of(among)
+        every = posteriors.mixture.project(X)
+        posterior, estimates = every.of(among), every.estimates()
         drawn = draw(posterior, self.rules.tuning, UUID(command.command_id))
         p = propensities(posterior, self.rules.tuning)
         k, at = drawn.chosen, among[drawn.chosen]
@@ -134,13 +136,13 @@ class Router:
             scope=scope,
             policy_id=names[k],
             score=float(drawn.scores[k]),
-            exploration_bonus=float(drawn.scores[k] - posterior.mean[k]),
+            exploration_bonus=float(drawn.scores[k] - estimates.mean[at]),
             propensity=float(p[k]),
             explored=drawn.explored,
             scores=_by_policy(names, drawn.scores.tolist()),
-            means=_by_policy(names, posterior.mean.tolist()),
+            means=_by_policy(names, estimates.mean[among].tolist()),
             propensities=_by_policy(names, p.tolist()),
-            width=float(posterior.of([k]).width()[0]),
+            width=float(estimates.width[at]),
             prior_width=float(posterior.of([k]).prior_width()[0]),
             forecast_vol=None if sigma is None else float(sigma),
             features=dict(zip(NAMES, X[at].tolist(), strict=True)),
@@ -170,7 +172,7 @@ class Router:
             last=chosen,
         )
         shared, wishes = defaults.awaits(shared, scope, chosen, now)
-        return [*self._finish(state, scope, shared, chosen, posteriors), *wishes]
+        return [*self._finish(state, scope, shared, chosen, posteriors, estimates), *wishes]
 
     def _reward(
         self, state: State[Record], shared: RouterScopeState, command: RewardPolicy, now: int
@@ -247,7 +249,7 @@ class Router:
         x: Floats | None,
     ) -> tuple[RouterScopeState, Posteriors, PolicyRewarded]:
         """Learn a lesson that counts, from its decision or else at `x`; return it as it is answered."""
-        posteriors = posteriors_of(state, lesson.scope, shared, self.rules.tuning)
+        posteriors = self._posteriors_of(state, lesson.scope, shared)
         names, records, mixture = posteriors
         k = names.index(lesson.policy_id)
         if lesson.counted:
@@ -283,7 +285,7 @@ class Router:
             changed=after is not shared,
             ts=now,
         )
-        posteriors = posteriors_of(state, command.scope, after, self.rules.tuning)
+        posteriors = self._posteriors_of(state, command.scope, after)
         return self._finish(state, command.scope, after, answer, posteriors)
 
     def _finish(
@@ -293,6 +295,7 @@ class Router:
         shared: RouterScopeState,
         answer: PolicyChosen | PolicyRewarded | PoliciesChanged,
         posteriors: Posteriors,
+        estimates: Estimates | None = None,
     ) -> Returned:
         """Remember the answer, keep the scope, and show it."""
         new = scope_key(scope) not in state
@@ -300,12 +303,24 @@ class Router:
         remember_answer(state, scope, shared, answer, self.rules)
         shared, wishes = scopes.used(shared, scope, self.rules, answer.ts)
         state.put(scope_key(scope), shared)
-        return [answer, self._shown(state, scope, shared, posteriors, answer.ts), *ended, *wishes]
+        return [answer, self._shown(state, scope, shared, posteriors, answer.ts, estimates), *ended, *wishes]
 
     def _shown(
-        self, state: State[Record], scope: str, shared: RouterScopeState, posteriors: Posteriors, now: int
+        self,
+        state: State[Record],
+        scope: str,
+        shared: RouterScopeState,
+        posteriors: Posteriors,
+        now: int,
+        estimates: Estimates | None = None,
     ) -> RouterSnapshot:
-        return snapshot_of(scope, shared, posteriors, self.arms, pending(state, scope), now)
+        """Return how a scope stands when all is done that a command caused; `estimates` if they are known."""
+        known = estimates or at_last_choice(shared, posteriors)
+        self.unpacked.give_back(scope, shared, posteriors)
+        return snapshot_of(scope, shared, posteriors, known, self.arms, pending(state, scope), now)
+
+    def _posteriors_of(self, state: State[Record], scope: str, shared: RouterScopeState) -> Posteriors:
+        return posteriors_of(state, scope, shared, self.rules.tuning, self.unpacked)
 
     def _too_long(self, command: ChoosePolicy) -> list[Fault]:
         within_s, most_s = command.reward_within_s, self.rules.remember_ns / NS_PER_S

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -12,12 +12,14 @@ from services.router.mixture import Mixture, Prior
 from services.router.records import policy_key, policy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from libs.common.events import RouterPolicyState, RouterScopeState
     from libs.common.handling import State
     from services.router.records import Record
     from services.router.thompson import Learnt, Tuning
+
+SCOPES_UNPACKED: Final = 16  # at most
 
 
 class Posteriors(NamedTuple):
@@ -36,17 +38,56 @@ def mixture_for(names: tuple[str, ...], priors: Mapping[str, tuple[float, float]
     return Mixture(len(names), DIMENSION, tuning, [Prior(*priors.get(name, (0.0, 0.0))) for name in names])
 
 
-def posteriors_of(state: State[Record], scope: str, shared: RouterScopeState, tuning: Tuning) -> Posteriors:
-    """Return the policies of a scope."""
+def posteriors_of(
+    state: State[Record], scope: str, shared: RouterScopeState, tuning: Tuning, unpacked: Unpacked
+) -> Posteriors:
+    """Return the policies of a scope; their mixture is the caller's, until it gives it back to `unpacked`."""
     names = (*shared.policies, *shared.retired)
-    mixture = mixture_for(names, shared.priors, tuning)
-    if shared.mixture:
-        mixture.unpack_shared(shared.mixture)
     records = [policy_of(state, scope, name) for name in names]
-    for k, record in enumerate(records):
-        if record.posterior:
-            mixture.unpack(k, record.posterior)
+    mixture = unpacked.take(scope, names, shared, records)
+    if mixture is None:
+        mixture = mixture_for(names, shared.priors, tuning)
+        if shared.mixture:
+            mixture.unpack_shared(shared.mixture)
+        for k, record in enumerate(records):
+            if record.posterior:
+                mixture.unpack(k, record.posterior)
     return Posteriors(names, records, mixture)
+
+
+class Unpacked:
+    """Mixtures of the scopes used last, which need not be unpacked again as long as their records hold.
+
+    What is known is in the records alone: a mixture is taken only where they hold the very bytes that it was
+    packed as, and who takes one and fails does not give it back.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[tuple[str, ...], tuple[object, ...], Mixture]] = {}
+
+    def take(
+        self,
+        scope: str,
+        names: tuple[str, ...],
+        shared: RouterScopeState,
+        records: Sequence[RouterPolicyState],
+    ) -> Mixture | None:
+        """Return the mixture of these records, and forget it; None if it has to be unpacked."""
+        before, packed, mixture = self._kept.pop(scope, ((), (), None))
+        wanted = _packed(shared, records)
+        same = before == names and all(a is b for a, b in zip(packed, wanted, strict=True))
+        return mixture if same else None
+
+    def give_back(self, scope: str, shared: RouterScopeState, posteriors: Posteriors) -> None:
+        """Keep a mixture that the scope and the records now hold."""
+        if len(self._kept) >= SCOPES_UNPACKED:
+            del self._kept[next(iter(self._kept))]
+        packed = _packed(shared, posteriors.records)
+        self._kept[scope] = (posteriors.names, packed, posteriors.mixture)
+
+
+def _packed(shared: RouterScopeState, records: Sequence[RouterPolicyState]) -> tuple[object, ...]:
+    return (shared.priors, shared.mixture, *(record.posterior for record in records))
 
 
 def memories_of(mixture: Mixture) -> tuple[RouterMemory, ...]:

@@ -15,14 +15,26 @@ if TYPE_CHECKING:
     from libs.common.events import RouterScopeState
     from services.router.arms import Arms
     from services.router.posteriors import Posteriors
+    from services.router.thompson import Estimates
 
 STUBS: Final = tuple(provider.name for provider in PROVIDERS if provider.stub)
+
+
+def at_last_choice(shared: RouterScopeState, posteriors: Posteriors) -> Estimates:
+    """Return what is expected of each policy at the last choice's context; before one, at an empty one."""
+    last = shared.last
+    if last is None:
+        x = vector({}, Statistics(shared.means, shared.variances, shared.counts))
+    else:
+        x = decided_on(last.features)
+    return posteriors.mixture.project(rows(x, last.arms if last else {}, posteriors.names)).estimates()
 
 
 def snapshot_of(
     scope: str,
     shared: RouterScopeState,
     posteriors: Posteriors,
+    estimates: Estimates,
     arms: Arms,
     pending: int,
     now: int,
@@ -31,22 +43,19 @@ def snapshot_of(
 
     Parameters
     ----------
+    estimates
+        Of all these policies, at the last choice's context.
     pending
         How many decisions and answers of the scope are remembered.
     """
-    if shared.last is None:
-        x = vector({}, Statistics(shared.means, shared.variances, shared.counts))
-    else:
-        x = decided_on(shared.last.features)
     records, mixture, last = posteriors.records, posteriors.mixture, shared.last
-    posterior = mixture.project(rows(x, last.arms if last else {}, posteriors.names))
-    half = posterior.width() / 2
+    half = estimates.width / 2
     sums = [sums_of(shared, policy_id) for policy_id in shared.policies]
     unsure = halves(sums)
     best = best_of(shared.contrasts, shared.policies)
     summaries = []
     for k, policy_id in enumerate(shared.policies):
-        record, mean = records[k], float(posterior.mean[k])
+        record, mean = records[k], float(estimates.mean[k])
         stated = shared.priors.get(policy_id, (None, None))
         summaries.append(
             PolicySummary(

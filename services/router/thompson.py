@@ -20,11 +20,12 @@ Agrawal & Goyal 2013 (sampling); Riquelme, Tucker & Snoek 2018 (the noise is lea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.random import Generator, Philox
-from scipy.special import ndtr, stdtr, stdtrit
+from scipy.special import gammaln, ndtr, stdtr, stdtrit
 
 from libs.common.cloudevents import caused_id
 
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-GRID: Final[Floats] = ndtr(np.linspace(-6.0, 6.0, 27))  # quantiles of the propensity's grid: 1e-9 to 1 - 1e-9
+GRID: Final = tuple(ndtr(np.linspace(-6.0, 6.0, 27)).tolist())  # of the propensity's grid: 1e-9 to 1 - 1e-9
 MASS_TOLERANCE: Final = 1e-3
-BISECTIONS: Final = 30
+STEPS: Final = 30  # of a search for a quantile, at most; four or five are usual
+CLOSE: Final = 1e-8  # of a quantile's probability, or of its scale
 HILL_FROM: Final = 6.0  # degrees of freedom from which the expansion of `cdf_t` errs by less than 1e-7
 
 
@@ -56,6 +58,13 @@ class Tuning:
     change: float = 9.0  # cumulative log likelihood ratio that is a change
     fade: float = 0.998  # of what is known of a policy per reward of others, from `grace` on
     grace: int = 150  # rewards of others
+
+
+class Estimates(NamedTuple):
+    """What is expected of K policies, and how uncertain that is, return units."""
+
+    mean: Floats  # (K,)
+    width: Floats  # of the central 90 % credible interval, (K,)
 
 
 class Posterior(NamedTuple):
@@ -89,6 +98,10 @@ class Posterior(NamedTuple):
             self.weights,
         )
 
+    def estimates(self) -> Estimates:
+        """Return the expected rewards with the widths of their intervals."""
+        return Estimates(self.mean, self.width())
+
     def width(self, probability: float = 0.9) -> Floats:
         """Return the widths of the central credible intervals, return units, (K,)."""
         tail = (1 - probability) / 2
@@ -100,16 +113,37 @@ class Posterior(NamedTuple):
         return np.asarray(2 * stdtrit(self.nu, (1 + probability) / 2) * self.s * self.prior)
 
     def _quantiles(self, probabilities: Floats) -> Floats:
-        """Bisect between the copies' own quantiles, among which the mixture's lie; (probabilities, K)."""
+        """Find those of the mixture between the copies' own, by Newton's steps; (probabilities, K)."""
         scales = np.maximum(self.s * self.spreads, 1e-300)
-        each = self.means + scales * stdtrit(self.nu, probabilities[:, None, None])
+        own = np.array([t_quantiles(nu, *probabilities.tolist()) for nu in self.nu.tolist()]).T
+        each = self.means + scales * own[:, None]
         low, high = each.min(axis=1), each.max(axis=1)
-        for _ in range(BISECTIONS if len(self.weights) > 1 else 0):
-            middle = 0.5 * (low + high)
-            F = cdf_t(self.nu, (middle[:, None] - self.means) / scales)
-            below = np.einsum("q,pqk->pk", self.weights, F) < probabilities[:, None]
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return np.asarray(0.5 * (low + high))
+        x, density = np.tensordot(each, self.weights, (1, 0)), self.weights[:, None] * t_density(self.nu)
+        for _ in range(STEPS if len(self.weights) > 1 else 0):
+            t = (x[:, None] - self.means) / scales
+            above = np.einsum("q,pqk->pk", self.weights, cdf_t(self.nu, t)) - probabilities[:, None]
+            low, high = np.where(above < 0, x, low), np.where(above < 0, high, x)
+            found = (abs(above) <= CLOSE) | (high - low <= CLOSE * scales[0])
+            if found.all():
+                break
+            slope = (density / scales * (1 + t * t / self.nu) ** (-(self.nu + 1) / 2)).sum(axis=1)
+            newton = x - above / np.maximum(slope, 1e-300)
+            inside = np.where((low < newton) & (newton < high), newton, 0.5 * (low + high))
+            x = np.where(found, x, inside)
+        return np.asarray(x)
+
+
+@lru_cache(maxsize=8192)
+def t_quantiles(nu: float, *probabilities: float) -> Floats:
+    """Return quantiles of Student's t; degrees of freedom come again, as they rise by one a reward."""
+    found = np.asarray(stdtrit(nu, np.array(probabilities)))
+    found.flags.writeable = False
+    return found
+
+
+def t_density(nu: Floats) -> Floats:
+    """Return the density of Student's t at 0."""
+    return np.asarray(np.exp(gammaln((nu + 1) / 2) - gammaln(nu / 2)) / np.sqrt(nu * np.pi))
 
 
 def cdf_t(nu: Floats, t: Floats) -> Floats:
@@ -171,15 +205,13 @@ def propensities(posterior: Posterior, tuning: Tuning) -> Floats:
     ArithmeticError
         If those of a copy do not sum to 1 within `MASS_TOLERANCE` before they are normalised.
     """
-    policies = len(posterior.s)
-    p = np.zeros(policies)
-    for weight, mean, spread in zip(posterior.weights, posterior.means, posterior.spreads, strict=True):
-        p += weight * _largest(mean, tuning.c * posterior.s * spread, posterior.nu)
-    return np.asarray((1 - tuning.epsilon) * p + tuning.epsilon / policies)
+    scales = tuning.c * posterior.s * posterior.spreads
+    p = posterior.weights @ _largest(posterior.means, scales, posterior.nu)
+    return np.asarray((1 - tuning.epsilon) * p + tuning.epsilon / len(posterior.s))
 
 
-def _largest(mean: Floats, scale: Floats, nu: Floats) -> Floats:
-    """Return with what probability each of K independent t is the largest.
+def _largest(means: Floats, scales: Floats, nu: Floats) -> Floats:
+    """Return with what probability each of K independent t is the largest, for each of Q copies; (Q, K).
 
     Notes
     -----
@@ -188,21 +220,21 @@ def _largest(mean: Floats, scale: Floats, nu: Floats) -> Floats:
     ``(G0(4Fm-3F0-F1) + 4Gm(F1-F0) + G1(F0-4Fm+3F1))/6``. The error is below 1e-5 from half as many quantiles
     as straight lines need for 1e-3 where the policies are alike.
     """
-    scale = np.maximum(scale, 1e-300)[:, None]
-    centre, nu = mean[:, None], nu[:, None]
-    ends = np.sort((centre + scale * stdtrit(nu, GRID)).ravel())
-    grid = np.empty(2 * len(ends) - 1)
-    grid[::2], grid[1::2] = ends, 0.5 * (ends[1:] + ends[:-1])
-    F = cdf_t(nu, (grid - centre) / scale)
+    scales, means = np.maximum(scales, 1e-300)[..., None], means[..., None]
+    quantiles = np.array([t_quantiles(each, *GRID) for each in nu.tolist()])
+    ends = np.sort((means + scales * quantiles).reshape(len(means), -1))
+    grid = np.empty((len(means), 1, 2 * ends.shape[1] - 1))
+    grid[:, 0, ::2], grid[:, 0, 1::2] = ends, 0.5 * (ends[:, 1:] + ends[:, :-1])
+    F = cdf_t(nu[:, None], (grid - means) / scales)
     before, after = np.ones_like(F), np.ones_like(F)
-    np.cumprod(F[:-1], axis=0, out=before[1:])
-    after[:-1] = np.cumprod(F[:0:-1], axis=0)[::-1]
+    np.cumprod(F[:, :-1], axis=1, out=before[:, 1:])
+    after[:, :-1] = np.cumprod(F[:, :0:-1], axis=1)[:, ::-1]
     G = before * after
-    F0, Fm, F1 = F[:, :-1:2], F[:, 1::2], F[:, 2::2]
-    G0, Gm, G1 = G[:, :-1:2], G[:, 1::2], G[:, 2::2]
+    F0, Fm, F1 = F[..., :-1:2], F[..., 1::2], F[..., 2::2]
+    G0, Gm, G1 = G[..., :-1:2], G[..., 1::2], G[..., 2::2]
     cells = (G0 * (4 * Fm - 3 * F0 - F1) + 4 * Gm * (F1 - F0) + G1 * (F0 - 4 * Fm + 3 * F1)) / 6
-    p = np.maximum(cells.sum(axis=1), 0.0) + (1 - F[:, -1])  # beyond the grid every other F is 1
-    total = float(p.sum())
-    if abs(total - 1) > MASS_TOLERANCE:
-        raise ArithmeticError(f"propensities sum to {total}")
+    p = np.maximum(cells.sum(axis=2), 0.0) + (1 - F[..., -1])  # beyond the grid every other F is 1
+    total = p.sum(axis=1, keepdims=True)
+    if np.any(abs(total - 1) > MASS_TOLERANCE):
+        raise ArithmeticError(f"propensities sum to {total.ravel().tolist()}")
     return np.asarray(p / total)

@@ -12,7 +12,7 @@ from libs.common.context_fields import LAYOUT
 from libs.common.events import ChoosePolicy, PolicyChosen, RouterScopeState
 from libs.common.topics import ROUTER_COMMANDS
 from services.router.context import COMMON, NAMES
-from services.router.posteriors import posteriors_of
+from services.router.posteriors import Unpacked, posteriors_of
 from services.router.records import policy_of, scope_key
 from services.router.thompson import Tuning
 from tests.registered import a_policy_registered
@@ -53,7 +53,7 @@ def test_a_policy_expects_after_a_start_what_it_expected_before(written: str, pa
     shared = state[scope_key("default")]
     assert isinstance(shared, RouterScopeState)
     assert (shared.layout, bool(shared.mixture)) == (LAYOUT, True)
-    posteriors = posteriors_of(state, "default", shared, Tuning())
+    posteriors = posteriors_of(state, "default", shared, Tuning(), Unpacked())
     mixture = posteriors.mixture
     x = np.zeros(len(NAMES))
     x[:COMMON] = np.linspace(-1, 1, COMMON)
