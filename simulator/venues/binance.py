@@ -21,6 +21,7 @@ from simulator.venues.venue import (
     SessionRefusedError,
     Update,
     Venue,
+    crossing,
 )
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class DepthFrame:
 
     def crossed(self, random: Random) -> str:
         """Return it with a bid above the best ask, its ids intact."""
-        return self.render(((self.best_ask + random.randint(1, 50), random.randint(1, 5_000)), *self.bids))
+        return self.render(crossing(self.bids, self.best_ask, random, 5_000))
 
     def render(self, bids: tuple[Level, ...]) -> str:
         """Return it with these bids."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from libs.common.time_units import NS_PER_MS
-from simulator.venues.venue import Pair
+from simulator.venues.venue import Pair, crossing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -95,8 +95,7 @@ class BookFrame:
 
     def crossed(self, random: Random) -> str:
         """Return it with a bid above the best ask, its number intact."""
-        bid = (self.best_ask + random.randint(1, 50), random.randint(1, 1_000_000))
-        return replace(self, bids=(bid, *self.bids)).text()
+        return replace(self, bids=crossing(self.bids, self.best_ask, random, 1_000_000)).text()
 
 
 class Window:

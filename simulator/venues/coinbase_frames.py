@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from libs.common.time_units import NS_PER_S
+from simulator.venues.venue import crossing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,8 +74,8 @@ class BookFrame:
 
     def crossed(self, random: Random) -> str:
         """Return it with a bid above the best ask, its number intact."""
-        bid = (self.news.best_ask + random.randint(1, 50), random.randint(1, 100_000_000))
-        return envelope("l2_data", self.number, self.news.ts_ns, self.news.events((bid, *self.news.bids)))
+        bids = crossing(self.news.bids, self.news.best_ask, random, 100_000_000)
+        return envelope("l2_data", self.number, self.news.ts_ns, self.news.events(bids))
 
 
 def envelope(channel: str, number: int, ts_ns: int, events: str) -> str:

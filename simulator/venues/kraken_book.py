@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from libs.common.time_units import NS_PER_S
+from simulator.venues.venue import crossing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,9 +59,9 @@ class BookFrame:
         """Return it with a bid above the best ask and a checksum that fits; without asks, as it is."""
         if not self.top_asks:
             return self.text()
-        bid = (self.top_asks[0][0] + random.randint(1, 50), random.randint(1, 100_000_000))
-        top_bids = (bid, *self.top_bids)[:_CHECKED]
-        return self.render((bid, *self.bids), self.asks, checksum(top_bids, self.top_asks))
+        bids = crossing(self.bids, self.top_asks[0][0], random, 100_000_000)
+        top_bids = (bids[0], *self.top_bids)[:_CHECKED]
+        return self.render(bids, self.asks, checksum(top_bids, self.top_asks))
 
     def render(self, bids: Iterable[Level], asks: Iterable[Level], crc: int) -> str:
         """Return it with these levels and this checksum."""

@@ -16,7 +16,7 @@ from zlib import crc32
 from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from simulator.venues.kraken_book import Window, damaged, tops_of
-from simulator.venues.venue import Digits, Notice
+from simulator.venues.venue import Digits, Notice, crossing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -73,9 +73,9 @@ class V1Frame:
 
     def crossed(self, random: Random) -> str:
         """Return it with a bid above the best ask and a checksum that fits."""
-        bid = (self.top_asks[0][0] + random.randint(1, 50), random.randint(1, 100_000_000))
-        top_bids = (bid, *self.top_bids)[: len(self.top_bids)]
-        return self._render((bid, *self.bids), self.asks, self._checksum(top_bids))
+        bids = crossing(self.bids, self.top_asks[0][0], random, 100_000_000)
+        top_bids = (bids[0], *self.top_bids)[: len(self.top_bids)]
+        return self._render(bids, self.asks, self._checksum(top_bids))
 
     def _render(self, bids: tuple[Level, ...], asks: tuple[Level, ...], checksum: int) -> str:
         """Return the sides that change, one map each, of which the last has the checksum."""

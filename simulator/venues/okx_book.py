@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from libs.common.time_units import MINUTE_NS, NS_PER_MS
-from simulator.venues.venue import Pair
+from simulator.venues.venue import Pair, crossing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,8 +87,7 @@ class BookFrame:
 
     def crossed(self, random: Random) -> str:
         """Return it with a bid above the best ask, its ids intact."""
-        bid = (self.best_ask + random.randint(1, 50), random.randint(1, 100_000_000))
-        return replace(self, bids=(bid, *self.bids)).text()
+        return replace(self, bids=crossing(self.bids, self.best_ask, random, 100_000_000)).text()
 
 
 class Window:

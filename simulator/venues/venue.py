@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from libs.common.venues.venue import Instrument
     from simulator.candles import Candle
-    from simulator.exchange_book import BookChange, ExchangeBook
+    from simulator.exchange_book import BookChange, ExchangeBook, Level
     from simulator.market import Market
 
 
@@ -61,6 +61,15 @@ class Frame(Protocol):
 
     def crossed(self, random: Random) -> str:
         """Return it with a bid above the best ask, otherwise consistent."""
+
+
+def crossing(bids: tuple[Level, ...], best_ask: int, random: Random, most_lots: int) -> tuple[Level, ...]:
+    """Return the bids of a message with one above the best ask before them.
+
+    Of its price the message says nothing else: where prices fell it deletes bids that stood there.
+    """
+    tick = best_ask + random.randint(1, 50)
+    return ((tick, random.randint(1, most_lots)), *(level for level in bids if level[0] != tick))
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class SystemOfUsers(System):
             kafka.address,
             folder,
             EXECUTION_HORIZON_S="2",
+            EXECUTION_S_MAX="0.02",  # orders that their books take at once
             AUTOPILOT="1",
             TOPIC_PARTITIONS=str(PARTITIONS),
             L2_BOOKS=BOOKS,  # few: TLS, and an authorizer that writes down all it says, cost CPU

@@ -50,6 +50,7 @@ async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
         "L2_INSTANCE": "l2",
         "L2_BOOKS": ",".join(BOOKS),
         "EXECUTION_HORIZON_S": "2",
+        "EXECUTION_S_MAX": "0.02",  # orders that their books take at once
     }
     async with System(kafka, folder, **settings) as running:
         await until("all books LIVE", all_live(running), PATIENCE_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
@@ -118,3 +119,12 @@ def test_a_snapshot_is_what_earlier_subscribers_hold() -> None:
 )
 def test_numbers_have_no_trailing_zeros(text: str, written: str) -> None:
     assert plain(text) == written
+
+
+def test_a_crossing_bid_stays_where_the_message_deletes_the_bids_that_a_fall_left_behind() -> None:
+    gone = tuple((100_001 + ticks, 0) for ticks in range(1, 51))
+    frame = BookFrame(PAIR, "update", START, 1, 2, gone, (), best_ask=100_001)
+    for seed in range(5):
+        told = json.loads(frame.crossed(Random(seed)))["data"][0]["bids"]
+        bids = {float(price): float(size) for price, size, *_ in told}  # the last word on a price counts
+        assert max(price for price, size in bids.items() if size) > 10_000.1
