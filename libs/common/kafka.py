@@ -21,7 +21,7 @@ from libs.common.kafka_admin import (
     create_topics,
     partition_counts,
 )
-from libs.common.kafka_reader import Pace, Reader, Record, Undecodable, follow, read
+from libs.common.kafka_reader import Pace, Reader, Record, Undecodable, by_pace, follow, read
 from libs.common.kafka_security import client_arguments
 from libs.common.message_sizes import TooLargeError, check_size
 from libs.common.time_units import NS_PER_MS
@@ -51,6 +51,7 @@ __all__ = [
     "Undecodable",
     "UnreachableError",
     "UnsentError",
+    "by_pace",
     "by_symbol",
     "create_topics",
     "follow",

@@ -21,7 +21,7 @@ import signal
 import time
 from collections import Counter
 from contextlib import AsyncExitStack, aclosing
-from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import aiokafka.producer.sender
 import uvloop
@@ -32,7 +32,7 @@ from broker.terminal import CANNOT_RUN
 from libs.common import log, metrics
 from libs.common.events import Event, ServiceState
 from libs.common.handling import nothing_early
-from libs.common.kafka import Publisher, create_topics, follow
+from libs.common.kafka import Publisher, by_pace, create_topics, follow
 from libs.common.kafka_security import client_arguments, stop_consumer
 from libs.common.membership import static_member
 from libs.common.metrics import Family
@@ -42,11 +42,12 @@ from libs.common.status import Condition, heartbeat
 from libs.common.topics import DEAD_LETTERS, SERVICES_STATUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 
     from libs.common.handling import Wiring
     from libs.common.monitoring import Monitor
     from libs.common.settings import ProcessorSettings
+    from libs.common.views import View
 
 S = TypeVar("S", bound=Event)
 _OnRebalance: TypeAlias = "Callable[[Iterable[TopicPartition]], Coroutine[None, None, None]]"
@@ -169,7 +170,8 @@ class Processor(Generic[S]):
                 publisher = await stack.enter_async_context(Publisher(self._settings, compress=False))
                 ready = asyncio.Event()
                 self._in_background(publisher.watch())
-                self._in_background(self._follow_views(publisher, ready))
+                for views in by_pace(self._wiring.views):
+                    self._in_background(self._follow_views(views, publisher, ready))
                 if await self._finished(ready.wait()):
                     await self._finished(self._announce(publisher))
             if not self._stopping.is_set():
@@ -212,14 +214,15 @@ class Processor(Generic[S]):
             _, left = await asyncio.wait(left, timeout=RETRY_S)
         self._background.clear()
 
-    async def _follow_views(self, publisher: Publisher, ready: asyncio.Event) -> None:
-        views = self._wiring.views
+    async def _follow_views(
+        self, views: Sequence[View[Any]], publisher: Publisher, ready: asyncio.Event
+    ) -> None:
         async with aclosing(follow(self._settings, views, on_undecodable=publisher.reject)) as batches:
             async for _ in batches:
                 if self._wiring.early is not nothing_early:
                     for owner, _ in self._owners.values():
                         owner.look()
-                if not ready.is_set() and all(view.ready for view in views):
+                if not ready.is_set() and all(view.ready for view in self._wiring.views):
                     ready.set()
 
     async def _announce(self, publisher: Publisher) -> None:

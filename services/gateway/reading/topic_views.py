@@ -36,11 +36,11 @@ class GatewayViews:
         self.positions: View[events.Position] = View(topics.PORTFOLIO_POSITIONS)
         self.risks: View[events.RiskBudget] = View(topics.PORTFOLIO_RISK)
         self.fleet = Fleet(partitions, stopwatch)
-        # Two readers: a fetch names all partitions of its reader, and markets speak a hundred times a second.
-        self.of_markets: tuple[View[Any], ...] = (self.tops, self.healths, self.venues)
+        # Two readers: what is told again and again is fetched together, decisions at once (`by_pace`).
+        self.of_markets: tuple[View[Any], ...] = (self.tops, self.healths, self.venues, self.fleet)
         self.of_decisions: tuple[View[Any], ...] = (
             *(self.subscriptions, self.replies, self.records, self.sizings, self.policies),
-            *(self.router_snapshots, self.positions, self.risks, self.fleet),
+            *(self.router_snapshots, self.positions, self.risks),
         )
         self.all = self.of_markets + self.of_decisions
         self._patience = PATIENCE["showing"]._replace(silence_ns=round(l2_silence_s * NS_PER_S))
