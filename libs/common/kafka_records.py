@@ -25,6 +25,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from libs.common import record_batches
 from libs.common.cloudevents import headers_of
 from libs.common.codec import Unreadable
+from libs.common.kafka_fetch import SessionFetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -197,7 +198,7 @@ class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka is un
         return found
 
 
-class _Fetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka is untyped
+class _Fetcher(SessionFetcher):
     def __init__(self, *given: Any, **named: Any) -> None:  # noqa: ANN401 -- aiokafka's
         super().__init__(
             *given, **named | {name: min(named[name], most) for name, most in FETCH_LIMITS.items()}

@@ -28,7 +28,7 @@ def cpu_by_process(root: int) -> Mapping[str, float]:
     A program counts from its first interpreter on: one that becomes another keeps its process id.
     """
     used: defaultdict[str, float] = defaultdict(float)
-    for pid, name in _named(root):
+    for pid, name in named(root):
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -40,10 +40,11 @@ def cpu_by_process(root: int) -> Mapping[str, float]:
 
 def process_ids(root: int, name: str) -> list[int]:
     """Return the ids of the processes of this name that `root` or a descendant started."""
-    return [pid for pid, called in _named(root) if called == name]
+    return [pid for pid, called in named(root) if called == name]
 
 
-def _named(root: int) -> Iterator[tuple[int, str]]:
+def named(root: int) -> Iterator[tuple[int, str]]:
+    """Yield the id of `root` and of each of its descendants, and what it is."""
     for pid in _with_descendants(root):
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
