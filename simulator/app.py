@@ -30,7 +30,7 @@ logger: Final = logging.getLogger(__name__)
 
 SIMULATION: Final = web.AppKey("simulation", Simulation)
 
-_TICK_S: Final = 0.002
+_TICK_S: Final = 0.005  # each wakes the process, which costs more than what is then due
 _PART_S: Final = 0.02  # of an answer on a slow line: so often a part of it is written
 _MAX_CLIENT_MESSAGE: Final = 1 << 16  # bytes
 _MAX_UNREAD: Final = 16 << 20  # bytes of the socket buffer, after which a slow client is cut

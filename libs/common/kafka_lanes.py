@@ -2,7 +2,8 @@
 
 A record costs its encoding and a place in a batch, but no task and no future of its own, and it waits as
 bytes. A lane has one batch on its way and makes the next one of all that came meanwhile; so batches grow
-with the load by themselves, and no lane waits for another.
+with the load by themselves, and no lane waits for another. A request costs some hundred times what a record
+does, here and in Kafka, so what comes within a moment may be gathered, of all lanes for one request.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class _Lane:
     partition: int
     records: deque[_Waiting] = field(default_factory=deque)  # not acknowledged, oldest first
     serving: asyncio.Task[None] | None = None
+    due: bool = False  # at the next turn
 
 
 class StreamPublisher(Publisher):
@@ -54,15 +56,26 @@ class StreamPublisher(Publisher):
         Those posted to; they exist already.
     most_waiting
         Records without acknowledgement that make it `full`; then callers owe it to wait for `room`.
+    gather_s
+        How long a record waits for others at most, unless there are enough of them for a batch.
     """
 
     def __init__(
-        self, settings: ServiceSettings, topics: Sequence[Topic], most_waiting: int, *, compress: bool = True
+        self,
+        settings: ServiceSettings,
+        topics: Sequence[Topic],
+        most_waiting: int,
+        *,
+        compress: bool = True,
+        gather_s: float = 0.0,
     ) -> None:
         super().__init__(settings, compress=compress)
         self.waiting = 0
         self.too_large = 0  # records that were refused, and kept as dead letters
         self._most_waiting = most_waiting
+        self._gather_s = gather_s
+        self._due: list[_Lane] = []
+        self._turn: asyncio.TimerHandle | None = None
         self._topics = (*topics, DEAD_LETTERS)
         self._lanes: dict[str, list[_Lane]] = {}  # by topic; one a partition
         self._room = asyncio.Event()
@@ -83,6 +96,11 @@ class StreamPublisher(Publisher):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Wait for what is under way, unless the context failed: then nothing more may be said."""
+        if error is None:
+            self._gather_s = 0.0  # nothing more comes
+            self._serve_due()
+        elif self._turn is not None:
+            self._turn.cancel()
         serving = self._serving()
         if serving and error is None:
             await asyncio.wait(serving, timeout=STOP_S)
@@ -123,8 +141,10 @@ class StreamPublisher(Publisher):
 
     async def flush(self) -> None:
         """Wait until all records handed over are acknowledged or failed."""
+        self._serve_due()
         while serving := self._serving():
             await asyncio.wait(serving)
+            self._serve_due()
         await super().flush()
 
     def lag_ns(self, now: int) -> int:
@@ -143,21 +163,43 @@ class StreamPublisher(Publisher):
         self.waiting += 1
         if self.waiting >= self._most_waiting:
             self._room.clear()
-        if lane.serving is None and self._failure is None:
+        if lane.serving is None:
+            self._await_turn(lane)
+
+    def _await_turn(self, lane: _Lane) -> None:
+        if lane.due or self._failure is not None:
+            return
+        lane.due = True
+        self._due.append(lane)
+        if self._turn is None:
+            self._turn = asyncio.get_running_loop().call_later(self._gather_s, self._serve_due)
+
+    def _serve_due(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        due, self._due = self._due, []
+        for lane in due:
+            lane.due = False
             lane.serving = asyncio.get_running_loop().create_task(self._serve(lane))
             lane.serving.add_done_callback(self._served)
 
     async def _serve(self, lane: _Lane) -> None:
-        """Send what waits, batch after batch, until the lane is empty or a batch fails."""
+        """Send what waits, until there is not enough for a batch, or one fails."""
         try:
             while lane.records and self._failure is None:
-                await self._send_batch(lane)
+                whole = await self._send_batch(lane)
+                if whole and self._gather_s and not self.full:
+                    break
         finally:
             lane.serving = None
+        if lane.records:
+            self._await_turn(lane)
 
-    async def _send_batch(self, lane: _Lane) -> None:
+    async def _send_batch(self, lane: _Lane) -> bool:
+        """Send what one batch takes, and return whether that was all that waited."""
         batch = self._producer.create_batch()
-        count = 0
+        count, waiting = 0, len(lane.records)
         for _, key, value, timestamp_ms, headers in lane.records:
             if batch.append(timestamp=timestamp_ms, key=key, value=value, headers=list(headers)) is None:
                 break  # it is full
@@ -170,6 +212,7 @@ class StreamPublisher(Publisher):
         self.waiting -= count
         if self.waiting <= self._most_waiting // 2:
             self._room.set()
+        return count == waiting
 
     def _served(self, serving: asyncio.Task[None]) -> None:
         error = None if serving.cancelled() else serving.exception()

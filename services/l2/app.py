@@ -131,7 +131,8 @@ class App:
         """Serve until SIGTERM or SIGINT; any failure of Kafka or of an invariant ends the process."""
         await create_topics(self.settings, USED)
         async with AsyncExitStack() as stack:
-            publisher = StreamPublisher(self.settings, PUBLISHED, MAX_QUEUED)
+            gather_s = self.settings.gather_ms / 1000
+            publisher = StreamPublisher(self.settings, PUBLISHED, MAX_QUEUED, gather_s=gather_s)
             self._publisher = await stack.enter_async_context(publisher)
             self._ownership = Ownership(self.settings, self._publisher, self.report)
             registry = create_registry(self._families)

@@ -1,6 +1,7 @@
 """What the readers of one book are owed, and by when: tops, keyframes, and its health as a heartbeat.
 
-A top follows each change, not more often than `top_interval_ns`, and comes again where nothing changes.
+A top follows each change, not more often than the beat of `top_interval_ns`, and comes again where nothing
+changes.
 Health comes with each heartbeat, and at once where the book's state changes or its silence becomes doubtful.
 """
 

@@ -37,7 +37,12 @@ class L2Settings(FeedSettings):
         description="stable and unique name of this process, for quick restarts; empty: a member of no name",
     )
     keyframe_s: float = Field(10.0, gt=0, description="seconds between keyframes of a book")
-    top_interval_ms: int = Field(100, ge=1, le=3000, description="least time between two tops of a book, ms")
+    top_interval_ms: int = Field(
+        100, ge=1, le=3000, description="time between two tops of a book, on a beat common to all, ms"
+    )
+    gather_ms: int = Field(
+        10, ge=0, le=100, description="how long a message waits for others to go to Kafka together, ms"
+    )
     heartbeat_s: float = Field(1.0, gt=0, le=3, description="seconds between repeated healths of a book")
     sync_timeout_s: float = Field(8.0, gt=0, description="longest wait for a snapshot, seconds")
     buffer_messages: int = Field(10_000, ge=1, description="most deltas held while waiting for a snapshot")

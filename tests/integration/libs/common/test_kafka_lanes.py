@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from libs.common.events import BookHealth, BookState, Event, Subscribed
 from libs.common.kafka import Record, Undecodable, create_topics, partition_of, read
 from libs.common.kafka_lanes import StreamPublisher
 from libs.common.topics import DEAD_LETTERS, L2_BOOK_HEALTH, L2_SUBSCRIPTIONS
-from tests.integration.libs.common.workers import PARTITIONS, settings_of
+from tests.integration.libs.common.workers import PARTITIONS, eventually, settings_of
 
 if TYPE_CHECKING:
     from libs.common.settings import ServiceSettings
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 KEYS = tuple(f"binance:{base}-USDT".encode() for base in ("BTC", "ETH", "SOL", "XRP"))
 TS = time.time_ns()
+LONG_S = 30.0
 # Kafka takes less of it than its registry says, so it refuses what a publisher hands over.
 STRICTER = replace(L2_BOOK_HEALTH, name="tests.stricter.v1")
 
@@ -52,9 +54,11 @@ async def settings(fresh_kafka: str) -> ServiceSettings:
     return found
 
 
-def a_publisher(settings: ServiceSettings, most_waiting: int = 100_000) -> StreamPublisher:
-    topics = [L2_SUBSCRIPTIONS, L2_BOOK_HEALTH, STRICTER]
-    return StreamPublisher(settings, topics, most_waiting, compress=False)  # a long text stays long
+def a_publisher(
+    settings: ServiceSettings, most_waiting: int = 100_000, gather_s: float = 0.0
+) -> StreamPublisher:
+    topics = [L2_SUBSCRIPTIONS, L2_BOOK_HEALTH, STRICTER]  # uncompressed: a long text stays long
+    return StreamPublisher(settings, topics, most_waiting, compress=False, gather_s=gather_s)
 
 
 async def everything(settings: ServiceSettings, topic: Topic) -> list[Record | Undecodable]:
@@ -94,8 +98,51 @@ async def test_records_of_a_key_arrive_whole_and_in_the_order_posted(settings: S
     )
 
 
-async def test_the_end_of_the_context_waits_for_what_was_posted(settings: ServiceSettings) -> None:
-    async with a_publisher(settings) as publisher:
+async def test_what_comes_within_a_gathering_goes_out_in_one_batch_a_lane(
+    settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes: list[tuple[str, int]] = []
+    send = AIOKafkaProducer.send_batch
+
+    def counted(self: AIOKafkaProducer, batch: object, topic: str, *, partition: int) -> object:
+        lanes.append((topic, partition))
+        return send(self, batch, topic, partition=partition)
+
+    monkeypatch.setattr(AIOKafkaProducer, "send_batch", counted)
+    async with a_publisher(settings, gather_s=LONG_S) as publisher:
+        for n in range(20):
+            for key in KEYS:
+                publisher.post(L2_SUBSCRIPTIONS, key, a_subscription(n), TS)
+            await asyncio.sleep(0)
+        assert not lanes
+        await publisher.flush()
+    assert sorted(lanes) == sorted({(L2_SUBSCRIPTIONS.name, partition_of(key, PARTITIONS)) for key in KEYS})
+    records = await everything(settings, L2_SUBSCRIPTIONS)
+    for key in KEYS:
+        assert events_of(records, key) == [a_subscription(n) for n in range(20)]
+
+
+async def test_what_is_gathered_goes_out_by_itself_and_so_does_what_came_meanwhile(
+    settings: ServiceSettings,
+) -> None:
+    async with a_publisher(settings, gather_s=0.001) as publisher:
+        for n in range(100):
+            publisher.post(L2_SUBSCRIPTIONS, KEYS[0], a_subscription(n), TS)
+            await asyncio.sleep(0)
+
+        async def all_sent() -> bool:
+            return publisher.waiting == 0
+
+        await eventually(all_sent)
+    records = await everything(settings, L2_SUBSCRIPTIONS)
+    assert events_of(records, KEYS[0]) == [a_subscription(n) for n in range(100)]
+
+
+@pytest.mark.parametrize("gather_s", [0.0, 60.0])
+async def test_the_end_of_the_context_waits_for_what_was_posted(
+    settings: ServiceSettings, gather_s: float
+) -> None:
+    async with a_publisher(settings, gather_s=gather_s) as publisher:
         publisher.post(L2_SUBSCRIPTIONS, KEYS[0], a_subscription(), TS)
         publisher.post(L2_SUBSCRIPTIONS, KEYS[0], None, TS)
     assert events_of(await everything(settings, L2_SUBSCRIPTIONS), KEYS[0]) == [a_subscription(), None]
