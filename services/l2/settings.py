@@ -41,7 +41,7 @@ class L2Settings(FeedSettings):
         100, ge=1, le=3000, description="time between two tops of a book, on a beat common to all, ms"
     )
     gather_ms: int = Field(
-        10, ge=0, le=100, description="how long a message waits for others to go to Kafka together, ms"
+        5, ge=0, le=100, description="how long a message waits for others to go to Kafka together, ms"
     )
     heartbeat_s: float = Field(1.0, gt=0, le=3, description="seconds between repeated healths of a book")
     sync_timeout_s: float = Field(8.0, gt=0, description="longest wait for a snapshot, seconds")

@@ -6,10 +6,10 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from libs.common import kafka_reader
-from libs.common.kafka import create_topics, follow
+from libs.common.kafka import Reader, create_topics, follow
 from libs.common.kafka_reader import PATIENT, by_pace
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, ROUTER_SNAPSHOTS
 from libs.common.views import View
@@ -61,3 +61,29 @@ def test_views_are_followed_in_two_groups_at_most_by_whether_they_are_told_again
     assert by_pace([tops, snapshots, healths]) == [[tops, healths], [snapshots]]
     assert by_pace([snapshots]) == [[snapshots]]
     assert by_pace([]) == []
+
+
+@pytest.mark.parametrize(("survey_s", "looks"), [(3600.0, 0), (0.0, 5)])
+async def test_once_all_is_read_a_view_looks_at_every_partition_only_when_a_survey_is_due(
+    fresh_kafka: str, monkeypatch: pytest.MonkeyPatch, *, survey_s: float, looks: int
+) -> None:
+    asked: list[TopicPartition] = []
+    position = Reader.position
+
+    async def counted(self: Reader, partition: TopicPartition) -> int:
+        asked.append(partition)
+        return await position(self, partition)
+
+    settings = settings_of(fresh_kafka)
+    await create_topics(settings, [ROUTER_SNAPSHOTS])
+    monkeypatch.setattr(Reader, "position", counted)
+    monkeypatch.setattr(kafka_reader, "SURVEY_S", survey_s)
+    view: View[Any] = View(ROUTER_SNAPSHOTS)
+    async with aclosing(follow(settings, [view], on_undecodable=none_is)) as batches:
+        async for _ in batches:
+            if view.ready:
+                break
+        asked.clear()
+        for _ in range(5):
+            await anext(batches)
+    assert len(asked) == looks * settings.topic_partitions
