@@ -67,9 +67,11 @@ class Session:
     def go_on(self, number: int, wanted: Places) -> None:
         """Take note of an answer to a request for what is wanted, and of its session; 0: there is none."""
         self.number = number
-        if number:
-            self._known = wanted
-            self.epoch = 1 if self.epoch == LAST_EPOCH else self.epoch + 1
+        if not number:
+            self.renew()
+            return
+        self._known = wanted
+        self.epoch = 1 if self.epoch == LAST_EPOCH else self.epoch + 1
 
     def encoded(self, wanted: Places, terms: Terms) -> bytes:
         """Return the request, without its head, that leaves the broker with what is wanted."""

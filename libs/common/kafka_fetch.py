@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
@@ -21,6 +21,9 @@ from libs.common.fetch_protocol import NOBODY, VERSION, Answer, Places, Reply, S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+# What a fetch leaves out, as its records wait here or it is paused, is asked for when that fetch has ended.
+PART_MS: Final = 100
 
 
 class _Request(FetchRequest):  # type: ignore[misc]  # aiokafka is untyped
@@ -118,16 +121,15 @@ class SessionFetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka is unty
                 else:
                     wanted[partition] = (state.position, self._max_partition_fetch_bytes)
             if wanted and node not in resets and not delayed[node]:
-                requests.append((node, self._request(node, wanted)))
+                requests.append((node, self._request(node, wanted, whole=len(wanted) == len(led))))
         patience = min(
             (max(of_node) for of_node in delayed.values() if of_node), default=self._fetcher_timeout
         )
         return requests, resets, patience, leaderless, resumed
 
-    def _request(self, node: int, wanted: Places) -> _Request:
-        terms = Terms(
-            self._fetch_max_wait_ms, self._fetch_min_bytes, self._fetch_max_bytes, self._isolation_level
-        )
+    def _request(self, node: int, wanted: Places, *, whole: bool) -> _Request:
+        wait_ms = self._fetch_max_wait_ms if whole else min(self._fetch_max_wait_ms, PART_MS)
+        terms = Terms(wait_ms, self._fetch_min_bytes, self._fetch_max_bytes, self._isolation_level)
         return _Request(wanted, self._sessions.setdefault(node, Session()), terms)
 
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: _Request) -> bool:  # noqa: ANN401 -- aiokafka's

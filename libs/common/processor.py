@@ -58,9 +58,6 @@ TRANSACTION_GAP_S: Final = 0.001
 SESSION_MS: Final = 6_000  # the broker's minimum; a dead member without successor is replaced after it
 REBALANCE_MS: Final = 60_000  # a revoked partition may first finish a long computation
 HEARTBEAT_MS: Final = 1_000
-# aiokafka leaves a partition whose records wait for its owner longer than 100 ms out of the next fetch, and
-# then asks for none of it until that fetch ends: at the default of 500 ms such records came that much late.
-FETCH_WAIT_MS: Final = 100
 STOP_S: Final = 10.0
 SHOWN: Final = 3  # of what holds the process up
 EXIT_FAILED: Final = 3
@@ -192,7 +189,6 @@ class Processor(Generic[S]):
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
             session_timeout_ms=SESSION_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
             rebalance_timeout_ms=REBALANCE_MS,

@@ -80,6 +80,7 @@ def test_a_session_that_begins_anew_names_all_again_and_ends_the_one_before() ->
 
 def test_where_a_broker_keeps_no_session_all_is_named_each_time() -> None:
     session, wanted = Session(), {TopicPartition("a.v1", 1): (5, 10)}
+    session.go_on(7, wanted)  # and then it has no room for it any more
     for _ in range(2):
         session.go_on(0, wanted)
         request = sent(session, wanted)

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v11, FetchResponse_v11
 
 from libs.common import kafka_records
+from libs.common.kafka_fetch import PART_MS
 from tests.hostile_batches import batch_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Broker:
         self.told = dict[TopicPartition, int]()  # the ends of which it knows
         self.session, self.epoch = 0, 0
         self.asked: list[set[TopicPartition]] = []  # what each request named
+        self.waits_ms: list[int] = []  # and how long it may wait
         self.fails = 0  # so many requests are not answered
 
     def leader_for_partition(self, _partition: TopicPartition) -> int:
@@ -62,6 +64,7 @@ class Broker:
         asked = (FetchRequest_v11 if in_session else type(wire)).decode(wire.encode())
         places = {TopicPartition(topic, each[0]): each[2] for topic, found in asked.topics for each in found}
         self.asked.append(set(places))
+        self.waits_ms.append(asked.max_wait_time)
         await asyncio.sleep(0)
         if asked.session_epoch <= 0:
             self.places, self.told = {}, {}
@@ -69,7 +72,7 @@ class Broker:
         elif (asked.session_id, asked.session_epoch) != (self.session, self.epoch):
             return wire.RESPONSE_TYPE.decode(BytesIO(FetchResponse_v11(0, UNKNOWN, 0, []).encode()))
         self.epoch += 1
-        number = self.session
+        session = self.session
         self.places |= places
         for topic, numbers in asked.forgotten_topics_data:
             for number in numbers:
@@ -81,7 +84,7 @@ class Broker:
             if self.fails:
                 self.fails -= 1
                 raise KafkaConnectionError("away")
-        answer = FetchResponse_v11(0, 0, number, news)
+        answer = FetchResponse_v11(0, 0, session, news)
         if not in_session:  # version 10 knows no preferred replica
             lacking = [(name, [(*each[:6], each[7]) for each in found]) for name, found in news]
             answer = wire.RESPONSE_TYPE(0, 0, 0, lacking)
@@ -237,6 +240,23 @@ def test_who_is_assigned_partitions_anew_is_told_where_all_of_them_end() -> None
         assert await found.first() == {ONE: [b"1"]}
         assert [found.state(each).highwater for each in PARTITIONS] == [1] + [0] * (len(PARTITIONS) - 1)
         assert broker.asked == [set(PARTITIONS), set(), set(PARTITIONS)]
+
+    run(scenario)
+
+
+def test_a_fetch_that_leaves_a_partition_out_is_short_as_that_waits_for_its_end() -> None:
+    async def scenario(found: Reading) -> None:
+        broker = found.broker
+        await found.until(lambda: broker.epoch == 2)
+        found.subscription.pause(ONE)
+        broker.logs[PARTITIONS[1]].append(b"1")
+        await found.first()
+        await found.until(lambda: broker.epoch == 3)
+        found.subscription.resume(ONE)
+        broker.logs[PARTITIONS[1]].append(b"2")
+        await found.first()
+        await found.until(lambda: broker.epoch == 4)
+        assert broker.waits_ms == [500, 500, PART_MS, 500]
 
     run(scenario)
 
