@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final
+from unittest.mock import patch
 
 import aiokafka.producer.sender
 import uvloop
@@ -24,7 +25,7 @@ from libs.common.handling import Output, Wiring
 from libs.common.kafka import partition_of
 from libs.common.settings import ProcessorSettings
 from libs.common.topics import Key, Topic
-from libs.common.transactions import GAP_S, classic
+from libs.common.transactions import GAP_S, classic, fence
 
 if TYPE_CHECKING:
     from libs.common.handling import State, WakeAt
@@ -130,9 +131,9 @@ async def echo(records: int, partitions: int) -> None:
 if __name__ == "__main__":
     kind, records, partitions = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     if kind in {"processor", "classic"}:
-        if kind == "classic":
-            partition_owner.fence = classic
-        processor.run(wiring(kind, records, partitions), ProcessorSettings())
+        begin = {"processor": fence, "classic": classic}[kind]
+        with patch.object(partition_owner, "fence", begin):
+            processor.run(wiring(kind, records, partitions), ProcessorSettings())
     else:
         work = {"transaction": transact, "echo": echo}[kind]
         uvloop.run(partial(work, records, partitions)())

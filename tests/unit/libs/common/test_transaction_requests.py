@@ -135,7 +135,8 @@ def finalized(levels: dict[str, int]) -> bytes:
     supported = b"\x01"  # none
     tagged = [(0, supported), (1, Int64.encode(5)), (2, agreed)]
     tags = b"".join(bytes([tag]) + UnsignedVarInt32.encode(len(value)) + value for tag, value in tagged)
-    return FEATURES.encode((0, [(0, 0, 13, NO_TAGS), (26, 0, 5, NO_TAGS)], 0)) + bytes([len(tagged)]) + tags
+    known: bytes = FEATURES.encode((0, [(0, 0, 13, NO_TAGS), (26, 0, 5, NO_TAGS)], 0))
+    return known + bytes([len(tagged)]) + tags
 
 
 def test_the_features_are_those_that_the_whole_cluster_has_agreed_on() -> None:
