@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 TOLD: Final = Topic("told.v1", (), Key.ORIGINAL, ("tests",))
 STATE: Final = Topic("state.v1", (), Key.ORIGINAL, ("tests",))
 HOME, LOG = TopicPartition("told.v1", 3), TopicPartition("state.v1", 0)
+BESIDE: Final = TopicPartition("told.v1", 5)  # led by the node that leads the log
 RECORDS: Final = (Outgoing(TOLD, 3, b"k", b"told", (("id", b"1"),)), Outgoing(STATE, 0, b"s", b"state"))
 NAMES: Final = {0: "Produce", 22: "InitProducerId", 26: "EndTxn", 28: "TxnOffsetCommit"}
 
@@ -42,7 +43,7 @@ NAMES: Final = {0: "Produce", 22: "InitProducerId", 26: "EndTxn", 28: "TxnOffset
 class Cluster:
     """Two nodes, each of which leads one of the partitions; the first coordinates all."""
 
-    leaders: Final = {HOME: 1, LOG: 2}
+    leaders: Final = {HOME: 1, LOG: 2, BESIDE: 2}
 
     def leader_for_partition(self, partition: TopicPartition) -> int | None:
         return self.leaders.get(partition)
@@ -155,6 +156,18 @@ async def test_only_the_batches_that_are_not_written_are_written_again() -> None
     assert [node for node, _ in client.sent] == [1, 2, 2, 2, 1]
     bodies = [request.body for node, request in client.sent if node == 2]
     assert bodies[0] == bodies[1] == bodies[2], "with the sequence of the first time"
+
+
+async def test_of_one_request_only_the_partition_that_failed_is_written_again() -> None:
+    client = Client(Produce=[{LOG: 6, BESIDE: 0}, {LOG: 0}])
+    direct = await started(client)
+    await direct.commit((Outgoing(TOLD, 5, b"k", b"told"), RECORDS[1]), 1, {})
+    assert client.asked == ["Produce", "Metadata", "Produce", "EndTxn"]
+    first, second = (request.body for _, request in client.sent[:2])
+    assert b"told.v1" in first
+    assert b"state.v1" in first
+    assert b"told.v1" not in second
+    assert b"state.v1" in second
 
 
 async def test_a_produce_without_an_answer_is_asked_again_as_it_was() -> None:
