@@ -12,7 +12,6 @@ import json
 import os
 import tempfile
 import time
-from collections import defaultdict
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -153,17 +152,15 @@ class Caller:
 
 
 def run(report: Report) -> None:
-    """Start each tree's worlds in turn, and report each call."""
+    """Start each world of each tree in turn, and report each call."""
     trees = [Path(tree).resolve() for tree in os.environ.get("ANSWERS_TREES", str(ROOT)).split(",")]
-    found: dict[tuple[Path, str], list[Mapping[str, list[int]]]] = defaultdict(list)
     for _ in range(int(os.environ.get("ANSWERS_ROUNDS", "1"))):
         for world in WORLDS:
             for tree in trees:
                 report.say(f"  {tree}, {world.name}")
                 with tempfile.TemporaryDirectory(prefix="bookrunner-bench-") as folder:
-                    found[tree, world.name] += uvloop.run(_measured(tree, world, Path(folder)))
-    for (tree, world_name), turns in found.items():
-        _tell(report, tree, world_name, turns)
+                    turns = uvloop.run(_measured(tree, world, Path(folder)))
+                _tell(report, tree, world.name, turns)
 
 
 async def _measured(tree: Path, world: World, folder: Path) -> list[Mapping[str, list[int]]]:
@@ -190,6 +187,7 @@ async def _running(tree: Path, world: World, folder: Path, kafka_port: int) -> A
         "KAFKA_PORT": str(kafka_port),
         "KAFKA_CONTROLLER_PORT": str(free_port()),
         "OPENBLAS_NUM_THREADS": "1",
+        "COMMAND_TIMEOUT_S": "60",
         **world.environment,
     }
     whole = world.modules == ("libs.cli.run",)
