@@ -2,8 +2,8 @@
 
 ANSWERS_TREES names checkouts, separated by commas (default: this one); each is started in turn by its own
 interpreter, with ports, a Kafka and a folder of its own, ANSWERS_ROUNDS times (default 1): first only what a
-call needs and one symbol, then the whole default system. One caller, one call at a time, chunks of each call
-and of the echo in turn.
+call needs and one symbol, then the whole default system. One caller, one call at a time, ANSWERS_TURNS
+(default 20) chunks of each call and of the echo in turn.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 BENCH: Final = "answers"
 ECHO: Final = "bare echo"
-TURNS: Final = 20
+PREFIX: Final = "bookrunner-bench-"
 CHUNK: Final = 20  # calls
-WARM: Final = 5  # turns that are not counted: Kafka's code is still being compiled
+WARMING: Final = 4  # to so many turns there is one before, not counted: Kafka's code is being compiled
 PATIENCE_S: Final = 400.0  # of a start, beside others
 END_S: Final = 60.0  # of an execution
 TRIES: Final = 5  # a plan-and-execute that finds nothing to trade is not counted
@@ -158,7 +158,7 @@ def run(report: Report) -> None:
         for world in WORLDS:
             for tree in trees:
                 report.say(f"  {tree}, {world.name}")
-                with tempfile.TemporaryDirectory(prefix="bookrunner-bench-") as folder:
+                with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder:
                     turns = uvloop.run(_measured(tree, world, Path(folder)))
                 _tell(report, tree, world.name, turns)
 
@@ -168,10 +168,11 @@ async def _measured(tree: Path, world: World, folder: Path) -> list[Mapping[str,
     kafka = f"127.0.0.1:{(port := free_port())}"
     async with _running(tree, world, folder, port) as caller, bare_echo(kafka) as echo:
         turns: list[Mapping[str, list[int]]] = []
-        for number in range(WARM + TURNS):
+        counted = int(os.environ.get("ANSWERS_TURNS", "20"))
+        for number in range(-counted // WARMING, counted):
             turn = {name: await _chunk(caller, name) for name in world.calls}
             turn[ECHO] = [await _timed(echo) for _ in range(CHUNK)]
-            if number >= WARM:
+            if number >= 0:
                 turns.append(turn)
         return turns
 
