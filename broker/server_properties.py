@@ -39,6 +39,9 @@ _QUICK_RECOVERY = {
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
 }
 
+# A transaction that begins while the markers of the one before are written is looked at again after 1 ms.
+_QUICK_TRANSACTIONS = {"add.partitions.to.txn.retry.backoff.ms": 1}
+
 _FIXED: dict[str, object] = {
     "process.roles": "broker,controller",
     "node.id": NODE_ID,
@@ -51,7 +54,9 @@ _FIXED: dict[str, object] = {
 
 
 # Of a single node, wherever it listens and keeps its data.
-SINGLE_NODE: dict[str, object] = _FIXED | _SINGLE_REPLICA | _SMALL_INTERNAL_TOPICS | _QUICK_RECOVERY
+SINGLE_NODE: dict[str, object] = (
+    _FIXED | _SINGLE_REPLICA | _SMALL_INTERNAL_TOPICS | _QUICK_RECOVERY | _QUICK_TRANSACTIONS
+)
 
 
 OWN_NAME = "native-broker"  # as which the broker speaks to itself

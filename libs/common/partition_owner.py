@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from libs.common.cloudevents import headers_of
 from libs.common.command_rules import echoed
@@ -18,28 +17,27 @@ from libs.common.events import Event
 from libs.common.handling import nothing_early
 from libs.common.holdups import HELD_S, Holdups
 from libs.common.interrupting import unless
-from libs.common.kafka import BATCH_BYTES, Reader, partition_of
-from libs.common.kafka_security import client_arguments
-from libs.common.partition import HandlerError, Incoming, Partition
+from libs.common.kafka import Reader, partition_of
+from libs.common.partition import Effects, HandlerError, Incoming, Partition
 from libs.common.skips import SKIP_KEY
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from libs.common.topics import TOPICS
+from libs.common.transactions import fence
 from libs.common.wall_clock import WallClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from aiokafka.structs import ConsumerRecord
 
     from libs.common.handling import State, Wiring
     from libs.common.monitoring import Meter
-    from libs.common.partition import Effects
     from libs.common.settings import ServiceSettings
     from libs.common.topics import Topic
+    from libs.common.transactions import Transactions
 
 S = TypeVar("S", bound=Event)
 
-TRANSACTION_TIMEOUT_MS: Final = 15_000  # how long a dead owner without successor can hold up readers
 STOP_S: Final = 5.0
 RETRY_S: Final = 0.1
 IDLE_MS: Final = 1_000  # a fetch without records; records and the next tick end it at once
@@ -75,7 +73,7 @@ class PartitionOwner(Generic[S]):
         self._meter = meter
         self._inputs = {TopicPartition(topic.name, number): topic for topic in wiring.inputs}
         self._partition = Partition(wiring, number, self._place)
-        self._producer: AIOKafkaProducer | None = None
+        self._transactions: Transactions | None = None
         self._unreported: dict[str, int] = {}  # positions that the group's offsets do not show yet
         self._report_at = 0.0  # when they are due, on the loop's clock
         self._in_transaction = asyncio.Lock()
@@ -142,7 +140,7 @@ class PartitionOwner(Generic[S]):
                 facts = {"partition": self.number, "at": self.stopped_at}
                 _log.exception("partition_stopped", exc_info=error, extra=facts)
             await self._until_told()
-            await self._stop_producer()
+            await self._stop_transactions()
             self._unreported.clear()  # what the group is behind is found anew
             self._partition = Partition(self._wiring, self.number, self._place)
             self.stopped_at = ""
@@ -150,22 +148,22 @@ class PartitionOwner(Generic[S]):
     async def _work(self, batch_records: int) -> None:
         # 1. Fence the former owner: when this returns, its transaction is committed or aborted for good.
         began_s = perf_counter()
-        producer = await self._start_producer()
+        transactions = await self._fence()
         # 2. Only now are its last state and offsets final.
         await self._restore()
         # 3. Go on where it stopped, in the form of this version.
-        await self._seek(producer)
+        await self._seek(transactions)
         for effects in self._partition.migrate(self._clock.read(), batch_records):
             async with self._in_transaction:
-                await self._commit(producer, effects)
+                await self._commit(transactions, effects)
         self.restored = True
         self._meter.restore_s.observe(perf_counter() - began_s)
         while True:
-            now = await self._follow_clock(producer)
+            now = await self._follow_clock(transactions)
             self._stirred.clear()
             if self._partition.ripe(now):
                 async with self._in_transaction:
-                    await self._commit(producer, self._partition.wake(now, batch_records))
+                    await self._commit(transactions, self._partition.wake(now, batch_records))
                 continue
             due = self._partition.next_wake
             wait_ms = IDLE_MS if due is None else min(IDLE_MS, -(-(due - now) // NS_PER_MS))
@@ -175,12 +173,13 @@ class PartitionOwner(Generic[S]):
             batches = await fetching or {}
             self._note(batches, full=sum(map(len, batches.values())) == batch_records)
             if batches:
-                await self._follow_clock(producer)  # what the batch schedules is on the clock as it is now
+                # What the batch schedules is on the clock as it is now.
+                await self._follow_clock(transactions)
                 async with self._in_transaction:
-                    await self._commit(producer, await self._applied(batches))
+                    await self._commit(transactions, await self._applied(batches))
             elif self._unreported and wait_ms == IDLE_MS and not self._stirred.is_set():
                 async with self._in_transaction:
-                    await self._report_alone(producer)
+                    await self._report_alone(transactions)
 
     def look(self) -> None:
         """End the wait for records where the views, which have changed, show that a tick is to be handled."""
@@ -194,28 +193,23 @@ class PartitionOwner(Generic[S]):
                 task.cancel()  # repeated: aiokafka swallows one that comes while it closes a connection
                 await asyncio.wait([task], timeout=RETRY_S)
         self.restored = False
-        if self._producer is not None and self._unreported and (task.cancelled() or task.exception() is None):
+        unharmed = task.cancelled() or task.exception() is None
+        if self._transactions is not None and self._unreported and unharmed:
             async with asyncio.timeout(STOP_S):
-                await self._report_alone(self._producer)
-        await self._stop_producer()
+                await self._report_alone(self._transactions)
+        await self._stop_transactions()
 
-    async def _stop_producer(self) -> None:
-        if self._producer is not None:
+    async def _stop_transactions(self) -> None:
+        if self._transactions is not None:
             async with asyncio.timeout(STOP_S):
-                await self._producer.stop()
-            self._producer = None
+                await self._transactions.stop()
+            self._transactions = None
 
-    async def _start_producer(self) -> AIOKafkaProducer:
-        producer = self._producer = AIOKafkaProducer(
-            **client_arguments(self._settings),
-            transactional_id=f"{self._wiring.service}-{self.number}",
-            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            linger_ms=0,
-            max_batch_size=BATCH_BYTES,
-            max_request_size=max(each.max_message_bytes for each in (*TOPICS.values(), *self._wiring.topics)),
-        )
-        await producer.start()
-        return producer
+    async def _fence(self) -> Transactions:
+        largest = max(each.max_message_bytes for each in (*TOPICS.values(), *self._wiring.topics))
+        service = self._wiring.service
+        self._transactions = await fence(self._settings, f"{service}-{self.number}", service, largest)
+        return self._transactions
 
     async def _restore(self) -> None:
         """Read the state's log to its end, however long somebody's open transaction hides that."""
@@ -235,10 +229,10 @@ class PartitionOwner(Generic[S]):
         for key, why in self._partition.unreadable.items():
             raise HandlerError(f"{self._log.name}-{self.number}, key {echoed(repr(key))}: {echoed(why)}")
 
-    async def _seek(self, producer: AIOKafkaProducer) -> None:
+    async def _seek(self, transactions: Transactions) -> None:
         committed = {p.topic: await self._consumer.committed(p) for p in self._inputs}
         self._partition.resume(committed)
-        await self._leave_out(producer)
+        await self._leave_out(transactions)
         offsets = self._partition.offsets
         first = await self._consumer.beginning_offsets(list(self._inputs))
         for partition, beginning in first.items():
@@ -275,14 +269,14 @@ class PartitionOwner(Generic[S]):
             while not any(record.key == SKIP_KEY and record.value for record in await reader.poll()):
                 pass
 
-    async def _leave_out(self, producer: AIOKafkaProducer) -> None:
+    async def _leave_out(self, transactions: Transactions) -> None:
         """Do what an operator has said, once."""
         skips = self._partition.skips
         if skips is None:
             return
         before = dict(self._partition.offsets)
         async with self._in_transaction:
-            await self._commit(producer, self._partition.skip(self._clock.read()))
+            await self._commit(transactions, self._partition.skip(self._clock.read()))
         facts = {
             "partition": self.number,
             "reason": skips.reason,
@@ -292,7 +286,7 @@ class PartitionOwner(Generic[S]):
         }
         _log.warning("records_left_out", extra=facts)
 
-    async def _follow_clock(self, producer: AIOKafkaProducer) -> int:
+    async def _follow_clock(self, transactions: Transactions) -> int:
         """Return the time, ns UTC; where the clock was set, move what is due first."""
         now = self._clock.read()
         if stepped_ns := self._clock.stepped_ns():
@@ -300,7 +294,7 @@ class PartitionOwner(Generic[S]):
             facts = {"partition": self.number, "seconds": stepped_ns / NS_PER_S}
             _log.warning("clock_stepped", extra=facts)
             async with self._in_transaction:
-                await self._commit(producer, self._partition.step_clock(stepped_ns, now))
+                await self._commit(transactions, self._partition.step_clock(stepped_ns, now))
         return now
 
     def _note(self, batches: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]], *, full: bool) -> None:
@@ -317,27 +311,13 @@ class PartitionOwner(Generic[S]):
             elif not batches:
                 self._read[partition] = self._consumer.last_stable_offset(partition) or 0
 
-    async def _commit(self, producer: AIOKafkaProducer, effects: Effects) -> None:
+    async def _commit(self, transactions: Transactions, effects: Effects) -> None:
         """Write the effects in one transaction; then raise the handler's failure, if there was one."""
         if effects.outgoing or effects.offsets:
             began_s = perf_counter()
-            async with self._transaction(producer):
-                sends = [
-                    await producer.send(
-                        out.topic.name,
-                        out.value,
-                        out.key,
-                        partition=out.partition,
-                        timestamp_ms=effects.now // NS_PER_MS,
-                        headers=list(out.headers),
-                    )
-                    for out in effects.outgoing
-                ]
-                # The acknowledgements before the offsets: both at once collide in the broker and cost 100 ms.
-                await asyncio.gather(*sends)
-                self._reached(effects.offsets)
-                if self._unreported and asyncio.get_running_loop().time() >= self._report_at:
-                    await self._report(producer)
+            self._reached(effects.offsets)
+            due = asyncio.get_running_loop().time() >= self._report_at
+            await self._write(transactions, effects, self._unreported if due else {})
             self.counts["transactions"] += 1
             self._meter.transaction_s.observe(perf_counter() - began_s)
         self.counts["handled"] += effects.handled
@@ -354,14 +334,19 @@ class PartitionOwner(Generic[S]):
         if effects.failure is not None:
             raise effects.failure
 
-    @asynccontextmanager
-    async def _transaction(self, producer: AIOKafkaProducer) -> AsyncIterator[None]:
-        """Begin a transaction and commit it; what fails meanwhile leaves it to who takes over."""
+    async def _write(
+        self, transactions: Transactions, effects: Effects, unreported: Mapping[str, int]
+    ) -> None:
+        """Write the effects, and positions as the group's offsets, for those who watch its lag.
+
+        So these are fenced like all else; a commit by the group's member is not, and could come late.
+        """
         self._opened_s = asyncio.get_running_loop().time()
-        await producer.begin_transaction()
-        yield
-        await producer.commit_transaction()
+        offsets = {TopicPartition(name, self.number): offset for name, offset in unreported.items()}
+        await transactions.commit(effects.outgoing, effects.now // NS_PER_MS, offsets)
         self._opened_s = None
+        if offsets:
+            self._unreported.clear()
 
     def _reached(self, offsets: Mapping[str, int]) -> None:
         """Let the group's offsets follow the position in the state's log, soon."""
@@ -369,19 +354,9 @@ class PartitionOwner(Generic[S]):
             self._report_at = asyncio.get_running_loop().time() + REPORT_S
         self._unreported |= offsets
 
-    async def _report(self, producer: AIOKafkaProducer) -> None:
-        """Commit the group's offsets, for those who watch its lag, in the open transaction.
-
-        So they are fenced like all else; a commit by the group's member is not, and could come late.
-        """
-        offsets = {TopicPartition(name, self.number): offset for name, offset in self._unreported.items()}
-        await producer.send_offsets_to_transaction(offsets, self._wiring.service)
-        self._unreported.clear()
-
-    async def _report_alone(self, producer: AIOKafkaProducer) -> None:
+    async def _report_alone(self, transactions: Transactions) -> None:
         # Not right after another transaction: offsets first that meet CONCURRENT_TRANSACTIONS wait 100 ms.
-        async with self._transaction(producer):
-            await self._report(producer)
+        await self._write(transactions, Effects(self._clock.read()), self._unreported)
 
     def _place(self, key: bytes) -> int:
         return partition_of(key, self._settings.topic_partitions)

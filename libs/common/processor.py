@@ -23,7 +23,6 @@ from collections import Counter
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
-import aiokafka.producer.sender
 import uvloop
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -52,9 +51,6 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Event)
 _OnRebalance: TypeAlias = "Callable[[Iterable[TopicPartition]], Coroutine[None, None, None]]"
 
-# The first request of a transaction meets CONCURRENT_TRANSACTIONS while the markers of the one before are
-# written, and aiokafka then sleeps this long: at its 20 ms a transaction takes 24 ms, at 1 ms 3.5 (measured).
-TRANSACTION_GAP_S: Final = 0.001
 SESSION_MS: Final = 6_000  # the broker's minimum; a dead member without successor is replaced after it
 REBALANCE_MS: Final = 60_000  # a revoked partition may first finish a long computation
 HEARTBEAT_MS: Final = 1_000
@@ -152,7 +148,6 @@ class Processor(Generic[S]):
         ExceptionGroup
             Of what went wrong: `KafkaError`, `StateLostError`.
         """
-        aiokafka.producer.sender.BACKOFF_OVERRIDE = TRANSACTION_GAP_S
         if not await self._finished(
             create_topics(self._settings, (*self._wiring.topics, DEAD_LETTERS, SERVICES_STATUS))
         ):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.bench import (
+    answers,
     bandit_regret,
     bandit_speed,
     bandit_wheel,
@@ -61,6 +62,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "learning_loop": learning_loop.run,
     "off_policy_coverage": off_policy_coverage.run,
     "router_round_trip": router_round_trip.run,
+    "answers": answers.run,
     "executions": executions.run,
     "exactly_once": exactly_once.run,
     "start": start.run,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.bench.report import Report
 
 BENCH: Final = "exactly_once"
-KINDS: Final = ("processor", "transaction", "echo")
+KINDS: Final = ("processor", "classic", "transaction", "echo")
 CASES: Final = ((1, 1), (8, 4))  # records, over this many partitions
 ROUNDS: Final = 30
 OF_A_ROUND: Final = 20

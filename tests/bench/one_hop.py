@@ -1,7 +1,7 @@
 """``python -m tests.bench.one_hop KIND RECORDS PARTITIONS``: makes records of a command; see `exactly_once`.
 
-``processor`` is a service on `libs.common.processor`; ``transaction`` the textbook loop of aiokafka that
-keeps no state; ``echo`` has no transaction.
+``processor`` is a service on `libs.common.processor`, ``classic`` the same with the first version of Kafka's
+transactions; ``transaction`` is the textbook loop of aiokafka that keeps no state, and ``echo`` has none.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final
+from unittest.mock import patch
 
 import aiokafka.producer.sender
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from libs.common import processor
+from libs.common import partition_owner, processor
 from libs.common.events import Event
 from libs.common.handling import Output, Wiring
 from libs.common.kafka import partition_of
 from libs.common.settings import ProcessorSettings
 from libs.common.topics import Key, Topic
+from libs.common.transactions import GAP_S, classic, fence
 
 if TYPE_CHECKING:
     from libs.common.handling import State, WakeAt
@@ -89,7 +91,7 @@ def wiring(kind: str, records: int, partitions: int) -> Wiring[Asked]:
 
 async def transact(records: int, partitions: int) -> None:
     """Consume, produce and commit the group's offset, a transaction per batch; no state, no codec."""
-    aiokafka.producer.sender.BACKOFF_OVERRIDE = processor.TRANSACTION_GAP_S
+    aiokafka.producer.sender.BACKOFF_OVERRIDE = GAP_S
     servers = os.environ["KAFKA_BOOTSTRAP_SERVERS"]
     group, told = "bench-transaction", topic("transaction", "told").name
     source = TopicPartition(topic("transaction", "commands").name, 0)
@@ -128,8 +130,10 @@ async def echo(records: int, partitions: int) -> None:
 
 if __name__ == "__main__":
     kind, records, partitions = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    if kind == "processor":
-        processor.run(wiring(kind, records, partitions), ProcessorSettings())
+    if kind in {"processor", "classic"}:
+        begin = {"processor": fence, "classic": classic}[kind]
+        with patch.object(partition_owner, "fence", begin):
+            processor.run(wiring(kind, records, partitions), ProcessorSettings())
     else:
         work = {"transaction": transact, "echo": echo}[kind]
         uvloop.run(partial(work, records, partitions)())

@@ -30,9 +30,16 @@ class ProcessEndedError(RuntimeError):
 
 
 class Process:
-    """One ``python -m MODULE``, with its output in a file."""
+    """One ``python -m MODULE`` of a checkout, with its output in a file."""
 
-    def __init__(self, module: str, arguments: list[str], environment: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self,
+        module: str,
+        arguments: list[str],
+        environment: dict[str, str],
+        folder: Path,
+        tree: Path = ROOT,
+    ) -> None:
         self.module = module
         self._log = folder / f"{module}.log"
         command = [
@@ -40,14 +47,14 @@ class Process:
             str(TETHER),
             "SIGKILL",
             str(os.getpid()),
-            sys.executable,
+            sys.executable if tree == ROOT else str(tree / ".venv" / "bin" / "python"),
             "-m",
             module,
             *arguments,
         ]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=subprocess.STDOUT
+                command, cwd=tree, env=os.environ | environment, stdout=log, stderr=subprocess.STDOUT
             )
 
     @property
@@ -97,7 +104,19 @@ class Process:
 @contextmanager
 def started(module: str, folder: Path, *arguments: str, **environment: str) -> Iterator[Process]:
     """Run a module while the context lasts."""
-    process = Process(module, list(arguments), environment, folder)
+    with _stopped_at_the_end(Process(module, list(arguments), environment, folder)) as process:
+        yield process
+
+
+@contextmanager
+def started_from(tree: Path, module: str, folder: Path, **environment: str) -> Iterator[Process]:
+    """Run a module of another checkout, by that one's interpreter, while the context lasts."""
+    with _stopped_at_the_end(Process(module, [], environment, folder, tree)) as process:
+        yield process
+
+
+@contextmanager
+def _stopped_at_the_end(process: Process) -> Iterator[Process]:
     try:
         yield process
     finally:

@@ -10,33 +10,28 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import uvloop
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from libs.common.kafka import create_topics
 from libs.common.topics import TOPICS
 from services.router.settings import RouterSettings
+from tests.bench.bare_echo import bare_echo
 from tests.bench.processes import folder_and_broker, free_port, started, until
 from tests.bench.report import Report, Result, latency, quartiles
 from tests.registered import register
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 ROUNDS: Final = 40
 CHUNK: Final = 25  # requests
 AT_ONCE: Final = 1000
-POLL_S: Final = 0.02
 PATIENCE_S: Final = 60.0
 CONTEXT: Final = {"context": {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}}
-ASKED: Final = "bookrunner.bench.asked"
-ECHOED: Final = "bookrunner.bench.echoed"
 
 
 def run(report: Report) -> None:
@@ -59,7 +54,7 @@ async def _measure(report: Report, folder: Path, kafka: str) -> None:
         started("services.router", folder, **environment) as router,
         started("services.gateway", folder, **environment) as gateway,
     ):
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http, _echo(kafka) as echo:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http, bare_echo(kafka) as echo:
 
             async def choose() -> None:
                 async with http.post("/api/router/choose", json=CONTEXT) as answer:
@@ -120,39 +115,3 @@ async def _timed(call: Callable[[], Awaitable[None]]) -> list[float]:
 
 def _p50(values: list[float]) -> float:
     return sorted(values)[len(values) // 2]
-
-
-@asynccontextmanager
-async def _echo(kafka: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(name, 1, 1) for name in (ASKED, ECHOED)])
-    while not {ASKED, ECHOED} <= set(await admin.list_topics()):  # noqa: ASYNC110 -- Kafka tells nobody
-        await asyncio.sleep(POLL_S)
-    await admin.close()
-    producer = AIOKafkaProducer(bootstrap_servers=kafka)
-    readers = [AIOKafkaConsumer(bootstrap_servers=kafka) for _ in (ASKED, ECHOED)]
-    await producer.start()
-    for reader, name in zip(readers, (ASKED, ECHOED), strict=True):
-        await reader.start()
-        reader.assign([TopicPartition(name, 0)])
-        await reader.seek_to_end()
-    heard, back = readers
-
-    async def repeat() -> None:
-        async for record in heard:
-            await producer.send(ECHOED, record.value)
-
-    echoing = asyncio.create_task(repeat())
-
-    async def ask() -> None:
-        await producer.send(ASKED, b"x" * 300)
-        await back.getone()
-
-    try:
-        yield ask
-    finally:
-        echoing.cancel()
-        await asyncio.gather(echoing, return_exceptions=True)
-        for client in (producer, *readers):
-            await client.stop()
