@@ -24,11 +24,13 @@ from libs.common.time_units import NS_PER_S
 from libs.common.topics import book_key
 from services.venues.answers import SLOTS, Answer, Answers
 from services.venues.handlers import Place, State, Unknowns, handle
+from services.venues.lags import Arrivals
 from services.venues.settings import VenuesSettings, policy_of
 from tests.venue_market import NOW, a_health, a_score, a_top
 
 if TYPE_CHECKING:
-    from services.venues.registry import Lags, Measurement
+    from services.venues.lags import Lags
+    from services.venues.registry import Measurement
 
 VENUES = ("binance", "bybit", "coinbase", "kraken", "okx")
 
@@ -48,12 +50,14 @@ class World:
         self.restart()
 
     def restart(self) -> None:
+        self.arrivals = Arrivals()
         self.state = State(
             measurements=self.measurements,
             lags=self.lags,
             answers=Answers(self.kept),
             tops=self.tops,
             healths=self.healths,
+            arrivals=self.arrivals,
             policy=policy_of(VenuesSettings()),
             unknowns=Unknowns(50.0, 0.03),
             reference_notional=10_000.0,
@@ -63,7 +67,9 @@ class World:
         self.offset += 1
         if isinstance(message, BookTop):
             self.tops[book_key(message.venue, message.symbol)] = message
-        elif isinstance(message, BookHealth):
+            self.arrivals.note(message, self.offset)
+            return []
+        if isinstance(message, BookHealth):
             self.healths[book_key(message.venue, message.symbol)] = message
         return handle(self.state, message, Place(0, self.offset), now)
 

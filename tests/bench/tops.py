@@ -1,0 +1,123 @@
+"""What a top costs venues, all in: CPU of its process beside one that only follows the same topics.
+
+TOPS_TREES names checkouts, separated by commas (default: this one), each measured in turn by its own
+interpreter; TOPS_BOOKS how many books (default 15,500); TOPS_S how long, seconds (20). Each book has 10 tops
+and a health a second, and its metrics must come as often, or no figure is printed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import uvloop
+
+from libs.common.kafka import create_topics, follow
+from libs.common.settings import ServiceSettings
+from libs.common.topics import TOPICS, VENUES_METRICS
+from libs.common.views import View
+from tests.bench.processes import ROOT, cpu_seconds, folder_and_broker, started, until
+from tests.bench.report import Result, quartiles
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from libs.common.events import VenueMetrics
+    from libs.common.kafka import Undecodable
+    from tests.bench.processes import Process
+    from tests.bench.report import Report
+
+BENCH: Final = "tops"
+FOLLOWER: Final = "a bare follower"
+TOPS_A_SECOND: Final = 10.0  # of a book
+PATIENCE_S: Final = 90.0
+SETTLE_S: Final = 5.0
+SLICES: Final = 5
+LEAST_METRICS: Final = 0.8  # a second and book
+
+
+class LateError(RuntimeError):
+    """Venues did not keep up; then there is no figure to print."""
+
+
+def run(report: Report) -> None:
+    """Measure each number of books on each tree."""
+    trees = [Path(tree).resolve() for tree in os.environ.get("TOPS_TREES", str(ROOT)).split(",")]
+    seconds = float(os.environ.get("TOPS_S", "20"))
+    for books in map(int, os.environ.get("TOPS_BOOKS", "15,500").split(",")):
+        for tree in trees:
+            with folder_and_broker(report.say) as (folder, broker):
+                uvloop.run(_measure(report, broker.bootstrap_servers, folder, tree, books, seconds))
+
+
+async def _measure(
+    report: Report, servers: str, folder: Path, tree: Path, books: int, seconds: float
+) -> None:
+    settings = ServiceSettings(kafka_bootstrap_servers=servers)
+    await create_topics(settings, tuple(TOPICS.values()))
+    environment = {"KAFKA_BOOTSTRAP_SERVERS": servers}
+    metrics: View[VenueMetrics] = View(VENUES_METRICS)
+    with ExitStack() as stack:
+        for module, *arguments in (("many_books", str(books), f"{TOPS_A_SECOND:g}"),):
+            market = stack.enter_context(started(f"tests.bench.{module}", folder, *arguments, **environment))
+        (folder / "follower").mkdir()
+        follower = stack.enter_context(
+            started("tests.bench.many_books", folder / "follower", "follow", **environment)
+        )
+        venues = stack.enter_context(started("services.venues", folder, tree=tree, **environment))
+        following = asyncio.create_task(_follow(settings, metrics))
+        try:
+
+            async def measured() -> bool:
+                return len(metrics.items) >= books
+
+            await until("every book is measured", measured, PATIENCE_S, market, venues)
+            await asyncio.sleep(SETTLE_S)
+            told = _told(metrics)
+            slices = [await _slice(seconds / SLICES, venues, follower) for _ in range(SLICES)]
+            told = _told(metrics) - told
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+    if told < LEAST_METRICS * books * seconds:
+        raise LateError(f"{tree}: {told} metrics of {books} books in {seconds:g} s, one a second are due")
+    tops = books * TOPS_A_SECOND
+    pairs = [(each[venues.pid], each[follower.pid]) for each in slices]
+    for name, cpus in ((str(tree), [ours for ours, _ in pairs]), (FOLLOWER, [bare for _, bare in pairs])):
+        share = quartiles(cpus)
+        report.add(
+            Result(
+                bench=BENCH,
+                case=f"{books} books",
+                contender=name,
+                figures={"CPU us a top": share.median / tops * 1e6, "% of a core": 100 * share.median},
+                ratio=quartiles([ours / bare for ours, bare in pairs]) if name != FOLLOWER else None,
+                baseline=FOLLOWER if name != FOLLOWER else "",
+                assumptions={"tops a second": tops, "healths a second": books, "seconds": seconds},
+            )
+        )
+
+
+async def _slice(seconds: float, *watched: Process) -> Mapping[int, float]:
+    """Return the CPU seconds per second of each process."""
+    before, begun_s = {each.pid: cpu_seconds(each.pid) or 0.0 for each in watched}, time.monotonic()
+    await asyncio.sleep(seconds)
+    elapsed_s = time.monotonic() - begun_s
+    return {pid: ((cpu_seconds(pid) or 0.0) - cpu_s) / elapsed_s for pid, cpu_s in before.items()}
+
+
+def _told(metrics: View[VenueMetrics]) -> int:
+    return sum(metrics.position(partition) for partition in range(64))
+
+
+async def _follow(settings: ServiceSettings, metrics: View[VenueMetrics]) -> None:
+    async for _ in follow(settings, [metrics], on_undecodable=_refuse):
+        pass
+
+
+async def _refuse(undecodable: Undecodable) -> None:
+    raise AssertionError(undecodable)
