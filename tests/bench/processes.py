@@ -98,10 +98,17 @@ class Process:
 
 
 @contextmanager
-def started(
-    module: str, folder: Path, *arguments: str, tree: Path = ROOT, **environment: str
+def started(module: str, folder: Path, *arguments: str, **environment: str) -> Iterator[Process]:
+    """Run a module while the context lasts."""
+    with started_in(ROOT, module, folder, *arguments, **environment) as process:
+        yield process
+
+
+@contextmanager
+def started_in(
+    tree: Path, module: str, folder: Path, *arguments: str, **environment: str
 ) -> Iterator[Process]:
-    """Run a module of a checkout, by its own ``.venv`` unless it is this one, while the context lasts."""
+    """Run a module of a checkout, by its own ``.venv`` unless it is this one."""
     process = Process(module, list(arguments), environment, folder, tree)
     try:
         yield process
@@ -150,3 +157,9 @@ def cpu_seconds(pid: int) -> float | None:
     except FileNotFoundError:
         return None
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # proc(5): utime and stime
+
+
+def cpu_ns(pid: int) -> int:
+    """Return the CPU time of a process's living threads; Linux only, where `cpu_seconds` is too coarse."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
