@@ -193,7 +193,7 @@ class _Service:
         """Find out whether what stood there is handled, and from then on whether what comes is."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if self._owned is None or self.app.rebalancing:
+            if self._owned is None or self.app.rebalancing or not self._market.ready.is_set():
                 continue
             if self._caught_up:
                 self._look_for_answers(self._owned)
@@ -216,10 +216,9 @@ class _Service:
         began_s = time.monotonic()
         while reached is self._reached:
             positions = {number: await consumer.position(tp) or 0 for number, tp in healths.items()}
-            self._caught_up = reached is self._reached and caught_up(
-                ends, reached, positions, time.monotonic() - began_s
-            )
-            if self._caught_up:
+            if caught_up(ends, reached, positions, time.monotonic() - began_s):
+                await self._market.flush()
+                self._caught_up = reached is self._reached
                 return
             await asyncio.sleep(LOOK_S)
 
@@ -236,7 +235,7 @@ class _Service:
             if event.value is None:
                 if topic is L2_BOOK_HEALTH:  # the book ended, and what was measured of it with it
                     self._monitor.forget(*_book_of(event.key))
-                    await self._market.tell(event.key, None, time.time_ns())
+                    self._market.tell(event.key, None)
                 continue
             headers = headers_of(dict(message.headers or ()).items())
             told = await self._decoded(topic, event, headers)
@@ -259,7 +258,7 @@ class _Service:
                 for answer in cast("list[VenueScored | CommandRejected]", events):
                     self._monitor.answered(answer, time.time_ns() / NS_PER_S - message.timestamp)
             else:
-                await self._tell(events)
+                self._tell(events)
 
     async def _decoded(self, topic: Topic, event: EventT[bytes], headers: Headers) -> Message | None:
         """Return the message, or None of one that is kept as a dead letter, or of another version's."""
@@ -293,11 +292,11 @@ class _Service:
             return []
         return [refused_as_internal(told, told.symbol, "venues", error, source, time.time_ns())]
 
-    async def _tell(self, events: list[Event]) -> None:
+    def _tell(self, events: list[Event]) -> None:
         for event in events:
             assert isinstance(event, VenueMetrics)  # noqa: S101 -- measurements cause nothing else
             self._monitor.measured(event)
-            await self._market.tell(book_key(event.venue, event.symbol), event, event.ts)
+            self._market.tell(book_key(event.venue, event.symbol), event)
 
     async def _answer(
         self,

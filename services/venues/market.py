@@ -1,7 +1,8 @@
 """What venues reads beside Faust, every book's newest top and health, and the metrics that it tells; a shell.
 
 Tops come ten times a second and book, and are counted from their view: to Faust each record is an event with
-an acknowledgement of its own. What is told again a second later is sent, and not waited for.
+an acknowledgement of its own. The metrics of all books are sent together, as the views' records come, and are
+not waited for: each is told again a second later.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Market:
         self.tops = Tops()
         self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self.arrivals = Arrivals()
+        self._untold: dict[bytes, VenueMetrics | None] = {}  # the newest metrics by book
         self.ready = asyncio.Event()  # everything was read that was there at the start
 
     @property
@@ -68,22 +70,37 @@ class Market:
         ):
             async for records in batches:
                 await self._note([record for record in records if record.topic is L2_BOOK_TOPS])
+                await self._send()
                 if self._publisher.failed.done():
                     await self._publisher.watch()
                 if not self.behind:
                     self.ready.set()
 
-    async def tell(self, key: bytes, metrics: VenueMetrics | None, ts: int) -> None:
-        """Send a book's metrics, None where it ended, without waiting; if they fail, `follow` raises it."""
-        try:
-            await self._publisher.send(VENUES_METRICS, key, metrics, ts)
-        except TooLargeError as error:
-            self._monitor.too_large += 1
-            _log.error("message_too_large", extra={"topic": VENUES_METRICS.name, "reason": str(error)})
-            raw = b"" if metrics is None else encode(metrics)
-            await self._publisher.dead_letter(key, raw, str(error), VENUES_METRICS.name)
-        else:
-            self._monitor.wrote(VENUES_METRICS.name)
+    def tell(self, key: bytes, metrics: VenueMetrics | None) -> None:
+        """Let a book's metrics, None where it ended, go to Kafka with those of all others a moment later."""
+        self._untold[key] = metrics
+
+    async def flush(self) -> None:
+        """Wait until Kafka has everything that was told."""
+        await self._send()
+        await self._publisher.flush()
+
+    async def _send(self) -> None:
+        untold, self._untold = self._untold, {}
+        for key, metrics in untold.items():
+            ts = time.time_ns() if metrics is None else metrics.ts
+            try:
+                await self._publisher.send(VENUES_METRICS, key, metrics, ts)
+            except TooLargeError as error:
+                await self._keep_too_large(key, metrics, error)
+            else:
+                self._monitor.wrote(VENUES_METRICS.name)
+
+    async def _keep_too_large(self, key: bytes, metrics: VenueMetrics | None, error: TooLargeError) -> None:
+        self._monitor.too_large += 1
+        _log.error("message_too_large", extra={"topic": VENUES_METRICS.name, "reason": str(error)})
+        raw = b"" if metrics is None else encode(metrics)
+        await self._publisher.dead_letter(key, raw, str(error), VENUES_METRICS.name)
 
     async def _note(self, tops: Sequence[Record]) -> None:
         """Note the tops that their view has folded, and keep those that it has not."""

@@ -13,7 +13,7 @@ from libs.common.topics import DEAD_LETTERS, L2_BOOK_HEALTH, L2_BOOK_TOPS, MIB, 
 from services.venues.market import Market
 from services.venues.monitoring import VenuesMonitor
 from services.venues.settings import VenuesSettings
-from tests.venue_market import NOW, a_metrics, a_top
+from tests.venue_market import a_metrics, a_top
 
 if TYPE_CHECKING:
     from libs.common.events import BookTop, VenueMetrics
@@ -68,19 +68,27 @@ class Told:
         return {family.name: family.samples for family in self.monitor.families()}
 
 
-async def test_metrics_are_sent_without_waiting_for_kafka() -> None:
+async def test_the_newest_metrics_of_each_book_are_sent_together_once_and_not_waited_for() -> None:
     told = Told()
-    await told.market.tell(BINANCE, a_metrics(), NOW)
-    await told.market.tell(BINANCE, None, NOW)
-    (topic, key, value), ended = told.producer.sent
-    assert (topic, key, decode(VENUES_METRICS, value or b"")) == (VENUES_METRICS.name, BINANCE, a_metrics())
-    assert ended == (VENUES_METRICS.name, BINANCE, None)
+    ended = book_key("okx", "BTC-USDT")
+    for metrics in (replace(a_metrics(), seq=1), replace(a_metrics(), seq=2)):
+        told.market.tell(BINANCE, metrics)
+        told.market.tell(ended, metrics)
+    told.market.tell(ended, None)
+    assert told.producer.sent == []
+    for _ in range(2):
+        await told.market._send()  # noqa: SLF001 -- what `follow` calls
+    (topic, key, value), tombstone = told.producer.sent
+    assert (topic, key) == (VENUES_METRICS.name, BINANCE)
+    assert decode(VENUES_METRICS, value or b"") == metrics
+    assert tombstone == (VENUES_METRICS.name, ended, None)
 
 
 async def test_a_metric_that_is_too_large_is_kept_and_counted() -> None:
     told = Told()
     large: VenueMetrics = replace(a_metrics(), reasons=("x" * MIB,))
-    await told.market.tell(BINANCE, large, NOW)
+    told.market.tell(BINANCE, large)
+    await told.market._send()  # noqa: SLF001 -- as above
     assert [topic for topic, _, _ in told.producer.sent] == [DEAD_LETTERS.name]
     assert "venues.metrics.v1 takes 1048576 at most" in told.producer.reasons[0]
     assert told.counted()["bookrunner_venues_too_large_total"] == {(): 1}
