@@ -42,7 +42,8 @@ from libs.common.topics import (
     book_key,
     candle_key,
 )
-from services.venues.registry import Lags, Measurement
+from services.venues.lags import Lags
+from services.venues.registry import Measurement
 from services.venues.settings import VenuesSettings
 from services.venues.tables import LAGS, MEASUREMENTS, TELL_S, changelogs
 from tests.aged_decisions import decisions, remembered

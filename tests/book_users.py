@@ -16,6 +16,7 @@ from services.portfolio.settings import PortfolioSettings
 from services.router.settings import RouterSettings
 from services.venues.answers import Answers
 from services.venues.handlers import Place, State, Unknowns, handle
+from services.venues.lags import Arrivals
 from services.venues.settings import VenuesSettings, policy_of
 from tests.execution_market import a_risk_budget
 from tests.execution_world import ExecutionWorld, an_id
@@ -69,6 +70,7 @@ def is_scored(seen: Seen) -> bool:
         answers=Answers({}),
         tops={} if seen.top is None else {KEY: seen.top},
         healths={} if seen.health is None else {KEY: seen.health},
+        arrivals=Arrivals(),
         policy=policy_of(VenuesSettings()),
         unknowns=Unknowns(50.0, 0.03),
         reference_notional=10_000.0,

@@ -59,6 +59,7 @@ from services.router.settings import RouterSettings
 from services.venues.answers import Answers
 from services.venues.handlers import Place, State, Unknowns
 from services.venues.handlers import handle as handle_venues
+from services.venues.lags import Arrivals
 from services.venues.settings import VenuesSettings, policy_of
 from simulator.latent import LatentPrices
 from simulator.profiles import VENUES
@@ -140,6 +141,7 @@ class LoopWorld:
             answers=Answers({}),
             tops=self._venues_views[0].items,
             healths=self._venues_views[1].items,
+            arrivals=Arrivals(),
             policy=policy_of(given),
             unknowns=Unknowns(given.unknown_request_ms, given.unknown_volatility),
             reference_notional=given.reference_notional,

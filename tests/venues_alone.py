@@ -9,17 +9,19 @@ import msgspec
 
 from libs.common.codec import UndecodableMessageError, decode, encode
 from libs.common.events import BookHealth, BookTop, CommandRejected, Event, Refusal
-from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS
+from libs.common.topics import L2_BOOK_HEALTH
 from libs.common.views import View
 from services.venues.answers import Answer, Answers
-from services.venues.doors import fault_of
-from services.venues.handlers import Message, Place, State, Unknowns, handle
-from services.venues.registry import Lags, Measurement
+from services.venues.doors import Tops, fault_of
+from services.venues.handlers import Place, State, Unknowns, handle
+from services.venues.lags import Arrivals, Lags
+from services.venues.registry import Measurement
 from services.venues.settings import VenuesSettings, policy_of
 from tests.venue_market import NOW
 
 if TYPE_CHECKING:
     from libs.common.topics import Topic
+    from services.venues.handlers import Message
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -58,7 +60,8 @@ class Venues:
     def __init__(self) -> None:
         settings = VenuesSettings()
         self.now = NOW
-        self.tops: View[BookTop] = View(L2_BOOK_TOPS)
+        self.tops = Tops()
+        self.arrivals = Arrivals()
         self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self.measurements = BytesTable(Measurement)
         self.lags = BytesTable(Lags)
@@ -71,6 +74,7 @@ class Venues:
             answers=Answers(self.answers),
             tops=self.tops.items,
             healths=self.healths.items,
+            arrivals=self.arrivals,
             policy=policy_of(settings),
             unknowns=Unknowns(settings.unknown_request_ms, settings.unknown_volatility),
             reference_notional=settings.reference_notional,
@@ -80,16 +84,19 @@ class Venues:
         """Hand over a record as it came; what follows can be written, and no refusal is internal."""
         value = encode(message)
         try:
-            told = cast("Message", decode(topic, value))
+            told = decode(topic, value)
         except UndecodableMessageError as error:
             self.letters.append(str(error))
             return []
         self.show(topic, told, key)
         self._offset += 1
-        if (wrong := fault_of(told)) is not None:
+        if (wrong := fault_of(cast("BookTop | Message", told))) is not None:
             self.letters.append(wrong)
             return []
-        events = handle(self._state, told, Place(0, self._offset), self.now)
+        if isinstance(told, BookTop):
+            self.arrivals.note(told, self._offset)
+            return []
+        events = handle(self._state, cast("Message", told), Place(0, self._offset), self.now)
         for event in events:
             encode(event)
             if isinstance(event, CommandRejected):

@@ -143,10 +143,12 @@ def missing_side(bids: Sized | None, asks: Sized | None) -> str | None:
 
 def level_fault(top: BookTop) -> str | None:
     """Return which level no book has, None if all may be."""
+    most_price, most_size = MOST_PRICE, MOST_SIZE
     for side in (top.bids, top.asks):
-        for level in side:
-            if not (0 < level[0] <= MOST_PRICE and 0 < level[1] <= MOST_SIZE):  # which no NaN is
-                return f"{level} is no price and size"
+        for price, size in side:
+            if 0.0 < price <= most_price and 0.0 < size <= most_size:  # which no NaN is
+                continue
+            return f"{(price, size)} is no price and size"
     return None
 
 

@@ -1,4 +1,7 @@
-"""The venues shell: Faust feeds the core from four topics, two views hold the newest books beside it.
+"""The venues shell: Faust feeds the core from three topics, the market's views from those of the books.
+
+Tops reach the core through their view alone, and what was counted of them Faust's table with the book's next
+health, which comes through Faust.
 
 A score command is answered in four steps: handle it, wait until the changelog has the answer, publish the
 answer, wait until Kafka has that. Killed in between, the process finds the command again, and if it had been
@@ -13,7 +16,6 @@ import gc
 import logging
 import os
 import time
-from contextlib import aclosing
 from traceback import format_exception
 from typing import TYPE_CHECKING, Final, cast
 
@@ -25,9 +27,9 @@ from libs.common.cloudevents import CloudEvent, caused_id, headers_of, identity,
 from libs.common.codec import UndecodableMessageError, UnknownMessageError, decode, encode
 from libs.common.command_rules import echoed, refused_as_internal
 from libs.common.dead_letters import dead_letter
-from libs.common.events import BookHealth, BookTop, Command, ScoreVenues, ServiceState, VenueMetrics
+from libs.common.events import Command, ScoreVenues, ServiceState, VenueMetrics
 from libs.common.holdups import Holdups
-from libs.common.kafka import create_topics, follow, partition_of
+from libs.common.kafka import create_topics, partition_of
 from libs.common.message_sizes import TooLargeError, check_size
 from libs.common.status import Condition, heartbeat
 from libs.common.time_units import NS_PER_S
@@ -44,15 +46,16 @@ from libs.common.topics import (
     book_key,
 )
 from libs.common.venues import VENUES
-from libs.common.views import View
 from services.venues.answers import Answer, Answers
 from services.venues.catching_up import caught_up
 from services.venues.doors import fault_of
 from services.venues.faust_app import PromptWorker, faust_app
 from services.venues.faust_recovery import HoleGuard, last_answer, mend_recovery
 from services.venues.handlers import Message, Place, State, Unknowns, handle
+from services.venues.lags import Lags
+from services.venues.market import Market
 from services.venues.monitoring import VenuesMonitor
-from services.venues.registry import Lags, Measurement, has_news
+from services.venues.registry import Measurement, has_news
 from services.venues.settings import policy_of
 from services.venues.tables import ANSWERS, LAGS, MEASUREMENTS, ConflatedTable, PackedTable, changelogs
 
@@ -65,11 +68,11 @@ if TYPE_CHECKING:
 
     from libs.common.cloudevents import Headers
     from libs.common.events import CommandRejected, Event, VenueScored
-    from libs.common.kafka import Undecodable
     from services.venues.settings import VenuesSettings
 
 SOURCE: Final = "/services/venues"
-INPUTS: Final = (L2_BOOK_TOPS, L2_BOOK_HEALTH, EXECUTION_FILLS, VENUES_COMMANDS)
+STREAMS: Final = (L2_BOOK_HEALTH, EXECUTION_FILLS, VENUES_COMMANDS)
+INPUTS: Final = (L2_BOOK_TOPS, *STREAMS)
 OUTPUTS: Final = (VENUES_METRICS, VENUES_SCORES, DEAD_LETTERS)
 LOOK_S: Final = 0.1
 STANDS_S: Final = 10.0  # without an answered fetch, and without a record
@@ -93,17 +96,15 @@ class _Service:
     def __init__(self, settings: VenuesSettings) -> None:
         mend_recovery()
         self._settings = settings
-        self.app = faust_app(settings, INPUTS)
-        self._tops: View[BookTop] = View(L2_BOOK_TOPS)
-        self._healths: View[BookHealth] = View(L2_BOOK_HEALTH)
-        self._ready = asyncio.Event()
+        self.app = faust_app(settings, STREAMS)
+        self._monitor = VenuesMonitor()
+        self._market = Market(settings, self._monitor, self._owns)
         self._owned: tuple[int, ...] | None = None  # partitions, once the group has given any
-        self._reached: dict[int, int] = {}  # offset of the last top by partition, since the group gave them
+        self._reached: dict[int, int] = {}  # last health's offset by partition, since given
         self._delivered = 0  # records, since the start
         self._holdups = Holdups(STANDS_S)
-        self._caught_up = False  # with the tops that were there then
+        self._caught_up = False  # with the healths that were there then
         self._stopping, self._stopped = asyncio.Event(), asyncio.Event()  # the heartbeat's end: asked, told
-        self._monitor = VenuesMonitor()
         self._began_s = time.monotonic()
         partitions = settings.topic_partitions
         self._answers_table = PackedTable(self.app, ANSWERS, Answer, partitions)
@@ -113,18 +114,19 @@ class _Service:
             measurements=ConflatedTable(self.app, MEASUREMENTS, Measurement, partitions, has_news),
             lags=ConflatedTable(self.app, LAGS, Lags, partitions),
             answers=answers,
-            tops=self._tops.items,
-            healths=self._healths.items,
+            tops=self._market.tops.items,
+            healths=self._market.healths.items,
+            arrivals=self._market.arrivals,
             policy=policy_of(settings),
             unknowns=Unknowns(settings.unknown_request_ms, settings.unknown_volatility),
             reference_notional=settings.reference_notional,
             holding_s=settings.holding_s,
         )
         self._guard = HoleGuard(self.app, settings, VENUES_COMMANDS)
-        self._outputs = {topic: self._raw_topic(topic) for topic in OUTPUTS}
-        for topic in INPUTS:
+        self._outputs = {topic: self._raw_topic(topic) for topic in (VENUES_SCORES, DEAD_LETTERS)}
+        for topic in STREAMS:
             self._read(topic)
-        for work in (self._follow, self._serve_metrics, self._beat, self._watch):
+        for work in (self._market.follow, self._begin, self._serve_metrics, self._beat, self._watch):
             self.app.task(_ending_all(work))
         self.app.on_partitions_assigned.connect(self._on_assigned)
         self.app.on_before_shutdown.connect(self._on_before_shutdown)
@@ -146,6 +148,9 @@ class _Service:
         name = f"{SOURCE}{topic.name}"
         self.app.agent(self._raw_topic(topic), name=name, concurrency=1)(agent)
 
+    def _owns(self, partition: int) -> bool:
+        return self._owned is None or partition in self._owned
+
     async def _on_assigned(self, *told: object, **_signal: object) -> None:
         assigned = cast("Collection[TP]", told[1])  # the first is the app
         owned = {each.partition for each in assigned if each.topic == VENUES_COMMANDS.name}
@@ -163,10 +168,8 @@ class _Service:
         return self._condition().state is ServiceState.READY
 
     def _condition(self) -> Condition:
-        views = (self._tops, self._healths)
-        if not self._ready.is_set():
-            behind = ", ".join(view.topic.name for view in views if not view.ready)
-            return Condition(ServiceState.STARTING, detail=f"reading {behind}")
+        if not self._market.ready.is_set():
+            return Condition(ServiceState.STARTING, detail=f"reading {self._market.behind}")
         if self._owned is None:
             return Condition(ServiceState.STARTING, detail="joining its group")
         if self.app.rebalancing:
@@ -190,7 +193,7 @@ class _Service:
         """Find out whether what stood there is handled, and from then on whether what comes is."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if self._owned is None or self.app.rebalancing:
+            if self._owned is None or self.app.rebalancing or not self._market.ready.is_set():
                 continue
             if self._caught_up:
                 self._look_for_answers(self._owned)
@@ -205,18 +208,17 @@ class _Service:
                 self._holdups.note_answer(number, (answer, self._delivered), time.monotonic())
 
     async def _reach_ends(self, owned: Iterable[int], reached: Mapping[int, int]) -> None:
-        """Wait until the tops that are there now have been measured, or the partitions are given anew."""
+        """Wait until the healths that are there now have been measured, or the partitions are given anew."""
         consumer = self.app.consumer
-        tops = {number: TP(L2_BOOK_TOPS.name, number) for number in owned}
-        told = await consumer.highwaters(*tops.values())
-        ends = {number: told[tp] or 0 for number, tp in tops.items()}
+        healths = {number: TP(L2_BOOK_HEALTH.name, number) for number in owned}
+        told = await consumer.highwaters(*healths.values())
+        ends = {number: told[tp] or 0 for number, tp in healths.items()}
         began_s = time.monotonic()
         while reached is self._reached:
-            positions = {number: await consumer.position(tp) or 0 for number, tp in tops.items()}
-            self._caught_up = reached is self._reached and caught_up(
-                ends, reached, positions, time.monotonic() - began_s
-            )
-            if self._caught_up:
+            positions = {number: await consumer.position(tp) or 0 for number, tp in healths.items()}
+            if caught_up(ends, reached, positions, time.monotonic() - began_s):
+                await self._market.flush()
+                self._caught_up = reached is self._reached
                 return
             await asyncio.sleep(LOOK_S)
 
@@ -225,23 +227,23 @@ class _Service:
             message = event.message
             self._delivered += 1
             place = Place(message.partition, message.offset)
-            if topic is L2_BOOK_TOPS:
+            if topic is L2_BOOK_HEALTH:
                 self._reached[place.partition] = place.offset
             if topic is VENUES_COMMANDS:
                 await self._guard.check(place.partition, place.offset)
+            await self._market.ready.wait()
             if event.value is None:
                 if topic is L2_BOOK_HEALTH:  # the book ended, and what was measured of it with it
                     self._monitor.forget(*_book_of(event.key))
-                    await self._send(VENUES_METRICS, event.key, None, place.partition, time.time_ns())
+                    self._market.tell(event.key, None)
                 continue
-            await self._ready.wait()
             headers = headers_of(dict(message.headers or ()).items())
             told = await self._decoded(topic, event, headers)
             if told is None:
                 continue
             now = time.time_ns()
             behind_s = now / NS_PER_S - message.timestamp
-            self._monitor.read(told, topic.name, behind_s)
+            self._monitor.read(type(told).__name__, topic.name, behind_s)
             try:
                 events = handle(self._state, told, place, now)
             except Exception as error:  # noqa: BLE001 -- told and kept; what is measured heals, a command is refused
@@ -256,7 +258,7 @@ class _Service:
                 for answer in cast("list[VenueScored | CommandRejected]", events):
                     self._monitor.answered(answer, time.time_ns() / NS_PER_S - message.timestamp)
             else:
-                await self._tell(events, place.partition)
+                self._tell(events)
 
     async def _decoded(self, topic: Topic, event: EventT[bytes], headers: Headers) -> Message | None:
         """Return the message, or None of one that is kept as a dead letter, or of another version's."""
@@ -290,12 +292,11 @@ class _Service:
             return []
         return [refused_as_internal(told, told.symbol, "venues", error, source, time.time_ns())]
 
-    async def _tell(self, events: list[Event], partition: int) -> None:
+    def _tell(self, events: list[Event]) -> None:
         for event in events:
             assert isinstance(event, VenueMetrics)  # noqa: S101 -- measurements cause nothing else
             self._monitor.measured(event)
-            key = book_key(event.venue, event.symbol)
-            await self._send(VENUES_METRICS, key, encode(event), partition, event.ts)
+            self._market.tell(book_key(event.venue, event.symbol), event)
 
     async def _answer(
         self,
@@ -323,7 +324,7 @@ class _Service:
                 log.tell(_log, "scored", facts | {"venue": getattr(answer, "venue", None)}, answer.ts)
 
     async def _send(
-        self, topic: Topic, key: bytes, value: bytes | None, partition: int, ts: int, headers: Headers = ()
+        self, topic: Topic, key: bytes, value: bytes, partition: int, ts: int, headers: Headers = ()
     ) -> TooLargeError | None:
         """Send a record and wait until Kafka has it; what its topic does not take is kept, and told."""
         try:
@@ -331,7 +332,7 @@ class _Service:
         except TooLargeError as error:
             self._monitor.too_large += 1
             _log.error("message_too_large", extra={"topic": topic.name, "reason": str(error)})
-            await self._keep_letter(key, value or b"", str(error), topic.name, headers)
+            await self._keep_letter(key, value, str(error), topic.name, headers)
             return error
         sending = await self._outputs[topic].send(
             key=key, value=value, partition=partition, timestamp=ts / NS_PER_S, headers=list(headers)
@@ -347,20 +348,12 @@ class _Service:
         partition = partition_of(letter_key, self._settings.topic_partitions)
         await self._send(DEAD_LETTERS, letter_key, value, partition, time.time_ns(), told)
 
-    async def _reject(self, undecodable: Undecodable) -> None:
-        """Leave the dead letter to the stream that reads the same record."""
-        _log.warning("undecodable", extra={"at": undecodable.source, "reason": undecodable.reason})
-
-    async def _follow(self) -> None:
-        views = (self._tops, self._healths)
-        async with aclosing(follow(self._settings, views, on_undecodable=self._reject)) as batches:
-            async for _ in batches:
-                if not self._ready.is_set() and all(view.ready for view in views):
-                    self._ready.set()
-                    self._monitor.ready_s = time.monotonic() - self._began_s
-                    gc.collect()
-                    gc.freeze()  # what lives for ever need not be looked at again
-                    _log.info("venues_ready", extra={"books": len(self._tops.items)})
+    async def _begin(self) -> None:
+        await self._market.ready.wait()
+        self._monitor.ready_s = time.monotonic() - self._began_s
+        gc.collect()
+        gc.freeze()  # what lives for ever need not be looked at again
+        _log.info("venues_ready", extra={"books": len(self._market.tops.items)})
 
     async def _serve_metrics(self) -> None:
         replica = self._settings.group_instance_id
@@ -371,6 +364,7 @@ class _Service:
 
     def _families(self) -> Iterable[metrics.Family]:
         self._monitor.holes = self._guard.holes
+        self._monitor.unknown_tops = self._market.tops.left_out
         return self._monitor.families()
 
 

@@ -13,12 +13,29 @@ from libs.common.command_rules import SYMBOL, echoed
 from libs.common.events import BookHealth, BookTop, OrderFilled
 from libs.common.live_books import MOST_PRICE, level_fault
 from libs.common.time_units import NS_PER_S
+from libs.common.topics import L2_BOOK_TOPS
+from libs.common.views import View
 
 if TYPE_CHECKING:
     from libs.common.events import ScoreVenues
 
 MOST_COUNTED: Final = 2**40  # gaps and the like of one owner: one a microsecond for twelve days
 MOST_REQUEST_NS: Final = 3600 * NS_PER_S
+
+
+class Tops(View[BookTop]):
+    """The newest top of each book; none of a book whose newest one is at fault."""
+
+    def __init__(self) -> None:
+        super().__init__(L2_BOOK_TOPS)
+        self.faults: dict[tuple[int, int], str] = {}  # by partition and offset, until somebody takes them
+
+    def fold(self, partition: int, offset: int, key: bytes, event: BookTop | None) -> None:
+        """Apply one record."""
+        if event is not None and (wrong := fault_of(event)) is not None:
+            self.faults[partition, offset] = wrong
+            event = None
+        super().fold(partition, offset, key, event)
 
 
 def fault_of(message: BookTop | BookHealth | OrderFilled | ScoreVenues) -> str | None:

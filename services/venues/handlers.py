@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, assert_never
 
 import msgspec
 
@@ -23,20 +23,26 @@ from libs.common.events import (
     VenueMetrics,
     VenueScored,
 )
-from libs.common.live_books import level_fault, owner_fault, usable
+from libs.common.live_books import owner_fault, usable
 from libs.common.topics import book_key
 from libs.common.venues import VENUES, venue_of
 from services.venues.costs import HOLDING_S, Terms, charges
-from services.venues.registry import (
+from services.venues.lags import (
+    Arrivals,
     Lags,
+    Reading,
+    fold_arrivals,
+    read_lags,
+    recent_lags,
+    window_of,
+)
+from services.venues.registry import (
     Measurement,
     fold_fill,
     fold_health,
-    fold_top,
     metrics_of,
     order_delay_s,
     pooled_volatility,
-    recent_lags,
 )
 from services.venues.smart_router import Offer, Policy, fair_of, judge, route
 
@@ -44,13 +50,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
 
     from libs.common.events import TakerSide
+    from libs.common.live_books import BookFault
     from services.venues.answers import Answers
     from services.venues.smart_router import Routing
 
 MOST_NAMED: Final = 100  # symbols in an answer
 PUBLISH_NS: Final = 900_000_000  # l2 repeats a health every second; those that waited come faster
+_VENUE_IDS: Final = sorted(VENUES)
 
-Message: TypeAlias = BookTop | BookHealth | OrderFilled | ScoreVenues
+Message: TypeAlias = BookHealth | OrderFilled | ScoreVenues
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,8 @@ class Unknowns:
 class State:
     """What is known; the measurements, lags and answers change in place and survive.
 
-    The newest tops and healths come from their compacted topics, not through the handler: they are inputs.
+    The newest tops, sound ones only, the newest healths and the arrivals of tops come from their compacted
+    topics, not through the handler: they are inputs.
     """
 
     measurements: MutableMapping[bytes, Measurement]  # by venue:symbol
@@ -81,12 +90,13 @@ class State:
     answers: Answers
     tops: Mapping[bytes, BookTop]
     healths: Mapping[bytes, BookHealth]
+    arrivals: Arrivals
     policy: Policy
     unknowns: Unknowns
     reference_notional: float  # quote units
     holding_s: float = HOLDING_S
     published: dict[bytes, int] = field(default_factory=dict)  # when metrics were last told, ns UTC
-    seen: dict[bytes, tuple[int, int]] = field(default_factory=dict)  # epoch and seq of the last top
+    readings: dict[bytes, tuple[Lags, int, Reading]] = field(default_factory=dict)  # at a window
 
 
 def handle(state: State, message: Message, place: Place, now: int) -> list[Event]:
@@ -97,8 +107,6 @@ def handle(state: State, message: Message, place: Place, now: int) -> list[Event
     if not isinstance(message, ScoreVenues) and message.venue not in VENUES:
         return []
     match message:
-        case BookTop():
-            return _on_top(state, message, place)
         case BookHealth():
             return _on_health(state, message, place, now)
         case OrderFilled():
@@ -113,18 +121,6 @@ def _measurement(state: State, key: bytes) -> Measurement:
     return state.measurements.get(key) or Measurement()
 
 
-def _on_top(state: State, top: BookTop, place: Place) -> list[Event]:
-    key = book_key(top.venue, top.symbol)
-    if state.seen.get(key) == (top.epoch, top.seq):
-        return []  # told again for late readers: nothing has come since
-    state.seen[key] = (top.epoch, top.seq)
-    before = state.lags.get(key) or Lags()
-    after = fold_top(before, top, place.offset)
-    if after is not before:
-        state.lags[key] = after
-    return []
-
-
 def _on_fill(state: State, fill: OrderFilled) -> list[Event]:
     key = book_key(fill.venue, fill.symbol)
     state.measurements[key] = fold_fill(_measurement(state, key), fill)
@@ -132,13 +128,15 @@ def _on_fill(state: State, fill: OrderFilled) -> list[Event]:
 
 
 def _on_health(state: State, health: BookHealth, place: Place, now: int) -> list[Event]:
-    """Fold a health; the metrics follow a change of state at once, and else about once a second."""
+    """Fold a health and the tops before it; metrics follow a change of state at once, else a second later."""
     key = book_key(health.venue, health.symbol)
-    top, patience = _top(state, key), state.policy.patience
+    if arrived := state.arrivals.take(key):
+        state.lags[key] = fold_arrivals(state.lags.get(key) or Lags(), arrived)
+    top, patience = state.tops.get(key), state.policy.patience
     mid = mid_of(top) if top and usable(top, health, now, patience) is None else None
+    books = _books(state, health.symbol, now)
     before = _measurement(state, key)
-    fair = None if mid is None else _fair_of_several(state, health.symbol, now)
-    after = fold_health(before, health, mid, place.offset, fair)
+    after = fold_health(before, health, mid, place.offset, None if mid is None else _fair_of_several(books))
     if after is before:
         return []
     state.measurements[key] = after
@@ -146,25 +144,21 @@ def _on_health(state: State, health: BookHealth, place: Place, now: int) -> list
     if owner_fault(health, now, patience) or (lately and after.state is before.state):
         return []
     state.published[key] = now
-    return [_metrics(state, health.venue, health.symbol, now)]
+    return [_metrics(state, health.venue, health.symbol, books, now)]
 
 
-def _fair_of_several(state: State, symbol: str, now: int) -> float | None:
+def _fair_of_several(books: Sequence[_Book]) -> float | None:
     """Return the fair mid where two venues or more say it; of one alone there is no basis."""
-    books = []
-    for venue in VENUES:
-        key = book_key(venue, symbol)
-        top = _top(state, key)
-        if top is not None and usable(top, state.healths.get(key), now, state.policy.patience) is None:
-            books.append(top)
-    return fair_mid(books) if len(books) > 1 else None
+    tops = [book.top for book in books if book.top is not None and book.fault is None]
+    return fair_mid(tops) if len(tops) > 1 else None
 
 
-def _metrics(state: State, venue: str, symbol: str, now: int) -> VenueMetrics:
+def _metrics(state: State, venue: str, symbol: str, books: Sequence[_Book], now: int) -> VenueMetrics:
     key = book_key(venue, symbol)
-    lags = recent_lags(state.lags.get(key) or Lags(), now)
-    found = metrics_of(venue, symbol, _measurement(state, key), lags, _top(state, key), now)
-    offers = offers_of(state, symbol, now)
+    found = metrics_of(
+        venue, symbol, _measurement(state, key), _reading(state, key, now), state.tops.get(key), now
+    )
+    offers = _offers(state, symbol, books, now)
     own = next((offer for offer in offers if offer.venue == venue), None)
     if own is None:
         return msgspec.structs.replace(found, reasons=("no book has been told yet",))
@@ -200,33 +194,57 @@ def _reference_cost(
     return fmean(-each.score for each in judged if each.score is not None), basis, ()
 
 
+class _Book(NamedTuple):
+    """What the views hold of one book, and whether it may be used."""
+
+    venue: str
+    key: bytes
+    top: BookTop | None
+    health: BookHealth | None
+    fault: BookFault | None
+
+
+def _books(state: State, symbol: str, now: int) -> list[_Book]:
+    """Return every venue's book of the symbol that is, or is to be, by venue id."""
+    found = []
+    for venue in _VENUE_IDS:
+        key = book_key(venue, symbol)
+        top, health = state.tops.get(key), state.healths.get(key)
+        if top is not None or health is not None:
+            fault = usable(top, health, now, state.policy.patience)
+            found.append(_Book(venue, key, top, health, fault))
+    return found
+
+
 def offers_of(state: State, symbol: str, now: int) -> list[Offer]:
     """Return every venue that has, or is to have, a book of the symbol, by venue id."""
-    suffix = b":" + symbol.encode()
-    told = state.tops.keys() | state.healths.keys()
-    keys = sorted(key for key in told if key.endswith(suffix) and _venue_in(key) in VENUES)
-    measured = {key: _measurement(state, key) for key in keys}
-    sigma = pooled_volatility(measured.values(), state.unknowns.volatility)
-    return [_offer(state, key, symbol, measured[key], sigma, now) for key in keys]
+    return _offers(state, symbol, _books(state, symbol, now), now)
 
 
-def _top(state: State, key: bytes) -> BookTop | None:
-    """Return the newest top of a book; none where the view, which has no door, holds what no book can."""
-    top = state.tops.get(key)
-    return None if top is None or level_fault(top) is not None else top
+def _offers(state: State, symbol: str, books: Sequence[_Book], now: int) -> list[Offer]:
+    measured = [_measurement(state, book.key) for book in books]
+    sigma = pooled_volatility(measured, state.unknowns.volatility)
+    return [
+        _offer(state, book, symbol, known, sigma, now) for book, known in zip(books, measured, strict=True)
+    ]
 
 
-def _venue_in(key: bytes) -> str:
-    return key.partition(b":")[0].decode("utf-8", "replace")
+def _reading(state: State, key: bytes, now: int) -> Reading:
+    """Return what the book's lags say, which is made out once for all who ask until they change."""
+    lags, window = state.lags.get(key), window_of(now)
+    if lags is None:
+        return Reading()
+    known = state.readings.get(key)
+    if known is None or known[0] is not lags or known[1] != window:
+        known = state.readings[key] = lags, window, read_lags(recent_lags(lags, now))
+    return known[2]
 
 
-def _offer(state: State, key: bytes, symbol: str, measured: Measurement, sigma: float, now: int) -> Offer:
-    venue = _venue_in(key)
-    lags = recent_lags(state.lags.get(key) or Lags(), now)
+def _offer(state: State, book: _Book, symbol: str, measured: Measurement, sigma: float, now: int) -> Offer:
     terms = Terms(
-        taker_bps=venue_of(venue).taker_bps,
+        taker_bps=venue_of(book.venue).taker_bps,
         sigma_day=sigma,
-        delay_s=order_delay_s(measured, lags, state.unknowns.request_ms),
+        delay_s=order_delay_s(measured, _reading(state, book.key, now), state.unknowns.request_ms),
         alpha=measured.alpha,
         beta=measured.beta,
         rate_remaining=measured.rate_remaining,
@@ -235,15 +253,8 @@ def _offer(state: State, key: bytes, symbol: str, measured: Measurement, sigma: 
         basis=measured.basis,
         slippage_bps=measured.expected_slippage_bps,
     )
-    top, health = _top(state, key), state.healths.get(key)
-    return Offer(
-        venue,
-        top,
-        usable(top, health, now, state.policy.patience),
-        instrument_in(venue, symbol, health),
-        terms,
-        measured.failures_in_a_row,
-    )
+    instrument = instrument_in(book.venue, symbol, book.health)
+    return Offer(book.venue, book.top, book.fault, instrument, terms, measured.failures_in_a_row)
 
 
 def _answer(state: State, command: ScoreVenues, place: Place, now: int) -> VenueScored | CommandRejected:

@@ -12,7 +12,6 @@ from libs.common.monitoring import SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libs.common.events import Event
 
 BOOK = ("venue", "symbol")
 
@@ -34,11 +33,12 @@ class VenuesMonitor:
         self.holes = 0
         self.failures = 0
         self.left_out = 0
+        self.unknown_tops = 0  # those of another version among what was left out
         self.too_large = 0
 
-    def read(self, message: Event, topic: str, age_s: float) -> None:
-        """Count a message, which was so old when its turn came."""
-        self._read[type(message).__name__] += 1
+    def read(self, kind: str, topic: str, age_s: float, count: int = 1) -> None:
+        """Count messages, the last of which was so old when its turn came."""
+        self._read[kind] += count
         self._age_s[topic] = age_s
 
     def wrote(self, topic: str) -> None:
@@ -109,7 +109,7 @@ class VenuesMonitor:
             "Messages left out, as only another version knows them or their venue",
             "counter",
             (),
-            {(): self.left_out},
+            {(): self.left_out + self.unknown_tops},
         )
         yield Family(
             f"{prefix}_too_large_total",

@@ -7,7 +7,6 @@ a, b       Beta posterior of the venue being well: prior (20, 1) and counts  1
 T          3600, decay time of the counts                                    s
 r          log return of the mid over a minute                               1
 v          decayed mean of r^2                                               1 / min
-lag        received minus venue time; its 2 % quantile is the clocks' offset  ms
 ========== ================================================================= =======
 
 A trial of the Beta is 10 s: a success while LIVE, a failure while not, and a failure more for each gap,
@@ -18,12 +17,10 @@ changes nothing.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import numpy as np
 
 from libs.common.all_in_price import BPS, basis_bps, mid_of, sign_of
 from libs.common.events import BookState, VenueMetrics
@@ -36,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from libs.common.events import BookHealth, BookTop, Level, OrderFilled
+    from services.venues.lags import Reading
 
 MINUTES_PER_DAY: Final = 1440
 PRIOR_ALPHA: Final = 20.0
@@ -50,12 +48,6 @@ FILLS_MEMORY: Final = 50.0  # orders
 MOST_SLIPPAGE_BPS: Final = 100.0  # what is further off tells of the expectation
 RETURNS_MEMORY: Final = 60  # minutes
 LEAST_RETURNS: Final = 5
-WINDOW_S: Final = 60.0  # of the lags
-WINDOWS: Final = 5  # read together
-GRID_MS: Final = 0.5  # of the lags
-OFFSET_QUANTILE: Final = 0.02
-LEAP_MS: Final = 500.0  # of a lag as a book begins anew, which its owner's clock has made
-AHEAD_NS: Final = 10 * NS_PER_S  # of our clock; no venue's is, so such a stamp is wrong
 TOP_LEVELS: Final = 5
 BANDS_BPS: Final = (5.0, 10.0, 25.0)
 
@@ -121,14 +113,6 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
         return math.sqrt(self.variance * MINUTES_PER_DAY)
 
 
-class Lags(msgspec.Struct, frozen=True):
-    """How often each lag of a book's tops was seen, by window of `WINDOW_S`; lags in steps of 0.5 ms."""
-
-    offset: int = -1  # of the last top counted
-    windows: dict[int, dict[int, int]] = {}  # counts by lag, by number of the window since 1970
-    epoch: int = 0  # of the book, at the last top counted
-
-
 def has_news(before: Measurement, after: Measurement) -> bool:
     """Tell whether something was counted that no later message tells again; the passing of time is none."""
     return (before.fills, before.told, before.owner, before.state, before.returns) != (
@@ -141,30 +125,6 @@ def has_news(before: Measurement, after: Measurement) -> bool:
 
 
 # Folds
-
-
-def fold_top(lags: Lags, top: BookTop, offset: int) -> Lags:
-    """Count the lag of one top; a stamp that is ahead of any clock says nothing of a lag.
-
-    A book whose owner's clock was set begins anew, and its lags leap by the step: those before say nothing of
-    those after.
-    """
-    if offset <= lags.offset or top.venue_ts is None or top.venue_ts - top.received_ts > AHEAD_NS:
-        return lags
-    window = _window_of(top.received_ts)
-    step = round((top.received_ts - top.venue_ts) / NS_PER_MS / GRID_MS)
-    before = {} if _clock_was_set(lags, top.epoch, step) else lags.windows
-    counts = before.get(window, {})
-    windows = {**before, window: {**counts, step: counts.get(step, 0) + 1}}
-    kept = {each: found for each, found in windows.items() if window - WINDOWS < each <= window}
-    return Lags(offset, kept, top.epoch)
-
-
-def _clock_was_set(lags: Lags, epoch: int, step: int) -> bool:
-    if epoch == lags.epoch or not lags.windows:
-        return False
-    usual = _quantile(Counter(lags.windows[max(lags.windows)]), 0.5)
-    return usual is not None and abs(step - usual) * GRID_MS > LEAP_MS
 
 
 def fold_health(
@@ -254,50 +214,13 @@ def fold_fill(before: Measurement, fill: OrderFilled) -> Measurement:
 # Readings
 
 
-def recent_lags(lags: Lags, now: int) -> Counter[int]:
-    """Return the counts of the last `WINDOWS` windows."""
-    newest = _window_of(now)
-    total: Counter[int] = Counter()
-    for window, counts in lags.windows.items():
-        if newest - WINDOWS < window <= newest:
-            total.update(counts)
-    return total
+def request_p50_ms(measurement: Measurement) -> float | None:
+    """Return the median of the newest round trips, None before the first."""
+    timed = measurement.request_ns
+    return median(timed) / NS_PER_MS if timed else None
 
 
-def clock_offset_ms(lags: Counter[int]) -> float | None:
-    """Return the clocks' difference, which is in each lag: a low quantile, which no single stamp is."""
-    step = _quantile(lags, OFFSET_QUANTILE)
-    return None if step is None else step * GRID_MS
-
-
-def lag_quantile_ms(lags: Counter[int], q: float) -> float | None:
-    """Return how far the q-quantile lies above the clocks' offset."""
-    step, offset = _quantile(lags, q), _quantile(lags, OFFSET_QUANTILE)
-    return None if step is None or offset is None else max(0, step - offset) * GRID_MS
-
-
-def _quantile(lags: Counter[int], q: float) -> int | None:
-    """Return the least value with at least q of the counts, None without any."""
-    total, reached = lags.total(), 0
-    for step in sorted(lags):
-        reached += lags[step]
-        if reached >= q * total:
-            return step
-    return None
-
-
-def _window_of(ts: int) -> int:
-    return ts // round(WINDOW_S * NS_PER_S)
-
-
-def request_quantile_ms(measurement: Measurement, q: float) -> float | None:
-    """Return a quantile of the newest round trips, None before the first."""
-    if not measurement.request_ns:
-        return None
-    return float(np.quantile(measurement.request_ns, q)) / NS_PER_MS
-
-
-def order_delay_s(measurement: Measurement, lags: Counter[int], unknown_request_ms: float) -> float:
+def order_delay_s(measurement: Measurement, lags: Reading, unknown_request_ms: float) -> float:
     """Return how late an order arrives on average: the age of what it was decided on, and its way there.
 
     What is seen was half a round trip on its way, or longer where the venue's stamps say so: the least lag is
@@ -305,9 +228,7 @@ def order_delay_s(measurement: Measurement, lags: Counter[int], unknown_request_
     """
     timed = measurement.request_ns
     request_ms = fmean(timed) / NS_PER_MS if timed else unknown_request_ms
-    least = _quantile(lags, OFFSET_QUANTILE) or 0
-    above = sum(max(0, step - least) * count for step, count in lags.items()) / max(1, lags.total())
-    return (above * GRID_MS + max(least * GRID_MS, request_ms / 2) + request_ms / 2) / 1e3
+    return (lags.above_ms + max(lags.least_ms, request_ms / 2) + request_ms / 2) / 1e3
 
 
 def pooled_volatility(measurements: Iterable[Measurement], unknown: float) -> float:
@@ -318,15 +239,19 @@ def pooled_volatility(measurements: Iterable[Measurement], unknown: float) -> fl
 
 def depth_within(levels: Sequence[Level], mid: float) -> tuple[float, float, float]:
     """Return the base units within 5, 10 and 25 bps of mid; at most what the top shows."""
-    narrow, middle, wide = (
-        math.fsum(size for price, size in levels if abs(price - mid) <= mid * band / BPS)
-        for band in BANDS_BPS
+    narrow, middle, wide = (mid * band / BPS for band in BANDS_BPS)
+    within = [(abs(price - mid), size) for price, size in levels]
+    in_wide = [each for each in within if each[0] <= wide]
+    in_middle = [each for each in in_wide if each[0] <= middle]
+    return (
+        math.fsum([size for away, size in in_middle if away <= narrow]),
+        math.fsum([size for _, size in in_middle]),
+        math.fsum([size for _, size in in_wide]),
     )
-    return narrow, middle, wide
 
 
 def metrics_of(
-    venue: str, symbol: str, measurement: Measurement, lags: Counter[int], top: BookTop | None, now: int
+    venue: str, symbol: str, measurement: Measurement, lags: Reading, top: BookTop | None, now: int
 ) -> VenueMetrics:
     """Return what is known of the book alone, without what takes all venues: the basis and the costs."""
     fees = venue_of(venue)
@@ -341,10 +266,10 @@ def metrics_of(
         venue=venue,
         symbol=symbol,
         state=measurement.state,
-        latency_p50_ms=lag_quantile_ms(lags, 0.5),
-        latency_p99_ms=lag_quantile_ms(lags, 0.99),
-        request_p50_ms=request_quantile_ms(measurement, 0.5),
-        clock_offset_ms=clock_offset_ms(lags),
+        latency_p50_ms=lags.p50_ms,
+        latency_p99_ms=lags.p99_ms,
+        request_p50_ms=request_p50_ms(measurement),
+        clock_offset_ms=lags.clock_offset_ms,
         spread_bps=spread,
         top_depth=depth,
         depth_bid=depth_bid,

@@ -31,6 +31,7 @@ from tests.bench import (
     saturation,
     schedules,
     start,
+    tops,
     venues,
     view_fold,
     write_guard,
@@ -66,6 +67,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "executions": executions.run,
     "exactly_once": exactly_once.run,
     "start": start.run,
+    "tops": tops.run,
     "restart": restart.run,
 }
 

@@ -24,7 +24,7 @@ from libs.common.kafka import create_topics
 from libs.common.topics import TOPICS
 from services.router.settings import RouterSettings
 from tests.bench.bare_echo import bare_echo
-from tests.bench.processes import ROOT, free_port, started_from, until
+from tests.bench.processes import ROOT, free_port, started_in, until
 from tests.bench.report import Result, latency, quartiles
 from tests.registered import register
 
@@ -197,7 +197,7 @@ async def _running(tree: Path, world: World, folder: Path, kafka_port: int) -> A
     with ExitStack() as stack:
         processes: list[Process] = []
         for module in world.modules:
-            processes.append(stack.enter_context(started_from(tree, module, folder, **environment)))
+            processes.append(stack.enter_context(started_in(tree, module, folder, **environment)))
             if module == "broker":
                 await _prepare(f"127.0.0.1:{kafka_port}")
         async with aiohttp.ClientSession(f"http://127.0.0.1:{gateway}") as http:

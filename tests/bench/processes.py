@@ -30,24 +30,20 @@ class ProcessEndedError(RuntimeError):
 
 
 class Process:
-    """One ``python -m MODULE`` of a checkout, with its output in a file."""
+    """One ``python -m MODULE``, with its output in a file."""
 
     def __init__(
-        self,
-        module: str,
-        arguments: list[str],
-        environment: dict[str, str],
-        folder: Path,
-        tree: Path = ROOT,
+        self, module: str, arguments: list[str], environment: dict[str, str], folder: Path, tree: Path
     ) -> None:
         self.module = module
         self._log = folder / f"{module}.log"
+        python = sys.executable if tree == ROOT else str(tree / ".venv" / "bin" / "python")
         command = [
-            sys.executable,
+            python,
             str(TETHER),
             "SIGKILL",
             str(os.getpid()),
-            sys.executable if tree == ROOT else str(tree / ".venv" / "bin" / "python"),
+            python,
             "-m",
             module,
             *arguments,
@@ -104,19 +100,16 @@ class Process:
 @contextmanager
 def started(module: str, folder: Path, *arguments: str, **environment: str) -> Iterator[Process]:
     """Run a module while the context lasts."""
-    with _stopped_at_the_end(Process(module, list(arguments), environment, folder)) as process:
+    with started_in(ROOT, module, folder, *arguments, **environment) as process:
         yield process
 
 
 @contextmanager
-def started_from(tree: Path, module: str, folder: Path, **environment: str) -> Iterator[Process]:
-    """Run a module of another checkout, by that one's interpreter, while the context lasts."""
-    with _stopped_at_the_end(Process(module, [], environment, folder, tree)) as process:
-        yield process
-
-
-@contextmanager
-def _stopped_at_the_end(process: Process) -> Iterator[Process]:
+def started_in(
+    tree: Path, module: str, folder: Path, *arguments: str, **environment: str
+) -> Iterator[Process]:
+    """Run a module of a checkout, by its own ``.venv`` unless it is this one."""
+    process = Process(module, list(arguments), environment, folder, tree)
     try:
         yield process
     finally:
@@ -164,3 +157,9 @@ def cpu_seconds(pid: int) -> float | None:
     except FileNotFoundError:
         return None
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # proc(5): utime and stime
+
+
+def cpu_ns(pid: int) -> int:
+    """Return the CPU time of a process's living threads; Linux only, where `cpu_seconds` is too coarse."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)

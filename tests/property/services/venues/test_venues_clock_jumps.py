@@ -12,16 +12,18 @@ from hypothesis import strategies as st
 
 from libs.common.events import VenueMetrics
 from libs.common.time_units import NS_PER_MS
-from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, book_key
+from libs.common.topics import L2_BOOK_HEALTH, book_key
 from libs.common.views import View
 from services.venues.answers import Answers
+from services.venues.doors import Tops
 from services.venues.handlers import Place, State, Unknowns, handle, offers_of
+from services.venues.lags import Arrivals
 from services.venues.settings import VenuesSettings, policy_of
 from tests.jumping_clock import JUMPS_S, Machine, S
 from tests.venue_market import NOW, a_health, a_top
 
 if TYPE_CHECKING:
-    from libs.common.events import BookHealth, BookTop
+    from libs.common.events import BookHealth
 
 STEP_NS = 250 * NS_PER_MS
 TURN = 4  # a health and metrics come with each fourth step
@@ -35,7 +37,8 @@ class World:
 
     def __init__(self) -> None:
         self.machine = Machine(NOW)
-        self.tops: View[BookTop] = View(L2_BOOK_TOPS)
+        self.tops = Tops()
+        self.arrivals = Arrivals()
         self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self.state = State(
             measurements={},
@@ -43,6 +46,7 @@ class World:
             answers=Answers({}),
             tops=self.tops.items,
             healths=self.healths.items,
+            arrivals=self.arrivals,
             policy=policy_of(VenuesSettings()),
             unknowns=Unknowns(50.0, 0.03),
             reference_notional=10_000.0,
@@ -66,14 +70,14 @@ class World:
         top = a_top(now=now, epoch=self.epoch, seq=self.offset, lag_ms=lag_ns / NS_PER_MS)
         self.told_at = self.machine.monotonic
         self.tops.fold(0, self.offset, KEY, top)
-        self._handle(top, now)
+        self.arrivals.note(top, self.offset)
         if self.offset % TURN == 0:
             health = a_health(now=now, epoch=self.epoch)
             self.healths.fold(0, self.offset, KEY, health)
             self._handle(health, now)
         self.offset += 1
 
-    def _handle(self, message: BookTop | BookHealth, now: int) -> None:
+    def _handle(self, message: BookHealth, now: int) -> None:
         for event in handle(self.state, message, Place(0, self.offset), now):
             assert isinstance(event, VenueMetrics)
             self.newest, self.metrics_at = event, self.machine.monotonic

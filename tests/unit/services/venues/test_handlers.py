@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,11 +24,15 @@ from libs.common.time_units import NS_PER_S
 from libs.common.topics import book_key
 from services.venues.answers import SLOTS, Answer, Answers
 from services.venues.handlers import Place, State, Unknowns, handle
+from services.venues.lags import Arrivals
 from services.venues.settings import VenuesSettings, policy_of
 from tests.venue_market import NOW, a_health, a_score, a_top
 
 if TYPE_CHECKING:
-    from services.venues.registry import Lags, Measurement
+    from collections.abc import Iterator
+
+    from services.venues.lags import Lags
+    from services.venues.registry import Measurement
 
 VENUES = ("binance", "bybit", "coinbase", "kraken", "okx")
 
@@ -48,12 +52,14 @@ class World:
         self.restart()
 
     def restart(self) -> None:
+        self.arrivals = Arrivals()
         self.state = State(
             measurements=self.measurements,
             lags=self.lags,
             answers=Answers(self.kept),
             tops=self.tops,
             healths=self.healths,
+            arrivals=self.arrivals,
             policy=policy_of(VenuesSettings()),
             unknowns=Unknowns(50.0, 0.03),
             reference_notional=10_000.0,
@@ -63,7 +69,9 @@ class World:
         self.offset += 1
         if isinstance(message, BookTop):
             self.tops[book_key(message.venue, message.symbol)] = message
-        elif isinstance(message, BookHealth):
+            self.arrivals.note(message, self.offset)
+            return []
+        if isinstance(message, BookHealth):
             self.healths[book_key(message.venue, message.symbol)] = message
         return handle(self.state, message, Place(0, self.offset), now)
 
@@ -271,3 +279,37 @@ def test_a_clock_that_steps_back_makes_nothing_fresh_and_metrics_are_told_on(bac
     world.tell(a_health(), NOW)
     (told,) = world.tell(a_health(now=then, gaps=1), then)
     assert isinstance(told, VenueMetrics)
+
+
+def test_the_lags_of_tops_are_counted_with_the_next_health_of_their_book_and_read_for_five_minutes() -> None:
+    world = World()
+    for seq in range(20):
+        world.tell(a_top(seq=seq, lag_ms=5.0 + seq % 2))
+    assert world.lags == {}
+    first = world.tell(a_health())[0]
+    assert isinstance(first, VenueMetrics)
+    assert (first.clock_offset_ms, first.latency_p50_ms, first.latency_p99_ms) == (5.0, 0.0, 1.0)
+    world.tell(a_top(seq=20, lag_ms=105.0))
+    second = world.tell(a_health(now=NOW + NS_PER_S), NOW + NS_PER_S)[0]
+    assert isinstance(second, VenueMetrics)
+    assert second.latency_p99_ms == 100.0
+    last = world.tell(a_health(now=NOW + 360 * NS_PER_S), NOW + 360 * NS_PER_S)[0]
+    assert isinstance(last, VenueMetrics)
+    assert (last.clock_offset_ms, last.latency_p50_ms) == (None, None)
+
+
+class Unlisted(dict[bytes, Any]):
+    """What may be asked for a key, and not be gone through."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        raise AssertionError("all books were gone through for one symbol")
+
+    keys = items = values = __iter__  # type: ignore[assignment]
+
+
+def test_a_health_and_a_score_look_at_the_books_of_their_symbol_only() -> None:
+    world = World(tops=Unlisted(), healths=Unlisted())
+    for venue in VENUES:
+        world.tell(a_top(venue))
+        assert world.tell(a_health(venue)) != []
+    assert world.score(a_score()).venue == "binance"

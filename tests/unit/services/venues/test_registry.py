@@ -14,21 +14,18 @@ from msgspec.structs import replace
 from libs.common.codec import encode
 from libs.common.events import BookState
 from libs.common.time_units import NS_PER_S
+from services.venues.lags import read_lags
 from services.venues.registry import (
     FAILURES_AT_ONCE,
-    Lags,
     Measurement,
     depth_within,
     fold_fill,
     fold_health,
-    fold_top,
     has_news,
-    lag_quantile_ms,
     metrics_of,
     order_delay_s,
     pooled_volatility,
-    recent_lags,
-    request_quantile_ms,
+    request_p50_ms,
 )
 from tests.venue_market import NOW, a_fill, a_health, a_top
 
@@ -102,59 +99,7 @@ def test_each_round_trip_counts_once_and_the_newest_are_kept() -> None:
         health = a_health(requests=at // 2, request_ns=at // 2 * 1_000_000)
         found = fold_health(found, health, None, at)
     assert found.request_ns == tuple(number * 1_000_000 for number in range(18, 50))
-    assert request_quantile_ms(found, 0.5) == median(range(18, 50))
-
-
-def test_lags_are_corrected_by_a_low_quantile_and_read_over_five_windows() -> None:
-    found = Lags()
-    told = []
-    for number in range(600):
-        now = NOW + number * NS_PER_S
-        lag_ms = -3000.0 + number % 50 * 2  # the venue's clock is 3 s ahead
-        told.append((now, lag_ms))
-        found = fold_top(found, a_top(now=now, lag_ms=lag_ms), number)
-    now = told[-1][0]
-    lags = recent_lags(found, now)
-    begun = (now // (60 * NS_PER_S) - 4) * 60 * NS_PER_S
-    recent = sorted(lag for at, lag in told if at >= begun)
-    assert lags.total() == len(recent)
-    assert len(found.windows) == 5
-    offset = recent[math.ceil(0.02 * len(recent)) - 1]
-    for q in (0.5, 0.95, 0.99):
-        assert lag_quantile_ms(lags, q) == recent[math.ceil(q * len(recent)) - 1] - offset
-    metrics = metrics_of("binance", "BTC-USDT", Measurement(), lags, a_top(), now)
-    assert metrics.clock_offset_ms == offset
-
-
-@pytest.mark.parametrize("epoch", [1, 2])
-def test_lags_that_leap_as_the_book_begins_anew_are_another_clocks(epoch: int) -> None:
-    found = Lags()
-    for number in range(60):
-        found = fold_top(found, a_top(now=NOW + number * NS_PER_S), number)
-    for number in range(60, 120):
-        top = a_top(now=NOW + number * NS_PER_S, lag_ms=2_005.0, epoch=epoch)
-        found = fold_top(found, top, number)
-    slow = lag_quantile_ms(recent_lags(found, NOW + 119 * NS_PER_S), 0.99)
-    assert slow == (0.0 if epoch == 2 else 2_000.0)
-
-
-@pytest.mark.parametrize("ahead_s", [3600.0, 9.0])
-def test_one_stamp_that_is_ahead_moves_neither_latency_nor_offset(ahead_s: float) -> None:
-    found = Lags()
-    for number in range(200):
-        lag_ms = -1000 * ahead_s if number == 100 else 20.0 + number % 5
-        found = fold_top(found, a_top(now=NOW + number * NS_PER_S, lag_ms=lag_ms), number)
-    lags = recent_lags(found, NOW + 199 * NS_PER_S)
-    assert lag_quantile_ms(lags, 0.5) == 2.0
-    metrics = metrics_of("binance", "BTC-USDT", Measurement(), lags, a_top(), NOW)
-    assert metrics.clock_offset_ms == 20.0
-    assert order_delay_s(Measurement(), lags, 50.0) == pytest.approx(0.052, abs=1e-4)
-
-
-def test_a_top_told_again_or_without_a_venue_time_is_not_counted() -> None:
-    once = fold_top(Lags(), a_top(), 3)
-    assert fold_top(once, a_top(), 3) is once
-    assert list(once.windows.values()) == [{10: 1}]
+    assert request_p50_ms(found) == median(range(18, 50))
 
 
 @pytest.mark.parametrize(
@@ -168,19 +113,15 @@ def test_what_no_later_message_tells_again_is_news(changes: dict[str, Any], news
     assert has_news(before, fold_fill(before, a_fill()))
 
 
-def test_no_lag_has_no_quantile() -> None:
-    assert lag_quantile_ms(Counter(), 0.5) is None
-
-
 def test_an_order_takes_the_mean_lag_and_the_round_trip_or_what_is_assumed() -> None:
-    lags = Counter({0: 90, 20: 10})
+    lags = read_lags(Counter({0: 90, 20: 10}))
     assert order_delay_s(Measurement(), lags, 50.0) == pytest.approx(0.051)
     timed = Measurement(request_ns=(10_000_000, 30_000_000))
     assert order_delay_s(timed, lags, 50.0) == pytest.approx(0.021)
 
 
 def test_stamps_that_are_always_late_delay_an_order_and_those_ahead_do_not() -> None:
-    late, ahead = Counter({6000: 100}), Counter({-6000: 100})
+    late, ahead = read_lags(Counter({6000: 100})), read_lags(Counter({-6000: 100}))
     assert order_delay_s(Measurement(), late, 50.0) == pytest.approx(3.025)
     assert order_delay_s(Measurement(), ahead, 50.0) == pytest.approx(0.05)
 
@@ -278,7 +219,9 @@ def test_depths_are_sums_within_their_bands() -> None:
 
 
 def test_metrics_carry_every_figure_and_survive_the_wire() -> None:
-    metrics = metrics_of("kraken", "BTC-USDT", after_seconds(60), Counter({4: 3}), a_top("kraken"), NOW)
+    metrics = metrics_of(
+        "kraken", "BTC-USDT", after_seconds(60), read_lags(Counter({4: 3})), a_top("kraken"), NOW
+    )
     assert (metrics.taker_bps, metrics.maker_bps) == (40.0, 25.0)
     assert metrics.spread_bps == pytest.approx(1 / 6)
     assert metrics.top_depth == pytest.approx(2.5)
@@ -286,15 +229,10 @@ def test_metrics_carry_every_figure_and_survive_the_wire() -> None:
     assert encode(metrics)
 
 
-def test_lags_and_volatility_go_on_at_once_when_the_clock_is_set_back() -> None:
-    found, lags = Measurement(), Lags()
-    for at in range(10):
-        ts = NOW + at * 60 * NS_PER_S
-        found = fold_health(found, a_health(now=ts), 60_000.0 + at, at)
-        lags = fold_top(lags, a_top(now=ts), at)
-    for at in range(10, 20):
-        ts = NOW - HOUR_NS + at * 60 * NS_PER_S
-        found = fold_health(found, a_health(now=ts), 60_000.0 + at, at)
-        lags = fold_top(lags, a_top(now=ts), at)
-        assert recent_lags(lags, ts).total() == min(5, at - 9)
+def test_the_volatility_goes_on_at_once_when_the_clock_is_set_back() -> None:
+    found = Measurement()
+    for at in range(20):
+        back_ns = HOUR_NS if at >= 10 else 0
+        health = a_health(now=NOW - back_ns + at * 60 * NS_PER_S)
+        found = fold_health(found, health, 60_000.0 + at, at)
     assert found.returns == 9 + 9

@@ -12,7 +12,7 @@ import pytest
 from libs.common.codec import decode
 from libs.common.events import CommandRejected, Refusal, VenueScored
 from libs.common.message_sizes import TooLargeError
-from libs.common.topics import DEAD_LETTERS, MIB, VENUES_METRICS, VENUES_SCORES
+from libs.common.topics import DEAD_LETTERS, MIB, VENUES_SCORES
 from services.venues.answers import Answer
 from services.venues.app import _Service
 from services.venues.settings import VenuesSettings
@@ -76,15 +76,6 @@ async def test_an_answer_that_is_too_large_is_a_refusal_of_that_command(service:
     assert "venues.scores.v1 takes 1048576 at most" in refused.detail
     assert dict(told["headers"])["ce_type"] == b"CommandRejected"
     assert len(sent(service, DEAD_LETTERS)) == 1
-
-
-async def test_a_metric_that_is_too_large_is_kept_and_counted(service: _Service) -> None:
-    await service._send(VENUES_METRICS, b"k", bytes(MIB), 0, time.time_ns())  # noqa: SLF001 -- as above
-    assert sent(service, VENUES_METRICS) == []
-    (letter,) = sent(service, DEAD_LETTERS)
-    assert b"venues.metrics.v1 takes 1048576 at most" in dict(letter["headers"])["reason"]
-    counts = {family.name: family.samples for family in service._families()}  # noqa: SLF001 -- as above
-    assert counts["bookrunner_venues_too_large_total"] == {(): 1}
 
 
 async def test_what_a_table_cannot_hold_leaves_what_it_holds(service: _Service) -> None:
