@@ -32,22 +32,25 @@ class ProcessEndedError(RuntimeError):
 class Process:
     """One ``python -m MODULE``, with its output in a file."""
 
-    def __init__(self, module: str, arguments: list[str], environment: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, module: str, arguments: list[str], environment: dict[str, str], folder: Path, tree: Path
+    ) -> None:
         self.module = module
         self._log = folder / f"{module}.log"
+        python = sys.executable if tree == ROOT else str(tree / ".venv" / "bin" / "python")
         command = [
-            sys.executable,
+            python,
             str(TETHER),
             "SIGKILL",
             str(os.getpid()),
-            sys.executable,
+            python,
             "-m",
             module,
             *arguments,
         ]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=subprocess.STDOUT
+                command, cwd=tree, env=os.environ | environment, stdout=log, stderr=subprocess.STDOUT
             )
 
     @property
@@ -95,9 +98,11 @@ class Process:
 
 
 @contextmanager
-def started(module: str, folder: Path, *arguments: str, **environment: str) -> Iterator[Process]:
-    """Run a module while the context lasts."""
-    process = Process(module, list(arguments), environment, folder)
+def started(
+    module: str, folder: Path, *arguments: str, tree: Path = ROOT, **environment: str
+) -> Iterator[Process]:
+    """Run a module of a checkout, by its own ``.venv`` unless it is this one, while the context lasts."""
+    process = Process(module, list(arguments), environment, folder, tree)
     try:
         yield process
     finally:
@@ -145,3 +150,9 @@ def cpu_seconds(pid: int) -> float | None:
     except FileNotFoundError:
         return None
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # proc(5): utime and stime
+
+
+def cpu_ns(pid: int) -> int:
+    """Return the CPU time of a process's living threads; Linux only, where `cpu_seconds` is too coarse."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
