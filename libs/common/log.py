@@ -79,7 +79,7 @@ def _leave_out_what_no_line_says() -> None:
     ----------
     Logging HOWTO, "Optimization", https://docs.python.org/3/howto/logging.html#optimization.
     """
-    logging._srcfile = None  # type: ignore[attr-defined]  # noqa: SLF001 -- as the HOWTO says
+    logging._srcfile = None  # noqa: SLF001 -- as the HOWTO says
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 

@@ -27,7 +27,7 @@ from libs.common.settings import ServiceSettings
 from libs.common.topics import ROUTER_CHOICES, ROUTER_COMMANDS, TOPICS
 from tests.bench.bare_commands import ANSWERED, ASKED
 from tests.bench.gateway_get import quiet
-from tests.bench.processes import ROOT, cpu_ns, folder_and_broker, free_port, started, until
+from tests.bench.processes import ROOT, cpu_ns, folder_and_broker, free_port, started_in, until
 from tests.bench.report import Result, latency, quartiles
 from tests.execution_market import a_policy_chosen
 from tests.heartbeats import standing_in
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 ROUNDS: Final = 12
 CHUNK: Final = 100  # commands
 IDLE_S: Final = 5.0
-READY_S: Final = 60.0
+READY_S: Final = 180.0
 BASELINE: Final = "bare ASGI and aiokafka"
 PATH: Final = "/api/router/choose"
 BODY: Final = {"context": {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}}
 # A machine under load answers late; no snapshot tells of the scope, so each command names it first.
-ENVIRONMENT: Final = {"COMMAND_TIMEOUT_S": "60", "SCOPES_BURST": "1000000"}
+ENVIRONMENT: Final = {"COMMAND_TIMEOUT_S": "20", "SCOPES_BURST": "1000000"}
 POLICIES: Final = tuple(f"p_{n}" for n in range(5))
 ANSWER: Final = a_policy_chosen(
     "",
@@ -113,7 +113,7 @@ async def _measure(report: Report, folder: Path, kafka: str, trees: Sequence[Pat
             within = folder / f"{len(contenders)}"
             within.mkdir()
             environment = ENVIRONMENT | {"KAFKA_BOOTSTRAP_SERVERS": kafka, "GATEWAY_PORT": str(port)}
-            process = stack.enter_context(started(module, within, *arguments, tree=tree, **environment))
+            process = stack.enter_context(started_in(tree, module, within, *arguments, **environment))
             http = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
             contenders[name] = Contender(process, http)
 

@@ -98,10 +98,17 @@ class Process:
 
 
 @contextmanager
-def started(
-    module: str, folder: Path, *arguments: str, tree: Path = ROOT, **environment: str
+def started(module: str, folder: Path, *arguments: str, **environment: str) -> Iterator[Process]:
+    """Run a module while the context lasts."""
+    with started_in(ROOT, module, folder, *arguments, **environment) as process:
+        yield process
+
+
+@contextmanager
+def started_in(
+    tree: Path, module: str, folder: Path, *arguments: str, **environment: str
 ) -> Iterator[Process]:
-    """Run a module of a checkout, by its own ``.venv`` unless it is this one, while the context lasts."""
+    """Run a module of a checkout, by its own ``.venv`` unless it is this one."""
     process = Process(module, list(arguments), environment, folder, tree)
     try:
         yield process

@@ -75,13 +75,14 @@ async def _given(route: APIRoute, request: StrictRequest) -> dict[str, Any]:
     RequestValidationError
         With all that is wrong: of the query, the headers, the body.
     """
-    takes, field = route.dependant, route.body_field
+    takes = route.dependant
+    (field,) = takes.body_params
     query, query_faults = _parameters(takes.query_params, request.query_params, "query")
     headers, header_faults = _parameters(takes.header_params, request.headers, "header")
     body, body_faults = field.validate(await request.json(), {}, loc=("body",))
     if faults := [*query_faults, *header_faults, *body_faults]:
         raise RequestValidationError(faults)
-    return {**query, **headers, takes.body_params[0].name: body}
+    return {**query, **headers, field.name: body}
 
 
 def _parameters(
