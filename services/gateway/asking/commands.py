@@ -199,15 +199,14 @@ class Commands:
             self.listening = True
             try:
                 while True:
-                    records = await source.poll()
-                    for record in records:
+                    for record in await source.poll():
                         if isinstance(record, Undecodable):
                             self.left_out[record.topic] += record.unknown
                             if not record.unknown:
                                 await on_undecodable(record)
                         elif record.event is not None:
                             self._hear(record.event)
-                    if not records or clock() - surveyed_s >= SURVEY_S:
+                    if clock() - surveyed_s >= SURVEY_S:
                         self.held_up = {topic: source.held_up(topic) for topic in ANSWER_TOPICS}
                         surveyed_s = clock()
             finally:
