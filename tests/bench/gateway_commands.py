@@ -124,10 +124,14 @@ async def _measure(report: Report, folder: Path, kafka: str, trees: Sequence[Pat
             name = "gateway" if len(trees) == 1 else f"gateway of {tree}"
             await add(name, "services.gateway", (), tree, free_port())
         await stack.enter_async_context(standing_in(settings))
-        for work in (_answer(settings), _answer_bare(kafka)):
-            stack.callback(asyncio.create_task(work).cancel)
+        answering = [asyncio.create_task(work) for work in (_answer(settings), _answer_bare(kafka))]
+        for task in answering:
+            stack.callback(task.cancel)
         for name, contender in contenders.items():
             await until(f"{name} answers", contender.ask, READY_S, contender.process)
+            for task in answering:
+                if task.done():
+                    task.result()
         for contender in contenders.values():
             await contender.chunk()  # warm-up
             contender.us.clear()
