@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -90,4 +91,9 @@ def identity(headers: Headers, fallback: UUID) -> tuple[UUID, str]:
 def rfc3339(ts: int) -> str:
     """Return `ts` (ns UTC) as RFC 3339 text with nanoseconds."""
     seconds, ns = divmod(ts, NS_PER_S)
-    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{ns:09d}Z"
+    return f"{_second(seconds)}.{ns:09d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}"

@@ -18,6 +18,7 @@ from libs.common.kafka_admin import (
     TopicCreationError,
     TopicMismatchError,
     UnreachableError,
+    await_answer,
     create_topics,
     partition_counts,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "Undecodable",
     "UnreachableError",
     "UnsentError",
+    "await_answer",
     "by_pace",
     "by_symbol",
     "create_topics",

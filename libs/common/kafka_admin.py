@@ -131,6 +131,18 @@ async def partition_counts(settings: ServiceSettings, topics: Iterable[Topic]) -
     return {name: counts[name] for name in names}
 
 
+async def await_answer(settings: ServiceSettings) -> None:
+    """Return once Kafka has answered a new connection; it is asked for nothing else.
+
+    Raises
+    ------
+    KafkaError
+        As `partition_counts`.
+    """
+    async with _admin(settings):
+        return
+
+
 async def _created(settings: ServiceSettings, wanted: Mapping[str, Topic]) -> bool:
     """Create what is missing; return whether all partitions have a leader by now."""
     count = settings.topic_partitions

@@ -65,10 +65,22 @@ def configure(service: str, settings: ServiceSettings, stream: TextIO | None = N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
+    _leave_out_what_no_line_says()
     logging.captureWarnings(capture=True)
     for name in RATE_LIMITED:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     sys.excepthook = _log_uncaught
+
+
+def _leave_out_what_no_line_says() -> None:
+    """Let no record ask for its place in the code, its thread and its process: a third of what a line costs.
+
+    References
+    ----------
+    Logging HOWTO, "Optimization", https://docs.python.org/3/howto/logging.html#optimization.
+    """
+    logging._srcfile = None  # noqa: SLF001 -- as the HOWTO says
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def create_handler(service: str, log_format: str, stream: TextIO) -> logging.Handler:

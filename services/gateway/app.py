@@ -28,7 +28,7 @@ from services.gateway.asking.commands import Changes, Commands
 from services.gateway.asking.idempotency import Idempotency
 from services.gateway.asking.kafka_link import KafkaLink
 from services.gateway.asking.subscriptions import Subscriptions
-from services.gateway.http import asyncapi
+from services.gateway.http import asyncapi, command_routes
 from services.gateway.http.callers import Callers
 from services.gateway.http.edge import Edge
 from services.gateway.http.guard import CrossOrigin, WriteGuard
@@ -36,6 +36,7 @@ from services.gateway.http.parts import Parts
 from services.gateway.http.places import NewScopes
 from services.gateway.http.problems import not_ready
 from services.gateway.http.routes import VERSION, create_api
+from services.gateway.http.short_way import ShortWay, short_routes
 from services.gateway.http.view import encode
 from services.gateway.monitoring import Traffic, families
 from services.gateway.reading.audit_log import AuditLog
@@ -92,8 +93,9 @@ class Gateway:
         self._registry = create_registry(self._families)
         self._traffic = Traffic()
         self._guard = WriteGuard(settings, self._parts.callers, self.refusals, time.monotonic_ns)
+        api = create_api(self._parts, self._lifespan, token_required=settings.token is not None)
         self._edge = Edge(
-            create_api(self._parts, self._lifespan, token_required=settings.token is not None),
+            ShortWay(api, short_routes(command_routes.router.routes)),
             self._parts.books,
             self._traffic,
             self._guard,

@@ -53,7 +53,7 @@ async def _measure(report: Report, folder: Path, kafka: str) -> None:
     with (
         on_cores(1) as servers_on,
         started("services.gateway", folder, **environment) as gateway,
-        started("uvicorn", folder, "tests.bench.bare_asgi:app", "--port", str(bare_port), *_quiet()) as bare,
+        started("uvicorn", folder, "tests.bench.bare_asgi:app", "--port", str(bare_port), *quiet()) as bare,
     ):
         ports = {BASELINE: bare_port, GATEWAY: gateway_port}
         paths = {BASELINE: "/", GATEWAY: f"/api/l2/{VENUE}/{SYMBOL}?depth={LEVELS}"}
@@ -171,7 +171,8 @@ async def _publish(kafka: str) -> None:
             await asyncio.sleep(HEARTBEAT_S)
 
 
-def _quiet() -> tuple[str, ...]:
+def quiet() -> tuple[str, ...]:
+    """Return the arguments of a uvicorn as the gateway has its own."""
     return (
         "--host",
         "127.0.0.1",

@@ -18,6 +18,7 @@ from libs.common import log, topics
 from libs.common.cloudevents import CloudEvent
 from libs.common.events import CommandRejected, PlanAndExecute, Refusal
 from libs.common.kafka import Undecodable, partition_of
+from libs.common.kafka_reader import SURVEY_S
 from libs.common.metrics import Histogram
 from libs.common.monitoring import SECONDS
 from libs.common.time_units import NS_PER_S
@@ -193,6 +194,7 @@ class Commands:
 
     async def listen(self, on_undecodable: OnUndecodable) -> Never:
         """Hear the services' answers, for ever."""
+        clock, surveyed_s = asyncio.get_running_loop().time, float("-inf")
         async with self.open_source(ANSWER_TOPICS, "end") as source:
             self.listening = True
             try:
@@ -204,7 +206,9 @@ class Commands:
                                 await on_undecodable(record)
                         elif record.event is not None:
                             self._hear(record.event)
-                    self.held_up = {topic: source.held_up(topic) for topic in ANSWER_TOPICS}
+                    if clock() - surveyed_s >= SURVEY_S:
+                        self.held_up = {topic: source.held_up(topic) for topic in ANSWER_TOPICS}
+                        surveyed_s = clock()
             finally:
                 self.listening = False
 

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Final
 from aiokafka.errors import KafkaError
 
 from libs.common.kafka import (
-    MissingTopicError,
     Publisher,
     TooLargeError,
     UnreachableError,
+    await_answer,
     create_topics,
-    partition_counts,
 )
-from libs.common.topics import L2_BOOK_TOPS
 from services.gateway.http.problems import TOO_LARGE, ProblemError, not_ready
 
 if TYPE_CHECKING:
@@ -85,8 +83,8 @@ class KafkaLink:
         while True:
             try:
                 async with asyncio.timeout(self._settings.kafka_silence_s):
-                    await partition_counts(self._settings, [L2_BOOK_TOPS])
-            except (KafkaError, MissingTopicError, TimeoutError, OSError) as error:
+                    await await_answer(self._settings)
+            except (KafkaError, TimeoutError, OSError) as error:
                 self._tell(str(error) or type(error).__name__)
                 self._unreachable |= isinstance(error, UnreachableError)  # until it answers
             else:

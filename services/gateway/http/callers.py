@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -43,6 +44,7 @@ class Callers:
         return counted(origin_of(host, scope["headers"], self._proxies) if self._proxies else host)
 
 
+@lru_cache(maxsize=1024)
 def counted(host: str) -> str:
     """Return whom a host counts for: an IPv4 address, or the /64 of which one host has all of IPv6's."""
     address = _address(host)  # None of a peer as the server names it: callers cannot choose it

@@ -67,7 +67,7 @@ def create_api(
     for each in ROUTERS:
         app.include_router(each)
     for kind in (ProblemError, RequestValidationError, HTTPException, ClientDisconnect, Exception):
-        app.add_exception_handler(kind, _failed)
+        app.add_exception_handler(kind, failed)
 
     def document() -> dict[str, object]:
         if app.openapi_schema is None:
@@ -152,7 +152,8 @@ def _asset(request: Request, asset: Asset) -> Response:
     return Response(asset.body, headers=headers | {"content-type": asset.media_type})
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+async def failed(request: Request, error: Exception) -> Response:
+    """Return the problem that an exception is; what nobody foresaw is logged, too."""
     problem, path = _problem(request, error), request.scope["path"]
     answer = Response(problem.body(), problem.status, problem.headers, MEDIA_TYPE)
     if problem.problem is p.METHOD_NOT_ALLOWED:

@@ -130,21 +130,22 @@ def object_of(raw: bytes) -> dict[str, Any]:
 
 def _require_keys_once(raw: bytes) -> None:
     """Refuse a key that stands twice in an object, however deep; `raw` is known to be JSON."""
+    _KEYS.decode(raw.decode())
 
-    def once(pairs: list[tuple[str, None]]) -> None:
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise ProblemError(
-                    p.NOT_JSON, f"The key {key[:64]!r} stands twice in one object: send it once."
-                )
-            seen.add(key)
 
-    json.loads(raw.decode(), object_pairs_hook=once, parse_int=_unread, parse_float=_unread)
+def _once(pairs: list[tuple[str, None]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise ProblemError(p.NOT_JSON, f"The key {key[:64]!r} stands twice in one object: send it once.")
+        seen.add(key)
 
 
 def _unread(_number: str) -> None:
     """Leave a number of any length as it is."""
+
+
+_KEYS: Final = json.JSONDecoder(object_pairs_hook=_once, parse_int=_unread, parse_float=_unread)
 
 
 def request_hash(method: str, path: str, raw: bytes) -> str:

@@ -65,8 +65,7 @@ class Fleet(View[ServiceStatus]):
         now = self._stopwatch()
         for key, status in sorted(self._items.items()):
             if service in (None, status.service) and key in self._heard:
-                heard = self._heard[key]
-                yield Heard(status, now - heard, doubted=heard <= self._doubted_at)
+                yield self._of(key, status, now)
 
     def unowned(self, service: str) -> frozenset[int]:
         """Return the partitions of a service that no process works on now."""
@@ -80,6 +79,8 @@ class Fleet(View[ServiceStatus]):
 
     def lack_of(self, service: str, partition: int | None = None) -> str | None:
         """Say what of a service, or of its work on one partition, is missing; None where nothing is."""
+        if partition is not None and self._is_owned(service, partition):  # looked at with every command
+            return None
         unowned = self.unowned(service)
         if partition is None and not unowned:
             return self._refuses(service)
@@ -93,6 +94,21 @@ class Fleet(View[ServiceStatus]):
         return [
             each for each in self.processes() if each.age_ns < FORGET_NS or missed.get(each.status.service)
         ]
+
+    def _of(self, key: bytes, status: ServiceStatus, now: int) -> Heard:
+        heard = self._heard[key]
+        return Heard(status, now - heard, doubted=heard <= self._doubted_at)
+
+    def _is_owned(self, service: str, partition: int) -> bool:
+        """Tell whether a process of the service works on the partition now."""
+        now = self._stopwatch()
+        return any(
+            status.service == service
+            and partition in status.partitions_owned
+            and key in self._heard
+            and not self._of(key, status, now).silent
+            for key, status in self._items.items()
+        )
 
     def _refuses(self, service: str) -> str | None:
         """Say why a process that works on all of its partitions would refuse what it is asked."""

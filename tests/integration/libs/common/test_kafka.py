@@ -6,13 +6,14 @@ import asyncio
 import time
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from libs.common.codec import encode
 from libs.common.events import BookTop, Subscribed
@@ -24,6 +25,7 @@ from libs.common.kafka import (
     TopicCreationError,
     TopicMismatchError,
     Undecodable,
+    await_answer,
     create_topics,
     follow,
     partition_of,
@@ -372,3 +374,18 @@ async def raw(settings: ServiceSettings, topic: Topic, records: Iterable[tuple[b
             await producer.send_and_wait(topic.name, value, key, partition=place)
     finally:
         await producer.stop()
+
+
+async def test_whether_kafka_answers_is_asked_without_a_list_of_its_topics(
+    settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    prepare = MetadataRequest.prepare
+
+    def noted(self: Any, versions: Any) -> Any:
+        asked.append(self._topics)
+        return prepare(self, versions)
+
+    monkeypatch.setattr(MetadataRequest, "prepare", noted)
+    await await_answer(settings)
+    assert asked == [[]]

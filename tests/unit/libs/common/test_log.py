@@ -213,6 +213,21 @@ def test_a_configured_process_logs_warnings_and_its_own_crash(log_format: str) -
         ]
 
 
+def test_no_line_of_a_configured_process_is_looked_for_in_the_code() -> None:
+    program = (
+        "import logging\n"
+        "from libs.common import log\n"
+        "from libs.common.settings import ServiceSettings\n"
+        "log.configure('l2', ServiceSettings())\n"
+        "def looked(*_given, **_named):\n"
+        "    raise AssertionError('a record asks who wrote it')\n"
+        "logging.Logger.findCaller = looked\n"
+        "logging.getLogger('services.l2').info('began')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, "began" in done.stderr) == (0, True)
+
+
 def test_a_routine_line_is_left_out_of_the_console_and_kept_in_json() -> None:
     routine = a_record(routine=True)
     assert written(routine, log_format="console") == ""

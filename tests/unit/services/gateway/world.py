@@ -30,12 +30,14 @@ from libs.common.topics import (
 from services.gateway.asking.commands import Changes, Commands
 from services.gateway.asking.idempotency import Idempotency
 from services.gateway.asking.subscriptions import Subscriptions
+from services.gateway.http import command_routes
 from services.gateway.http.callers import Callers
 from services.gateway.http.edge import Edge
 from services.gateway.http.guard import CrossOrigin, WriteGuard
 from services.gateway.http.parts import Parts
 from services.gateway.http.places import NewScopes
 from services.gateway.http.routes import create_api
+from services.gateway.http.short_way import ShortWay, short_routes
 from services.gateway.monitoring import Traffic
 from services.gateway.reading.as_of import Row
 from services.gateway.reading.audit_log import AuditLog
@@ -297,7 +299,7 @@ class World:
         self.cross_origin = CrossOrigin(self.settings)
         self.guard = WriteGuard(self.settings, self.parts.callers, self.refusals, self._clock)
         self.app = Edge(
-            self.api,
+            ShortWay(self.api, short_routes(command_routes.router.routes)),
             self.books,
             self.traffic,
             self.guard,

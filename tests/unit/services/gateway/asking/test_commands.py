@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -18,9 +19,10 @@ from services.gateway.settings import GatewaySettings
 from tests.unit.services.gateway.world import NOW, World
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from libs.common.events import Event
+    from libs.common.topics import Topic
 
 
 def a_command(world: World, key: str | None = None) -> ChoosePolicy:
@@ -167,6 +169,35 @@ async def test_a_command_whose_answer_an_open_transaction_would_hide_is_503_at_o
             await world.commands.ask(ROUTER_COMMANDS, b"default", a_command(world), "c-1")
     assert caught.value.status == 503
     assert len(world.writer.sent) == sent
+
+
+async def test_what_is_held_up_is_not_looked_for_with_every_answer() -> None:
+    world, looked, polls = World(), Counter[str](), 200
+
+    class Busy:
+        async def poll(self) -> list[Record]:
+            looked["polls"] += 1
+            if looked["polls"] > polls:
+                await asyncio.Event().wait()
+            return [a_record(an_answer("of another gateway"))]
+
+        def held_up(self, topic: Topic) -> Mapping[int, str]:
+            looked[topic.name] += 1
+            return {}
+
+    @asynccontextmanager
+    async def opened(_topics: Sequence[Topic], _start: object) -> AsyncIterator[Busy]:
+        yield Busy()
+
+    world.commands.open_source = opened
+    hearing = asyncio.create_task(world.commands.listen(_nobody))
+    await until(lambda: looked["polls"] > polls)
+    hearing.cancel()
+    assert all(0 < looked[topic.name] < polls / 10 for topic in ANSWER_TOPICS)
+
+
+async def _nobody(_undecodable: Undecodable) -> None:
+    raise AssertionError("everything was a message")
 
 
 async def test_what_is_no_message_is_kept_and_the_next_answer_still_comes() -> None:

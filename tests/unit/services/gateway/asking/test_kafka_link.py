@@ -3,19 +3,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import closing
 from socket import socket
-from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from libs.common.kafka import UnreachableError, partition_counts
-from libs.common.topics import L2_BOOK_TOPS
+from libs.common.kafka import UnreachableError, await_answer
 from services.gateway.asking import kafka_link
 from services.gateway.asking.kafka_link import KafkaLink
 from services.gateway.settings import GatewaySettings
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class EndedError(Exception):
@@ -33,14 +28,14 @@ def nobody() -> GatewaySettings:
 
 async def test_where_nobody_listens_kafka_is_out_of_reach(nobody: GatewaySettings) -> None:
     with pytest.raises(UnreachableError, match="nobody takes a connection"):
-        await partition_counts(nobody, [L2_BOOK_TOPS])
+        await await_answer(nobody)
 
 
 async def test_where_somebody_listens_and_hangs_up_it_is_not(nobody: GatewaySettings) -> None:
     port = int(nobody.kafka_bootstrap_servers.rpartition(":")[2])
     async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port):
         with pytest.raises(KafkaConnectionError) as caught:
-            await partition_counts(nobody, [L2_BOOK_TOPS])
+            await await_answer(nobody)
     assert not isinstance(caught.value, UnreachableError)
 
 
@@ -59,14 +54,13 @@ async def test_a_kafka_that_is_out_of_reach_is_away_at_once_and_one_that_is_slow
     answers: list[Exception | None] = [None, error, TimeoutError(), None, EndedError()]
     told: list[bool] = []
 
-    async def counts(*_: object) -> Mapping[str, int]:
+    async def ask(_settings: object) -> None:
         told.append(link.away is not None)
         answer = answers.pop(0)
         if answer is not None:
             raise answer
-        return {}
 
-    monkeypatch.setattr(kafka_link, "partition_counts", counts)
+    monkeypatch.setattr(kafka_link, "await_answer", ask)
     monkeypatch.setattr(kafka_link, "PROBE_S", 0)
     link = KafkaLink(GatewaySettings())
     with pytest.raises(EndedError):
@@ -79,12 +73,11 @@ async def test_a_kafka_that_answers_nothing_more_is_said_to_be_silent(
 ) -> None:
     answered = asyncio.Event()
 
-    async def counts(*_: object) -> Mapping[str, int]:
+    async def ask(_settings: object) -> None:
         answered.set()
-        return {}
 
     silence_s = 0.05
-    monkeypatch.setattr(kafka_link, "partition_counts", counts)
+    monkeypatch.setattr(kafka_link, "await_answer", ask)
     monkeypatch.setattr(kafka_link, "PROBE_S", 60)
     link = KafkaLink(GatewaySettings(kafka_silence_s=silence_s))
     probing = asyncio.create_task(link.probe())

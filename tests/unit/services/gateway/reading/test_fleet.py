@@ -65,6 +65,32 @@ def test_of_one_partition_its_own_reason_is_told() -> None:
     assert ward.fleet.lack_of("router", 2) == "router leaves partition 2 to nobody"
 
 
+def test_a_partition_lacks_nothing_exactly_while_it_is_none_that_nobody_works_on() -> None:
+    ward = Ward(past=1)
+
+    def check() -> None:
+        for service in ("router", "venues"):
+            unowned = ward.fleet.unowned(service)
+            lacking = {number for number in range(4) if ward.fleet.lack_of(service, number) is not None}
+            assert lacking == unowned
+
+    ward.hear("past", 3)  # not heard
+    check()
+    ward.hear("0", 0, 1)
+    check()
+    ward.now += STATUS_SILENCE_NS
+    ward.hear("1", 1, 2)
+    check()
+    ward.now += 1  # the first is silent
+    check()
+    ward.fleet.doubt()
+    check()
+    ward.hear("0", 0)
+    check()
+    ward.stop()
+    check()
+
+
 def test_a_service_that_would_refuse_what_it_is_asked_lacks_what_it_says() -> None:
     ward = Ward()
     ward.hear("0", 0, 1, 2, 3, state=ServiceState.DEGRADED, detail="no policy is registered yet")
