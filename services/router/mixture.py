@@ -50,6 +50,7 @@ from services.router.thompson import Learnt, Posterior
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from services.router.noise import Scales
     from services.router.thompson import Floats, Tuning
 
 Rows: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -98,6 +99,7 @@ class Mixture:
         self.A = np.tile(np.einsum("kd,de->kde", self.precision, np.eye(d)), (Q, 1, 1, 1))
         self._P = np.empty_like(self.A)
         self._inverted: set[int] = set()  # policies whose P is that of their A
+        self._scales: Scales | None = None  # of the noise as it is
         self.h = np.tile(self.precision * self.expected, (Q, 1, 1))
         self.means = np.tile(self.expected, (M, 1, 1))
         self.variances = np.tile(1 / self.precision, (M, 1, 1))
@@ -113,7 +115,13 @@ class Mixture:
 
     def noise(self) -> float:
         """Return the present scale of a reward around its mean, return units."""
-        return self.noise_model.now().scale
+        return self._scatter().scale
+
+    def _scatter(self) -> Scales:
+        """Return how much rewards scatter at present, computed once until the noise learns."""
+        if self._scales is None:
+            self._scales = self.noise_model.now()
+        return self._scales
 
     def project(self, X: Floats) -> Posterior:
         """Return the posterior of every policy's expected reward.
@@ -125,7 +133,6 @@ class Mixture:
         """
         x = np.broadcast_to(X, self.expected.shape)
         Q = len(self.discounts)
-        played = np.flatnonzero(self.w >= PLAYED)
         for k in range(len(x)):
             self._invert(k)
         g = (self._P @ x[..., None])[..., 0]
@@ -137,11 +144,16 @@ class Mixture:
         means[:Q] = f * (g * self.h).sum(axis=2) + (1 - f) * prior_mean
         squares[:Q] = f**2 * (g * x).sum(axis=2) + (1 - f**2) * prior_square
         means[Q:], squares[Q:] = (self.means * x).sum(axis=2), (self.variances * xx).sum(axis=2)
-        noise, weights = self.noise_model, self.w[played]
+        noise, w = self.noise_model, self.w
+        if Q > 1 and (means[Q - 2] == means[Q - 1]).all() and (squares[Q - 2] == squares[Q - 1]).all():
+            w = w.copy()  # until a first change the challenger is the copy that keeps all
+            w[Q - 2], w[Q - 1] = w[Q - 2] + w[Q - 1], 0.0
+        played = np.flatnonzero(w >= PLAYED)
+        weights = w[played]
         return Posterior(
             means=means[played],
             spreads=np.sqrt(squares[played]),
-            s=np.sqrt(noise.now().squares),
+            s=np.sqrt(self._scatter().squares),
             nu=2 * (self.tuning.a0 + noise.a),
             prior=np.sqrt(prior_square),
             weights=weights / weights.sum(),
@@ -155,7 +167,7 @@ class Mixture:
         g = self._invert(k) @ x
         mean = np.append((g * self.h[:, k]).sum(axis=1), self.means[:, k] @ x)
         q = np.append(g @ x, self.variances[:, k] @ (x * x))
-        now = noise.now()
+        now, self._scales = self._scatter(), None
         square, g2 = now.squares[k], now.present
         centre = float(self.w @ mean)
         most = CLIP * np.sqrt(square * g2 + self.w @ (square * q + (mean - centre) ** 2))
@@ -221,9 +233,11 @@ class Mixture:
     def _update(self, k: int, x: Floats, r: float, u: Floats) -> None:
         gamma, prior = self.discounts[:, None], self.precision[k]
         self._inverted.discard(k)
-        self.A[:, k] *= gamma[..., None]  # A ← gamma·A + (1-gamma)Λ + u·xxᵀ
-        self.A[:, k] += u[:, None, None] * np.outer(x, x)
-        self.A[:, k, range(len(x)), range(len(x))] += (1 - gamma) * prior
+        A = self.A[:, k]
+        A *= gamma[..., None]  # A ← gamma·A + (1-gamma)Λ + u·xxᵀ
+        A += u[:, None, None] * np.outer(x, x)
+        diagonals: Floats = np.einsum("qdd->qd", A)  # a view
+        diagonals += (1 - gamma) * prior
         self.h[:, k] = gamma * self.h[:, k] + (1 - gamma) * prior * self.expected[k] + u[:, None] * x * r
 
     def _change(self) -> None:
@@ -308,6 +322,7 @@ class Mixture:
             values[3],
         )
         self._inverted.discard(k)
+        self._scales = None
         triangles, h, means, variances = np.split(values[4:], np.cumsum([Q * size, Q * d, M * d]))
         A = np.empty((Q, d, d))
         A[:, lower[0], lower[1]] = triangles.reshape(Q, size)
@@ -341,6 +356,7 @@ class Mixture:
         if self._same(Q, M):
             self.w, self.led, self.used = w.copy(), led.copy(), used.copy()
             self.origin, self.began, self.cusum = int(own[1]), int(own[2]), float(own[3])
+        self._scales = None
         if len(noise.N) == J:
             noise.N, noise.D, noise.v = N.copy(), D.copy(), v.copy()
 
@@ -348,6 +364,7 @@ class Mixture:
         """Let a posterior of one copy, as older versions kept it, be every copy's."""
         self.A[:, k], self.h[:, k] = A, h
         self._inverted.discard(k)
+        self._scales = None
         self.noise_model.a[k], self.noise_model.B[k], self.updates[k] = a, B, updates
         self.last[k] = self.noise_model.rewards
 
