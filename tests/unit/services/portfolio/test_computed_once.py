@@ -30,9 +30,13 @@ def test_an_assessment_computes_no_risk_again_whose_days_are_the_same() -> None:
 
 
 def test_a_short_position_has_the_risk_of_prices_that_rise_and_not_that_of_a_long_one() -> None:
-    found = a_world().desk.history.returns("BTC-USDT")
+    world, price = World(), 100.0
+    for n in range(90):
+        price *= 0.9 if n % 8 == 0 else 1.01
+        world.candle("BTC-USDT", TODAY - 90 + n, price)
+    found = world.desk.history.returns("BTC-USDT")
     long, short = (_unit_risk(found, 60.0, 0.95, short=short) for short in (False, True))
-    assert long.cvar != short.cvar
+    assert long.cvar > short.cvar
     assert long.vol == short.vol
 
 
