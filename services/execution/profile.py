@@ -26,6 +26,7 @@ References
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -96,7 +97,8 @@ def profile_of(v: NDArray[np.float64], now: int) -> VolumeProfile:
     expected = shares_of(v).expected()
     known = [at for at, day in enumerate(v) if np.nansum(day) > 0]
     cv = _cv([v[at] for at in known], PRIOR_CV)
-    left = [v[at] / shares_of(v[:at]).expected() for at in known[1:][-PROVEN_DAYS:]]
+    days = tuple(day.tobytes() for day in v)
+    left = [v[at] / _expected_after(days[:at]) for at in known[1:][-PROVEN_DAYS:]]
     return VolumeProfile(
         expected=tuple(expected.tolist()),
         days=sum(1 for at in known if np.isfinite(v[at]).sum() >= LEAST_BUCKETS),
@@ -104,6 +106,12 @@ def profile_of(v: NDArray[np.float64], now: int) -> VolumeProfile:
         cv_left=_cv(left, cv),
         rate=_rate(v, expected, now),
     )
+
+
+@lru_cache(maxsize=256)
+def _expected_after(days: tuple[bytes, ...]) -> NDArray[np.float64]:
+    """Return the volumes expected after days that are over: the same until the next one is."""
+    return shares_of(np.frombuffer(b"".join(days)).reshape(-1, BUCKETS)).expected()
 
 
 def credibility(n: NDArray[np.float64], noise: float, spread: float) -> NDArray[np.float64]:
@@ -165,8 +173,12 @@ def by_bucket(minutes: NDArray[np.float64], now: int) -> NDArray[np.float64]:
         times the mean of the minutes known.
     """
     split = minutes.reshape(-1, BUCKETS, MINUTES)
-    counts = np.isfinite(split).sum(axis=2)
-    sums = np.nansum(split, axis=2)
+    known = np.isfinite(split)
+    told = np.where(known, split, 0.0)
+    counts = np.sum([known[..., at] for at in range(MINUTES)], axis=0)
+    sums = told[..., 0].copy()
+    for at in range(1, MINUTES):
+        sums += told[..., at]
     v = np.divide(MINUTES * sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     v[-1:, now // _BUCKET_NS % BUCKETS :] = np.nan
     return np.asarray(v)
