@@ -95,15 +95,15 @@ def profile_of(v: NDArray[np.float64], now: int) -> VolumeProfile:
     against the profile of the days before it.
     """
     expected = shares_of(v).expected()
-    known = [at for at, day in enumerate(v) if np.nansum(day) > 0]
-    cv = _cv([v[at] for at in known], PRIOR_CV)
+    known = np.flatnonzero(np.nansum(v, axis=1) > 0).tolist()
+    cv = _cv(v[known], PRIOR_CV)
     days = tuple(day.tobytes() for day in v)
     left = [v[at] / _expected_after(days[:at]) for at in known[1:][-PROVEN_DAYS:]]
     return VolumeProfile(
         expected=tuple(expected.tolist()),
-        days=sum(1 for at in known if np.isfinite(v[at]).sum() >= LEAST_BUCKETS),
+        days=int((np.isfinite(v[known]).sum(axis=1) >= LEAST_BUCKETS).sum()),
         cv=cv,
-        cv_left=_cv(left, cv),
+        cv_left=_cv(np.reshape(left, (-1, BUCKETS)), cv),
         rate=_rate(v, expected, now),
     )
 
@@ -184,9 +184,9 @@ def by_bucket(minutes: NDArray[np.float64], now: int) -> NDArray[np.float64]:
     return np.asarray(v)
 
 
-def _cv(days: list[NDArray[np.float64]], prior: float) -> float:
-    """Return the cv of volumes relative to their day's mean, shrunk to the prior."""
-    values = np.concatenate([day / np.nanmean(day) for day in days]) if days else np.empty(0)
+def _cv(days: NDArray[np.float64], prior: float) -> float:
+    """Return the cv of volumes (days, 288) relative to their day's mean, shrunk to the prior."""
+    values = days / np.nanmean(days, axis=1, keepdims=True)
     values = values[np.isfinite(values)]
     squares = float(np.sum(np.square(values - 1.0)))
     return math.sqrt((PRIOR_BUCKETS * prior**2 + squares) / (PRIOR_BUCKETS + len(values)))
