@@ -116,7 +116,7 @@ def test_a_window_is_put_together_again_only_once_a_candle_closes() -> None:
     view.views[0].fold(0, 3, b"", a_candle(500_008))
     assert [*view.window("binance", "BTC-USDT", "1m")] == [*found, a_candle(500_008)]
     view.views[0].fold(0, 4, b"", a_candle(500_000, 9.0))
-    assert [candle.close for candle in view.window("binance", "BTC-USDT", "1m")][0] == 9.0, "told again"
+    assert view.window("binance", "BTC-USDT", "1m")[0].close == 9.0, "told again"
 
 
 def test_a_window_ends_where_an_open_candle_takes_the_oldest_ones_place() -> None:
