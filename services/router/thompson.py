@@ -19,9 +19,9 @@ Agrawal & Goyal 2013 (sampling); Riquelme, Tucker & Snoek 2018 (the noise is lea
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
+from math import erfc, exp, lgamma, log1p, pi, sqrt
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -157,31 +157,29 @@ class Law(NamedTuple):
         return x
 
     def _at(self, x: float) -> tuple[float, float, float]:
-        """Return the distribution function, the density, and its slope."""
+        """Return the distribution function, the density, and its slope; the first as `cdf_t` has it."""
         nu, below, density, slope = self.nu, 0.0, TINY, 0.0
+        b, peak, power = 48 * (nu - 0.5) ** 2, t_peak(nu), -0.5 * (nu + 1)
         for weight, mean, scale in self.copies:
             t = (x - mean) / scale
-            far = math.log1p(t * t / nu)
-            one = weight * t_peak(nu) / scale * math.exp(-0.5 * (nu + 1) * far)
-            below += weight * _cdf_t(nu, t, far)
+            far = log1p(t * t / nu)
+            one = weight * peak / scale * exp(power * far)
             density += one
-            slope -= one * (nu + 1) * t / ((nu + t * t) * scale)
+            slope += 2 * power * one * t / ((nu + t * t) * scale)
+            if nu < HILL_FROM:
+                below += weight * float(stdtr(nu, t))
+                continue
+            y = (nu - 0.5) * far
+            series = (((-0.4 * y - 3.3) * y - 24) * y - 85.5) / (0.8 * y * y + 100 + b) + y + 3
+            z = (series / b + 1) * sqrt(0.5 * y)
+            below += weight * 0.5 * erfc(-z if t > 0 else z)
         return below, density, slope
-
-
-def _cdf_t(nu: float, t: float, far: float) -> float:
-    """Return what `cdf_t` does, of one number; ``far = ln(1 + t²/nu)``."""
-    if nu < HILL_FROM:
-        return float(stdtr(nu, t))
-    b, y = 48 * (nu - 0.5) ** 2, (nu - 0.5) * far
-    series = (((-0.4 * y - 3.3) * y - 24) * y - 85.5) / (0.8 * y * y + 100 + b) + y + 3
-    return 0.5 * math.erfc(-math.copysign((series / b + 1) * math.sqrt(0.5 * y), t))
 
 
 @lru_cache(maxsize=8192)
 def t_peak(nu: float) -> float:
     """Return the density of Student's t at 0."""
-    return math.exp(math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2)) / math.sqrt(nu * math.pi)
+    return exp(lgamma((nu + 1) / 2) - lgamma(nu / 2)) / sqrt(nu * pi)
 
 
 @lru_cache(maxsize=8192)
