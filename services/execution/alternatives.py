@@ -133,8 +133,7 @@ def base_shares(inputs: PlanInputs, chosen: Alternative) -> NDArray[np.float64]:
     if chosen.style is Style.IS:
         return front_loaded(chosen.kappa or 0.0, interval_s, N)
     if chosen.style is Style.VWAP:
-        at_ts = [inputs.now + round(at * interval_s * 1e9) for at in range(N)]
-        weights = np.array([inputs.volume.weight_at(ts) for ts in at_ts])
+        weights = inputs.volume.weights_at(inputs.now + np.rint(np.arange(N) * interval_s * 1e9).astype(int))
         if weights.sum() > 0:
             return np.asarray(weights / weights.sum())
     return np.full(N, 1 / N)

@@ -63,6 +63,10 @@ class VolumeProfile(msgspec.Struct, frozen=True, kw_only=True):
         """Return the expected volume of the bucket that holds `ts` (ns), base units."""
         return self.expected[ts // _BUCKET_NS % BUCKETS]
 
+    def weights_at(self, ts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return `weight_at` of many times."""
+        return np.array(self.expected)[ts // _BUCKET_NS % BUCKETS]
+
 
 class Shares(NamedTuple):
     """What is seen of the shares of a day's buckets, and how much it says."""
