@@ -243,8 +243,8 @@ def draw(posterior: Posterior, tuning: Tuning, command_id: UUID) -> Drawn:
 
 def _stream(key: UUID) -> Generator:
     """Return the stream of a key from its beginning, until the next call: a new one costs ten times that."""
-    words = (key.int & WORD, key.int >> 64)
-    PHILOX.state = BEGINNING | {"state": {"counter": BEGINNING["state"]["counter"], "key": words}}
+    words = np.array([key.int & WORD, key.int >> 64], dtype=np.uint64)
+    PHILOX.state = {**BEGINNING, "state": {**BEGINNING["state"], "key": words}}
     return STREAM
 
 

@@ -10,6 +10,7 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import stdtr
 
+from libs.common.cloudevents import caused_id
 from services.router.mixture import Mixture
 from services.router.thompson import Law, Posterior, Tuning, cdf_t, draw, propensities
 
@@ -89,6 +90,17 @@ def test_a_command_is_drawn_alike_whenever_it_is_drawn() -> None:
     one, two = (draw(_posterior(3, 2, 6), Tuning(), UUID(int=5)) for _ in range(2))
     assert one.chosen == two.chosen
     assert one.scores.tolist() == two.scores.tolist()
+
+
+def test_the_draws_of_a_command_are_those_of_a_generator_of_its_key() -> None:
+    """As logs have them: of the keys caused by the id, whatever was drawn before."""
+    posterior, tuning = _posterior(3, 2, 6), Tuning(epsilon=0.0)
+    for number in (0, 5, 2**64 + 3, 2**128 - 1):
+        key = UUID(int=number)
+        copy = int(Generator(Philox(key=caused_id(key, "copy").int)).random() >= posterior.weights[0])
+        noise = Generator(Philox(key=number)).standard_t(posterior.nu)
+        expected = posterior.means[copy] + tuning.c * posterior.s * posterior.spreads[copy] * noise
+        assert draw(posterior, tuning, key).scores.tolist() == expected.tolist()
 
 
 def test_widths_are_between_the_quantiles_of_the_whole_mixture() -> None:
