@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from libs.common.handling import State
     from services.execution.cost import CostFit
     from services.execution.market_data import MarketData
-    from services.execution.paper_orders import SelfImpact
+    from services.execution.paper_broker import SelfImpact
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):

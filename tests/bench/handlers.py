@@ -17,8 +17,8 @@ from services.portfolio.risk import assess
 from tests.bench.bandit_speed import Cholesky
 from tests.bench.chunks import in_turn, on_cores
 from tests.bench.report import Report, Result, quartiles
+from tests.execution_market import NOW as EXECUTION_NOW
 from tests.execution_market import a_candle
-from tests.execution_world import NOW as EXECUTION_NOW
 from tests.execution_world import ExecutionWorld, an_id
 from tests.router_world import BULL, NOW, World, choose, reward
 from tests.unit.services.portfolio.world import World as Portfolio
