@@ -32,6 +32,8 @@ class Series:
         self.keep = keep
         self._series: dict[tuple[bytes, str], dict[int, Candle]] = {}
         self._opens: dict[tuple[bytes, str], list[int]] = {}  # ascending
+        self._changes: dict[tuple[bytes, str], int] = {}  # of the closed ones, so far
+        self._windows: dict[tuple[bytes, str], tuple[int, list[Candle]]] = {}  # as of so many changes
 
     def put(self, candle: Candle) -> None:
         """Take the newest word on a candle; one that has closed does not open again."""
@@ -45,8 +47,11 @@ class Series:
         elif known.closed and not candle.closed:
             return
         series[candle.open_ts] = candle
-        if len(opens) > self.keep[candle.interval]:
+        full = len(opens) > self.keep[candle.interval]
+        if full:
             del series[opens.pop(0)]
+        if full or candle.closed:
+            self._changes[place] = self._changes.get(place, 0) + 1
 
     def since(self, venue: str, symbol: str, interval: Interval, ts: int) -> list[Candle]:
         """Return the candles that opened at or after `ts` (ns), oldest first."""
@@ -55,6 +60,19 @@ class Series:
         # A handler in a thread may read while the oldest candle is dropped: then it is not found here.
         found = (series.get(open_ts) for open_ts in opens[bisect_left(opens, ts) :])
         return [candle for candle in found if candle is not None]
+
+    def window(self, venue: str, symbol: str, interval: Interval) -> Sequence[Candle]:
+        """Return the closed candles of the newest span that is kept, oldest first; see `Candles.window`."""
+        place = (book_key(venue, symbol), interval)
+        # As of the changes before: one that comes while a thread looks is looked for again.
+        changes = self._changes.get(place, 0)
+        before, found = self._windows.get(place, (0, []))
+        if before != changes:
+            found = [candle for candle in self.since(venue, symbol, interval, 0) if candle.closed]
+            since_ts = found[-1].open_ts - self.keep[interval] * LENGTH_NS[interval] if found else 0
+            found = [candle for candle in found if candle.open_ts >= since_ts]
+            self._windows[place] = (changes, found)
+        return found
 
     def newest(self, venue: str, symbol: str, interval: Interval) -> Candle | None:
         """Return the newest closed candle, None without one."""
@@ -131,13 +149,10 @@ class Candles:
         found = self._series.since(venue, symbol, interval, since_ts)
         return [candle for candle in found if candle.closed or not closed]
 
-    def window(self, venue: str, symbol: str, interval: Interval) -> list[Candle]:
+    def window(self, venue: str, symbol: str, interval: Interval) -> Sequence[Candle]:
         """Return the closed candles of the newest span of time that is kept, oldest first.
 
-        What is older than the newest by more is left out, however few there are: a window is one of time.
+        What is older than the newest by more is left out, however few there are: a window is one of time. It
+        is the same list, not to be changed, until one closes.
         """
-        newest = self._series.newest(venue, symbol, interval)
-        if newest is None:
-            return []
-        since_ts = newest.open_ts - self._series.keep[interval] * LENGTH_NS[interval]
-        return self.series(venue, symbol, interval, since_ts=since_ts)
+        return self._series.window(venue, symbol, interval)

@@ -968,6 +968,9 @@ class RouterScopeState(Event, frozen=True, kw_only=True):
         meaning("values seen of the inputs, by layout, the 20 that the prior is worth included"),
     ]
     choices: Annotated[Count, meaning("of the scope, so far")] = 0
+    chosen: Annotated[
+        dict[str, Count], meaning("how often each policy was, by name; those with its posterior come on top")
+    ] = {}
     mixture: Annotated[
         bytes,
         meaning("what all posteriors share, packed: weights, noise, alarm; empty: as before any reward"),
@@ -1014,7 +1017,9 @@ class RouterPolicyState(Event, frozen=True, kw_only=True):
     posterior: Annotated[bytes, meaning("of every copy of the model, packed; empty: the prior's")] = b""
     updates: Annotated[Count, meaning("its rewards counted so far")] = 0
     reward_sum: Annotated[Returns, meaning("sum of its rewards")] = 0.0
-    choices: Annotated[Count, meaning("how often it was chosen, so far")] = 0
+    choices: Annotated[
+        Count, meaning("how often it was chosen, as older versions counted it; the scope counts on")
+    ] = 0
     precision: Annotated[
         bytes, meaning("A, (d, d), as older versions kept it; read and replaced at a start")
     ] = b""

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from decimal import Decimal  # noqa: TC003 -- msgspec resolves annotations at run time
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -100,6 +100,13 @@ class Alternative(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()  # what the figures do not rest on, in words
 
 
+class Market(NamedTuple):
+    """What every way of an order meets."""
+
+    book: KnownBook | None  # None: no level is known
+    meta_bps: float | None  # I; None where no volume is known, or none is expected
+
+
 def lambda_of(urgency: float) -> float | None:
     """Return ``.3 u / (1 - u)``; None, infinite, at 1."""
     return RISK_AVERSION * urgency / (1 - urgency) if urgency < 1 else None
@@ -126,8 +133,7 @@ def base_shares(inputs: PlanInputs, chosen: Alternative) -> NDArray[np.float64]:
     if chosen.style is Style.IS:
         return front_loaded(chosen.kappa or 0.0, interval_s, N)
     if chosen.style is Style.VWAP:
-        at_ts = [inputs.now + round(at * interval_s * 1e9) for at in range(N)]
-        weights = np.array([inputs.volume.weight_at(ts) for ts in at_ts])
+        weights = inputs.volume.weights_at(inputs.now + np.rint(np.arange(N) * interval_s * 1e9).astype(int))
         if weights.sum() > 0:
             return np.asarray(weights / weights.sum())
     return np.full(N, 1 / N)
@@ -141,17 +147,17 @@ def alternatives_of(inputs: PlanInputs, least: Decimal) -> tuple[Alternative, ..
     least
         The smallest child that the venue takes, base units.
     """
-    most = int(inputs.quantity // least)
+    most, market = int(inputs.quantity // least), Market(_known_book(inputs), _meta_bps(inputs))
     fitting_s = least_horizon_s(inputs)
     horizons = HORIZONS_S
     if fitting_s is not None and not any(fitting_s <= T <= inputs.deadline_s for T in HORIZONS_S):
         horizons = (*HORIZONS_S, fitting_s)
     return (
         _immediate(inputs),
-        *(_waiting(inputs, Style.TWAP, T, most) for T in horizons),
-        *(_waiting(inputs, Style.VWAP, T, most) for T in horizons if T >= VWAP_FROM_S),
-        _pov(inputs, most),
-        _is(inputs, most, fitting_s),
+        *(_waiting(inputs, market, Style.TWAP, T, most) for T in horizons),
+        *(_waiting(inputs, market, Style.VWAP, T, most) for T in horizons if T >= VWAP_FROM_S),
+        _pov(inputs, market, most),
+        _is(inputs, market, most, fitting_s),
     )
 
 
@@ -206,7 +212,7 @@ def _immediate(inputs: PlanInputs) -> Alternative:
     )
 
 
-def _pov(inputs: PlanInputs, most: int) -> Alternative:
+def _pov(inputs: PlanInputs, market: Market, most: int) -> Alternative:
     pace = inputs.participation * (inputs.volume.rate or 0.0)  # base units per second
     T = float(inputs.quantity) / pace if pace > 0 else math.inf
     why_not = ""
@@ -218,14 +224,14 @@ def _pov(inputs: PlanInputs, most: int) -> Alternative:
         )
     if why_not:
         return Alternative(style=Style.POV, horizon_s=0.0, children=0, why_not=why_not)
-    return _waiting(inputs, Style.POV, T, most)
+    return _waiting(inputs, market, Style.POV, T, most)
 
 
-def _is(inputs: PlanInputs, most: int, fitting_s: float | None) -> Alternative:
+def _is(inputs: PlanInputs, market: Market, most: int, fitting_s: float | None) -> Alternative:
     longest = min(int(inputs.deadline_s / INTERVAL_S), most)
     longest_s = longest * INTERVAL_S
     if not inputs.depth > 0 or longest <= 1 or fitting_s is None:
-        return _waiting(inputs, Style.IS, longest_s, most)
+        return _waiting(inputs, market, Style.IS, longest_s, most)
     fewest = max(2, math.ceil(fitting_s / INTERVAL_S))
     if fewest > longest:
         why_not = (
@@ -239,20 +245,20 @@ def _is(inputs: PlanInputs, most: int, fitting_s: float | None) -> Alternative:
         X=Q / inputs.depth,
         k_bps=cost.k_bps * phi(inputs.volume.cv, cost.alpha),
         alpha=cost.alpha,
-        meta_bps=_meta_bps(inputs) or 0.0,
+        meta_bps=market.meta_bps or 0.0,
         sigma_day=inputs.sigma_day,
         weight=LEXICOGRAPHIC if weight is None else weight,
         interval_s=INTERVAL_S,
-        book=_known_book(inputs),
+        book=market.book,
     )
     found = best_front_loaded(search, fewest, longest)
     if found is None:
         why_not = f"the known book holds {_known(inputs):g}, too little for a first child"
         return Alternative(style=Style.IS, horizon_s=longest_s, children=longest, why_not=why_not)
-    return _judged(inputs, Style.IS, found.children * INTERVAL_S, found.children, found.kappa)
+    return _judged(inputs, market, Style.IS, found.children * INTERVAL_S, found.children, found.kappa)
 
 
-def _waiting(inputs: PlanInputs, style: Style, T: float, most: int) -> Alternative:
+def _waiting(inputs: PlanInputs, market: Market, style: Style, T: float, most: int) -> Alternative:
     N = min(int(min(T, inputs.deadline_s) / INTERVAL_S), most)
     why_not = ""
     if inputs.deadline_s < T:
@@ -265,7 +271,7 @@ def _waiting(inputs: PlanInputs, style: Style, T: float, most: int) -> Alternati
         why_not = _over_cap(inputs, T, N)
     if why_not:
         return Alternative(style=style, horizon_s=T, children=N, why_not=why_not)
-    return _judged(inputs, style, T, N, None)
+    return _judged(inputs, market, style, T, N)
 
 
 def _over_cap(inputs: PlanInputs, T: float, N: int) -> str:
@@ -284,7 +290,9 @@ def _over_cap(inputs: PlanInputs, T: float, N: int) -> str:
     return f"{share} of the volume expected in {T:.0f} s, above the cap of {inputs.participation_cap:.0%}"
 
 
-def _judged(inputs: PlanInputs, style: Style, T: float, N: int, kappa: float | None) -> Alternative:
+def _judged(
+    inputs: PlanInputs, market: Market, style: Style, T: float, N: int, kappa: float | None = None
+) -> Alternative:
     """Judge N children over T s: ``E = spread/2 + k phi sum w_j (w_j X)^alpha + I 3/2 sum w_j sqrt(W_j)``.
 
     The first child of a fixed schedule takes from the known book, where that holds it. VWAP's children grow
@@ -298,11 +306,10 @@ def _judged(inputs: PlanInputs, style: Style, T: float, N: int, kappa: float | N
     if style is Style.VWAP:
         costed = np.full(N, 1 / N)
         costed[0] = shares[0]
-    book = None if style is Style.POV else _known_book(inputs)
+    book = None if style is Style.POV else market.book
     if book is not None and shares[0] > book.held[-1]:
         book = None  # its known levels do not hold the first child
-    I = _meta_bps(inputs)  # noqa: E741 -- the law's symbol
-    meta = None if I is None else I * float(moved(shares))
+    meta = None if market.meta_bps is None else market.meta_bps * float(moved(shares))
     taken = float(taken_bps(costed, X, cost.k_bps * phi(cv, cost.alpha), cost.alpha, book))
     E = inputs.spread_bps / 2 + taken + (meta or 0.0)
     R = float(risk_bps(inputs.sigma_day, np.arange(N) * (T / N), shares))
@@ -313,17 +320,19 @@ def _judged(inputs: PlanInputs, style: Style, T: float, N: int, kappa: float | N
         risk_bps=R,
         objective_bps=None if weight is None else E + weight * R,
         meta_impact_bps=meta,
-        warnings=_warnings(inputs, bare, X * costed, R),
+        warnings=_warnings(inputs, market, bare, X * costed, R),
     )
 
 
-def _warnings(inputs: PlanInputs, bare: Alternative, x: NDArray[np.float64], R: float) -> tuple[str, ...]:
+def _warnings(
+    inputs: PlanInputs, market: Market, bare: Alternative, x: NDArray[np.float64], R: float
+) -> tuple[str, ...]:
     found = []
     if bare.style in {Style.TWAP, Style.VWAP} and bare.horizon_s not in HORIZONS_S:
         found.append(f"stretched to {bare.horizon_s:.0f} s, to stay within the participation cap")
     if words := _extrapolated(inputs.cost, float(x.min()), float(x.max())):
         found.append(words)
-    if _meta_bps(inputs) is None:
+    if market.meta_bps is None:
         found.append("the volume is unknown: what the whole order moves is not in the cost")
     if inputs.urgency == 0 and R > 0:
         walked = immediate_bps(inputs)

@@ -81,8 +81,10 @@ def deplete(
 def beyond(levels: Iterable[tuple[Decimal, Decimal]], qty: Decimal) -> Iterator[tuple[Decimal, Decimal]]:
     """Yield the (price, size) that are left, best first, once the first `qty` base units are gone."""
     for price, size in levels:
-        with localcontext(_POWER):
-            gone = min(size, qty)
-            qty, left = qty - gone, size - gone
+        left = size
+        if qty:
+            with localcontext(_POWER):
+                gone = min(size, qty)
+                qty, left = qty - gone, size - gone
         if left > 0:
             yield price, left

@@ -27,7 +27,7 @@ from services.execution.book_view import BookView
 from services.execution.paper_broker import exact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from libs.common.events import BookHealth, Candle, Position, RiskBudget, TakerSide, VenueMetrics
     from libs.common.venues.venue import Instrument
@@ -102,11 +102,11 @@ class MarketData:
             unusable = unusable or found
         return unusable or Unusable(f"no venue lists {symbol}")
 
-    def minutes(self, symbol: str, venue: str | None = None) -> list[Candle]:
+    def minutes(self, symbol: str, venue: str | None = None) -> Sequence[Candle]:
         """Return the closed 1m candles of the last two days told, oldest first; default: the reference's."""
         return self.candles.window(venue or self.settings.reference_venue, symbol, "1m")
 
-    def days(self, symbol: str) -> list[Candle]:
+    def days(self, symbol: str) -> Sequence[Candle]:
         """Return the closed 1d candles of the reference venue, oldest first."""
         return self.candles.window(self.settings.reference_venue, symbol, "1d")
 

@@ -22,10 +22,11 @@ from services.execution.volatility import sigma_day
 from services.execution.volume_days import volume_days
 
 if TYPE_CHECKING:
-    from libs.common.events import BookTop
+    from libs.common.events import BookTop, Level
     from libs.common.handling import State
     from services.execution.cost import CostFit
     from services.execution.market_data import MarketData
+    from services.execution.paper_broker import SelfImpact
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +56,7 @@ def plan_inputs(state: State[Any], market: MarketData, top: BookTop, wish: Wish,
         quantity=wish.quantity,
         urgency=wish.urgency,
         now=now,
-        levels=tuple((float(px), float(left)) for px, left in offered(top, wish.side, impact, now)),
+        levels=_levels(top, wish.side, impact, now),
         mid=top.features.mid,
         spread_bps=top.features.spread_bps,
         depth=market.depth(top, wish.side),
@@ -72,6 +73,13 @@ def plan_inputs(state: State[Any], market: MarketData, top: BookTop, wish: Wish,
         protection_bps=settings.protection_bps,
         model=MODEL,
     )
+
+
+def _levels(top: BookTop, side: TakerSide, impact: SelfImpact | None, now: int) -> tuple[Level, ...]:
+    """Return the taken side beyond what we took of it, best first."""
+    if impact is None:  # then the digits are those of the book
+        return tuple(level for level in (top.asks if side == "buy" else top.bids) if level[1] > 0)
+    return tuple((float(price), float(left)) for price, left in offered(top, side, impact, now))
 
 
 def cost_fit(state: State[Any], venue: str, symbol: str) -> CostFit:

@@ -26,6 +26,7 @@ References
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -62,6 +63,10 @@ class VolumeProfile(msgspec.Struct, frozen=True, kw_only=True):
         """Return the expected volume of the bucket that holds `ts` (ns), base units."""
         return self.expected[ts // _BUCKET_NS % BUCKETS]
 
+    def weights_at(self, ts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return `weight_at` of many times."""
+        return np.array(self.expected)[ts // _BUCKET_NS % BUCKETS]
+
 
 class Shares(NamedTuple):
     """What is seen of the shares of a day's buckets, and how much it says."""
@@ -94,16 +99,23 @@ def profile_of(v: NDArray[np.float64], now: int) -> VolumeProfile:
     against the profile of the days before it.
     """
     expected = shares_of(v).expected()
-    known = [at for at, day in enumerate(v) if np.nansum(day) > 0]
-    cv = _cv([v[at] for at in known], PRIOR_CV)
-    left = [v[at] / shares_of(v[:at]).expected() for at in known[1:][-PROVEN_DAYS:]]
+    known = np.flatnonzero(np.nansum(v, axis=1) > 0).tolist()
+    cv = _cv(v[known], PRIOR_CV)
+    days = tuple(day.tobytes() for day in v)
+    left = [v[at] / _expected_after(days[:at]) for at in known[1:][-PROVEN_DAYS:]]
     return VolumeProfile(
         expected=tuple(expected.tolist()),
-        days=sum(1 for at in known if np.isfinite(v[at]).sum() >= LEAST_BUCKETS),
+        days=int((np.isfinite(v[known]).sum(axis=1) >= LEAST_BUCKETS).sum()),
         cv=cv,
-        cv_left=_cv(left, cv),
+        cv_left=_cv(np.reshape(left, (-1, BUCKETS)), cv),
         rate=_rate(v, expected, now),
     )
+
+
+@lru_cache(maxsize=256)
+def _expected_after(days: tuple[bytes, ...]) -> NDArray[np.float64]:
+    """Return the volumes expected after days that are over: the same until the next one is."""
+    return shares_of(np.frombuffer(b"".join(days)).reshape(-1, BUCKETS)).expected()
 
 
 def credibility(n: NDArray[np.float64], noise: float, spread: float) -> NDArray[np.float64]:
@@ -165,16 +177,20 @@ def by_bucket(minutes: NDArray[np.float64], now: int) -> NDArray[np.float64]:
         times the mean of the minutes known.
     """
     split = minutes.reshape(-1, BUCKETS, MINUTES)
-    counts = np.isfinite(split).sum(axis=2)
-    sums = np.nansum(split, axis=2)
+    known = np.isfinite(split)
+    told = np.where(known, split, 0.0)
+    counts = np.sum([known[..., at] for at in range(MINUTES)], axis=0)
+    sums = told[..., 0].copy()
+    for at in range(1, MINUTES):
+        sums += told[..., at]
     v = np.divide(MINUTES * sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     v[-1:, now // _BUCKET_NS % BUCKETS :] = np.nan
     return np.asarray(v)
 
 
-def _cv(days: list[NDArray[np.float64]], prior: float) -> float:
-    """Return the cv of volumes relative to their day's mean, shrunk to the prior."""
-    values = np.concatenate([day / np.nanmean(day) for day in days]) if days else np.empty(0)
+def _cv(days: NDArray[np.float64], prior: float) -> float:
+    """Return the cv of volumes (days, 288) relative to their day's mean, shrunk to the prior."""
+    values = days / np.nanmean(days, axis=1, keepdims=True)
     values = values[np.isfinite(values)]
     squares = float(np.sum(np.square(values - 1.0)))
     return math.sqrt((PRIOR_BUCKETS * prior**2 + squares) / (PRIOR_BUCKETS + len(values)))

@@ -40,6 +40,7 @@ References
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -114,8 +115,8 @@ def moved(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     shares
         w, (..., N), each row summing to 1.
     """
-    before = np.maximum(0.0, np.cumsum(shares, axis=-1) - shares)
-    return np.asarray(MEAN_TO_PEAK * np.sum(shares * np.sqrt(before), axis=-1))
+    before = np.maximum(0.0, shares.cumsum(axis=-1) - shares)
+    return np.asarray(MEAN_TO_PEAK * (shares * np.sqrt(before)).sum(axis=-1))
 
 
 def taken_bps(
@@ -129,7 +130,7 @@ def taken_bps(
         Of which the first child takes its share; None: it meets the median book as the others do.
     """
     later = shares if book is None else shares[..., 1:]
-    taken = np.asarray(k_bps * X**alpha * np.sum(later ** (1 + alpha), axis=-1))
+    taken = np.asarray(k_bps * X**alpha * (later ** (1 + alpha)).sum(axis=-1))
     if book is None:
         return taken
     first = shares[..., 0]
@@ -153,9 +154,15 @@ def risk_bps(
     ``1e4 sigma_day sqrt(sum_j (t_j - t_(j-1)) / 86400 x (1 - W_j)^2)``, ``t_(-1) = 0`` [1]_: the move of each
     step is paid by all that is left when it ends.
     """
-    left = np.cumsum(shares[..., ::-1], axis=-1)[..., ::-1]
-    steps = np.diff(np.asarray(times_s, dtype=float), prepend=0.0)
-    return np.asarray(1e4 * sigma_day * np.sqrt(np.sum(steps / DAY_S * left**2, axis=-1)))
+    return _risk_bps(sigma_day, np.diff(np.asarray(times_s, dtype=float), prepend=0.0) / DAY_S, shares)
+
+
+def _risk_bps(
+    sigma_day: float, steps: NDArray[np.float64], shares: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return `risk_bps` of children that are so many days apart, (N,)."""
+    left = shares[..., ::-1].cumsum(axis=-1)[..., ::-1]
+    return np.asarray(1e4 * sigma_day * np.sqrt((steps * left**2).sum(axis=-1)))
 
 
 def front_loaded(kappa: float | NDArray[np.float64], interval_s: float, children: int) -> NDArray[np.float64]:
@@ -166,9 +173,10 @@ def front_loaded(kappa: float | NDArray[np.float64], interval_s: float, children
     T = children * interval_s
     t = np.arange(children + 1) * interval_s
     rate = np.asarray(kappa, dtype=float)[..., None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        left = (np.exp(-rate * t) - np.exp(-rate * (2 * T - t))) / -np.expm1(-2 * rate * T)
-    left = np.where(rate > 0, left, 1 - t / T)
+    flat = rate <= 0
+    falls = np.where(flat, 1.0, rate)
+    left = (np.exp(-falls * t) - np.exp(-falls * (2 * T - t))) / -np.expm1(-2 * falls * T)
+    left = np.where(flat, 1 - t / T, left)
     return np.asarray(left[..., :-1] - left[..., 1:])
 
 
@@ -200,8 +208,14 @@ def _objective(search: Search, kappas: NDArray[np.float64], children: int) -> ND
     shares = front_loaded(kappas, search.interval_s, children)
     E = taken_bps(shares, search.X, search.k_bps, search.alpha, search.book)
     E = E + search.meta_bps * moved(shares)
-    R = risk_bps(search.sigma_day, np.arange(children) * search.interval_s, shares)
+    R = _risk_bps(search.sigma_day, _steps(search.interval_s, children), shares)
     return np.asarray(E + search.weight * R)
+
+
+@lru_cache(maxsize=64)
+def _steps(interval_s: float, children: int) -> NDArray[np.float64]:
+    """Return the days between children so far apart, the first of which is sent now."""
+    return np.diff(np.arange(children) * interval_s, prepend=0.0) / DAY_S
 
 
 def _golden(of: Callable[[float], float], low: float, high: float) -> float:

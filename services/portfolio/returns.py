@@ -7,7 +7,7 @@ a portfolio has the days of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -47,18 +47,24 @@ class History(CandleView):
         self.venue = venue
         self._age_days = age_days
         self.symbols: tuple[str, ...] = ()  # that have a daily candle, in order
+        self._folded = 0  # candles, so far
+        self._folded_of: dict[str, int] = {}  # of these, by symbol
+        self._returns: dict[str, tuple[int, Returns]] = {}  # each as of so many candles
+        self._lasts: tuple[int, dict[str, int | None]] = (0, {})  # last days, as of so many candles of all
 
     def fold(self, partition: int, offset: int, key: bytes, event: Candle | None) -> None:
         """Apply one record; see `View.fold`."""
         super().fold(partition, offset, key, event)
         if event is None or event.venue != self.venue:
             return
+        self._folded += 1
+        self._folded_of[event.symbol] = self._folded_of.get(event.symbol, 0) + 1
         if event.symbol not in self.symbols:
             self.symbols = tuple(sorted((*self.symbols, event.symbol)))
 
     def ended(self, symbol: str, now: int) -> int | None:
         """Return the last day (since 1970 UTC) of a series that has ended by `now`; None if it goes on."""
-        lasts = {each: self._last_day(each) for each in self.symbols}
+        lasts = self._last_days()
         last = lasts.get(symbol)
         newest = max((day for day in lasts.values() if day is not None), default=None)
         if last is None or newest is None:
@@ -67,18 +73,35 @@ class History(CandleView):
         goes_on = newest - last <= ENDED_DAYS and yesterday - last <= self._age_days
         return None if goes_on else last
 
+    def _last_days(self) -> dict[str, int | None]:
+        """Return the last day of every symbol, looked for again once a candle came."""
+        # As of what was folded before: a candle that comes while a thread looks is looked for again.
+        folded = self._folded
+        if self._lasts[0] != folded:
+            self._lasts = (folded, {each: self._last_day(each) for each in self.symbols})
+        return self._lasts[1]
+
     def _last_day(self, symbol: str) -> int | None:
         newest = self.candles.newest(self.venue, symbol, "1d")
         return None if newest is None else newest.open_ts // DAY_NS
 
     def returns(self, symbol: str) -> Returns:
-        """Return the simple returns of a symbol; none of one that is not known."""
+        """Return the simple returns of a symbol, none of an unknown one; the same until a candle comes."""
+        folded = self._folded_of.get(symbol, 0)
+        before, found = self._returns.get(symbol, (-1, None))
+        if found is None or before != folded:
+            found = self._computed(symbol)
+            self._returns[symbol] = (folded, found)
+        return found
+
+    def _computed(self, symbol: str) -> Returns:
         candles = [each for each in self.candles.since(self.venue, symbol, "1d", 0) if each.closed]
         days = np.array([candle.open_ts // DAY_NS for candle in candles], dtype=np.int64)
         return simple_returns(days, np.array([candle.close for candle in candles], dtype=np.float64))
 
 
-class Returns(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Returns:
     """Returns of one symbol: over each day (days since 1970 UTC, ascending), fractions."""
 
     days: NDArray[np.int64]

@@ -7,7 +7,8 @@ the book's own is no more. What is held is no portfolio fitted to these days, so
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libs.common.command_rules import NEEDED_DAYS
 from libs.common.events import BOOK, RiskBudget, SymbolRisk
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from libs.common.events import Position
-    from services.portfolio.returns import History
+    from services.portfolio.returns import History, Returns
     from services.portfolio.rules import Rules
 
 TOTAL_LOSS: Final = 1.0  # what one unit of weight loses at most, where too little is known of now to say less
@@ -58,9 +59,9 @@ def assess(positions: Mapping[str, Position], history: History, rules: Rules, no
 
 def _risk_of(symbol: str, weight: float, history: History, rules: Rules, now: int) -> SymbolRisk | None:
     found = history.returns(symbol)
-    R = found.values[:, None]
+    observations = len(found.values)
     left_out = sum(not each.kept for each in found.suspects) + len(found.wrong)
-    if len(R) < NEEDED_DAYS or history.ended(symbol, now) is not None:
+    if observations < NEEDED_DAYS or history.ended(symbol, now) is not None:
         if not weight:
             return None
         return SymbolRisk(
@@ -68,21 +69,36 @@ def _risk_of(symbol: str, weight: float, history: History, rules: Rules, now: in
             vol=TOTAL_LOSS,
             weight=weight,
             used=abs(weight) * TOTAL_LOSS,
-            observations=len(R),
+            observations=observations,
             left_out=left_out,
             assumed=True,
         )
-    p = day_weights(found.days, rules.half_life_days)
-    c = float(cautious_cvar(R if weight >= 0.0 else -R, p, rules.confidence)[0])
+    unit = _unit_risk(found, rules.half_life_days, rules.confidence, short=weight < 0.0)
     return SymbolRisk(
-        cvar=c,
-        vol=float(volatility(R, p)[0]),
+        cvar=unit.cvar,
+        vol=unit.vol,
         weight=weight,
-        used=abs(weight) * c,
-        observations=len(R),
-        effective_days=effective_days(p),
+        used=abs(weight) * unit.cvar,
+        observations=observations,
+        effective_days=unit.effective_days,
         left_out=left_out,
     )
+
+
+class _UnitRisk(NamedTuple):
+    """What the days of a symbol say of one unit of weight."""
+
+    cvar: float  # fraction per day
+    vol: float  # likewise
+    effective_days: float
+
+
+@lru_cache(maxsize=4096)
+def _unit_risk(found: Returns, half_life: float, confidence: float, *, short: bool) -> _UnitRisk:
+    """Return the risk of these very returns: they are others once a day has closed."""
+    R, p = found.values[:, None], day_weights(found.days, half_life)
+    c = float(cautious_cvar(-R if short else R, p, confidence)[0])
+    return _UnitRisk(c, float(volatility(R, p)[0]), effective_days(p))
 
 
 def _weight(position: Position | None, equity: Decimal) -> float:

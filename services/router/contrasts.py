@@ -27,7 +27,7 @@ from confidence sequences corrected jointly).
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -36,8 +36,6 @@ from libs.common.events import RouterContrasts
 from services.router.confidence import radius, tightest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libs.common.events import PolicyChosen
     from services.router.thompson import Floats
 
@@ -77,7 +75,8 @@ def compared(before: RouterContrasts, decision: PolicyChosen, e: float) -> Route
     return RouterContrasts(names=names, sums=sums.astype("<f8").tobytes())
 
 
-def best_of(contrasts: RouterContrasts, policies: Sequence[str]) -> Best:
+@lru_cache(maxsize=64)
+def best_of(contrasts: RouterContrasts, policies: tuple[str, ...]) -> Best:
     """Return which of these policies is proven best; where none is, what stands against the leader."""
     if len(policies) < 2:  # noqa: PLR2004  # two to compare
         return Best(None, "there is no other policy to be better than")

@@ -29,6 +29,7 @@ confidence sequences whose target varies, under adaptive propensities); Kish 196
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -39,10 +40,7 @@ from services.router.confidence import radius, tightest
 from services.router.contrasts import compared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libs.common.events import PolicyChosen, RouterScopeState
-    from services.router.thompson import Floats
 
 OVERLAP: Final = 0.02  # the least propensity that counts
 ALPHA: Final = 0.05  # an interval excludes its target, at any time, this often
@@ -111,11 +109,13 @@ def sums_of(shared: RouterScopeState, policy_id: str) -> Sums:
     return Sums(*kept) if len(kept) == len(Sums._fields) else Sums()
 
 
-def halves(sums: Sequence[Sums]) -> Floats:
+@lru_cache(maxsize=64)
+def halves(sums: tuple[Sums, ...]) -> tuple[float, ...]:
     """Return half the width of each one's interval, return units."""
     n = np.array([max(each.n, 1.0) for each in sums])
     variance = np.array([each.squares + each.largest for each in sums])
-    return np.asarray(radius(variance, tightest(variance / n * TIGHTEST, ALPHA), ALPHA) / n)
+    half = radius(variance, tightest(variance / n * TIGHTEST, ALPHA), ALPHA) / n
+    return tuple(half.tolist())
 
 
 def evaluated(shared: RouterScopeState, decision: PolicyChosen, reward: float) -> RouterScopeState:

@@ -38,7 +38,6 @@ from services.router.records import (
     find,
     new_scope,
     pending,
-    policy_key,
     remember_answer,
     scope_key,
 )
@@ -155,12 +154,9 @@ class Router:
             reward_within_s=command.reward_within_s,
             default_reward=command.default_reward,
             layout=LAYOUT,
-            versions={shared.policies[j]: posteriors.records[j].updates for j in among},
+            versions={name: posteriors.records[j].updates for name, j in zip(names, among, strict=True)},
             ts=now,
         )
-        records = posteriors.records
-        records[at] = replace(records[at], choices=records[at].choices + 1)
-        state.put(policy_key(scope, chosen.policy_id), records[at])
         after = statistics.after(context)
         shared = replace(
             shared,
@@ -168,6 +164,7 @@ class Router:
             variances=after.variances,
             counts=after.counts,
             choices=shared.choices + 1,
+            chosen=shared.chosen | {names[k]: shared.chosen.get(names[k], 0) + 1},
             ignored_keys=shared.ignored_keys + len(ignored),
             last=chosen,
         )
@@ -203,7 +200,7 @@ class Router:
             lesson = replace(lesson, counted=False, reason=reason)
         elif kept is not None:
             state.put(key, replace(kept, rewarded=True))
-        x = vector(known_part(command.context), _statistics(shared))
+        x = None if decision else vector(known_part(command.context), _statistics(shared))
         shared, posteriors, answer = self._learn(state, shared, lesson, decision, x)
         return self._finish(state, command.scope, shared, answer, posteriors)
 

@@ -20,7 +20,9 @@ from services.router.har import forecast
 from services.router.providers import PROVIDERS
 
 if TYPE_CHECKING:
-    from libs.common.events import BookHealth, BookTop, Features
+    from collections.abc import Sequence
+
+    from libs.common.events import BookHealth, BookTop, Candle, Features
     from libs.common.live_books import Patience
     from services.router.har import Forecast
 
@@ -44,6 +46,7 @@ class LiveInputs:
     tops: View[BookTop] = field(default_factory=lambda: View(L2_BOOK_TOPS))
     healths: View[BookHealth] = field(default_factory=lambda: View(L2_BOOK_HEALTH))
     candles: Candles = field(init=False)
+    _forecasts: dict[str, tuple[Sequence[Candle], Forecast | None]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Of the candles only the closed minutes of the reference venue are of use."""
@@ -59,7 +62,7 @@ class LiveInputs:
         if "symbol" not in context:
             return Filled((), ())
         symbol = canonical_symbol(str(context["symbol"]))
-        said = self._forecast(symbol, now)
+        said = self.forecast_of(symbol, now)
         found: dict[str, float | str | None] = {
             **self._book(symbol, now),
             "sigmaHAR": said and said.sigma,
@@ -94,11 +97,16 @@ class LiveInputs:
         top, health = self.tops.items.get(key), self.healths.items.get(key)
         return top.features if top and usable(top, health, now, self.patience) is None else None
 
-    def _forecast(self, symbol: str, now: int) -> Forecast | None:
+    def forecast_of(self, symbol: str, now: int) -> Forecast | None:
+        """Return what the minutes of a symbol say, computed once for each of them; None where they ended."""
         bars = self.candles.window(self.reference_venue, symbol, "1m")
         if not bars or now - (bars[-1].open_ts + MINUTE_NS) > LATEST_CANDLE_NS:
             return None
-        return forecast([bar.open_ts for bar in bars], [bar.close for bar in bars])
+        before, said = self._forecasts.get(symbol, (None, None))
+        if before is not bars:
+            said = forecast([bar.open_ts for bar in bars], [bar.close for bar in bars])
+            self._forecasts[symbol] = (bars, said)
+        return said
 
 
 def _in_range(name: str, value: float | str) -> bool:

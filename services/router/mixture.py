@@ -7,7 +7,7 @@ symbol     meaning                                                            un
 =========  =================================================================  =========  ============
 x          feature vector; x_0 = 1                                            1          (d,)
 r, e       reward, and how far a copy was off                                 return     scalar
-A          precision Λ + Σu·xxᵀ, discounted                                   1          (Q, K, d, d)
+A, P       precision Λ + Σu·xxᵀ, discounted; P = A⁻¹                          1          (Q, K, d, d)
 h          Λμ + Σu·x·r, discounted                                            return     (Q, K, d)
 Λ, μ       the prior's precision (a diagonal) and mean                        1, return  (K, d)
 gamma      discount of a copy per reward of its policy                        1          (Q,)
@@ -50,6 +50,7 @@ from services.router.thompson import Learnt, Posterior
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from services.router.noise import Scales
     from services.router.thompson import Floats, Tuning
 
 Rows: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -96,6 +97,9 @@ class Mixture:
             self.expected[k, 0] = prior.mean
             self.precision[k] += prior.weight  # of every coordinate: else the others explain what differs
         self.A = np.tile(np.einsum("kd,de->kde", self.precision, np.eye(d)), (Q, 1, 1, 1))
+        self._P = np.empty_like(self.A)
+        self._inverted: set[int] = set()  # policies whose P is that of their A
+        self._scales: Scales | None = None  # of the noise as it is
         self.h = np.tile(self.precision * self.expected, (Q, 1, 1))
         self.means = np.tile(self.expected, (M, 1, 1))
         self.variances = np.tile(1 / self.precision, (M, 1, 1))
@@ -111,7 +115,13 @@ class Mixture:
 
     def noise(self) -> float:
         """Return the present scale of a reward around its mean, return units."""
-        return self.noise_model.scale()
+        return self._scatter().scale
+
+    def _scatter(self) -> Scales:
+        """Return how much rewards scatter at present, computed once until the noise learns."""
+        if self._scales is None:
+            self._scales = self.noise_model.now()
+        return self._scales
 
     def project(self, X: Floats) -> Posterior:
         """Return the posterior of every policy's expected reward.
@@ -123,20 +133,27 @@ class Mixture:
         """
         x = np.broadcast_to(X, self.expected.shape)
         Q = len(self.discounts)
-        played = np.flatnonzero(self.w >= PLAYED)
-        copies, memories = played[played < Q], played[played >= Q] - Q
-        g = np.linalg.solve(self.A[copies], np.broadcast_to(x, (len(copies), *x.shape))[..., None])[..., 0]
-        prior_mean, prior_square = (x * self.expected).sum(axis=1), (x * x / self.precision).sum(axis=1)
+        for k in range(len(x)):
+            self._invert(k)
+        g = (self._P @ x[..., None])[..., 0]
+        xx = x * x
+        prior_mean, prior_square = (x * self.expected).sum(axis=1), (xx / self.precision).sum(axis=1)
         f = self._left(self.last)
-        means = f * (g * self.h[copies]).sum(axis=2) + (1 - f) * prior_mean
-        squares = f**2 * (g * x).sum(axis=2) + (1 - f**2) * prior_square
-        means = np.concatenate([means, (self.means[memories] * x).sum(axis=2)])
-        squares = np.concatenate([squares, (self.variances[memories] * x * x).sum(axis=2)])
-        noise, weights = self.noise_model, self.w[played]
+        means = np.empty((Q + len(self.used), len(x)))
+        squares = np.empty_like(means)
+        means[:Q] = f * (g * self.h).sum(axis=2) + (1 - f) * prior_mean
+        squares[:Q] = f**2 * (g * x).sum(axis=2) + (1 - f**2) * prior_square
+        means[Q:], squares[Q:] = (self.means * x).sum(axis=2), (self.variances * xx).sum(axis=2)
+        noise, w = self.noise_model, self.w
+        if Q > 1 and (means[Q - 2] == means[Q - 1]).all() and (squares[Q - 2] == squares[Q - 1]).all():
+            w = w.copy()  # until a first change the challenger is the copy that keeps all
+            w[Q - 2], w[Q - 1] = w[Q - 2] + w[Q - 1], 0.0
+        played = np.flatnonzero(w >= PLAYED)
+        weights = w[played]
         return Posterior(
-            means=means,
-            spreads=np.sqrt(squares),
-            s=np.sqrt(noise.squares()),
+            means=means[played],
+            spreads=np.sqrt(squares[played]),
+            s=np.sqrt(self._scatter().squares),
             nu=2 * (self.tuning.a0 + noise.a),
             prior=np.sqrt(prior_square),
             weights=weights / weights.sum(),
@@ -147,20 +164,21 @@ class Mixture:
         noise, nu = self.noise_model, self.tuning.tails
         self.fade(k)
         Q = len(self.discounts)
-        g = np.linalg.solve(self.A[:, k], np.broadcast_to(x, (Q, len(x)))[..., None])[..., 0]
+        g = self._invert(k) @ x
         mean = np.append((g * self.h[:, k]).sum(axis=1), self.means[:, k] @ x)
         q = np.append(g @ x, self.variances[:, k] @ (x * x))
-        square, g2 = noise.squares()[k], noise.present()
+        now, self._scales = self._scatter(), None
+        square, g2 = now.squares[k], now.present
         centre = float(self.w @ mean)
         most = CLIP * np.sqrt(square * g2 + self.w @ (square * q + (mean - centre) ** 2))
         r = centre + min(max(r - centre, -most), most)
         e, variance = r - mean, square * (g2 + q)
         z2 = e * e / variance
-        weights, precision = self.w, noise.precision()
+        weights = self.w
         changed = self._listen(z2, variance)
         self._weigh(log_t(z2, nu) - 0.5 * np.log(variance))
-        noise.learn(k, weights, e, q)
-        self._update(k, x, r, precision * (nu + 1) / (nu + z2[:Q]))
+        noise.learn(k, now, weights, e, q)
+        self._update(k, x, r, now.precision * (nu + 1) / (nu + z2[:Q]))
         self.last[k] = noise.rewards
         self.updates[k] += 1
         if changed:
@@ -168,6 +186,13 @@ class Mixture:
         others = self._refuted() or self._recalled()
         everybody = tuple(range(len(self.updates)))
         return Learnt(changed, everybody if changed or others else (k,), r)
+
+    def _invert(self, k: int) -> Floats:
+        """Return A⁻¹ of every copy, (Q, d, d): computed from A alone, once for each of its values."""
+        if k not in self._inverted:
+            self._P[:, k] = np.linalg.inv(self.A[:, k])
+            self._inverted.add(k)
+        return np.asarray(self._P[:, k])
 
     def _left(self, last: Floats) -> Floats:
         idle = self.noise_model.rewards - last
@@ -178,10 +203,11 @@ class Mixture:
         f = float(self._left(self.last[k]))
         if f == 1:
             return
-        P = np.linalg.inv(self.A[:, k])
+        P = self._invert(k)
         m = f * np.einsum("qde,qe->qd", P, self.h[:, k]) + (1 - f) * self.expected[k]
         A = np.linalg.inv(f * f * P + (1 - f * f) * np.diag(1 / self.precision[k]))
         self.A[:, k] = 0.5 * (A + A.transpose(0, 2, 1))
+        self._inverted.discard(k)
         self.h[:, k] = np.einsum("qde,qe->qd", self.A[:, k], m)
         self.last[k] = self.noise_model.rewards
 
@@ -206,9 +232,12 @@ class Mixture:
 
     def _update(self, k: int, x: Floats, r: float, u: Floats) -> None:
         gamma, prior = self.discounts[:, None], self.precision[k]
-        self.A[:, k] *= gamma[..., None]  # A ← gamma·A + (1-gamma)Λ + u·xxᵀ
-        self.A[:, k] += u[:, None, None] * np.outer(x, x)
-        self.A[:, k, range(len(x)), range(len(x))] += (1 - gamma) * prior
+        self._inverted.discard(k)
+        A = self.A[:, k]
+        A *= gamma[..., None]  # A ← gamma·A + (1-gamma)Λ + u·xxᵀ
+        A += u[:, None, None] * np.outer(x, x)
+        diagonals: Floats = np.einsum("qdd->qd", A)  # a view
+        diagonals += (1 - gamma) * prior
         self.h[:, k] = gamma * self.h[:, k] + (1 - gamma) * prior * self.expected[k] + u[:, None] * x * r
 
     def _change(self) -> None:
@@ -262,6 +291,7 @@ class Mixture:
         if slot >= 0:
             mean, precision = self.means[slot], 1 / self.variances[slot]
         self.A[-1] = np.einsum("kd,de->kde", precision, np.eye(mean.shape[1]))
+        self._inverted.clear()
         self.h[-1] = precision * mean
         self.origin, self.began = slot, self.noise_model.rewards
 
@@ -291,6 +321,8 @@ class Mixture:
             values[2],
             values[3],
         )
+        self._inverted.discard(k)
+        self._scales = None
         triangles, h, means, variances = np.split(values[4:], np.cumsum([Q * size, Q * d, M * d]))
         A = np.empty((Q, d, d))
         A[:, lower[0], lower[1]] = triangles.reshape(Q, size)
@@ -324,12 +356,15 @@ class Mixture:
         if self._same(Q, M):
             self.w, self.led, self.used = w.copy(), led.copy(), used.copy()
             self.origin, self.began, self.cusum = int(own[1]), int(own[2]), float(own[3])
+        self._scales = None
         if len(noise.N) == J:
             noise.N, noise.D, noise.v = N.copy(), D.copy(), v.copy()
 
     def adopt(self, k: int, A: Floats, h: Floats, a: float, B: float, updates: int) -> None:
         """Let a posterior of one copy, as older versions kept it, be every copy's."""
         self.A[:, k], self.h[:, k] = A, h
+        self._inverted.discard(k)
+        self._scales = None
         self.noise_model.a[k], self.noise_model.B[k], self.updates[k] = a, B, updates
         self.last[k] = self.noise_model.rewards
 

@@ -26,10 +26,11 @@ Lange, Little & Taylor 1989 (t errors: weight ``(nu+1)/(nu+z²)``); Raftery, Ká
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-from scipy.special import gammaln
 
 if TYPE_CHECKING:
     from services.router.thompson import Floats, Tuning
@@ -45,8 +46,33 @@ PRECISIONS: Final = (0.05, 4.0)  # range of 1/g² as a weight of a reward
 
 def log_t(z2: Floats, nu: float) -> Floats:
     """Return the log density of Student's t with `nu` at √z2."""
-    constant = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(nu * np.pi)
-    return np.asarray(constant - (nu + 1) / 2 * np.log1p(z2 / nu))
+    return np.asarray(_log_peak(nu) - (nu + 1) / 2 * np.log1p(z2 / nu))
+
+
+@cache
+def _log_peak(nu: float) -> float:
+    """Return the log density of Student's t at 0; of the few `nu` of the settings."""
+    return math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)
+
+
+class Scales(NamedTuple):
+    """How much rewards scatter at present."""
+
+    pooled: float  # s̄², return²
+    squares: Floats  # s² of every policy, return², (K,)
+    market: Floats  # g² by each memory, (J+1,)
+    present: float  # g²
+
+    @property
+    def scale(self) -> float:
+        """Of a reward around its mean, of a policy like all, return units."""
+        return math.sqrt(self.pooled * self.present)
+
+    @property
+    def precision(self) -> float:
+        """How much a reward weighs now, 1/g² within `PRECISIONS`."""
+        least, most = PRECISIONS
+        return min(max(1 / self.present, least), most)
 
 
 class Noise:
@@ -61,6 +87,13 @@ class Noise:
         self.D = np.zeros(len(tuning.decays))
         self.v = np.full(len(tuning.decays) + 1, 1 / (len(tuning.decays) + 1))
 
+    def now(self) -> Scales:
+        """Return what the policies and their market scatter at present."""
+        pooled = self.pooled()
+        a0, prior = self.tuning.a0, PRIOR_SQUARES * pooled
+        market = np.append((prior + self.N) / (prior + self.D), 1.0)
+        return Scales(pooled, (a0 * pooled + self.B) / (a0 + self.a), market, float(self.v @ market))
+
     def pooled(self) -> float:
         """Return s̄², return²."""
         seen = np.minimum(self.a, POOL_MOST)
@@ -69,39 +102,17 @@ class Noise:
         own = np.divide(self.B, self.a, out=np.zeros_like(self.B), where=self.a > 0)
         return max(float(seen @ own / seen.sum()), LEAST_SQUARE)
 
-    def squares(self) -> Floats:
-        """Return s² of every policy, return², (K,)."""
-        a0 = self.tuning.a0
-        return np.asarray((a0 * self.pooled() + self.B) / (a0 + self.a))
-
-    def market(self) -> Floats:
-        """Return g² by each memory, (J+1,)."""
-        prior = PRIOR_SQUARES * self.pooled()
-        return np.append((prior + self.N) / (prior + self.D), 1.0)
-
-    def present(self) -> float:
-        """Return g²."""
-        return float(self.v @ self.market())
-
-    def scale(self) -> float:
-        """Return the present scale of a reward around its mean, of a policy like all, return units."""
-        return float(np.sqrt(self.pooled() * self.present()))
-
-    def precision(self) -> float:
-        """Return how much a reward weighs now, 1/g² within `PRECISIONS`."""
-        least, most = PRECISIONS
-        return min(max(1 / self.present(), least), most)
-
-    def learn(self, k: int, weights: Floats, e: Floats, q: Floats) -> None:
+    def learn(self, k: int, now: Scales, weights: Floats, e: Floats, q: Floats) -> None:
         """Learn from the residuals of one reward of policy `k`.
 
         Parameters
         ----------
+        now
+            What `now` returned before the reward.
         weights, e, q
             Of the copies: weight, residual in return units, and xᵀPx; (Q,) each.
         """
-        nu, square, g2 = self.tuning.tails, self.squares()[k], self.market()
-        present = float(self.v @ g2)
+        nu, square, g2, present = self.tuning.tails, now.squares[k], now.market, now.present
         own = float(weights @ (e * e / (present + q)))  # an estimate of s²
         self.rewards += 1
         if own <= LEAST_SQUARE and not self.B.any():

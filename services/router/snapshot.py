@@ -50,12 +50,13 @@ def snapshot_of(
     """
     records, mixture, last = posteriors.records, posteriors.mixture, shared.last
     half = estimates.width / 2
-    sums = [sums_of(shared, policy_id) for policy_id in shared.policies]
+    sums = tuple(sums_of(shared, policy_id) for policy_id in shared.policies)
     unsure = halves(sums)
     best = best_of(shared.contrasts, shared.policies)
     summaries = []
     for k, policy_id in enumerate(shared.policies):
         record, mean = records[k], float(estimates.mean[k])
+        choices = record.choices + shared.chosen.get(policy_id, 0)
         stated = shared.priors.get(policy_id, (None, None))
         summaries.append(
             PolicySummary(
@@ -65,14 +66,14 @@ def snapshot_of(
                 estimate=mean,
                 low=mean - float(half[k]),
                 high=mean + float(half[k]),
-                choices=record.choices,
-                share=record.choices / shared.choices if shared.choices else 0.0,
+                choices=choices,
+                share=choices / shared.choices if shared.choices else 0.0,
                 expected_reward=stated[0],
                 confidence=stated[1],
                 registered=policy_id in arms,
                 rewarded=int(sums[k].seen),
                 ess=sums[k].ess,
-                dr=sums[k].estimate(float(unsure[k])),
+                dr=sums[k].estimate(unsure[k]),
             )
         )
     return RouterSnapshot(

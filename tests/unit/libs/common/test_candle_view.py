@@ -105,3 +105,22 @@ def test_a_window_is_one_of_time_and_not_of_how_many_candles_there_are() -> None
     opens = [candle.open_ts // MINUTE_NS for candle in view.window("binance", "BTC-USDT", "1m")]
     assert opens == [500_000, 500_007]
     assert view.window("kraken", "BTC-USDT", "1m") == []
+
+
+def test_a_window_is_put_together_again_only_once_a_candle_closes() -> None:
+    view = folded(a_candle(1), a_candle(500_000), a_candle(500_007), keep=10)
+    found = view.window("binance", "BTC-USDT", "1m")
+    for offset, running in enumerate((a_candle(500_008, 1.0, closed=False), a_candle(500_008, closed=False))):
+        view.views[2].fold(0, offset, b"", running)
+        assert view.window("binance", "BTC-USDT", "1m") is found
+    view.views[0].fold(0, 3, b"", a_candle(500_008))
+    assert [*view.window("binance", "BTC-USDT", "1m")] == [*found, a_candle(500_008)]
+    view.views[0].fold(0, 4, b"", a_candle(500_000, 9.0))
+    assert view.window("binance", "BTC-USDT", "1m")[0].close == 9.0, "told again"
+
+
+def test_a_window_ends_where_an_open_candle_takes_the_oldest_ones_place() -> None:
+    view = folded(*(a_candle(n) for n in range(1, 11)), keep=10)
+    assert len(view.window("binance", "BTC-USDT", "1m")) == 10
+    view.views[2].fold(0, 0, b"", a_candle(11, closed=False))
+    assert view.window("binance", "BTC-USDT", "1m")[0] == a_candle(2)

@@ -45,7 +45,7 @@ def test_incremental_sums_are_the_definitions_over_the_whole_log() -> None:
     sums = [sums_of(_learnt(log, 1), name) for name in NAMES]
     p, q = (np.array([getattr(each, name)[1] for each in log]) for name in ("p", "q"))
     a, r = np.array([each.chosen[1] for each in log]), np.array([each.r[1] for each in log])
-    for k, (found, half) in enumerate(zip(sums, halves(sums), strict=True)):
+    for k, (found, half) in enumerate(zip(sums, halves(tuple(sums)), strict=True)):
         at = p[:, k] >= OVERLAP
         taken = a[at] == k
         w = taken / p[at, k]
@@ -68,7 +68,7 @@ def test_the_watch_of_the_coverage_bench_sees_what_the_service_shows() -> None:
     for decision in log:
         watch.see(decision)
     sums = [sums_of(_learnt(log, 2), name) for name in NAMES]
-    assert halves(sums) == pytest.approx(watch.halves()[2])
+    assert halves(tuple(sums)) == pytest.approx(watch.halves()[2])
     assert [each.dr for each in sums] == pytest.approx(watch.dr[2].tolist())
     assert [each.n for each in sums] == watch.n[2].tolist()
 

@@ -61,6 +61,22 @@ def test_a_repeated_reward_is_answered_again_and_learnt_once() -> None:
     assert first.updates == 1
 
 
+def test_a_choice_writes_nothing_of_what_was_learnt_and_counts_with_what_older_versions_counted() -> None:
+    world = World()
+    policy = world.choose(choose("d")).policy_id
+    world.reward(reward("r", policy, 0.004, decision="d"))
+    learnt = world.state[policy_key("s", policy)]
+    assert isinstance(learnt, RouterPolicyState)
+    world.state.put(policy_key("s", policy), replace(learnt, choices=40))
+    world.state.keep()
+    world.state.take_changes()
+    chosen = world.choose(choose("e")).policy_id
+    assert not any(key.startswith(policy_key("s", "")) for key, _ in world.state.take_changes())
+    assert world.snapshot is not None
+    shown = {each.policy_id: each.choices for each in world.snapshot.policies}
+    assert shown == {**dict.fromkeys(shown, 0), policy: 41} | {chosen: 1 + 41 * (chosen == policy)}
+
+
 def test_a_second_reward_of_a_decision_is_acknowledged_and_not_counted() -> None:
     world = World()
     policy = world.choose(choose("d")).policy_id

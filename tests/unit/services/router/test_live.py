@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from libs.common.events import BookHealth, BookState, BookTop, Candle, Features
 from libs.common.time_units import MINUTE_NS
 from libs.common.topics import L2_CANDLES, book_key
+from services.router.har import forecast
 from services.router.providers import PROVIDERS
 from tests.router_world import NOW, World, choose
 
@@ -125,3 +126,20 @@ def test_stubs_say_so_and_say_the_same_for_an_hour() -> None:
         assert -1 <= first <= 1
         assert first == provider.value("BTC-USDT", NOW + 1)
         assert first != provider.value("ETH-USDT", NOW)
+
+
+def test_a_symbol_s_volatility_is_forecast_once_for_the_minutes_that_are_there() -> None:
+    live = World().live
+    _candles(live)
+    said = live.forecast_of("BTC-USDT", NOW)
+    assert said is not None
+    assert live.forecast_of("BTC-USDT", NOW + 1) is said
+    _candles(live, minutes=1, end=NOW + MINUTE_NS)
+    bars = live.candles.window("binance", "BTC-USDT", "1m")
+    again, anew = (
+        live.forecast_of("BTC-USDT", NOW + MINUTE_NS),
+        forecast([bar.open_ts for bar in bars], [bar.close for bar in bars]),
+    )
+    assert again is not None
+    assert anew is not None
+    assert again.sigma == anew.sigma != said.sigma

@@ -142,6 +142,36 @@ def test_what_is_kept_gives_back_the_same_bits() -> None:
     assert [first.pack(k) for k in range(3)] == [second.pack(k) for k in range(3)]
 
 
+def test_a_mixture_that_is_kept_in_memory_says_what_one_read_from_its_records_says() -> None:
+    """After every reward, alarms, regimes that come again and fading among them: to the last bit."""
+    tuning = Tuning(s0=0.5, change=5.0, grace=20)
+    kept, read, random = Mixture(3, 4, tuning), Mixture(3, 4, tuning), Generator(Philox(key=5))
+    theta = random.normal(size=(2, 3, 4))
+    for t in range(400):
+        x, k = random.normal(size=4), 0 if 100 < t < 150 else int(random.integers(3))
+        kept.learn(k, x, float(theta[t // 200, k] @ x + 0.3 * random.normal()))
+        read.unpack_shared(kept.pack_shared())
+        for one in range(3):
+            read.unpack(one, kept.pack(one))
+        for mine, theirs in zip(kept.project(x), read.project(x), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        assert kept.noise() == read.noise()
+    assert kept.alarms > 0
+
+
+def test_the_challenger_is_drawn_with_the_copy_that_keeps_all_until_a_change() -> None:
+    mixture, random = Mixture(2, 3, Tuning(s0=1.0, change=np.inf)), Generator(Philox(key=8))
+    for t in range(60):
+        mixture.learn(t % 2, random.normal(size=3), float(random.normal()))
+    posterior = mixture.project(np.ones(3))
+    copies = len(mixture.discounts)
+    assert posterior.weights == pytest.approx(
+        [*mixture.w[: copies - 2], mixture.w[copies - 2 : copies].sum()]
+    )
+    mixture._begin(-1)  # noqa: SLF001 -- as at a change
+    assert len(mixture.project(np.ones(3)).weights) == copies
+
+
 def test_a_record_is_about_as_large_as_two_matrices() -> None:
     assert len(Mixture(1, 33, Tuning()).pack(0)) < 1.25 * (2 * 33 * 33 + 2 * 33) * 8
 

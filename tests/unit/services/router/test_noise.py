@@ -13,7 +13,7 @@ ALONE, NOWHERE = np.ones(1), np.zeros(1)
 
 
 def _learn(noise: Noise, k: int, e: float) -> None:
-    noise.learn(k, ALONE, np.array([e]), NOWHERE)
+    noise.learn(k, noise.now(), ALONE, np.array([e]), NOWHERE)
 
 
 def test_the_density_is_students() -> None:
@@ -38,7 +38,7 @@ def test_the_scale_is_that_of_the_rewards_whichever_their_tails() -> None:
     for one in e:
         _learn(noise, 0, float(one))
     _, _, scale = stats.t.fit(e, fdf=8, floc=0)
-    assert np.sqrt(noise.squares()[0]) == pytest.approx(scale, rel=0.05)
+    assert np.sqrt(noise.now().squares[0]) == pytest.approx(scale, rel=0.05)
 
 
 def test_a_policy_that_never_varies_leaves_the_others_scale_alone() -> None:
@@ -49,11 +49,11 @@ def test_a_policy_that_never_varies_leaves_the_others_scale_alone() -> None:
             _learn(noise, k, float(0.001 * random.normal()))
     for _ in range(3000):
         _learn(noise, 0, 0.0)
-    scales = np.sqrt(noise.squares())
+    scales = np.sqrt(noise.now().squares)
     assert scales[0] < 1e-4
     assert noise.pooled() == pytest.approx(2 / 3 * 0.001**2, rel=0.3), "one of three, however often it earned"
     assert scales[1:] == pytest.approx([0.001, 0.001], rel=0.15)
-    assert noise.present() == pytest.approx(1.0, abs=0.1)
+    assert noise.now().present == pytest.approx(1.0, abs=0.1)
 
 
 def test_the_present_volatility_follows_clusters_and_is_steady_without() -> None:
@@ -65,7 +65,7 @@ def test_the_present_volatility_follows_clusters_and_is_steady_without() -> None
         for one in e.tolist():
             logs = []
             for noise in (follows, constant):
-                square = noise.squares()[0] * noise.present()
+                square = noise.now().squares[0] * noise.now().present
                 logs.append(float(log_t(np.array([one * one / square]), 8.0)[0]) - 0.5 * np.log(square))
                 _learn(noise, 0, one)
             gain.append(logs[0] - logs[1])
@@ -76,8 +76,8 @@ def test_a_reward_in_a_wild_hour_weighs_less() -> None:
     noise, random = Noise(1, Tuning()), Generator(Philox(key=5))
     for _ in range(500):
         _learn(noise, 0, float(0.001 * random.normal()))
-    quiet = noise.precision()
+    quiet = noise.now().precision
     for _ in range(60):
         _learn(noise, 0, float(0.003 * random.normal()))
-    assert noise.precision() < 0.4 * quiet
-    assert noise.scale() == pytest.approx(0.003, rel=0.5)
+    assert noise.now().precision < 0.4 * quiet
+    assert noise.now().scale == pytest.approx(0.003, rel=0.5)

@@ -10,8 +10,9 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import stdtr
 
+from libs.common.cloudevents import caused_id
 from services.router.mixture import Mixture
-from services.router.thompson import Posterior, Tuning, cdf_t, draw, propensities
+from services.router.thompson import Law, Posterior, Tuning, cdf_t, draw, propensities
 
 
 def _posterior(policies: int, copies: int, seed: int) -> Posterior:
@@ -91,6 +92,17 @@ def test_a_command_is_drawn_alike_whenever_it_is_drawn() -> None:
     assert one.scores.tolist() == two.scores.tolist()
 
 
+def test_the_draws_of_a_command_are_those_of_a_generator_of_its_key() -> None:
+    """As logs have them: of the keys caused by the id, whatever was drawn before."""
+    posterior, tuning = _posterior(3, 2, 6), Tuning(epsilon=0.0)
+    for number in (0, 5, 2**64 + 3, 2**128 - 1):
+        key = UUID(int=number)
+        copy = int(Generator(Philox(key=caused_id(key, "copy").int)).random() >= posterior.weights[0])
+        noise = Generator(Philox(key=number)).standard_t(posterior.nu)
+        expected = posterior.means[copy] + tuning.c * posterior.s * posterior.spreads[copy] * noise
+        assert draw(posterior, tuning, key).scores.tolist() == expected.tolist()
+
+
 def test_widths_are_between_the_quantiles_of_the_whole_mixture() -> None:
     posterior = _posterior(2, 3, 7)
     for k, width in enumerate(posterior.width(0.9)):
@@ -103,6 +115,23 @@ def test_widths_are_between_the_quantiles_of_the_whole_mixture() -> None:
 
         ends = [brentq(lambda value, at=at: below(value) - at, -50, 50) for at in (0.05, 0.95)]
         assert width == pytest.approx(ends[1] - ends[0], abs=1e-6)
+
+
+def test_a_quantile_of_copies_far_apart_is_where_their_distribution_says() -> None:
+    """Where the copies' laws do not touch, no step of a search is good, and half an interval is taken."""
+    for nu in (4.0, 8.0, 2006.0):
+        law = Law(nu, [(0.3, -5.0, 1e-6), (0.4, 0.0, 2.0), (0.3, 4.0, 1e-3)])
+        for probability in (0.05, 0.25, 0.299, 0.301, 0.5, 0.69, 0.95):
+            at = law.quantile(probability)
+            near = [sum(w * stdtr(nu, (at + d - m) / s) for w, m, s in law.copies) for d in (-1e-9, 1e-9)]
+            assert near[0] - 1e-6 <= probability <= near[1] + 1e-6
+
+
+def test_a_policy_without_any_scatter_has_no_width() -> None:
+    known, one = np.full((2, 1), 0.25), np.ones(1)
+    posterior = Posterior(known, 0 * known, one, 8 * one, one, np.full(2, 0.5))
+    assert posterior.width() == 0
+    assert posterior.mean == 0.25
 
 
 def test_the_prior_s_width_is_that_of_its_own_t() -> None:

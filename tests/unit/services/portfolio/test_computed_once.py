@@ -1,0 +1,60 @@
+"""What the days of a symbol say is computed again once a candle comes, and not at every assessment."""
+
+from __future__ import annotations
+
+from services.portfolio.risk import _unit_risk, assess
+from tests.unit.services.portfolio.world import NOW, TODAY, World
+
+SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+
+
+def a_world() -> World:
+    world = World()
+    for n, symbol in enumerate(SYMBOLS):
+        world.history(symbol, 90, seed=n + 1)
+    return world
+
+
+def test_an_assessment_computes_no_risk_again_whose_days_are_the_same() -> None:
+    world = a_world()
+    first = assess({}, world.desk.history, world.rules, NOW)
+    before = _unit_risk.cache_info().misses
+    assert assess({}, world.desk.history, world.rules, NOW) == first
+    assert _unit_risk.cache_info().misses == before
+    world.candle("ETH-USDT", TODAY, 3.0)
+    after = assess({}, world.desk.history, world.rules, NOW)
+    assert _unit_risk.cache_info().misses == before + 1, "of the symbol with another day"
+    others = [symbol for symbol in SYMBOLS if after.by_symbol[symbol] == first.by_symbol[symbol]]
+    assert others == ["BTC-USDT", "SOL-USDT"]
+    assert after.by_symbol["ETH-USDT"].observations == first.by_symbol["ETH-USDT"].observations + 1
+
+
+def test_a_short_position_has_the_risk_of_prices_that_rise_and_not_that_of_a_long_one() -> None:
+    world, price = World(), 100.0
+    for n in range(90):
+        price *= 0.9 if n % 8 == 0 else 1.01
+        world.candle("BTC-USDT", TODAY - 90 + n, price)
+    found = world.desk.history.returns("BTC-USDT")
+    long, short = (_unit_risk(found, 60.0, 0.95, short=short) for short in (False, True))
+    assert long.cvar > short.cvar
+    assert long.vol == short.vol
+
+
+def test_the_returns_of_a_symbol_are_the_same_until_a_candle_of_it_comes() -> None:
+    world = a_world()
+    history = world.desk.history
+    found = history.returns("BTC-USDT")
+    world.candle("ETH-USDT", TODAY, 3.0)
+    assert history.returns("BTC-USDT") is found
+    world.candle("BTC-USDT", TODAY, 200.0)
+    assert len(history.returns("BTC-USDT").days) == len(found.days) + 1
+    world.candle("BTC-USDT", TODAY, 400.0)
+    assert history.returns("BTC-USDT").values[-1] != found.values[-1], "a day may be told again"
+
+
+def test_a_series_ends_when_others_go_on_though_no_candle_of_it_comes() -> None:
+    world = a_world()
+    assert world.desk.history.ended("BTC-USDT", NOW) is None
+    for day in range(TODAY, TODAY + 4):
+        world.candle("ETH-USDT", day, 3.0)
+    assert world.desk.history.ended("BTC-USDT", NOW) == TODAY - 1
