@@ -23,7 +23,6 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import numpy as np
 
 from libs.common.all_in_price import BPS, basis_bps, mid_of, sign_of
 from libs.common.events import BookState, VenueMetrics
@@ -290,11 +289,11 @@ def _window_of(ts: int) -> int:
     return ts // round(WINDOW_S * NS_PER_S)
 
 
-def request_quantile_ms(measurement: Measurement, q: float) -> float | None:
-    """Return a quantile of the newest round trips, None before the first."""
+def request_median_ms(measurement: Measurement) -> float | None:
+    """Return the median of the newest round trips, None before the first."""
     if not measurement.request_ns:
         return None
-    return float(np.quantile(measurement.request_ns, q)) / NS_PER_MS
+    return median(measurement.request_ns) / NS_PER_MS
 
 
 def order_delay_s(measurement: Measurement, lags: Counter[int], unknown_request_ms: float) -> float:
@@ -343,7 +342,7 @@ def metrics_of(
         state=measurement.state,
         latency_p50_ms=lag_quantile_ms(lags, 0.5),
         latency_p99_ms=lag_quantile_ms(lags, 0.99),
-        request_p50_ms=request_quantile_ms(measurement, 0.5),
+        request_p50_ms=request_median_ms(measurement),
         clock_offset_ms=clock_offset_ms(lags),
         spread_bps=spread,
         top_depth=depth,

@@ -28,7 +28,7 @@ from services.venues.registry import (
     order_delay_s,
     pooled_volatility,
     recent_lags,
-    request_quantile_ms,
+    request_median_ms,
 )
 from tests.venue_market import NOW, a_fill, a_health, a_top
 
@@ -102,7 +102,7 @@ def test_each_round_trip_counts_once_and_the_newest_are_kept() -> None:
         health = a_health(requests=at // 2, request_ns=at // 2 * 1_000_000)
         found = fold_health(found, health, None, at)
     assert found.request_ns == tuple(number * 1_000_000 for number in range(18, 50))
-    assert request_quantile_ms(found, 0.5) == median(range(18, 50))
+    assert request_median_ms(found) == median(range(18, 50))
 
 
 def test_lags_are_corrected_by_a_low_quantile_and_read_over_five_windows() -> None:
