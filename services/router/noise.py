@@ -29,7 +29,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.special import gammaln
+
+from services.router.special import gammaln
 
 if TYPE_CHECKING:
     from services.router.thompson import Floats, Tuning
