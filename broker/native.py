@@ -20,6 +20,7 @@ from broker.server_properties import Secured, own_host, server_properties
 from broker.settings import BrokerSettings
 from broker.storage import format_once
 
+FIRST_HEAP_MB = 64  # it grows with what Kafka holds; Java would begin with 1/64 of the machine's memory
 _STARTS = 3  # a port that was free when it was drawn can be taken a moment later
 
 
@@ -160,6 +161,7 @@ class NativeBroker:
 
     def _launch(self, java: list[str]) -> JavaProcess:
         options = [
+            f"-Xms{FIRST_HEAP_MB}m",
             f"-Xmx{self.settings.heap_mb}m",
             "-XX:+UseSerialGC",
             *shlex.split(self.settings.java_options),
