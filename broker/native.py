@@ -20,6 +20,7 @@ from broker.server_properties import Secured, own_host, server_properties
 from broker.settings import BrokerSettings
 from broker.storage import format_once
 
+YOUNG_PART = 8  # of the heap, for what is new; Java would take a third, and touches all of it
 _STARTS = 3  # a port that was free when it was drawn can be taken a moment later
 
 
@@ -161,6 +162,8 @@ class NativeBroker:
     def _launch(self, java: list[str]) -> JavaProcess:
         options = [
             f"-Xmx{self.settings.heap_mb}m",
+            f"-Xmn{self.settings.heap_mb // YOUNG_PART}m",
+            "-XX:SurvivorRatio=6",  # an eighth: what lives through a collection fits, and dies there
             "-XX:+UseSerialGC",
             *shlex.split(self.settings.java_options),
         ]

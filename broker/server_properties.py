@@ -49,7 +49,7 @@ _FIXED: dict[str, object] = {
     "inter.broker.listener.name": "PLAINTEXT",
     "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
     "auto.create.topics.enable": "false",
-    "log.cleaner.dedupe.buffer.size": 32 * 1024 * 1024,  # bytes of heap; 1.2 million keys a pass
+    "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,  # bytes of heap; 300,000 keys a pass
 }
 
 

@@ -128,19 +128,19 @@ class PastCandles:
         self._pair = pair
         self._latent = latent
         self._seed = seed
-        self.minutes = lru_cache(maxsize=4)(self._minutes)
+        self._minutes = lru_cache(maxsize=2)(self._rows)
         self.day = lru_cache(maxsize=4096)(self._day)
+
+    def minute(self, minute: int) -> Candle:
+        """Return the candle of a minute, counted since 1970."""
+        day, index = divmod(minute, MINUTES)
+        return Candle(minute * NS_MINUTE, *self._minutes(day)[:, index].tolist())
 
     def _day(self, day: int) -> Candle:
         rows = self._rows(day)
         o, h, low, c = rows[:4]
         sums = _exact_sums(rows[4:])
         return Candle(day * NS_DAY, int(o[0]), int(h.max()), int(low.min()), int(c[-1]), *sums)
-
-    def _minutes(self, day: int) -> list[Candle]:
-        """Return the 1440 candles of a day."""
-        columns = self._rows(day).T.tolist()
-        return [Candle(day * NS_DAY + index * NS_MINUTE, *column) for index, column in enumerate(columns)]
 
     def _rows(self, day: int) -> NDArray[np.int64]:
         """Return the fields of a day's candles after `open_ns`, shape (9, 1440)."""
@@ -176,7 +176,7 @@ class Candles:
         self._first_day = start_ns // NS_DAY
         opening = _opening(pair, latent, past, start_ns)
         self._minutes = [opening]  # contiguous from the first minute on
-        before = past.minutes(self._first_day)[: self._first_minute % MINUTES]
+        before = [past.minute(minute) for minute in range(self._first_day * MINUTES, self._first_minute)]
         self._days = [merged(self._first_day * NS_DAY, [*before, opening])]
 
     def add(self, trade: Print) -> None:
@@ -203,21 +203,16 @@ class Candles:
             The start of the history that is told; none is made up before it.
         """
         length = INTERVALS[interval]
-        live, past = (self._minutes, self._past_minute) if interval == "1m" else (self._days, self._past.day)
+        live, past = (self._minutes, self._past.minute) if interval == "1m" else (self._days, self._past.day)
         first = -(-max(first_ns, earliest_ns) // length)
         last = min(last_ns, live[-1].open_ns) // length
         origin = live[0].open_ns // length
         return [replace(live[n - origin] if n >= origin else past(n)) for n in range(first, last + 1)]
 
-    def _past_minute(self, minute: int) -> Candle:
-        day, index = divmod(minute, MINUTES)
-        return self._past.minutes(day)[index]
-
 
 def _opening(pair: Pair, latent: LatentPrices, past: PastCandles, start_ns: int) -> Candle:
     """Return the candle of the minute in which the live market starts, up to its start."""
-    day, index = divmod(start_ns // NS_MINUTE, MINUTES)
-    whole = past.minutes(day)[index]
+    whole = past.minute(start_ns // NS_MINUTE)
     tick = float(pair.instrument.tick)
     times = [*range(whole.open_ns, start_ns, NS_PER_S), start_ns]
     path = [round(exp(latent.log_price(pair.column, ts)) / tick) for ts in times]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Final, Literal
 
+from msgspec.structs import replace
+
 from libs.common.events import Candle
 from libs.common.minute_volumes import MinuteVolumes
 from libs.common.time_units import MINUTE_NS
@@ -46,6 +48,9 @@ class Series:
             insort(opens, candle.open_ts)
         elif known.closed and not candle.closed:
             return
+        first = next(iter(series.values()), candle)
+        if candle.venue is not first.venue:  # two strings for them all, not two each
+            candle = replace(candle, venue=first.venue, symbol=first.symbol)
         series[candle.open_ts] = candle
         full = len(opens) > self.keep[candle.interval]
         if full:
@@ -124,6 +129,8 @@ class Candles:
         Those of use.
     venue
         The only one whose candles are of use; None: all are.
+    days_venue
+        The only one whose days are of use; default: `venue`.
     volume_days
         Of how many days the volumes of minutes are kept beside the candles, in `volumes`.
     """
@@ -133,11 +140,20 @@ class Candles:
         keep: Mapping[Interval, int] = KEEP,
         topics: Sequence[Topic] = (L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN),
         venue: str | None = None,
+        days_venue: str | None = None,
         volume_days: int = 0,
     ) -> None:
         self._series = Series(keep)
         self.volumes = MinuteVolumes(volume_days)
-        self.views = tuple(CandleView(topic, self._series, venue, self.volumes) for topic in topics)
+        self.views = tuple(
+            CandleView(
+                topic,
+                self._series,
+                days_venue or venue if topic is L2_CANDLES_DAILY else venue,
+                self.volumes,
+            )
+            for topic in topics
+        )
 
     def series(
         self, venue: str, symbol: str, interval: Interval, *, since_ts: int = 0, closed: bool = True

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 POLL_MS: Final = 100  # an idle poll; records end it at once
 SURVEY_S: Final = 0.25  # how old positions past markers, the logs' ends, and what is held up, get
 PATIENCE_S: Final = 45.0  # Kafka ends a dead writer's transaction after 15 s, and looks every 10 s
+MOST_RECORDS: Final = 1000  # of one poll: what is decoded at once is memory that the process never gives back
 LEAST_FETCH: Final = 16 * 1024  # of a partition, bytes
 # A fetch costs a third of a CPU ms here and more in Kafka, were it for a single record.
 PATIENT: Final[Mapping[str, int]] = {"fetch_min_bytes": 64 * 1024, "fetch_max_wait_ms": 40}
@@ -188,19 +189,23 @@ class Reader:
     async def poll(self) -> list[Record | Undecodable]:
         """Return what has come and is wanted, in the order of each partition; waits for 100 ms at most.
 
+        Without a pace these are `MOST_RECORDS` at most.
+
         Raises
         ------
         KafkaError
             If the position is no longer in the log, or Kafka refuses the reader.
         """
-        most = None if self._pace is None else self._pace.records
+        most = MOST_RECORDS if self._pace is None else self._pace.records
         batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=most)
-        return [
+        found = [
             decoded(self._topics[partition.topic], raw)
             for partition, raws in batches.items()
             for raw in raws
             if self._wanted(partition.topic, raw.key or b"")
         ]
+        await asyncio.sleep(0)  # a poll of what is there already lets nobody else run
+        return found
 
     async def position(self, partition: TopicPartition) -> int:
         """Return the next offset to be read; transaction markers take offsets too."""
@@ -262,7 +267,7 @@ async def read(  # noqa: PLR0913 -- what is read, and how
     wanted
         Tells by topic and key whether a record is worth decoding; one that is not is passed by.
     pace
-        How much is taken at once; others run after each time.
+        How much is taken at once.
 
     Raises
     ------
@@ -284,8 +289,6 @@ async def read(  # noqa: PLR0913 -- what is read, and how
         moved_s = clock()
         while not (stop_at_end and await reader.at_end()):
             records = await _sorted_out(await reader.poll(), on_undecodable)
-            if pace is not None:
-                await asyncio.sleep(0)  # a poll of what is there already lets nobody else run
             if records:
                 yield records
                 moved_s = clock()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.asked_instruments import instrument_in, instruments_of
@@ -53,7 +54,11 @@ class MarketData:
     metrics: View[VenueMetrics] = field(default_factory=lambda: View(VENUES_METRICS))
     risk: View[RiskBudget] = field(default_factory=lambda: View(PORTFOLIO_RISK))
     positions: View[Position] = field(default_factory=lambda: View(PORTFOLIO_POSITIONS))
-    candles: Candles = field(default_factory=lambda: Candles(volume_days=VOLUME_DAYS))
+
+    @cached_property
+    def candles(self) -> Candles:
+        """The minutes of all venues, and the days of the reference venue."""
+        return Candles(days_venue=self.settings.reference_venue, volume_days=VOLUME_DAYS)
 
     @property
     def views(self) -> tuple[View[Any], ...]:

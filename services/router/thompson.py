@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.random import Generator, Philox
-from scipy.special import ndtr, stdtr, stdtrit
 
 from libs.common.cloudevents import caused_id
+from services.router.special import ndtr, stdtr, stdtrit
 
 if TYPE_CHECKING:
     from uuid import UUID

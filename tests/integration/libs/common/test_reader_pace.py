@@ -6,14 +6,15 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
+from libs.common import kafka_reader
 from libs.common.kafka import Pace, Publisher, Reader, Record, create_topics, read
 from libs.common.settings import ServiceSettings
 from libs.common.topics import L2_BOOK_TOPS
 from tests.unit.services.gateway.world import a_book_top
 
 if TYPE_CHECKING:
-    import pytest
-
     from libs.common.kafka import Undecodable
 
 RECORDS = 2_000
@@ -35,13 +36,15 @@ async def _none_is_expected(undecodable: Undecodable) -> None:
     raise AssertionError(undecodable)
 
 
+@pytest.mark.parametrize("pace", [PACE, None])
 async def test_a_poll_returns_no_more_than_the_pace_and_every_record_comes_in_order(
-    fresh_kafka: str,
+    fresh_kafka: str, pace: Pace | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kafka_reader, "MOST_RECORDS", PACE.records)  # where there is no pace
     settings = await a_log(fresh_kafka)
     sizes: list[int] = []
     found: dict[bytes, list[int]] = {key: [] for key in KEYS}
-    async with Reader(settings, [L2_BOOK_TOPS], pace=PACE) as reader:
+    async with Reader(settings, [L2_BOOK_TOPS], pace=pace) as reader:
         while not await reader.at_end():
             records = await reader.poll()
             sizes.append(len(records))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from libs.common.candle_view import Candles
+from libs.common.codec import decode, encode
 from libs.common.events import Candle
 from libs.common.kafka import partition_of
 from libs.common.time_units import MINUTE_NS
@@ -83,6 +84,24 @@ def test_of_one_venue_no_others_candles_are_wanted() -> None:
         assert not view.wants(candle_key(replace(theirs, closed=closed)))
     assert view.wants(book_key("kraken", "BTC-USDT")), "as candles were told once"
     assert all(each.wants(candle_key(theirs)) for each in Candles().views)
+
+
+def test_of_days_only_one_venues_may_be_wanted_beside_the_minutes_of_all() -> None:
+    minutes, days, running = Candles(days_venue="kraken").views
+    theirs, ours = replace(a_candle(0), interval="1d"), replace(a_candle(0), interval="1d", venue="kraken")
+    assert days.wants(candle_key(ours))
+    assert not days.wants(candle_key(theirs))
+    assert minutes.wants(candle_key(a_candle(1)))
+    assert running.wants(candle_key(replace(theirs, closed=False)))
+
+
+def test_the_names_of_an_instrument_are_kept_once_for_all_its_candles() -> None:
+    sent = [a_candle(1), a_candle(2), a_candle(2, 5.0)]
+    view = folded(*(decoded for c in sent if isinstance(decoded := decode(L2_CANDLES, encode(c)), Candle)))
+    first, second = view.series("binance", "BTC-USDT", "1m")
+    assert (first, second) == (sent[0], sent[2])
+    assert first.venue is second.venue
+    assert first.symbol is second.symbol
 
 
 def test_minutes_are_read_from_where_they_are_kept_days_from_their_beginning_open_ones_from_lately() -> None:
