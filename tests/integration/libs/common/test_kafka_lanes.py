@@ -6,15 +6,18 @@ import asyncio
 import time
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka.errors import KafkaError
+from aiokafka.producer.sender import Sender
 
+from libs.common import kafka_lanes
 from libs.common.events import BookHealth, BookState, Event, Subscribed
 from libs.common.kafka import Record, Undecodable, create_topics, partition_of, read
 from libs.common.kafka_lanes import StreamPublisher
 from libs.common.topics import DEAD_LETTERS, L2_BOOK_HEALTH, L2_SUBSCRIPTIONS
+from tests.e2e.system import until
 from tests.integration.libs.common.workers import PARTITIONS, settings_of
 
 if TYPE_CHECKING:
@@ -57,6 +60,13 @@ def a_publisher(settings: ServiceSettings, most_waiting: int = 100_000) -> Strea
     return StreamPublisher(settings, topics, most_waiting, compress=False)  # a long text stays long
 
 
+async def until_acked(publisher: StreamPublisher) -> None:
+    async def acked() -> bool:
+        return publisher.acked == publisher.sent
+
+    await until("all is acknowledged", acked, 60.0)
+
+
 async def everything(settings: ServiceSettings, topic: Topic) -> list[Record | Undecodable]:
     found: list[Record | Undecodable] = []
 
@@ -92,6 +102,65 @@ async def test_records_of_a_key_arrive_whole_and_in_the_order_posted(settings: S
         for record in records
         if isinstance(record, Record)
     )
+
+
+async def test_what_comes_within_a_turn_leaves_in_one_request_and_in_its_order(
+    settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = 0
+    send = Sender._send_produce_req  # noqa: SLF001 -- where requests begin
+
+    async def counted(*arguments: Any) -> None:
+        nonlocal requests
+        requests += 1
+        await send(*arguments)
+
+    monkeypatch.setattr(Sender, "_send_produce_req", counted)
+    monkeypatch.setattr(kafka_lanes, "TURN_S", 1.0)
+    async with a_publisher(settings) as publisher:
+        for n in range(20):
+            for key in KEYS:
+                publisher.post(L2_SUBSCRIPTIONS, key, a_subscription(n), TS)
+                publisher.post(L2_BOOK_HEALTH, key, a_health(str(n)), TS)
+                await asyncio.sleep(0)  # the loop turns, and no lane begins
+        assert (requests, publisher.acked) == (0, 0)
+        await until_acked(publisher)
+        assert requests == 1
+    assert requests == 1
+    for key in KEYS:
+        assert events_of(await everything(settings, L2_SUBSCRIPTIONS), key) == list(
+            map(a_subscription, range(20))
+        )
+
+
+async def test_what_came_while_a_batch_was_under_way_leaves_with_the_next_turn(
+    settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_lanes, "TURN_S", 0.0)
+    async with a_publisher(settings) as publisher:
+        for n in range(50):
+            publisher.post(L2_SUBSCRIPTIONS, KEYS[0], a_subscription(n), TS)
+            await asyncio.sleep(0)
+        await until_acked(publisher)  # though nobody flushes, and nothing more comes
+    assert events_of(await everything(settings, L2_SUBSCRIPTIONS), KEYS[0]) == list(
+        map(a_subscription, range(50))
+    )
+
+
+async def test_who_is_full_or_flushes_waits_for_no_turn(
+    settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_lanes, "TURN_S", 3600.0)
+    async with a_publisher(settings, most_waiting=10) as publisher:
+        for n in range(10):
+            publisher.post(L2_SUBSCRIPTIONS, KEYS[0], a_subscription(n), TS)
+        await asyncio.wait_for(publisher.room(), 60.0)
+        publisher.post(L2_SUBSCRIPTIONS, KEYS[0], a_subscription(10), TS)
+        await asyncio.wait_for(publisher.flush(), 60.0)
+        assert (publisher.waiting, publisher.acked) == (0, 11)
+        publisher.post(L2_SUBSCRIPTIONS, KEYS[0], None, TS)
+    found = events_of(await everything(settings, L2_SUBSCRIPTIONS), KEYS[0])
+    assert found == [*map(a_subscription, range(11)), None]
 
 
 async def test_the_end_of_the_context_waits_for_what_was_posted(settings: ServiceSettings) -> None:
