@@ -180,6 +180,7 @@ class OrderBook:
         band = mid * bps * BPS
         inside = bisect_left(keys, 1, key=lambda key: abs(abs(key) - mid) <= band)
         ends = mid - band < self.known[0] if side == "bid" else mid + band > self.known[1]
+        sizes: Iterable[float]
         if 2 * inside > len(keys):
             sizes = map(_size_of, map(held.__getitem__, keys[inside:]))
         else:  # exact in any order: all but the few outside, as a dict is cheaper to walk than to ask

@@ -1,7 +1,7 @@
 """`FrameSocket`: a WebSocket client whose plain frames are taken out of its bytes by `plain_frames.py`.
 
-The library (websockets) shakes hands, answers pings, closes, and reads whatever is not plain; see
-`plain_frames.py`. With an extension, which changes what frames are, it reads all.
+The library (websockets) shakes hands, answers pings, closes, and from the first frame on that is not plain,
+such as a compressed one, it reads all.
 """
 
 from __future__ import annotations
@@ -100,5 +100,5 @@ class FrameSocket(ClientConnection):
             self._head = seen[1 - len(_HEAD_ENDS) :]
         else:
             self._head = None
-            self._plain.ended = self.state is not State.OPEN or bool(self.protocol.extensions) or self.debug
+            self._plain.ended = self.state is not State.OPEN
         return data[cut:]

@@ -138,11 +138,11 @@ async def test_a_message_over_the_limit_ends_the_connection() -> None:
         await dialled.socket.messages(16)
 
 
-async def test_with_an_extension_the_library_reads_all() -> None:
-    dialled = Dialled(compressed=True)
-    deflate = [PerMessageDeflate(False, False, 15, 15)]  # noqa: FBT003 -- which it names in another order
-    stream = dialled.answer + a_frame(b"one " * 100, deflate) + a_frame(b"two")
-    assert await dialled.said([stream[:-3], stream[-3:]], 2) == [b"one " * 100, b"two"]
+async def test_where_the_venue_compresses_the_library_reads_all_from_there_on() -> None:
+    dialled, takeover = Dialled(compressed=True), (False, False)
+    deflate = [PerMessageDeflate(*takeover, 15, 15)]
+    stream = dialled.answer + a_frame(b"zero") + a_frame(b"one " * 100, deflate) + a_frame(b"two")
+    assert await dialled.said([stream[:-3], stream[-3:]], 3) == [b"zero", b"one " * 100, b"two"]
 
 
 async def test_with_too_many_unread_the_socket_is_not_read_until_most_are(

@@ -10,6 +10,7 @@ import pytest
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
+from services.l2 import plain_frames
 from services.l2.plain_frames import PlainFrames
 
 if TYPE_CHECKING:
@@ -62,6 +63,24 @@ def test_a_frame_that_comes_byte_by_byte_is_taken_when_it_is_whole() -> None:
         messages, others, frames = fed(pieces)
         assert [len(message) for message in messages] == [300, 66_000, 0]
         assert (others, frames.ended) == (PING, False)
+
+
+def test_a_frame_that_comes_slowly_is_looked_at_no_more_often_than_its_head_grows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+    extent = plain_frames._extent  # noqa: SLF001 -- the look
+
+    def counted(data: bytes, at: int) -> tuple[int, int]:
+        nonlocal looks
+        looks += 1
+        return extent(data, at)
+
+    monkeypatch.setattr(plain_frames, "_extent", counted)
+    whole = a_frame(b"z" * 66_000)
+    messages, _, _ = fed(whole[at : at + 1] for at in range(len(whole)))
+    assert len(messages) == 1
+    assert looks <= 10  # of the head; none for each of the other bytes
 
 
 @pytest.mark.parametrize(
