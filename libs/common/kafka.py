@@ -63,7 +63,7 @@ __all__ = [
 ]
 
 BATCH_BYTES: Final = 128 * 1024  # twice the throughput of 16 KiB, and a linger gains nothing (measured)
-MAX_REMEMBERED: Final = 40  # bytes: a symbol, or a UUID
+MAX_REMEMBERED: Final = 40  # bytes: a book, or a UUID
 STOP_S: Final = 5.0  # how long a stop waits for the last acknowledgements
 
 
@@ -77,14 +77,14 @@ def partition_of(key: bytes, partitions: int) -> int:
     So ``binance:BTC-USDT`` and ``BTC-USDT`` meet in one partition. Short keys are remembered: callers make up
     longer ones.
     """
-    name = key.rpartition(b":")[2]
-    hashed: int = _hashed(name) if len(name) <= MAX_REMEMBERED else murmur2(name)
-    return (hashed & 0x7FFF_FFFF) % partitions
+    return (_hashed(key) if len(key) <= MAX_REMEMBERED else _murmur2(key)) % partitions
 
 
-@lru_cache(maxsize=16_384)
-def _hashed(name: bytes) -> int:
-    return int(murmur2(name))
+def _murmur2(key: bytes) -> int:
+    return int(murmur2(key.rpartition(b":")[2])) & 0x7FFF_FFFF
+
+
+_hashed: Final = lru_cache(maxsize=16_384)(_murmur2)
 
 
 def by_symbol(key: bytes, all_partitions: Sequence[int], _available: Sequence[int]) -> int:

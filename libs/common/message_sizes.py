@@ -24,8 +24,10 @@ class TooLargeError(ValueError):
 
 def record_size(key: bytes, value: bytes | None, headers: Headers = ()) -> int:
     """Return how many bytes a batch of this record alone takes at most, before it is compressed."""
-    told = sum(len(name.encode()) + len(content) + HEADER_BYTES for name, content in headers)
-    return BATCH_BYTES + RECORD_BYTES + len(key) + len(value or b"") + told
+    size = BATCH_BYTES + RECORD_BYTES + len(key) + len(value or b"")
+    for name, content in headers:
+        size += len(name.encode()) + len(content) + HEADER_BYTES
+    return size
 
 
 def check_size(topic: Topic, key: bytes, value: bytes | None, headers: Headers = ()) -> None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from libs.common.events import BookSnapshot
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 BookSide: TypeAlias = Literal["bid", "ask"]
 BPS: Final = 1e-4
 EVERYWHERE: Final = (-math.inf, math.inf)
+_size_of: Final = itemgetter(1)  # of a level
 MANY_LEVELS: Final = 256  # of one message: from here on sorting once is cheaper than placing each
 
 
@@ -131,11 +134,14 @@ class OrderBook:
     @property
     def crossed(self) -> bool:
         """Whether the best bid reaches the best ask; ask only after a whole message."""
-        return bool(self._bid_keys and self._ask_keys) and self._bid_keys[-1] >= -self._ask_keys[-1]
+        bids, asks = self._bid_keys, self._ask_keys
+        return bool(bids and asks) and bids[-1] >= -asks[-1]
 
     @property
     def is_beyond(self) -> bool:
         """Whether a best price lies beyond the edge of what is known: a better one may be there."""
+        if self.known is EVERYWHERE:
+            return False
         low, high = self.known
         best_bid = self._bid_keys[-1] if self._bid_keys else -math.inf
         best_ask = -self._ask_keys[-1] if self._ask_keys else math.inf
@@ -174,7 +180,12 @@ class OrderBook:
         band = mid * bps * BPS
         inside = bisect_left(keys, 1, key=lambda key: abs(abs(key) - mid) <= band)
         ends = mid - band < self.known[0] if side == "bid" else mid + band > self.known[1]
-        return Depth(math.fsum(held[key][1] for key in keys[inside:]), truncated=ends or inside == 0)
+        sizes: Iterable[float]
+        if 2 * inside > len(keys):
+            sizes = map(_size_of, map(held.__getitem__, keys[inside:]))
+        else:  # exact in any order: all but the few outside, as a dict is cheaper to walk than to ask
+            sizes = chain(map(_size_of, held.values()), [-held[key][1] for key in keys[:inside]])
+        return Depth(math.fsum(sizes), truncated=ends or inside == 0)
 
     def _follow_keyframe(self, event: BookSnapshot) -> bool:
         here = (self.epoch, self.seq)
@@ -240,6 +251,8 @@ def _change_many(keys: list[float], held: dict[float, Level], levels: Sequence[L
 
 def _cut(keys: list[float], held: dict[float, Level], depth: int) -> tuple[Level, ...]:
     """Drop all but the best `depth` levels of one side in place; return them as deletes."""
+    if len(keys) <= depth:
+        return ()
     gone = keys[:-depth]
     del keys[:-depth]
     return tuple((held.pop(key)[0], 0.0) for key in gone)

@@ -173,6 +173,7 @@ class App:
         if self._stopping:
             return  # books that an assignment still brings are the next owner's: no socket may open for them
         self._check_stall()
+        self.frames += isinstance(message, FrameReceived)
         now = self._clock.read()
         if stepped_ns := self._clock.stepped_ns():
             log.warning("clock_stepped", extra={"seconds": stepped_ns / NS_PER_S})
@@ -210,7 +211,7 @@ class App:
     def _act(self, effect: Effect, now: int) -> None:
         match effect:
             case OpenSocket(key=key, connection=connection):
-                socket = run_socket(effect, self._report_frame, self.settings.max_frame_bytes, self._proxies)
+                socket = run_socket(effect, self.report, self.settings.max_frame_bytes, self._proxies)
                 self._sockets[key, connection] = task = self._tasks.create_task(socket)
                 task.add_done_callback(lambda ended: self._forget_socket(key, connection, ended))
             case CloseSocket(key=key, connection=connection):
@@ -255,10 +256,6 @@ class App:
                 log.error("no_feed", extra={"book": key, "feeds": ", ".join(self.state.feeds)})
             case _:
                 raise AssertionError(f"no one performs {effect}")
-
-    async def _report_frame(self, message: L2Message) -> None:
-        self.frames += isinstance(message, FrameReceived)
-        await self.report(message)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = self._tasks.create_task(coroutine)

@@ -20,6 +20,7 @@ from libs.common.proxies import Proxies
 from libs.common.time_units import NS_PER_S
 from libs.common.venue_http import FAILURES, VenueHttp, told
 from services.l2.arrivals import Arrival
+from services.l2.frame_socket import MOST_WAITING, FrameSocket
 from services.l2.messages import (
     BytesArrived,
     Fetch,
@@ -47,8 +48,7 @@ OPEN_TIMEOUT_S: Final = 10.0
 REPLY_TIMEOUT_S: Final = 15.0  # without a byte, beyond what a slow line takes; see `Arrival`
 MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 ARRIVING_S: Final = 0.5  # between two reports of the bytes that are arriving
-QUEUED_FRAMES: Final = 1024  # with more unread, the socket is not read, and the exchange feels it
-TURN_FRAMES: Final = 16  # then others have theirs: `recv` does not yield while frames are queued
+TURN_FRAMES: Final = 16  # then others have theirs: a socket does not yield while messages wait
 # What a network, a proxy or an address does; what else fails is a fault in code, and logged with its trace.
 _USUAL: Final = (*FAILURES, websockets.WebSocketException)
 
@@ -58,17 +58,6 @@ class _Redirected(websockets.WebSocketException):
 
     def __str__(self) -> str:
         return str(self.args[0])
-
-
-class _Socket(websockets.ClientConnection):
-    """Counts what comes, whether or not it is a whole frame yet."""
-
-    received = 0  # bytes
-    told = 0  # of them, those of frames that were read, and those that were reported
-
-    def data_received(self, data: bytes) -> None:
-        self.received += len(data)
-        super().data_received(data)
 
 
 class _Connect(websockets.connect):
@@ -131,36 +120,43 @@ async def run_socket(
                 task.cancel()
 
 
-async def _connected(order: OpenSocket, max_frame_bytes: int, proxies: Proxies) -> _Socket:
+async def _connected(order: OpenSocket, max_frame_bytes: int, proxies: Proxies) -> FrameSocket:
+    class Socket(FrameSocket):
+        most_bytes = max_frame_bytes
+
     proxy = proxies.to(order.url)
     socket = await _Connect(
         order.url,
-        create_connection=_Socket,
+        create_connection=Socket,
         proxy=None if proxy is None else proxy.url,
         max_size=max_frame_bytes,
-        max_queue=QUEUED_FRAMES,
+        max_queue=MOST_WAITING,
         open_timeout=OPEN_TIMEOUT_S,
         ping_interval=None,  # ours are sent below: silence is the core's to judge
         close_timeout=1.0,
         compression="deflate" if order.compressed else None,
     )
-    if not isinstance(socket, _Socket):
+    if not isinstance(socket, FrameSocket):
         raise TypeError("a connection of another kind")
     socket.told = socket.received
     return socket
 
 
-async def _read(socket: _Socket, order: OpenSocket, report: Report, proxies: Proxies) -> SocketClosed:
+async def _read(socket: FrameSocket, order: OpenSocket, report: Report, proxies: Proxies) -> SocketClosed:
     """Report every frame, and return the end."""
+    key, connection, turn = order.key, order.connection, 0
     while True:
-        for _ in range(TURN_FRAMES):
-            try:
-                raw = await socket.recv(decode=False)
-            except Exception as error:  # noqa: BLE001 -- reported
-                return _end(order, error, proxies)
-            socket.told = socket.received
-            await report(FrameReceived(order.key, order.connection, raw))
-        await asyncio.sleep(0)
+        try:
+            frames = await socket.messages(TURN_FRAMES - turn)
+        except Exception as error:  # noqa: BLE001 -- reported
+            return _end(order, error, proxies)
+        socket.told = socket.received
+        for raw in frames:
+            await report(FrameReceived(key, connection, raw))
+        turn += len(frames)
+        if turn == TURN_FRAMES:
+            turn = 0
+            await asyncio.sleep(0)
 
 
 def _end(order: OpenSocket, error: Exception, proxies: Proxies) -> SocketClosed:
@@ -176,7 +172,7 @@ def _end(order: OpenSocket, error: Exception, proxies: Proxies) -> SocketClosed:
     return SocketClosed(order.key, order.connection, reason, status, pause_s)
 
 
-def _keepers(socket: _Socket, order: OpenSocket, report: Report) -> Iterator[Coroutine[None, None, None]]:
+def _keepers(socket: FrameSocket, order: OpenSocket, report: Report) -> Iterator[Coroutine[None, None, None]]:
     yield _tell_arriving(socket, order, report)
     if order.ping is not None:
         yield _keep_alive(socket, order.ping, order.ping_interval_s)
@@ -184,7 +180,7 @@ def _keepers(socket: _Socket, order: OpenSocket, report: Report) -> Iterator[Cor
         yield _prove_alive(socket, order, report, order.pong_interval_s)
 
 
-async def _tell_arriving(socket: _Socket, order: OpenSocket, report: Report) -> None:
+async def _tell_arriving(socket: FrameSocket, order: OpenSocket, report: Report) -> None:
     """Report what came of a frame that is not whole yet."""
     while True:
         await asyncio.sleep(ARRIVING_S)

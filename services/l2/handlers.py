@@ -12,6 +12,7 @@ from services.l2.messages import (
     BookWanted,
     ClockSet,
     Forget,
+    FrameReceived,
     L2Message,
     NoFeed,
     Output,
@@ -41,6 +42,9 @@ class State:
 def handle(state: State, message: L2Message, now: int) -> list[Output]:
     """Return what follows from `message` at `now` (ns UTC), in the order in which it must happen."""
     match message:
+        case FrameReceived():  # first, as it comes most
+            session = state.sessions.get(message.key)
+            return session.on_frame(message, now) if session else []
         case Tick():
             return [output for session in state.sessions.values() for output in session.on_tick(now)]
         case ClockSet():

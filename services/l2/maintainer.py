@@ -30,6 +30,8 @@ LEFT: Final = "the market left what the snapshot showed"
 LEVEL_BYTES: Final = 19  # of a (price, size) in MessagePack: an array of two, two float64
 ROOM_BYTES: Final = 4096  # for all that a keyframe holds beside its levels
 MOST_LEVELS: Final = (L2_BOOK_DELTAS.max_message_bytes - ROOM_BYTES) // LEVEL_BYTES  # of both sides
+SYNCED: Final = (BookState.LIVE, BookState.ONE_SIDED)
+KEPT: Final = (*SYNCED, BookState.SYNCING, BookState.HALTED)
 MAX_QUOTES: Final = 4096  # best quotes held until the book reaches their id
 
 
@@ -98,12 +100,12 @@ class BookMaintainer:
     @property
     def synced(self) -> bool:
         """Whether the book follows its venue, whatever there is in it."""
-        return self.state in (BookState.LIVE, BookState.ONE_SIDED)
+        return self.state in SYNCED
 
     @property
     def lost(self) -> bool:
         """Whether the book has to begin anew; a HALTED one waits for its venue."""
-        return not self.synced and self.state not in (BookState.SYNCING, BookState.HALTED)
+        return self.state not in KEPT
 
     def sync(self, now: int, reason: str) -> None:
         """Start over: hold deltas until a snapshot joins them."""
@@ -204,16 +206,14 @@ class BookMaintainer:
 
     def on_delta(self, delta: VenueDelta, now: int) -> list[Event]:
         """Apply one delta and publish it, hold it while syncing, or lose the book."""
-        if self.state is BookState.SYNCING:
-            self._hold(delta, now)
-            return []
-        if not self.synced:
+        if self.state not in SYNCED:
+            if self.state is BookState.SYNCING:
+                self._hold(delta, now)
             return []
         step = self.feed.step(self.position, delta)
-        if step is Step.OLD:
-            return []
-        if step is Step.GAP:
-            self.lose(Trigger.HOLE, self._hole(delta), now)
+        if step is not Step.APPLY:
+            if step is Step.GAP:
+                self.lose(Trigger.HOLE, self._hole(delta), now)
             return []
         bids, asks = self._apply(delta)
         if (levels := len(bids) + len(asks)) > MOST_LEVELS:  # deletes, else the book would be too large
@@ -276,7 +276,7 @@ class BookMaintainer:
 
     def _judge_sides(self, now: int) -> None:
         """Call a synced book ONE_SIDED while a side is empty, with the side that is, else LIVE."""
-        missing = None if all(self.book.counts()) else missing_side(self.book.best_bid, self.book.best_ask)
+        missing = missing_side(self.book.best_bid, self.book.best_ask)
         if missing is None:
             if not self.live:
                 self._move(Trigger.TWO_SIDED, self._proof, now)

@@ -98,8 +98,10 @@ class Renewal:
 
     def beside(self, sync: Sync) -> Sync | None:
         """Return what is renewed on the very line of the published book, if it is."""
-        shares = self.next is not None and self.next is not sync and self.next.line is sync.line
-        return self.next if shares else None
+        following = self.next
+        if following is None or following is sync or following.line is not sync.line:
+            return None
+        return following
 
     def ready(self, current: Sync) -> bool:
         """Return whether the next book is proven, and not behind the published one, nor less of a book.

@@ -32,7 +32,11 @@ class Rhythm:
         """Note a message."""
         if self._last is not None:
             pause = max(0, now - self._last)
-            self._longest = pause if self._longest is None else max(pause, self._longest * FADE)
+            longest = self._longest
+            if longest is None or pause > (faded := longest * FADE):
+                self._longest = pause
+            else:
+                self._longest = faded
         self._last = now
 
     def in_doubt(self, now: int) -> bool:

@@ -45,6 +45,8 @@ from services.l2.publication import REASON_CHARS
 from services.l2.refusals import SWITCHING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from services.l2.feeds.feed import Feed
     from services.l2.feeds.venue_messages import Notice, Said
     from services.l2.maintainer import BookMaintainer
@@ -164,8 +166,12 @@ class BookSession:
                 out += self._take(sync, item, now)
             if sync.maintainer.lost:
                 return out + self.life.after_loss(sync, now)
-        out += self.life.renew(now)
-        return out + self.life.publication.turned(now) + self.life.publication.changed_top(now)
+        life = self.life
+        if life.renewal.next is not None:
+            out += life.renew(now)
+        out += life.publication.turned(now)
+        out += life.publication.changed_top(now)
+        return out
 
     def on_reply(self, message: ReplyReceived, now: int) -> list[Output]:
         """Join a snapshot, take candles or terms, or wait as the venue demands."""
@@ -209,16 +215,21 @@ class BookSession:
 
     def _heard(self, connection: int, now: int) -> Sync | None:
         """Note that a line lives; return whose it is, None where it is no line of the book any more."""
-        for sync in self.life.syncs:
-            if sync.line.on_heard(connection, now):
-                return sync
+        sync, following = self.life.sync, self.life.renewal.next
+        if sync.line.on_heard(connection, now):
+            return sync
+        if following is not None and following.line.on_heard(connection, now):
+            return following
         return None
 
-    def _take(self, sync: Sync, item: Said, now: int) -> list[Output]:
+    def _take(self, sync: Sync, item: Said, now: int) -> Sequence[Output]:
         match item:
             case VenueDelta() | VenueSnapshot():
                 news, told = self._stamped(sync, item, now)
-                return told if sync.maintainer.lost else [*told, *self._on_book(sync, news, now)]
+                if sync.maintainer.lost:
+                    return told
+                said = self._on_book(sync, news, now)
+                return [*told, *said] if told else said
             case BestQuote():
                 return self._on_book(sync, item, now)
             case VenueTrade() if sync is self.life.sync:
@@ -252,7 +263,7 @@ class BookSession:
                 assert_never(unreachable)
         return []
 
-    def _on_book(self, sync: Sync, news: BookNews, now: int) -> list[Output]:
+    def _on_book(self, sync: Sync, news: BookNews, now: int) -> Sequence[Output]:
         life = self.life
         if (following := life.renewal.beside(sync)) is not None:
             following.take(news, now)
@@ -262,16 +273,16 @@ class BookSession:
         if isinstance(news, VenueDelta):
             life.publication.on_delta(now)
         published = sync.take(news, now)
-        return life.joined(sync, published, now) if isinstance(news, VenueSnapshot) else [*published]
+        return life.joined(sync, published, now) if isinstance(news, VenueSnapshot) else published
 
-    def _stamped(self, sync: Sync, item: _Timed, now: int) -> tuple[_Timed, list[Output]]:
+    def _stamped(self, sync: Sync, item: _Timed, now: int) -> tuple[_Timed, Sequence[Output]]:
         """Return the message without a time that cannot be true; where that is its place, lose the book."""
         if item.venue_ts is None:
-            return item, []
+            return item, ()
         if self.life.tape.admits(item.venue_ts, now):
             if sync is self.life.sync:
                 self.life.tape.on_book_time(item.venue_ts)
-            return item, []
+            return item, ()
         if self.feed.placed_by_time and isinstance(item, VenueDelta):
             false = f"a delta's time, its only place, is false: {item.venue_ts}"
             sync.maintainer.lose(Trigger.HOLE, false, now)

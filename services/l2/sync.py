@@ -64,10 +64,11 @@ class Sync:
         """Follow the venue; return what the readers of the book are to be told."""
         match news:
             case VenueDelta():
+                maintainer = self.maintainer
                 self.snapshots.on_delta(now)
-                published = self.maintainer.on_delta(news, now)
-                if self.maintainer.book.is_beyond and self.maintainer.synced:
-                    self.maintainer.lose(Trigger.HOLE, LEFT, now)
+                published = maintainer.on_delta(news, now)
+                if maintainer.book.is_beyond and maintainer.synced:
+                    maintainer.lose(Trigger.HOLE, LEFT, now)
                 return published
             case VenueSnapshot():
                 return self.maintainer.on_snapshot(news, now)

@@ -61,10 +61,12 @@ class Tape:
 
     def on_book_time(self, venue_ts: int) -> None:
         """Note a time of the published book: where it falls back far, a recording is played again."""
-        if self._newest_ts is not None and venue_ts < self._newest_ts - BEGUN_ANEW_NS:
+        newest = self._newest_ts
+        if newest is None or venue_ts >= newest:
+            self._newest_ts = venue_ts
+        elif venue_ts < newest - BEGUN_ANEW_NS:
             self._trades.clear()
-            self._newest_ts = None
-        self._newest_ts = max(venue_ts, self._newest_ts or venue_ts)
+            self._newest_ts = venue_ts
 
     def on_trade(self, trade: VenueTrade, now: int) -> list[Output]:
         """Publish a trade, if it was not counted already."""

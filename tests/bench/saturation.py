@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.flood import Gauges
 
 BENCH: Final = "saturation"
-RATES: Final = (1_000, 5_000, 10_000, 15_000, 20_000, 25_000, 30_000)  # messages a second, all books together
+RATES: Final = (1_000, 5_000, 10_000, 20_000, 30_000, 40_000)  # messages a second, all books together
 STEP_S: Final = 10.0
 LONG_S: Final = 60.0
 LONG_RATE: Final = 25_000

@@ -6,7 +6,7 @@ of each level is kept here, by price, for venues with a checksum only.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Final
 
 from libs.common.order_book import MANY_LEVELS
@@ -75,21 +75,21 @@ class _DigitSide:
         self._digits.clear()
 
     def apply(self, levels: Sequence[Level], digits: Sequence[str], sign: int) -> None:
-        keys, many = self._keys, len(levels) > MANY_LEVELS
+        keys, held, many = self._keys, self._digits, len(levels) > MANY_LEVELS
         for (price, size), text in zip(levels, digits, strict=True):
             key = sign * price
             if size:
-                if not many and key not in self._digits:
-                    keys.insert(bisect_left(keys, key), key)
-                self._digits[key] = text
-            elif self._digits.pop(key, None) is not None and not many:
+                if not many and key not in held:
+                    insort(keys, key)
+                held[key] = text
+            elif held.pop(key, None) is not None and not many:
                 del keys[bisect_left(keys, key)]
         if many:
-            keys[:] = sorted(self._digits)
-        if self._depth is not None:
+            keys[:] = sorted(held)
+        if self._depth is not None and len(keys) > self._depth:
             for key in keys[: -self._depth]:
-                del self._digits[key]
+                del held[key]
             del keys[: -self._depth]
 
     def top(self, n: int) -> tuple[str, ...]:
-        return tuple(self._digits[key] for key in self._keys[: -n - 1 : -1])
+        return tuple(map(self._digits.__getitem__, self._keys[: -n - 1 : -1]))

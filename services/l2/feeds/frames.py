@@ -32,6 +32,14 @@ EpochS: TypeAlias = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Changes: TypeAlias = tuple[tuple[Price, Size], ...]  # of a delta, or a snapshot, in which size 0 is no level
 
 _T = TypeVar("_T")
+
+
+class _Levels(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Levels in a struct, whose type msgspec looks up by identity; that of `Changes` it hashes each time."""
+
+    levels: Changes
+
+
 _NAME: Final = 60  # characters of a venue's word in a log line
 _EXCERPT: Final = 200  # bytes of a bad frame quoted in the error; the whole frame goes to dead-letters
 
@@ -98,7 +106,6 @@ def ignored(kind: str, name: str = "") -> tuple[VenueMessage, ...]:
 def levels_of_text(venue: str, texts: Iterable[tuple[str, str]]) -> tuple[Level, ...]:
     """Return the numbers of (price, size) texts, within the bounds of a sane one."""
     try:
-        levels: tuple[Level, ...] = msgspec.convert(tuple(texts), Changes, strict=False)
+        return msgspec.convert((tuple(texts),), _Levels, strict=False).levels
     except msgspec.ValidationError as error:
         raise BadFrameError(f"{venue}: {error}") from error
-    return levels

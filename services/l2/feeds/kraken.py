@@ -6,6 +6,7 @@ Source: docs.kraken.com/exchange, `book.md`, `trade.md`, `status.md` and the gui
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 from zlib import crc32
 
@@ -44,7 +45,7 @@ from services.l2.feeds.venue_messages import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from libs.common.events import Candle, InstrumentTerms, Interval
+    from libs.common.events import Candle, InstrumentTerms, Interval, Level
     from services.l2.feeds.venue_messages import Unlisted, VenueMessage
 
 _VENUE: Final = "kraken"
@@ -59,6 +60,7 @@ _CLOSED: Final[Mapping[str, str]] = {  # `status.md` and the REST reference, 202
     "limit_only": "only limit orders are taken",
 }
 _HEARTBEAT: Final = (Heartbeat(),)
+_BOOK_BEGIN: Final = b'{"channel":"book"'
 
 Crc32: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
@@ -87,19 +89,27 @@ class _Status(msgspec.Struct, frozen=True):
     system: str
 
 
-class _Level(msgspec.Struct, frozen=True):
+class _Level(msgspec.Struct, frozen=True, gc=False):
     """Raw numbers, since the checksum is of their text."""
 
     price: Raw
     qty: Raw
 
 
-class _Book(msgspec.Struct, frozen=True):
+class _Book(msgspec.Struct, frozen=True, gc=False):
     symbol: str
     checksum: Crc32
     bids: tuple[_Level, ...] = ()
     asks: tuple[_Level, ...] = ()
     timestamp: Moment | None = None
+
+
+class _BookFrame(msgspec.Struct, frozen=True, gc=False):
+    """The frame that comes most, for one decoding instead of two."""
+
+    channel: Literal["book"]
+    type: Literal["snapshot", "update"]
+    data: tuple[_Book, ...]
 
 
 class _Trade(msgspec.Struct, frozen=True):
@@ -130,7 +140,7 @@ class _OhlcReply(msgspec.Struct, frozen=True):
 _frame: Final = FrameDecoder[_Frame](_VENUE, _Frame, lax=False)
 _answer: Final = FrameDecoder[_Answer](_VENUE, _Answer, lax=False)
 _statuses: Final = FrameDecoder[tuple[_Status, ...]](_VENUE, tuple[_Status, ...], lax=False)
-_books: Final = FrameDecoder[tuple[_Book, ...]](_VENUE, tuple[_Book, ...], lax=False)
+_book_frame: Final = FrameDecoder[_BookFrame](_VENUE, _BookFrame, lax=False)
 _trades: Final = FrameDecoder[tuple[_Trade, ...]](_VENUE, tuple[_Trade, ...], lax=False)
 _ohlc: Final = FrameDecoder[_OhlcReply](_VENUE, _OhlcReply)
 
@@ -174,15 +184,15 @@ class KrakenFeed(Feed):
 
     def parse(self, raw: bytes, symbol: str) -> Sequence[VenueMessage]:
         """Return what a frame says about `symbol`."""
+        spelled = _spelled(symbol)
+        if raw.startswith(_BOOK_BEGIN):
+            return _books_of(_book_frame.decode(raw), spelled)
         frame = opened(_frame, raw)
         if frame is None:
             return ignored("a frame that is no object")
-        spelled = _spelled(symbol)
         match frame.channel:
             case "book":
-                books = [book for book in _books.decode(_data(frame, raw)) if book.symbol == spelled]
-                kind = VenueSnapshot if frame.type == "snapshot" else VenueDelta
-                return [_message_of(kind, book) for book in books]
+                return _books_of(_book_frame.decode(raw), spelled)
             case "trade":
                 return spared(raw, lambda: _trades_of(frame, raw, spelled), trades=True)
             case "status":
@@ -248,6 +258,7 @@ def checksum_of(bids: Sequence[str], asks: Sequence[str]) -> int:
     return crc32(("".join(asks) + "".join(bids)).encode())
 
 
+@lru_cache
 def _spelled(symbol: str) -> str:
     return venue_of(_VENUE).spell(symbol)
 
@@ -298,23 +309,30 @@ def _answered(answer: _Answer, spelled: str) -> Sequence[VenueMessage]:
     return ignored("neither a channel's data nor an answer")
 
 
-def _texts(levels: tuple[_Level, ...]) -> list[tuple[str, str]]:
+def _books_of(frame: _BookFrame, spelled: str) -> Sequence[VenueMessage]:
+    kind = VenueSnapshot if frame.type == "snapshot" else VenueDelta
+    return [_message_of(kind, book) for book in frame.data if book.symbol == spelled]
+
+
+def _side_of(levels: tuple[_Level, ...]) -> tuple[tuple[Level, ...], tuple[str, ...]]:
+    """Return the numbers of a side, and per level its digits."""
+    if not levels:
+        return (), ()
     # Latin-1 cannot fail, and whatever is no number fails as one.
-    return [(bytes(level.price).decode("latin-1"), bytes(level.qty).decode("latin-1")) for level in levels]
-
-
-def _digits(texts: list[tuple[str, str]]) -> tuple[str, ...]:
-    return tuple(digits_of(price) + digits_of(qty) for price, qty in texts)
+    texts = [(str(level.price, "latin-1"), str(level.qty, "latin-1")) for level in levels]
+    digits = [digits_of(price) + digits_of(qty) for price, qty in texts]
+    return levels_of_text(_VENUE, texts), tuple(digits)
 
 
 def _message_of(kind: type[VenueSnapshot | VenueDelta], book: _Book) -> VenueSnapshot | VenueDelta:
-    bids, asks = _texts(book.bids), _texts(book.asks)
+    bids, bid_digits = _side_of(book.bids)
+    asks, ask_digits = _side_of(book.asks)
     return kind(
-        bids=levels_of_text(_VENUE, bids),
-        asks=levels_of_text(_VENUE, asks),
+        bids=bids,
+        asks=asks,
         checksum=book.checksum,
-        bid_digits=_digits(bids),
-        ask_digits=_digits(asks),
+        bid_digits=bid_digits,
+        ask_digits=ask_digits,
         venue_ts=None if book.timestamp is None else ns_of(book.timestamp),
     )
 

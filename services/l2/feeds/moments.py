@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta
@@ -14,4 +14,5 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def ns_of(moment: datetime) -> int:
     """Return ns UTC; what the wire says below a microsecond is lost."""
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    since = moment - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000

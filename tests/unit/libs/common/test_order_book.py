@@ -129,6 +129,12 @@ def test_depth_ends_at_the_band_and_says_when_the_known_book_does() -> None:
     assert book.depth_within("ask", 50.0) == Depth(0.0, truncated=False)
 
 
+def test_what_is_far_and_large_leaves_no_trace_in_the_depth() -> None:
+    book = OrderBook()
+    book.load([(1.0, 1e15), *((100.0 - at / 100, 0.1) for at in range(9))], [(101.0, 1.0)])
+    assert book.depth_within("bid", 1000.0) == Depth(math.fsum([0.1] * 9), truncated=False)
+
+
 def test_a_reader_rebuilds_the_book_from_a_keyframe_and_its_deltas() -> None:
     book = OrderBook()
     assert book.follow(a_keyframe(seq=4))

@@ -9,7 +9,7 @@ import scipy.special
 from services.router import special
 
 
-@pytest.mark.parametrize("name", ["gammaln", "ndtr", "stdtr", "stdtrit"])
+@pytest.mark.parametrize("name", ["ndtr", "stdtr", "stdtrit"])
 def test_the_special_functions_are_those_of_scipy(name: str) -> None:
     assert getattr(special, name) is getattr(scipy.special, name)
 
