@@ -113,6 +113,11 @@ class Window:
         self._due_ns = 0
         self._hour = 0
 
+    @property
+    def due_ns(self) -> int | None:
+        """When there is a message, None while nothing has changed."""
+        return self._due_ns if self._changed else None
+
     def load(self, now_ns: int) -> None:
         """Show the book as it is now: a first subscriber comes."""
         self._hold(self.update_id + 1, now_ns)
