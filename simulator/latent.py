@@ -178,7 +178,7 @@ class LatentPrices:
             self._pull / MINUTES
         )
         path = np.vstack([opening.deviation, opening.deviation + np.cumsum(returns, axis=0)])
-        closing = _Opening(path[-1], float(log_vol[-1]), macro, block)
+        closing = _Opening(path[-1].copy(), float(log_vol[-1]), macro, block)
         return DayPath(self._anchor + path, minute_vol, tuple(regimes)), closing
 
     def _make_second_vols(self, minute: int) -> tuple[float, ...]:

@@ -166,7 +166,7 @@ def symbol_profile(symbol: str) -> SymbolProfile:
 
 
 def instrument_at(venue: str, symbol: str) -> Instrument:
-    """Return what a simulated venue demands of an order: the real one's demands, of a made-up market SOL's."""
+    """Return what a simulated venue demands of an order: those of the real one, SOL's of a made-up market."""
     if _MADE_UP.fullmatch(symbol) is None:
         return instrument_of(venue, symbol)
     return replace(instrument_of(venue, _MODEL), symbol=symbol)

@@ -160,7 +160,8 @@ class Window:
         self._held = (self._best(self._book.bids), self._best(self._book.asks))
 
     def _best(self, side: Side) -> dict[int, int]:
-        return dict(side.levels(self._depth))
+        keys, sign = side.keys[: self._depth], side.sign
+        return dict(zip([key * sign for key in keys], map(side.lots.__getitem__, keys), strict=True))
 
     def _frame(
         self,
