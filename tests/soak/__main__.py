@@ -20,13 +20,15 @@ from tests.soak.run import SoakError, soak
 from tests.soak.verdict import rows, show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from tests.soak.run import Soaked
+    from tests.soak.verdict import Row
 
 GROWS: Final = 1
 OPEN: Final = 3
 INTERRUPTED: Final = 130
+WIDTH: Final = 140  # of a table in a file
 
 
 def main(arguments: list[str]) -> int:
@@ -37,7 +39,7 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     if asked.minutes <= 0 or asked.seed < 0:
         parser.error("minutes are above 0, the seed is 0 or more")
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     folder = (
         Path(os.environ.get("RUN_DIR", ".run")).absolute()
         / "soak"
@@ -61,17 +63,19 @@ def main(arguments: list[str]) -> int:
     show(found, console)
     for broken in soaked.broken:
         console.print(f"broken: {broken}", markup=False, soft_wrap=True)
+    said, code = verdict(found, soaked.broken)
+    console.print(said)
+    return code
+
+
+def verdict(found: Iterable[Row], broken: Sequence[str]) -> tuple[str, int]:
+    """Return what the rows and broken promises come to, and the exit code."""
     judgements = {row.judgement for row in found}
-    if soaked.broken or judgements & {"grows", "over its budget"}:
-        console.print("FAILED: what is named first grows, or a promise was broken")
-        return GROWS
+    if broken or judgements & {"grows", "over its budget"}:
+        return "FAILED: what is named first grows, or a promise was broken", GROWS
     if "open" in judgements:
-        console.print(
-            "OPEN: of what is named first the interval holds more than is allowed; run it for longer"
-        )
-        return OPEN
-    console.print("PASSED: all is flat")
-    return 0
+        return "OPEN: the interval of what is named first holds more than is allowed; run it for longer", OPEN
+    return "PASSED: all is flat", 0
 
 
 async def _soak(folder: Path, minutes: float, seed: int, say: Callable[[str], None]) -> Soaked:

@@ -161,7 +161,7 @@ class _Soak:
     def _keep(self, sample: Sample) -> None:
         if self._samples:
             for name, pid in self._samples[-1].pids.items():
-                if sample.pids.get(name) != pid and pid not in self._killed_pids and name != "ready":
+                if sample.pids.get(name) != pid and pid not in self._killed_pids:
                     self._broken.append(
                         f"{name} (process {pid}) ended by itself {sample.at_s:.0f} s after the start"
                     )

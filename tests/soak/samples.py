@@ -25,6 +25,7 @@ LATE: Final = "seconds behind"
 FILES: Final = "MiB of other files"
 TOPIC: Final = "MiB of a topic"
 SUPERVISOR: Final = "supervisor"
+ENDS: Final = "ready"  # the program that says so, and is done
 LAGS: Final[
     Mapping[str, str]
 ] = {  # of a process, by the metric that tells it; the worst or the sum of labels
@@ -61,7 +62,7 @@ class Looks:
 
     async def look(self, at_s: float) -> Sample:
         """Return what there is now."""
-        pids = {process.name: process.pid for process in self._folder.running()}
+        pids = {each.name: each.pid for each in self._folder.running() if each.name != ENDS}
         if supervisor := self._folder.supervisor():
             pids[SUPERVISOR] = supervisor
         values = [*_of_processes(pids), *[each async for each in self._lags()], *_of_files(self._folder.root)]

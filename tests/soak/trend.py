@@ -79,11 +79,11 @@ def _slopes(block: Floats) -> Floats:
 def _variance(block: Floats) -> float:
     """Return the variance of S of independent observations, ties among them (Kendall)."""
 
-    def term(n: Floats | int) -> float:
-        return float(np.sum(n * (n - 1) * (2 * n + 5)))  # type: ignore[operator]
+    def term(n: Floats) -> float:
+        return float(np.sum(n * (n - 1) * (2 * n + 5)))
 
     ties = np.unique(block[:, 1], return_counts=True)[1].astype(np.float64)
-    return (term(len(block)) - term(ties)) / 18
+    return (term(np.array([float(len(block))])) - term(ties)) / 18
 
 
 def _inflation(left: Sequence[Floats]) -> float:

@@ -125,12 +125,17 @@ def _topic(name: str, sizes: Sequence[float], partitions: int) -> Row:
     return Row(what=TOPIC, whose=name, first=sizes[0], last=sizes[-1], allowed=allowed, judgement=judgement)
 
 
-def show(found: Iterable[Row], console: Console) -> None:
-    """Print the table."""
+def show(found: Sequence[Row], console: Console) -> None:
+    """Print what is judged in a table, and of the topics the fullest."""
     table = Table(title="an hour, with 95 % intervals", title_justify="left")
     for column in ("what", "whose", "first", "last", "slope", "interval", "allowed", "judgement"):
-        table.add_column(column, justify="left" if column in {"what", "whose", "judgement"} else "right")
+        table.add_column(
+            column, justify="left" if column in {"what", "whose", "judgement"} else "right", no_wrap=True
+        )
+    budgets = [row for row in found if row.what == TOPIC and row.allowed is not None]
     for row in found:
+        if row.judgement == "within its budget":
+            continue
         interval = "" if row.lower is None or row.upper is None else f"{row.lower:+.3g} to {row.upper:+.3g}"
         table.add_row(
             row.what,
@@ -143,3 +148,12 @@ def show(found: Iterable[Row], console: Console) -> None:
             row.judgement,
         )
     console.print(table)
+    if budgets:
+        fullest = max(budgets, key=_share)
+        console.print(
+            f"the fullest of {len(budgets)} topics is {fullest.whose}: {_share(fullest):.1%} of its budget"
+        )
+
+
+def _share(row: Row) -> float:
+    return row.last / row.allowed if row.allowed else 0.0
