@@ -13,7 +13,7 @@ import msgspec
 from libs.common.settings import ServiceSettings
 from libs.common.topic_usage import topic_usage
 from libs.common.topics import TOPICS
-from tests.bench.processes import cpu_seconds, free_port, started, until
+from tests.bench.processes import ProcessEndedError, cpu_seconds, free_port, started, until
 from tests.flood import rss_mib
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ TRADED: Final = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 SHARED: Final = ("l2", "venues", "router", "portfolio", "execution")  # of which there may be several
 HISTORY_DAYS: Final = 40  # enough for a risk budget
 START_S: Final = 900.0
+RESTARTS: Final = 20
 _SAMPLE: Final = re.compile(r"^(bookrunner_\w+?)(?:{(.*)})? (\S+)$", re.MULTILINE)
 
 
@@ -98,6 +99,8 @@ class Scaled:
             "METRICS_PORT": "0",
         }
         self.processes: dict[str, Process] = {}
+        self._wanted: dict[str, tuple[str, dict[str, str]]] = {}
+        self.restarts = 0
         self._stack = ExitStack()
 
     async def __aenter__(self) -> Self:
@@ -110,7 +113,7 @@ class Scaled:
                     own = {"L2_INSTANCE": name, "GROUP_INSTANCE_ID": str(number)}
                     self._start(name, f"services.{service}", **own)
             self._start("gateway", "services.gateway")
-            await until("all is LIVE and ready", self._ready, START_S, *self.processes.values())
+            await until("all is LIVE and ready", self._ready, START_S)
         except BaseException:
             await self.__aexit__()
             raise
@@ -121,12 +124,26 @@ class Scaled:
         self._stack.close()
 
     def _start(self, name: str, module: str, **own: str) -> None:
-        folder = self._folder / name
+        self._wanted[name] = (module, own)
+        folder = self._folder / f"{name}.{self.restarts}"
         folder.mkdir(parents=True)
         environment = self._environment | own
         self.processes[name] = self._stack.enter_context(started(module, folder, **environment))
 
+    def _restart(self) -> None:
+        """Start what has ended again, as a supervisor would: a service ends where Kafka does not answer."""
+        for name, process in tuple(self.processes.items()):
+            try:
+                process.require_running()
+            except ProcessEndedError:
+                if self.restarts == RESTARTS:
+                    raise
+                self.restarts += 1
+                module, own = self._wanted[name]
+                self._start(name, module, **own)
+
     async def _ready(self) -> bool:
+        self._restart()
         return await self.live() == len(self.books) and await self._get("/readyz") is not None
 
     async def live(self) -> int:

@@ -49,7 +49,8 @@ def test_a_made_up_market_has_a_profile_of_its_own_and_sol_s_digits() -> None:
 
 
 @pytest.mark.parametrize(
-    "symbol", ["S1000-USDT", "S00-USDT", "S\N{ARABIC-INDIC DIGIT ZERO}00-USDT", "S000-USD", "XS000-USDT"]
+    "symbol",
+    ["S1000-USDT", "S00-USDT", "S\N{ARABIC-INDIC DIGIT ZERO}00-USDT", "S000-USD", "XS000-USDT", "S000-USDT2"],
 )
 def test_no_other_name_is_a_made_up_market(symbol: str) -> None:
     with pytest.raises(ValueError, match="S000-USDT to S999-USDT"):

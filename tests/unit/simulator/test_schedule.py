@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.schedule import Schedule
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 9), st.integers(0, 12))))
+@settings(max_examples=500)
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5), st.integers(0, 6)), min_size=4))
 def test_it_takes_what_a_dict_of_the_earliest_times_would(steps: list[tuple[str, int, int]]) -> None:
     schedule, due = Schedule[str](), dict[str, int]()
     for key, at_ns, now_ns in steps:
