@@ -12,6 +12,8 @@ from libs.common.venues import venue_of
 from simulator.profiles import instrument_at, symbol_profile
 from simulator.settings import SimulatorSettings
 from simulator.simulation import Connection, Simulation
+from simulator.venues.bybit import Bybit
+from simulator.venues.okx import Okx
 
 MS = 1_000_000
 START = 1_790_000_000_000 * MS
@@ -20,7 +22,7 @@ MARKETS = ("BTC-USDT", *(f"S{number:03d}-USDT" for number in range(12)))
 
 @pytest.fixture
 def simulation() -> Simulation:
-    settings = SimulatorSettings(rate=30.0, outages=0.0, history_days=1, levels=40, symbols=MARKETS)
+    settings = SimulatorSettings(rate=400.0, outages=0.0, history_days=1, levels=40, symbols=MARKETS)
     return Simulation(settings, START)
 
 
@@ -73,6 +75,31 @@ def test_every_message_of_many_books_arrives_when_it_is_due(simulation: Simulati
         waiting = [client.line.due_ns for client in clients.values() if client.line.due_ns is not None]
         assert all(due_ns > now_ns for due_ns in waiting)
     assert got.keys() == set(clients.values())
+
+
+def test_no_change_is_held_back_beyond_its_time_whoever_asks_for_the_truth_meanwhile(
+    simulation: Simulation,
+) -> None:
+    """Asking for a book sends what is held back before its time, and so moves the next message's."""
+    all_subscribed(simulation, START)
+    bybit, okx = simulation.venues["bybit"], simulation.venues["okx"]
+    assert isinstance(bybit, Bybit)
+    assert isinstance(okx, Okx)
+    windows = [
+        *(bybit._by_topic[f"orderbook.200.{name}"] for name in bybit.symbol_of),  # noqa: SLF001 -- due inside
+        *okx._windows.values(),  # noqa: SLF001 -- as above
+    ]
+    now_ns, waited = START, 0
+    for turn in range(3_000):
+        now_ns += 2 * MS
+        simulation.tick(now_ns)
+        if turn % 97 == 0:
+            simulation.truth("okx", "S003-USDT", now_ns)
+            simulation.truth("bybit", "S003-USDT", now_ns)
+        due = [window.due_ns for window in windows if window.due_ns is not None]
+        assert all(each > now_ns for each in due)
+        waited += len(due)
+    assert waited > len(windows)
 
 
 def test_a_turn_looks_only_at_lines_on_which_something_arrives(simulation: Simulation) -> None:
