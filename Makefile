@@ -16,7 +16,7 @@ INSTALL = @test -n '$(PYTHON)' || { echo 'Python 3.11 to 3.14 is needed, and non
 RUN_DIR ?= .run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev doctor run stop test test-fast e2e check bench chaos peers examples audit sbom lock clean
+.PHONY: help setup setup-dev doctor run stop test test-fast e2e check bench chaos soak peers examples audit sbom lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: setup-dev ## the benchmarks, with their assumptions
 
 chaos: setup-dev ## three minutes of faults against the whole system, each book held against the exchange's; SECONDS= SEED=
 	$(PY) -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+soak: setup-dev ## an hour of the whole system, trading, with faults and kills now and then: whether anything grows; MINUTES= SEED=
+	$(PY) -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 peers: setup-dev ## other people's clients against the simulator, their own checks on; SECONDS=
 	$(PY) -m tests.peers $(if $(SECONDS),--seconds $(SECONDS))

@@ -102,12 +102,20 @@ class _Server:
         while True:
             now_ns = time.time_ns()
             self._simulation.tick(now_ns)
-            for connection, (_, transport) in list(self._sockets.items()):
-                _write(connection, transport, now_ns)
+            for connection in self._simulation.arrivals.take(now_ns):
+                self._deliver(connection, now_ns)
             deadline = max(
                 deadline + _TICK_S, loop.time()
             )  # a late tick delays the rest, it is not made up for
             await asyncio.sleep(deadline - loop.time())
+
+    def _deliver(self, connection: Connection, now_ns: int) -> None:
+        """Write what has arrived; what has no socket yet, or is slow, is looked at again in the next turn."""
+        if connection in self._sockets:
+            _write(connection, self._sockets[connection][1], now_ns)
+        elif connection.session not in self._simulation.connections:
+            return
+        self._simulation.expect(connection)
 
     async def _ping(self) -> None:
         """Ping every client as often as its venue does, and drop those that do not answer."""
@@ -165,6 +173,7 @@ class _Server:
             connection.window_bits = int(websocket.compress)  # 0 if the client did not offer to inflate
             if request.transport is not None:  # None: the client left during the handshake
                 self._sockets[connection] = (websocket, request.transport)
+                self._simulation.arrivals.add(connection, 0)  # it may have been cut meanwhile
                 await self._listen(websocket, connection)
         finally:
             self._sockets.pop(connection, None)

@@ -27,6 +27,7 @@ INTERVALS: Final = {"1m": NS_MINUTE, "1d": NS_DAY}
 
 _MINUTE_TRADES: Final = 2500.0  # of the most active symbol, all venues
 _VOLUME_SD: Final = 0.5  # of a minute's log volume
+_COLUMNS: Final = 64  # symbols whose streams of a day stand side by side
 _HALF_BITS: Final = 32  # of an int64
 
 
@@ -102,7 +103,7 @@ def _drawn(
     path = latent.day(day)
     a, b = path.log_price[:-1, column], path.log_price[1:, column]
     s = latent.day_vol[column] * path.minute_vol
-    rng = stream(seed, HISTORY, day * 64 + column)
+    rng = stream(seed, HISTORY, (column // _COLUMNS << 32) + day * _COLUMNS + column % _COLUMNS)
     uniforms = 1.0 - rng.random((2, MINUTES))
     reach = np.sqrt((b - a) ** 2 - 2.0 * s**2 * np.log(uniforms))
     log_prices = np.stack([a, (a + b + reach[0]) / 2.0, (a + b - reach[1]) / 2.0, b])
@@ -142,6 +143,11 @@ class PastCandles:
         sums = _exact_sums(rows[4:])
         return Candle(day * NS_DAY, int(o[0]), int(h.max()), int(low.min()), int(c[-1]), *sums)
 
+    def until(self, day: int, minutes: int) -> list[Candle]:
+        """Return the first candles of a day, and keep none."""
+        columns = self._rows(day).T[:minutes].tolist()
+        return [Candle(day * NS_DAY + index * NS_MINUTE, *column) for index, column in enumerate(columns)]
+
     def _rows(self, day: int) -> NDArray[np.int64]:
         """Return the fields of a day's candles after `open_ns`, shape (9, 1440)."""
         pair = self._pair
@@ -174,9 +180,9 @@ class Candles:
         self._past = past
         self._first_minute = start_ns // NS_MINUTE
         self._first_day = start_ns // NS_DAY
-        opening = _opening(pair, latent, past, start_ns)
+        *before, begun = past.until(self._first_day, self._first_minute % MINUTES + 1)
+        opening = _opening(pair, latent, begun, start_ns)
         self._minutes = [opening]  # contiguous from the first minute on
-        before = [past.minute(minute) for minute in range(self._first_day * MINUTES, self._first_minute)]
         self._days = [merged(self._first_day * NS_DAY, [*before, opening])]
 
     def add(self, trade: Print) -> None:
@@ -210,9 +216,8 @@ class Candles:
         return [replace(live[n - origin] if n >= origin else past(n)) for n in range(first, last + 1)]
 
 
-def _opening(pair: Pair, latent: LatentPrices, past: PastCandles, start_ns: int) -> Candle:
-    """Return the candle of the minute in which the live market starts, up to its start."""
-    whole = past.minute(start_ns // NS_MINUTE)
+def _opening(pair: Pair, latent: LatentPrices, whole: Candle, start_ns: int) -> Candle:
+    """Return the part of a minute's candle up to the start of the live market in it."""
     tick = float(pair.instrument.tick)
     times = [*range(whole.open_ns, start_ns, NS_PER_S), start_ns]
     path = [round(exp(latent.log_price(pair.column, ts)) / tick) for ts in times]

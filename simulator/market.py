@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from libs.common.instruments import instrument_of
 from simulator.candles import Candles, PastCandles
 from simulator.latent import NS_DAY
 from simulator.order_flow import OrderFlow, Pair
-from simulator.profiles import VENUES, symbol_profile
+from simulator.profiles import VENUES, instrument_at, symbol_profile
+from simulator.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -57,14 +57,15 @@ class Market:
         share = sum(VENUES[venue].message_share for venue in venues)
         activity = sum(symbol_profile(symbol).activity for symbol in symbols)
         pairs = {
-            (venue, symbol): Pair(VENUES[venue], symbol_profile(symbol), instrument_of(venue, symbol), column)
+            (venue, symbol): Pair(VENUES[venue], symbol_profile(symbol), instrument_at(venue, symbol), column)
             for venue in venues
             for column, symbol in enumerate(symbols)
         }
         past = {key: PastCandles(pair, latent, seed) for key, pair in pairs.items()}
+        by_symbol = sorted(pairs, key=lambda key: pairs[key].column)  # which share what is drawn
         for day in range(self.earliest_ns // NS_DAY, start_ns // NS_DAY):  # in order, so it is walked once
-            for history in past.values():
-                history.day(day)  # kept, so that asking for years of them is quick
+            for key in by_symbol:
+                past[key].day(day)  # kept, so that asking for years of them is quick
         self._flows: dict[tuple[str, str], OrderFlow] = {}
         self._candles: dict[tuple[str, str], Candles] = {}
         for index, (key, pair) in enumerate(pairs.items()):
@@ -72,6 +73,10 @@ class Market:
             actions = _actions_per_s(pair.venue, messages)
             self._flows[key] = OrderFlow(pair, latent, seed, index, actions, start_ns, levels)
             self._candles[key] = Candles(pair, latent, past[key], start_ns)
+        self._keys = tuple(pairs)
+        self._due = Schedule[int]()  # places in `_keys`
+        for place, flow in enumerate(self._flows.values()):
+            self._due.add(place, flow.next_ns)
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -92,14 +97,16 @@ class Market:
         Until the next change is asked for, its book is exactly as it was after this one; changes of one book
         are in order. A caller takes them all.
         """
-        for key, flow in self._flows.items():
-            if flow.next_ns > now_ns or key in resting:
-                continue
-            candles = self._candles[key]
-            for change in flow.step(now_ns):
-                for trade in change.prints:
-                    candles.add(trade)
-                yield change
+        for place in sorted(self._due.take(now_ns)):
+            key = self._keys[place]
+            flow = self._flows[key]
+            if key not in resting:
+                candles = self._candles[key]
+                for change in flow.step(now_ns):
+                    for trade in change.prints:
+                        candles.add(trade)
+                    yield change
+            self._due.add(place, flow.next_ns)
 
     def candles(
         self, venue: str, symbol: str, interval: str, first_ns: int, last_ns: int, now_ns: int

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from math import ceil, exp, floor, log, sqrt, tanh
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from simulator.exchange_book import BookChange, ExchangeBook, Side
 from simulator.latent import FLOW, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
 
     from libs.common.venues.venue import Instrument
     from simulator.exchange_book import Level, SideName
@@ -48,6 +52,7 @@ _TRADE_SD: Final = 1.3  # of its logarithm: a few are many times the median
 _SENSE_NS: Final = 10_000_000  # traders look at the world at most this often
 _EVEN: Final = 0.5
 _BLOCK: Final = 4096  # random numbers drawn at once
+_PARTS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +112,8 @@ class OrderFlow:
         self._lot = float(pair.instrument.lot)
         self._level_notional = pair.venue.level_notional * pair.symbol.depth
         rng = stream(seed, FLOW, (start_ns // NS_PER_S) * 64 + index)
-        self._uniform = _endless(lambda: rng.random(_BLOCK).tolist())
-        self._normal = _endless(lambda: rng.standard_normal(_BLOCK).tolist())
+        self._uniform = _endless(lambda: rng.random(_BLOCK))
+        self._normal = _endless(lambda: rng.standard_normal(_BLOCK))
         self._lag_ns = pair.venue.lag_ms * NS_PER_MS
         self._noise = 0.0
         self._bias = 0.0
@@ -322,7 +327,8 @@ def _pull(side: Side, limit_tick: int) -> None:
         side.set(side.best, 0)
 
 
-def _endless(draw: Callable[[], list[float]]) -> Iterator[float]:
-    """Yield numbers one by one, drawn a block at a time."""
+def _endless(draw: Callable[[], NDArray[np.float64]]) -> Iterator[float]:
+    """Yield numbers one by one, drawn a block at a time, of which only a part is objects."""
     while True:
-        yield from draw()
+        for part in np.split(draw(), _PARTS):
+            yield from part.tolist()

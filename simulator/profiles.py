@@ -2,15 +2,23 @@
 
 The values are chosen, not estimated: near enough to the recorded books that planners and policies meet the
 right orders of magnitude, and far enough apart that venues and symbols can be told from one another.
+
+Where many books are wanted there are made-up markets, S000-USDT to S999-USDT: all of one activity, so that a
+rate is shared evenly, with the digits of SOL-USDT and prices between its third and its triple.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+
+from libs.common.instruments import instrument_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from libs.common.venues.venue import Instrument
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +144,11 @@ VENUES: Final[Mapping[str, VenueProfile]] = {
 }
 
 
+MARKETS: Final = f"{', '.join(SYMBOLS)} and S000-USDT to S999-USDT"
+_MODEL: Final = "SOL-USDT"
+_MADE_UP: Final = re.compile(r"S(\d{3})-USDT", re.ASCII)
+
+
 def symbol_profile(symbol: str) -> SymbolProfile:
     """Return the profile of a canonical symbol.
 
@@ -144,9 +157,16 @@ def symbol_profile(symbol: str) -> SymbolProfile:
     ValueError
         If the simulator has no such market; the message lists those it has.
     """
-    try:
-        return SYMBOLS[symbol]
-    except KeyError:
-        raise ValueError(
-            f"the simulator has no market {symbol[:40]!r}; it has {', '.join(SYMBOLS)}"
-        ) from None
+    if (known := SYMBOLS.get(symbol)) is not None:
+        return known
+    if (made_up := _MADE_UP.fullmatch(symbol)) is not None:
+        anchor = 50.0 + int(made_up[1]) * 37 % 400
+        return replace(SYMBOLS[_MODEL], symbol=symbol, anchor=anchor, activity=1.0)
+    raise ValueError(f"the simulator has no market {symbol[:40]!r}; it has {MARKETS}")
+
+
+def instrument_at(venue: str, symbol: str) -> Instrument:
+    """Return what a simulated venue demands of an order: those of the real one, SOL's of a made-up market."""
+    if _MADE_UP.fullmatch(symbol) is None:
+        return instrument_of(venue, symbol)
+    return replace(instrument_of(venue, _MODEL), symbol=symbol)

@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from libs.common.loopback import exposed, is_loopback
 from libs.common.settings import ProcessSettings
 from libs.common.web_pages import names_of, served_names
-from simulator.profiles import SYMBOLS
+from simulator.profiles import MARKETS, symbol_profile
 
 REPLAY_PREFIX = "replay:"
 
@@ -67,7 +67,9 @@ class SimulatorSettings(ReplaySettings):
         600.0, gt=0, le=20_000, description="aimed messages per second, every channel of every full book"
     )
     symbols: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("BTC-USDT", "ETH-USDT", "SOL-USDT"), min_length=1, description="canonical symbols, comma-separated"
+        ("BTC-USDT", "ETH-USDT", "SOL-USDT"),
+        min_length=1,
+        description="canonical symbols, comma-separated; S000-USDT to S999-USDT are made up, for many books",
     )
     levels: int = Field(
         0,
@@ -93,8 +95,10 @@ class SimulatorSettings(ReplaySettings):
     @classmethod
     def _known_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for place, symbol in enumerate(value, 1):
-            if symbol not in SYMBOLS:
-                raise ValueError(f"place {place} is no market of the simulator; it has {', '.join(SYMBOLS)}")
+            try:
+                symbol_profile(symbol)
+            except ValueError:
+                raise ValueError(f"place {place} is no market of the simulator; it has {MARKETS}") from None
         return value
 
     @field_validator("served_as")

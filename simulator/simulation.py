@@ -19,6 +19,7 @@ from simulator.latent import WIRE, LatentPrices, stream
 from simulator.market import Market
 from simulator.profiles import VENUES as PROFILES
 from simulator.refusals import blocked
+from simulator.schedule import Schedule
 from simulator.venues import VENUES
 from simulator.venues.venue import (
     AnnouncesCut,
@@ -92,6 +93,7 @@ class Simulation:
         self.faults = Faults(settings.seed)
         self.connections: dict[Session, Connection] = {}
         self.is_paused = False
+        self.arrivals = Schedule[Connection]()  # of whose lines something arrives, or that are cut
         self._conditions = self.faults.conditions
         self._consequences = Consequences(self.market, self._conditions)
         self._outages = settings.outages
@@ -141,6 +143,11 @@ class Simulation:
     def pong(self, connection: Connection, payload: bytes, now_ns: int) -> None:
         """Answer a client that asks."""
         self._put(connection, control_frame(PONG, payload), now_ns, is_said=False)
+
+    def expect(self, connection: Connection) -> None:
+        """Note when the next of what is on a client's line arrives."""
+        if (due_ns := connection.line.due_ns) is not None:
+            self.arrivals.add(connection, due_ns)
 
     def close(self, connection: Connection) -> None:
         """Forget a connection."""
@@ -334,6 +341,7 @@ class Simulation:
         if is_said:  # and no ping or pong, which a heartbeat does not wait for
             connection.sent_ns = now_ns
         connection.line.send(frame, now_ns + self._delay_ns[connection.venue])
+        self.expect(connection)
 
     def _timers(self, now_ns: int, elapsed_s: float) -> None:
         """Heartbeats of silent connections and the outages that venues have by themselves."""
@@ -348,7 +356,7 @@ class Simulation:
                 self._say(connection, heartbeat, now_ns)
             per_s = PROFILES[connection.venue].disconnects_per_hour * self._outages / 3600.0
             if self._random.random() < per_s * elapsed_s or self._is_over(connection, now_ns):
-                connection.is_cut = True
+                self._end_line(connection)
 
     def _is_over(self, connection: Connection, now_ns: int) -> bool:
         """Whether a connection's time has come, as announced or by its age."""
@@ -363,7 +371,11 @@ class Simulation:
     def _cut(self, cut: Disconnect) -> None:
         for connection in self.connections.values():
             if _carries(connection, cut.venue, cut.symbol):
-                connection.is_cut = True
+                self._end_line(connection)
+
+    def _end_line(self, connection: Connection) -> None:
+        connection.is_cut = True
+        self.arrivals.add(connection, 0)
 
 
 def _carries(connection: Connection, venue: str, symbol: str | None) -> bool:

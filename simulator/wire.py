@@ -80,6 +80,13 @@ class Line:
     def __len__(self) -> int:
         return len(self._frames)
 
+    @property
+    def due_ns(self) -> int | None:
+        """When something arrives, 0 for the rest of a frame; None while nothing is on its way."""
+        if self._begun:
+            return 0
+        return self._frames[0][0] if self._frames else None
+
     def send(self, frame: bytes, due_ns: int) -> None:
         """Put a frame on the line, to arrive at `due_ns` but after all before it."""
         self._last_due_ns = max(self._last_due_ns, due_ns)

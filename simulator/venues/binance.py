@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from libs.common.time_units import NS_PER_MS, NS_PER_S
+from simulator.schedule import Schedule
 from simulator.venues.binance_rest import BinanceRest
 from simulator.venues.venue import (
     Notice,
@@ -222,6 +223,7 @@ class Binance(Venue):
         self._fast = {symbol: _Pending() for symbol in exchange.symbols}
         self._slow = {symbol: _Pending() for symbol in exchange.symbols}
         self._aggregated = {symbol: exchange.book(symbol).trade_id for symbol in exchange.symbols}
+        self._due = Schedule[str]()
         self._rest = BinanceRest(exchange, self.symbol_of)
 
     def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
@@ -244,6 +246,7 @@ class Binance(Venue):
         pending.final_id, pending.ts_ns = change.update_id, change.ts_ns
         pending.bids.update(change.bids)
         pending.asks.update(change.asks)
+        self._due.add(change.symbol, pending.due_ns)
         if not (change.prints or change.top_moved):
             return []
         pair = self._pairs[change.symbol]
@@ -263,8 +266,8 @@ class Binance(Venue):
     def flush(self, now_ns: int, *, force: bool = False) -> list[Update | Notice]:
         """Return the diffs that are due; a diff of a speed covers every update id since its last one."""
         out: list[Update | Notice] = []
-        for symbol, fast in self._fast.items():
-            slow = self._slow[symbol]
+        for symbol in self._fast if force else self._due.take(now_ns):
+            fast, slow = self._fast[symbol], self._slow[symbol]
             if (force or now_ns >= fast.due_ns) and fast.first_id:
                 slow.first_id = slow.first_id or fast.first_id
                 slow.final_id, slow.ts_ns = fast.final_id, fast.ts_ns
@@ -275,6 +278,9 @@ class Binance(Venue):
             if (force or now_ns >= slow.due_ns) and slow.first_id:
                 out += self._diff(symbol, slow, "depth", now_ns)
                 slow.due_ns = now_ns - now_ns % _SLOW_BATCH_NS + _SLOW_BATCH_NS
+            for pending in (fast, slow):
+                if pending.first_id:
+                    self._due.add(symbol, pending.due_ns)
         return out
 
     def sequence(self, symbol: str) -> int:

@@ -13,13 +13,14 @@ import math
 import re
 from typing import TYPE_CHECKING, Final
 
-from libs.common.time_units import NS_PER_MS
+from libs.common.time_units import NS_PER_MS, NS_PER_S
+from simulator.schedule import Schedule
 from simulator.venues.bybit_book import BATCH_NS, BybitPair, Window
 from simulator.venues.bybit_rest import BybitRest
 from simulator.venues.venue import Notice, TopicSession, Update, Venue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from simulator.exchange_book import BookChange, Print
     from simulator.venues.bybit_book import BookFrame
@@ -105,6 +106,8 @@ class Bybit(Venue):
             for symbol, pair in self._pairs.items()
         }
         self._by_topic = {window.topic: window for windows in self._windows.values() for window in windows}
+        self._due = Schedule[Window]()
+        self._glance_ns = 0
         self._trade_topics = {f"publicTrade.{name}" for name in self.symbol_of}
         self._rest = BybitRest(exchange, self._pairs, self._deepest)
 
@@ -119,6 +122,7 @@ class Bybit(Venue):
         for window in self._windows[change.symbol]:
             if window.topic in self.subscribers:
                 window.touch(change)
+                self._wait(window)
         pair = self._pairs[change.symbol]
         topic = f"publicTrade.{pair.name}"
         if not change.prints or topic not in self.subscribers:
@@ -128,13 +132,25 @@ class Bybit(Venue):
     def flush(self, now_ns: int, *, force: bool = False) -> list[Update | Notice]:
         """Return the messages that are due."""
         out: list[Update | Notice] = []
-        for symbol, windows in self._windows.items():
-            for window in windows:
-                if window.topic in self.subscribers:
-                    frame = window.update(now_ns, force=force)
-                    if frame is not None:
-                        out.append(Update(symbol, (frame,)))
+        for window in self._looked_at(now_ns, force=force):
+            if window.topic in self.subscribers:
+                frame = window.update(now_ns, force=force)
+                if frame is not None:
+                    out.append(Update(frame.pair.symbol, (frame,)))
+                self._wait(window)
         return out
+
+    def _looked_at(self, now_ns: int, *, force: bool) -> Iterable[Window]:
+        """Return what may have a message: what is due, and each second all, as any may restart."""
+        due = self._due.take(now_ns)
+        if not force and now_ns < self._glance_ns:
+            return due
+        self._glance_ns = now_ns + NS_PER_S
+        return self._by_topic.values()
+
+    def _wait(self, window: Window) -> None:
+        if (due_ns := window.due_ns) is not None:
+            self._due.add(window, due_ns)
 
     def sequence(self, symbol: str) -> int:
         """Return the `u` of a subscriber's book of 50 levels, else of another depth.

@@ -113,6 +113,11 @@ class Window:
         self._due_ns = 0
         self._hour = 0
 
+    @property
+    def due_ns(self) -> int | None:
+        """When there is a message, None while nothing has changed."""
+        return self._due_ns if self._changed else None
+
     def load(self, now_ns: int) -> None:
         """Show the book as it is now: a first subscriber comes."""
         self._hold(self.update_id + 1, now_ns)
@@ -155,7 +160,8 @@ class Window:
         self._held = (self._best(self._book.bids), self._best(self._book.asks))
 
     def _best(self, side: Side) -> dict[int, int]:
-        return dict(side.levels(self._depth))
+        keys, sign = side.keys[: self._depth], side.sign
+        return dict(zip([key * sign for key in keys], map(side.lots.__getitem__, keys), strict=True))
 
     def _frame(
         self,

@@ -13,7 +13,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Final
 
-from libs.common.time_units import NS_PER_MS
+from libs.common.time_units import NS_PER_MS, NS_PER_S
+from simulator.schedule import Schedule
 from simulator.venues.okx_book import OkxPair, Window, plain
 from simulator.venues.okx_rest import OkxRest
 from simulator.venues.venue import Notice, TopicSession, Update, Venue
@@ -107,6 +108,8 @@ class Okx(Venue):
         super().__init__(exchange)
         self._pairs = OkxPair.all_of(exchange)
         self._windows = {symbol: Window(self._pairs[symbol], exchange.book(symbol)) for symbol in self._pairs}
+        self._due = Schedule[str]()
+        self._glance_ns = 0
         self._rest = OkxRest(exchange, self.symbol_of, lambda symbol: self._windows[symbol].next_id)
 
     def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
@@ -120,6 +123,7 @@ class Okx(Venue):
         pair = self._pairs[change.symbol]
         if f"books:{pair.name}" in self.subscribers:
             self._windows[change.symbol].touch(change)
+            self._wait(change.symbol)
         topic = f"trades:{pair.name}"
         if topic not in self.subscribers:
             return []
@@ -131,12 +135,25 @@ class Okx(Venue):
     def flush(self, now_ns: int, *, force: bool = False) -> list[Update | Notice]:
         """Return the batches and keep-alives that are due."""
         out: list[Update | Notice] = []
-        for symbol, window in self._windows.items():
+        for symbol in self._looked_at(now_ns, force=force):
             if f"books:{self._pairs[symbol].name}" in self.subscribers:
-                frame = window.update(now_ns, force=force)
+                frame = self._windows[symbol].update(now_ns, force=force)
                 if frame is not None:
                     out.append(Update(symbol, (frame,)))
+                self._wait(symbol)
         return out
+
+    def _looked_at(self, now_ns: int, *, force: bool) -> Iterable[str]:
+        """Return whose windows may have a message: what is due, and each second all, to keep them alive."""
+        due = self._due.take(now_ns)
+        if not force and now_ns < self._glance_ns:
+            return due
+        self._glance_ns = now_ns + NS_PER_S
+        return self._windows
+
+    def _wait(self, symbol: str) -> None:
+        if (due_ns := self._windows[symbol].due_ns) is not None:
+            self._due.add(symbol, due_ns)
 
     def sequence(self, symbol: str) -> int:
         """Return the `seqId` of a subscriber's book; without one, that of a snapshot taken now."""

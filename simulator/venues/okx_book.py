@@ -105,6 +105,11 @@ class Window:
         self._sent_ns = 0
 
     @property
+    def due_ns(self) -> int | None:
+        """When there is a batch, None while nothing has changed."""
+        return self._due_ns if self._changed else None
+
+    @property
     def next_id(self) -> int:
         """The id of a message sent now."""
         return self._book.update_id - self._origin

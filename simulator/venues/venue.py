@@ -12,8 +12,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self, cast, runtime_checkable
 
-from libs.common.instruments import instrument_of
 from libs.common.venues import venue_of
+from simulator.profiles import instrument_at
 
 if TYPE_CHECKING:
     import re
@@ -230,7 +230,7 @@ class Exchange:
         self._market = market
         self.earliest_ns = market.earliest_ns
         self.symbols = tuple(symbol for name, symbol in market.pairs if name == venue)
-        self.instruments = {symbol: instrument_of(venue, symbol) for symbol in self.symbols}
+        self.instruments = {symbol: instrument_at(venue, symbol) for symbol in self.symbols}
         spell = venue_of(venue).spell
         self.spelling = {symbol: spell(symbol) for symbol in self.symbols}
 
