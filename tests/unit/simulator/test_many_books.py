@@ -85,7 +85,7 @@ def test_no_change_is_held_back_beyond_its_time_whoever_asks_for_the_truth_meanw
     bybit, okx = simulation.venues["bybit"], simulation.venues["okx"]
     assert isinstance(bybit, Bybit)
     assert isinstance(okx, Okx)
-    windows = [
+    windows: list[Any] = [
         *(bybit._by_topic[f"orderbook.200.{name}"] for name in bybit.symbol_of),  # noqa: SLF001 -- due inside
         *okx._windows.values(),  # noqa: SLF001 -- as above
     ]
