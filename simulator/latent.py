@@ -178,7 +178,8 @@ class LatentPrices:
             self._pull / MINUTES
         )
         path = np.vstack([opening.deviation, opening.deviation + np.cumsum(returns, axis=0)])
-        closing = _Opening(path[-1], float(log_vol[-1]), macro, block)
+        end = path[-1].copy()  # a view would keep the whole path
+        closing = _Opening(end, float(log_vol[-1]), macro, block)
         return DayPath(self._anchor + path, minute_vol, tuple(regimes)), closing
 
     def _make_second_vols(self, minute: int) -> tuple[float, ...]:

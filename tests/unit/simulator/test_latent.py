@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from functools import lru_cache
 
 import numpy as np
@@ -47,6 +48,18 @@ def test_the_path_within_a_minute_joins_its_two_ends() -> None:
 
 def test_days_join() -> None:
     assert np.array_equal(prices().day(FIRST_DAY).log_price[-1], prices().day(FIRST_DAY + 1).log_price[0])
+
+
+def test_days_that_were_walked_past_are_not_kept() -> None:
+    tracemalloc.start()
+    try:
+        late = LatentPrices(7, SYMBOLS)
+        late.day(FIRST_DAY)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    a_path = 8 * (MINUTES + 1) * len(SYMBOLS)  # bytes
+    assert held < 10 * a_path < (FIRST_DAY - GENESIS_DAY) * a_path
 
 
 def test_there_is_no_day_before_the_first() -> None:
