@@ -48,8 +48,9 @@ def _count(module: Any) -> None:
     send = module.AIOKafkaConnection.send
 
     def counted(self: Any, request: Any, *args: Any, **more: Any) -> Any:
-        (count,) = struct.unpack_from("<Q", counts, 8 * request.API_KEY)
-        struct.pack_into("<Q", counts, 8 * request.API_KEY, count + 1)
+        key = request.API_KEY if hasattr(request, "API_KEY") else request.key  # Bookrunner's own
+        (count,) = struct.unpack_from("<Q", counts, 8 * key)
+        struct.pack_into("<Q", counts, 8 * key, count + 1)
         return send(self, request, *args, **more)
 
     module.AIOKafkaConnection.send = counted
