@@ -56,7 +56,7 @@ def slope(lives: Sequence[Sequence[tuple[float, float]]], confidence: float = 0.
     left = [block[:, 1] - middle * block[:, 0] for block in blocks]
     variance = sum(map(_variance, blocks)) * _inflation([rest - np.median(rest) for rest in left])
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(variance)
-    lower = max(0, math.floor((len(slopes) - reach) / 2))
+    lower = max(0, math.floor((len(slopes) - reach) / 2) - 1)
     upper = min(len(slopes) - 1, math.ceil((len(slopes) + reach) / 2))
     return Slope(middle, float(slopes[lower]), float(slopes[upper]))
 

@@ -34,6 +34,15 @@ def test_the_interval_holds_the_true_slope(memory: float, least: float) -> None:
     assert sum(each is not None and each.lower <= 3.0 <= each.upper for each in found) >= least * RUNS
 
 
+def test_what_falls_has_the_interval_of_what_rises() -> None:
+    for seed in range(20):
+        rising = lives(seed, 3.0, 0.6)
+        up, down = slope(rising), slope([[(t, -y) for t, y in life] for life in rising])
+        assert up is not None
+        assert down is not None
+        assert (down.lower, down.upper) == pytest.approx((-up.upper, -up.lower))
+
+
 def test_what_is_alike_from_minute_to_minute_has_a_wider_interval() -> None:
     def width(memory: float) -> float:
         found = [slope(lives(seed, 0.0, memory)) for seed in range(50)]
