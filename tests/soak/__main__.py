@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     folder.mkdir(parents=True)
     console.print(f"soak of {asked.minutes:g} minutes, seed {asked.seed}, in {folder}", soft_wrap=True)
     try:
-        soaked = asyncio.run(_soak(folder, asked.minutes, asked.seed, _one_line(console)))
+        soaked = asyncio.run(_soak(folder, asked.minutes, asked.seed, one_line(console)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("\ninterrupted; every process has ended")
         return INTERRUPTED
@@ -86,13 +86,17 @@ async def _soak(folder: Path, minutes: float, seed: int, say: Callable[[str], No
     return await soak(folder, minutes, seed, say)
 
 
-def _one_line(console: Console) -> Callable[[str], None]:
+def one_line(console: Console) -> Callable[[str], None]:
     """Return what writes each line over the last; where there is no terminal, one after the other."""
     if console.is_terminal:
-        return lambda line: console.print(
-            f"\r\x1b[K{line}", end="", markup=False, overflow="crop", no_wrap=True
-        )
+        return lambda line: _write_over(console, line)
     return lambda line: console.print(line, markup=False, soft_wrap=True)
+
+
+def _write_over(console: Console, line: str) -> None:
+    """Write past Rich, which leaves carriage returns out."""
+    console.file.write(f"\r\x1b[K{line[: console.width - 1]}")
+    console.file.flush()
 
 
 if __name__ == "__main__":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from libs.common.budgets import STATED, budget_of
 from libs.common.topics import TOPICS
-from tests.soak.__main__ import GROWS, OPEN, verdict
+from tests.soak.__main__ import GROWS, OPEN, one_line, verdict
 from tests.soak.run import FAULT_GAP_S, KILLED, faults_of, kills_of
 from tests.soak.samples import BEHIND, LATE, MIB, RSS, TOPIC, Sample, lags_in
 from tests.soak.verdict import rows
@@ -89,6 +91,14 @@ def test_the_exit_code_says_whether_anything_grows_or_nothing_is_known() -> None
     assert verdict([flat, short], [])[1] == OPEN
     assert verdict([flat, short, leak], [])[1] == GROWS
     assert verdict([flat], ["l2 ended by itself"])[1] == GROWS
+
+
+def test_on_a_terminal_the_progress_stays_on_one_line() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=20)
+    say = one_line(console)
+    say("one that is longer than the terminal is wide")
+    say("0.2 of 60 min")
+    assert console.file.getvalue() == "\r\x1b[Kone that is longer \r\x1b[K0.2 of 60 min"
 
 
 def test_lags_are_summed_in_messages_and_the_worst_in_seconds() -> None:
