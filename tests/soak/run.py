@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -83,7 +84,11 @@ class System:
     def stop(self) -> None:
         """End all of it."""
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(STOP_S)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # what is tethered to the supervisor ends with it
+            self._process.wait()
 
 
 async def soak(folder: Path, minutes: float, seed: int, say: Callable[[str], None]) -> Soaked:
@@ -93,12 +98,14 @@ async def soak(folder: Path, minutes: float, seed: int, say: Callable[[str], Non
         timeout = aiohttp.ClientTimeout(total=POLL_S * 10)
         async with aiohttp.ClientSession(timeout=timeout) as http:
             await _until(system, lambda: _ready(system, http), "it was ready", START_S)
-            return await _Soak(system, http, folder, minutes * 60, seed, say).run()
+            return await Watched(system, http, folder, minutes * 60, seed, say).run()
     finally:
         system.stop()
 
 
-class _Soak:
+class Watched:
+    """A system that runs, and what is seen of it."""
+
     def __init__(
         self,
         system: System,
@@ -116,11 +123,14 @@ class _Soak:
         self._faults = self._kills = 0
         self._killed_pids: set[int] = set()
         self._samples: list[Sample] = []
-        self._broken: list[str] = []
+        self.broken: list[str] = []
         self._seed = seed
 
     async def run(self) -> Soaked:
-        books = [(book["venue"], book["symbol"]) for book in await self._get("/api/l2")]
+        """Look on, with faults and kills, and return what was seen."""
+        books = [(book["venue"], book["symbol"]) for book in await self._get("/api/l2") or ()]
+        if not books:
+            raise SoakError("the gateway tells of no book")
         faults = list(faults_of(self._seed, self._seconds, books))
         kills = list(kills_of(self._seed, self._seconds))
         looks = Looks(self._system.run_dir, self._system.gateway, self._http)
@@ -129,40 +139,51 @@ class _Soak:
         while (at_s := time.monotonic() - began_s) < self._seconds:
             self._system.require_running()
             while faults and faults[0][0] <= at_s:
-                await self._fault(faults.pop(0)[1])
+                await self.fault(faults.pop(0)[1])
             while kills and kills[0][0] <= at_s:
                 self._kill(kills.pop(0)[1])
             if at_s >= next_look_s:
                 next_look_s += LOOK_S
                 self._keep(await looks.look(at_s))
             await asyncio.sleep(POLL_S)
-        async with self._http.delete(f"{self._system.simulator}/control/faults"):
-            pass
+        await self._control("DELETE")
         try:
-            await _until(self._system, self._healed, "it had healed", HEALED_S)
+            await _until(self._system, self.healed, "it had healed", HEALED_S)
         except SoakError as error:
-            self._broken.append(str(error))
-        return Soaked(self._samples, self._faults, self._kills, self._broken)
+            self.broken.append(str(error))
+        return Soaked(self._samples, self._faults, self._kills, self.broken)
 
-    async def _fault(self, requests: Sequence[Request]) -> None:
+    async def fault(self, requests: Sequence[Request]) -> None:
+        """Have the simulator begin a fault."""
         for request in requests:
-            async with self._http.post(f"{self._system.simulator}/control/faults", json=request) as reply:
-                if reply.status >= 300:
-                    raise SoakError(f"the simulator refused {request}: {await reply.text()}")
+            await self._control("POST", request)
         self._faults += 1
+
+    async def _control(self, method: str, request: Request | None = None) -> None:
+        """Have the simulator begin a fault or end all; what it does not do breaks a promise, not the run."""
+        try:
+            async with self._http.request(
+                method, f"{self._system.simulator}/control/faults", json=request
+            ) as reply:
+                said = await reply.text() if reply.status >= 300 else ""
+        except (aiohttp.ClientError, TimeoutError) as error:
+            said = str(error) or type(error).__name__
+        if said:
+            self.broken.append(f"the simulator did not take {method} {request or 'of all faults'}: {said}")
 
     def _kill(self, name: str) -> None:
         for process in self._system.run_dir.running():
             if process.name == name:
                 self._killed_pids.add(process.pid)
-                os.kill(process.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(process.pid, signal.SIGKILL)
                 self._kills += 1
 
     def _keep(self, sample: Sample) -> None:
         if self._samples:
             for name, pid in self._samples[-1].pids.items():
                 if sample.pids.get(name) != pid and pid not in self._killed_pids:
-                    self._broken.append(
+                    self.broken.append(
                         f"{name} (process {pid}) ended by itself {sample.at_s:.0f} s after the start"
                     )
                     self._killed_pids.add(pid)
@@ -176,10 +197,11 @@ class _Soak:
             f"{sample.at_s / 60:.1f} of {self._seconds / 60:g} min, {self._faults} faults, "
             f"{self._kills} kills, RSS {sums.get(RSS, 0.0):,.0f} MiB, "
             f"{sums.get(DESCRIPTORS, 0.0):,.0f} descriptors, {sums.get(BEHIND, 0.0):,.0f} messages behind, "
-            f"{len(self._broken)} promises broken"
+            f"{len(self.broken)} promises broken"
         )
 
-    async def _healed(self) -> bool:
+    async def healed(self) -> bool:
+        """Tell whether all books are LIVE and every route does its work."""
         books = await self._get("/api/l2")
         live = bool(books) and all(book["state"] == "LIVE" for book in books)
         return live and await _ready(self._system, self._http)
@@ -187,7 +209,7 @@ class _Soak:
     async def _get(self, path: str) -> Any:
         try:
             async with self._http.get(f"{self._system.gateway}{path}") as reply:
-                return await reply.json()
+                return await reply.json() if reply.status == 200 else None
         except (aiohttp.ClientError, TimeoutError):
             return None
 
