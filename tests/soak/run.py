@@ -61,7 +61,7 @@ class System:
         self.gateway = f"http://127.0.0.1:{ports['GATEWAY_PORT']}"
         self.simulator = f"http://127.0.0.1:{ports['SIMULATOR_PORT']}"
         environment = {name: text for name, text in os.environ.items() if not name.startswith("KAFKA_")}
-        environment |= ports | {"RUN_DIR": str(self.run_dir.root), "AUTOPILOT": "1"}
+        environment |= ports | {"RUN_DIR": str(self.run_dir.root), "AUTOPILOT": "1", "FEED": "simulator"}
         command = [
             sys.executable,
             str(TETHER),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -65,7 +66,7 @@ class Looks:
         pids = {each.name: each.pid for each in self._folder.running() if each.name != ENDS}
         if supervisor := self._folder.supervisor():
             pids[SUPERVISOR] = supervisor
-        values = [*_of_processes(pids), *[each async for each in self._lags()], *_of_files(self._folder.root)]
+        values = [*_of_processes(pids), *[each async for each in self._lags()], *of_files(self._folder.root)]
         return Sample(at_s, pids, values)
 
     async def _lags(self) -> AsyncIterator[tuple[str, str, float]]:
@@ -111,19 +112,21 @@ def _of_processes(pids: Mapping[str, int]) -> Iterator[tuple[str, str, float]]:
             yield DESCRIPTORS, name, float(descriptors)
 
 
-def _of_files(root: Path) -> Iterator[tuple[str, str, float]]:
+def of_files(root: Path) -> Iterator[tuple[str, str, float]]:
     """Yield the size of each topic's segments, and what all other files but Kafka's indexes take."""
     topics: defaultdict[str, int] = defaultdict(int)
     others = 0
-    for file in root.rglob("*"):
-        segment = _SEGMENT.fullmatch(file.parent.name)
-        try:
-            if segment is None:
-                others += file.stat().st_size if file.is_file() else 0
-            elif file.suffix == ".log":
-                topics[segment[1]] += file.stat().st_size
-        except OSError:
-            continue  # it has just been removed
+    for folder, _, names in os.walk(root):  # leaves out a folder that has just been removed
+        segment = _SEGMENT.fullmatch(Path(folder).name)
+        for name in names:
+            file = Path(folder) / name
+            try:
+                if segment is None:
+                    others += file.stat().st_size
+                elif file.suffix == ".log":
+                    topics[segment[1]] += file.stat().st_size
+            except OSError:
+                continue  # it has just been removed
     yield FILES, "RUN_DIR", others / MIB
     for topic, size in topics.items():
         yield TOPIC, topic, size / MIB

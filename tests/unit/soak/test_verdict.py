@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +15,7 @@ from libs.common.budgets import STATED, budget_of
 from libs.common.topics import TOPICS
 from tests.soak.__main__ import GROWS, OPEN, one_line, verdict
 from tests.soak.run import FAULT_GAP_S, KILLED, faults_of, kills_of
-from tests.soak.samples import BEHIND, LATE, MIB, RSS, TOPIC, Sample, lags_in
+from tests.soak.samples import BEHIND, FILES, LATE, MIB, RSS, TOPIC, Sample, lags_in, of_files
 from tests.soak.verdict import rows
 
 if TYPE_CHECKING:
@@ -110,6 +112,25 @@ def test_lags_are_summed_in_messages_and_the_worst_in_seconds() -> None:
         "bookrunner_venues_restore_seconds 9.0\n"
     )
     assert lags_in(text) == {BEHIND: 7.0, LATE: 0.5}
+
+
+def test_a_folder_that_goes_while_sizes_are_looked_at_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("kafka/l2.trades.v1-0", "kafka/gone-delete"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "kafka/l2.trades.v1-0/0.log").write_bytes(bytes(MIB))
+    (tmp_path / "kafka/l2.trades.v1-0/0.index").write_bytes(bytes(MIB))
+    (tmp_path / "run.log").write_bytes(bytes(MIB))
+    scandir = os.scandir
+
+    def removed_first(folder: str) -> object:
+        if os.fspath(folder).endswith("gone-delete"):
+            Path(folder).rmdir()
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", removed_first)
+    assert set(of_files(tmp_path)) == {(FILES, "RUN_DIR", 1.0), (TOPIC, "l2.trades.v1", 1.0)}
 
 
 def test_each_service_is_killed_once_and_faults_come_at_a_low_rate() -> None:
