@@ -3,7 +3,7 @@
 Symbols
 -------
 a, b, c : CPU seconds a second of one more process, book, and message a second; none is below 0
-W, B, M : processes of the service, books, messages a second
+W, B, M : processes of the service, books, messages a second; B and M W times where each process reads all
 
 References
 ----------
@@ -12,7 +12,6 @@ Lawson and Hanson (1974), Solving Least Squares Problems, chapter 23: least squa
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LEAST_POINTS: Final = 4  # one more than there are costs
-FULL: Final = 0.6  # of a core: a process that is busier has no room for a burst
 
 
 class Point(NamedTuple):
@@ -44,18 +42,6 @@ class Costs(NamedTuple):
     def of(self, workers: int, books: int, messages_per_s: float) -> float:
         """Return what so much takes."""
         return workers * self.a + books * self.b + messages_per_s * self.c
-
-    def workers(self, books: int, messages_per_s: float, full: float = FULL) -> int:
-        """Return how many processes keep each under `full`.
-
-        Raises
-        ------
-        ValueError
-            If a process that does nothing takes that much.
-        """
-        if self.a >= full:
-            raise ValueError(f"a process takes {self.a:.2f} of a core for nothing; under {full} is right")
-        return max(1, math.ceil(self.of(0, books, messages_per_s) / (full - self.a)))
 
 
 def fit(points: Sequence[Point]) -> Costs:

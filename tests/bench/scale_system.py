@@ -39,7 +39,7 @@ class Look(msgspec.Struct, frozen=True):
     cpu_s: dict[str, float]
     rss_mib: dict[str, float]
     messages: float  # of books that l2 accepted since its start
-    tops: float  # read by venues since its start
+    tops: float  # read since its start by the venues process that read most: each reads all
     live: int  # books
     publish_lag_s: float  # of l2's oldest record, the worst process
     input_age_s: float  # of venues' newest message when its turn came
@@ -151,7 +151,15 @@ class Scaled:
         return sum(book["state"] == "LIVE" for book in await self._get("/api/l2") or ())
 
     async def look(self) -> Look:
-        """Return what there is now."""
+        """Return what there is now.
+
+        Raises
+        ------
+        ProcessEndedError
+            If a process has ended: what it took cannot be known.
+        """
+        for process in self.processes.values():
+            process.require_running()
         pids = {name: process.pid for name, process in self.processes.items()} | {"kafka": self._broker.pid}
         told = await self._told()
         settings = ServiceSettings(kafka_bootstrap_servers=self._broker.bootstrap_servers)
@@ -165,7 +173,7 @@ class Scaled:
             cpu_s={name: cpu_seconds(pid) or 0.0 for name, pid in pids.items()},
             rss_mib={name: rss_mib(pid) for name, pid in pids.items()},
             messages=sum(told.get("bookrunner_l2_messages_total", ())),
-            tops=sum(told.get("bookrunner_venues_read_total{BookTop}", ())),
+            tops=max(told.get("bookrunner_venues_read_total{BookTop}", (0.0,))),
             live=await self.live(),
             publish_lag_s=max(told.get("bookrunner_l2_publish_lag_seconds", (0.0,))),
             input_age_s=max(told.get("bookrunner_venues_input_age_seconds", (0.0,))),
@@ -188,8 +196,11 @@ class Scaled:
         return found
 
     async def _text(self, address: str) -> str:
-        async with self._http.get(address) as reply:
-            return await reply.text()
+        try:
+            async with self._http.get(address) as reply:
+                return await reply.text()
+        except aiohttp.ClientError as error:
+            raise ProcessEndedError(f"{address} does not answer: {error}") from error
 
     async def _get(self, path: str) -> Any:
         try:

@@ -34,14 +34,6 @@ def test_noise_of_a_tenth_leaves_the_costs_within_a_fourth() -> None:
     assert fit(points) == pytest.approx(true, rel=0.25)
 
 
-def test_processes_are_enough_that_none_is_full() -> None:
-    costs = Costs(0.1, 0.001, 0.0)
-    assert costs.workers(10_000, 0.0) == 20
-    assert costs.of(20, 10_000, 0.0) / 20 <= 0.6 + 1e-9
-    with pytest.raises(ValueError, match="for nothing"):
-        Costs(0.7, 0.0, 0.0).workers(1, 1.0)
-
-
 def test_three_points_are_refused() -> None:
     with pytest.raises(ValueError, match="4 or more"):
         fit([Point(*case, 1.0) for case in CASES[:3]])
