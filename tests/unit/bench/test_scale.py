@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from tests.bench.scale import Case, Measured, points_of
+from tests.bench.scale_model import Point
 from tests.bench.scale_system import SOON, Look, books_of
 
 
@@ -53,9 +54,9 @@ def test_processes_of_a_service_are_counted_together() -> None:
 def test_what_each_process_reads_counts_for_each_and_what_they_share_once() -> None:
     looks = measured({"l2-0": 2.0, "l2-1": 2.0, "venues-0": 1.0, "venues-1": 1.0, "gateway": 1.0}).looks
     two = Measured(Case(15, 2.0, 2), 10.0, looks)
-    assert points_of([two], "l2") == [(2, 15, 20.0, pytest.approx(0.4))]
-    assert points_of([two], "venues") == [(2, 30, 40.0, pytest.approx(0.2))]
-    assert points_of([two], "gateway") == [(1, 15, 20.0, pytest.approx(0.1))]
+    assert points_of([two], "l2") == [Point(2, 15, 20.0, 0.4)]
+    assert points_of([two], "venues") == [Point(2, 30, 40.0, 0.2)]
+    assert points_of([two], "gateway") == [Point(1, 15, 20.0, 0.1)]
     assert points_of([two], "router") == []
 
 

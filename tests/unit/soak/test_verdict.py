@@ -96,11 +96,12 @@ def test_the_exit_code_says_whether_anything_grows_or_nothing_is_known() -> None
 
 
 def test_on_a_terminal_the_progress_stays_on_one_line() -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=20)
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=20)
     say = one_line(console)
     say("one that is longer than the terminal is wide")
     say("0.2 of 60 min")
-    assert console.file.getvalue() == "\r\x1b[Kone that is longer \r\x1b[K0.2 of 60 min"
+    assert written.getvalue() == "\r\x1b[Kone that is longer \r\x1b[K0.2 of 60 min"
 
 
 def test_lags_are_summed_in_messages_and_the_worst_in_seconds() -> None:
