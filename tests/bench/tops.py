@@ -17,7 +17,8 @@ import uvloop
 
 from libs.common.kafka import create_topics, follow
 from libs.common.settings import ServiceSettings
-from libs.common.topics import TOPICS, VENUES_METRICS
+from libs.common.topic_usage import topic_usage
+from libs.common.topics import L2_BOOK_TOPS, TOPICS, VENUES_METRICS
 from libs.common.views import View
 from tests.bench.processes import (
     ROOT,
@@ -83,16 +84,16 @@ async def _measure(
                 report.skip(f"{BENCH} of {books} books, {tree}", str(error).partition("\n")[0])
                 return
             await asyncio.sleep(SETTLE_S)
-            told = _told(metrics)
+            told, written, began_s = _told(metrics), await _written(settings), time.monotonic()
             slices = [await _slice(seconds / SLICES, venues, follower) for _ in range(SLICES)]
-            told = _told(metrics) - told
+            told, tops = _told(metrics) - told, await _written(settings) - written
+            tops_per_s = tops / (time.monotonic() - began_s)  # under the rate where the machine is busy
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
     if told < LEAST_METRICS * books * seconds:
         report.skip(f"{BENCH} of {books} books, {tree}", f"it is late: {told} metrics in {seconds:g} s")
         return
-    tops = books * TOPS_A_SECOND
     pairs = [(each[venues.pid], each[follower.pid]) for each in slices]
     for name, cpus in ((str(tree), [ours for ours, _ in pairs]), (FOLLOWER, [bare for _, bare in pairs])):
         share = quartiles(cpus)
@@ -101,10 +102,10 @@ async def _measure(
                 bench=BENCH,
                 case=f"{books} books",
                 contender=name,
-                figures={"CPU us a top": share.median / tops * 1e6, "% of a core": 100 * share.median},
+                figures={"CPU us a top": share.median / tops_per_s * 1e6, "% of a core": 100 * share.median},
                 ratio=quartiles([ours / bare for ours, bare in pairs]) if name != FOLLOWER else None,
                 baseline=FOLLOWER if name != FOLLOWER else "",
-                assumptions={"tops a second": tops, "healths a second": books, "seconds": seconds},
+                assumptions={"tops a second": tops_per_s, "healths a second": books, "seconds": seconds},
             )
         )
 
@@ -115,6 +116,14 @@ async def _slice(seconds: float, *watched: Process) -> Mapping[int, float]:
     await asyncio.sleep(seconds)
     elapsed_ns = time.monotonic_ns() - begun_ns
     return {pid: (cpu_ns(pid) - used_ns) / elapsed_ns for pid, used_ns in before.items()}
+
+
+async def _written(settings: ServiceSettings) -> int:
+    """Return how many tops there are."""
+    usage = (await topic_usage(settings, (L2_BOOK_TOPS.name,)))[L2_BOOK_TOPS.name]
+    if usage is None:
+        raise ProcessEndedError("a partition of the tops has no leader")
+    return usage.offsets
 
 
 def _told(metrics: View[VenueMetrics]) -> int:
