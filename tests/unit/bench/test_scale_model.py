@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import re
+from statistics import median
+from string import ascii_uppercase
+
 import numpy as np
 import pytest
 
+from libs.common.kafka import partition_of
+from tests.bench.processes import ROOT
 from tests.bench.scale_model import Costs, Point, errors, fit
 
+PARTITIONS = 64
 CASES = [(1, 15, 30.0), (1, 60, 120.0), (1, 150, 300.0), (1, 15, 300.0), (1, 60, 1200.0), (2, 150, 300.0)]
 
 
@@ -37,3 +44,22 @@ def test_noise_of_a_tenth_leaves_the_costs_within_a_fourth() -> None:
 def test_three_points_are_refused() -> None:
     with pytest.raises(ValueError, match="4 or more"):
         fit([Point(*case, 1.0) for case in CASES[:3]])
+
+
+def excess(symbols: list[str], workers: int) -> float:
+    """Return by what share of the mean the fullest process has more symbols; each has partitions in a row."""
+    counts = np.bincount([partition_of(each.encode(), PARTITIONS) for each in symbols], minlength=PARTITIONS)
+    return max(int(each.sum()) for each in np.array_split(counts, workers)) * workers / len(symbols) - 1
+
+
+def test_the_page_tells_how_unevenly_processes_share_symbols() -> None:
+    random = np.random.Generator(np.random.Philox(key=1))
+    worlds = [["".join(name) for name in random.choice([*ascii_uppercase], (2000, 6))] for _ in range(200)]
+    page = re.sub(r"\s+", " ", (ROOT / "docs" / "scale.md").read_text())
+    told = re.search(
+        r"(\S+) for W = 16, (\S+) for 32, (\S+) for 64, but by (\S+) for 20, (\S+) for 28 and (\S+) for 56",
+        page,
+    )
+    assert told is not None
+    found = [median(excess(symbols, workers) for symbols in worlds) for workers in (16, 32, 64, 20, 28, 56)]
+    assert list(map(float, told.groups())) == pytest.approx(found, abs=0.02)
