@@ -54,7 +54,7 @@ def excess(symbols: list[str], workers: int) -> float:
 
 def test_the_page_tells_how_unevenly_processes_share_symbols() -> None:
     random = np.random.Generator(np.random.Philox(key=1))
-    worlds = [["".join(name) for name in random.choice([*ascii_uppercase], (2000, 6))] for _ in range(200)]
+    worlds = [["".join(name) for name in random.choice([*ascii_uppercase], (2000, 6))] for _ in range(40)]
     page = re.sub(r"\s+", " ", (ROOT / "docs" / "scale.md").read_text())
     told = re.search(
         r"(\S+) for W = 16, (\S+) for 32, (\S+) for 64, but by (\S+) for 20, (\S+) for 28 and (\S+) for 56",
@@ -62,4 +62,4 @@ def test_the_page_tells_how_unevenly_processes_share_symbols() -> None:
     )
     assert told is not None
     found = [median(excess(symbols, workers) for symbols in worlds) for workers in (16, 32, 64, 20, 28, 56)]
-    assert list(map(float, told.groups())) == pytest.approx(found, abs=0.02)
+    assert list(map(float, told.groups())) == pytest.approx(found, abs=0.05)
