@@ -194,7 +194,7 @@ async def _is_written(consumer: AIOKafkaConsumer, places: list[TopicPartition]) 
 async def test_connections_that_end_at_any_request_lose_and_double_nothing(
     settings: ProcessorSettings, tmp_path: Path
 ) -> None:
-    """Each request of each transaction once loses its answer, and once is never sent."""
+    """Before one request of three all connections end, and of the next Kafka's answer is lost; of all in turn."""
     await create_topics(settings, LOGS)
     place = TopicPartition(TOLD.name, 0)
     transactions = await fence(settings, f"cut-{tmp_path.name}-0", f"cut-{tmp_path.name}", LARGEST)
