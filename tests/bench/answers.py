@@ -160,7 +160,7 @@ def run(report: Report) -> None:
                 report.say(f"  {tree}, {world.name}")
                 with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder:
                     turns = uvloop.run(_measured(tree, world, Path(folder)))
-                _tell(report, tree, world.name, turns)
+                tell(report, tree, world.name, turns)
 
 
 async def _measured(tree: Path, world: World, folder: Path) -> list[Mapping[str, list[int]]]:
@@ -234,10 +234,15 @@ async def _timed(call: Callable[[], Awaitable[None]]) -> int:
     return time.perf_counter_ns() - began
 
 
-def _tell(report: Report, tree: Path, world: str, turns: Sequence[Mapping[str, list[int]]]) -> None:
+def tell(report: Report, tree: Path, world: str, turns: Sequence[Mapping[str, list[int]]]) -> None:
+    """Report each call of a world."""
     echo_p50 = latency([ns for turn in turns for ns in turn[ECHO]]).p50
     for name in turns[0]:
-        took = latency([ns for turn in turns for ns in turn[name]])
+        taken = [ns for turn in turns for ns in turn[name]]
+        if not taken:
+            report.skip(f"{name}, {world}, {tree}", "it never found anything to trade")
+            continue
+        took = latency(taken)
         figures = {
             "p50 ms": took.p50,
             "p99 ms": took.p99,
