@@ -2,16 +2,16 @@
 
 FastAPI goes through seven layers, compares the path with every route and prepares what these routes do not
 use; that is more than a third of what HTTP costs a command. A POST whose path holds no parameter is found by
-its path, and what it takes is checked by the fields that FastAPI has made of its signature, in FastAPI's
-order: the answers are the same. Everything else goes FastAPI's way.
+its path, and what it takes is checked as FastAPI does, by the fields that it has made of the signature and in
+its order: the answers are the same. Everything else goes FastAPI's way.
 """
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
 
 from services.gateway.http.routes import failed
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from fastapi.dependencies.models import Dependant
     from fastapi.routing import APIRoute
-    from starlette.datastructures import Headers, QueryParams
     from starlette.routing import BaseRoute
     from starlette.types import Receive, Scope, Send
 
@@ -77,25 +76,9 @@ async def _given(route: APIRoute, request: StrictRequest) -> dict[str, Any]:
     """
     takes = route.dependant
     (field,) = takes.body_params
-    query, query_faults = _parameters(takes.query_params, request.query_params, "query")
-    headers, header_faults = _parameters(takes.header_params, request.headers, "header")
+    query, query_faults = request_params_to_args(takes.query_params, request.query_params)
+    headers, header_faults = request_params_to_args(takes.header_params, request.headers)
     body, body_faults = field.validate(await request.json(), {}, loc=("body",))
     if faults := [*query_faults, *header_faults, *body_faults]:
         raise RequestValidationError(faults)
     return {**query, **headers, field.name: body}
-
-
-def _parameters(
-    fields: Iterable[Any], sent: QueryParams | Headers, where: str
-) -> tuple[dict[str, Any], list[Any]]:
-    """Return the values of FastAPI's fields by name, and what is wrong with those that were sent."""
-    values: dict[str, Any] = {}
-    faults: list[Any] = []
-    for field in fields:
-        value = sent.get(field.alias)
-        if value is None:
-            values[field.name] = deepcopy(field.default)
-        else:
-            values[field.name], wrong = field.validate(value, values, loc=(where, field.alias))
-            faults += wrong
-    return values, faults
