@@ -35,6 +35,7 @@ JAVA: Final = "kafka-java"
 YOUNG_S: Final = 180.0  # of a life, in which a process fills what it keeps
 YOUNG_SHARE: Final = 0.25  # of the run, likewise
 MOST_IN_A_MEDIAN: Final = 6
+MOST_TOLD: Final = 3  # topics that grow
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -60,7 +61,7 @@ def rows(samples: Sequence[Sample], partitions: int) -> list[Row]:
     found = []
     for (what, whose), series in lives.items():
         if what == TOPIC:
-            found.append(_topic(whose, [size for life in series for _, size in life], partitions))
+            found.append(_topic(whose, [seen for life in series for seen in life], partitions))
             continue
         old = [
             [(at_s / 3600, value) for at_s, value in life if at_s - max(life[0][0], begun_s) >= young_s]
@@ -114,15 +115,28 @@ def _row(
     )
 
 
-def _topic(name: str, sizes: Sequence[float], partitions: int) -> Row:
-    """Judge a log by the budget of years; Kafka's own and Faust's have none, and are compacted."""
+def _topic(name: str, seen: Sequence[tuple[float, float]], partitions: int) -> Row:
+    """Judge a log by the budget of years; Kafka's own and Faust's have none, and are compacted.
+
+    Its slope is from end to end, for compaction takes away at once what hours have added.
+    """
+    sizes = [size for _, size in seen]
+    hours = (seen[-1][0] - seen[0][0]) / 3600
     judgement: Judgement = "told"
     allowed = None
     if name in TOPICS:
         account = account_of(TOPICS[name], Usage(0, round(max(sizes) * MIB)), use_of(0, partitions))
         allowed = account.budget.bytes / MIB
         judgement = "within its budget" if account.share <= 1 else "over its budget"
-    return Row(what=TOPIC, whose=name, first=sizes[0], last=sizes[-1], allowed=allowed, judgement=judgement)
+    return Row(
+        what=TOPIC,
+        whose=name,
+        first=sizes[0],
+        last=sizes[-1],
+        slope=(sizes[-1] - sizes[0]) / hours if hours else None,
+        allowed=allowed,
+        judgement=judgement,
+    )
 
 
 def show(found: Sequence[Row], console: Console) -> None:
@@ -153,6 +167,9 @@ def show(found: Sequence[Row], console: Console) -> None:
         console.print(
             f"the fullest of {len(budgets)} topics is {fullest.whose}: {_share(fullest):.1%} of its budget"
         )
+    grown = sorted((row.slope or 0.0, row.whose) for row in found if row.what == TOPIC)[::-1]
+    most = ", ".join(f"{whose} {slope:+,.1f}" for slope, whose in grown[:MOST_TOLD])
+    console.print(f"disk: {sum(slope for slope, _ in grown):+,.1f} MiB an hour in topics, most in {most}")
 
 
 def _share(row: Row) -> float:

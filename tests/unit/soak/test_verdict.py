@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from libs.common.topics import TOPICS
 from tests.soak.__main__ import GROWS, OPEN, one_line, verdict
 from tests.soak.run import FAULT_GAP_S, KILLED, faults_of, kills_of
 from tests.soak.samples import BEHIND, FILES, LATE, MIB, RSS, TOPIC, Sample, lags_in, of_files
-from tests.soak.verdict import rows
+from tests.soak.verdict import rows, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,19 @@ def test_a_log_is_judged_by_its_budget_and_kafka_s_own_are_told() -> None:
     assert judged(samples(lambda _: budget * 0.9, TOPIC, name)).judgement == "within its budget"
     assert judged(samples(lambda at_s: budget * at_s / 1800, TOPIC, name)).judgement == "over its budget"
     assert judged(samples(lambda at_s: at_s, TOPIC, "__consumer_offsets")).judgement == "told"
+
+
+def test_what_the_topics_take_an_hour_is_told() -> None:
+    names = ("l2.trades.v1", "l2.book-tops.v1")
+    found = [judged(samples(lambda at_s: 1 + at_s / 90, TOPIC, name)) for name in names]
+    found.append(judged(samples(lambda _: 5.0, TOPIC, "__consumer_offsets")))
+    written = io.StringIO()
+    show(found, Console(file=written, width=200))
+    told = re.search(r"disk: \+(\S+) MiB an hour in topics, most in (\S+) \+(\S+),", written.getvalue())
+    assert told is not None
+    assert float(told[1]) == pytest.approx(80, rel=0.02)
+    assert told[2] in names
+    assert float(told[3]) == pytest.approx(40, rel=0.02)
 
 
 def test_the_exit_code_says_whether_anything_grows_or_nothing_is_known() -> None:
