@@ -96,7 +96,7 @@ class Broker:
         return wire.RESPONSE_TYPE.decode(BytesIO(answer.encode()))
 
     def _news(self) -> list[tuple[str, list[tuple[Any, ...]]]]:
-        news = defaultdict(list)
+        news: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
         for partition, offset in self.places.items():
             log = self.logs[partition]
             if error_code := self.refused.get(partition):
