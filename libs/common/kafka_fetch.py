@@ -151,12 +151,19 @@ class SessionFetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka is unty
 
 
 def _note(assignment: Any, asked: Iterable[TopicPartition], answer: Answer) -> None:  # noqa: ANN401 -- aiokafka's
-    """Let all partitions be heard of that Kafka has no news of, and no news be lost: it is told once."""
-    now_ms = int(1000 * time.time())
-    for partition in asked:
-        assignment.state_value(partition).timestamp = now_ms
+    """Let all partitions be heard of that Kafka has no news of, and no news be lost: it is told once.
+
+    One that Kafka refuses is not heard of.
+    """
+    heard = set(asked)
     for topic, partitions in answer.topics:
         for number, error_code, end, stable, *_ in partitions:
-            if not error_code:
-                state = assignment.state_value(TopicPartition(topic, number))
-                state.highwater, state.lso = end, stable
+            partition = TopicPartition(topic, number)
+            if error_code:
+                heard.discard(partition)
+                continue
+            state = assignment.state_value(partition)
+            state.highwater, state.lso = end, stable
+    now_ms = int(1000 * time.time())
+    for partition in heard:
+        assignment.state_value(partition).timestamp = now_ms

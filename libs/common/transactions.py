@@ -246,9 +246,9 @@ class Direct:
 
     async def _commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
         request = requests.commit_offsets(self._id, self._group, self._producer, offsets)
-        while any(codes := set((await self._ask(CoordinationType.GROUP, request)).values())):
-            for code in filter(None, codes):
-                await self._wait(self._refusal(code), CoordinationType.GROUP)
+        while again := _refused(await self._ask(CoordinationType.GROUP, request)):
+            for topic, code in again.items():
+                await self._wait(self._refusal(code, topic), CoordinationType.GROUP)
 
     async def _become(self, request: object) -> tuple[int, int]:
         """Have the coordinator do this, and return as whom the next transaction is written."""
@@ -299,6 +299,11 @@ class Direct:
         if error is GroupAuthorizationFailedError:
             return error(self._group)
         return error(f"{topic or 'the coordinator'} answered {self._id} with error code {code}")
+
+
+def _refused(codes: Mapping[TopicPartition, int]) -> Mapping[str, int]:
+    """Return an error code of each topic that has one."""
+    return {partition.topic: code for partition, code in codes.items() if code}
 
 
 def _is_written(code: int) -> bool:

@@ -147,7 +147,8 @@ class Law(NamedTuple):
             below, density, slope = self._at(x)
             low, high = (x, high) if below < probability else (low, x)
             newton = (below - probability) / density
-            after = x - newton / max(1 - 0.5 * newton * slope / density, 0.5)
+            # Held near Newton's: between copies far apart Halley's steps are a fraction of the narrowest.
+            after = x - newton / min(max(1 - 0.5 * newton * slope / density, 0.5), 1.5)
             if not low <= after <= high:
                 x = 0.5 * (low + high)
             elif abs(after - x) <= CLOSE * least:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pytest
@@ -36,6 +36,7 @@ TRANSACTION: Final = (0, 28, 26)  # what one asks: Produce, TxnOffsetCommit, End
 NOW_MS: Final = time.time_ns() // 1_000_000
 
 Begin: TypeAlias = "Callable[[ProcessorSettings, str], Awaitable[Transactions]]"
+Fence: TypeAlias = "Callable[[ProcessorSettings, str, str, int], Awaitable[Transactions]]"
 
 
 @pytest.fixture
@@ -158,14 +159,17 @@ async def test_who_was_taken_over_from_commits_nothing_more(
     assert await committed(settings) == everywhere(1, 3)
 
 
+@pytest.mark.parametrize(("before", "end"), [(fence, "_become"), (classic, "_producer.commit_transaction")])
 async def test_who_takes_over_ends_what_the_former_owner_had_written_but_not_committed(
-    settings: ProcessorSettings, begin: Begin, monkeypatch: pytest.MonkeyPatch
+    settings: ProcessorSettings, begin: Begin, before: Fence, end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of either version, as where a process is replaced by an older or a newer one."""
     await create_topics(settings, LOGS)
-    former = await fence(settings, "ended-0", "ended", LARGEST)
+    former = await before(settings, "ended-0", "ended", LARGEST)
     never = asyncio.Event()
     with monkeypatch.context() as patched:
-        patched.setattr(former, "_become", lambda _request: never.wait())
+        *way, last = end.split(".")
+        patched.setattr(reduce(getattr, way, former), last, lambda *_request: never.wait())
         writing = asyncio.ensure_future(former.commit(records(1), NOW_MS, {}))
         latter = await _once_written(settings, writing, begin)
     await latter.commit(records(2), NOW_MS, {})

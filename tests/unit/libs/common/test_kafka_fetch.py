@@ -27,6 +27,7 @@ PARTITIONS: Final = tuple(TopicPartition(topic, number) for topic in ("a.v1", "b
 ONE: Final = PARTITIONS[0]
 HERE: Final = 1  # the broker's id
 UNKNOWN: Final = 70  # FETCH_SESSION_ID_NOT_FOUND
+STORAGE: Final = 56  # KAFKA_STORAGE_ERROR: its disk is away
 TURNS: Final = 500  # of the loop, within which all is answered that can be
 
 
@@ -46,6 +47,7 @@ class Broker:
         self.asked: list[set[TopicPartition]] = []  # what each request named
         self.waits_ms: list[int] = []  # and how long it may wait
         self.fails = 0  # so many requests are not answered
+        self.refused = dict[TopicPartition, int]()  # the error that each answer has of a partition
 
     def leader_for_partition(self, _partition: TopicPartition) -> int:
         return HERE
@@ -53,6 +55,9 @@ class Broker:
     def forget(self) -> None:
         """Lose the session, as one that has too many does."""
         self.session += 1
+
+    def force_metadata_update(self) -> None:
+        """Do nothing: the leaders stay."""
 
     def fail(self) -> None:
         """Leave the next request without an answer."""
@@ -91,10 +96,13 @@ class Broker:
         return wire.RESPONSE_TYPE.decode(BytesIO(answer.encode()))
 
     def _news(self) -> list[tuple[str, list[tuple[Any, ...]]]]:
-        news = defaultdict(list)
+        news: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
         for partition, offset in self.places.items():
             log = self.logs[partition]
-            if len(log) > offset or self.told.get(partition) != len(log):
+            if error_code := self.refused.get(partition):
+                news[partition.topic].append((partition.partition, error_code, -1, -1, -1, [], -1, b""))
+                self.told.pop(partition, None)
+            elif len(log) > offset or self.told.get(partition) != len(log):
                 values = [(b"key", value, ()) for value in log[offset:]]
                 records = offset.to_bytes(8, "big") + batch_of(values)[8:] if values else b""
                 found: tuple[Any, ...] = (partition.partition, 0, len(log), len(log), 0, [], -1, records)
@@ -188,6 +196,27 @@ def test_all_are_heard_of_by_an_answer_that_has_no_news_of_them() -> None:
         await found.first()
         assert (found.state(ONE).highwater, found.state(ONE).lso) == (1, 1)
         assert all(found.state(each).timestamp for each in PARTITIONS)
+
+    run(scenario)
+
+
+def test_a_partition_that_kafka_refuses_is_not_heard_of_until_it_is_given_again() -> None:
+    async def scenario(found: Reading) -> None:
+        broker = found.broker
+        await found.until(lambda: broker.epoch == 2)
+        broker.logs[ONE] += [b"1"]
+        broker.refused[ONE] = STORAGE
+        await found.until(lambda: broker.epoch >= 4)
+        for each in PARTITIONS:
+            found.state(each).timestamp = None
+        asked = len(broker.asked)
+        await found.until(lambda: len(broker.asked) >= asked + 3)
+        assert [each for each in PARTITIONS if found.state(each).timestamp is None] == [ONE]
+        assert found.state(ONE).highwater == 0
+        broker.refused.clear()
+        assert await found.first() == {ONE: [b"1"]}
+        await found.until(lambda: found.state(ONE).timestamp is not None)
+        assert found.state(ONE).highwater == 1
 
     run(scenario)
 

@@ -201,6 +201,13 @@ async def test_what_kafka_refuses_is_raised_and_nothing_is_committed(
     assert client.asked[-1] == next(iter(answers)), "nothing is asked after a refusal"
 
 
+@pytest.mark.parametrize("request_of", ["Produce", "TxnOffsetCommit"])
+async def test_a_topic_that_may_not_be_touched_is_named(request_of: str) -> None:
+    direct = await started(Client(**{request_of: [{HOME: 29}]}))
+    with pytest.raises(TopicAuthorizationFailedError, match=r"told\.v1"):
+        await direct.commit(RECORDS[:1], 1, {HOME: 9})
+
+
 async def test_a_code_that_the_client_does_not_know_is_named() -> None:
     direct = await started(Client(Produce=[{HOME: 120}]))
     with pytest.raises(Exception, match=r"told\.v1 answered router-3 with error code 120"):

@@ -127,6 +127,15 @@ def test_a_quantile_of_copies_far_apart_is_where_their_distribution_says() -> No
             assert near[0] - 1e-6 <= probability <= near[1] + 1e-6
 
 
+@pytest.mark.parametrize("nu", [6.0, 16.0, 300.0, 2006.0])
+def test_a_quantile_that_lies_in_the_narrowest_copy_is_found_from_far_away(nu: float) -> None:
+    law = Law(nu, [(0.985, 0.0084, 1.6e-7), (0.015, -0.039, 2.1e-5)])
+    for probability in (0.05, 0.5, 0.95):
+        at = law.quantile(probability)
+        below = sum(w * stdtr(nu, (at - m) / s) for w, m, s in law.copies)
+        assert below == pytest.approx(probability, abs=1e-6)
+
+
 def test_a_policy_without_any_scatter_has_no_width() -> None:
     known, one = np.full((2, 1), 0.25), np.ones(1)
     posterior = Posterior(known, 0 * known, one, 8 * one, one, np.full(2, 0.5))
