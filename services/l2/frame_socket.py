@@ -83,7 +83,7 @@ class FrameSocket(ClientConnection):
         taken = [waiting.popleft() for _ in range(min(most, len(waiting)))]
         if self._paused and len(waiting) <= MOST_WAITING // 4:
             self._paused = False
-            if not self.recv_messages.paused:  # else the library has too many of its own, and resumes by itself
+            if not self.recv_messages.paused:  # else the library resumes, once it has few of its own
                 self.transport.resume_reading()
         return taken
 

@@ -2,7 +2,7 @@
 
 Tops come ten times a second and book, and are counted from their view: to Faust each record is an event with
 an acknowledgement of its own. The metrics of all books are sent together, as the views' records come, and are
-not waited for: each is told again a second later.
+not waited for: each is told again a second later. But that a book ended is told once.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Market:
         self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self.arrivals = Arrivals()
         self._untold: dict[bytes, VenueMetrics | None] = {}  # the newest metrics by book
+        self._sending = asyncio.Lock()  # what is told later is sent later
         self.ready = asyncio.Event()  # everything was read that was there at the start
 
     @property
@@ -86,15 +87,19 @@ class Market:
         await self._publisher.flush()
 
     async def _send(self) -> None:
-        untold, self._untold = self._untold, {}
-        for key, metrics in untold.items():
-            ts = time.time_ns() if metrics is None else metrics.ts
-            try:
-                await self._publisher.send(VENUES_METRICS, key, metrics, ts)
-            except TooLargeError as error:
-                await self._keep_too_large(key, metrics, error)
-            else:
-                self._monitor.wrote(VENUES_METRICS.name)
+        async with self._sending:
+            untold, self._untold = self._untold, {}
+            for key, metrics in untold.items():
+                await self._send_one(key, metrics)
+
+    async def _send_one(self, key: bytes, metrics: VenueMetrics | None) -> None:
+        ts = time.time_ns() if metrics is None else metrics.ts
+        try:
+            await self._publisher.send(VENUES_METRICS, key, metrics, ts)
+        except TooLargeError as error:
+            await self._keep_too_large(key, metrics, error)
+        else:
+            self._monitor.wrote(VENUES_METRICS.name)
 
     async def _keep_too_large(self, key: bytes, metrics: VenueMetrics | None, error: TooLargeError) -> None:
         self._monitor.too_large += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -10,12 +11,15 @@ from msgspec.structs import replace
 from libs.common.codec import decode, encode
 from libs.common.kafka import Publisher, Record, Undecodable
 from libs.common.topics import DEAD_LETTERS, L2_BOOK_HEALTH, L2_BOOK_TOPS, MIB, VENUES_METRICS, book_key
+from services.venues.app import _Service
 from services.venues.market import Market
 from services.venues.monitoring import VenuesMonitor
 from services.venues.settings import VenuesSettings
 from tests.venue_market import a_metrics, a_top
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from libs.common.events import BookTop, VenueMetrics
 
 BINANCE = book_key("binance", "BTC-USDT")
@@ -23,13 +27,20 @@ OURS, THEIRS = 0, 1  # partitions
 
 
 class Producer:
-    """Takes what is sent, and acknowledges nothing."""
+    """Takes what is sent while it has room, and acknowledges nothing before it is flushed."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes | None]] = []
         self.reasons: list[str] = []
+        self.acked = 0
+        self.room = asyncio.Event()
+        self.room.set()
+
+    async def flush(self) -> None:
+        self.acked = len(self.sent)
 
     async def send(self, topic: str, value: bytes | None, key: bytes, **told: Any) -> asyncio.Future[None]:
+        await self.room.wait()
         self.sent.append((topic, key, value))
         self.reasons += [raw.decode() for name, raw in told["headers"] if name == "reason"]
         return asyncio.get_running_loop().create_future()
@@ -82,6 +93,38 @@ async def test_the_newest_metrics_of_each_book_are_sent_together_once_and_not_wa
     assert (topic, key) == (VENUES_METRICS.name, BINANCE)
     assert decode(VENUES_METRICS, value or b"") == metrics
     assert tombstone == (VENUES_METRICS.name, ended, None)
+
+
+async def test_that_a_book_ended_is_told_after_all_that_was_told_of_it_though_kafka_is_slow() -> None:
+    told = Told()
+    for key in (book_key("okx", "BTC-USDT"), BINANCE):
+        told.market.tell(key, a_metrics())
+    told.producer.room.clear()
+    following = asyncio.create_task(told.market._send())  # noqa: SLF001 -- what `follow` calls
+    await asyncio.sleep(0)
+    told.market.tell(BINANCE, None)
+    flushing = asyncio.create_task(told.market.flush())
+    await asyncio.sleep(0)
+    told.producer.room.set()
+    await asyncio.gather(flushing, following)
+    assert [value is None for _, key, value in told.producer.sent if key == BINANCE] == [False, True]
+
+
+async def test_a_book_that_ended_is_not_acknowledged_before_kafka_has_that() -> None:
+    service, told = _Service(VenuesSettings()), Told()
+    service._market = told.market  # noqa: SLF001 -- Kafka's place
+    told.market.ready.set()
+    acked: list[int] = []
+
+    async def events() -> AsyncIterator[Any]:
+        message = SimpleNamespace(partition=OURS, offset=7)
+        yield SimpleNamespace(message=message, key=BINANCE, value=None)
+        acked.append(told.producer.acked)  # as the next one is asked for
+
+    stream: Any = SimpleNamespace(events=events)
+    await service._consume(L2_BOOK_HEALTH, stream)  # noqa: SLF001 -- what the agent calls
+    assert told.producer.sent == [(VENUES_METRICS.name, BINANCE, None)]
+    assert acked == [1]
 
 
 async def test_a_metric_that_is_too_large_is_kept_and_counted() -> None:
