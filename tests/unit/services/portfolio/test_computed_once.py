@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
+from typing import TYPE_CHECKING
+
+from services.portfolio import risk
+from services.portfolio.measures import cautious_cvar
 from services.portfolio.risk import _unit_risk, assess
 from tests.unit.services.portfolio.world import NOW, TODAY, World
+
+if TYPE_CHECKING:
+    import pytest
+
+    from services.portfolio.measures import Matrix, Vector
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 
@@ -15,18 +25,36 @@ def a_world() -> World:
     return world
 
 
-def test_an_assessment_computes_no_risk_again_whose_days_are_the_same() -> None:
-    world = a_world()
+def test_an_assessment_computes_no_risk_again_whose_days_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, computed = a_world(), list[object]()
+
+    def counted(R: Matrix, p: Vector, confidence: float) -> Vector:
+        computed.append(R)
+        return cautious_cvar(R, p, confidence)
+
+    monkeypatch.setattr(risk, "cautious_cvar", counted)
     first = assess({}, world.desk.history, world.rules, NOW)
-    before = _unit_risk.cache_info().misses
+    assert len(computed) == len(SYMBOLS)
     assert assess({}, world.desk.history, world.rules, NOW) == first
-    assert _unit_risk.cache_info().misses == before
+    assert len(computed) == len(SYMBOLS)
     world.candle("ETH-USDT", TODAY, 3.0)
     after = assess({}, world.desk.history, world.rules, NOW)
-    assert _unit_risk.cache_info().misses == before + 1, "of the symbol with another day"
+    assert len(computed) == len(SYMBOLS) + 1, "of the symbol with another day"
     others = [symbol for symbol in SYMBOLS if after.by_symbol[symbol] == first.by_symbol[symbol]]
     assert others == ["BTC-USDT", "SOL-USDT"]
     assert after.by_symbol["ETH-USDT"].observations == first.by_symbol["ETH-USDT"].observations + 1
+
+
+def test_of_days_that_others_replaced_nothing_is_kept() -> None:
+    world = a_world()
+    history = world.desk.history
+    assess({}, history, world.rules, NOW)
+    before = weakref.ref(history.returns("ETH-USDT"))
+    world.candle("ETH-USDT", TODAY, 3.0)
+    assess({}, history, world.rules, NOW)
+    assert before() is None
 
 
 def test_a_short_position_has_the_risk_of_prices_that_rise_and_not_that_of_a_long_one() -> None:
