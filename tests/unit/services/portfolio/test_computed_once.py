@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.portfolio import risk
 from services.portfolio.measures import cautious_cvar
+from services.portfolio.returns import History
 from services.portfolio.risk import _unit_risk, assess
 from tests.unit.services.portfolio.world import NOW, TODAY, World
 
@@ -78,6 +80,22 @@ def test_the_returns_of_a_symbol_are_the_same_until_a_candle_of_it_comes() -> No
     assert len(history.returns("BTC-USDT").days) == len(found.days) + 1
     world.candle("BTC-USDT", TODAY, 400.0)
     assert history.returns("BTC-USDT").values[-1] != found.values[-1], "a day may be told again"
+
+
+def test_a_symbol_that_comes_while_a_thread_looks_is_looked_for_again() -> None:
+    class Watched(History):
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "symbols":
+                looked.append(self.ended("BTC-USDT", NOW) if hasattr(self, "symbols") else None)
+            super().__setattr__(name, value)
+
+    looked: list[int | None] = []
+    world = World()
+    history = Watched(world.rules.venue)
+    world.desk = replace(world.desk, history=history)
+    world.candle("BTC-USDT", TODAY - 10, 3.0)
+    assert len(looked) == 2, "amid the fold"
+    assert history.ended("BTC-USDT", NOW) == TODAY - 10
 
 
 def test_a_series_ends_when_others_go_on_though_no_candle_of_it_comes() -> None:
