@@ -83,7 +83,8 @@ class FrameSocket(ClientConnection):
         taken = [waiting.popleft() for _ in range(min(most, len(waiting)))]
         if self._paused and len(waiting) <= MOST_WAITING // 4:
             self._paused = False
-            self.transport.resume_reading()
+            if not self.recv_messages.paused:  # else the library resumes, once it has few of its own
+                self.transport.resume_reading()
         return taken
 
     def _wake(self) -> None:

@@ -50,7 +50,7 @@ class PlainFrames:
             data = bytes(self._begun)
             self._begun.clear()
         messages: list[bytes] = []
-        others = b""
+        others: list[bytes] = []
         at, size = 0, len(data)
         while size - at >= _LEAST:
             body, length = _extent(data, at)
@@ -62,15 +62,15 @@ class PlainFrames:
             elif data[at] in _SIGNS_OF_LIFE and 0 <= length <= _SHORT:
                 if ends > size:
                     break
-                others += data[at:ends]
+                others.append(data[at:ends])
             else:
                 self.ended = True
-                return messages, others + data[at:]
+                return messages, b"".join([*others, data[at:]])
             at = ends
         if at < size:
             self._begun += data[at:]
             self._needed = _LEAST if size - at < _LEAST else ends - at
-        return messages, others
+        return messages, b"".join(others)
 
 
 def _extent(data: bytes, at: int) -> tuple[int, int]:

@@ -37,6 +37,11 @@ def on_beat(now: int, interval_ns: int) -> int:
     return (2 * now + 3 * interval_ns) // (2 * interval_ns) * interval_ns
 
 
+def next_beat(now: int, interval_ns: int) -> int:
+    """Return the first beat after now: who waits for an interval and some misses none."""
+    return (now // interval_ns + 1) * interval_ns
+
+
 class Publication:
     """The messages that one book owes its readers beside its deltas; changed in place."""
 
@@ -115,7 +120,7 @@ class Publication:
 
     def health(self, now: int) -> BookHealth:
         """Return the book's state and counts, and owe the next heartbeat."""
-        self._health_at = on_beat(now, self._policy.heartbeat_ns)
+        self._health_at = next_beat(now, self._policy.heartbeat_ns)
         self._state, self._reason = self._maintainer.state, self._maintainer.reason
         book, counts, budget = self._maintainer, self._maintainer.counts, self._budget
         epoch, seq = self._top_seq_before

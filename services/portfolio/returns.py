@@ -57,10 +57,10 @@ class History(CandleView):
         super().fold(partition, offset, key, event)
         if event is None or event.venue != self.venue:
             return
-        self._folded += 1
-        self._folded_of[event.symbol] = self._folded_of.get(event.symbol, 0) + 1
         if event.symbol not in self.symbols:
             self.symbols = tuple(sorted((*self.symbols, event.symbol)))
+        self._folded_of[event.symbol] = self._folded_of.get(event.symbol, 0) + 1
+        self._folded += 1  # last: what a thread looks at meanwhile is as of the candle before
 
     def ended(self, symbol: str, now: int) -> int | None:
         """Return the last day (since 1970 UTC) of a series that has ended by `now`; None if it goes on."""

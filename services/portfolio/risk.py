@@ -7,8 +7,8 @@ the book's own is no more. What is held is no portfolio fitted to these days, so
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from libs.common.command_rules import NEEDED_DAYS
 from libs.common.events import BOOK, RiskBudget, SymbolRisk
@@ -93,9 +93,18 @@ class _UnitRisk(NamedTuple):
     effective_days: float
 
 
-@lru_cache(maxsize=4096)
+_found: Final[WeakKeyDictionary[Returns, dict[tuple[float, float, bool], _UnitRisk]]] = WeakKeyDictionary()
+
+
 def _unit_risk(found: Returns, half_life: float, confidence: float, *, short: bool) -> _UnitRisk:
-    """Return the risk of these very returns: they are others once a day has closed."""
+    """Return the risk of these very returns, kept as long as they are: they are others once a day closed."""
+    known, wanted = _found.setdefault(found, {}), (half_life, confidence, short)
+    if wanted not in known:
+        known[wanted] = _computed(found, half_life, confidence, short=short)
+    return known[wanted]
+
+
+def _computed(found: Returns, half_life: float, confidence: float, *, short: bool) -> _UnitRisk:
     R, p = found.values[:, None], day_weights(found.days, half_life)
     c = float(cautious_cvar(-R if short else R, p, confidence)[0])
     return _UnitRisk(c, float(volatility(R, p)[0]), effective_days(p))

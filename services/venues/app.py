@@ -235,7 +235,7 @@ class _Service:
             if event.value is None:
                 if topic is L2_BOOK_HEALTH:  # the book ended, and what was measured of it with it
                     self._monitor.forget(*_book_of(event.key))
-                    self._market.tell(event.key, None)
+                    await self._market.end(event.key)
                 continue
             headers = headers_of(dict(message.headers or ()).items())
             told = await self._decoded(topic, event, headers)

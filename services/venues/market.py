@@ -2,7 +2,7 @@
 
 Tops come ten times a second and book, and are counted from their view: to Faust each record is an event with
 an acknowledgement of its own. The metrics of all books are sent together, as the views' records come, and are
-not waited for: each is told again a second later.
+not waited for: each is told again a second later. That a book ended is told once, and waited for.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from services.venues.lags import Arrivals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from aiokafka.structs import RecordMetadata
 
     from libs.common.events import BookHealth, VenueMetrics
     from libs.common.kafka import Record, Undecodable
@@ -47,7 +49,8 @@ class Market:
         self.tops = Tops()
         self.healths: View[BookHealth] = View(L2_BOOK_HEALTH)
         self.arrivals = Arrivals()
-        self._untold: dict[bytes, VenueMetrics | None] = {}  # the newest metrics by book
+        self._untold: dict[bytes, VenueMetrics] = {}  # the newest metrics by book
+        self._sending = asyncio.Lock()  # what is told later is sent later
         self.ready = asyncio.Event()  # everything was read that was there at the start
 
     @property
@@ -76,9 +79,23 @@ class Market:
                 if not self.behind:
                     self.ready.set()
 
-    def tell(self, key: bytes, metrics: VenueMetrics | None) -> None:
-        """Let a book's metrics, None where it ended, go to Kafka with those of all others a moment later."""
+    def tell(self, key: bytes, metrics: VenueMetrics) -> None:
+        """Let a book's metrics go to Kafka with those of all others a moment later."""
         self._untold[key] = metrics
+
+    async def end(self, key: bytes) -> None:
+        """Say that a book ended, after all that was told of it, and wait until Kafka has that.
+
+        Raises
+        ------
+        KafkaError
+            If Kafka refuses it.
+        """
+        async with self._sending:
+            self._untold.pop(key, None)
+            sending = await self._send_one(key, None)
+        if sending is not None:
+            await sending
 
     async def flush(self) -> None:
         """Wait until Kafka has everything that was told."""
@@ -86,15 +103,22 @@ class Market:
         await self._publisher.flush()
 
     async def _send(self) -> None:
-        untold, self._untold = self._untold, {}
-        for key, metrics in untold.items():
-            ts = time.time_ns() if metrics is None else metrics.ts
-            try:
-                await self._publisher.send(VENUES_METRICS, key, metrics, ts)
-            except TooLargeError as error:
-                await self._keep_too_large(key, metrics, error)
-            else:
-                self._monitor.wrote(VENUES_METRICS.name)
+        async with self._sending:
+            untold, self._untold = self._untold, {}
+            for key, metrics in untold.items():
+                await self._send_one(key, metrics)
+
+    async def _send_one(
+        self, key: bytes, metrics: VenueMetrics | None
+    ) -> asyncio.Future[RecordMetadata] | None:
+        ts = time.time_ns() if metrics is None else metrics.ts
+        try:
+            sending = await self._publisher.send(VENUES_METRICS, key, metrics, ts)
+        except TooLargeError as error:
+            await self._keep_too_large(key, metrics, error)
+            return None
+        self._monitor.wrote(VENUES_METRICS.name)
+        return sending
 
     async def _keep_too_large(self, key: bytes, metrics: VenueMetrics | None, error: TooLargeError) -> None:
         self._monitor.too_large += 1

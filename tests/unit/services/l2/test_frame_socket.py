@@ -159,3 +159,18 @@ async def test_with_too_many_unread_the_socket_is_not_read_until_most_are(
     assert await dialled.socket.messages(1) == [b"x"]
     assert dialled.wire.reading
     assert await dialled.socket.messages(16) == [b"x", b"y"]
+
+
+async def test_what_the_library_holds_unread_keeps_the_socket_unread_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(frame_socket, "MOST_WAITING", 8)
+    dialled = Dialled()
+    fragments = a_frame(b"th", fin=False) + Frame(Opcode.CONT, b"ree").serialize(mask=False)
+    dialled.socket.data_received(dialled.answer + a_frame(b"x") * 9 + fragments + a_frame(b"y") * 16)
+    assert await dialled.socket.messages(16) == [b"x"] * 9
+    assert not dialled.wire.reading
+    assert await dialled.said([], 12) == [b"three", *[b"y"] * 11]
+    assert not dialled.wire.reading
+    assert await dialled.said([], 1) == [b"y"]
+    assert dialled.wire.reading

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -10,12 +11,15 @@ from msgspec.structs import replace
 from libs.common.codec import decode, encode
 from libs.common.kafka import Publisher, Record, Undecodable
 from libs.common.topics import DEAD_LETTERS, L2_BOOK_HEALTH, L2_BOOK_TOPS, MIB, VENUES_METRICS, book_key
+from services.venues.app import _Service
 from services.venues.market import Market
 from services.venues.monitoring import VenuesMonitor
 from services.venues.settings import VenuesSettings
 from tests.venue_market import a_metrics, a_top
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from libs.common.events import BookTop, VenueMetrics
 
 BINANCE = book_key("binance", "BTC-USDT")
@@ -23,16 +27,24 @@ OURS, THEIRS = 0, 1  # partitions
 
 
 class Producer:
-    """Takes what is sent, and acknowledges nothing."""
+    """Takes what is sent while it has room, and acknowledges it in the next turn."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes | None]] = []
+        self.sendings: list[asyncio.Future[None]] = []
         self.reasons: list[str] = []
+        self.room = asyncio.Event()
+        self.room.set()
 
     async def send(self, topic: str, value: bytes | None, key: bytes, **told: Any) -> asyncio.Future[None]:
+        await asyncio.sleep(0)  # others have a turn, as where a batch is full
+        await self.room.wait()
         self.sent.append((topic, key, value))
         self.reasons += [raw.decode() for name, raw in told["headers"] if name == "reason"]
-        return asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.sendings.append(sending := loop.create_future())
+        loop.call_soon(sending.set_result, None)
+        return sending
 
 
 class Told:
@@ -70,18 +82,51 @@ class Told:
 
 async def test_the_newest_metrics_of_each_book_are_sent_together_once_and_not_waited_for() -> None:
     told = Told()
-    ended = book_key("okx", "BTC-USDT")
+    okx = book_key("okx", "BTC-USDT")
     for metrics in (replace(a_metrics(), seq=1), replace(a_metrics(), seq=2)):
         told.market.tell(BINANCE, metrics)
-        told.market.tell(ended, metrics)
-    told.market.tell(ended, None)
+        told.market.tell(okx, metrics)
     assert told.producer.sent == []
     for _ in range(2):
         await told.market._send()  # noqa: SLF001 -- what `follow` calls
-    (topic, key, value), tombstone = told.producer.sent
-    assert (topic, key) == (VENUES_METRICS.name, BINANCE)
-    assert decode(VENUES_METRICS, value or b"") == metrics
-    assert tombstone == (VENUES_METRICS.name, ended, None)
+    assert [(topic, key) for topic, key, _ in told.producer.sent] == [
+        (VENUES_METRICS.name, BINANCE),
+        (VENUES_METRICS.name, okx),
+    ]
+    assert all(decode(VENUES_METRICS, value or b"") == metrics for _, _, value in told.producer.sent)
+
+
+async def test_that_a_book_ended_is_the_last_word_of_it_though_kafka_is_slow() -> None:
+    told = Told()
+    for key in (book_key("okx", "BTC-USDT"), BINANCE):
+        told.market.tell(key, a_metrics())
+    told.producer.room.clear()
+    following = asyncio.create_task(told.market._send())  # noqa: SLF001 -- what `follow` calls
+    await asyncio.sleep(0)
+    told.market.tell(BINANCE, a_metrics())
+    ending = asyncio.create_task(told.market.end(BINANCE))
+    await asyncio.sleep(0)
+    told.producer.room.set()
+    await asyncio.gather(ending, following)
+    await told.market._send()  # noqa: SLF001 -- as above
+    assert [value is None for _, key, value in told.producer.sent if key == BINANCE] == [False, True]
+
+
+async def test_a_book_that_ended_is_acknowledged_only_once_kafka_has_that() -> None:
+    service, told = _Service(VenuesSettings()), Told()
+    service._market = told.market  # noqa: SLF001 -- Kafka's place
+    told.market.ready.set()
+    acked: list[bool] = []
+
+    async def events() -> AsyncIterator[Any]:
+        message = SimpleNamespace(partition=OURS, offset=7)
+        yield SimpleNamespace(message=message, key=BINANCE, value=None)
+        acked.extend(sending.done() for sending in told.producer.sendings)  # as the next one is asked for
+
+    stream: Any = SimpleNamespace(events=events)
+    await service._consume(L2_BOOK_HEALTH, stream)  # noqa: SLF001 -- what the agent calls
+    assert told.producer.sent == [(VENUES_METRICS.name, BINANCE, None)]
+    assert acked == [True]
 
 
 async def test_a_metric_that_is_too_large_is_kept_and_counted() -> None:
