@@ -1,4 +1,4 @@
-"""What each process of `make run` must not import: heavy packages cost .1 to .5 s of each start, and memory."""
+"""What each process of `make run` must not import: heavy packages cost .1 to .5 s of a start, and memory."""
 
 from __future__ import annotations
 
