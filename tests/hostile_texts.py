@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Final
 
 HOSTILE_TEXTS: Final = {
@@ -34,4 +35,8 @@ HOSTILE_TEXTS: Final = {
 
 def obeyed(text: str) -> str:
     """Return the characters of an output that a terminal would do something for, but for its line ends."""
-    return "".join(char for char in text if char != "\n" and not (char.isprintable() or char == "\xa0"))
+    return "".join(
+        char
+        for char in text
+        if char != "\n" and not char.isprintable() and unicodedata.category(char) != "Zs"
+    )
