@@ -60,6 +60,7 @@ BODIES: Final[Mapping[str, tuple[str, object]]] = {
 SIGNALS: Final = {  # that there is something to trade, and either way
     "EXECUTION_ALLOW_SHORT": "true",
     "EXECUTION_HORIZON_S": "5",
+    "EXECUTION_S_MAX": "0.02",  # of a size that a book takes at once: a larger one is worked for minutes
 }
 
 
