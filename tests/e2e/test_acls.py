@@ -53,7 +53,7 @@ INPUTS: dict[str, tuple[Topic, ...]] = {
 }
 BOOKS = "binance:BTC-USDT,binance:ETH-USDT,binance:SOL-USDT"
 EXECUTE = "/api/exec/plan-and-execute?wait=final"
-A_MINUTE_S = 150.0  # with trades of its own, for each book: the first candle that l2 tells open
+OPEN_CANDLE_S = 150.0  # l2 tells the first one once a minute has begun while the book is LIVE
 RUBBISH = b"\xc1 no message"
 RIGHTS = read_acls(ACLS.read_text(encoding="utf-8"))
 
@@ -133,7 +133,7 @@ async def ran(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ran]:
             system.start(*SERVICES)  # and they find their state
             await system.ready()
             with suppress(AssertionError):  # the test says which is not
-                await until("each right is used", lambda: _all_used(kafka), A_MINUTE_S)
+                await until("each right is used", lambda: _all_used(kafka), OPEN_CANDLE_S)
         yield Ran(kafka, without_topics, answers, commands, kafka.decisions())
 
 
