@@ -44,7 +44,7 @@ PATIENCE_S: Final = 45.0  # Kafka ends a dead writer's transaction after 15 s, a
 MOST_RECORDS: Final = 1000  # of one poll: what is decoded at once is memory that the process never gives back
 LEAST_FETCH: Final = 16 * 1024  # of a partition, bytes
 # A fetch costs a third of a CPU ms here and more in Kafka, were it for a single record.
-PATIENT: Final[Mapping[str, int]] = {"fetch_min_bytes": 64 * 1024, "fetch_max_wait_ms": 40}
+PATIENT: Final[Mapping[str, int]] = {"fetch_min_bytes": 64 * 1024, "fetch_max_wait_ms": 50}
 
 _told: Final[set[str]] = set()  # topics of which it was said that some messages are of another version
 _log = logging.getLogger(__name__)

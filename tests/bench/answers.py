@@ -3,7 +3,8 @@
 ANSWERS_TREES names checkouts, separated by commas (default: this one); each is started in turn by its own
 interpreter, with ports, a Kafka and a folder of its own, ANSWERS_ROUNDS times (default 1): first only what a
 call needs and one symbol, then the whole default system. One caller, one call at a time, ANSWERS_TURNS
-(default 20) chunks of each call and of the echo in turn.
+(default 20) chunks of each call and of the echo in turn, after turns for ANSWERS_WARM_S (default 60) that are
+not counted: Java compiles Kafka meanwhile.
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ BENCH: Final = "answers"
 ECHO: Final = "bare echo"
 PREFIX: Final = "bookrunner-bench-"
 CHUNK: Final = 20  # calls
-WARMING: Final = 4  # to so many turns there is one before, not counted: Kafka's code is being compiled
 PATIENCE_S: Final = 400.0  # of a start, beside others
 END_S: Final = 60.0  # of an execution
 TRIES: Final = 5  # a plan-and-execute that finds nothing to trade is not counted
@@ -168,14 +168,16 @@ async def _measured(tree: Path, world: World, folder: Path) -> list[Mapping[str,
     """Return the ns of each call and of the echo, turn by turn."""
     kafka = f"127.0.0.1:{(port := free_port())}"
     async with _running(tree, world, folder, port) as caller, bare_echo(kafka) as echo:
-        turns: list[Mapping[str, list[int]]] = []
-        counted = int(os.environ.get("ANSWERS_TURNS", "20"))
-        for number in range(-counted // WARMING, counted):
-            turn = {name: await _chunk(caller, name) for name in world.calls}
-            turn[ECHO] = [await _timed(echo) for _ in range(CHUNK)]
-            if number >= 0:
-                turns.append(turn)
-        return turns
+        warm_s = time.monotonic() + float(os.environ.get("ANSWERS_WARM_S", "60"))
+        while time.monotonic() < warm_s:
+            await _turn(caller, world, echo)
+        return [await _turn(caller, world, echo) for _ in range(int(os.environ.get("ANSWERS_TURNS", "20")))]
+
+
+async def _turn(caller: Caller, world: World, echo: Callable[[], Awaitable[None]]) -> Mapping[str, list[int]]:
+    turn = {name: await _chunk(caller, name) for name in world.calls}
+    turn[ECHO] = [await _timed(echo) for _ in range(CHUNK)]
+    return turn
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """What the default system costs while nobody asks it for anything: CPU, memory and requests of each process.
 
 IDLE_TREES names checkouts, separated by commas (default: this one); each is started in turn by its own
-interpreter, with ports and a folder of its own, IDLE_ROUNDS times (default 1). From IDLE_SETTLE_S (20) after
+interpreter, with ports and a folder of its own, IDLE_ROUNDS times (default 1). From IDLE_SETTLE_S (60) after
 it is ready, IDLE_S (60) are measured. Requests to Kafka are counted in the clients, wake-ups by the kernel.
 """
 
@@ -64,7 +64,7 @@ def run(report: Report) -> None:
         return
     trees = [Path(tree).resolve() for tree in os.environ.get("IDLE_TREES", str(ROOT)).split(",")]
     rounds = int(os.environ.get("IDLE_ROUNDS", "1"))
-    settle_s, watch_s = (float(os.environ.get(*each)) for each in (("IDLE_SETTLE_S", "20"), ("IDLE_S", "60")))
+    settle_s, watch_s = (float(os.environ.get(*each)) for each in (("IDLE_SETTLE_S", "60"), ("IDLE_S", "60")))
     costs: dict[Path, list[Mapping[str, Cost]]] = {tree: [] for tree in trees}
     for number in range(rounds):
         for tree in trees:
@@ -142,10 +142,10 @@ def _watch(root: int, folder: Path, seconds: float) -> Mapping[str, Cost]:
         raise ProcessEndedError(f"ended while they were watched: {', '.join(gone)}")
     spent_s = after.at_s - before.at_s
     found: defaultdict[str, list[Cost]] = defaultdict(list)
-    for pid, name in names.items():
+    for pid in before.cpu_s:
         memory = _memory_mib(pid)
         asked = after.requests[pid] - before.requests[pid]
-        found[name].append(
+        found[names[pid]].append(
             Cost(
                 cpu=100 * (after.cpu_s[pid] - before.cpu_s[pid]) / spent_s,
                 wakes=(after.wakes[pid] - before.wakes[pid]) / spent_s,
