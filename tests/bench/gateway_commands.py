@@ -74,7 +74,7 @@ class Contender:
         try:
             async with self.http.post(PATH, json=BODY) as answer:
                 self.said = await answer.text()
-        except aiohttp.ClientConnectionError:
+        except (aiohttp.ClientConnectionError, TimeoutError):  # of the first, nobody may have heard
             return False
         self.took_ns.append(time.perf_counter_ns() - begun)
         return answer.status == 200
@@ -114,7 +114,9 @@ async def _measure(report: Report, folder: Path, kafka: str, trees: Sequence[Pat
             within.mkdir()
             environment = ENVIRONMENT | {"KAFKA_BOOTSTRAP_SERVERS": kafka, "GATEWAY_PORT": str(port)}
             process = stack.enter_context(started_in(tree, module, within, *arguments, **environment))
-            http = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
+            http = await stack.enter_async_context(
+                aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(5))
+            )
             contenders[name] = Contender(process, http)
 
         port = free_port()
