@@ -74,7 +74,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "tops": tops.run,
     "restart": restart.run,
 }
-AT_REQUEST: Final = frozenset({"scale"})  # starts ten systems, one after the other: half an hour
+AT_REQUEST: Final = frozenset({"scale"})  # starts ten systems, one after the other: an hour
 
 
 def main(names: list[str]) -> int:
