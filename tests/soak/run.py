@@ -36,6 +36,9 @@ START_S: Final = 600.0
 HEALED_S: Final = 120.0
 STOP_S: Final = 120.0
 POLL_S: Final = 0.5
+# Kafka lets its heap fill for hours before it looks for what is dead in it: so all of it is there at once,
+# and what grows is beside it.
+HEAP: Final = {"KAFKA_HEAP_MB": "512", "KAFKA_JAVA_OPTIONS": "-Xms512m -XX:+AlwaysPreTouch"}
 
 
 class SoakError(RuntimeError):
@@ -61,7 +64,8 @@ class System:
         self.gateway = f"http://127.0.0.1:{ports['GATEWAY_PORT']}"
         self.simulator = f"http://127.0.0.1:{ports['SIMULATOR_PORT']}"
         environment = {name: text for name, text in os.environ.items() if not name.startswith("KAFKA_")}
-        environment |= ports | {"RUN_DIR": str(self.run_dir.root), "AUTOPILOT": "1", "FEED": "simulator"}
+        environment |= ports | HEAP
+        environment |= {"RUN_DIR": str(self.run_dir.root), "AUTOPILOT": "1", "FEED": "simulator"}
         command = [
             sys.executable,
             str(TETHER),

@@ -30,7 +30,7 @@ ALLOWED: Final[Mapping[str, float]] = {  # an hour
     LATE: 0.2,
     FILES: 4.0,
 }
-JAVA_RSS: Final = 32.0  # an hour: its heap is bounded, and filled as it likes
+JAVA_RSS: Final = 32.0  # an hour: what it compiles, beside a heap that is there from the start
 JAVA: Final = "kafka-java"
 YOUNG_S: Final = 180.0  # of a life, in which a process fills what it keeps
 YOUNG_SHARE: Final = 0.25  # of the run, likewise
