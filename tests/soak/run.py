@@ -36,7 +36,7 @@ START_S: Final = 600.0
 HEALED_S: Final = 120.0
 STOP_S: Final = 120.0
 POLL_S: Final = 0.5
-# Kafka lets its heap fill for hours before it looks for what is dead in it: so all of it is there at once,
+# Kafka lets its heap fill for long before it looks for what is dead in it: so all of it is there at once,
 # and what grows is beside it.
 HEAP: Final = {"KAFKA_HEAP_MB": "512", "KAFKA_JAVA_OPTIONS": "-Xms512m -XX:+AlwaysPreTouch"}
 

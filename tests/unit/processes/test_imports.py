@@ -47,17 +47,7 @@ USERS: Final[dict[str, set[str]]] = {
     "uvicorn": {"services.gateway"},
     "websockets": {"services.l2"},
 }
-PROCESSES: Final = (
-    "broker",
-    "simulator",
-    "services.l2",
-    "services.venues",
-    "services.router",
-    "services.portfolio",
-    "services.execution",
-    "services.gateway",
-    "libs.cli.supervision",
-)
+PROCESSES: Final = ("broker", "simulator", *sorted(READERS), "libs.cli.supervision")
 
 
 @pytest.mark.parametrize("process", PROCESSES)
