@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from libs.common.events import BOOK, BookState, OrderFilled, RewardPolicy
-from services.execution.saga import Saga, saga_key
+from services.execution.saga.state import Saga, saga_key
 from tests.execution_market import EPOCH, a_book_health, a_book_top, a_risk_budget
 from tests.execution_world import VENUES, ExecutionWorld
 

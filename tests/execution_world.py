@@ -25,12 +25,12 @@ from libs.common.events import (
 )
 from libs.common.handling import State, Tick, WakeAt
 from services.execution.app import wiring
-from services.execution.early import early
 from services.execution.handlers import handle
 from services.execution.market_data import MarketData
-from services.execution.saga import saga_key
+from services.execution.saga.early import early
+from services.execution.saga.standing import ExecutionState
+from services.execution.saga.state import saga_key
 from services.execution.settings import ExecutionSettings
-from services.execution.standing import ExecutionState
 from tests.execution_market import (
     EPOCH,
     NOW,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from services.execution.cost import PRIOR
+from services.execution.decide.cost import PRIOR
 
 K: Final = 5.0  # bps: a flat book of 50 within 10 bps costs exactly 5 x
 DEPTH: Final = 50.0  # base units

@@ -58,7 +58,7 @@ Once: TypeAlias = Annotated[
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
 RECORDER: Final = "services.l2.record"
-VERIFIER: Final = "services.execution.verify"
+VERIFIER: Final = "services.execution.audit.verify"
 
 app = typer.Typer(
     help="Verified order books on Kafka, seen from a terminal.",

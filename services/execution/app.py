@@ -41,16 +41,16 @@ from libs.common.topics import (
     VENUES_SCORES,
 )
 from libs.common.views import View
-from services.execution.clock_steps import step_clock
-from services.execution.early import early
+from services.execution.broker.holdings import Held
+from services.execution.broker.paper_broker import SelfImpact
+from services.execution.decide.volume_days import VolumeDays
 from services.execution.handlers import handle
-from services.execution.holdings import Held
 from services.execution.market_data import MarketData
-from services.execution.paper_broker import SelfImpact
 from services.execution.registration import announcements
-from services.execution.saga import Asked, CostCurve, Done, OwnOrder, Saga
-from services.execution.standing import ExecutionState
-from services.execution.volume_days import VolumeDays
+from services.execution.saga.clock_steps import step_clock
+from services.execution.saga.early import early
+from services.execution.saga.standing import ExecutionState
+from services.execution.saga.state import Asked, CostCurve, Done, OwnOrder, Saga
 
 if TYPE_CHECKING:
     from libs.common.events import Event, PolicyRegistered

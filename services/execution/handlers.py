@@ -20,12 +20,15 @@ from libs.common.events import (
     VerifyExecution,
 )
 from libs.common.handling import Tick, WakeAt
-from services.execution import paper_orders, refusals, rewarding, router, working
-from services.execution.record import record_of
-from services.execution.remembered import done_already, forget, sweep
-from services.execution.saga import Asked, Done, OwnOrder, Saga, asked_key, order_key, saga_key
-from services.execution.simulation import simulate
-from services.execution.turn import Turn, step_id
+from services.execution import refusals
+from services.execution.broker import paper_orders
+from services.execution.decide.simulation import simulate
+from services.execution.saga import deciding as router
+from services.execution.saga import rewarding, working
+from services.execution.saga.record import record_of
+from services.execution.saga.remembered import done_already, forget, sweep
+from services.execution.saga.state import Asked, Done, OwnOrder, Saga, asked_key, order_key, saga_key
+from services.execution.saga.unit_of_work import Turn, step_id
 
 if TYPE_CHECKING:
     from libs.common.handling import State

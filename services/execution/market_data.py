@@ -25,7 +25,7 @@ from libs.common.topics import (
 )
 from libs.common.views import View
 from services.execution.book_view import BookView
-from services.execution.paper_broker import exact
+from services.execution.broker.paper_broker import exact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,7 +17,7 @@ from libs.common.events import (
 from libs.common.metrics import Family, Histogram
 from libs.common.monitoring import Line, refused
 from libs.common.time_units import NS_PER_S
-from services.execution.saga import STATUS, Saga
+from services.execution.saga.state import STATUS, Saga
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

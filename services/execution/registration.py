@@ -9,12 +9,12 @@ from libs.common.audit_chain import canonical
 from libs.common.events import PolicyRegistered
 from libs.common.handling import Announcement
 from libs.common.topics import POLICIES_REGISTRY
-from services.execution.policies import POLICIES
+from services.execution.decide.policies import POLICIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from services.execution.policies import Policy
+    from services.execution.decide.policies import Policy
 
 BUILTIN: Final = "builtin"
 

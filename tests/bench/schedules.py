@@ -16,12 +16,12 @@ from msgspec.structs import replace
 from numpy.random import Generator, Philox
 
 from libs.common.all_in_price import walk
-from services.execution.alternatives import Alternative, PlanInputs, Style
-from services.execution.calibration import CostObservation, fit
-from services.execution.cost import PRIOR
-from services.execution.planner import plan, slices_of
-from services.execution.profile import BUCKETS, VolumeProfile
-from services.execution.slicing import pov_child, smallest_child
+from services.execution.decide.alternatives import Alternative, PlanInputs, Style
+from services.execution.decide.calibration import CostObservation, fit
+from services.execution.decide.cost import PRIOR
+from services.execution.decide.planner import plan, slices_of
+from services.execution.decide.profile import BUCKETS, VolumeProfile
+from services.execution.decide.slicing import pov_child, smallest_child
 from services.l2.feeds.binance import BinanceFeed
 from services.l2.feeds.venue_messages import VenueDelta, VenueTrade
 from services.l2.maintainer import BookMaintainer

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libs.common.audit_chain import broken_links
-from services.execution.rerun import rerun
+from services.execution.audit.rerun import rerun
 from services.gateway.http.view import encode
 from services.gateway.http.views import AUDIT_ENTRY, AuditAnswer
 

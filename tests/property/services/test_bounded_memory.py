@@ -36,7 +36,7 @@ from libs.common.instruments import INSTRUMENTS
 from libs.common.record_view import KEEP, RecordView
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_CANDLES_DAILY, VENUES_COMMANDS
 from services.execution.app import wiring as execution_wiring
-from services.execution.remembered import IDS_KEPT_NS
+from services.execution.saga.remembered import IDS_KEPT_NS
 from services.execution.settings import ExecutionSettings
 from services.gateway.reading.books import MAX_PAGE_BYTES, PAGE_BYTES
 from services.gateway.stream.sse import Frame, History

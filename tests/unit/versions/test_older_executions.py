@@ -15,11 +15,11 @@ from libs.common.codec import decode
 from libs.common.events import AuditEntry, ChoosePolicy, ExecutionStatus, ScoreVenues
 from libs.common.topics import EXECUTION_AUDIT
 from services.execution.app import wiring
-from services.execution.rerun import MODELS, rerun
-from services.execution.saga import Saga, Step
+from services.execution.audit.rerun import MODELS, rerun
+from services.execution.audit.verify import report
+from services.execution.saga.state import Saga, Step
+from services.execution.saga.unit_of_work import step_id
 from services.execution.settings import ExecutionSettings
-from services.execution.turn import step_id
-from services.execution.verify import report
 from tests.execution_world import ExecutionWorld, a_ready_world
 
 FOLDER: Final = Path(__file__).parents[2] / "data" / "older_records"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from libs.common.kafka import Publisher, create_topics, read
 from libs.common.topics import POLICIES_REGISTRY
-from services.execution.policies import POLICIES
+from services.execution.decide.policies import POLICIES
 from services.execution.registration import BUILTIN
 from tests.integration.libs.common.workers import eventually
 from tests.integration.services.execution.peers import ExecutionProcess, settings_of

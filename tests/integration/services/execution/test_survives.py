@@ -38,7 +38,7 @@ from libs.common.topics import (
     ROUTER_COMMANDS,
     VENUES_COMMANDS,
 )
-from services.execution.rerun import rerun
+from services.execution.audit.rerun import rerun
 from tests.integration.libs.common.workers import eventually
 from tests.integration.services.execution.peers import SYMBOLS, ExecutionProcess, Peers, settings_of
 

@@ -21,7 +21,7 @@ from libs.common.events import (
     OrderSubmitted,
     Refusal,
 )
-from services.execution.rerun import rerun
+from services.execution.audit.rerun import rerun
 from tests.execution_world import ExecutionWorld, an_id, assert_books_balance
 
 if TYPE_CHECKING:

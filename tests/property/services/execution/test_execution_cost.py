@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from services.execution.calibration import KEEP, CostHistory, CostObservation, fit
-from services.execution.cost import (
+from services.execution.decide.calibration import KEEP, CostHistory, CostObservation, fit
+from services.execution.decide.cost import (
     PRIOR,
     cost_bps,
     impact_bps,

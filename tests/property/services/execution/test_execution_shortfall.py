@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from services.execution.shortfall import ShortfallChild, ShortfallFill, ShortfallInputs, shortfall
+from services.execution.decide.shortfall import ShortfallChild, ShortfallFill, ShortfallInputs, shortfall
 
 prices = st.decimals("0.01", "200000", places=2)
 quantities = st.decimals("0.00000001", "1000", places=8)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.execution.sizing import size
+from services.execution.decide.sizing import size
 from tests.unit.services.execution.builders import sizing_inputs
 
 cases = st.fixed_dictionaries(

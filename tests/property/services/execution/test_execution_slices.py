@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.execution.parent_order import Parent, ParentError, parent_of
-from services.execution.planner import CannotPlanError, plan
-from services.execution.slicing import Slice, join_small, pov_child, reschedule, split
+from services.execution.decide.planner import CannotPlanError, plan
+from services.execution.decide.slicing import Slice, join_small, pov_child, reschedule, split
+from services.execution.saga.parent_order import Parent, ParentError, parent_of
 from tests.unit.services.execution.builders import a_volume, plan_inputs, seeded
 
 LOT = Decimal("0.001")

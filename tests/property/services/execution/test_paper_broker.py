@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from libs.common.events import OrdStatus, PaperOrder
-from services.execution import paper_broker
-from services.execution.depletion import Depleted, deplete, taken_of
-from services.execution.paper_broker import Terms
+from services.execution.broker import paper_broker
+from services.execution.broker.depletion import Depleted, deplete, taken_of
+from services.execution.broker.paper_broker import Terms
 from tests.execution_market import a_book_top, an_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from libs.common.events import BookTop, TakerSide
-    from services.execution.paper_broker import SelfImpact
+    from services.execution.broker.paper_broker import SelfImpact
 
 LOT = Decimal("0.1")
 HALF_LIFE_NS = 1_000

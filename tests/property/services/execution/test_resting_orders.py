@@ -25,9 +25,9 @@ from libs.common.events import (
 )
 from libs.common.topics import EXECUTION_COMMANDS
 from services.execution.app import wiring as execution_wiring
-from services.execution.saga import OwnOrder
+from services.execution.saga.standing import standing_of
+from services.execution.saga.state import OwnOrder
 from services.execution.settings import ExecutionSettings
-from services.execution.standing import standing_of
 from tests.execution_market import a_position, a_risk_budget
 from tests.standing_orders import S, Standing, an_id
 

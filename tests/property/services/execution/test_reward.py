@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.execution import holdings
-from services.execution.reward import RewardInputs, fill_cost, reward, signed_qty
-from services.execution.standing import ExecutionState
+from services.execution.broker import holdings
+from services.execution.decide.reward import RewardInputs, fill_cost, reward, signed_qty
+from services.execution.saga.standing import ExecutionState
 from tests.fills import a_fill
 
 if TYPE_CHECKING:

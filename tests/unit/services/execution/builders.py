@@ -8,10 +8,10 @@ from typing import Any
 from numpy.random import Generator, Philox
 
 from libs.common.events import Candle
-from services.execution.alternatives import PlanInputs
-from services.execution.cost import PRIOR
-from services.execution.profile import BUCKETS, VolumeProfile
-from services.execution.sizing import SizingInputs
+from services.execution.decide.alternatives import PlanInputs
+from services.execution.decide.cost import PRIOR
+from services.execution.decide.profile import BUCKETS, VolumeProfile
+from services.execution.decide.sizing import SizingInputs
 
 MINUTE_NS = 60_000_000_000
 DAY_NS = 1440 * MINUTE_NS

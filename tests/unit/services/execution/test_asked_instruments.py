@@ -22,8 +22,8 @@ from libs.common.events import (
     SubmitPaperOrder,
 )
 from libs.common.topics import book_key
-from services.execution.rerun import rerun
-from services.execution.saga import Saga, saga_key
+from services.execution.audit.rerun import rerun
+from services.execution.saga.state import Saga, saga_key
 from tests.execution_market import a_book_health, a_book_top, a_risk_budget
 from tests.execution_world import ExecutionWorld, an_id
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from libs.common.events import OrderFilled, OrderSubmitted, SubmitPaperOrder
-from services.execution.clock_steps import step_clock
-from services.execution.paper_broker import SelfImpact, Taken, offered_to_resting
-from services.execution.saga import Saga, impact_key, order_key, saga_key
+from services.execution.broker.paper_broker import SelfImpact, Taken, offered_to_resting
+from services.execution.saga.clock_steps import step_clock
+from services.execution.saga.state import Saga, impact_key, order_key, saga_key
 from tests.execution_market import EPOCH, a_book_top
 from tests.execution_world import ExecutionWorld, a_ready_world, an_id
 

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from services.execution.alternatives import PlanInputs, Style
-from services.execution.planner import CannotPlanError, plan
+from services.execution.decide.alternatives import PlanInputs, Style
+from services.execution.decide.planner import CannotPlanError, plan
 from tests.unit.services.execution.builders import NOW, a_volume, plan_inputs, seeded
 
 BUSY = a_volume(rate=4.0)  # ten times the usual volume: the same order moves the price by a third

@@ -36,10 +36,10 @@ from libs.common.events import (
 )
 from libs.common.topics import EXECUTION_STATE, ROUTER_CHOICES, VENUES_SCORES
 from services.execution.app import wiring
-from services.execution.rerun import rerun
-from services.execution.saga import STATUS, TRANSITIONS, Step
+from services.execution.audit.rerun import rerun
+from services.execution.saga.state import STATUS, TRANSITIONS, Step
+from services.execution.saga.unit_of_work import step_id
 from services.execution.settings import ExecutionSettings
-from services.execution.turn import step_id
 from tests.execution_world import ExecutionWorld, S, a_ready_world, an_id, assert_books_balance
 from tests.messages import values_of
 

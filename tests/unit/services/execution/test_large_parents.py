@@ -11,16 +11,16 @@ import pytest
 from msgspec.structs import replace
 from scipy.integrate import quad
 
-from services.execution.alternatives import Alternative, PlanInputs, Style
-from services.execution.calibration import CostObservation, fit
-from services.execution.cost import PRIOR
-from services.execution.expected_volume import span_of, volume_of_day, volume_over
-from services.execution.planner import CannotPlanError, Plan, plan
-from services.execution.schedule import front_loaded, meta_impact_bps, moved
+from services.execution.decide.alternatives import Alternative, PlanInputs, Style
+from services.execution.decide.calibration import CostObservation, fit
+from services.execution.decide.cost import PRIOR
+from services.execution.decide.expected_volume import span_of, volume_of_day, volume_over
+from services.execution.decide.planner import CannotPlanError, Plan, plan
+from services.execution.decide.schedule import front_loaded, meta_impact_bps, moved
 from tests.unit.services.execution.builders import MID, NOW, a_volume, plan_inputs, seeded
 
 if TYPE_CHECKING:
-    from services.execution.profile import VolumeProfile
+    from services.execution.decide.profile import VolumeProfile
 
 HOUR_OF_ETH = 10_000 / 0.42  # 10,000 ETH are 42 % of the hour's volume
 SIGMA_OF_ETH = 0.0363  # per day: the square-root law is 48 bps for 10,000 ETH, 15 for 1,000

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libs.common.partition import Step
-from services.execution.clock_steps import step_clock
+from services.execution.decide.policies import POLICIES
 from services.execution.monitoring import ExecutionMonitor
-from services.execution.policies import POLICIES
+from services.execution.saga.clock_steps import step_clock
 from tests.execution_world import ExecutionWorld, S
 from tests.monitored import numbers
 

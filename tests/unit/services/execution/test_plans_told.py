@@ -19,14 +19,14 @@ from libs.common.events import (
     OrderSubmitted,
     SimulateExecution,
 )
-from services.execution.calibration import CostHistory, CostObservation
-from services.execution.cost import PRIOR
-from services.execution.planner import Plan
-from services.execution.planning import cost_fit
-from services.execution.rerun import rerun
-from services.execution.saga import CostCurve, curve_key
-from services.execution.verify import report
-from services.execution.volatility import sigma_day
+from services.execution.audit.rerun import rerun
+from services.execution.audit.verify import report
+from services.execution.decide.calibration import CostHistory, CostObservation
+from services.execution.decide.cost import PRIOR
+from services.execution.decide.planner import Plan
+from services.execution.decide.planning import cost_fit
+from services.execution.decide.volatility import sigma_day
+from services.execution.saga.state import CostCurve, curve_key
 from tests.execution_market import a_policy_chosen
 from tests.execution_world import ExecutionWorld, an_id
 

@@ -7,7 +7,7 @@ import pytest
 
 from libs.common.events import Candle, Features
 from libs.common.time_units import DAY_NS
-from services.execution.policies import POLICIES, Market, UnknownPolicyError, signal_of
+from services.execution.decide.policies import POLICIES, Market, UnknownPolicyError, signal_of
 from tests.unit.services.execution.builders import a_candle, seeded
 
 

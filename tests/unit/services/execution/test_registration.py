@@ -8,7 +8,7 @@ import pytest
 from libs.common.codec import decode, encode
 from libs.common.topics import POLICIES_REGISTRY
 from services.execution.app import wiring
-from services.execution.policies import POLICIES
+from services.execution.decide.policies import POLICIES
 from services.execution.registration import BUILTIN, announcements
 from services.execution.settings import ExecutionSettings
 from tests.registered import a_policy_registered

@@ -10,8 +10,8 @@ import pytest
 
 from libs.common.command_rules import rejected
 from libs.common.events import BookState, CancelExecution, Refusal, RewardPolicy
-from services.execution.saga import Saga
-from services.execution.standing import standing_of
+from services.execution.saga.standing import standing_of
+from services.execution.saga.state import Saga
 from tests.deciding_world import SYMBOL, DecidingWorld
 from tests.execution_world import S, an_id
 

@@ -19,10 +19,10 @@ from libs.common.events import (
     ScoreVenues,
     SubmitPaperOrder,
 )
-from services.execution import policies
-from services.execution.policies import POLICIES
-from services.execution.rewarding import rewarded_within_s
-from services.execution.saga import Saga, saga_key
+from services.execution.decide import policies
+from services.execution.decide.policies import POLICIES
+from services.execution.saga.rewarding import rewarded_within_s
+from services.execution.saga.state import Saga, saga_key
 from tests.deciding_world import EQUITY, SYMBOL, DecidingWorld
 from tests.execution_world import S, an_id
 

@@ -14,14 +14,14 @@ from libs.common.events import (
     PolicyRewarded,
     RewardPolicy,
 )
-from services.execution import rewarding
 from services.execution.app import wiring
-from services.execution.early import early
-from services.execution.holdings import Held, held_key
-from services.execution.saga import Done, Saga, asked_key, saga_key
-from services.execution.standing import standing_of
-from services.execution.turn import step_id
-from services.execution.verify import report
+from services.execution.audit.verify import report
+from services.execution.broker.holdings import Held, held_key
+from services.execution.saga import rewarding
+from services.execution.saga.early import early
+from services.execution.saga.standing import standing_of
+from services.execution.saga.state import Done, Saga, asked_key, saga_key
+from services.execution.saga.unit_of_work import step_id
 from tests.deciding_world import EQUITY, SYMBOL, DecidingWorld
 
 RISE = 60_600.25  # 1 %

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from services.execution.alternatives import Style
-from services.execution.planner import plan
-from services.execution.schedule import front_loaded, risk_bps
+from services.execution.decide.alternatives import Style
+from services.execution.decide.planner import plan
+from services.execution.decide.schedule import front_loaded, risk_bps
 from tests.schedule_problems import FLAT, FLAT_LEVELS, optimum_bps
 from tests.unit.services.execution.builders import a_volume, plan_inputs, seeded
 

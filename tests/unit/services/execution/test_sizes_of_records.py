@@ -19,12 +19,12 @@ from libs.common.events import (
     SubmitPaperOrder,
 )
 from libs.common.topic import MIB
-from services.execution.alternatives import INTERVAL_S
-from services.execution.record import FILLS_TOLD, record_of
-from services.execution.saga import OwnOrder, Saga, order_key, saga_key
+from services.execution.decide.alternatives import INTERVAL_S
+from services.execution.decide.slicing import Slice
+from services.execution.saga.record import FILLS_TOLD, record_of
+from services.execution.saga.state import OwnOrder, Saga, order_key, saga_key
+from services.execution.saga.working import MOST_CHILDREN
 from services.execution.settings import ExecutionSettings
-from services.execution.slicing import Slice
-from services.execution.working import MOST_CHILDREN
 from tests.execution_market import a_risk_budget
 from tests.execution_world import ExecutionWorld, an_id
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from scipy.special import expit
 
-from services.execution.sizing import size
+from services.execution.decide.sizing import size
 from tests.unit.services.execution.builders import sizing_inputs
 
 

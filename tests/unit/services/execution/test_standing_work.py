@@ -19,9 +19,9 @@ from libs.common.events import (
 )
 from libs.common.time_units import DAY_NS
 from libs.common.topics import EXECUTION_COMMANDS
-from services.execution.early import early
-from services.execution.remembered import IDS_KEPT_NS
-from services.execution.saga import Done, Saga
+from services.execution.saga.early import early
+from services.execution.saga.remembered import IDS_KEPT_NS
+from services.execution.saga.state import Done, Saga
 from tests.execution_market import a_book_top
 from tests.execution_world import ExecutionWorld, a_ready_world
 from tests.execution_world import S as SECOND

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from services.execution.verify import DIFFERENT, UNKNOWN, report
+from services.execution.audit.verify import DIFFERENT, UNKNOWN, report
 from tests.execution_world import ExecutionWorld
 
 if TYPE_CHECKING:

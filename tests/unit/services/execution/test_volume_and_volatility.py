@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from libs.common.time_units import DAY_NS, MINUTE_NS
-from services.execution.expected_volume import volume_of_day
-from services.execution.profile import BUCKETS, by_bucket, credibility, profile_of, shares_of
-from services.execution.volatility import sigma_day
+from services.execution.decide.expected_volume import volume_of_day
+from services.execution.decide.profile import BUCKETS, by_bucket, credibility, profile_of, shares_of
+from services.execution.decide.volatility import sigma_day
 from tests.unit.services.execution.builders import a_candle, seeded
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from services.execution.profile import VolumeProfile
+    from services.execution.decide.profile import VolumeProfile
 
 
 def test_the_volatility_of_a_random_walk_is_found() -> None:

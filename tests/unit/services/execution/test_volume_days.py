@@ -11,11 +11,11 @@ import pytest
 from libs.common.codec import encode
 from libs.common.time_units import DAY_NS, MINUTE_NS
 from libs.common.topics import L2_CANDLES, candle_key
+from services.execution.decide.profile import profile_of
+from services.execution.decide.volume_days import days_key, keep_days, volume_days
 from services.execution.market_data import MarketData
-from services.execution.profile import profile_of
+from services.execution.saga.standing import ExecutionState
 from services.execution.settings import ExecutionSettings
-from services.execution.standing import ExecutionState
-from services.execution.volume_days import days_key, keep_days, volume_days
 from tests.execution_world import ExecutionWorld
 from tests.unit.services.execution.builders import a_candle
 
