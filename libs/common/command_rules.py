@@ -14,11 +14,23 @@ from uuid import UUID
 
 from libs.common.amounts import absurd_amount
 from libs.common.context_fields import REWARD_LIMIT, arm_faults, learnable, value_faults
-from libs.common.events import AddPolicy, Command, CommandRejected, Fault, Refusal, RewardPolicy
+from libs.common.events import (
+    AddPolicy,
+    Command,
+    CommandRejected,
+    Fault,
+    HaltTrading,
+    Refusal,
+    ResumeTrading,
+    RewardPolicy,
+    SetLimits,
+)
 from libs.common.instruments import MAX_SIZE
 from libs.common.message_sizes import TooLargeError
 from libs.common.time_units import DAY_S
 from libs.common.topics import DEAD_LETTERS
+from libs.common.trading_limits import MAX_BY, MAX_REASON, limit_scope_fault, limits_fault, scope_fault
+from libs.common.venues import VENUES, unknown_venue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +47,8 @@ MAX_CONFIDENCE: Final = 10_000  # rewards that a stated expected reward may be w
 MAX_AMOUNT: Final = Decimal(MAX_SIZE)  # of an order's size, and of its price
 MAX_DECIMALS: Final = 18
 MAX_SYMBOLS: Final = 100  # an answer with their covariance has about 105 KB
+MAX_VENUES: Final = 9  # that an order may be split over
+MAX_ALLOWED: Final = 40  # venues named in one command
 MAX_FRACTION: Final = 1e6  # of budgets, per day
 NEEDED_DAYS: Final = 20  # fewer say too little of anything: asked for, refused; found, all is cash
 MAX_LOOKBACK: Final = 1500  # days
@@ -223,6 +237,14 @@ def _symbols(symbols: tuple[str, ...]) -> str | None:
     return next(filter(None, map(_symbol, symbols)), None)
 
 
+def _venues(venues: tuple[str, ...]) -> str | None:
+    if len(venues) > MAX_ALLOWED:
+        return f"{len(venues)} venues; {MAX_ALLOWED} at most are right"
+    if len(set(venues)) < len(venues):
+        return "each venue once"
+    return next((unknown_venue(venue) for venue in venues if venue not in VENUES), None)
+
+
 def _size(size: float) -> str | None:
     if isfinite(size) and 0 < size <= MAX_SIZE:
         return None
@@ -235,6 +257,11 @@ def _from_to(low: float, high: float, unit: str = "") -> Callable[[float], str |
 
 
 _reward: Final = _from_to(-REWARD_LIMIT, REWARD_LIMIT, ", return units: 0.01 is 1 %")
+
+
+def _text(most: int) -> Callable[[str], str | None]:
+    message = f"must be 1 to {most} characters, not all of them spaces"
+    return lambda text: None if text.strip() and len(text) <= most else message
 
 
 def _any(value: Any) -> str | None:  # noqa: ANN401 -- any field of a command
@@ -262,15 +289,23 @@ _RULES: Final[Mapping[str, Callable[[Any], str | None]]] = {
         None if 0 < value <= MAX_WITHIN_S else f"must be over 0 and at most {MAX_WITHIN_S:g} s"
     ),
     "policies": _policies,
+    "venues": _venues,
+    "max_venues": _from_to(1, MAX_VENUES),
     "cvar_budget": _from_to(0, MAX_FRACTION, ", fraction per day"),
     "vol_target": _from_to(0, MAX_FRACTION, ", fraction per day"),
     "confidence": _from_to(*CONFIDENCE),
+    "reason": _text(MAX_REASON),
+    "by": _text(MAX_BY),
+    "limits": limits_fault,
     "lookback": _from_to(NEEDED_DAYS, MAX_LOOKBACK, " days"),
 }
 _RULES_OF: Final[Mapping[tuple[type[Command], str], Callable[[Any], str | None]]] = {
     (AddPolicy, "confidence"): lambda value: (
         None if 0 < value <= MAX_CONFIDENCE else f"must be over 0 and at most {MAX_CONFIDENCE:g} rewards"
     ),
+    (HaltTrading, "scope"): scope_fault,
+    (ResumeTrading, "scope"): scope_fault,
+    (SetLimits, "scope"): limit_scope_fault,
 }
 """Where a field's name means something else than in other commands."""
 _CALLED: Final[Mapping[str, str]] = {"order_qty": "size", "price": "limit"}

@@ -387,12 +387,21 @@ class Candle(Event, frozen=True, kw_only=True, gc=False):
 # --- venues ---
 
 
+AllowedVenues: TypeAlias = Annotated[
+    tuple[str, ...], meaning("ids of the exchanges that may be used; empty: all")
+]
+
+
 class ScoreVenues(Command, frozen=True, kw_only=True):
     """Choose a venue, and a split, to take `size` of a symbol now."""
 
     symbol: Symbol
     size: Annotated[BaseUnits, meaning("what is to be taken")]
     side: Annotated[TakerSide, meaning("buy takes asks, sell takes bids")] = "buy"
+    max_venues: Annotated[
+        Count | None, meaning("venues that the split may use at most", null="where any number may be used")
+    ] = None
+    venues: AllowedVenues = ()
 
 
 class CostBps(Part, frozen=True, kw_only=True):
@@ -509,11 +518,17 @@ class VenueScored(Event, frozen=True, kw_only=True):
         ),
     ]
     allocation: Annotated[
-        tuple[VenueShare, ...], meaning("the best split, also over those that take a part; sums to `size`")
+        tuple[VenueShare, ...],
+        meaning(
+            "the best split, also over those that take a part; sums to `size`; empty: as many venues as may "
+            "be used do not show it together, and all do"
+        ),
     ]
     allocation_bps: Annotated[
         Bps | None,
-        meaning("expected all-in cost of that split, of the fair mid", null="of older records"),
+        meaning(
+            "expected all-in cost of that split, of the fair mid", null="without one, and of older records"
+        ),
     ] = None
     saving_bps: Annotated[
         Bps,
@@ -1305,6 +1320,20 @@ class RiskBudget(Event, frozen=True, kw_only=True):
     observations: Annotated[Days, meaning("of history, the least of any symbol")]
     half_life_days: HalfLife = None
     venue: Annotated[str, meaning("id of the exchange whose daily candles were used; empty: not told")] = ""
+    day_ts: Annotated[
+        Ns | None, meaning("begin of the UTC day that the next two are of", null="an older version wrote it")
+    ] = None
+    day_equity: Annotated[
+        QuoteAmount | None,
+        meaning(
+            "equity at the day's begin: the last one assessed before it; without such a one, the day's first",
+            null="an older version wrote it",
+        ),
+    ] = None
+    day_high: Annotated[
+        QuoteAmount | None,
+        meaning("highest equity assessed that day, its begin included", null="an older version wrote it"),
+    ] = None
     ts: Annotated[Ns, meaning("when it was assessed")]
 
 
@@ -1327,6 +1356,18 @@ class PortfolioBook(Event, frozen=True, kw_only=True):
         dict[str, Position], meaning("positions that fills told of and the view had not seen, by symbol")
     ] = {}
     symbols: Annotated[Count, meaning("those whose risk was known at the last assessment")] = 0
+    equity: Annotated[
+        QuoteAmount | None, meaning("as assessed last", null="before the first, and of an older version")
+    ] = None
+    day_ts: Annotated[
+        Ns | None, meaning("begin of the UTC day that the next two are of", null="as with `equity`")
+    ] = None
+    day_equity: Annotated[
+        QuoteAmount | None, meaning("equity at the day's begin", null="as with `equity`")
+    ] = None
+    day_high: Annotated[
+        QuoteAmount | None, meaning("highest equity assessed that day", null="as with `equity`")
+    ] = None
 
 
 class PortfolioRemembered(Remembered, frozen=True, kw_only=True):
@@ -1406,6 +1447,10 @@ RestRule: TypeAlias = Annotated[
 ]
 Urgency: TypeAlias = Annotated[Share, meaning("how dear it is to wait; 1 is at once")]
 PlanStyle: TypeAlias = Annotated[str, meaning("Immediate, TWAP, VWAP, POV or IS")]
+Kappa: TypeAlias = Annotated[
+    PerSecond | None,
+    meaning("rate at which a front-loaded plan sends what is left", null="unless the style is IS"),
+]
 FillsTotal: TypeAlias = Annotated[
     Count | None, meaning("fills so far, each on execution.fills.v1", null="where `fills` holds them all")
 ]
@@ -1418,6 +1463,8 @@ class PlanAndExecute(Command, frozen=True, kw_only=True):
     urgency: Urgency = 0.5
     context: Annotated[dict[str, ByName | str], meaning("for the router: what is known, by name")] = {}
     scope: Scope = "default"
+    max_venues: Annotated[Count, meaning("venues that the order may be split over at most, 1 to 9")] = 3
+    venues: AllowedVenues = ()
 
 
 class SimulateExecution(Command, frozen=True, kw_only=True):
@@ -1553,6 +1600,27 @@ class OrderFilled(Event, frozen=True, kw_only=True):
     epoch: Annotated[EpochMs, meaning("of the book that it was filled on")]
     seq: Annotated[Ordinal, meaning("of the book that it was filled on")]
     ts: Annotated[Ns, meaning("when it was filled")]
+    queue_ahead: Annotated[
+        BaseUnits | None,
+        meaning(
+            "estimate of what still stood in front of a resting order", null="of a taker; of an older version"
+        ),
+    ] = None
+    queue_ahead_low: Annotated[
+        BaseUnits | None,
+        meaning("5 % quantile of that estimate", null="of a taker; of an older version"),
+    ] = None
+    queue_ahead_high: Annotated[
+        BaseUnits | None,
+        meaning("95 % quantile of that estimate", null="of a taker; of an older version"),
+    ] = None
+    fill_probability: Annotated[
+        Pure | None,
+        meaning(
+            "estimated probability that a resting order is filled so far by then",
+            null="of a taker; of an older version",
+        ),
+    ] = None
 
 
 class PolicySignal(Part, frozen=True):
@@ -1607,6 +1675,10 @@ class PlannedSlice(Part, frozen=True, kw_only=True):
     at_ts: Annotated[Ns, meaning("when it is to be sent")]
     size: Annotated[BaseAmount, meaning("of the child")]
     limit: Annotated[QuoteAmount, meaning("worst price it may take, as seen from the book of the plan")]
+    venue: Annotated[
+        str | None,
+        meaning("id of the exchange that it is to be sent to", null="of older records: the plan's"),
+    ] = None
 
 
 class PlanAlternative(Part, frozen=True, kw_only=True):
@@ -1617,18 +1689,18 @@ class PlanAlternative(Part, frozen=True, kw_only=True):
     children: Annotated[Count, meaning("orders that it would send")]
     expected_bps: Annotated[
         Bps | None, meaning("expected cost against the mid, fees apart", null="where it is impossible")
-    ]
+    ] = None
     risk_bps: Annotated[
         Bps | None, meaning("standard deviation of what waiting costs", null="where it is impossible")
-    ]
+    ] = None
     objective_bps: Annotated[
         Bps | None,
         meaning(
             "expected plus weighted risk: the least is taken",
             null="where it is impossible, and at urgency 1, where waiting is not weighed up",
         ),
-    ]
-    why_not: Annotated[str, meaning("why it is impossible, in words; empty: it is possible")]
+    ] = None
+    why_not: Annotated[str, meaning("why it is impossible, in words; empty: it is possible")] = ""
     meta_impact_bps: Annotated[
         Bps | None,
         meaning(
@@ -1636,6 +1708,7 @@ class PlanAlternative(Part, frozen=True, kw_only=True):
             null="where it is impossible, or no volume is known",
         ),
     ] = None
+    kappa: Kappa = None
     warnings: Annotated[tuple[str, ...], meaning("what its figures do not rest on, in words")] = ()
 
 
@@ -1663,11 +1736,18 @@ class ExecutionPlan(Part, frozen=True, kw_only=True):
             null="where no volume is known",
         ),
     ] = None
-    kappa: Annotated[
-        PerSecond | None,
-        meaning("rate at which a front-loaded plan sends what is left", null="unless the style is IS"),
-    ] = None
+    kappa: Kappa = None
     warnings: Annotated[tuple[str, ...], meaning("what its figures do not rest on, in words")] = ()
+    min_child: Annotated[
+        BaseAmount, meaning("smallest child that the venue takes at this price; 0: of older versions")
+    ] = Decimal(0)
+    lambda_u: Annotated[
+        Pure | None,
+        meaning(
+            "weight of the risk against the expected cost",
+            null="at urgency 1, where the risk counts first, and of older versions",
+        ),
+    ] = None
 
 
 class PlanCost(Part, frozen=True, kw_only=True):
@@ -1725,6 +1805,34 @@ class ShortfallBps(Part, frozen=True, kw_only=True):
             "timing_bps, spread_bps and walk_bps, which sum to impact; and amounts in quote units, as text"
         ),
     ]
+
+
+class ExecutionLeg(Part, frozen=True, kw_only=True):
+    """A venue's part of an execution's order; filled + open + unscheduled is its `size`.
+
+    The sizes of all legs sum to the size of the order.
+    """
+
+    venue: VenueId
+    size: Annotated[BaseAmount, meaning("of the order, to be filled at this venue; changes with the split")]
+    why: Annotated[str, meaning("so much goes there, in words")]
+    style: PlanStyle
+    expected_bps: Annotated[
+        Bps, meaning("expected cost against the mid of its own book: spread and impact, fees apart")
+    ]
+    fee_bps: Annotated[Bps, meaning("taker fee")]
+    filled: Annotated[BaseAmount, meaning("of `size`")] = Decimal(0)
+    open: Annotated[BaseAmount, meaning("sent to the venue and not filled yet")] = Decimal(0)
+    unscheduled: Annotated[BaseAmount, meaning("in no open child: still to be sent, or given up")] = Decimal(
+        0
+    )
+    avg_px: Annotated[QuoteAmount | None, meaning("average price of its fills", null="without a fill")] = None
+    fees: Annotated[QuoteAmount, meaning("of its fills so far")] = Decimal(0)
+    shortfall: Annotated[
+        ShortfallBps | None,
+        meaning("what it cost against the decision", null="before it has ended, and where no child was sent"),
+    ] = None
+    state: Annotated[str, meaning("working, filled, or in words why the venue was lost")] = "working"
 
 
 class RewardOutcome(Part, frozen=True, kw_only=True):
@@ -1810,6 +1918,41 @@ class ExecutionRecord(Event, frozen=True, kw_only=True):
     plan: Annotated[ExecutionPlan | None, meaning("how the order is worked", null="before there is one")] = (
         None
     )
+    max_venues: Annotated[
+        Count | None,
+        meaning("venues that the order may be split over at most", null="of older records, which used one"),
+    ] = None
+    venues: AllowedVenues = ()
+    legs: Annotated[
+        tuple[ExecutionLeg, ...],
+        meaning("the venues that it is split over, the largest first; empty: before the plan"),
+    ] = ()
+    single_venue: Annotated[
+        str | None,
+        meaning(
+            "id of the exchange where the whole order was expected to be cheapest",
+            null="before the plan, and where none could take all of it",
+        ),
+    ] = None
+    saving_bps: Annotated[
+        Bps | None,
+        meaning(
+            "by how much the split is expected to be cheaper than `single_venue`, fees and what further "
+            "venues cost included; 0 of one leg",
+            null="before the plan, and where no venue could take all of it",
+        ),
+    ] = None
+    saved_bps: Annotated[
+        Bps | None,
+        meaning(
+            "by how much its fills were cheaper than the same children would have been at `single_venue`, "
+            "fees included, of the order's value at the decision",
+            null="before the end, and where that could not be told",
+        ),
+    ] = None
+    split_reason: Annotated[
+        str, meaning("why it is split so, or not at all, in words; empty: before the plan")
+    ] = ""
     orders: Annotated[tuple[PaperOrder, ...], meaning("sent to the paper broker, oldest first")] = ()
     fills: Annotated[tuple[RecordFill, ...], meaning("the newest of its orders, oldest first")] = ()
     fills_total: FillsTotal = None
@@ -1827,6 +1970,45 @@ class ExecutionRecord(Event, frozen=True, kw_only=True):
     audit: Annotated[AuditHead, meaning("where its audit chain stands")]
     created_ts: Annotated[Ns, meaning("when it began")]
     ts: Annotated[Ns, meaning("when it changed last")]
+
+
+class ExecutionProgress(Event, frozen=True, kw_only=True):
+    """A step of one child: what has changed of an execution's record since its last whole one.
+
+    `libs.common.record_view.with_progress` makes the whole record of both.
+    """
+
+    execution_id: ExecutionId
+    n: Annotated[
+        Ordinal | None,
+        meaning(
+            "place of the child in the execution, from 0",
+            null="where no child changed, only what parts wait for",
+        ),
+    ] = None
+    order: Annotated[PaperOrder | None, meaning("the child as it stands", null="where no child changed")] = (
+        None
+    )
+    fills: Annotated[tuple[RecordFill, ...], meaning("the newest of the child, oldest first")] = ()
+    leg: Annotated[
+        ExecutionLeg | None,
+        meaning("the part of the child's venue as it stands", null="where no child changed"),
+    ] = None
+    legs: Annotated[
+        tuple[ExecutionLeg, ...],
+        meaning("all parts as they stand, where one changed without a child of its own; else empty"),
+    ] = ()
+    filled: Annotated[BaseAmount, meaning("of the execution's order")] = Decimal(0)
+    open: Annotated[BaseAmount, meaning("sent to the venues and not filled yet")] = Decimal(0)
+    unscheduled: Annotated[BaseAmount, meaning("in no open child: still to be sent, or given up")] = Decimal(
+        0
+    )
+    avg_px: Annotated[
+        QuoteAmount | None, meaning("average price of the execution's fills", null="without a fill")
+    ] = None
+    waiting: Annotated[str, meaning("for what the execution waits now, in words; empty: for nothing")] = ""
+    audit: Annotated[AuditHead, meaning("where the execution's audit chain stands")]
+    ts: Annotated[Ns, meaning("when the execution changed last")]
 
 
 class ExecutionPlanned(Event, frozen=True, kw_only=True):
@@ -1895,6 +2077,160 @@ class ExecutionVerified(Event, frozen=True, kw_only=True):
     execution_id: Annotated[str, meaning("UUID of the execution whose chain it is")]
     decisions: Annotated[Count, meaning("decisions made again")]
     differences: Annotated[tuple[str, ...], meaning("in words; empty: all came out the same")]
+    ts: SaidTs
+
+
+# --- trading limits and halts: execution.controls.v1 ---
+
+ControlScope: TypeAlias = Annotated[
+    str, meaning("what it holds for: all, symbol:BTC-USDT, policy:p_sma or venue:okx")
+]
+LimitScope: TypeAlias = Annotated[
+    str,
+    meaning("what the limits hold for: all, or symbol:BTC-USDT; settings: those execution was started with"),
+]
+ControlledBy: TypeAlias = Annotated[
+    str, meaning("who did it: limit, for a limit that was exceeded; else the program that was used, like cli")
+]
+ControlReason: TypeAlias = Annotated[str, meaning("why, in the words of who did it")]
+
+
+class LimitName(Word):
+    """What is limited; each is a field of `Limits`."""
+
+    GROSS_EXPOSURE = "gross_exposure", "the sum of all positions' sizes at their marks, of equity"
+    SYMBOL_EXPOSURE = "symbol_exposure", "the size of a symbol's position at its mark, of equity"
+    ORDER_NOTIONAL = "order_notional", "what one order is worth, of equity"
+    ORDERS_PER_MINUTE = "orders_per_minute", "orders of a symbol sent in the last minute"
+    DAILY_LOSS = "daily_loss", "loss since the UTC day began, of the equity at its begin"
+    DRAWDOWN = "drawdown", "loss since the UTC day's highest equity, of that equity"
+    FAILED_SHARE = "failed_share", "failed ones of a symbol's last 50 executions, counted from 20 on"
+    MIN_LIVE_VENUES = "min_live_venues", "venues whose book of the symbol may be used"
+
+
+class Limits(Part, frozen=True, kw_only=True):
+    """Trading limits; 0 is off, and what is null is left to what stands behind: all's, then the settings."""
+
+    gross_exposure: Annotated[
+        OfEquity | None, meaning("most of all positions together; 0: off", null="where it is not set here")
+    ] = None
+    symbol_exposure: Annotated[
+        OfEquity | None, meaning("most of a symbol's position; 0: off", null="where it is not set here")
+    ] = None
+    order_notional: Annotated[
+        OfEquity | None, meaning("most that one order is worth; 0: off", null="where it is not set here")
+    ] = None
+    orders_per_minute: Annotated[
+        Count | None, meaning("most orders of a symbol in a minute; 0: off", null="where it is not set here")
+    ] = None
+    daily_loss: Annotated[
+        Share | None,
+        meaning(
+            "loss since the UTC day began that halts all, of the equity at its begin; 0: off",
+            null="where it is not set here",
+        ),
+    ] = None
+    drawdown: Annotated[
+        Share | None,
+        meaning(
+            "loss since the day's highest equity that halts all; 0: off", null="where it is not set here"
+        ),
+    ] = None
+    failed_share: Annotated[
+        Share | None,
+        meaning(
+            "share of failed executions of a symbol that halts it; 0: off", null="where it is not set here"
+        ),
+    ] = None
+    min_live_venues: Annotated[
+        Count | None,
+        meaning("usable books without which no order is sent; 0: off", null="where it is not set here"),
+    ] = None
+
+
+class LimitUse(Part, frozen=True, kw_only=True):
+    """A limit that is exceeded, or would be: which, its value, the use, and what would help."""
+
+    limit: Annotated[LimitName, meaning("which one")]
+    scope: Annotated[ControlScope, meaning("whose use it is: all, or symbol:BTC-USDT")]
+    value: Annotated[ByName, meaning("of the limit")]
+    use: Annotated[
+        ByName | None,
+        meaning("what it is, or would be with the order", null="while no equity is known, or none left"),
+    ]
+    passing: Annotated[bool, meaning("it may be right in a moment: try later")] = False
+    text: Annotated[str, meaning("the same in words, and what would help")]
+
+
+class TradingHalted(Event, frozen=True, kw_only=True):
+    """No order of the scope is sent, until it is resumed; what is open of it is canceled."""
+
+    scope: ControlScope
+    reason: ControlReason
+    by: ControlledBy
+    limit: Annotated[LimitUse | None, meaning("the breach that did it", null="where somebody did it")] = None
+    ts: Annotated[Ns, meaning("when it was halted")]
+
+
+class TradingResumed(Event, frozen=True, kw_only=True):
+    """The halt of the scope has ended."""
+
+    scope: ControlScope
+    reason: ControlReason
+    by: ControlledBy
+    ts: Annotated[Ns, meaning("when it was resumed")]
+
+
+class LimitsSet(Event, frozen=True, kw_only=True):
+    """The limits of a scope that stand in place of the settings', whole."""
+
+    scope: LimitScope
+    limits: Annotated[Limits, meaning("all that is set of this scope")]
+    by: ControlledBy
+    ts: Annotated[Ns, meaning("when they were set; 0: by the settings")]
+
+
+class LimitsUsed(Event, frozen=True, kw_only=True):
+    """What the execution service counts of a symbol against its limits; told at most once a second."""
+
+    symbol: Symbol
+    orders: Annotated[Count, meaning("sent in the minute before `ts`, and up to 5 s before that")]
+    ended: Annotated[Count, meaning("newest executions that count, at most 50")]
+    failed: Annotated[Count, meaning("those of them that failed")]
+    ts: Annotated[Ns, meaning("when it was counted; for orders that count at most 65 s")]
+
+
+class HaltTrading(Command, frozen=True, kw_only=True):
+    """Send no order of the scope from now on, and cancel what is open of it."""
+
+    scope: ControlScope = "all"
+    reason: ControlReason
+    by: ControlledBy
+
+
+class ResumeTrading(Command, frozen=True, kw_only=True):
+    """End the halt of this very scope; halts of other scopes stand."""
+
+    scope: ControlScope = "all"
+    reason: ControlReason
+    by: ControlledBy
+
+
+class SetLimits(Command, frozen=True, kw_only=True):
+    """Set limits of a scope; those that are not named stay as they are."""
+
+    scope: LimitScope = "all"
+    limits: Annotated[Limits, meaning("those to be set; 0 turns one off")]
+    by: ControlledBy
+
+
+class TradingControlled(Event, frozen=True, kw_only=True):
+    """The answer to HaltTrading, ResumeTrading and SetLimits, in one transaction with what they did."""
+
+    command_id: CommandId
+    scope: ControlScope
+    halts: Annotated[tuple[TradingHalted, ...], meaning("all halts that stand, by scope")]
+    limits: Annotated[Limits, meaning("that hold for the scope now, settings included")]
     ts: SaidTs
 
 

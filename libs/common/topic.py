@@ -23,7 +23,7 @@ DIRTY_RATIO: Final = 0.2  # of the log that is not compacted yet; from there on 
 
 
 class Key(StrEnum):
-    """What a topic's key names; all instrument keys are partitioned by the symbol alone."""
+    """What a topic's key names; what follows the last colon is what Kafka partitions by."""
 
     BOOK = "venue:symbol"
     CANDLE = "interval:ms:book"
@@ -33,6 +33,8 @@ class Key(StrEnum):
     POLICY = "policy id"
     PORTFOLIO = "book"
     EXECUTION = "execution id"
+    CONTROL = "control's scope"
+    EXECUTION_OR_CHILD = "execution id, or n:execution id of a child's progress"
     IDEMPOTENCY_KEY = "Idempotency-Key"
     SERVICE = "service:instance"
     ORIGINAL = "original key"

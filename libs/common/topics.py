@@ -204,6 +204,9 @@ EXECUTION_COMMANDS: Final = Topic(
         events.SubmitPaperOrder,
         events.CancelExecution,
         events.VerifyExecution,
+        events.HaltTrading,
+        events.ResumeTrading,
+        events.SetLimits,
     ),
     Key.SYMBOL,
     ("gateway", "cli", "execution"),
@@ -218,6 +221,7 @@ EXECUTION_PLANS: Final = Topic(
         events.ExecutionCanceled,
         events.PaperOrderPlaced,
         events.ExecutionVerified,
+        events.TradingControlled,
         events.CommandRejected,
     ),
     Key.SYMBOL,
@@ -238,10 +242,10 @@ EXECUTION_FILLS: Final = Topic(
     ("execution",),
     load=Load(Grows.EXECUTIONS, 3, 500),
 )
-EXECUTION_RECORDS: Final = Topic(  # partitioned by the execution's id, so a key stays in one partition
+EXECUTION_RECORDS: Final = Topic(  # partitioned by the execution's id: all its keys are in one partition
     "execution.records.v1",
-    (events.ExecutionRecord,),
-    Key.EXECUTION,
+    (events.ExecutionRecord, events.ExecutionProgress),
+    Key.EXECUTION_OR_CHILD,
     ("execution",),
     compacted=True,
     load=Load(Grows.EXECUTIONS, 14, 1_500, keys_kept=1),
@@ -253,6 +257,14 @@ EXECUTION_SIZINGS: Final = Topic(
     ("execution",),
     compacted=True,
     load=Load(Grows.EXECUTIONS, 3, 500, keys=100),
+)
+EXECUTION_CONTROLS: Final = Topic(  # small, and read whole before any order is sent
+    "execution.controls.v1",
+    (events.TradingHalted, events.TradingResumed, events.LimitsSet, events.LimitsUsed),
+    Key.CONTROL,
+    ("execution",),
+    compacted=True,
+    load=Load(Grows.EXECUTIONS, 2, 200, keys=300),
 )
 EXECUTION_AUDIT: Final = Topic(
     "execution.audit.v1",
@@ -306,6 +318,10 @@ TOPICS: Final[Mapping[str, Topic]] = {
 }
 
 
+CONTROLS_KEY: Final = "all"
+"""Key of every command that halts, resumes or sets limits: they come in one order, in one partition."""
+
+
 def candle_key(candle: Candle) -> bytes:
     """Return the key of a candle: its own once it is closed, that of its series while it is open."""
     series = f"{candle.venue}:{candle.symbol}"
@@ -313,6 +329,26 @@ def candle_key(candle: Candle) -> bytes:
     return f"{candle.interval}:{start}{series}".encode()
 
 
+def limits_key(scope: str) -> bytes:
+    """Return the key of a scope's limits, apart from that of its halt: compaction keeps one record a key."""
+    return f"limits:{scope}".encode()
+
+
+def limits_used_key(symbol: str) -> bytes:
+    """Return the key of what is counted of a symbol against its limits."""
+    return f"use:symbol:{symbol}".encode()
+
+
 def book_key(venue: str, symbol: str) -> bytes:
     """Return the key of an instrument at a venue; Kafka partitions it by what follows the last colon."""
     return f"{venue}:{symbol}".encode()
+
+
+def progress_key(execution_id: str, n: int | None) -> bytes:
+    """Return the key of a child's progress, or of none's; Kafka partitions it as the execution itself."""
+    return f"{'-' if n is None else f'{n:04}'}:{execution_id}".encode()
+
+
+def is_whole(key: bytes) -> bool:
+    """Return whether a key of execution.records.v1 is an execution's own, not that of a child's progress."""
+    return b":" not in key

@@ -82,7 +82,7 @@ class VenueHttp:
         way = proxy if proxy is not None and proxy.is_socks else None
         if way not in self._sessions:
             self._sessions[way] = aiohttp.ClientSession(
-                connector=None if way is None else _connector(way),
+                connector=None if way is None else connector_through(way),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,  # the variables are read in `Proxies`, once for all clients
             )
@@ -108,6 +108,7 @@ def told(error: Exception, proxies: Proxies, url: str) -> str:
     return printable(f"{type(error).__name__}: {said}; through {proxy}")
 
 
-def _connector(proxy: Proxy) -> ProxyConnector:
+def connector_through(proxy: Proxy) -> ProxyConnector:
+    """Return what connects a session through a SOCKS proxy."""
     kind = ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5
     return ProxyConnector(proxy.host, proxy.port, kind, proxy.username, proxy.password, rdns=proxy.resolves)

@@ -120,6 +120,11 @@ class View(Generic[E]):
         """Return the next offset to be read of this partition."""
         return self._positions.get(partition, 0)
 
+    @property
+    def progress(self) -> int:
+        """Return a number that grows with each record that is folded or passed by."""
+        return sum(self._positions.values())
+
     def lag(self, ends: Mapping[int, int] | None = None) -> int:
         """Return how many offsets the view is behind `ends`, or behind the newest ends it was told of."""
         return sum(

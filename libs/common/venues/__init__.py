@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from libs.common.venues import binance, bitstamp, bybit, coinbase, kraken, okx
@@ -34,7 +35,14 @@ def venue_of(venue: str) -> Venue:
     try:
         return VENUES[venue]
     except KeyError:
-        raise UnknownVenueError(f"{venue[:40]!r} is no venue; known: {', '.join(VENUES)}") from None
+        raise UnknownVenueError(unknown_venue(venue)) from None
+
+
+def unknown_venue(text: str) -> str:
+    """Return in words that there is no such venue, the nearest one first."""
+    near = get_close_matches(text[:40].lower(), VENUES, n=1)
+    meant = f", did you mean {near[0]}?" if near else ";"
+    return f"{text[:40]!r} is no venue{meant} known: {', '.join(VENUES)}"
 
 
 def venue_named(text: str) -> Venue:
