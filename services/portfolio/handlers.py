@@ -30,6 +30,7 @@ from libs.common.handling import Tick, WakeAt
 from libs.common.topics import PORTFOLIO_POSITIONS
 from libs.common.views import View
 from services.portfolio import allocation
+from services.portfolio.equity_day import day_of
 from services.portfolio.marks import Mark
 from services.portfolio.positions import filled, flat, marked
 from services.portfolio.remembered import COMMANDS, KEEP_ANSWERS, KEEP_FILLS, recall, remember
@@ -210,12 +211,23 @@ def _assessed(desk: Desk, state: State[Event], book: PortfolioBook, now: int) ->
     seen = {p.symbol: p for p in (items.get(key) for key in desk.positions.keys) if p is not None}
     ahead = {s: p for s, p in book.ahead.items() if s not in seen or seen[s].fills < p.fills}
     budget = assess(seen | ahead, desk.history, desk.rules, now)
+    day = day_of(book, budget.equity, now)
+    budget = replace(budget, day_ts=day.ts, day_equity=day.equity, day_high=day.high)
     wishes, pending_ts, known = [], book.next_assessment_ts, len(budget.by_symbol)
     if pending_ts is None:
         grows = known == 0 or known != book.symbols
         pending_ts = now + (min(GROWING_NS, desk.rules.period_ns) if grows else desk.rules.period_ns)
         wishes.append(WakeAt(pending_ts, ASSESS + BOOK.encode()))
-    state.put(BOOK_KEY, PortfolioBook(next_assessment_ts=pending_ts, ahead=ahead, symbols=known))
+    kept = PortfolioBook(
+        next_assessment_ts=pending_ts,
+        ahead=ahead,
+        symbols=known,
+        equity=budget.equity,
+        day_ts=day.ts,
+        day_equity=day.equity,
+        day_high=day.high,
+    )
+    state.put(BOOK_KEY, kept)
     return [budget, *wishes]
 
 

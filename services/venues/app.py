@@ -45,6 +45,7 @@ from libs.common.topics import (
     Topic,
     book_key,
 )
+from libs.common.venue_fees import fees_from
 from libs.common.venues import VENUES
 from services.venues.answers import Answer, Answers
 from services.venues.catching_up import caught_up
@@ -121,6 +122,7 @@ class _Service:
             unknowns=Unknowns(settings.unknown_request_ms, settings.unknown_volatility),
             reference_notional=settings.reference_notional,
             holding_s=settings.holding_s,
+            tiers=fees_from(settings.fees),
         )
         self._guard = HoleGuard(self.app, settings, VENUES_COMMANDS)
         self._outputs = {topic: self._raw_topic(topic) for topic in (VENUES_SCORES, DEAD_LETTERS)}

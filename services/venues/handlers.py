@@ -25,7 +25,8 @@ from libs.common.events import (
 )
 from libs.common.live_books import owner_fault, usable
 from libs.common.topics import book_key
-from libs.common.venues import VENUES, venue_of
+from libs.common.venue_fees import fees_of
+from libs.common.venues import VENUES
 from services.venues.costs import HOLDING_S, Terms, charges
 from services.venues.lags import (
     Arrivals,
@@ -44,13 +45,14 @@ from services.venues.registry import (
     order_delay_s,
     pooled_volatility,
 )
-from services.venues.smart_router import Offer, Policy, fair_of, judge, route
+from services.venues.smart_router import Offer, Policy, Wish, fair_of, judge, route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
 
     from libs.common.events import TakerSide
     from libs.common.live_books import BookFault
+    from libs.common.venue_fees import Fees
     from services.venues.answers import Answers
     from services.venues.smart_router import Routing
 
@@ -95,6 +97,7 @@ class State:
     unknowns: Unknowns
     reference_notional: float  # quote units
     holding_s: float = HOLDING_S
+    tiers: Mapping[str, Fees] = field(default_factory=dict)  # the account's fees, by venue, where told
     published: dict[bytes, int] = field(default_factory=dict)  # when metrics were last told, ns UTC
     readings: dict[bytes, tuple[Lags, int, Reading]] = field(default_factory=dict)  # at a window
 
@@ -155,9 +158,8 @@ def _fair_of_several(books: Sequence[_Book]) -> float | None:
 
 def _metrics(state: State, venue: str, symbol: str, books: Sequence[_Book], now: int) -> VenueMetrics:
     key = book_key(venue, symbol)
-    found = metrics_of(
-        venue, symbol, _measurement(state, key), _reading(state, key, now), state.tops.get(key), now
-    )
+    measured, lags, fees = _measurement(state, key), _reading(state, key, now), fees_of(venue, state.tiers)
+    found = metrics_of(venue, symbol, measured, lags, state.tops.get(key), now, fees)
     offers = _offers(state, symbol, books, now)
     own = next((offer for offer in offers if offer.venue == venue), None)
     if own is None:
@@ -242,7 +244,7 @@ def _reading(state: State, key: bytes, now: int) -> Reading:
 
 def _offer(state: State, book: _Book, symbol: str, measured: Measurement, sigma: float, now: int) -> Offer:
     terms = Terms(
-        taker_bps=venue_of(book.venue).taker_bps,
+        taker_bps=fees_of(book.venue, state.tiers).taker_bps,
         sigma_day=sigma,
         delay_s=order_delay_s(measured, _reading(state, book.key, now), state.unknowns.request_ms),
         alpha=measured.alpha,
@@ -278,11 +280,13 @@ def _score(state: State, command: ScoreVenues, now: int) -> VenueScored | Comman
         detail = f"no venue has a book of {command.symbol[:40]!r}; there are books of: {_known(state)}"
         fault = Fault(field="symbol", message=detail)
         return rejected(command, command.symbol, Refusal.UNKNOWN, now, fault, detail=detail)
-    least = _least(offers, command.side)
+    allowed = [offer for offer in offers if not command.venues or offer.venue in command.venues]
+    least = _least(allowed, command.side)
     if least is not None and size < least[0]:
         wrong = f"must be at least {least[0]:.10g}, the least minimum of the venues ({least[1]}'s)"
         return rejected(command, command.symbol, Refusal.INVALID, now, Fault(field="size", message=wrong))
-    routing = route(offers, command.side, size, state.policy)
+    wish = Wish(command.max_venues, command.venues)
+    routing = route(offers, command.side, size, state.policy, wish)
     best = routing.best
     if best is None or best.score is None:
         if routing.visible:

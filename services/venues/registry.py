@@ -25,7 +25,6 @@ import msgspec
 from libs.common.all_in_price import BPS, basis_bps, mid_of, sign_of
 from libs.common.events import BookState, VenueMetrics
 from libs.common.time_units import MINUTE_NS, NS_PER_MS, NS_PER_S
-from libs.common.venues import venue_of
 from services.venues.basis import Basis, fold_basis
 from services.venues.costs import OUTAGE_S, credible_bps
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from libs.common.events import BookHealth, BookTop, Level, OrderFilled
+    from libs.common.venue_fees import Fees
     from services.venues.lags import Reading
 
 MINUTES_PER_DAY: Final = 1440
@@ -251,10 +251,15 @@ def depth_within(levels: Sequence[Level], mid: float) -> tuple[float, float, flo
 
 
 def metrics_of(
-    venue: str, symbol: str, measurement: Measurement, lags: Reading, top: BookTop | None, now: int
+    venue: str,
+    symbol: str,
+    measurement: Measurement,
+    lags: Reading,
+    top: BookTop | None,
+    now: int,
+    fees: Fees,
 ) -> VenueMetrics:
     """Return what is known of the book alone, without what takes all venues: the basis and the costs."""
-    fees = venue_of(venue)
     two_sided = top is not None and bool(top.bids and top.asks)
     spread = depth = depth_bid = depth_ask = None
     if top is not None and two_sided:

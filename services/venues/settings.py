@@ -9,11 +9,12 @@ from libs.common.all_in_price import OFF_MARKET_BPS
 from libs.common.live_books import PATIENCE, Patience
 from libs.common.settings import NAME, ReplicaSettings
 from libs.common.time_units import NS_PER_MS, NS_PER_S
+from libs.common.venue_fees import FeeSettings
 from services.venues.costs import HOLDING_S
 from services.venues.smart_router import Policy
 
 
-class VenuesSettings(ReplicaSettings):
+class VenuesSettings(ReplicaSettings, FeeSettings):
     """The limits of the router's gates, what it assumes while nothing is measured, and the process."""
 
     model_config = SettingsConfigDict(env_prefix="VENUES_")

@@ -3,7 +3,7 @@
 Gates come first: a venue behind one is not scored, and the gate is named. All others are scored by minus
 their cost in bps of the symbol's fair mid (`libs.common.all_in_price`): first those that take the whole size,
 the cheapest first, then those that take a part, the greatest part first; ties go by venue id. The split is
-that of `services.venues.split` over all that passed.
+that of `services.venues.split` over all that passed, or as many of them as it may use.
 """
 
 from __future__ import annotations
@@ -55,6 +55,17 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """Where the order may go."""
+
+    most: int | None = None  # venues that the split may use; None: any number
+    venues: tuple[str, ...] = ()  # that may be used; empty: all
+
+
+ANYWHERE: Final = Wish()
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """One venue's book of the symbol, and what is known about the venue."""
 
@@ -76,11 +87,12 @@ class Routing:
     saving_bps: float = 0.0
     fair: float | None = None
     visible: float = 0.0  # base units at all that are eligible, where these are too few
+    bounded: bool = False  # together they take the size, and as many as may be used do not
 
     @property
     def best(self) -> VenueCandidate | None:
         """The venue to take, None where the size cannot be taken."""
-        return self.candidates[0] if self.allocation else None
+        return self.candidates[0] if self.allocation or self.bounded else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +104,12 @@ class _Eligible:
     quote: Quote
 
 
-def route(offers: Sequence[Offer], side: TakerSide, size: float, policy: Policy) -> Routing:
+def route(
+    offers: Sequence[Offer], side: TakerSide, size: float, policy: Policy, wish: Wish = ANYWHERE
+) -> Routing:
     """Judge every offer for an order of `size` base units, and split it over those that pass."""
     fair = fair_of(offers)
-    judged = [(offer, _judged(offer, side, size, fair, policy)) for offer in offers]
+    judged = [(offer, _unwanted(offer, wish) or _judged(offer, side, size, fair, policy)) for offer in offers]
     eligible = sorted(
         (each for _, each in judged if isinstance(each, _Eligible)), key=lambda each: each.quote.rank
     )
@@ -104,7 +118,9 @@ def route(offers: Sequence[Offer], side: TakerSide, size: float, policy: Policy)
         return Routing(tuple(each for _, each in barred), fair=fair)
     passed = [_candidate(each, size, fair) for each in eligible]
     candidates = (*passed, *(each for _, each in barred))
-    allocated = _allocate(eligible, side, size, fair)
+    allocated = _allocate(eligible, side, size, fair, wish.most)
+    if allocated is None and wish.most is not None and _allocate(eligible, side, size, fair, None):
+        return Routing(candidates, fair=fair, bounded=True)
     if allocated is None:
         visible = math.fsum(each.quote.available for each in eligible)
         return Routing(candidates, fair=fair, visible=visible)
@@ -122,6 +138,12 @@ def judge(offer: Offer, side: TakerSide, size: float, fair: float | None, policy
 def fair_of(offers: Sequence[Offer]) -> float | None:
     """Return the median mid of the books that may be used, None if there are none."""
     return fair_mid(offer.top for offer in offers if offer.top is not None and offer.fault is None)
+
+
+def _unwanted(offer: Offer, wish: Wish) -> str | None:
+    if not wish.venues or offer.venue in wish.venues:
+        return None
+    return f"not asked for: only {', '.join(wish.venues)} may be used"
 
 
 def _judged(
@@ -230,9 +252,9 @@ def _well(terms: Terms) -> float:
 
 
 def _allocate(
-    eligible: Sequence[_Eligible], side: TakerSide, size: float, fair: float
+    eligible: Sequence[_Eligible], side: TakerSide, size: float, fair: float, most: int | None
 ) -> tuple[tuple[VenueShare, ...], float, float] | None:
-    """Split over the venues that passed, in integers of their coarsest lot; None where they cannot fill it.
+    """Split over `most` of those that passed, in integers of their coarsest lot; None where they cannot fill.
 
     What is left of `size` below one such lot stands with the largest share that has room for it, so that the
     shares sum to it; where none has room, one lot more is split, and the largest takes so much less. Returned
@@ -249,7 +271,7 @@ def _allocate(
         for each, ladder in zip(eligible, ladders, strict=True)
         if each.quote.whole and (cost := cost_of(ladder, lots)) is not None
     ]
-    found = split(ladders, lots) if lots else None
+    found = split(ladders, lots, most) if lots else None
     if found is None or (alone and min(alone) - found.cost <= SAME_COST * lots):
         return whole
     rooms = {
@@ -257,7 +279,7 @@ def _allocate(
         for each, ladder in zip(eligible, ladders, strict=True)
     }
     sizes = _sizes(found, coarsest, size, rooms)
-    if sizes is None and whole is None and (more := split(ladders, lots + 1)) is not None:
+    if sizes is None and whole is None and (more := split(ladders, lots + 1, most)) is not None:
         found, lots = more, lots + 1
         sizes = _sizes(found, coarsest, size, rooms)
     if sizes is None:

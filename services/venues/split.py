@@ -6,7 +6,7 @@ in whole lots. ``C_v`` is the cost of walking venue v's book: convex and piecewi
 the symbol's fair mid, fee and penalties included) never falls; infinite beyond what the book shows. Taking
 the cheapest next lot across venues is then optimal, for it takes the Q smallest marginal costs, and any
 exchange swaps one for a larger (Gross 1956; Fox 1966). Minima n_v break convexity: if the plain answer misses
-one, every subset of the venues is tried with its minima taken first.
+one, or takes more venues than may be used, every subset of the venues is tried with its minima taken first.
 """
 
 from __future__ import annotations
@@ -79,14 +79,18 @@ def cost_of(ladder: Ladder, lots: int) -> float | None:
     return None if left else cost
 
 
-def split(ladders: Sequence[Ladder], lots: int) -> Split | None:
-    """Return the cheapest split of `lots`, None where the venues cannot fill them.
+def split(ladders: Sequence[Ladder], lots: int, most: int | None = None) -> Split | None:
+    """Return the cheapest split of `lots` over at most `most` venues, None where these cannot fill them.
 
-    Of equals the one over the fewest venues. With more than six venues of which a minimum binds, the six that
-    are cheapest alone are considered.
+    Of equals the one over the fewest venues. With more than six venues, where a minimum or `most` binds, the
+    six that are cheapest alone are considered.
     """
+    most = len(ladders) if most is None else min(most, len(ladders))
     plain = _greedy(ladders, lots, forced=False)
-    if plain is None or all(plain.lots.get(each.venue, each.min_lots) >= each.min_lots for each in ladders):
+    if plain is None or (
+        len(plain.lots) <= most
+        and all(plain.lots.get(each.venue, each.min_lots) >= each.min_lots for each in ladders)
+    ):
         return plain
     if len(ladders) > MAX_ENUMERATED:
         alone = {each.venue: cost_of(each, lots) for each in ladders}
@@ -95,7 +99,7 @@ def split(ladders: Sequence[Ladder], lots: int) -> Split | None:
             :MAX_ENUMERATED
         ]
     best: Split | None = None
-    for count in range(1, len(ladders) + 1):
+    for count in range(1, min(most, len(ladders)) + 1):
         for subset in combinations(ladders, count):
             found = _greedy(subset, lots, forced=True)
             if found is not None and (best is None or found.cost < best.cost):
