@@ -14,23 +14,39 @@ from typing import TYPE_CHECKING, Any, Final
 from libs.common.asked_instruments import instrument_in, instruments_of
 from libs.common.candle_view import Candles
 from libs.common.events import BookTop
+from libs.common.instruments import INSTRUMENTS
 from libs.common.live_books import Patience, usable
 from libs.common.time_units import NS_PER_MS
 from libs.common.topics import (
     L2_BOOK_HEALTH,
+    POLICIES_REGISTRY,
     PORTFOLIO_POSITIONS,
     PORTFOLIO_RISK,
     VENUES_METRICS,
     book_key,
 )
+from libs.common.trading_limits import limits_of
+from libs.common.venue_fees import fees_from, fees_of
 from libs.common.views import View
 from services.execution.book_view import BookView
-from services.execution.broker.paper_broker import exact
+from services.execution.broker.exact_amounts import exact
+from services.execution.limits.controls_view import Controls
+from services.execution.trade_view import TradeView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from libs.common.events import BookHealth, Candle, Position, RiskBudget, TakerSide, VenueMetrics
+    from libs.common.events import (
+        BookHealth,
+        Candle,
+        Limits,
+        PolicyRegistered,
+        Position,
+        RiskBudget,
+        TakerSide,
+        VenueMetrics,
+    )
+    from libs.common.venue_fees import Fees
     from libs.common.venues.venue import Instrument
     from services.execution.settings import ExecutionSettings
 
@@ -54,6 +70,10 @@ class MarketData:
     metrics: View[VenueMetrics] = field(default_factory=lambda: View(VENUES_METRICS))
     risk: View[RiskBudget] = field(default_factory=lambda: View(PORTFOLIO_RISK))
     positions: View[Position] = field(default_factory=lambda: View(PORTFOLIO_POSITIONS))
+    controls: Controls = field(default_factory=Controls)
+    policies: View[PolicyRegistered] = field(default_factory=lambda: View(POLICIES_REGISTRY))
+    trades: TradeView = field(default_factory=TradeView)
+    halting: dict[str, int] = field(default_factory=dict)  # scopes halted here, not read back: the news, ns
 
     @cached_property
     def candles(self) -> Candles:
@@ -63,7 +83,20 @@ class MarketData:
     @property
     def views(self) -> tuple[View[Any], ...]:
         """All of them, for the wiring."""
-        return (self.tops, self.healths, self.metrics, self.risk, self.positions, *self.candles.views)
+        told = (self.risk, self.positions, self.controls, self.policies)
+        return (self.tops, self.healths, self.metrics, self.trades, *told, *self.candles.views)
+
+    @cached_property
+    def _tiers(self) -> Mapping[str, Fees]:
+        return fees_from(self.settings.fees)
+
+    def fees(self, venue: str) -> Fees:
+        """Return what a venue takes of our trades, bps."""
+        return fees_of(venue, self._tiers)
+
+    def limits(self, symbol: str | None) -> Limits:
+        """Return the trading limits that hold for a symbol, or for the book; see `limits_of`."""
+        return limits_of(self.controls.items, symbol, self.settings.limits())
 
     def book(self, venue: str, symbol: str, now: int) -> BookTop | Unusable:
         """Return the book, if it is LIVE, two-sided and fresh at `now`."""
@@ -96,6 +129,13 @@ class MarketData:
         """Return the instrument of a symbol at each venue that lists it."""
         return instruments_of(symbol, self.healths.items)
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """All symbols that a venue is known to list."""
+        told = {key.decode(errors="replace").rpartition(":")[2] for key in self.healths.items}
+        known = {symbol for _, symbol in INSTRUMENTS}
+        return tuple(sorted(known.union(each for each in told if self.instruments(each))))
+
     def reference_book(self, symbol: str, now: int) -> BookTop | Unusable:
         """Return the reference venue's book if it is LIVE, else the first that is."""
         reference = self.settings.reference_venue
@@ -118,7 +158,7 @@ class MarketData:
     def volume_since(self, venue: str, symbol: str, since_ts: int) -> float:
         """Return the volume told so far of the minutes that began at or after `since_ts`, base units."""
         series = self.candles.series(venue, symbol, "1m", since_ts=since_ts, closed=False)
-        return sum(candle.volume for candle in series)
+        return sum((candle.volume for candle in series), 0.0)
 
     def depth(self, top: BookTop, side: TakerSide) -> float:
         """Return D: the 60 s median of the taken side's depth within 10 bps, base units.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from libs.common.events import (
     AuditEntry,
     CommandRejected,
+    ExecutionProgress,
     ExecutionRecord,
     ExecutionStatus,
     OrderFilled,
@@ -17,7 +18,8 @@ from libs.common.events import (
 from libs.common.metrics import Family, Histogram
 from libs.common.monitoring import Line, refused
 from libs.common.time_units import NS_PER_S
-from services.execution.saga.state import STATUS, Saga
+from services.execution.kept import kept_of
+from services.execution.saga.phases import STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -55,6 +57,8 @@ class ExecutionMonitor:
             elif isinstance(event, ExecutionRecord):
                 self._count(event, step.events)
                 yield _line(event, step.events)
+            elif isinstance(event, ExecutionProgress):
+                yield _line_of_progress(event, step.events)
             elif isinstance(event, PaperOrderPlaced):
                 order = event.order
                 facts = {"symbol": order.symbol, "venue": order.venue, "status": order.ord_status}
@@ -81,9 +85,8 @@ class ExecutionMonitor:
         prefix = "bookrunner_execution"
         running = Counter({status.value: 0 for status in RUNNING})
         for state in states:
-            for kept in state.values():
-                if isinstance(kept, Saga) and not kept.ended:
-                    running[STATUS[kept.step].value] += 1
+            for sagas in kept_of(state).sagas.running.values():
+                running.update(STATUS[type(saga)].value for saga in sagas.values())
         by_status = {(status,): count for status, count in running.items()}
         yield Family(f"{prefix}_running", "Executions under way, by status", "gauge", ("status",), by_status)
         yield Family(f"{prefix}_started_total", "Executions begun", "counter", (), {(): self._started})
@@ -132,5 +135,18 @@ def _line(record: ExecutionRecord, events: Sequence[Event]) -> Line:
         "venue": record.venue,
         "reason": record.reason,
         "waiting": record.waiting,
+    }
+    return Line("execution_step", {name: value for name, value in facts.items() if value})
+
+
+def _line_of_progress(progress: ExecutionProgress, events: Sequence[Event]) -> Line:
+    order = progress.order
+    facts: dict[str, Any] = {
+        "did": " ".join(entry.kind for entry in _entries(events)),
+        "status": ExecutionStatus.WORKING.value,
+        "symbol": "" if order is None else order.symbol,
+        "venue": "" if order is None else order.venue,
+        "order_status": "" if order is None else order.ord_status.value,
+        "waiting": progress.waiting,
     }
     return Line("execution_step", {name: value for name, value in facts.items() if value})

@@ -6,14 +6,16 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from libs.common.audit_chain import canonical
-from libs.common.events import PolicyRegistered
+from libs.common.events import LimitsSet, PolicyRegistered
 from libs.common.handling import Announcement
-from libs.common.topics import POLICIES_REGISTRY
+from libs.common.topics import EXECUTION_CONTROLS, POLICIES_REGISTRY, limits_key
+from libs.common.trading_limits import SETTINGS
 from services.execution.decide.policies import POLICIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from libs.common.events import Event, Limits
     from services.execution.decide.policies import Policy
 
 BUILTIN: Final = "builtin"
@@ -38,6 +40,19 @@ def announcements(
         *(Announcement(POLICIES_REGISTRY, key, entry) for key, entry in new),
         *(Announcement(POLICIES_REGISTRY, key, None) for key in gone),
     ]
+
+
+def limits_announced(controls: Mapping[bytes, Event], limits: Limits) -> list[Announcement]:
+    """Return what must be written so that execution.controls.v1 tells the limits of the settings.
+
+    Parameters
+    ----------
+    controls
+        What stands there, by key.
+    """
+    key = limits_key(SETTINGS)
+    told = LimitsSet(scope=SETTINGS, limits=limits, by=SETTINGS, ts=0)
+    return [] if controls.get(key) == told else [Announcement(EXECUTION_CONTROLS, key, told)]
 
 
 def _entry(policy_id: str, policy: Policy) -> PolicyRegistered:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from libs.common.events import LimitName, Limits
 from libs.common.live_books import PATIENCE
 from libs.common.settings import ProcessorSettings, VenueId
 from libs.common.time_units import NS_PER_S
+from libs.common.trading_limits import MOST
+from libs.common.venue_fees import FeeSettings
 
 
-class ExecutionSettings(ProcessorSettings):
+class ExecutionSettings(ProcessorSettings, FeeSettings):
     """Patience, limits, and what is assumed of venues."""
 
     model_config = SettingsConfigDict(env_prefix="EXECUTION_")
@@ -27,6 +30,9 @@ class ExecutionSettings(ProcessorSettings):
     )
     patience_s: float = Field(
         30.0, gt=0, description="how long after its last planned slice an execution goes on, seconds"
+    )
+    reallocate_after_s: float = Field(
+        2.0, ge=0, description="how long a venue that is lost is waited for before its part goes elsewhere, s"
     )
     horizon_s: float = Field(
         86_400.0,
@@ -86,11 +92,70 @@ class ExecutionSettings(ProcessorSettings):
     participation_cap: float = Field(
         0.2, gt=0, le=1, description="most of the volume expected over its horizon that a plan may be, share"
     )
+    split_fixed_bps: float = Field(
+        0.1,
+        ge=0,
+        description="what each further venue of a split is taken to cost: its messages, and what may go wrong"
+        " there, bps of the order",
+    )
     sigma_day: float = Field(
         0.03, gt=0, description="volatility of a plan while neither router nor candles know one, fraction/day"
     )
     minutes: int = Field(180, ge=1, le=2880, description="1m candles that a policy sees")
     days: int = Field(120, ge=1, le=1500, description="1d candles that a policy sees")
+
+    limit_gross_exposure: float = Field(
+        2.0,
+        ge=0,
+        le=MOST[LimitName.GROSS_EXPOSURE],
+        description="most of all positions together, fraction of equity; 0: off",
+    )
+    limit_symbol_exposure: float = Field(
+        0.8,
+        ge=0,
+        le=MOST[LimitName.SYMBOL_EXPOSURE],
+        description="most of a symbol's position, fraction of equity; 0: off",
+    )
+    limit_order_notional: float = Field(
+        0.6,
+        ge=0,
+        le=MOST[LimitName.ORDER_NOTIONAL],
+        description="most that one order is worth, fraction of equity; 0: off",
+    )
+    limit_orders_per_minute: int = Field(
+        1_200,
+        ge=0,
+        le=int(MOST[LimitName.ORDERS_PER_MINUTE]),
+        description="most orders of a symbol in a minute; 0: off",
+    )
+    limit_daily_loss: float = Field(
+        0.05,
+        ge=0,
+        le=MOST[LimitName.DAILY_LOSS],
+        description="loss since the UTC day began that halts all, fraction of the equity then; 0: off",
+    )
+    limit_drawdown: float = Field(
+        0.10,
+        ge=0,
+        le=MOST[LimitName.DRAWDOWN],
+        description="loss since the UTC day's highest equity that halts all, fraction of it; 0: off",
+    )
+    limit_failed_share: float = Field(
+        0.8,
+        ge=0,
+        le=MOST[LimitName.FAILED_SHARE],
+        description="share of a symbol's last 50 executions, from 20 on, that failed and halt it; 0: off",
+    )
+    limit_min_live_venues: int = Field(
+        1,
+        ge=0,
+        le=int(MOST[LimitName.MIN_LIVE_VENUES]),
+        description="usable books of a symbol without which no order of it is sent; 0: off",
+    )
+
+    def limits(self) -> Limits:
+        """Return the trading limits that hold where none are set on execution.controls.v1."""
+        return Limits(**{name: getattr(self, f"limit_{name}") for name in Limits.__struct_fields__})
 
     def part_of(self, most: int) -> int:
         """Return how many of so many each partition may keep."""

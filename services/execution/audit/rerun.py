@@ -14,15 +14,20 @@ import msgspec
 
 from libs.common.audit_chain import canonical, jsonable
 from services.execution.audit.logged import LoggedMarket, market_of
+from services.execution.audit.older_forms import in_one_form
 from services.execution.decide.alternatives import PlanInputs
 from services.execution.decide.planner import MODEL as PLAN_MODEL
 from services.execution.decide.planner import plan
 from services.execution.decide.planning import plan_generator
 from services.execution.decide.policies import signal_of
+from services.execution.decide.reallocation import MODEL as REALLOCATION_MODEL
+from services.execution.decide.reallocation import ReallocationInputs, reallocate
 from services.execution.decide.reward import RewardInputs, reward
 from services.execution.decide.shortfall import ShortfallInputs, shortfall
 from services.execution.decide.sizing import MODEL as SIZING_MODEL
 from services.execution.decide.sizing import SizingInputs, size
+from services.execution.decide.split import MODEL as SPLIT_MODEL
+from services.execution.decide.split import SplitInputs, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -46,7 +51,9 @@ NOT_DECIDED_HERE: Final = (
 MODELS: Final[Mapping[str, int | None]] = {
     "signal": 1,
     "sizing": SIZING_MODEL,
+    "split": SPLIT_MODEL,
     "plan": PLAN_MODEL,
+    "reallocated": REALLOCATION_MODEL,
     "shortfall": 1,
     "earned": 1,
     "reward": None,
@@ -77,13 +84,14 @@ def rerun(entries: Iterable[AuditEntry]) -> Rerun:
             if words := _of_another_model(entry.kind, payload["inputs"].get("model", 1)):
                 others.append(f"entry {entry.seq} ({entry.kind}) {words}")
                 continue
-            found = jsonable(_DECISIONS[entry.kind](payload["inputs"], entry.execution_id))
+            made = jsonable(_DECISIONS[entry.kind](payload["inputs"], entry.execution_id))
+            output, found = in_one_form(entry.kind, payload["output"], made)
         except NOT_DECIDED_HERE as error:
             decisions += 1
             differences.append(f"entry {entry.seq} ({entry.kind}) cannot be made again: {error}")
             continue
         decisions += 1
-        if canonical({"output": found}) != canonical({"output": payload.get("output")}):
+        if canonical({"output": found}) != canonical({"output": output}):
             differences.append(f"entry {entry.seq} ({entry.kind}) comes out as {json.dumps(found)[:400]}")
     return Rerun(decisions, tuple(differences), tuple(others))
 
@@ -105,6 +113,14 @@ def _sizing(inputs: object, _execution_id: str) -> object:
     return size(msgspec.convert(inputs, SizingInputs, strict=False))
 
 
+def _split(inputs: object, execution_id: str) -> object:
+    return split(msgspec.convert(inputs, SplitInputs, strict=False), execution_id)
+
+
+def _reallocated(inputs: object, execution_id: str) -> object:
+    return reallocate(msgspec.convert(inputs, ReallocationInputs, strict=False), execution_id)
+
+
 def _plan(inputs: object, execution_id: str) -> object:
     return plan(msgspec.convert(inputs, PlanInputs, strict=False), plan_generator(execution_id))
 
@@ -120,7 +136,9 @@ def _reward(inputs: object, _execution_id: str) -> object:
 _DECISIONS: Final[Mapping[str, Callable[[object, str], object]]] = {
     "signal": _signal,
     "sizing": _sizing,
+    "split": _split,
     "plan": _plan,
+    "reallocated": _reallocated,
     "shortfall": _shortfall,
     "earned": _reward,
 }

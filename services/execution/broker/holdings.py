@@ -10,16 +10,16 @@ from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import Event
-from services.execution.broker.paper_broker import EXACT
+from services.execution.broker.exact_amounts import EXACT
 from services.execution.decide.reward import signed_qty
-from services.execution.saga.standing import HELD, open_orders, running, standing_of
+from services.execution.kept import HELD, kept_of, open_orders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from libs.common.events import OrderFilled, Position, TakerSide
     from libs.common.handling import State
-    from services.execution.saga.state import OwnOrder, Saga
+    from services.execution.broker.own_order import OwnOrder
 
 ZERO: Final = Decimal(0)
 
@@ -80,12 +80,17 @@ def in_flight(state: State[Any], symbol: str) -> Decimal:
 
 def meant(state: State[Any], symbol: str, side: TakerSide) -> Decimal:
     """Return what the executions of a symbol still mean to buy or to sell, base units."""
-    return sum((_left(saga, side) for saga in running(state, symbol)), ZERO)
+    return sum((left for _, left in kept_of(state).sagas.left(symbol, side)), ZERO)
 
 
 def resting(state: State[Any], symbol: str, side: TakerSide) -> Decimal:
     """Return what orders on their own may still buy or sell, base units."""
     return sum((kept.order.leaves_qty for kept in _open(state, symbol, side)), ZERO)
+
+
+def at_venues(state: State[Any], symbol: str, side: TakerSide, *, but: str = "") -> Decimal:
+    """Return what the children of a symbol's executions, except of `but`, may still fill, base units."""
+    return kept_of(state).sagas.open(symbol, side, but)
 
 
 def open_quantity(state: State[Any], symbol: str, side: TakerSide) -> Decimal:
@@ -122,20 +127,13 @@ def owed_elsewhere(state: State[Any], symbol: str, positions: Mapping[bytes, Pos
     What was bought beyond their positions counts at the newest fill, what executions mean to buy at the price
     they were sized at; symbols of other partitions are not known here.
     """
-    owed = ZERO
+    kept, owed = kept_of(state), ZERO
     with localcontext(EXACT):
-        for other in sorted(standing_of(state).held - {symbol}):
+        for other in sorted(kept.held - {symbol}):
             owed += ahead(state, other, positions.get(other.encode())) * last_px(state, other)
-        for saga in running(state):
-            if saga.symbol != symbol and saga.sizing is not None:
-                owed += _left(saga, "buy") * saga.sizing.price
+        for other in sorted(set(kept.sagas.running) - {symbol}):
+            owed += sum((left * saga.sizing.price for saga, left in kept.sagas.left(other, "buy")), ZERO)
     return owed
-
-
-def _left(saga: Saga, side: TakerSide) -> Decimal:
-    if saga.sizing is None or saga.sizing.side != side:
-        return ZERO
-    return saga.sizing.qty if saga.parent is None else saga.parent.quantity - saga.parent.filled
 
 
 def _open(state: State[Any], symbol: str, side: TakerSide) -> Iterator[OwnOrder]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import TYPE_CHECKING
 
-from services.execution.broker.paper_broker import EXACT
+from services.execution.broker.exact_amounts import EXACT
 
 if TYPE_CHECKING:
     from libs.common.venues.venue import Instrument

@@ -1,6 +1,6 @@
 """The most that an order on its own may buy or sell: what is held, and what the book's cash pays; pure.
 
-Executions are sized by the same numbers (`router.py`). An order is weighed twice. When sent (`reserve`),
+Executions are sized by the same numbers (`saga`). An order is weighed twice. When sent (`reserve`),
 other open orders count as if they were filled wherever that leaves less: a sell has reserved what it sells, a
 buy the cash it was accepted at, of whatever symbol this partition works. When it is filled, hours later
 perhaps (`room`), what is held and free then counts: orders of other partitions are known by their fills.
@@ -12,11 +12,12 @@ from decimal import ROUND_FLOOR, Decimal, localcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import BOOK
-from libs.common.venues import venue_of
 from services.execution import refusals
 from services.execution.broker import holdings
-from services.execution.broker.paper_broker import BPS, EXACT, Room, exact, offered
-from services.execution.saga.standing import impact_of
+from services.execution.broker.exact_amounts import BPS, EXACT, exact
+from services.execution.broker.paper_broker import Room
+from services.execution.broker.self_impact import offered
+from services.execution.kept import impact_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +71,7 @@ def _owed(state: State[Any], symbol: str, market: MarketData, top: BookTop) -> D
     """Return the cash that fills not yet in the positions took, and that executions still mean to spend."""
     positions = market.positions.items
     assert top.features is not None  # noqa: S101 -- of a usable book
-    mid, fee = exact(top.features.mid), 1 + exact(venue_of(top.venue).taker_bps) / BPS
+    mid, fee = exact(top.features.mid), 1 + exact(market.fees(top.venue).taker_bps) / BPS
     bought = holdings.ahead(state, symbol, positions.get(symbol.encode()))
     bought_at = max(mid, holdings.last_px(state, symbol))
     here = (bought * bought_at + holdings.meant(state, symbol, "buy") * mid) * fee
@@ -113,7 +114,7 @@ def _bought(
     symbol = command.symbol
     position = market.positions.items.get(symbol.encode())
     held = holdings.held(state, symbol, position)
-    fee = 1 + exact(venue_of(top.venue).taker_bps) / BPS
+    fee = 1 + exact(market.fees(top.venue).taker_bps) / BPS
     owed = _owed(state, symbol, market, top) + holdings.reserved_cash(state)
     cash = max(ZERO, market.cash(budget) - owed)
     covers = max(ZERO, -held - holdings.open_quantity(state, symbol, "buy"))  # needs no cash, as in sizing

@@ -1,66 +1,34 @@
 """The paper broker: fills orders against a LIVE verified book, as a venue would; pure.
 
 Rules. A market order, and a limit order that crosses, takes the levels from the best on, as a taker, whole
-lots of each. What is left of an IOC order is canceled. The rest of a GTC limit order rests: when the book
-changes and the other side's best price is at its limit or through it, it is filled at its limit, as a maker,
-with no more than what stands there; the best limit first, then who arrived first. (A touch of its own side
-fills nothing: its place in the queue is not known.)
+lots of each. What is left of an IOC order is canceled. The rest of a GTC limit order rests, behind what
+stands at its price (`queue_position`, `queue_follow`): what trades there beyond the queue in front, or at a
+worse price, fills it at its limit, as a maker, with no more than that. When the other side's best price is at
+its limit or through it, nobody is in front any more, and it is filled so with no more than what stands there.
+The best limit comes first, then who arrived first.
 
-Self-impact. A taker is not offered what our orders have taken of that side of the book, whatever its price,
-until it has come back: `depletion`. An order that rests is filled by what others bring to its price, so it
-finds no more than that either, and of a level no more than what was added since we took of it. Of a level
-that shrinks, no more is left than it shows. One that is back within `GONE_NS`, or that a book synchronised
-anew (a new epoch) shows, is new only in its size above what was taken.
+What our own orders have taken is not offered to them again: `self_impact`.
 
 Amounts are exact: prices and sizes are the digits of the book, and nothing is rounded but `avg_px`.
 """
 
 from __future__ import annotations
 
-from decimal import ROUND_FLOOR, Context, Decimal, localcontext
+from decimal import ROUND_FLOOR, Decimal, localcontext
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from msgspec.structs import replace
 
-from libs.common.events import (
-    Event,
-    ExecType,
-    OrderFilled,
-    OrdStatus,
-    PaperOrder,
-    TakerSide,
-)
-from libs.common.time_units import MINUTE_NS, NS_PER_S
-from services.execution.broker.depletion import Depleted, beyond, deplete, taken_of
+from libs.common.events import ExecType, OrderFilled, OrdStatus, PaperOrder
+from libs.common.time_units import NS_PER_S
+from services.execution.broker.exact_amounts import BPS, EXACT, exact
+from services.execution.broker.self_impact import SelfImpact, after_taking, offered, offered_to_resting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from libs.common.events import BookTop, Level
-    from libs.common.venues.venue import Instrument, Venue
-
-EXACT: Final = Context(prec=60)  # products of a price, a size and a fee stay exact
-BPS: Final = Decimal(10_000)
-GONE_NS: Final = MINUTE_NS  # how long a level that disappeared is remembered
-
-
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of one level our orders have taken."""
-
-    side: TakerSide  # of the orders that took it
-    price: Decimal
-    shown: Decimal  # the level's size in the feed when last looked at
-    taken: Decimal
-    gone_ts: int | None = None  # when the feed no longer showed it
-
-
-class SelfImpact(Event, frozen=True, kw_only=True):
-    """What our orders have taken of a book; state."""
-
-    epoch: int  # of the book when last looked at
-    levels: tuple[Taken, ...] = ()  # as resting orders find them
-    depleted: tuple[Depleted, ...] = ()  # as takers find it, by side
+    from libs.common.events import BookTop, TakerSide
+    from libs.common.venue_fees import Fees
+    from libs.common.venues.venue import Instrument
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,40 +50,27 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
             return replace(self, units=self.units - free, cash=self.cash - (qty - free) * cost)
 
 
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """What the queue of a resting order has let through to it, and where it is estimated to stand."""
+
+    qty: Decimal  # base units, not filled yet
+    ahead: float  # base units
+    low: float
+    high: float
+    probability: float  # that so much of the order is filled by now
+
+
 class Worked(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an order at one check."""
 
     order: PaperOrder
     fills: tuple[OrderFilled, ...]
     impact: SelfImpact
+    let_through: Decimal = Decimal(0)  # of the fills: what came through the queue
 
 
-def exact(number: float) -> Decimal:
-    """Return the digits of a number of the book."""
-    return Decimal(repr(number))
-
-
-def offered(
-    top: BookTop, side: TakerSide, impact: SelfImpact | None, now: int
-) -> Iterator[tuple[Decimal, Decimal]]:
-    """Yield (price, size) of what a taker of `side` is offered at `now`, best first: beyond what we took."""
-    taken = Decimal(0) if impact is None else taken_of(impact.depleted, side, now)
-    return beyond(_levels(top, side), taken)
-
-
-def offered_to_resting(
-    top: BookTop, side: TakerSide, impact: SelfImpact | None, now: int
-) -> Iterator[tuple[Decimal, Decimal]]:
-    """Yield (price, size) of what a resting order of `side` finds at `now`, best first.
-
-    Of each level it is what a taker is offered, but no more than it shows without what we took of it.
-    """
-    taken = {level.price: level.taken for level in _standing(top, impact) if level.side == side}
-    shown = dict(_levels(top, side)) if taken else {}
-    for price, size in offered(top, side, impact, now):
-        left = min(size, shown[price] - taken[price]) if price in taken else size
-        if left > 0:
-            yield price, left
+CROSSED: Final = Due(qty=Decimal(0), ahead=0.0, low=0.0, high=0.0, probability=1.0)
+"""Of an order whose price the other side has come to: nobody stands in front any more."""
 
 
 def arrive(
@@ -149,9 +104,21 @@ def check(
     terms: Terms,
     now: int,
     room: Room | None = None,
+    due: Due | None = None,
 ) -> Worked:
-    """Look whether the book has come to a resting order; without enough room it ends, as in `arrive`."""
-    return _take(order, top, impact, terms, now, liquidity="maker", room=room)
+    """Look what reached a resting order, through its queue or from the other side of the book.
+
+    Without enough room it ends, as in `arrive`.
+    """
+    first = None if due is None else _let_through(order, due, top, impact, terms, now, room)
+    if first is None:
+        return _take(order, top, impact, terms, now, liquidity="maker", room=room)
+    if not first.order.ord_status.open:
+        return first
+    if room is not None and order.price is not None:
+        room = room.less(first.let_through, order.price * (1 + terms.maker_bps / BPS))
+    then = _take(first.order, top, impact, terms, now, liquidity="maker", room=room)
+    return replace(then, fills=(*first.fills, *then.fills), let_through=first.let_through)
 
 
 def cancel(order: PaperOrder, text: str) -> PaperOrder:
@@ -177,12 +144,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     half_life_ns: int  # of what our orders have taken of its book
 
 
-def terms_of(venue: Venue, instrument: Instrument, half_life_s: float) -> Terms:
-    """Return the terms of an instrument at a venue, whose book comes back with that half-life."""
+def terms_of(fees: Fees, instrument: Instrument, half_life_s: float) -> Terms:
+    """Return the terms of an instrument at a venue of these fees, whose book has that half-life."""
     return Terms(
         lot=instrument.lot,
-        taker_bps=exact(venue.taker_bps),
-        maker_bps=exact(venue.maker_bps),
+        taker_bps=exact(fees.taker_bps),
+        maker_bps=exact(fees.maker_bps),
         half_life_ns=round(half_life_s * NS_PER_S),
     )
 
@@ -217,7 +184,7 @@ def _take(
             qty, room = fits, room.less(fits, last_px * fee)
         if qty == 0:
             break
-        order, fill = _filled(order, qty, last_px, liquidity, terms, top, now)
+        order, fill = _filled(order, qty, last_px, liquidity, terms, top, now, CROSSED if resting else None)
         fills.append(fill)
         took.append((price, qty))
         if short:
@@ -225,11 +192,41 @@ def _take(
     if short:
         order = cancel(order, short)
     return Worked(
-        order=order, fills=tuple(fills), impact=_with(top, order.side, impact, took, now, terms.half_life_ns)
+        order=order,
+        fills=tuple(fills),
+        impact=after_taking(top, order.side, impact, took, now, terms.half_life_ns),
     )
 
 
-def _filled(
+def _let_through(
+    order: PaperOrder,
+    due: Due,
+    top: BookTop,
+    impact: SelfImpact | None,
+    terms: Terms,
+    now: int,
+    room: Room | None,
+) -> Worked | None:
+    """Fill an order at its limit with what traded beyond its queue, in whole lots; None if nothing did."""
+    assert order.price is not None  # noqa: S101 -- only a limit order rests
+    wanted = qty = min(order.leaves_qty, _whole_lots(due.qty, terms.lot))
+    if room is not None:
+        with localcontext(EXACT):
+            cost = order.price * (1 + terms.maker_bps / BPS)
+        qty = min(qty, _whole_lots(room.holds(cost), terms.lot))
+    if not wanted:
+        return None
+    fills: tuple[OrderFilled, ...] = ()
+    if qty:
+        order, fill = _filled(order, qty, order.price, "maker", terms, top, now, due)
+        fills = (fill,)
+    if room is not None and qty < wanted:
+        order = cancel(order, room.why)
+    seen_now = after_taking(top, order.side, impact, [], now, terms.half_life_ns)
+    return Worked(order=order, fills=fills, impact=seen_now, let_through=qty)
+
+
+def _filled(  # noqa: PLR0913, PLR0917 -- what a fill says
     order: PaperOrder,
     qty: Decimal,
     price: Decimal,
@@ -237,6 +234,7 @@ def _filled(
     terms: Terms,
     top: BookTop,
     now: int,
+    queue: Due | None = None,
 ) -> tuple[PaperOrder, OrderFilled]:
     fee_bps = terms.taker_bps if liquidity == "taker" else terms.maker_bps
     with localcontext(EXACT):
@@ -277,6 +275,10 @@ def _filled(
         epoch=top.epoch,
         seq=top.seq,
         ts=now,
+        queue_ahead=None if queue is None else queue.ahead,
+        queue_ahead_low=None if queue is None else queue.low,
+        queue_ahead_high=None if queue is None else queue.high,
+        fill_probability=None if queue is None else queue.probability,
     )
     return after, fill
 
@@ -288,74 +290,6 @@ def within(side: TakerSide, limit: Decimal | None, price: Decimal) -> bool:
     return price <= limit if side == "buy" else price >= limit
 
 
-def seen(impact: SelfImpact, top: BookTop) -> SelfImpact:
-    """Return what is taken of a book that shows this now."""
-    return replace(impact, epoch=top.epoch, levels=tuple(_standing(top, impact)))
-
-
 def _whole_lots(size: Decimal, lot: Decimal) -> Decimal:
     whole = size - size % lot
     return whole.max(whole.quantize(lot))  # of two equal ones that with fewer digits
-
-
-def _levels(top: BookTop, side: TakerSide) -> Iterator[tuple[Decimal, Decimal]]:
-    levels: tuple[Level, ...] = top.asks if side == "buy" else top.bids
-    return ((exact(price), exact(size)) for price, size in levels)
-
-
-def _standing(top: BookTop, impact: SelfImpact | None) -> list[Taken]:
-    """Return what is still taken of each level, as the feed shows it now."""
-    if impact is None or not impact.levels:
-        return []
-    anew = impact.epoch != top.epoch
-    shown = {side: dict(_levels(top, side)) for side in {level.side for level in impact.levels}}
-    seen = (
-        _seen(level, shown[level.side].get(level.price), top.received_ts, anew=anew)
-        for level in impact.levels
-    )
-    return [level for level in seen if level is not None]
-
-
-def _seen(level: Taken, shown: Decimal | None, ts: int, *, anew: bool) -> Taken | None:
-    """Return what is taken of a level that now shows so much; None where there is nothing to remember.
-
-    Of a book synchronised `anew` nobody knows what went and came in between: its levels are as if back.
-    """
-    gone_ts = level.gone_ts
-    if not shown:
-        gone_ts = ts if gone_ts is None else gone_ts
-        return replace(level, gone_ts=gone_ts) if ts - gone_ts < GONE_NS else None
-    if gone_ts is not None and ts - gone_ts >= GONE_NS:
-        return None
-    if gone_ts is not None or anew:  # it is back
-        return replace(level, shown=shown, taken=min(level.taken, shown), gone_ts=None)
-    removed = max(Decimal(0), level.shown - shown)  # of what we took first: what is left fits what is shown
-    taken = max(Decimal(0), level.taken - removed)
-    return replace(level, shown=shown, taken=taken) if taken else None
-
-
-def _with(
-    top: BookTop,
-    side: TakerSide,
-    impact: SelfImpact | None,
-    took: list[tuple[Decimal, Decimal]],
-    now: int,
-    half_life_ns: int,
-) -> SelfImpact:
-    standing = _standing(top, impact)
-    depleted = () if impact is None else impact.depleted
-    if not took:
-        return SelfImpact(epoch=top.epoch, levels=tuple(standing), depleted=depleted)
-    levels = {(level.side, level.price): level for level in standing}
-    shown = dict(_levels(top, side))
-    for price, qty in took:
-        before = levels.get((side, price))
-        taken = qty if before is None else min(before.taken + qty, shown[price])  # what came back is there
-        levels[side, price] = Taken(side=side, price=price, shown=shown[price], taken=taken)
-    with localcontext(EXACT):
-        total = sum((qty for _, qty in took), Decimal(0))
-    return SelfImpact(
-        epoch=top.epoch,
-        levels=tuple(levels.values()),
-        depleted=deplete(depleted, side, total, now, half_life_ns),
-    )

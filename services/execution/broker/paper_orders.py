@@ -15,37 +15,33 @@ from libs.common.all_in_price import best_book, depth_of, taken_side, walk
 from libs.common.command_rules import rejected
 from libs.common.events import (
     BookTop,
-    ExecType,
     Fault,
-    OrderAccepted,
-    OrderCanceled,
-    OrderRejected,
     OrderSubmitted,
     OrdStatus,
-    PaperOrder,
     PaperOrderPlaced,
     Refusal,
 )
 from libs.common.handling import WakeAt
 from libs.common.time_units import NS_PER_S
 from libs.common.topics import book_key
-from libs.common.venues import venue_of
-from services.execution import refusals
-from services.execution.broker import holdings, order_limits, paper_broker
+from services.execution import bounds, refusals
+from services.execution.broker import order_life, order_limits, paper_broker, queue_follow
+from services.execution.broker.exact_amounts import exact
 from services.execution.broker.order_faults import limit_fault, size_fault
-from services.execution.broker.paper_broker import exact, terms_of
-from services.execution.decide.marks import fill_mark
+from services.execution.broker.order_index import RESTS
+from services.execution.broker.order_life import newest, record_fill
+from services.execution.broker.own_order import OwnOrder, order_key
+from services.execution.limits import gate
+from services.execution.limits.counters import note_order
 from services.execution.market_data import Unusable
-from services.execution.saga import bounds
-from services.execution.saga.record import newest, record_fill
-from services.execution.saga.standing import impact_of
-from services.execution.saga.state import OwnOrder, impact_key, order_key
+from services.execution.timers import Forget, OrderArrives, OrderChecked, name_of
 
 if TYPE_CHECKING:
-    from libs.common.events import CancelExecution, Event, SubmitPaperOrder
+    from libs.common.events import CancelExecution, Event, PaperOrder, SubmitPaperOrder
     from libs.common.handling import State
     from libs.common.venues.venue import Instrument
-    from services.execution.broker.paper_broker import Worked
+    from services.execution.broker.paper_broker import Room, Worked
+    from services.execution.broker.queue_position import Queue
     from services.execution.market_data import MarketData
 
 ZERO: Final = Decimal(0)
@@ -69,41 +65,32 @@ def submit(
     top = _venue_book(command, market, now)
     if isinstance(top, Unusable):
         return [refusals.unavailable(command, now, f"{top.reason}.")]
-    assert top.features is not None  # noqa: S101 -- of a usable book
     instrument = instruments[top.venue]
-    best = top.asks[0][0] if command.side == "buy" else top.bids[0][0]
-    if faults := _faults_at(instrument, command, exact(best)):
+    best = exact(order_life.best_of(top, command.side))
+    if faults := _faults_at(instrument, command, best):
         return [rejected(command, command.symbol, Refusal.INVALID, now, *faults)]
     reserved = order_limits.reserve(state, command, market, top, now)
     if not isinstance(reserved, Decimal):
         return [reserved]
-    order = PaperOrder(
+    if refused := gate.own_order(state, command, market, top.venue, best, now):
+        return [refused]
+    note_order(state, command.symbol, now)
+    wish = order_life.Wish(
         cl_ord_id=command.command_id,
         execution_id=None,
-        venue=top.venue,
-        symbol=command.symbol,
         side=command.side,
-        order_qty=command.order_qty,
+        qty=command.order_qty,
         ord_type=command.ord_type,
         price=command.price,
         time_in_force=command.time_in_force,
-        ord_status=OrdStatus.PENDING_NEW,
-        exec_type=ExecType.PENDING_NEW,
-        cum_qty=ZERO,
-        leaves_qty=command.order_qty,
-        cum_quote=ZERO,
-        fees=ZERO,
-        avg_px=None,
-        submitted_ts=now,
-        arrives_ts=now + market.latency_ns(top.venue, command.symbol),
-        mid=top.features.mid,
-        best_px=best,
         expected_px=expected_px(command, top),
-        epoch=top.epoch,
-        seq=top.seq,
     )
+    order = order_life.submitted(wish, top, market, now)
     state.put(order_key(order.cl_ord_id), OwnOrder(order=order, reserved=reserved, instrument=instrument))
-    return [OrderSubmitted(order=order, ts=now), _wake(order, order.arrives_ts, "arrive")]
+    return [
+        OrderSubmitted(order=order, ts=now),
+        WakeAt(order.arrives_ts, name_of(OrderArrives(order.cl_ord_id))),
+    ]
 
 
 def _kind_faults(command: SubmitPaperOrder) -> list[Fault]:
@@ -135,30 +122,20 @@ def placed(kept: OwnOrder, command_id: str, now: int) -> PaperOrderPlaced:
 
 def on_arrival(state: State[Any], kept: OwnOrder, market: MarketData, now: int) -> list[Event | WakeAt]:
     """Let an order reach its venue, and answer."""
-    if kept.order.ord_status is not OrdStatus.PENDING_NEW:
-        return []
     order = kept.order
+    if order.ord_status is not OrdStatus.PENDING_NEW:
+        return []
     top = market.book(order.venue, order.symbol, now)
     fault = f"the venue's book may not be used: {top.reason}" if isinstance(top, Unusable) else ""
     if isinstance(top, BookTop) and order_limits.room(state, order, market, top) is None:
         fault = "the book's equity is not known"
     if isinstance(top, Unusable) or fault:
-        gone = paper_broker.reject(order, fault)
-        after = _keep(state, replace(kept, order=gone))
-        return [
-            OrderRejected(order=gone, ts=now),
-            placed(after, order.cl_ord_id, now),
-            *_later(after, market, now),
-        ]
-    accepted = replace(order, ord_status=OrdStatus.NEW, exec_type=ExecType.NEW)
-    found = _worked(state, kept, top, market, now, arriving=True)
+        gone = order_life.refused(order, fault, now)
+        after = _keep(state, replace(kept, order=gone.order))
+        return [gone, placed(after, order.cl_ord_id, now), *_later(after, market, now)]
+    found = _worked(state, kept, top, market, now)
     after = state[order_key(order.cl_ord_id)]
-    return [
-        OrderAccepted(order=accepted, ts=now),
-        *found,
-        placed(after, order.cl_ord_id, now),
-        *_later(after, market, now),
-    ]
+    return [*found, placed(after, order.cl_ord_id, now), *_later(after, market, now)]
 
 
 def on_check(state: State[Any], kept: OwnOrder, market: MarketData, now: int) -> list[Event | WakeAt]:
@@ -166,7 +143,7 @@ def on_check(state: State[Any], kept: OwnOrder, market: MarketData, now: int) ->
     if not kept.order.ord_status.open:
         return []
     top = market.book(kept.order.venue, kept.order.symbol, now)
-    found = _worked(state, kept, top, market, now, arriving=False) if isinstance(top, BookTop) else []
+    found = _worked(state, kept, top, market, now) if isinstance(top, BookTop) else []
     return [*found, *_later(state[order_key(kept.order.cl_ord_id)], market, now)]
 
 
@@ -174,51 +151,60 @@ def cancel(
     state: State[Any], kept: OwnOrder, command: CancelExecution, market: MarketData, now: int
 ) -> list[Event | WakeAt]:
     """Take what is left of an order off the venue; one that is no more open is told as it is."""
-    if not kept.order.ord_status.open:
-        return [placed(kept, command.command_id, now)]
+    withdrawn = (
+        withdraw(state, kept, "canceled on request", market, now) if kept.order.ord_status.open else []
+    )
+    after = state[order_key(kept.order.cl_ord_id)]
+    return [*withdrawn, placed(after, command.command_id, now)]
+
+
+def withdraw(
+    state: State[Any], kept: OwnOrder, why: str, market: MarketData, now: int
+) -> list[Event | WakeAt]:
+    """Take what is left of an open order off the venue, and answer if that is still awaited."""
     arriving = kept.order.ord_status is OrdStatus.PENDING_NEW
-    gone = paper_broker.cancel(kept.order, "canceled on request")
-    after = _keep(state, replace(kept, order=gone))
-    answers = [placed(after, gone.cl_ord_id, now)] if arriving else []
-    return [
-        OrderCanceled(order=gone, ts=now),
-        *answers,
-        placed(after, command.command_id, now),
-        *_later(after, market, now),
-    ]
+    gone = order_life.withdrawn(kept.order, why, now)
+    after = _keep(state, replace(kept, order=gone.order))
+    answers = [placed(after, gone.order.cl_ord_id, now)] if arriving else []
+    return [gone, *answers, *_later(after, market, now)]
 
 
-def work(
-    state: State[Any], kept: OwnOrder, top: BookTop, market: MarketData, now: int, *, arriving: bool
-) -> Worked | None:
+def work(state: State[Any], kept: OwnOrder, top: BookTop, market: MarketData, now: int) -> Worked | None:
     """Return what the book makes of an order; None while what it may be filled with is not known."""
-    order = kept.order
-    terms = terms_of(venue_of(order.venue), kept.made_to, market.settings.book_half_life_s)
-    impact = impact_of(state, top)
-    meet = paper_broker.arrive if arriving else paper_broker.check
-    worked = meet(order, top, impact, terms, now)
-    if not worked.fills:
-        return worked
-    room = order_limits.room(state, order, market, top)  # does what is held or free allow that now?
-    return None if room is None else meet(order, top, impact, terms, now, room)
+
+    def room() -> Room | None:  # does what is held or free allow that now?
+        return order_limits.room(state, kept.order, market, top)
+
+    queue_follow.follow(state, top, market)
+    due = queue_follow.due(state, kept)
+    return order_life.meet(state, kept.order, kept.made_to, top, market, now, room=room, due=due)
 
 
-def _worked(
-    state: State[Any], kept: OwnOrder, top: BookTop, market: MarketData, now: int, *, arriving: bool
-) -> list[Event]:
-    order, worked = kept.order, work(state, kept, top, market, now, arriving=arriving)
-    if worked is None:
-        return []
-    key = impact_key(order.venue, order.symbol)
-    if worked.fills or worked.impact != state.get(key):  # a fill ends what was only looked at
-        state.put(key, worked.impact)
-    for fill in worked.fills:
-        holdings.note(state, fill, fill_mark(market, fill).mid)
-    if worked.order != order:
-        fills = newest((*kept.fills, *(record_fill(fill, order) for fill in worked.fills)))
-        _keep(state, replace(kept, order=worked.order, fills=fills))
-    gone = worked.order.ord_status is OrdStatus.CANCELED
-    return [*worked.fills, *([OrderCanceled(order=worked.order, ts=now)] if gone else [])]
+def _worked(state: State[Any], kept: OwnOrder, top: BookTop, market: MarketData, now: int) -> list[Event]:
+    order, worked = kept.order, work(state, kept, top, market, now)
+    if worked is None or worked.order == order:
+        if queue_follow.shorter(state, order_key(order.cl_ord_id)):
+            _keep(state, replace(kept, queue=queue_follow.newest(state, kept, ZERO, crossed=False)))
+        if worked is None:
+            return []
+    met = order_life.settle(state, order, worked, market, now)
+    if met.order != order:
+        fills = newest((*kept.fills, *(record_fill(fill, order) for fill, _ in met.fills)))
+        kept = replace(kept, order=met.order, fills=fills)
+        _keep(state, replace(kept, queue=_queue(state, kept, order, worked, top, market)))
+    return [*met.events]
+
+
+def _queue(
+    state: State[Any], kept: OwnOrder, before: PaperOrder, worked: Worked, top: BookTop, market: MarketData
+) -> Queue | None:
+    """Return the queue to be kept of an order that arrived or was filled; None of one that does not rest."""
+    if kept.order.ord_status not in RESTS:
+        return None
+    if before.ord_status is OrdStatus.PENDING_NEW:
+        return queue_follow.joined(state, kept, top, market)
+    crossed = sum((fill.last_qty for fill in worked.fills), ZERO) > worked.let_through
+    return queue_follow.newest(state, kept, worked.let_through, crossed=crossed)
 
 
 def _keep(state: State[Any], kept: OwnOrder) -> OwnOrder:
@@ -227,18 +213,10 @@ def _keep(state: State[Any], kept: OwnOrder) -> OwnOrder:
 
 
 def _later(kept: OwnOrder, market: MarketData, now: int) -> list[WakeAt]:
+    name = kept.order.cl_ord_id
     if kept.order.ord_status.open:
-        return [WakeAt(now + CHECK_NS, check_name(kept.order).encode())]
-    return [_wake(kept.order, now + round(market.settings.remember_s * NS_PER_S), "forget")]
-
-
-def check_name(order: PaperOrder) -> str:
-    """Return the name of the tick at which a resting order is looked at."""
-    return f"order/{order.cl_ord_id}/check"
-
-
-def _wake(order: PaperOrder, ts: int, purpose: str) -> WakeAt:
-    return WakeAt(ts, f"order/{order.cl_ord_id}/{purpose}".encode())
+        return [WakeAt(now + CHECK_NS, name_of(OrderChecked(name)))]
+    return [WakeAt(now + round(market.settings.remember_s * NS_PER_S), name_of(Forget("order", name)))]
 
 
 def _venue_book(command: SubmitPaperOrder, market: MarketData, now: int) -> BookTop | Unusable:

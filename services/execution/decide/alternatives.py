@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from libs.common.events import Level, TakerSide  # noqa: TC001 -- as above
+from libs.common.events import Level, PlanAlternative, TakerSide
 from services.execution.decide.cost import CostFit, phi
 from services.execution.decide.expected_volume import span_of, volume_of_day, volume_over
 from services.execution.decide.profile import VolumeProfile  # noqa: TC001 -- as above
@@ -82,22 +82,9 @@ class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
     participation: float = 0.1  # rho of POV, at most .1
     participation_cap: float = 0.2  # most of the volume expected over the horizon, share
     protection_bps: float = 25.0  # limit beyond the best price, for a child sent at once
+    epoch: int = 0  # ms; with `seq` names the book, as plans tell it; 0: of versions that did not say
+    seq: int = 0
     model: int = 1  # of the plan that is made of these; 1: of the versions that did not say
-
-
-class Alternative(msgspec.Struct, frozen=True, kw_only=True):
-    """A way to work the order, as it was judged."""
-
-    style: Style
-    horizon_s: float
-    children: int
-    expected_bps: float | None = None  # E, fees apart; None where it is not possible
-    risk_bps: float | None = None  # R, standard deviation of the cost from waiting
-    objective_bps: float | None = None  # J = E + lambda R; None where not possible, or infinite at urgency 1
-    why_not: str = ""  # empty: possible
-    meta_impact_bps: float | None = None  # of E; None where it is not possible, or no volume is known
-    kappa: float | None = None  # of IS, 1/s
-    warnings: tuple[str, ...] = ()  # what the figures do not rest on, in words
 
 
 class Market(NamedTuple):
@@ -126,20 +113,20 @@ def immediate_bps(inputs: PlanInputs) -> float | None:
     return None
 
 
-def base_shares(inputs: PlanInputs, chosen: Alternative) -> NDArray[np.float64]:
+def base_shares(inputs: PlanInputs, chosen: PlanAlternative) -> NDArray[np.float64]:
     """Return the children's shares of the parent before jitter, (N,)."""
     N = chosen.children
     interval_s = chosen.horizon_s / N
-    if chosen.style is Style.IS:
+    if chosen.style == Style.IS:
         return front_loaded(chosen.kappa or 0.0, interval_s, N)
-    if chosen.style is Style.VWAP:
+    if chosen.style == Style.VWAP:
         weights = inputs.volume.weights_at(inputs.now + np.rint(np.arange(N) * interval_s * 1e9).astype(int))
         if weights.sum() > 0:
             return np.asarray(weights / weights.sum())
     return np.full(N, 1 / N)
 
 
-def alternatives_of(inputs: PlanInputs, least: Decimal) -> tuple[Alternative, ...]:
+def alternatives_of(inputs: PlanInputs, least: Decimal) -> tuple[PlanAlternative, ...]:
     """Return every way, simplest first, judged or with why it is not possible.
 
     Parameters
@@ -159,6 +146,26 @@ def alternatives_of(inputs: PlanInputs, least: Decimal) -> tuple[Alternative, ..
         _pov(inputs, market, most),
         _is(inputs, market, most, fitting_s),
     )
+
+
+def same_way(inputs: PlanInputs, chosen: PlanAlternative, least: Decimal) -> PlanAlternative:
+    """Return the way of another plan, of as many children over as long, judged of this order.
+
+    Parameters
+    ----------
+    least
+        The smallest child that the venue takes, base units.
+    """
+    if chosen.style == Style.IMMEDIATE:
+        return _immediate(inputs)
+    most, market = int(inputs.quantity // least), Market(_known_book(inputs), _meta_bps(inputs))
+    if chosen.style == Style.POV:
+        return _pov(inputs, market, most)
+    style = Style(chosen.style)
+    found = _waiting(inputs, market, style, chosen.horizon_s, most)
+    if found.why_not or chosen.kappa is None:
+        return found
+    return _judged(inputs, market, style, chosen.horizon_s, found.children, chosen.kappa)
 
 
 def least_horizon_s(inputs: PlanInputs) -> float | None:
@@ -191,14 +198,14 @@ def capped(inputs: PlanInputs) -> str:
     )
 
 
-def _immediate(inputs: PlanInputs) -> Alternative:
+def _immediate(inputs: PlanInputs) -> PlanAlternative:
     walked = immediate_bps(inputs)
     if walked is None:
         known = _known(inputs)
-        return Alternative(
+        return PlanAlternative(
             style=Style.IMMEDIATE, horizon_s=0.0, children=1, why_not=f"the known book holds {known:g}"
         )
-    return Alternative(
+    return PlanAlternative(
         style=Style.IMMEDIATE,
         horizon_s=0.0,
         children=1,
@@ -212,7 +219,7 @@ def _immediate(inputs: PlanInputs) -> Alternative:
     )
 
 
-def _pov(inputs: PlanInputs, market: Market, most: int) -> Alternative:
+def _pov(inputs: PlanInputs, market: Market, most: int) -> PlanAlternative:
     pace = inputs.participation * (inputs.volume.rate or 0.0)  # base units per second
     T = float(inputs.quantity) / pace if pace > 0 else math.inf
     why_not = ""
@@ -223,11 +230,11 @@ def _pov(inputs: PlanInputs, market: Market, most: int) -> Alternative:
             f"{inputs.participation:.0%} of the volume is above the cap of {inputs.participation_cap:.0%}"
         )
     if why_not:
-        return Alternative(style=Style.POV, horizon_s=0.0, children=0, why_not=why_not)
+        return PlanAlternative(style=Style.POV, horizon_s=0.0, children=0, why_not=why_not)
     return _waiting(inputs, market, Style.POV, T, most)
 
 
-def _is(inputs: PlanInputs, market: Market, most: int, fitting_s: float | None) -> Alternative:
+def _is(inputs: PlanInputs, market: Market, most: int, fitting_s: float | None) -> PlanAlternative:
     longest = min(int(inputs.deadline_s / INTERVAL_S), most)
     longest_s = longest * INTERVAL_S
     if not inputs.depth > 0 or longest <= 1 or fitting_s is None:
@@ -238,7 +245,7 @@ def _is(inputs: PlanInputs, market: Market, most: int, fitting_s: float | None) 
             f"{longest} children of the venue's minimum, {INTERVAL_S:.0f} s apart, are over before the"
             f" {fitting_s:.0f} s that the participation cap demands"
         )
-        return Alternative(style=Style.IS, horizon_s=longest_s, children=longest, why_not=why_not)
+        return PlanAlternative(style=Style.IS, horizon_s=longest_s, children=longest, why_not=why_not)
     Q, cost = float(inputs.quantity), inputs.cost
     weight = lambda_of(inputs.urgency)
     search = Search(
@@ -254,11 +261,11 @@ def _is(inputs: PlanInputs, market: Market, most: int, fitting_s: float | None) 
     found = best_front_loaded(search, fewest, longest)
     if found is None:
         why_not = f"the known book holds {_known(inputs):g}, too little for a first child"
-        return Alternative(style=Style.IS, horizon_s=longest_s, children=longest, why_not=why_not)
+        return PlanAlternative(style=Style.IS, horizon_s=longest_s, children=longest, why_not=why_not)
     return _judged(inputs, market, Style.IS, found.children * INTERVAL_S, found.children, found.kappa)
 
 
-def _waiting(inputs: PlanInputs, market: Market, style: Style, T: float, most: int) -> Alternative:
+def _waiting(inputs: PlanInputs, market: Market, style: Style, T: float, most: int) -> PlanAlternative:
     N = min(int(min(T, inputs.deadline_s) / INTERVAL_S), most)
     why_not = ""
     if inputs.deadline_s < T:
@@ -270,7 +277,7 @@ def _waiting(inputs: PlanInputs, market: Market, style: Style, T: float, most: i
     elif style is not Style.POV:
         why_not = _over_cap(inputs, T, N)
     if why_not:
-        return Alternative(style=style, horizon_s=T, children=N, why_not=why_not)
+        return PlanAlternative(style=style, horizon_s=T, children=N, why_not=why_not)
     return _judged(inputs, market, style, T, N)
 
 
@@ -292,13 +299,13 @@ def _over_cap(inputs: PlanInputs, T: float, N: int) -> str:
 
 def _judged(
     inputs: PlanInputs, market: Market, style: Style, T: float, N: int, kappa: float | None = None
-) -> Alternative:
+) -> PlanAlternative:
     """Judge N children over T s: ``E = spread/2 + k phi sum w_j (w_j X)^alpha + I 3/2 sum w_j sqrt(W_j)``.
 
     The first child of a fixed schedule takes from the known book, where that holds it. VWAP's children grow
     with the volume, and so does the depth they meet: they cost what equal ones do.
     """
-    bare = Alternative(style=style, horizon_s=T, children=N, kappa=kappa)
+    bare = PlanAlternative(style=style, horizon_s=T, children=N, kappa=kappa)
     shares = base_shares(inputs, bare)
     X, cost = float(inputs.quantity) / inputs.depth, inputs.cost
     cv = {Style.VWAP: inputs.volume.cv_left, Style.POV: 0.0}.get(style, inputs.volume.cv)
@@ -325,7 +332,7 @@ def _judged(
 
 
 def _warnings(
-    inputs: PlanInputs, market: Market, bare: Alternative, x: NDArray[np.float64], R: float
+    inputs: PlanInputs, market: Market, bare: PlanAlternative, x: NDArray[np.float64], R: float
 ) -> tuple[str, ...]:
     found = []
     if bare.style in {Style.TWAP, Style.VWAP} and bare.horizon_s not in HORIZONS_S:

@@ -52,13 +52,9 @@ class CostObservation(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CostHistory(msgspec.Struct, frozen=True):
-    """The last 500 filled children of one venue and symbol, oldest first; the whole state of the fit."""
+    """Filled children of one venue and symbol, oldest first, as older versions kept them."""
 
     observations: tuple[CostObservation, ...] = ()
-
-    def and_then(self, observation: CostObservation) -> CostHistory:
-        """Return the history with one more, without the oldest beyond 500."""
-        return CostHistory((*self.observations, observation)[-KEEP:])
 
 
 def fit(observations: Sequence[CostObservation]) -> CostFit:

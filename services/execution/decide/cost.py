@@ -90,11 +90,6 @@ def impact_interval_bps(fit: CostFit, x: float) -> CredibleInterval:
     return CredibleInterval(middle / factor, middle * factor)
 
 
-def cost_bps(fit: CostFit, x: float, spread_bps: float) -> float:
-    """Return ``spread / 2 + k x^alpha``."""
-    return spread_bps / 2 + impact_bps(fit, x)
-
-
 def phi(cv: float, alpha: float) -> float:
     """Return how much fixed slices overpay when volume varies by `cv` (standard deviation over mean).
 

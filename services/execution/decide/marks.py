@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from decimal import Decimal  # noqa: TC003 -- msgspec resolves annotations at run time
 from typing import TYPE_CHECKING
 
-from services.execution.broker.paper_broker import exact
+import msgspec
+
+from services.execution.broker.exact_amounts import exact
 from services.execution.market_data import Unusable
-from services.execution.saga.windows import Mark
 
 if TYPE_CHECKING:
     from libs.common.events import BookTop, OrderFilled
     from services.execution.market_data import MarketData
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """A mid that a position is valued at."""
+
+    mid: Decimal  # quote units
+    venue: str
+    note: str = ""  # what it is, where it is not the book's of this moment
 
 
 def reference_mark(market: MarketData, symbol: str, now: int) -> Mark | Unusable:

@@ -9,22 +9,16 @@ import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
+from libs.common.events import ExecutionPlan, PlannedSlice
 from libs.common.time_units import DAY_S, NS_PER_S
-from services.execution.decide.alternatives import (
-    Alternative,
-    PlanInputs,
-    Style,
-    alternatives_of,
-    base_shares,
-    capped,
-    lambda_of,
-)
-from services.execution.decide.slicing import Slice, join_small, limit_price, smallest_child, split
+from services.execution.decide.alternatives import Style, alternatives_of, base_shares, capped, lambda_of
+from services.execution.decide.slicing import join_small, limit_price, smallest_child, split
 
 if TYPE_CHECKING:
     from numpy.random import Generator
+
+    from libs.common.events import PlanAlternative
+    from services.execution.decide.alternatives import PlanInputs
 
 
 MODEL: Final = 2  # raised with what a plan of the same inputs is
@@ -35,32 +29,11 @@ DRIFT_SDS: Final = 3.0  # a limit leaves room for this many standard deviations 
 TIE_BPS: Final = 1e-9
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The chosen way, its children, and all alternatives (the chosen one among them)."""
-
-    style: Style
-    venue: str
-    horizon_s: float
-    interval_s: float  # between children; 0 with one
-    slices: tuple[Slice, ...]  # their quantities sum to the parent; of POV what is expected
-    participation: (
-        float | None
-    )  # POV: each child is `pov_child` of the volume since the last; None: as sliced
-    min_child: Decimal  # base units
-    expected_bps: float
-    risk_bps: float
-    lambda_u: float | None  # weight of risk; None: infinite, at urgency 1
-    alternatives: tuple[Alternative, ...]  # simplest first
-    meta_impact_bps: float | None = None  # of expected_bps; None: no volume is known
-    kappa: float | None = None  # of IS, 1/s
-    warnings: tuple[str, ...] = ()  # what the figures do not rest on, in words
-
-
 class CannotPlanError(ValueError):
     """No style is possible; the message says why not, for each."""
 
 
-def plan(inputs: PlanInputs, generator: Generator) -> Plan:
+def plan(inputs: PlanInputs, generator: Generator) -> ExecutionPlan:
     """Return the plan with the least ``J = E + lambda_u R``, ties to the simpler style.
 
     At urgency 1 lambda is infinite: the least R, then the least E.
@@ -78,9 +51,7 @@ def plan(inputs: PlanInputs, generator: Generator) -> Plan:
             f"the best price {best:g} is under the tick {inputs.tick:f} of {inputs.venue}:"
             " it does not fit the market"
         )
-    least = smallest_child(
-        inputs.lot, inputs.min_qty, inputs.min_notional, min(_limit(inputs, 0.0), Decimal(repr(inputs.mid)))
-    )
+    least = least_child(inputs)
     if inputs.quantity < least:
         raise CannotPlanError(f"{inputs.quantity} is under {inputs.venue}'s minimum of {least} at this price")
     alternatives = alternatives_of(inputs, least)
@@ -90,17 +61,22 @@ def plan(inputs: PlanInputs, generator: Generator) -> Plan:
         why = capped(inputs)
         raise CannotPlanError(f"{why}; {each_why}" if why else each_why)
     chosen = _best(possible, inputs.urgency)
-    return Plan(
+    return ExecutionPlan(
         style=chosen.style,
         venue=inputs.venue,
+        side=inputs.side,
+        size=inputs.quantity,
         horizon_s=chosen.horizon_s,
         interval_s=chosen.horizon_s / chosen.children,
         slices=slices_of(inputs, chosen, least, generator),
-        participation=inputs.participation if chosen.style is Style.POV else None,
+        participation=inputs.participation if chosen.style == Style.POV else None,
         min_child=least,
         expected_bps=chosen.expected_bps or 0.0,
         risk_bps=chosen.risk_bps or 0.0,
         lambda_u=lambda_of(inputs.urgency),
+        mid=inputs.mid,
+        epoch=inputs.epoch,
+        seq=inputs.seq,
         alternatives=alternatives,
         meta_impact_bps=chosen.meta_impact_bps,
         kappa=chosen.kappa,
@@ -108,8 +84,14 @@ def plan(inputs: PlanInputs, generator: Generator) -> Plan:
     )
 
 
-def _best(possible: list[Alternative], urgency: float) -> Alternative:
-    def judged(each: Alternative) -> tuple[float, float]:
+def least_child(inputs: PlanInputs) -> Decimal:
+    """Return the smallest child that the venue takes at the worst price of one sent now, base units."""
+    price = min(_limit(inputs, 0.0), Decimal(repr(inputs.mid)))
+    return smallest_child(inputs.lot, inputs.min_qty, inputs.min_notional, price)
+
+
+def _best(possible: list[PlanAlternative], urgency: float) -> PlanAlternative:
+    def judged(each: PlanAlternative) -> tuple[float, float]:
         E, R = each.expected_bps or 0.0, each.risk_bps or 0.0
         return (R, E) if urgency >= 1 else (each.objective_bps or 0.0, 0.0)
 
@@ -122,12 +104,12 @@ def _best(possible: list[Alternative], urgency: float) -> Alternative:
 
 
 def slices_of(
-    inputs: PlanInputs, chosen: Alternative, least: Decimal, generator: Generator
-) -> tuple[Slice, ...]:
+    inputs: PlanInputs, chosen: PlanAlternative, least: Decimal, generator: Generator
+) -> tuple[PlannedSlice, ...]:
     """Return the children: weights jittered by 20 %, times by .3 Delta, none before now."""
     N = chosen.children
     if N == 1:
-        return (Slice(inputs.now, inputs.quantity, _limit(inputs, 0.0)),)
+        return (PlannedSlice(at_ts=inputs.now, size=inputs.quantity, limit=_limit(inputs, 0.0)),)
     interval = chosen.horizon_s / N
     late = generator.uniform(-JITTER_TIME, JITTER_TIME, N)
     after_s = [max(0.0, (at + float(late[at])) * interval) for at in range(N)]
@@ -136,7 +118,7 @@ def slices_of(
     weights = (base_shares(inputs, chosen) * jitter).tolist()
     shares = join_small(split(inputs.quantity, weights, inputs.lot), least)
     return tuple(
-        Slice(ts, share, _limit(inputs, after))
+        PlannedSlice(at_ts=ts, size=share, limit=_limit(inputs, after))
         for ts, after, share in zip(at_ts, after_s, shares, strict=True)
         if share
     )

@@ -7,25 +7,23 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
-from msgspec.structs import replace
 from numpy.random import Generator, Philox
 
 from libs.common.cloudevents import caused_id
 from libs.common.events import TakerSide  # noqa: TC001 -- msgspec resolves annotations at run time
-from services.execution.broker.paper_broker import offered
+from services.execution.broker.own_order import impact_key
+from services.execution.broker.self_impact import offered
 from services.execution.decide.alternatives import PlanInputs
-from services.execution.decide.cost import PRIOR
+from services.execution.decide.cost_history import cost_fit
 from services.execution.decide.planner import MODEL
 from services.execution.decide.profile import profile_of
 from services.execution.decide.volatility import sigma_day
 from services.execution.decide.volume_days import volume_days
-from services.execution.saga.state import CostCurve, curve_key, impact_key
 
 if TYPE_CHECKING:
     from libs.common.events import BookTop, Level
     from libs.common.handling import State
-    from services.execution.broker.paper_broker import SelfImpact
-    from services.execution.decide.cost import CostFit
+    from services.execution.broker.self_impact import SelfImpact
     from services.execution.market_data import MarketData
 
 
@@ -71,6 +69,8 @@ def plan_inputs(state: State[Any], market: MarketData, top: BookTop, wish: Wish,
         participation=settings.participation,
         participation_cap=settings.participation_cap,
         protection_bps=settings.protection_bps,
+        epoch=top.epoch,
+        seq=top.seq,
         model=MODEL,
     )
 
@@ -80,14 +80,3 @@ def _levels(top: BookTop, side: TakerSide, impact: SelfImpact | None, now: int) 
     if impact is None:  # then the digits are those of the book
         return tuple(level for level in (top.asks if side == "buy" else top.bids) if level[1] > 0)
     return tuple((float(price), float(left)) for price, left in offered(top, side, impact, now))
-
-
-def cost_fit(state: State[Any], venue: str, symbol: str) -> CostFit:
-    """Return what is known of the costs at a venue; without a fill the prior."""
-    curve = state.get(curve_key(venue, symbol))
-    if not isinstance(curve, CostCurve):
-        return PRIOR
-    seen = [each.x for each in curve.history.observations]
-    if curve.fit.x_most is None and seen:  # fitted by a version that did not keep the sizes
-        return replace(curve.fit, x_least=min(seen), x_most=max(seen))
-    return curve.fit

@@ -34,8 +34,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
-from libs.common.events import Candle, Features  # noqa: TC001 -- msgspec resolves annotations at run time
-from libs.common.time_units import MINUTE_NS
+from libs.common.events import Candle, Features, PolicySignal
+from libs.common.time_units import DAY_S, MINUTE_NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,7 +48,6 @@ CHANNEL_IN: Final = 20  # days
 CHANNEL_OUT: Final = 10
 REVERSION: Final = 30  # minutes
 FULL_Z: Final = 2.0  # standard deviations for a full position
-DAY_S: Final = 86_400.0
 HOLES: Final = 1.1  # n candles may span this many times n minutes
 
 
@@ -56,11 +55,11 @@ HOLES: Final = 1.1  # n candles may span this many times n minutes
 class Policy:
     """A policy, and what people are told of it."""
 
-    signal: Callable[[Market], Signal]
-    horizon_s: float  # for how long what it decided is its own, if nothing is decided before
-    revision: int  # one more whenever the same market and parameters may give another signal
+    signal: Callable[[Market], PolicySignal]
     summary: str
     parameters: Mapping[str, float] = field(default_factory=dict)
+    horizon_s: float = float(DAY_S)  # for how long what it decided is its own, if nothing is decided before
+    revision: int = 1  # one more whenever the same market and parameters may give another signal
 
 
 class UnknownPolicyError(ValueError):
@@ -75,14 +74,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     features: Features | None  # of the LIVE book; None: there is none
 
 
-class Signal(msgspec.Struct, frozen=True):
-    """A target: +1 fully long, 0 flat, negative short (or none, where shorting is off)."""
-
-    value: float  # in [-1, 1]
-    reason: str
-
-
-def signal_of(policy_id: str, market: Market) -> Signal:
+def signal_of(policy_id: str, market: Market) -> PolicySignal:
     """Return what the policy wants of this market.
 
     Raises
@@ -103,7 +95,7 @@ def horizon_of(policy_id: str, most_s: float) -> float:
     return min(most_s, DAY_S if policy is None else policy.horizon_s)
 
 
-def sma(market: Market) -> Signal:
+def sma(market: Market) -> PolicySignal:
     """Follow the crossover of two moving averages of the log price, F of 10 and S of 60 minutes.
 
     Notes
@@ -114,18 +106,18 @@ def sma(market: Market) -> Signal:
     """
     closes = _log_closes(market, SLOW)
     if closes is None:
-        return Signal(0.0, _too_little(market, SLOW))
+        return PolicySignal(0.0, _too_little(market, SLOW))
     sigma = float(np.sqrt(np.mean(np.square(np.diff(closes)))))
     if sigma == 0.0:
-        return Signal(0.0, f"the price has not moved in {SLOW} minutes")
+        return PolicySignal(0.0, f"the price has not moved in {SLOW} minutes")
     lags = np.arange(SLOW)
     weights = np.maximum(0, SLOW - 1 - lags) / SLOW - np.maximum(0, FAST - 1 - lags) / FAST
     distance = float(np.mean(closes[-FAST:]) - np.mean(closes))
     z = distance / (sigma * float(np.sqrt(weights @ weights)))
-    return Signal(float(np.tanh(z)), f"averages of {FAST} and {SLOW} minutes are {z:+.2f} sd apart")
+    return PolicySignal(float(np.tanh(z)), f"averages of {FAST} and {SLOW} minutes are {z:+.2f} sd apart")
 
 
-def breakout(market: Market) -> Signal:
+def breakout(market: Market) -> PolicySignal:
     """Hold the side on which the price last left its 20-day channel, until it crosses the 10-day one.
 
     Notes
@@ -135,7 +127,7 @@ def breakout(market: Market) -> Signal:
     """
     days = market.days
     if len(days) <= CHANNEL_IN:
-        return Signal(0.0, f"{len(days)} closed days, {CHANNEL_IN + 1} are needed")
+        return PolicySignal(0.0, f"{len(days)} closed days, {CHANNEL_IN + 1} are needed")
     highs, lows = [day.high for day in days], [day.low for day in days]
     closes = [day.close for day in days] + [minute.close for minute in market.minutes[-1:]]
     held, why = 0.0, f"no close outside the channel of {CHANNEL_IN} days"
@@ -148,10 +140,10 @@ def breakout(market: Market) -> Signal:
             held, why = -1.0, f"{close:g} closed below the lows of {CHANNEL_IN} days"
         elif (held > 0 and close < min(lows[inner])) or (held < 0 and close > max(highs[inner])):
             held, why = 0.0, f"{close:g} crossed the channel of {CHANNEL_OUT} days back"
-    return Signal(held, why)
+    return PolicySignal(held, why)
 
 
-def mean_reversion(market: Market) -> Signal:
+def mean_reversion(market: Market) -> PolicySignal:
     """Bet against the distance of the log price from its 30-minute mean.
 
     Notes
@@ -160,53 +152,47 @@ def mean_reversion(market: Market) -> Signal:
     """
     closes = _log_closes(market, REVERSION)
     if closes is None:
-        return Signal(0.0, _too_little(market, REVERSION))
+        return PolicySignal(0.0, _too_little(market, REVERSION))
     sd = float(np.std(closes, ddof=1))
     if sd == 0.0:
-        return Signal(0.0, f"the price has not moved in {REVERSION} minutes")
+        return PolicySignal(0.0, f"the price has not moved in {REVERSION} minutes")
     z = float(closes[-1] - np.mean(closes)) / sd
-    return Signal(float(np.clip(-z / FULL_Z, -1.0, 1.0)), f"{z:+.2f} sd from the mean of {REVERSION} minutes")
+    return PolicySignal(
+        float(np.clip(-z / FULL_Z, -1.0, 1.0)), f"{z:+.2f} sd from the mean of {REVERSION} minutes"
+    )
 
 
-def order_book_imbalance(market: Market) -> Signal:
+def order_book_imbalance(market: Market) -> PolicySignal:
     """Lean as the book leans: its imbalance is the value."""
     if market.features is None:
-        return Signal(0.0, "there is no LIVE two-sided book")
+        return PolicySignal(0.0, "there is no LIVE two-sided book")
     obi = market.features.obi
-    return Signal(obi, f"order-book imbalance {obi:+.2f}")
+    return PolicySignal(obi, f"order-book imbalance {obi:+.2f}")
 
 
-def flat(_market: Market) -> Signal:
+def flat(_market: Market) -> PolicySignal:
     """Hold nothing."""
-    return Signal(0.0, "this policy holds nothing")
+    return PolicySignal(0.0, "this policy holds nothing")
 
 
 POLICIES: Final[Mapping[str, Policy]] = {
     "p_sma": Policy(
         sma,
-        DAY_S,
-        1,
         "follows the crossover of two moving averages of the price",
         {"fast_minutes": FAST, "slow_minutes": SLOW, "most_span_ratio": HOLES},
     ),
     "p_breakout": Policy(
         breakout,
-        DAY_S,
-        1,
         "holds the side on which the price left a channel, until it crosses a shorter one back",
         {"in_days": CHANNEL_IN, "out_days": CHANNEL_OUT},
     ),
     "p_meanrev": Policy(
         mean_reversion,
-        DAY_S,
-        1,
         "bets against the distance of the price from its mean",
         {"window_minutes": REVERSION, "full_position_sd": FULL_Z, "most_span_ratio": HOLES},
     ),
-    "p_obi": Policy(
-        order_book_imbalance, DAY_S, 1, "leans as the LIVE book leans: its imbalance is the signal"
-    ),
-    "p_flat": Policy(flat, DAY_S, 1, "holds nothing"),
+    "p_obi": Policy(order_book_imbalance, "leans as the LIVE book leans: its imbalance is the signal"),
+    "p_flat": Policy(flat, "holds nothing"),
 }
 
 

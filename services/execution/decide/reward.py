@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from libs.common.context_fields import REWARD_LIMIT
-from services.execution.broker.paper_broker import EXACT
+from services.execution.broker.exact_amounts import EXACT
 
 if TYPE_CHECKING:
     from libs.common.events import OrderFilled

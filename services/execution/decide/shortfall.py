@@ -9,12 +9,17 @@ References
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from libs.common.events import TakerSide  # noqa: TC001 -- msgspec resolves annotations at run time
+from libs.common.events import ShortfallBps, TakerSide
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PARTS: Final = ("timing", "spread", "walk")  # of the impact
+AMOUNTS: Final = ("delay", "impact", "opportunity", "fees", "total", *PARTS)
 _PRECISION: Final = 50  # digits; sums of products of prices and quantities stay exact
 
 
@@ -36,33 +41,6 @@ class ShortfallChild(msgspec.Struct, frozen=True, kw_only=True):
     best_px: Decimal  # O_i: best price of the taken side
 
 
-class ShortfallDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """What impact is made of, quote units; sums to it exactly."""
-
-    timing: Decimal
-    spread: Decimal
-    walk: Decimal
-
-
-class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
-    """Quote units; a cost is positive."""
-
-    delay: Decimal
-    impact: Decimal
-    opportunity: Decimal
-    fees: Decimal
-    total: Decimal
-    detail: ShortfallDetail
-    delay_bps: float
-    impact_bps: float
-    opportunity_bps: float
-    fees_bps: float
-    total_bps: float  # of Q P_d
-    timing_bps: float
-    spread_bps: float
-    walk_bps: float
-
-
 class ShortfallInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What happened; prices in quote units."""
 
@@ -76,8 +54,8 @@ class ShortfallInputs(msgspec.Struct, frozen=True, kw_only=True):
     fees: Decimal  # quote units
 
 
-def shortfall(inputs: ShortfallInputs) -> Shortfall:
-    """Return the decomposition; a cost is positive.
+def shortfall(inputs: ShortfallInputs) -> ShortfallBps:
+    """Return the decomposition, in bps and, in its detail, exactly in quote units; a cost is positive.
 
     Raises
     ------
@@ -110,22 +88,58 @@ def shortfall(inputs: ShortfallInputs) -> Shortfall:
         def bps(amount: Decimal) -> float:
             return float(amount * 10_000 / (Q * P_d))
 
-        return Shortfall(
-            delay=delay,
-            impact=impact,
-            opportunity=opportunity,
-            fees=inputs.fees,
-            total=total,
-            detail=ShortfallDetail(timing=timing, spread=spread, walk=walk),
+        amounts = {
+            "delay": delay,
+            "impact": impact,
+            "opportunity": opportunity,
+            "fees": inputs.fees,
+            "total": total,
+            "timing": timing,
+            "spread": spread,
+            "walk": walk,
+        }
+        return ShortfallBps(
             delay_bps=bps(delay),
             impact_bps=bps(impact),
             opportunity_bps=bps(opportunity),
             fees_bps=bps(inputs.fees),
             total_bps=bps(total),
-            timing_bps=bps(timing),
-            spread_bps=bps(spread),
-            walk_bps=bps(walk),
+            detail={"timing_bps": bps(timing), "spread_bps": bps(spread), "walk_bps": bps(walk)}
+            | {name: f"{amount:f}" for name, amount in amounts.items()},
         )
+
+
+def summed(costs: Mapping[str, ShortfallBps], values: Mapping[str, Decimal]) -> ShortfallBps | None:
+    """Return what the legs of an order cost together, exact in quote units; None of no leg.
+
+    Parameters
+    ----------
+    costs
+        What each leg that sent a child cost, by venue.
+    values
+        What each leg was worth at the decision, by venue, quote units: Q P_d. Of one leg its own cost is
+        returned as it is.
+    """
+    if len(costs) == len(values) == 1:
+        return next(iter(costs.values()))
+    value = sum(values.values(), Decimal(0))
+    if not costs or not value:
+        return None
+    with localcontext(prec=_PRECISION):
+        amounts = {
+            name: sum((Decimal(str(cost.detail[name])) for cost in costs.values()), Decimal(0))
+            for name in AMOUNTS
+        }
+        bps = {name: float(amount * 10_000 / value) for name, amount in amounts.items()}
+    return ShortfallBps(
+        delay_bps=bps["delay"],
+        impact_bps=bps["impact"],
+        opportunity_bps=bps["opportunity"],
+        fees_bps=bps["fees"],
+        total_bps=bps["total"],
+        detail={f"{name}_bps": bps[name] for name in PARTS}
+        | {name: f"{amount:f}" for name, amount in amounts.items()},
+    )
 
 
 def _alone(fill: ShortfallFill) -> ShortfallChild:

@@ -6,17 +6,15 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from libs.common.events import BookTop, ExecutionSimulated, PlanCost
-from libs.common.venues import venue_of
 from services.execution import refusals
+from services.execution.broker.exact_amounts import exact
 from services.execution.broker.order_faults import size_fault
-from services.execution.broker.paper_broker import exact
 from services.execution.decide.cost import impact_interval_bps
-from services.execution.decide.planner import CannotPlanError, Plan, plan
+from services.execution.decide.planner import CannotPlanError, plan
 from services.execution.decide.planning import Wish, plan_generator, plan_inputs
-from services.execution.saga.record import plan_of
 
 if TYPE_CHECKING:
-    from libs.common.events import Event, SimulateExecution
+    from libs.common.events import Event, ExecutionPlan, SimulateExecution
     from libs.common.handling import State
     from services.execution.decide.alternatives import PlanInputs
     from services.execution.market_data import MarketData
@@ -30,7 +28,7 @@ def simulate(state: State[Any], command: SimulateExecution, market: MarketData, 
     books = market.books(command.symbol, now)
     why: dict[str, str] = {}
     too_small: list[str] = []
-    best: tuple[float, Plan, PlanInputs, BookTop] | None = None
+    best: tuple[float, ExecutionPlan, PlanInputs] | None = None
     for venue, top in books.items():
         if not isinstance(top, BookTop):
             why[venue] = top.reason
@@ -51,31 +49,31 @@ def simulate(state: State[Any], command: SimulateExecution, market: MarketData, 
         except CannotPlanError as error:
             why[venue] = str(error)
             continue
-        total_bps = made.expected_bps + venue_of(venue).taker_bps
+        total_bps = made.expected_bps + market.fees(venue).taker_bps
         why[venue] = f"{made.style}: {total_bps:.2f} bps, fee included"
         if best is None or total_bps < best[0]:
-            best = (total_bps, made, inputs, top)
+            best = (total_bps, made, inputs)
     if best is None:
         if too_small:
             return [refusals.invalid(command, now, "size", "; ".join(too_small))]
         return [refusals.unavailable(command, now, "; ".join(why.values()))]
-    _, made, inputs, top = best
+    _, made, inputs = best
     return [
         ExecutionSimulated(
             command_id=command.command_id,
             symbol=command.symbol,
-            plan=plan_of(made, inputs.mid, top.epoch, top.seq, inputs.quantity, command.side),
-            cost=_cost(made, inputs),
+            plan=made,
+            cost=_cost(made, inputs, market.fees(inputs.venue).taker_bps),
             venues=why,
             ts=now,
         )
     ]
 
 
-def _cost(made: Plan, inputs: PlanInputs) -> PlanCost:
-    spread_bps, fee_bps = inputs.spread_bps / 2, venue_of(inputs.venue).taker_bps
+def _cost(made: ExecutionPlan, inputs: PlanInputs, fee_bps: float) -> PlanCost:
+    spread_bps = inputs.spread_bps / 2
     total_bps = made.expected_bps + fee_bps
-    child = max((piece.qty for piece in made.slices), default=Decimal(0))
+    child = max((piece.size for piece in made.slices), default=Decimal(0))
     interval = impact_interval_bps(inputs.cost, float(child) / inputs.depth)
     return PlanCost(
         spread_bps=spread_bps,

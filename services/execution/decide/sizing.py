@@ -20,11 +20,14 @@ from __future__ import annotations
 
 import math
 from decimal import ROUND_FLOOR, Decimal, localcontext
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
-from libs.common.events import TakerSide  # noqa: TC001 -- msgspec resolves annotations at run time
+from libs.common.events import SizingSnapshot
+
+if TYPE_CHECKING:
+    from libs.common.events import TakerSide
 
 SizingReason: TypeAlias = Literal[
     "sized",
@@ -42,8 +45,11 @@ SizingReason: TypeAlias = Literal[
 
 
 class SizingInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a size depends on."""
+    """All that a size depends on, and whose it is."""
 
+    execution_id: str = ""  # empty, as is the symbol: of the versions that did not say
+    symbol: str = ""
+    now: int = 0  # ns; 0: as above
     signal: float  # in [-1, 1]
     uncertainty_width: float  # w: 90 % credible width of the chosen policy's expected reward, return units
     prior_width: float  # the same before any reward
@@ -69,38 +75,14 @@ class SizingInputs(msgspec.Struct, frozen=True, kw_only=True):
     model: int = 1  # of the size that is made of these; 1: of the versions that did not say
 
 
-class Sizing(msgspec.Struct, frozen=True, kw_only=True):
-    """A target, the order that reaches it, and every number on the way."""
-
-    signal: float
-    uncertainty_width: float
-    s_max: float
-    w_star: float
-    sigmoid: float  # in (0, 1/2]
-    forecast_vol: float | None
-    vol_target: float
-    vol_scale: float | None  # None without a forecast
-    raw: float  # |signal| s_max sigmoid vol_scale, fraction of equity before caps
-    caps: dict[
-        str, float
-    ]  # fractions of equity by name: cvar, position, cash; one not binding at all is absent
-    binding: str | None  # name of the cap that cut the raw size
-    size: float  # signed target after caps, fraction of equity, before rounding to lots
-    position_vol: float | None  # |size| sigma, fraction of equity per day; None without a forecast
-    target: Decimal  # base units, signed, whole lots
-    side: TakerSide | None  # of the order; None: no order
-    qty: Decimal  # base units of the order, 0 without one
-    reason: SizingReason  # why the target or the order is none; "sized" otherwise
-
-
 MODEL: Final = 2  # raised with what a size of the same inputs is
 S_MAX: Final = 2.0  # 1 / sigmoid(0)
 VOL_FLOOR: Final = 1e-4  # fraction per day; a forecast below is none
 _PRECISION: Final = 50
 
 
-def size(inputs: SizingInputs) -> Sizing:
-    """Return the target position and the order that reaches it.
+def size(inputs: SizingInputs) -> SizingSnapshot:
+    """Return the target position and the order that reaches it, with every number on the way.
 
     Without a forecast or a risk number there is no target and so no order, not even a closing one. A target
     of 0 (flat signal, shorting off, a cap of 0) closes what is held.
@@ -138,7 +120,9 @@ def size(inputs: SizingInputs) -> Sizing:
     target = Decimal(0) if blind else _whole_lots(fraction, inputs)
     signed = -1 if inputs.signal < 0 else 1
     side, qty, reason = (None, Decimal(0), blind) if blind else _order(inputs, signed * target, fraction, raw)
-    return Sizing(
+    return SizingSnapshot(
+        execution_id=inputs.execution_id,
+        symbol=inputs.symbol,
         signal=inputs.signal,
         uncertainty_width=inputs.uncertainty_width,
         s_max=s_max,
@@ -153,9 +137,13 @@ def size(inputs: SizingInputs) -> Sizing:
         size=signed * fraction if fraction else 0.0,
         position_vol=None if inputs.forecast_vol is None else fraction * inputs.forecast_vol,
         target=signed * target if target else Decimal(0),
+        held=inputs.held,
         side=side,
         qty=qty,
         reason=reason,
+        equity=inputs.equity,
+        price=inputs.price,
+        ts=inputs.now,
     )
 
 

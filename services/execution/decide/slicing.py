@@ -6,22 +6,14 @@ import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import TYPE_CHECKING, Final
 
-import msgspec
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.common.events import TakerSide
+    from libs.common.events import PlannedSlice, TakerSide
 
 _PRECISION: Final = 50
-
-
-class Slice(msgspec.Struct, frozen=True):
-    """One child order."""
-
-    at_ts: int  # ns
-    qty: Decimal  # base units
-    limit_px: Decimal  # quote units
 
 
 def smallest_child(lot: Decimal, min_qty: Decimal, min_notional: Decimal, price: Decimal) -> Decimal:
@@ -77,8 +69,8 @@ def limit_price(side: TakerSide, best: float, protection_bps: float, tick: Decim
 
 
 def reschedule(
-    unscheduled: Decimal, slices: tuple[Slice, ...], lot: Decimal, least: Decimal
-) -> tuple[Slice, ...]:
+    unscheduled: Decimal, slices: tuple[PlannedSlice, ...], lot: Decimal, least: Decimal
+) -> tuple[PlannedSlice, ...]:
     """Spread what is not at a venue over the slices still to come, in their proportions.
 
     The quantities sum to `unscheduled` exactly; none is below `least` unless all of it is.
@@ -92,10 +84,8 @@ def reschedule(
         return ()
     if not slices:
         raise ValueError(f"{unscheduled} is left and no slice is to come")
-    shares = join_small(split(unscheduled, [float(each.qty) for each in slices], lot), least)
-    return tuple(
-        Slice(each.at_ts, share, each.limit_px) for each, share in zip(slices, shares, strict=True) if share
-    )
+    shares = join_small(split(unscheduled, [float(each.size) for each in slices], lot), least)
+    return tuple(replace(each, size=share) for each, share in zip(slices, shares, strict=True) if share)
 
 
 def pov_child(

@@ -1,4 +1,4 @@
-"""The saga of an execution up to its plan: policy, signal, size, venue, plan; its table is in ``saga.py``.
+"""An execution from its command to its plan: policy, signal, size, venues, plan.
 
 Each step is a command out and an event back. The id of a command is uuid5 of the execution's id and the
 step's name, so a step done again after a crash, before its transaction was committed, is the same one.
@@ -6,37 +6,45 @@ step's name, so a step done again after a crash, before its transaction was comm
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from libs.common.audit_chain import GENESIS
 from libs.common.events import (
-    BOOK,
+    AuditHead,
     BookTop,
     ChoosePolicy,
     CommandRejected,
     ExecutionCanceled,
-    PolicySignal,
+    ExecutionStatus,
     ScoreVenues,
 )
 from libs.common.time_units import NS_PER_MS
-from libs.common.venues import venue_of
-from services.execution import refusals
-from services.execution.audit import logged as audit
-from services.execution.broker import holdings
-from services.execution.broker.order_faults import size_fault
-from services.execution.broker.paper_broker import exact
-from services.execution.decide.planner import CannotPlanError, plan
-from services.execution.decide.planning import Wish, plan_generator, plan_inputs
-from services.execution.decide.policies import POLICIES, Market, UnknownPolicyError, signal_of
-from services.execution.decide.sizing import MODEL, SizingInputs, size
-from services.execution.decide.volume_days import keep_days
+from libs.common.trading_limits import halt_of
+from services.execution import bounds, refusals
+from services.execution.audit import logged
+from services.execution.broker.exact_amounts import exact
+from services.execution.decide.planner import CannotPlanError
+from services.execution.decide.policies import POLICIES, UnknownPolicyError, signal_of
+from services.execution.decide.sizing import size
+from services.execution.decide.split import MODEL as SPLIT_MODEL
+from services.execution.decide.split import SplitInputs, sized, split
+from services.execution.limits.gate import halted
+from services.execution.limits.pre_trade import begin_fault
 from services.execution.market_data import Unusable
-from services.execution.saga import bounds, children, rewarding, working
-from services.execution.saga import completion as ending
-from services.execution.saga.parent_order import parent_of
-from services.execution.saga.record import record_of, sizing_snapshot
-from services.execution.saga.state import Saga, Step, Trigger
-from services.execution.saga.unit_of_work import Turn, step_id
+from services.execution.saga import completion, reallocation, rewarding, working
+from services.execution.saga.offering import offer_of
+from services.execution.saga.phases import (
+    Choosing,
+    Course,
+    Ended,
+    Leg,
+    Request,
+    Scoring,
+    Working,
+)
+from services.execution.saga.sizing_inputs import market_seen, sizing_inputs
+from services.execution.saga.unit_of_work import UnitOfWork, step_id
+from services.execution.saga.venue_doors import closed_door
 
 if TYPE_CHECKING:
     from libs.common.events import (
@@ -45,11 +53,11 @@ if TYPE_CHECKING:
         PlanAndExecute,
         PolicyChosen,
         PolicyRewarded,
-        RiskBudget,
-        TakerSide,
         VenueScored,
     )
     from libs.common.handling import State, WakeAt
+    from services.execution.decide.offers import Offer
+    from services.execution.decide.split import Split
     from services.execution.market_data import MarketData
 
 CHOOSE: Final = "ChoosePolicy"
@@ -57,7 +65,7 @@ SCORE: Final = "ScoreVenues"
 
 
 def begin(state: State[Any], command: PlanAndExecute, market: MarketData, now: int) -> list[Event | WakeAt]:
-    """Start an execution, or refuse it: a symbol nobody lists, too many under way, no LIVE book."""
+    """Start an execution, or refuse it: a symbol nobody lists, a halt, too many under way, no LIVE book."""
     fault = _fault(state, command, market, now)
     if fault is not None:
         return [fault]
@@ -65,245 +73,264 @@ def begin(state: State[Any], command: PlanAndExecute, market: MarketData, now: i
     mids = {
         venue: top.features.mid for venue, top in books.items() if isinstance(top, BookTop) and top.features
     }
-    execution_id = command.command_id
-    saga = Saga(
-        execution_id=execution_id,
+    request = Request(
+        execution_id=command.command_id,
         symbol=command.symbol,
         urgency=command.urgency,
         scope=command.scope,
         context=command.context,
-        decision_id=step_id(execution_id, CHOOSE),
+        decision_id=step_id(command.command_id, CHOOSE),
+        max_venues=command.max_venues,
+        venues=command.venues,
         mids=mids,
         created_ts=now,
     )
-    turn = Turn(state, saga, market, now)
-    turn.audit(
+    course = Course(execution_id=command.command_id, audit=AuditHead(entries=0, head=GENESIS))
+    unit = UnitOfWork(state, Choosing(request=request), course, market, now)
+    unit.audit(
         "requested",
         symbol=command.symbol,
         urgency=command.urgency,
         scope=command.scope,
         context=command.context,
+        max_venues=command.max_venues,
+        venues=command.venues,
         mids=mids,
     )
-    turn.ask(
+    unit.ask(
         ChoosePolicy(
-            command_id=saga.decision_id,
+            command_id=request.decision_id,
             reply_key=command.symbol,
             scope=command.scope,
             context={**command.context, "symbol": command.symbol},
-            arms=_arms(turn),
-            reward_within_s=rewarding.rewarded_within_s(turn.settings),
+            arms=_arms(unit),
+            reward_within_s=rewarding.rewarded_within_s(unit.settings),
         ),
-        turn.settings.step_timeout_s,
+        unit.settings.step_timeout_s,
     )
-    return turn.finish()
+    return unit.finish()
 
 
-def on_chosen(turn: Turn, chosen: PolicyChosen) -> None:
-    """Turn the policy into a signal, the signal into a size, and ask for a venue."""
-    turn.stop_asking(chosen.command_id)
-    turn.update(policy=chosen)
-    turn.audit("policy_chosen", choice=chosen)
-    rewarding.open_window(turn, chosen.policy_id)
-    symbol = turn.saga.symbol
-    top = turn.market.reference_book(symbol, turn.now)
-    if isinstance(top, Unusable):
-        ending.end(turn, Trigger.REFUSED, f"no LIVE book to size on: {top.reason}")
+def on_chosen(unit: UnitOfWork, chosen: PolicyChosen) -> None:
+    """Turn the policy into a signal, the signal into a size, and ask for venues."""
+    unit.stop_asking(chosen.command_id)
+    if not isinstance(unit.saga, Choosing):
         return
-    market = _market(turn, top)
+    unit.audit("policy_chosen", choice=chosen)
+    rewarding.open_window(unit, chosen.policy_id)
+    symbol, failed = unit.symbol, ExecutionStatus.FAILED
+    halt = halt_of(unit.market.controls.halts, symbol, policy_id=chosen.policy_id)
+    if halt is not None:
+        completion.end(unit, ExecutionStatus.CANCELED, halted(halt), policy=chosen)
+        return
+    top = unit.market.reference_book(symbol, unit.now)
+    if isinstance(top, Unusable):
+        completion.end(unit, failed, f"no LIVE book to size on: {top.reason}", policy=chosen)
+        return
+    market = market_seen(unit.market, symbol, top)
     try:
         signal = signal_of(chosen.policy_id, market)
     except UnknownPolicyError as error:
-        ending.end(turn, Trigger.REFUSED, str(error))
+        completion.end(unit, failed, str(error), policy=chosen)
         return
-    logged = audit.logged_market(market, turn.settings.reference_venue, symbol)
-    seen = {"policy_id": chosen.policy_id, "market": logged}
-    turn.audit("signal", **audit.decision(seen, signal, book=_seen(top)))
-    turn.update(signal=PolicySignal(signal.value, signal.reason))
-    inputs = _sizing_inputs(turn, chosen, signal.value, top)
+    seen = {
+        "policy_id": chosen.policy_id,
+        "market": logged.logged_market(market, unit.settings.reference_venue, symbol),
+    }
+    unit.audit("signal", **logged.decision(seen, signal, book=_seen(top)))
+    inputs = sizing_inputs(unit, chosen, signal.value, top)
     try:
         sizing = size(inputs)
     except ValueError as error:  # the router's widths are no widths
-        ending.end(turn, Trigger.REFUSED, f"no size: {error}")
+        completion.end(unit, failed, f"no size: {error}", policy=chosen, signal=signal)
         return
-    snapshot = sizing_snapshot(turn.saga.execution_id, symbol, inputs, sizing, turn.now)
-    turn.update(sizing=snapshot)
-    turn.audit("sizing", **audit.decision(inputs, sizing, book=_seen(top)))
-    turn.say(snapshot)
+    unit.audit("sizing", **logged.decision(inputs, sizing, book=_seen(top)))
+    unit.emit(sizing)
     if sizing.side is None or sizing.qty == 0:
-        ending.end(turn, Trigger.NOTHING_TO_DO, f"{sizing.reason}: {signal.reason}")
+        why = f"{sizing.reason}: {signal.reason}"
+        completion.end(unit, ExecutionStatus.SKIPPED, why, policy=chosen, signal=signal, sizing=sizing)
         return
-    turn.move(Trigger.SIZED)
-    command = ScoreVenues(
-        command_id=turn.id_of(SCORE),
-        reply_key=symbol,
-        symbol=symbol,
-        size=float(sizing.qty),
-        side=sizing.side,
+    unit.move(
+        Scoring(request=unit.saga.request, policy=chosen, signal=signal, sizing=sizing, side=sizing.side)
     )
-    turn.ask(command, turn.settings.step_timeout_s)
+    request = unit.saga.request
+    unit.ask(
+        ScoreVenues(
+            command_id=unit.id_of(SCORE),
+            reply_key=symbol,
+            symbol=symbol,
+            size=float(sizing.qty),
+            side=sizing.side,
+            max_venues=request.max_venues,
+            venues=request.venues,
+        ),
+        unit.settings.step_timeout_s,
+    )
 
 
-def on_scored(turn: Turn, scored: VenueScored) -> None:
-    """Plan at the best venue whose book is LIVE, and send the first child if it is due."""
-    turn.stop_asking(scored.command_id)
-    turn.audit("venue_scored", scored=scored)
-    saga = turn.saga
-    sizing = saga.sizing
-    if sizing is None or sizing.side is None:
-        raise AssertionError("venues are asked for a size and a side")
-    refused = []
-    for candidate in scored.candidates:
-        if not candidate.eligible:
-            continue
-        top = turn.market.book(candidate.venue, saga.symbol, turn.now)
-        if isinstance(top, Unusable):
-            refused.append(top.reason)
-            continue
-        turn.update(venue=candidate.venue, venue_score=candidate.score, venue_reasons=candidate.reasons)
-        _plan_at(turn, top, sizing.side, sizing.qty)
+def on_scored(unit: UnitOfWork, scored: VenueScored) -> None:
+    """Plan at the venues that cost least together, and send the first children that are due."""
+    unit.stop_asking(scored.command_id)
+    unit.audit("venue_scored", scored=scored)
+    saga = unit.saga
+    if not isinstance(saga, Scoring) or isinstance(saga, Working):
         return
-    ending.end(turn, Trigger.REFUSED, "no usable venue: " + ("; ".join(refused) or "none is eligible"))
-
-
-def on_refused(turn: Turn, answer: CommandRejected) -> None:
-    """End what another service will not answer."""
-    turn.stop_asking(answer.command_id)
-    turn.audit("refused", answer=answer)
-    if turn.saga.ended:
-        rewarding.on_reward_refused(turn, answer)
-    else:
-        ending.end(turn, Trigger.REFUSED, f"{answer.command} was refused: {answer.detail}")
-
-
-def on_timeout(turn: Turn, step: str) -> None:
-    """End an execution that still waits at that step."""
-    if turn.saga.step != step:
+    refused: list[str] = []
+    offers = _offers(unit, saga, scored, refused)
+    if isinstance(offers, str):
+        completion.end(unit, ExecutionStatus.SKIPPED, offers)
         return
-    asked = CHOOSE if turn.saga.step is Step.CHOOSING else SCORE
-    turn.stop_asking(turn.id_of(asked))
-    patience_s = turn.settings.step_timeout_s
-    ending.end(turn, Trigger.TIMED_OUT, f"no answer to {asked} within {patience_s:g} s")
-
-
-def on_rewarded(turn: Turn, answer: PolicyRewarded) -> None:
-    """Note that the router has learnt."""
-    turn.stop_asking(answer.command_id)
-    turn.audit("rewarded", answer=answer)
-    rewarding.note_counted(turn, answer)
-
-
-def on_cancel(turn: Turn, command: CancelExecution) -> None:
-    """End an execution now; one that has ended is told as it ended."""
-    saga = turn.saga
-    if not saga.ended:
-        turn.audit("cancel_wished", command_id=command.command_id)
-        for step in (CHOOSE, SCORE):
-            turn.stop_asking(turn.id_of(step))
-        children.withdraw(turn, "the execution is canceled")
-        ending.end(turn, Trigger.CANCELED, "canceled on request")
-    record = record_of(turn.saga, turn.now)
-    turn.say(ExecutionCanceled(command_id=command.command_id, record=record, ts=turn.now))
-
-
-def _plan_at(turn: Turn, top: BookTop, side: TakerSide, wanted: Decimal) -> None:
-    saga = turn.saga
-    instrument = turn.market.instrument_at(top)
-    quantity = wanted - wanted % instrument.lot
-    assert top.features is not None  # noqa: S101 -- of a usable book
-    fault = size_fault(instrument, quantity, exact(top.features.mid))
-    if fault is not None:
-        ending.end(turn, Trigger.NOTHING_TO_DO, f"size 0: {fault}")
+    if not offers:
+        why = "; ".join(refused) or "none is eligible"
+        completion.end(unit, ExecutionStatus.FAILED, f"no usable venue: {why}")
         return
-    policy = saga.policy
-    vol = None if policy is None else policy.forecast_vol
-    wish = Wish(side=side, quantity=quantity, urgency=saga.urgency, forecast_vol=vol)
-    inputs = plan_inputs(turn.state, turn.market, top, wish, turn.now)
-    keep_days(turn.state, turn.market, top.venue, top.symbol, turn.now)
+    inputs = SplitInputs(
+        offers=offers,
+        quantity=saga.sizing.qty,
+        shares={share.venue: exact(share.size) for share in scored.allocation},
+        max_venues=saga.request.max_venues,
+        fixed_bps=unit.settings.split_fixed_bps,
+        model=SPLIT_MODEL,
+    )
     try:
-        made = plan(inputs, plan_generator(saga.execution_id))
+        made = split(inputs, saga.execution_id)
     except CannotPlanError as error:
-        ending.end(turn, Trigger.REFUSED, f"no plan: {error}")
+        completion.end(unit, ExecutionStatus.FAILED, f"no plan: {error}")
         return
-    turn.audit("plan", **audit.decision(inputs, made, book=_seen(top)))
-    turn.update(
-        plan=made,
-        instrument=instrument,
-        plan_mid=top.features.mid,
-        plan_epoch=top.epoch,
-        plan_seq=top.seq,
-        planned_ts=turn.now,
-        planned_venue_ts=top.venue_ts,
-        planned_stepped_ns=saga.stepped_ns,
-        slices=made.slices,
-        parent=parent_of(quantity),
-        last_px=exact(top.features.mid),
+    _audit_plans(unit, inputs, made)
+    _work(unit, saga, scored, made)
+    working.on_slice(unit)
+    unit.answer()
+
+
+def on_refused(unit: UnitOfWork, answer: CommandRejected) -> None:
+    """End what another service will not answer."""
+    unit.stop_asking(answer.command_id)
+    unit.audit("refused", answer=answer)
+    if isinstance(unit.saga, Ended):
+        rewarding.on_reward_refused(unit, answer)
+    elif not isinstance(unit.saga, Working):
+        why = f"{answer.command} was refused: {answer.detail}"
+        completion.end(unit, ExecutionStatus.FAILED, why)
+
+
+def on_timeout(unit: UnitOfWork, step: str) -> None:
+    """End an execution that still waits at that step."""
+    if isinstance(unit.saga, Ended) or type(unit.saga).__name__.lower() != step:
+        return
+    asked = CHOOSE if isinstance(unit.saga, Choosing) else SCORE
+    unit.stop_asking(unit.id_of(asked))
+    patience_s = unit.settings.step_timeout_s
+    completion.end(unit, ExecutionStatus.FAILED, f"no answer to {asked} within {patience_s:g} s")
+
+
+def on_rewarded(unit: UnitOfWork, answer: PolicyRewarded) -> None:
+    """Note that the router has learnt."""
+    unit.stop_asking(answer.command_id)
+    unit.audit("rewarded", answer=answer)
+    rewarding.note_counted(unit, answer)
+
+
+def on_cancel(unit: UnitOfWork, command: CancelExecution) -> None:
+    """End an execution now; one that has ended is told as it ended."""
+    if not isinstance(unit.saga, Ended):
+        unit.audit("cancel_wished", command_id=command.command_id)
+        stop_asking(unit)
+        completion.cancel(unit, "the execution is canceled", "canceled on request")
+    unit.emit(ExecutionCanceled(command_id=command.command_id, record=unit.record(), ts=unit.now))
+
+
+def stop_asking(unit: UnitOfWork) -> None:
+    """Await no answer of a step any more."""
+    for step in (CHOOSE, SCORE):
+        unit.stop_asking(unit.id_of(step))
+
+
+def _offers(
+    unit: UnitOfWork, saga: Scoring, scored: VenueScored, refused: list[str]
+) -> tuple[Offer, ...] | str:
+    """Return the venues that may take part; in words why nothing is to be done, if so."""
+    wanted = {share.venue for share in scored.allocation}
+    found: list[Offer] = []
+    too_small = ""
+    for candidate in scored.candidates:
+        if not candidate.eligible or (found and candidate.venue not in wanted):
+            continue
+        why = closed_door(unit.market, saga, candidate.venue, unit.now)
+        top = unit.market.book(candidate.venue, saga.symbol, unit.now)
+        if isinstance(top, Unusable) or why:
+            refused.append(why)
+            continue
+        offer = offer_of(unit, saga, top, saga.sizing.qty, candidate)
+        if isinstance(offer, str):
+            too_small = too_small or offer
+        else:
+            found.append(offer)
+    if not found and too_small:
+        return f"size 0: {too_small}"
+    return tuple(found)
+
+
+def _audit_plans(unit: UnitOfWork, inputs: SplitInputs, made: Split) -> None:
+    """Write how the order was split, and how each leg was planned."""
+    if len(inputs.offers) > 1:
+        unit.audit("split", **logged.decision(inputs, made))
+    if len(made.legs) == 1:
+        (leg,) = made.legs
+        offer = next(each for each in inputs.offers if each.inputs.venue == leg.venue)
+        unit.audit("plan", **logged.decision(sized(offer, leg.quantity), leg.plan))
+
+
+def _work(unit: UnitOfWork, saga: Scoring, scored: VenueScored, made: Split) -> None:
+    """Begin to work the legs."""
+    by_venue = {candidate.venue: candidate for candidate in scored.candidates}
+    legs = []
+    for part in made.legs:
+        candidate, top = by_venue[part.venue], unit.market.book(part.venue, saga.symbol, unit.now)
+        assert isinstance(top, BookTop)  # noqa: S101 -- it made an offer
+        legs.append(
+            Leg(
+                venue=part.venue,
+                instrument=unit.market.instrument_at(top),
+                quantity=part.quantity,
+                plan=part.plan,
+                taker_bps=unit.market.fees(part.venue).taker_bps,
+                score=candidate.score,
+                reasons=candidate.reasons,
+                why=part.why,
+                planned_ts=unit.now,
+                planned_venue_ts=top.venue_ts,
+                planned_stepped_ns=unit.course.stepped_ns,
+            )
+        )
+    work = Working(
+        request=saga.request,
+        policy=saga.policy,
+        signal=saga.signal,
+        sizing=saga.sizing,
+        side=saga.side,
+        quantity=made.quantity,
+        legs=tuple(legs),
+        single_venue=made.single,
+        single_bps=made.single_bps,
+        saving_bps=made.saving_bps,
+        split_reason=made.why,
     )
-    turn.update(volume_seen=turn.market.volume_since(top.venue, saga.symbol, turn.saga.volume_from_ts))
-    turn.move(Trigger.PLANNED)
-    turn.answer()
-    working.on_slice(turn)
+    unit.move(work)
+    for leg in legs:
+        reallocation.begin(unit, leg)
 
 
-def _arms(turn: Turn) -> dict[str, dict[str, float]]:
+def _arms(unit: UnitOfWork) -> dict[str, dict[str, float]]:
     """Return what each policy of this process wants now: the router's side information.
 
     What it would trade is left out: who learns the reward of one decision at a time would never enter.
     """
-    top = turn.market.reference_book(turn.saga.symbol, turn.now)
+    top = unit.market.reference_book(unit.symbol, unit.now)
     if isinstance(top, Unusable):
         return {}
-    market = _market(turn, top)
+    market = market_seen(unit.market, unit.symbol, top)
     return {policy_id: {"signal": signal_of(policy_id, market).value} for policy_id in POLICIES}
-
-
-def _market(turn: Turn, top: BookTop) -> Market:
-    settings, symbol = turn.settings, turn.saga.symbol
-    return Market(
-        minutes=tuple(turn.market.minutes(symbol)[-settings.minutes :]),
-        days=tuple(turn.market.days(symbol)[-settings.days :]),
-        features=top.features,
-    )
-
-
-def _sizing_inputs(turn: Turn, chosen: PolicyChosen, signal: float, top: BookTop) -> SizingInputs:
-    settings, market, symbol = turn.settings, turn.market, turn.saga.symbol
-    budget: RiskBudget | None = market.risk.items.get(BOOK.encode())
-    own = None if budget is None else budget.by_symbol.get(symbol)
-    others = 0.0 if budget is None else budget.cvar_used - (own.used if own else 0.0)
-    assert top.features is not None  # noqa: S101 -- of a usable book
-    instrument = market.instrument_at(top)
-    position = market.positions.items.get(symbol.encode())
-    held = holdings.held(turn.state, symbol, position) + holdings.in_flight(turn.state, symbol)
-    price, taker_bps = exact(top.features.mid), venue_of(top.venue).taker_bps
-    # The budget's cash knows the portfolio's position only, and not what is bought beyond it.
-    bought = max(Decimal(0), held - (Decimal(0) if position is None else position.quantity))
-    owed = bought * price * (1 + exact(taker_bps) / 10_000) + holdings.reserved_cash(turn.state)
-    owed += holdings.owed_elsewhere(turn.state, symbol, market.positions.items)
-    return SizingInputs(
-        signal=signal,
-        uncertainty_width=chosen.width,
-        prior_width=chosen.prior_width,
-        w_star=settings.w_star,
-        s_max=settings.s_max,
-        forecast_vol=chosen.forecast_vol,
-        vol_target=settings.vol_target,
-        cvar_budget=None if budget is None else budget.cvar_budget,
-        cvar_of_others=max(0.0, others),
-        cvar_of_one=None if own is None else own.cvar,
-        position_cap=settings.position_cap,
-        equity=Decimal(0) if budget is None else budget.equity,
-        cash=Decimal(0) if budget is None else max(Decimal(0), market.cash(budget) - owed),
-        price=price,
-        taker_bps=taker_bps,
-        held=held,
-        reserved=holdings.resting(turn.state, symbol, "sell") + holdings.meant(turn.state, symbol, "buy"),
-        lot=instrument.lot,
-        min_qty=instrument.min_qty,
-        min_notional=instrument.min_notional,
-        allow_short=settings.allow_short,
-        model=MODEL,
-    )
 
 
 def _fault(
@@ -311,6 +338,10 @@ def _fault(
 ) -> CommandRejected | None:
     if not market.instruments(command.symbol):
         return refusals.unlisted(command, now)
+    if halt := halt_of(market.controls.halts, command.symbol):
+        return refusals.unavailable(command, now, halted(halt))
+    if use := begin_fault(state, market, command.symbol, now):
+        return refusals.unavailable(command, now, use.text)
     if full := bounds.no_execution(state, command.symbol, market.settings):
         return refusals.unavailable(command, now, full)
     top = market.reference_book(command.symbol, now)

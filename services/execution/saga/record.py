@@ -1,188 +1,181 @@
-"""From an execution's private state to the record that everybody reads."""
+"""From an execution's private state to the record that everybody reads; pure."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from libs.common.events import (
-    AuditHead,
-    ExecutionPlan,
+    ExecutionLeg,
+    ExecutionProgress,
     ExecutionRecord,
-    PlanAlternative,
-    PlannedSlice,
-    RecordFill,
-    ShortfallBps,
-    SizingSnapshot,
 )
-from services.execution.saga.state import STATUS
+from services.execution.broker.order_life import newest
+from services.execution.progress import ProgressEnded
+from services.execution.saga.phases import STATUS, Choosing, Ended, Scoring, Working
 
 if TYPE_CHECKING:
-    from libs.common.events import OrderFilled, PaperOrder
-    from services.execution.decide.planner import Plan
-    from services.execution.decide.shortfall import Shortfall
-    from services.execution.decide.sizing import Sizing, SizingInputs
-    from services.execution.saga.state import Saga
+    from collections.abc import Mapping, Sequence
+
+    from libs.common.events import ExecutionPlan, ShortfallBps
+    from services.execution.saga.phases import Child, Course, Leg, LegCourse, Saga
 
 ZERO: Final = Decimal(0)
-FILLS_TOLD: Final = 200  # the newest; sums are kept by the orders, and each fill is on its topic
 
 
-def record_of(saga: Saga, now: int) -> ExecutionRecord:
+def record_of(saga: Saga, course: Course, children: Sequence[Child], now: int) -> ExecutionRecord:
     """Return the record of an execution as it stands."""
-    policy, parent = saga.policy, saga.parent
-    filled = ZERO if parent is None else parent.filled
-    paid = sum((order.cum_quote for order in saga.orders), ZERO)
+    request, orders = saga.request, tuple(child.order for child in children)
+    in_order = sorted(children, key=lambda child: child.filled_at)
+    fills = [fill for child in in_order for fill in child.fills]
     return ExecutionRecord(
-        execution_id=saga.execution_id,
-        symbol=saga.symbol,
-        status=STATUS[saga.step],
-        reason=saga.reason,
-        waiting=saga.waiting,
-        urgency=saga.urgency,
-        scope=saga.scope,
-        decision_id=saga.decision_id,
-        policy_id=None if policy is None else policy.policy_id,
-        propensity=None if policy is None else policy.propensity,
-        score=None if policy is None else policy.score,
-        signal=saga.signal,
-        sizing=saga.sizing,
-        venue=saga.venue,
-        venue_score=saga.venue_score,
-        venue_reasons=saga.venue_reasons,
-        plan=_plan_of(saga),
-        orders=saga.orders,
-        fills=newest(saga.fills),
-        fills_total=sum(order.fills for order in saga.orders),
-        filled=filled,
-        open=ZERO if parent is None else parent.open,
-        unscheduled=ZERO if parent is None else parent.unscheduled,
-        avg_px=paid / filled if filled else None,
-        shortfall=None if saga.shortfall is None else shortfall_bps(saga.shortfall),
-        reward=saga.reward,
-        audit=AuditHead(entries=saga.audit_entries, head=saga.audit_head),
-        created_ts=saga.created_ts,
+        execution_id=request.execution_id,
+        symbol=request.symbol,
+        urgency=request.urgency,
+        scope=request.scope,
+        max_venues=request.max_venues,
+        venues=request.venues,
+        decision_id=request.decision_id,
+        **_reached(saga, course),
+        orders=orders,
+        fills=newest(tuple(fills)),
+        fills_total=sum(order.fills for order in orders),
+        **_totals(course),
+        created_ts=request.created_ts,
         ts=now,
     )
 
 
-def plan_of(plan: Plan, mid: float, epoch: int, seq: int, size: Decimal, side: str) -> ExecutionPlan:
-    """Return a plan as it is told, with the book it was made on."""
-    return ExecutionPlan(
-        style=str(plan.style),
-        venue=plan.venue,
-        side="buy" if side == "buy" else "sell",
+def progress_of(work: Working, course: Course, child: Child | None, now: int) -> ExecutionProgress:
+    """Return what of the record a child's step changes; without a child: what became of the legs."""
+    leg = None if child is None else work.leg(child.order.venue)
+    legs = legs_told(work, course, {}) if child is None else ()
+    return ExecutionProgress(
+        execution_id=course.execution_id,
+        n=None if child is None else child.n,
+        order=None if child is None else child.order,
+        fills=() if child is None else newest(child.fills),
+        leg=None if leg is None else _leg(leg, course.legs[leg.venue], None),
+        legs=legs,
+        **_totals(course),
+        ts=now,
+    )
+
+
+def progress_ended(course: Course, children: Sequence[Child]) -> tuple[ProgressEnded, ...]:
+    """Return the end of what was told of the children: the last record has them all."""
+    told: list[int | None] = [child.n for child in children if child.told]
+    if course.told_waiting:
+        told.append(None)
+    return tuple(ProgressEnded(execution_id=course.execution_id, n=n) for n in told)
+
+
+def whole_plan(work: Working, course: Course) -> ExecutionPlan:
+    """Return the plan of all legs: the largest one's way, and every slice with its venue.
+
+    Each leg counts by what it is to fill now, so a part that went elsewhere counts where it went.
+    """
+    first = work.legs[0].plan
+    if len(work.legs) == 1:
+        return first
+    size = work.quantity
+    plans = [leg.plan for leg in work.legs]
+    shares = [float(course.legs[leg.venue].quantity / size) for leg in work.legs]
+    slices = sorted((piece for plan in plans for piece in plan.slices), key=lambda piece: piece.at_ts)
+    moved = [plan.meta_impact_bps for plan in plans]
+    return replace(
+        first,
         size=size,
-        horizon_s=plan.horizon_s,
-        interval_s=plan.interval_s,
-        participation=plan.participation,
-        slices=tuple(PlannedSlice(at_ts=s.at_ts, size=s.qty, limit=s.limit_px) for s in plan.slices),
-        expected_bps=plan.expected_bps,
-        risk_bps=plan.risk_bps,
-        meta_impact_bps=plan.meta_impact_bps,
-        kappa=plan.kappa,
-        warnings=plan.warnings,
-        mid=mid,
-        epoch=epoch,
-        seq=seq,
-        alternatives=tuple(
-            PlanAlternative(
-                style=str(other.style),
-                horizon_s=other.horizon_s,
-                children=other.children,
-                expected_bps=other.expected_bps,
-                risk_bps=other.risk_bps,
-                objective_bps=other.objective_bps,
-                why_not=other.why_not,
-                meta_impact_bps=other.meta_impact_bps,
-                warnings=other.warnings,
-            )
-            for other in plan.alternatives
-        ),
+        horizon_s=max(plan.horizon_s for plan in plans),
+        slices=tuple(slices),
+        expected_bps=sum(share * plan.expected_bps for share, plan in zip(shares, plans, strict=True)),
+        risk_bps=sum(share * plan.risk_bps for share, plan in zip(shares, plans, strict=True)),
+        meta_impact_bps=None
+        if None in moved
+        else sum(share * (each or 0.0) for share, each in zip(shares, moved, strict=True)),
+        warnings=tuple(dict.fromkeys(words for plan in plans for words in plan.warnings)),
     )
 
 
-def sizing_snapshot(
-    execution_id: str, symbol: str, inputs: SizingInputs, sizing: Sizing, now: int
-) -> SizingSnapshot:
-    """Return a sizing as it is told."""
-    return SizingSnapshot(
-        execution_id=execution_id,
-        symbol=symbol,
-        signal=sizing.signal,
-        uncertainty_width=sizing.uncertainty_width,
-        s_max=sizing.s_max,
-        w_star=sizing.w_star,
-        sigmoid=sizing.sigmoid,
-        forecast_vol=sizing.forecast_vol,
-        vol_target=sizing.vol_target,
-        vol_scale=sizing.vol_scale,
-        caps=sizing.caps,
-        binding=sizing.binding,
-        raw=sizing.raw,
-        size=sizing.size,
-        position_vol=sizing.position_vol,
-        target=sizing.target,
-        held=inputs.held,
-        side=sizing.side,
-        qty=sizing.qty,
-        reason=sizing.reason,
-        equity=inputs.equity,
-        price=inputs.price,
-        ts=now,
-    )
-
-
-def record_fill(fill: OrderFilled, order: PaperOrder) -> RecordFill:
-    """Return a fill as the record tells it, with the book its order was submitted on."""
-    return RecordFill(
-        fill_id=fill.exec_id,
-        order_id=fill.cl_ord_id,
-        venue=fill.venue,
-        side=fill.side,
-        size=fill.last_qty,
-        price=fill.last_px,
-        fee=fill.fee,
-        mid=order.mid,
-        best_px=order.best_px,
-        ts=fill.ts,
-    )
-
-
-def newest(fills: tuple[RecordFill, ...]) -> tuple[RecordFill, ...]:
-    """Return those that are kept and told, so that a record stays far under what Kafka takes."""
-    return fills[-FILLS_TOLD:]
-
-
-def shortfall_bps(shortfall: Shortfall) -> ShortfallBps:
-    """Return a shortfall as it is told."""
-    amounts = {
-        "delay": shortfall.delay,
-        "impact": shortfall.impact,
-        "opportunity": shortfall.opportunity,
-        "fees": shortfall.fees,
-        "total": shortfall.total,
-        "timing": shortfall.detail.timing,
-        "spread": shortfall.detail.spread,
-        "walk": shortfall.detail.walk,
+def _totals(course: Course) -> dict[str, Any]:
+    """Return what records and progress say alike."""
+    filled = course.filled
+    paid = sum((leg.paid for leg in course.legs.values()), ZERO)
+    return {
+        "filled": filled,
+        "open": course.open,
+        "unscheduled": course.unscheduled,
+        "avg_px": paid / filled if filled else None,
+        "waiting": course.waiting,
+        "audit": course.audit,
     }
-    parts: dict[str, float | str] = {
-        "timing_bps": shortfall.timing_bps,
-        "spread_bps": shortfall.spread_bps,
-        "walk_bps": shortfall.walk_bps,
+
+
+def _reached(saga: Saga, course: Course) -> dict[str, Any]:
+    match saga:
+        case Choosing():
+            return {"status": STATUS[Choosing]}
+        case Working():
+            return {"status": STATUS[Working], **_decided(saga), **_worked(saga, course, {})}
+        case Scoring():
+            return {"status": STATUS[Scoring], **_decided(saga)}
+        case Ended(work=work):
+            return {
+                "status": saga.status,
+                "reason": saga.reason,
+                **_decided(saga),
+                **({} if work is None else _worked(work, course, saga.shortfalls)),
+                "shortfall": saga.shortfall,
+                "saved_bps": saga.saved_bps,
+                "reward": saga.reward,
+            }
+
+
+def _decided(saga: Scoring | Ended) -> dict[str, Any]:
+    policy = saga.policy
+    return {
+        "policy_id": None if policy is None else policy.policy_id,
+        "propensity": None if policy is None else policy.propensity,
+        "score": None if policy is None else policy.score,
+        "signal": saga.signal,
+        "sizing": saga.sizing,
     }
-    return ShortfallBps(
-        delay_bps=shortfall.delay_bps,
-        impact_bps=shortfall.impact_bps,
-        opportunity_bps=shortfall.opportunity_bps,
-        fees_bps=shortfall.fees_bps,
-        total_bps=shortfall.total_bps,
-        detail=parts | {name: f"{amount:f}" for name, amount in amounts.items()},
+
+
+def _worked(work: Working, course: Course, costs: Mapping[str, ShortfallBps]) -> dict[str, Any]:
+    first = work.legs[0]
+    return {
+        "venue": first.venue,
+        "venue_score": first.score,
+        "venue_reasons": first.reasons,
+        "plan": whole_plan(work, course),
+        "legs": legs_told(work, course, costs),
+        "single_venue": work.single_venue,
+        "saving_bps": work.saving_bps,
+        "split_reason": work.split_reason,
+    }
+
+
+def legs_told(work: Working, course: Course, costs: Mapping[str, ShortfallBps]) -> tuple[ExecutionLeg, ...]:
+    """Return the legs as the record tells them, with what each has cost, by venue."""
+    return tuple(_leg(leg, course.legs[leg.venue], costs.get(leg.venue)) for leg in work.legs)
+
+
+def _leg(leg: Leg, course: LegCourse, cost: ShortfallBps | None) -> ExecutionLeg:
+    return ExecutionLeg(
+        venue=leg.venue,
+        size=course.quantity,
+        why=leg.why,
+        style=leg.plan.style,
+        expected_bps=leg.plan.expected_bps,
+        fee_bps=leg.taker_bps,
+        filled=course.filled,
+        open=course.open,
+        unscheduled=course.unscheduled,
+        avg_px=course.paid / course.filled if course.filled else None,
+        fees=course.fees,
+        shortfall=cost,
+        state=course.waiting if course.over is None else course.over or "filled",
     )
-
-
-def _plan_of(saga: Saga) -> ExecutionPlan | None:
-    if saga.plan is None or saga.plan_mid is None or saga.parent is None or saga.sizing is None:
-        return None
-    side = saga.sizing.side or "buy"
-    return plan_of(saga.plan, saga.plan_mid, saga.plan_epoch, saga.plan_seq, saga.parent.quantity, side)

@@ -14,25 +14,26 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from libs.common.command_rules import MAX_WITHIN_S
-from libs.common.events import BOOK, RewardOutcome, RewardPolicy
+from libs.common.events import BOOK, ExecutionStatus, RewardOutcome, RewardPolicy
 from libs.common.time_units import NS_PER_S
 from services.execution.audit.logged import decision
 from services.execution.broker import holdings
-from services.execution.broker.paper_broker import EXACT, exact
-from services.execution.decide.marks import reference_mark, venue_mark
+from services.execution.broker.exact_amounts import EXACT, exact
+from services.execution.decide.marks import Mark, reference_mark, venue_mark
 from services.execution.decide.policies import POLICIES, horizon_of
 from services.execution.decide.reward import MOST, RewardInputs, reward
+from services.execution.kept import kept_of
 from services.execution.market_data import Unusable
-from services.execution.saga.standing import standing_of
-from services.execution.saga.state import Step
-from services.execution.saga.unit_of_work import Turn
-from services.execution.saga.windows import Mark, Window, WindowEnd
+from services.execution.saga.phases import DecisionWindow, Ended, window_key
+from services.execution.saga.unit_of_work import unit_of
+from services.execution.saga.windows import Window, WindowEnd
+from services.execution.timers import RewardDue
 
 if TYPE_CHECKING:
     from libs.common.events import CommandRejected, PolicyRewarded
     from services.execution.decide.reward import Earned
     from services.execution.market_data import MarketData
-    from services.execution.saga.state import Saga
+    from services.execution.saga.unit_of_work import UnitOfWork
     from services.execution.saga.windows import Closed
     from services.execution.settings import ExecutionSettings
 
@@ -41,32 +42,32 @@ MARGIN_S: Final = 300.0
 WORDS: Final = {"at_target": "at target", "no_short": "no short", "flat": "flat"}
 
 
-def open_window(turn: Turn, policy_id: str) -> None:
+def open_window(unit: UnitOfWork, policy_id: str) -> None:
     """Begin the window of a decision, and end that of the symbol's last one."""
-    saga, market, now = turn.saga, turn.market, turn.now
-    mark = reference_mark(market, saga.symbol, now)
+    market, symbol, now = unit.market, unit.symbol, unit.now
+    mark = reference_mark(market, symbol, now)
     if isinstance(mark, Unusable):
-        mark = _command_mark(turn, mark)
-    earlier = standing_of(turn.state).deciding.get(saga.symbol)
-    if earlier is not None and earlier.window is not None:
-        same = venue_mark(market, earlier.window.mark.venue, saga.symbol, now)
-        other = Turn(turn.state, earlier, market, now)
-        _close(other, "next decision", _instead(mark, same) if isinstance(same, Unusable) else same)
-        turn.also(other.finish())
-    own = holdings.own(turn.state, saga.symbol)
+        mark = _command_mark(unit, mark)
+    earlier = kept_of(unit.state).sagas.deciding.get(symbol)
+    if earlier is not None and (other := unit_of(unit.state, earlier, market, now)) is not None:
+        window = unit.state[window_key(earlier)].window
+        same = venue_mark(market, window.mark.venue, symbol, now)
+        _close(other, window, "next decision", _instead(mark, same) if isinstance(same, Unusable) else same)
+        unit.also(other.finish())
+    own = holdings.own(unit.state, symbol)
     budget = market.risk.items.get(BOOK.encode())
     window = Window(
         begin_ts=now,
         mark=mark,
-        held=holdings.held(turn.state, saga.symbol, market.positions.items.get(saga.symbol.encode())),
+        held=holdings.held(unit.state, symbol, market.positions.items.get(symbol.encode())),
         equity=Decimal(0) if budget is None else budget.equity,
         filled=own.quantity,
         mid_cash=own.mid_cash,
         fills=own.fills,
     )
-    horizon_ts = now + round(horizon_of(policy_id, turn.settings.horizon_s) * NS_PER_S)
-    turn.update(window=window, horizon_ts=horizon_ts)
-    turn.wake(horizon_ts, "horizon")
+    horizon_ts = now + round(horizon_of(policy_id, unit.settings.horizon_s) * NS_PER_S)
+    _keep(unit, window, horizon_ts)
+    unit.wake(horizon_ts, RewardDue(unit.execution_id))
 
 
 def rewarded_within_s(settings: ExecutionSettings) -> float:
@@ -80,41 +81,43 @@ def rewarded_within_s(settings: ExecutionSettings) -> float:
     return min(max(longest_s, working_s) + settings.patience_s + MARGIN_S, MAX_WITHIN_S)
 
 
-def on_horizon(turn: Turn) -> None:
+def on_horizon(unit: UnitOfWork) -> None:
     """Close the window at its policy's horizon, on the book of the venue that it began on."""
-    saga, window = turn.saga, turn.saga.window
-    if window is None:
-        settle(turn)  # of an older version
+    kept = unit.window
+    if kept is None:
+        settle(unit)  # of an older version
         return
+    window = kept.window
     if window.end is not None:
         return
-    mark = venue_mark(turn.market, window.mark.venue, saga.symbol, turn.now)
+    mark = venue_mark(unit.market, window.mark.venue, unit.symbol, unit.now)
     if isinstance(mark, Unusable):
-        until = saga.horizon_ts + round(turn.settings.patience_s * NS_PER_S)
-        if turn.now < until:
-            turn.wake(until, "horizon")  # or when there is a book
+        until = kept.horizon_ts + round(unit.settings.patience_s * NS_PER_S)
+        if unit.now < until:
+            unit.wake(until, RewardDue(unit.execution_id))  # or when there is a book
             return
-        mark = _last_mark(turn, window, mark)
-    _close(turn, "horizon", mark)
+        mark = _last_mark(unit, window, mark)
+    _close(unit, window, "horizon", mark)
 
 
-def settle(turn: Turn) -> None:
+def settle(unit: UnitOfWork) -> None:
     """Tell the router what its policy earned, once the window is closed and the execution has ended."""
-    saga, window = turn.saga, turn.saga.window
-    if not saga.ended or saga.reward is not None:
+    saga, kept = unit.saga, unit.window
+    if not isinstance(saga, Ended) or saga.reward is not None:
         return
-    if window is None:
+    if kept is None or saga.policy is None:
         older = "an older version chose its policy, and kept no window"
         why = "no policy was chosen" if saga.policy is None else older
-        turn.update(reward=RewardOutcome(reward=None, reason=why))
+        unit.move(replace(saga, reward=RewardOutcome(reward=None, reason=why)))
         return
+    window = kept.window
     if window.end is None:
         return
-    budget = turn.market.risk.items.get(BOOK.encode())
+    budget = unit.market.risk.items.get(BOOK.encode())
     equity = window.equity or (Decimal(0) if budget is None else budget.equity)
     if equity <= 0:
         reason = f"{_what(saga)}; the equity of the book is not known, so the router's default counts"
-        turn.update(reward=_outcome(window, window.end, None, equity, reason))
+        unit.move(replace(saga, reward=_outcome(window, window.end, None, equity, reason)))
         return
     inputs = RewardInputs(
         begin_mid=window.mark.mid,
@@ -122,69 +125,74 @@ def settle(turn: Turn) -> None:
         held=window.held,
         traded=window.end.traded,
         mid_cash=window.end.mid_cash,
-        cost=saga.cost,
+        cost=unit.course.cost,
         equity=equity,
     )
     earned = reward(inputs)
-    turn.audit("earned", **decision(inputs, earned, window=window))
+    unit.audit("earned", **decision(inputs, earned, window=window))
     reason = "; ".join(filter(None, (_what(saga), *_notes(window, window.end, earned))))
-    turn.update(reward=_outcome(window, window.end, earned, equity, reason))
-    assert saga.policy is not None  # noqa: S101 -- of one that has a window
+    unit.move(replace(saga, reward=_outcome(window, window.end, earned, equity, reason)))
+    request = saga.request
     command = RewardPolicy(
-        command_id=turn.id_of(REWARD),
-        reply_key=saga.symbol,
-        scope=saga.scope,
+        command_id=unit.id_of(REWARD),
+        reply_key=request.symbol,
+        scope=request.scope,
         policy_id=saga.policy.policy_id,
         reward=earned.reward,
-        context={**saga.context, "symbol": saga.symbol},
-        decision_id=saga.decision_id,
+        context={**request.context, "symbol": request.symbol},
+        decision_id=request.decision_id,
     )
-    turn.ask(command, None)
+    unit.ask(command)
 
 
-def horizon_name(saga: Saga) -> str:
-    """Return the name of the tick at which the window is closed at the latest."""
-    return f"saga/{saga.execution_id}/horizon"
-
-
-def is_due(saga: Saga, market: MarketData, now: int) -> bool:
+def is_due(kept: DecisionWindow, market: MarketData, now: int) -> bool:
     """Tell whether a window that waits for a book beyond its horizon can be closed."""
-    if not saga.window_open or saga.horizon_ts > now or saga.window is None:
+    if kept.window.end is not None or kept.horizon_ts > now:
         return False
-    return isinstance(venue_mark(market, saga.window.mark.venue, saga.symbol, now), Mark)
+    return isinstance(venue_mark(market, kept.window.mark.venue, kept.symbol, now), Mark)
 
 
-def on_reward_refused(turn: Turn, answer: CommandRejected) -> None:
+def on_reward_refused(unit: UnitOfWork, answer: CommandRejected) -> None:
     """Note that the router did not learn."""
-    if turn.saga.reward is not None:
-        reason = f"the router refused it: {answer.detail}"
-        turn.update(reward=replace(turn.saga.reward, reason=reason, counted=False))
+    _note(unit, counted=False, reason=f"the router refused it: {answer.detail}")
 
 
-def note_counted(turn: Turn, answer: PolicyRewarded) -> None:
+def note_counted(unit: UnitOfWork, answer: PolicyRewarded) -> None:
     """Note whether the router learnt from it, and what it says of that."""
-    if turn.saga.reward is not None:
-        said = answer.reason if answer.counted else f"the router did not count it: {answer.reason}"
-        reason = "; ".join(filter(None, (turn.saga.reward.reason, said)))
-        turn.update(reward=replace(turn.saga.reward, counted=answer.counted, reason=reason))
+    saga = unit.saga
+    told = saga.reward.reason if isinstance(saga, Ended) and saga.reward is not None else ""
+    said = answer.reason if answer.counted else f"the router did not count it: {answer.reason}"
+    _note(unit, counted=answer.counted, reason="; ".join(filter(None, (told, said))))
 
 
-def _close(turn: Turn, closed: Closed, mark: Mark) -> None:
-    window = turn.saga.window
-    assert window is not None  # noqa: S101 -- an open one
-    own = holdings.own(turn.state, turn.saga.symbol)
+def _note(unit: UnitOfWork, *, counted: bool, reason: str) -> None:
+    saga = unit.saga
+    if isinstance(saga, Ended) and saga.reward is not None:
+        unit.move(replace(saga, reward=replace(saga.reward, counted=counted, reason=reason)))
+
+
+def _keep(unit: UnitOfWork, window: Window, horizon_ts: int) -> None:
+    kept = DecisionWindow(
+        execution_id=unit.execution_id, symbol=unit.symbol, horizon_ts=horizon_ts, window=window
+    )
+    unit.state.put(window_key(unit.execution_id), kept)
+
+
+def _close(unit: UnitOfWork, window: Window, closed: Closed, mark: Mark) -> None:
+    own = holdings.own(unit.state, unit.symbol)
     with localcontext(EXACT):
         traded, mid_cash = own.quantity - window.filled, own.mid_cash - window.mid_cash
-    end = WindowEnd(ts=turn.now, closed=closed, mark=mark, traded=traded, mid_cash=mid_cash)
-    turn.update(window=replace(window, end=end))
-    if turn.saga.ended:
-        settle(turn)
-        turn.forget_later()
+    end = WindowEnd(ts=unit.now, closed=closed, mark=mark, traded=traded, mid_cash=mid_cash)
+    kept: DecisionWindow = unit.state[window_key(unit.execution_id)]
+    _keep(unit, replace(window, end=end), kept.horizon_ts)
+    if isinstance(unit.saga, Ended):
+        settle(unit)
+        unit.forget_later()
 
 
-def _command_mark(turn: Turn, why: Unusable) -> Mark:
+def _command_mark(unit: UnitOfWork, why: Unusable) -> Mark:
     """Return the mid at the command: of the reference venue, where it had one."""
-    mids, reference = turn.saga.mids, turn.settings.reference_venue
+    mids, reference = unit.saga.request.mids, unit.settings.reference_venue
     venue = reference if reference in mids else min(mids)
     return Mark(mid=exact(mids[venue]), venue=venue, note=f"the mid at the command: {why.reason}")
 
@@ -194,12 +202,12 @@ def _instead(mark: Mark, why: Unusable) -> Mark:
     return replace(mark, note=mark.note or f"the mid of {mark.venue} instead: {why.reason}")
 
 
-def _last_mark(turn: Turn, window: Window, why: Unusable) -> Mark:
+def _last_mark(unit: UnitOfWork, window: Window, why: Unusable) -> Mark:
     """Return another reference's mid, else that of the newest fill, else that of the begin."""
-    found = reference_mark(turn.market, turn.saga.symbol, turn.now)
+    found = reference_mark(unit.market, unit.symbol, unit.now)
     if isinstance(found, Mark):
         return _instead(found, why)
-    own = holdings.own(turn.state, turn.saga.symbol)
+    own = holdings.own(unit.state, unit.symbol)
     mid = own.mid if own.fills > window.fills else window.mark.mid
     return Mark(mid=mid, venue=window.mark.venue, note=f"the last mid known: {why.reason}")
 
@@ -224,13 +232,13 @@ def _outcome(
     )
 
 
-def _what(saga: Saga) -> str:
+def _what(saga: Ended) -> str:
     """Say what became of the decision."""
-    if saga.step is Step.CANCELED:
+    if saga.status is ExecutionStatus.CANCELED:
         return "canceled"
-    if saga.step is Step.FAILED:
+    if saga.status is ExecutionStatus.FAILED:
         return f"failed: {saga.reason}"
-    if saga.step is Step.COMPLETED:
+    if saga.status is ExecutionStatus.COMPLETED:
         return "traded"
     limit = "" if saga.sizing is None else saga.sizing.reason
     return f"{WORDS.get(limit, f'refused: {saga.reason}')}: what was held"

@@ -1,4 +1,4 @@
-"""One message's work on one execution: what changes, what is said, what is asked; pure."""
+"""One message's work on one execution: what changes, what is emitted, what is asked; pure."""
 
 from __future__ import annotations
 
@@ -9,108 +9,216 @@ from msgspec.structs import replace
 
 from libs.common.audit_chain import jsonable, link
 from libs.common.cloudevents import caused_id
-from libs.common.events import ExecutionPlanned
+from libs.common.events import AuditHead, ExecutionPlanned
 from libs.common.handling import WakeAt
 from libs.common.time_units import NS_PER_S
-from services.execution.saga.record import record_of
-from services.execution.saga.state import TRANSITIONS, Asked, asked_key, saga_key
+from services.execution.saga.phases import (
+    NEXT,
+    SAGA,
+    Asked,
+    Child,
+    Course,
+    DecisionWindow,
+    Ended,
+    Working,
+    asked_key,
+    child_key,
+    course_key,
+    saga_key,
+    window_key,
+)
+from services.execution.saga.record import legs_told, progress_ended, progress_of, record_of
+from services.execution.timers import Forget, StepTimeout, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from libs.common.events import Command, Event
+    from libs.common.events import Command, Event, ExecutionRecord
     from libs.common.handling import State
     from services.execution.market_data import MarketData
-    from services.execution.saga.state import Saga, Trigger
+    from services.execution.saga.phases import LegCourse, Saga
+    from services.execution.timers import Timer
 
 
 class IllegalTransitionError(Exception):
-    """A trigger that the table does not know at this step: a broken invariant."""
+    """A phase that cannot follow the one before: a broken invariant."""
 
 
-class Turn:
-    """Collects what follows from one message; `finish` hands it over."""
+class UnitOfWork:
+    """Collects what follows from one message; `finish` keeps it and hands it over."""
 
-    def __init__(self, state: State[Any], saga: Saga, market: MarketData, now: int) -> None:
+    def __init__(self, state: State[Any], saga: Saga, course: Course, market: MarketData, now: int) -> None:
         self.state = state
         self.saga = saga
+        self.course = course
         self.market = market
         self.settings = market.settings
         self.now = now
-        self._out: list[Event | WakeAt] = []
-        self._before = state.get(saga_key(saga.execution_id))
+        self._emitted: list[Event | WakeAt] = []
+        self._touched: dict[int, Child] = {}
+        self._whole = False  # the whole record is told, though the phase is the same
+        self._saga_before = state.get(saga_key(saga.execution_id))
+        self._course_before = state.get(course_key(saga.execution_id))
 
-    def update(self, **changes: Any) -> None:  # noqa: ANN401 -- msgspec checks what is read back
-        """Change the execution."""
-        self.saga = replace(self.saga, **changes)
+    @property
+    def execution_id(self) -> str:
+        """The id of the execution."""
+        return self.saga.execution_id
 
-    def move(self, trigger: Trigger, reason: str = "") -> None:
-        """Go to the step that the table names.
+    @property
+    def symbol(self) -> str:
+        """Its symbol."""
+        return self.saga.symbol
+
+    @property
+    def work(self) -> Working:
+        """The phase in which children are sent.
 
         Raises
         ------
         IllegalTransitionError
-            If it names none.
+            If it is in another one.
         """
-        step = TRANSITIONS.get((self.saga.step, trigger))
-        if step is None:
-            raise IllegalTransitionError(f"{self.saga.execution_id}: {trigger} at {self.saga.step}")
-        self.update(step=step, reason=reason, waiting="")
+        if not isinstance(self.saga, Working):
+            raise IllegalTransitionError(f"{self.execution_id}: a child's step in {type(self.saga).__name__}")
+        return self.saga
+
+    @property
+    def window(self) -> DecisionWindow | None:
+        """The window of its decision; None: no policy was chosen, or by an older version."""
+        found: DecisionWindow | None = self.state.get(window_key(self.execution_id))
+        return found
+
+    def move(self, saga: Saga) -> None:
+        """Go to that phase.
+
+        Raises
+        ------
+        IllegalTransitionError
+            If it cannot follow this one.
+        """
+        if type(saga) not in NEXT[type(self.saga)]:
+            names = f"{type(self.saga).__name__} to {type(saga).__name__}"
+            raise IllegalTransitionError(f"{self.execution_id}: from {names}")
+        self.saga = saga
+
+    def go(self, **changes: Any) -> None:  # noqa: ANN401 -- msgspec checks what is read back
+        """Change the course."""
+        self.course = replace(self.course, **changes)
+
+    def put_leg(self, venue: str, **changes: Any) -> LegCourse:  # noqa: ANN401 -- as above
+        """Change the course of a leg; return it."""
+        after = replace(self.course.legs[venue], **changes)
+        self.go(legs={**self.course.legs, venue: after})
+        return after
+
+    def child(self, n: int) -> Child:
+        """Return a child."""
+        found: Child = self._touched.get(n) or self.state[child_key(self.execution_id, n)]
+        return found
+
+    def children(self) -> tuple[Child, ...]:
+        """Return all children, oldest first."""
+        return tuple(self.child(n) for n in range(self.course.children))
+
+    def put_child(self, child: Child) -> None:
+        """Change a child."""
+        self._touched[child.n] = child
+
+    def tell_whole(self) -> None:
+        """Tell the whole record: more has changed than a child."""
+        self._whole = True
 
     def audit(self, kind: str, **payload: object) -> None:
         """Add an entry to the execution's chain."""
-        saga = self.saga
+        head = self.course.audit
         members: Mapping[str, Any] = {name: jsonable(value) for name, value in payload.items()}
-        entry = link(saga.execution_id, saga.audit_entries, self.now, kind, members, saga.audit_head)
-        self._out.append(entry)
-        self.update(audit_entries=entry.seq + 1, audit_head=entry.hash)
+        entry = link(self.execution_id, head.entries, self.now, kind, members, head.head)
+        self._emitted.append(entry)
+        self.go(audit=AuditHead(entries=entry.seq + 1, head=entry.hash))
 
-    def say(self, *events: Event) -> None:
+    def emit(self, *events: Event) -> None:
         """Send these."""
-        self._out += events
+        self._emitted += events
 
     def also(self, effects: list[Event | WakeAt]) -> None:
-        """Send what another turn returned."""
-        self._out += effects
+        """Send what another unit of work returned."""
+        self._emitted += effects
 
-    def ask(self, command: Command, timeout_s: float | None) -> None:
-        """Send a command whose answer is awaited, for so long."""
-        self.state.put(asked_key(command.command_id), Asked(execution_id=self.saga.execution_id))
-        self._out.append(command)
+    def answer(self) -> None:
+        """Answer PlanAndExecute with the record as it stands."""
+        self.emit(ExecutionPlanned(command_id=self.execution_id, record=self.record(), ts=self.now))
+
+    def ask(self, command: Command, timeout_s: float | None = None) -> None:
+        """Send a command whose answer is awaited, for so long; None: for as long as it takes."""
+        self.state.put(asked_key(command.command_id), Asked(execution_id=self.execution_id))
+        self._emitted.append(command)
         if timeout_s is not None:
-            self.wake(self.now + round(timeout_s * NS_PER_S), f"timeout/{self.saga.step}")
+            step = type(self.saga).__name__.lower()
+            self.wake(self.now + round(timeout_s * NS_PER_S), StepTimeout(self.execution_id, step))
 
     def stop_asking(self, command_id: str) -> None:
         """Await that answer no longer; one that comes later is nobody's."""
         self.state.remove(asked_key(command_id))
 
-    def wake(self, ts: int, purpose: str) -> None:
+    def wake(self, ts: int, timer: Timer) -> None:
         """Ask for a tick."""
-        self._out.append(WakeAt(ts, f"saga/{self.saga.execution_id}/{purpose}".encode()))
+        self._emitted.append(WakeAt(ts, name_of(timer)))
 
     def forget_later(self) -> None:
         """Ask for the tick at which the execution is forgotten but for its id."""
-        self.wake(self.now + round(self.settings.remember_s * NS_PER_S), "forget")
+        remember_ns = round(self.settings.remember_s * NS_PER_S)
+        self.wake(self.now + remember_ns, Forget("saga", self.execution_id))
 
     def id_of(self, step: str) -> str:
         """Return the id of this execution's command or order of that name: the same whenever it is asked."""
-        return step_id(self.saga.execution_id, step)
+        return step_id(self.execution_id, step)
 
-    def answer(self) -> None:
-        """Answer PlanAndExecute, once, with the record as it will stand."""
-        self.update(answered=True)
+    def record(self) -> ExecutionRecord:
+        """Return the execution as it stands."""
+        return record_of(self.saga, self.course, self.children(), self.now)
 
     def finish(self) -> list[Event | WakeAt]:
-        """Keep the execution and return what is sent: the record last, unless it stands as it stood."""
-        if self.saga == self._before:
-            return self._out
-        self.state.put(saga_key(self.saga.execution_id), self.saga)
-        record, before = record_of(self.saga, self.now), self._before
-        if self.saga.answered and not (before is not None and before.answered):
-            self._out.append(ExecutionPlanned(command_id=self.saga.execution_id, record=record, ts=self.now))
-        if before is not None and record == record_of(before, self.now):
-            return self._out  # a child was put off, say: nothing that the record tells
-        return [*self._out, record]
+        """Keep what changed and return what is emitted: last the record, or what of it changed."""
+        whole = self._whole or self.saga is not self._saga_before
+        told: list[Event] = [self.record()] if whole else self._progress()
+        if isinstance(self.saga, Ended) and not isinstance(self._saga_before, Ended):
+            told += progress_ended(self.course, self.children())
+        if self.saga is not self._saga_before:
+            self.state.put(saga_key(self.execution_id), self.saga)
+        if self.course != self._course_before:
+            self.state.put(course_key(self.execution_id), self.course)
+        for n, child in self._touched.items():
+            self.state.put(child_key(self.execution_id, n), child)
+        return [*self._emitted, *told]
+
+    def _progress(self) -> list[Event]:
+        """Return what is told of the children that changed, and of legs that changed without one."""
+        if not isinstance(self.saga, Working):
+            return []
+        alone = self._legs_changed_alone(self.saga)
+        if alone:
+            self.go(told_waiting=True)
+        self._touched = {n: replace(child, told=True) for n, child in self._touched.items()}
+        told = [*self._touched.values(), *([None] if alone else [])]
+        return [progress_of(self.saga, self.course, each, self.now) for each in told]
+
+    def _legs_changed_alone(self, work: Working) -> bool:
+        """Tell whether a leg is told otherwise than before, and no child of it says so."""
+        if self._course_before is None:
+            return False
+        before, after = (legs_told(work, course, {}) for course in (self._course_before, self.course))
+        by_child = {child.order.venue for child in self._touched.values()}
+        pairs = zip(before, after, strict=True)
+        return any(was != now and now.venue not in by_child for was, now in pairs)
+
+
+def unit_of(state: State[Any], execution_id: str, market: MarketData, now: int) -> UnitOfWork | None:
+    """Return the work on an execution; None if there is none, or it is forgotten but for its id."""
+    saga = state.get(saga_key(execution_id))
+    if not isinstance(saga, SAGA):
+        return None
+    return UnitOfWork(state, saga, state[course_key(execution_id)], market, now)
 
 
 def step_id(execution_id: str, step: str) -> str:

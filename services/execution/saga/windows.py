@@ -7,15 +7,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from services.execution.decide.marks import Mark  # noqa: TC001 -- msgspec resolves annotations at run time
+
 Closed: TypeAlias = Literal["next decision", "horizon"]
-
-
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """A mid that a position is valued at."""
-
-    mid: Decimal  # quote units
-    venue: str
-    note: str = ""  # what it is, where it is not the book's of this moment
 
 
 class WindowEnd(msgspec.Struct, frozen=True, kw_only=True):

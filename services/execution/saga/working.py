@@ -1,193 +1,238 @@
-"""The saga of an execution from its plan to its end: children, fills, costs, reward; pure.
+"""An execution from its plan to its end: each leg sends its children, one at a time; pure.
 
-``filled + open + unscheduled`` is the size of the parent after any message. A child that is rejected or
-canceled gives its rest back, and the rest is spread over the slices still to come; after the last one it is
-tried again until the patience ends.
+``filled + open + unscheduled`` of a leg is what it is to fill, and the legs sum to the order, after any
+message. What a child does not fill is spread over the slices still to come; after the last one it is tried
+again until the patience ends. What a leg cannot send goes to the others, where there are any.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from string import digits
 from typing import TYPE_CHECKING, Final
 
-from libs.common.events import OrderRejected
+from libs.common.events import ExecutionStatus
 from libs.common.time_units import NS_PER_S
-from services.execution.broker import paper_broker
+from services.execution.broker import holdings
+from services.execution.broker.exact_amounts import exact
 from services.execution.broker.order_faults import size_fault
-from services.execution.broker.paper_broker import exact
-from services.execution.decide.slicing import Slice, pov_child, reschedule
+from services.execution.broker.order_life import best_of
+from services.execution.decide.slicing import pov_child
+from services.execution.limits.counters import note_order
+from services.execution.limits.pre_trade import WishedOrder, order_fault
 from services.execution.market_data import Unusable
-from services.execution.saga.children import best_of, close, fill, side_of, submit, work_of
+from services.execution.saga import children
+from services.execution.saga.child_schedule import next_child, patient_until
 from services.execution.saga.completion import end
-from services.execution.saga.record import ZERO
-from services.execution.saga.state import Step, Trigger
+from services.execution.saga.phases import ZERO, Working, volume_from_ts
+from services.execution.saga.reallocation import give_away
+from services.execution.saga.venue_doors import closed_door
+from services.execution.timers import SliceDue
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
-    from services.execution.decide.planner import Plan
+    from libs.common.events import BookTop, LimitUse
     from services.execution.market_data import MarketData
-    from services.execution.saga.parent_order import Parent
-    from services.execution.saga.state import Saga
-    from services.execution.saga.unit_of_work import Turn
+    from services.execution.saga.child_schedule import NextChild
+    from services.execution.saga.phases import Course, Leg
+    from services.execution.saga.unit_of_work import UnitOfWork
 
 MOST_CHILDREN: Final = (
     600  # those of the longest deadline, and retries; a record of so many fits in a message
 )
-
-
 _NO_DIGITS: Final = str.maketrans("", "", digits)
 
 
-def slice_name(saga: Saga) -> str:
-    """Return the name of the tick at which the next child is sent."""
-    return f"saga/{saga.execution_id}/slice"
-
-
-def goes_on(saga: Saga, market: MarketData, now: int) -> bool:
-    """Tell whether an execution that waits need not any more, or waits for another reason.
+def goes_on(work: Working, course: Course, market: MarketData, now: int) -> bool:
+    """Tell whether a leg that waits need not any more, or waits for another reason.
 
     Another number in its reason, an age or a seq, is no other one.
     """
-    if not saga.child_waits or not saga.slices or saga.slices[0].at_ts > now or saga.open_orders:
-        return False
-    _, _, venue = work_of(saga)
-    top = market.book(venue, saga.symbol, now)
-    if not isinstance(top, Unusable):
-        return True
-    return top.reason.translate(_NO_DIGITS) != saga.waiting.translate(_NO_DIGITS)
+    for leg in work.legs:
+        at = course.legs[leg.venue]
+        if not at.waiting or at.child is not None or at.over is not None:
+            continue
+        coming = next_child(course, leg)
+        if coming is None or coming.due_ts > now:
+            continue
+        why = closed_door(market, work, leg.venue, now)
+        if why.translate(_NO_DIGITS) != at.waiting.translate(_NO_DIGITS):
+            return True
+    return False
 
 
-def on_slice(turn: Turn) -> None:
-    """Send the next child, if its time has come and its book is LIVE; else wait until it is."""
-    saga = turn.saga
-    if saga.step is not Step.WORKING or saga.open_orders:
+def on_slice(unit: UnitOfWork) -> None:
+    """Send the next child of each leg, if its time has come and its book is LIVE; else wait."""
+    if not isinstance(unit.saga, Working):
         return
-    if not saga.slices:
-        _finish(turn, "a rest stays, too small for a child")
-        return
-    due = saga.slices[0].at_ts
-    if due > turn.now:
-        turn.wake(due, "slice")
-        return
-    plan, parent, venue = work_of(saga)
-    top = turn.market.book(venue, saga.symbol, turn.now)
-    if isinstance(top, Unusable):
-        _wait(turn, top.reason)
-        return
-    turn.update(waiting="")
-    if len(saga.orders) >= MOST_CHILDREN:
-        _finish(turn, f"a rest stays: an execution sends at most {MOST_CHILDREN} children")
-        return
-    qty = _next_qty(turn, plan, parent, venue)
-    instrument = saga.planned_to
-    price = exact(best_of(top, side_of(saga)))
-    if qty and size_fault(instrument, qty, price) is None:
-        submit(turn, top, qty)
-    elif plan.participation is not None and parent.unscheduled >= plan.min_child:
-        _postpone(turn, plan.interval_s, "the volume since the last child is too small")
-    elif len(turn.saga.slices) > 1:
-        _spread(turn, plan, turn.saga.slices[1:])
-        on_slice(turn)
-    else:
-        fault = size_fault(instrument, parent.unscheduled, price)
-        _finish(turn, f"a rest stays: {fault}")
+    for leg in unit.saga.legs:
+        if isinstance(unit.saga, Working):
+            _go_on(unit, leg)
 
 
-def on_arrival(turn: Turn, cl_ord_id: str) -> None:
+def on_arrival(unit: UnitOfWork, cl_ord_id: str) -> None:
     """Let a child reach the paper broker."""
-    order = next((o for o in turn.saga.open_orders if o.cl_ord_id == cl_ord_id), None)
-    if order is None:
+    if not isinstance(unit.saga, Working):
         return
-    top = turn.market.book(order.venue, order.symbol, turn.now)
-    if isinstance(top, Unusable):
-        gone = paper_broker.reject(order, f"the venue's book may not be used: {top.reason}")
-        close(turn, gone)
-        turn.audit("order_rejected", order=gone)
-        turn.say(OrderRejected(order=gone, ts=turn.now))
+    for leg in unit.saga.legs:
+        n = unit.course.legs[leg.venue].child
+        if n is None or unit.child(n).order.cl_ord_id != cl_ord_id:
+            continue
+        top = unit.market.book(leg.venue, unit.symbol, unit.now)
+        why = closed_door(unit.market, unit.work, leg.venue, unit.now, sent=True)
+        if isinstance(top, Unusable) or why:
+            children.refuse(unit, leg, unit.child(n), f"the venue's book may not be used: {why}")
+        else:
+            children.reach(unit, leg, unit.child(n), top)
+        _after_child(unit, leg)
+        return
+
+
+def _go_on(unit: UnitOfWork, leg: Leg) -> None:
+    at = unit.course.legs[leg.venue]
+    if at.over is not None or at.child is not None:
+        return
+    coming = next_child(unit.course, leg)
+    if coming is None:
+        _stop(unit, leg, "a rest stays, too small for a child" if at.unscheduled else "")
+        return
+    if coming.due_ts > unit.now:
+        unit.wake(coming.due_ts, SliceDue(unit.execution_id))
+        return
+    top = unit.market.book(leg.venue, unit.symbol, unit.now)
+    why = closed_door(unit.market, unit.work, leg.venue, unit.now)
+    if isinstance(top, Unusable) or why:
+        _wait(unit, leg, why)
+        return
+    if at.waiting:
+        unit.put_leg(leg.venue, waiting="")
+    if unit.course.children >= MOST_CHILDREN:
+        _stop(unit, leg, f"a rest stays: an execution sends at most {MOST_CHILDREN} children")
+        return
+    _send(unit, leg, top, coming)
+
+
+def _send(unit: UnitOfWork, leg: Leg, top: BookTop, coming: NextChild) -> None:
+    """Send a child that is due, or say why not, and what comes instead."""
+    plan, at = leg.plan, unit.course.legs[leg.venue]
+    price = exact(best_of(top, unit.work.side))
+    coming, volume = _with_volume(unit, leg, coming)
+    if coming.qty and size_fault(leg.instrument, coming.qty, price) is None:
+        use = _limit_fault(unit, WishedOrder(unit.symbol, leg.venue, unit.work.side, coming.qty, price))
+        if use is None:
+            note_order(unit.state, unit.symbol, unit.now)
+            unit.put_leg(leg.venue, volume_seen=volume)
+            children.submit(unit, leg, top, coming)
+        elif use.passing:
+            _postpone(unit, leg, _retry_s(unit), use.text)
+        else:
+            _stop(unit, leg, use.text)
+    elif plan.participation is not None and size_fault(leg.instrument, at.unscheduled, price) is None:
+        _postpone(unit, leg, plan.interval_s, "the volume since the last child is too small")
+    elif not coming.last:
+        unit.put_leg(leg.venue, next=coming.then, retry_ts=None)
+        _go_on(unit, leg)
     else:
-        fill(turn, order, top)
-    _after_child(turn)
+        _stop(unit, leg, f"a rest stays: {size_fault(leg.instrument, at.unscheduled, price)}")
 
 
-def _after_child(turn: Turn) -> None:
-    saga = turn.saga
-    plan, parent, _venue = work_of(saga)
-    if parent.done:
-        end(turn, Trigger.FILLED, "")
-        return
-    if parent.unscheduled == sum((piece.qty for piece in saga.slices), ZERO):
-        on_slice(turn)
-        return
-    if saga.slices and plan.participation is None:
-        _spread(turn, plan, saga.slices)
-        on_slice(turn)
-        return
-    _postpone(turn, max(plan.interval_s if plan.participation else 0.0, _retry_s(turn)), "a rest is unfilled")
+def _limit_fault(unit: UnitOfWork, wished: WishedOrder) -> LimitUse | None:
+    """Return the limit that a child would exceed, were those on their way or at a venue filled before it."""
+    others = holdings.at_venues(unit.state, unit.symbol, wished.side, but=unit.execution_id)
+    open_qty = unit.course.open + others
+    return order_fault(unit.state, unit.market, wished, unit.now, open_qty=open_qty)
 
 
-def _spread(turn: Turn, plan: Plan, slices: tuple[Slice, ...]) -> None:
-    _, parent, _ = work_of(turn.saga)
-    lot = turn.saga.planned_to.lot
-    turn.update(slices=reschedule(parent.unscheduled, slices, lot, plan.min_child))
-
-
-def _postpone(turn: Turn, pause_s: float, why: str) -> None:
-    """Try all that is unscheduled after a pause, while there is patience."""
-    _, parent, _ = work_of(turn.saga)
-    at_ts = turn.now + round(pause_s * NS_PER_S)
-    if at_ts > _until(turn):
-        _finish(turn, f"{parent.unscheduled:f} of {parent.quantity:f} unfilled in time: {why}")
-        return
-    slices, orders = turn.saga.slices, turn.saga.orders
-    limit_px = slices[0].limit_px if slices else orders[-1].price or ZERO
-    later = slices[1:]
-    ahead = sum((piece.qty for piece in later), ZERO)
-    rest = parent.unscheduled - ahead
-    turn.update(slices=(Slice(at_ts=at_ts, qty=rest, limit_px=limit_px), *later))
-    turn.wake(at_ts, "slice")
-
-
-def _wait(turn: Turn, why: str) -> None:
-    if turn.saga.waiting != why:
-        turn.update(waiting=why)
-        turn.audit("slice_waiting", reason=why)
-    if turn.now >= _until(turn):
-        _finish(turn, f"no usable book in time: {why}")
-    else:
-        turn.wake(_until(turn), "slice")
-
-
-def _finish(turn: Turn, reason: str) -> None:
-    """End with a rest: completed if it is only dust, under the venue's minimum."""
-    _, parent, _ = work_of(turn.saga)
-    instrument = turn.saga.planned_to
-    assert turn.saga.last_px is not None  # noqa: S101 -- a plan has a mid
-    dust = size_fault(instrument, parent.unscheduled, turn.saga.last_px) is not None
-    end(turn, Trigger.FILLED if dust and parent.filled else Trigger.TIMED_OUT, reason)
-
-
-def _next_qty(turn: Turn, plan: Plan, parent: Parent, venue: str) -> Decimal:
+def _with_volume(unit: UnitOfWork, leg: Leg, coming: NextChild) -> tuple[NextChild, float]:
+    """Return the next child, of POV as large as the volume since the last one makes it, and the volume."""
+    plan, at = leg.plan, unit.course.legs[leg.venue]
     if plan.participation is None:
-        return min(turn.saga.slices[0].qty, parent.unscheduled)
-    volume = turn.market.volume_since(venue, turn.saga.symbol, turn.saga.volume_from_ts)
-    lot = turn.saga.planned_to.lot
-    since = max(0.0, volume - turn.saga.volume_seen)
-    qty = pov_child(parent.unscheduled, since, plan.participation, lot, plan.min_child)
-    if qty:
-        turn.update(volume_seen=volume)
-    return qty
+        return coming, at.volume_seen
+    since_ts = volume_from_ts(unit.course, leg)
+    volume = unit.market.volume_since(leg.venue, unit.symbol, since_ts)
+    lot = leg.instrument.lot
+    since = max(0.0, volume - at.volume_seen)
+    qty = pov_child(at.unscheduled, since, plan.participation, lot, plan.min_child or lot)
+    return replace(coming, qty=qty), volume
 
 
-def _until(turn: Turn) -> int:
-    plan, _, _ = work_of(turn.saga)
-    span_s = turn.settings.deadline_s if plan.participation else 0.0
-    planned_ts = turn.saga.planned_ts
-    stepped_ns = turn.saga.stepped_ns - turn.saga.planned_stepped_ns  # the plan stays as it was told
-    last = max((piece.at_ts + stepped_ns for piece in plan.slices), default=planned_ts)
-    patience_ns = round(turn.settings.patience_s * NS_PER_S)
-    return max(last, planned_ts + round(span_s * NS_PER_S)) + patience_ns
+def _after_child(unit: UnitOfWork, leg: Leg) -> None:
+    plan, at = leg.plan, unit.course.legs[leg.venue]
+    if not at.unscheduled:
+        _stop(unit, leg, "")
+        return
+    coming = plan.slices[at.next :]
+    as_planned = sum((piece.size for piece in coming), ZERO) == at.unscheduled
+    if coming and (plan.participation is None or as_planned):
+        _go_on(unit, leg)
+        return
+    pause_s = max(plan.interval_s if plan.participation else 0.0, _retry_s(unit))
+    _postpone(unit, leg, pause_s, "a rest is unfilled")
 
 
-def _retry_s(turn: Turn) -> float:
-    return turn.settings.retry_ms / 1e3
+def _postpone(unit: UnitOfWork, leg: Leg, pause_s: float, why: str) -> None:
+    """Try what is due after a pause, while there is patience."""
+    at_ts = unit.now + round(pause_s * NS_PER_S)
+    if at_ts > patient_until(unit.course, leg, unit.settings):
+        at = unit.course.legs[leg.venue]
+        left, of = f"{at.unscheduled:f}", f"{at.quantity:f}"
+        _stop(unit, leg, f"{left} of {of} unfilled in time: {why}")
+        return
+    unit.put_leg(leg.venue, retry_ts=at_ts)
+    unit.wake(at_ts, SliceDue(unit.execution_id))
+
+
+def _wait(unit: UnitOfWork, leg: Leg, why: str) -> None:
+    """Wait until the venue is back; after a while what is due goes elsewhere, if it can."""
+    at = unit.course.legs[leg.venue]
+    if at.waiting != why:
+        waits_from_ts = at.waits_from_ts if at.waiting else unit.now
+        at = unit.put_leg(leg.venue, waiting=why, waits_from_ts=waits_from_ts)
+        unit.audit("slice_waiting", reason=why)
+    until = patient_until(unit.course, leg, unit.settings)
+    elsewhere_ts = at.waits_from_ts + round(unit.settings.reallocate_after_s * NS_PER_S)
+    if unit.now >= elsewhere_ts and (takers := give_away(unit, leg, why)):
+        _settle(unit, takers)
+    elif unit.now >= until:
+        _stop(unit, leg, f"no usable book in time: {why}")
+    else:
+        at_ts = until if unit.now >= elsewhere_ts else min(until, elsewhere_ts)
+        unit.wake(at_ts, SliceDue(unit.execution_id))
+
+
+def _stop(unit: UnitOfWork, leg: Leg, why: str) -> None:
+    """Let a leg send no more, as `why` says, "" if all is filled; the last one ends the execution."""
+    unit.put_leg(leg.venue, over=why, waiting="", retry_ts=None)
+    _settle(unit, ())
+
+
+def _settle(unit: UnitOfWork, takers: tuple[str, ...]) -> None:
+    """Let the legs that took something over go on; end the execution when none goes on."""
+    for venue in takers:
+        if isinstance(unit.saga, Working):
+            _go_on(unit, unit.saga.leg(venue))
+    if not isinstance(unit.saga, Working) or any(at.over is None for at in unit.course.legs.values()):
+        return
+    rests = [leg for leg in unit.saga.legs if unit.course.legs[leg.venue].unscheduled]
+    if not rests:
+        end(unit, ExecutionStatus.COMPLETED, "")
+        return
+    dust = all(_is_dust(unit, leg) for leg in rests)
+    status = ExecutionStatus.COMPLETED if dust and unit.course.filled else ExecutionStatus.FAILED
+    end(unit, status, _reason(unit, rests))
+
+
+def _is_dust(unit: UnitOfWork, leg: Leg) -> bool:
+    """Tell whether what a leg has left is under its venue's minimum."""
+    at = unit.course.legs[leg.venue]
+    return size_fault(leg.instrument, at.unscheduled, at.last_px) is not None
+
+
+def _reason(unit: UnitOfWork, rests: list[Leg]) -> str:
+    """Say why each leg with a rest stopped; of the only leg without its name."""
+    if len(unit.work.legs) == 1:
+        return unit.course.legs[rests[0].venue].over or ""
+    return "; ".join(f"{leg.venue}: {unit.course.legs[leg.venue].over}" for leg in rests)
+
+
+def _retry_s(unit: UnitOfWork) -> float:
+    return unit.settings.retry_ms / 1e3

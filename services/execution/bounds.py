@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from services.execution.saga.standing import standing_of
+from services.execution.kept import kept_of
 
 if TYPE_CHECKING:
     from libs.common.handling import State
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 def no_order(state: State[Any], symbol: str, time_in_force: str, settings: ExecutionSettings) -> str:
     """Say why no order on its own may be sent now; "" where one may. Only what may rest counts as open."""
-    standing = standing_of(state)
+    orders = kept_of(state).orders
     if time_in_force == "gtc":
-        of_symbol = len(standing.open.get(symbol, ()))
+        of_symbol = len(orders.open.get(symbol, ()))
         if of_symbol >= settings.orders_per_symbol:
             return (
                 f"{of_symbol} orders of {symbol} are open, and no more may rest "
                 "(EXECUTION_ORDERS_PER_SYMBOL): cancel one, or try again when one has ended."
             )
-        if standing.orders >= settings.part_of(settings.orders_most):
+        if orders.orders >= settings.part_of(settings.orders_most):
             return (
-                f"{standing.orders} orders are open where those of {symbol} are worked, their part of "
+                f"{orders.orders} orders are open where those of {symbol} are worked, their part of "
                 "EXECUTION_ORDERS_MOST: cancel one, or try again when one has ended."
             )
     return _remembered(state, settings)
@@ -34,7 +34,7 @@ def no_order(state: State[Any], symbol: str, time_in_force: str, settings: Execu
 
 def no_execution(state: State[Any], symbol: str, settings: ExecutionSettings) -> str:
     """Say why no execution may begin now; "" where one may."""
-    under_way = standing_of(state).executions
+    under_way = kept_of(state).sagas.under_way
     if under_way >= settings.part_of(settings.running_most):
         return (
             f"{under_way} executions run where those of {symbol} are worked, their part of "
@@ -44,7 +44,7 @@ def no_execution(state: State[Any], symbol: str, settings: ExecutionSettings) ->
 
 
 def _remembered(state: State[Any], settings: ExecutionSettings) -> str:
-    kept = standing_of(state).remembered
+    kept = kept_of(state).kept_whole
     if kept < settings.part_of(settings.remembered_most):
         return ""
     return (

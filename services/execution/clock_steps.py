@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from services.execution.broker.paper_broker import SelfImpact
-from services.execution.saga.standing import move_looked
-from services.execution.saga.state import Done, OwnOrder, Saga
+from services.execution.broker.own_order import OwnOrder
+from services.execution.broker.self_impact import SelfImpact
+from services.execution.kept import move_looked
+from services.execution.limits import counters
+from services.execution.saga.forgetting import Done
+from services.execution.saga.phases import Child, Course, DecisionWindow
 
 if TYPE_CHECKING:
     from libs.common.events import PaperOrder
@@ -22,11 +25,14 @@ if TYPE_CHECKING:
 
 def step_clock(state: State[Any], by_ns: int) -> None:
     """Move what executions, open orders, kept ids and levels that went are timed by, by so many ns."""
+    counters.step_clock(state, by_ns)
     for key, kept in list(state.items()):
         match kept:
-            case Saga():
-                state.put(key, _execution(kept, by_ns))
-            case OwnOrder(order=order) if order.ord_status.open:
+            case Course():
+                state.put(key, _course(kept, by_ns))
+            case DecisionWindow():
+                state.put(key, replace(kept, horizon_ts=kept.horizon_ts + by_ns))
+            case OwnOrder(order=order) | Child(order=order) if order.ord_status.open:
                 state.put(key, replace(kept, order=_order(order, by_ns)))
             case Done():
                 state.put(key, replace(kept, ts=kept.ts + by_ns))
@@ -35,15 +41,18 @@ def step_clock(state: State[Any], by_ns: int) -> None:
                 move_looked(state, key, kept, partial(_impact, by_ns=by_ns))
 
 
-def _execution(saga: Saga, by_ns: int) -> Saga:
-    return replace(
-        saga,
-        slices=tuple(replace(piece, at_ts=piece.at_ts + by_ns) for piece in saga.slices),
-        orders=tuple(_order(order, by_ns) if order.ord_status.open else order for order in saga.orders),
-        planned_ts=saga.planned_ts + by_ns if saga.plan is not None else 0,
-        horizon_ts=saga.horizon_ts + by_ns if saga.horizon_ts else 0,
-        stepped_ns=saga.stepped_ns + by_ns,
-    )
+def _course(course: Course, by_ns: int) -> Course:
+    legs = {
+        venue: replace(
+            leg,
+            retry_ts=None if leg.retry_ts is None else leg.retry_ts + by_ns,
+            waits_from_ts=leg.waits_from_ts + by_ns if leg.waiting else 0,
+        )
+        for venue, leg in course.legs.items()
+    }
+    taken = tuple(replace(each, ts=each.ts + by_ns) for each in course.elsewhere.taken)
+    elsewhere = replace(course.elsewhere, taken=taken)
+    return replace(course, stepped_ns=course.stepped_ns + by_ns, legs=legs, elsewhere=elsewhere)
 
 
 def _order(order: PaperOrder, by_ns: int) -> PaperOrder:

@@ -4,20 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from libs.common import answered
+from libs.common.events import Remembered
 from libs.common.handling import WakeAt
 from libs.common.time_units import DAY_NS
 from services.execution import refusals
-from services.execution.saga.state import IDS, Done
+from services.execution.saga.phases import Course, child_key, course_key, window_key
+from services.execution.timers import Sweep, name_of
 
 if TYPE_CHECKING:
     from libs.common.events import CommandRejected, PlanAndExecute, SubmitPaperOrder
     from libs.common.handling import State
 
+IDS: Final = "ids"  # among what the ids of executions and orders are remembered
 IDS_KEPT_NS: Final = 30 * DAY_NS  # commands themselves are kept for 7 days
 PIECE: Final = 1_000  # ids, in one turn
 PAUSE_NS: Final = 100_000_000  # until the next piece, which is another transaction's
-SWEEP: Final = b"ids/all/sweep"  # the name of the tick at which the oldest ids are forgotten
+
+
+class Done(Remembered, frozen=True, kw_only=True):
+    """Stands for an execution or an order; its record, fills and audit stay on their topics."""
+
+    among: str = IDS
+    ts: int = msgspec.field(name="forgotten_ts")
+
+
+def forget_execution(state: State[Any], execution_id: str) -> None:
+    """Forget what stands beside an execution's phase."""
+    course = state.get(course_key(execution_id))
+    if isinstance(course, Course):
+        for n in range(course.children):
+            state.remove(child_key(execution_id, n))
+    state.remove(course_key(execution_id))
+    state.remove(window_key(execution_id))
 
 
 def forget(state: State[Any], key: bytes, most: int, now: int) -> list[WakeAt]:
@@ -42,7 +63,7 @@ def _next_sweep(state: State[Any], now: int) -> list[WakeAt]:
     if oldest is None:
         return []
     end_of_day = -(-(oldest.ts + IDS_KEPT_NS) // DAY_NS) * DAY_NS
-    return [WakeAt(max(end_of_day, now + PAUSE_NS), SWEEP)]
+    return [WakeAt(max(end_of_day, now + PAUSE_NS), name_of(Sweep()))]
 
 
 def done_already(command: PlanAndExecute | SubmitPaperOrder, now: int) -> CommandRejected:
