@@ -20,10 +20,12 @@ from libs.common.budgets import account_of, use_of
 from libs.common.events import ServiceState
 from libs.common.kafka import Pace, follow
 from libs.common.metrics import CONTENT_TYPE, create_registry, exposition
+from libs.common.proxies import Proxies
 from libs.common.settings import TLS
 from libs.common.status import Condition, heartbeat
 from libs.common.topic_usage import topic_usage
 from libs.common.topics import TOPICS
+from services.gateway.alerts.totals import AlertTotals
 from services.gateway.asking.commands import Changes, Commands
 from services.gateway.asking.idempotency import Idempotency
 from services.gateway.asking.kafka_link import KafkaLink
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from libs.common.kafka import Publisher
     from libs.common.metrics import Family
     from libs.common.views import View
+    from services.gateway.alerts.watch import Watch
     from services.gateway.settings import GatewaySettings
 
 JUDGE_S: Final = 0.25  # between two looks whether every route would do its work
@@ -84,11 +87,13 @@ class Gateway:
         self.write_timeout_s = settings.write_timeout_s
         self.cross_origin = CrossOrigin(settings)
         self._settings = settings
+        self._instance = f"{socket.gethostname()}-{settings.port or os.getpid()}"
         self._changes = Changes()
         self._link = KafkaLink(settings)
         self._report = Report(("the gateway is starting",))  # the last one
         self._usage: Mapping[str, Usage] = {}  # of the topics, as last known
         self._parts = self._connected()
+        self._alerts = self._alerting()
         self._ready = Readiness(self._parts.views, time.time_ns, time.monotonic_ns)
         self._registry = create_registry(self._families)
         self._traffic = Traffic()
@@ -145,6 +150,23 @@ class Gateway:
             asyncapi=encode(document),
         )
 
+    def _alerting(self) -> Watch | None:
+        """Return what posts alerts; None without a webhook: then nothing of it is even imported."""
+        url = self._settings.alert_webhook_url
+        if url is None:
+            return None
+        from services.gateway.alerts.lookout import Lookout  # noqa: PLC0415 -- for gateways with a webhook
+        from services.gateway.alerts.watch import Watch  # noqa: PLC0415 -- likewise, with its HTTP client
+
+        views = self._parts.views
+        lookout = Lookout(views, lambda: self._link.away)
+        return Watch(
+            lambda now: lookout.causes(now) if views.ready else None,
+            url,
+            Proxies.of_environment(),
+            f"bookrunner {self._instance}",
+        )
+
     @asynccontextmanager
     async def _lifespan(self, _api: FastAPI) -> AsyncIterator[None]:
         running = asyncio.create_task(self._run(), name="gateway")
@@ -158,10 +180,9 @@ class Gateway:
 
     async def _run(self) -> None:
         settings, parts = self._settings, self._parts
-        instance = f"{socket.gethostname()}-{settings.port or os.getpid()}"
         async with (
             self._link.connected() as publisher,
-            heartbeat(settings, "gateway", instance, self._condition),
+            heartbeat(settings, "gateway", self._instance, self._condition),
             asyncio.TaskGroup() as tasks,
         ):
             for work in (
@@ -177,6 +198,8 @@ class Gateway:
                 self._watch_topics(),
             ):
                 tasks.create_task(work)
+            if self._alerts is not None:
+                tasks.create_task(self._alerts.run())
 
     def _ended(self, running: asyncio.Task[None]) -> None:
         if not running.cancelled() and not self.failed.done():
@@ -261,7 +284,9 @@ class Gateway:
         return {name: account_of(TOPICS[name], usage, use) for name, usage in self._usage.items()}
 
     def _families(self) -> Iterable[Family]:
-        return families(self._parts, self._guard, self._traffic, self._accounts(), ready=self._report.ready)
+        alerts = AlertTotals() if self._alerts is None else self._alerts.totals()
+        parts, accounts = self._parts, self._accounts()
+        return families(parts, self._guard, self._traffic, accounts, alerts, ready=self._report.ready)
 
 
 async def _failure_of(future: asyncio.Future[None]) -> None:

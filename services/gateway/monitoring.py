@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from libs.common.budgets import Account
+    from services.gateway.alerts.totals import AlertTotals
     from services.gateway.http.guard import WriteGuard
     from services.gateway.http.parts import Parts
 
@@ -51,11 +52,20 @@ class Traffic:
 
 
 def families(
-    parts: Parts, guard: WriteGuard, traffic: Traffic, accounts: Mapping[str, Account], *, ready: bool
+    parts: Parts,
+    guard: WriteGuard,
+    traffic: Traffic,
+    accounts: Mapping[str, Account],
+    alerts: AlertTotals,
+    *,
+    ready: bool,
 ) -> Iterator[Family]:
     """Return every metric of the gateway, and of the topics by name; `accounts` are theirs."""
     yield traffic.family()
     yield _family("ready", "1 while every route does its work, as /readyz says", {(): float(ready)})
+    outcomes = {(name,): count for name, count in alerts._asdict().items() if name != "waiting"}
+    yield _family("alerts_total", "Alerts to the webhook, by what became of each try", outcomes, "outcome")
+    yield _family("alerts_waiting", "Alerts that wait for the webhook to take them", {(): alerts.waiting})
     for what, text, value in _plain(parts, guard):
         yield _family(what, text, {(): value})
     for what, text, by_topic in _by_topic(parts):

@@ -12,6 +12,7 @@ from libs.common.loopback import exposed, is_loopback
 from libs.common.settings import ServiceSettings
 from libs.common.time_units import DAY_S
 from libs.common.web_pages import names_of, served_names
+from services.gateway.alerts.settings import AlertSettings
 from services.gateway.http.callers import networks_of
 from services.gateway.http.guard import ANY, origins_of
 
@@ -107,7 +108,7 @@ class Limits(ServiceSettings):
     )
 
 
-class GatewaySettings(Limits):
+class GatewaySettings(Limits, AlertSettings):
     """Addresses, and who may ask what."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")

@@ -12,10 +12,13 @@ from libs.common.events import (
     CancelExecution,
     ExecutionCanceled,
     ExecutionPlanned,
+    HaltTrading,
     PlanAndExecute,
+    ResumeTrading,
     RetirePolicy,
+    SetLimits,
 )
-from libs.common.topics import ROUTER_COMMANDS
+from libs.common.topics import CONTROLS_KEY, ROUTER_COMMANDS
 from services.gateway.asking.commands import ASKED, Command
 from services.gateway.asking.idempotency import Reply
 from services.gateway.asking.subscriptions import SubscriptionAnswer
@@ -26,7 +29,7 @@ from services.gateway.http.command_rows import command as as_command
 from services.gateway.http.executions import final, record_of, seen
 from services.gateway.http.openapi import answers, reference
 from services.gateway.http.parts import JSON, caller_of, json_answer, parts_of, ready_parts_of
-from services.gateway.http.problems import NOT_SUBSCRIBED, UNKNOWN_SYMBOL
+from services.gateway.http.problems import NOT_SUBSCRIBED, UNKNOWN_SYMBOL, UNKNOWN_VENUE
 from services.gateway.http.strict_json import StrictRoute, request_hash
 from services.gateway.http.view import encode
 from services.gateway.reading.books import book_id
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound="Event")
 
 TOPIC_OF: Final = {kind: topic for topic in ASKED for kind in topic.events}
+CONTROLS: Final = (HaltTrading, ResumeTrading, SetLimits)
 SUBSCRIPTIONS: Final = "/api/l2/subscriptions"
 
 _log = logging.getLogger(__name__)
@@ -51,7 +55,7 @@ def _add(row: Row) -> None:
     post, asks = row.post, row.asks
 
     async def endpoint(request: Request, body: r.Body, key: r.IdempotencyKey = None) -> Response:
-        return await _commanded(
+        return await commanded(
             request, key, asks.view, lambda name: asks.command(body, name), lambda: asks.given(body)
         )
 
@@ -64,11 +68,12 @@ def _add(row: Row) -> None:
         responses=answers(
             post.said, reference(asks.view), *row.problems, *openapi.TAKES_A_BODY, *openapi.ASKS
         ),
-        openapi_extra=_body_example(row.example),
+        openapi_extra=body_example(row.example),
     )(endpoint)
 
 
-def _body_example(example: Mapping[str, object]) -> dict[str, Any]:
+def body_example(example: Mapping[str, object]) -> dict[str, Any]:
+    """Return what OpenAPI has of a body's example."""
     return {"requestBody": {"content": {JSON: {"example": example}}}}
 
 
@@ -83,9 +88,9 @@ for _row in ROWS:
     responses=answers(
         "The execution, when its plan is made or it has ended.",
         reference(views.EXECUTION),
-        *(UNKNOWN_SYMBOL, *openapi.TAKES_A_BODY, *openapi.ASKS),
+        *(UNKNOWN_SYMBOL, UNKNOWN_VENUE, *openapi.TAKES_A_BODY, *openapi.ASKS),
     ),
-    openapi_extra=_body_example({"symbol": "BTCUSDT"}),
+    openapi_extra=body_example({"symbol": "BTCUSDT"}),
 )
 async def plan_and_execute(
     request: Request,
@@ -96,15 +101,16 @@ async def plan_and_execute(
 ) -> Response:
     """Choose a policy, size its signal within the risk budget, find a venue, plan, and fill on paper.
 
-    `status` is `working`, or already `completed`, `canceled`, `failed` or `skipped`, with a `reason`.
+    `status` is `working`, or already `completed`, `canceled`, `failed` or `skipped`, with a `reason`. The
+    order is split over up to `maxVenues` of the `venues` where that is expected to be cheaper: see `legs`.
     """
     parts = parts_of(request)
 
     async def execute(command: Command) -> Reply:
-        symbol = r.symbol_of(body.symbol)
+        symbol, venues = r.symbol_of(body.symbol), r.venue_ids_of(body.venues)
         # The conversation is named after the execution, so that one id finds it in every log and topic.
         conversation = str(command.id)
-        wish = as_command(PlanAndExecute, body, conversation, symbol=symbol)
+        wish = as_command(PlanAndExecute, body, conversation, symbol=symbol, venues=venues)
         with log.correlated(conversation):
             _log.info("execution_asked", extra={"symbol": symbol, "request_id": command.correlation_id})
         planned = await _ask(request, wish, ExecutionPlanned, conversation)
@@ -134,7 +140,7 @@ async def plan_and_execute(
             *(*openapi.NAMES_A_BOOK, *openapi.TAKES_A_BODY, *openapi.WAITS),
         ),
     },
-    openapi_extra=_body_example({"venue": "binance", "symbol": "BTCUSDT"}),
+    openapi_extra=body_example({"venue": "binance", "symbol": "BTCUSDT"}),
 )
 async def subscribe(request: Request, body: r.SubscriptionBody, key: r.IdempotencyKey = None) -> Response:
     """Ask for a book, and answer when the l2 service first speaks of it."""
@@ -174,7 +180,7 @@ async def retire_policy(
     def wish(name: str) -> RetirePolicy:
         return RetirePolicy(command_id=name, scope=scope, policy_id=policy_id)
 
-    return await _commanded(request, None, views.POLICIES, wish)
+    return await commanded(request, None, views.POLICIES, wish)
 
 
 @router.delete(
@@ -209,10 +215,10 @@ async def cancel_order(request: Request, order_id: r.OrderPath, symbol: r.Symbol
     def wish(name: str) -> CancelExecution:
         return CancelExecution(command_id=name, symbol=pair, execution_id=order_id)
 
-    return await _commanded(request, None, views.PAPER_ORDER, wish)
+    return await commanded(request, None, views.PAPER_ORDER, wish)
 
 
-async def _commanded(
+async def commanded(
     request: Request,
     key: str | None,
     view: View[Any],
@@ -256,7 +262,7 @@ async def _once(
 async def _ask(request: Request, wish: ServiceCommand, kind: type[E], conversation: str | None = None) -> E:
     """Send a command, and return its answer; the conversation is the request's unless it is named."""
     parts, topic = parts_of(request), TOPIC_OF[type(wish)]
-    key: str = getattr(wish, topic.key)
+    key: str = CONTROLS_KEY if isinstance(wish, CONTROLS) else getattr(wish, topic.key)
     if topic is ROUTER_COMMANDS:
         parts.new_scopes.require(key, caller_of(request))
     correlation_id = conversation or request.scope["correlation_id"]

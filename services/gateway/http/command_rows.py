@@ -21,7 +21,7 @@ from libs.common.events import (
 from services.gateway.http import requests as r
 from services.gateway.http import views
 from services.gateway.http.problems import UNKNOWN_SYMBOL, UNKNOWN_VENUE, ProblemType
-from services.gateway.http.requests import symbol_of, symbols_of, venue_id_of
+from services.gateway.http.requests import symbol_of, symbols_of, venue_id_of, venue_ids_of
 from services.gateway.http.router_requests import (
     ChooseBody,
     PolicyBody,
@@ -51,9 +51,11 @@ def score(body: r.ScoreBody, command_id: str) -> ScoreVenues:
     Costs are in bps of the fair mid, the median of the venues: half spread, walking the book, taker fee, the
     venue's mid against the fair one, latency, reliability and own slippage. A venue that shows less than
     `size` takes a part. 503 names, venue by venue, why none is eligible, or how much all show together; 422
-    names the least minimum.
+    names the least minimum. Where all together show `size`, and `maxVenues` of them do not, the allocation is
+    empty.
     """
-    return command(ScoreVenues, body, command_id, symbol=symbol_of(body.symbol))
+    venues = venue_ids_of(body.venues)
+    return command(ScoreVenues, body, command_id, symbol=symbol_of(body.symbol), venues=venues)
 
 
 def choose(body: ChooseBody, command_id: str) -> ChoosePolicy:
@@ -154,7 +156,7 @@ ROWS: Final = (
         Post("/api/venues/score", "venues", "Choose a venue for an order", "The best venue and split."),
         Asks(r.ScoreBody, score, views.SCORE),
         {"symbol": "BTCUSDT", "size": 0.02},
-        (UNKNOWN_SYMBOL,),
+        (UNKNOWN_SYMBOL, UNKNOWN_VENUE),
     ),
     Row(
         Post("/api/router/choose", "router", "Choose a policy", "The choice."),

@@ -17,10 +17,12 @@ from pydantic_core import PydanticCustomError
 
 from libs.common.command_rules import (
     CONFIDENCE,
+    MAX_ALLOWED,
     MAX_CONTEXT,
     MAX_FRACTION,
     MAX_LOOKBACK,
     MAX_SYMBOLS,
+    MAX_VENUES,
     NEEDED_DAYS,
     amount_fault,
 )
@@ -157,6 +159,9 @@ IdempotencyKey = Annotated[
 # Fields of bodies.
 SymbolText = Annotated[str, StringConstraints(min_length=1, max_length=40), Field(description=_SYMBOL)]
 VenueText = Annotated[str, StringConstraints(min_length=1, max_length=40), Field(description=_VENUE)]
+Allowed = Annotated[
+    list[VenueText], Field(description="ids of the exchanges that may be used, each once; empty: all")
+]
 Side = Annotated[Literal["buy", "sell"], Field(description="buy takes asks, sell takes bids")]
 Size = Annotated[float, Field(gt=0, le=MAX_SIZE, description="base units")]
 Urgency = Annotated[float, Field(ge=0.0, le=1.0, description="1 is at once")]
@@ -189,12 +194,21 @@ class SubscriptionBody(Body):
     symbol: SymbolText
 
 
-class ScoreBody(Body):
-    """An order for which a venue is to be chosen."""
+class OrderBody(Body):
+    """An order of a symbol, wherever it goes."""
 
     symbol: SymbolText
     size: Size
     side: Side = "buy"
+
+
+class ScoreBody(OrderBody):
+    """An order for which a venue is to be chosen."""
+
+    max_venues: int | None = Field(
+        None, ge=1, le=MAX_VENUES, description="venues that the split may use at most; null: any number"
+    )
+    venues: Allowed = Field(default_factory=list, max_length=MAX_ALLOWED)
 
 
 class OptimizeBody(Body):
@@ -217,7 +231,7 @@ class OptimizeBody(Body):
     confidence: float = Field(0.95, ge=CONFIDENCE[0], le=CONFIDENCE[1], description="of the CVaR")
 
 
-class SimulateBody(ScoreBody):
+class SimulateBody(OrderBody):
     """An order to be planned, not executed."""
 
     urgency: Urgency = 0.5
@@ -233,6 +247,10 @@ class ExecuteBody(Body):
         max_length=MAX_CONTEXT,
         description="for the router; what is missing is filled in",
     )
+    max_venues: int = Field(
+        3, ge=1, le=MAX_VENUES, description="venues that the order may be split over at most"
+    )
+    venues: Allowed = Field(default_factory=list, max_length=MAX_ALLOWED)
 
 
 class PaperOrderBody(Body):
@@ -302,3 +320,20 @@ def venue_id_of(text: str) -> str:
         return venue_named(text).venue
     except UnknownVenueError as error:
         raise ProblemError(UNKNOWN_VENUE, f"{error}.") from error
+
+
+def venue_ids_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the ids of the venues that may be used, in the callers' order.
+
+    Raises
+    ------
+    ProblemError
+        As `venue_id_of`, and 422 if two are the same venue.
+    """
+    found: list[str] = []
+    for at, text in enumerate(texts):
+        venue = venue_id_of(text)
+        if venue in found:
+            raise invalid([FieldError(f"venues.{at}", f"{text!r} is {venue!r} again; name it once")])
+        found.append(venue)
+    return tuple(found)

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from libs.common.log import correlated
 from services.gateway.asking.subscriptions import SubscriptionAnswer
-from services.gateway.http import command_routes, docs, openapi, read_routes, views
+from services.gateway.http import command_routes, control_routes, docs, openapi, read_routes, views
 from services.gateway.http import problems as p
 from services.gateway.http.edge import FAILURE_TOLD
 from services.gateway.http.openapi import answers, reference
@@ -23,6 +23,7 @@ from services.gateway.http.problems import MEDIA_TYPE, ProblemError, invalid
 from services.gateway.http.requests import field_errors
 from services.gateway.http.view import View
 from services.gateway.reading.as_of import PastDocument
+from services.gateway.reading.limit_uses import LimitsAnswer
 from services.gateway.reading.readiness import HealthAnswer, ReadyAnswer
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 VERSION: Final = "1"
 # What is answered with, besides problems.
 _KINDS: Final[tuple[type, ...]] = (
-    *(SubscriptionAnswer, PastDocument, ReadyAnswer, HealthAnswer, views.AuditAnswer),
+    *(SubscriptionAnswer, PastDocument, ReadyAnswer, HealthAnswer, views.AuditAnswer, LimitsAnswer),
     *(each.struct for each in vars(views).values() if isinstance(each, View)),
 )
 KEPT: Final = "public, max-age=31536000, immutable"  # RFC 8246: under this address it never changes
@@ -42,7 +43,7 @@ ASKED_AGAIN: Final = "no-cache"  # kept, but not used before the gateway said th
 
 _log = logging.getLogger(__name__)
 router = APIRouter(tags=["operations"])
-ROUTERS: Final = (read_routes.router, command_routes.router, router)
+ROUTERS: Final = (control_routes.router, read_routes.router, command_routes.router, router)
 
 
 def create_api(

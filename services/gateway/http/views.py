@@ -349,6 +349,7 @@ SHORTFALL: Final = View(
     drop=("detail",),
     computed={"detail": Computed(dict[str, float | str], _PARTS, _detail)},
 )
+LEG: Final = View("LegAnswer", events.ExecutionLeg, parts=(SHORTFALL,), decimals="text")
 AUDIT_HEAD: Final = View(
     "AuditHeadAnswer",
     events.AuditHead,
@@ -367,8 +368,23 @@ EXECUTION: Final = View(
     parts=(
         View("SignalAnswer", events.PolicySignal),
         View("TaughtAnswer", events.RewardOutcome, "What the policy was taught."),
-        *(SIZING, PLAN, ALTERNATIVE, ORDER, FILL, SHORTFALL),
+        *(SIZING, PLAN, ALTERNATIVE, LEG, ORDER, FILL, SHORTFALL),
     ),
+)
+HALT: Final = View(
+    "HaltAnswer",
+    events.TradingHalted,
+    "A halt that stands.",
+    drop=("ts",),
+    computed={"since_ts": Computed(int, "when it was halted, ms since 1970 UTC", lambda halt: halt.ts)},
+    parts=(View("BreachAnswer", events.LimitUse),),
+)
+CONTROLS: Final = View(
+    "ControlsAnswer",
+    events.TradingControlled,
+    "What is halted, and the limits that hold for the scope.",
+    drop=("command_id",),
+    parts=(HALT, View("LimitValues", events.Limits)),
 )
 _DECIDED: Final = "what was decided, and all it was made of; names, ns and Decimals as on Kafka"
 AUDIT_ENTRY: Final = View(

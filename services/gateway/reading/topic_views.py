@@ -35,12 +35,13 @@ class GatewayViews:
         self.router_snapshots: View[events.RouterSnapshot] = View(topics.ROUTER_SNAPSHOTS)
         self.positions: View[events.Position] = View(topics.PORTFOLIO_POSITIONS)
         self.risks: View[events.RiskBudget] = View(topics.PORTFOLIO_RISK)
+        self.controls: View[events.Event] = View(topics.EXECUTION_CONTROLS)
         self.fleet = Fleet(partitions, stopwatch)
         # Two readers: what is told again and again is fetched together, decisions at once (`by_pace`).
         self.of_markets: tuple[View[Any], ...] = (self.tops, self.healths, self.venues, self.fleet)
         self.of_decisions: tuple[View[Any], ...] = (
             *(self.subscriptions, self.replies, self.records, self.sizings, self.policies),
-            *(self.router_snapshots, self.positions, self.risks),
+            *(self.router_snapshots, self.positions, self.risks, self.controls),
         )
         self.all = self.of_markets + self.of_decisions
         self._patience = PATIENCE["showing"]._replace(silence_ns=round(l2_silence_s * NS_PER_S))
