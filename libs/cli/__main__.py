@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import sys
+import time
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 -- typer resolves annotations at run time
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, TypeVar
@@ -18,6 +19,7 @@ from typer.exceptions import TyperException
 
 from broker.setting_errors import sentences
 from libs.cli import acls as access
+from libs.cli import controls
 from libs.cli import router as router_view
 from libs.cli.ask import ask
 from libs.cli.book import show_book
@@ -40,6 +42,7 @@ from libs.cli.topic_fields import fields_table
 from libs.cli.topics import count_books, find_topics, table
 from libs.cli.venues import show_venues
 from libs.common.acls import USERS
+from libs.common.events import HaltTrading, ResumeTrading, SetLimits
 from libs.common.kafka import KafkaAwayError, MissingTopicError, TopicCreationError, create_topics
 from libs.common.kafka_security import KafkaAccessError, TlsFileError
 from libs.common.printable import printable_json
@@ -58,6 +61,7 @@ Once: TypeAlias = Annotated[
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
 RECORDER: Final = "services.l2.record"
+ALERT_TRIAL: Final = "services.gateway.alerts.trial"
 VERIFIER: Final = "services.execution.audit.verify"
 
 app = typer.Typer(
@@ -73,6 +77,12 @@ class RecordedFeed(StrEnum):
 
     LIVE = "live"
     SIMULATOR = "simulator"
+
+
+class AlertsAction(StrEnum):
+    """What can be done with alerts from a terminal."""
+
+    TEST = "test"
 
 
 @app.command("topics")
@@ -134,7 +144,7 @@ def tail_command(
     only = key_named(named, key) if key is not None else None
     begin = parse_start(start, now_ms())
     settings = _settings()
-    if key is not None and named.key == Key.EXECUTION:
+    if key is not None and named.key in (Key.EXECUTION, Key.EXECUTION_OR_CHILD):
         only = _run(settings, execution_named(settings, key)).encode()
     _run(settings, tail(settings, named, only, begin, screen(), limit=limit, follow=follow, as_json=as_json))
 
@@ -297,6 +307,18 @@ def doctor_command() -> None:
         raise typer.Exit(FAILED)
 
 
+@app.command("alerts")
+def alerts_command(
+    *,
+    _action: Annotated[AlertsAction, typer.Argument(metavar="test", help="Send one test message.")],
+) -> None:
+    """Send a test message to the webhook of ALERT_WEBHOOK_URL, and print what came back."""
+    if importlib.util.find_spec(ALERT_TRIAL) is None:
+        raise CommandError(f"alerts are not installed ({ALERT_TRIAL}): run `make setup`")
+    # Alerts belong to the gateway, which libs may not import: the trial takes this process over.
+    os.execv(sys.executable, [sys.executable, "-m", ALERT_TRIAL])  # noqa: S606 -- no shell, own interpreter
+
+
 @app.command("skip")
 def skip_command(
     *,
@@ -313,6 +335,53 @@ def skip_command(
     screen().print(
         _run(settings, skip(settings, service, named, reason, all_before=all_before)), soft_wrap=True
     )
+
+
+@app.command("halt")
+def halt_command(
+    *,
+    scope: Annotated[str, typer.Argument(help="all, symbol:BTC-USDT, policy:p_sma or venue:okx.")] = "all",
+    reason: Annotated[str, typer.Option(help="Why, for whoever resumes it.")],
+) -> None:
+    """Send no order of a scope from now on, and cancel what is open of it."""
+    name = controls.identifier(time.time_ns(), "halt")
+    command = HaltTrading(command_id=name, scope=scope, reason=reason, by=controls.BY)
+    _control(command)
+
+
+@app.command("resume")
+def resume_command(
+    *,
+    scope: Annotated[str, typer.Argument(help="The scope that was halted.")] = "all",
+    reason: Annotated[str, typer.Option(help="Why, for whoever reads it later.")] = "resumed",
+) -> None:
+    """End the halt of a scope; halts of other scopes stand."""
+    name = controls.identifier(time.time_ns(), "resume")
+    command = ResumeTrading(command_id=name, scope=scope, reason=reason, by=controls.BY)
+    _control(command)
+
+
+@app.command("limits")
+def limits_command(
+    *,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE, like daily_loss=.03; 0 is off. Repeatable.")
+    ] = None,
+    scope: Annotated[str, typer.Option(help="Whose limits are set: all, or symbol:BTC-USDT.")] = "all",
+) -> None:
+    """Show every trading limit with its use, and what is halted; or set some."""
+    if changes:
+        name = controls.identifier(time.time_ns(), "limits")
+        limits = controls.limits_named(changes)
+        _control(SetLimits(command_id=name, scope=scope, limits=limits, by=controls.BY))
+    settings = _settings()
+    _run(settings, controls.show_limits(settings, screen()))
+
+
+def _control(command: controls.ControlCommand) -> None:
+    settings = _settings()
+    answer = _run(settings, controls.control(settings, command))
+    screen().print(controls.halts_table(answer.halts))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

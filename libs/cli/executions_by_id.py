@@ -6,19 +6,30 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 from libs.cli.errors import CommandError, UsageError
+from libs.common.events import ExecutionRecord
 from libs.common.kafka import follow, partition_counts
-from libs.common.topics import EXECUTION_AUDIT, EXECUTION_RECORDS
+from libs.common.topics import EXECUTION_AUDIT, EXECUTION_RECORDS, is_whole
 from libs.common.views import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libs.common.events import ExecutionRecord
     from libs.common.kafka import Undecodable
     from libs.common.settings import ServiceSettings
 
 SHOWN: Final = 10
 ID_LENGTH: Final = 36  # of a UUID in text
+
+
+class WholeRecords(View[ExecutionRecord]):
+    """All executions that are on the topic, without what was said of their children one by one."""
+
+    def __init__(self) -> None:
+        super().__init__(EXECUTION_RECORDS)
+
+    def wants(self, key: bytes) -> bool:
+        """Return whether it is the key of a whole record."""
+        return is_whole(key)
 
 
 async def execution_named(settings: ServiceSettings, text: str) -> str:
@@ -36,7 +47,7 @@ async def execution_named(settings: ServiceSettings, text: str) -> str:
     if len(text) == ID_LENGTH:
         await partition_counts(settings, [EXECUTION_AUDIT])  # there is a Kafka that has heard of executions
         return text
-    view: View[ExecutionRecord] = View(EXECUTION_RECORDS)
+    view = WholeRecords()
     async with aclosing(follow(settings, (view,), on_undecodable=_leave)) as batches:
         async for _ in batches:
             if view.ready:

@@ -34,8 +34,8 @@ async def show_portfolio(settings: ServiceSettings, console: Screen) -> None:
     CommandError
         If Kafka does not answer, or the portfolio has never assessed anything.
     """
-    positions = await _newest(settings, PORTFOLIO_POSITIONS, Position)
-    budgets = await _newest(settings, PORTFOLIO_RISK, RiskBudget)
+    positions = await newest(settings, PORTFOLIO_POSITIONS, Position)
+    budgets = await newest(settings, PORTFOLIO_RISK, RiskBudget)
     if not budgets:
         raise CommandError("the portfolio has assessed no risk yet: is it running? start it with `make run`")
     console.print(positions_table(positions))
@@ -43,7 +43,14 @@ async def show_portfolio(settings: ServiceSettings, console: Screen) -> None:
         console.print(risk_table(budget))
 
 
-async def _newest(settings: ServiceSettings, topic: Topic, kind: type[E]) -> Mapping[bytes, E]:
+async def newest(settings: ServiceSettings, topic: Topic, kind: type[E]) -> Mapping[bytes, E]:
+    """Return the newest message of a kind per key of a compacted topic; keys in order.
+
+    Raises
+    ------
+    CommandError
+        If Kafka does not answer, or has no such topic.
+    """
     found: dict[bytes, E] = {}
     async with TopicReader.open(settings) as reader:
         ends = await reader.begin(dict.fromkeys(await reader.partitions(topic), Beginning()))

@@ -14,6 +14,7 @@ from libs.cli.reader import TopicReader
 from libs.common.codec import UndecodableMessageError, decode
 from libs.common.printable import printable_json
 from libs.common.time_units import NS_PER_MS
+from libs.common.topics import Key
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
@@ -43,13 +44,20 @@ async def tail(  # noqa: PLR0913 -- one argument per option of the command
         while follow or await reader.behind(ends):
             for record in await reader.batch():
                 beyond = record.offset >= ends[record.topic, record.partition]
-                if (key is not None and record.key != key) or (beyond and not follow):
+                if (key is not None and not is_of(topic, record.key, key)) or (beyond and not follow):
                     continue
                 _print(console, json_line(topic, record) if as_json else text_line(topic, record))
                 printed += 1
                 if printed == limit:
                     return
             sys.stdout.flush()
+
+
+def is_of(topic: Topic, key: bytes | None, wanted: bytes) -> bool:
+    """Return whether a record's key is the one wanted, or that of a child of the execution wanted."""
+    if topic.key == Key.EXECUTION_OR_CHILD and key is not None:
+        return key.rpartition(b":")[2] == wanted
+    return key == wanted
 
 
 def text_line(topic: Topic, record: ConsumerRecord) -> Text:
