@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from libs.common.events import BOOK, BookState, OrderFilled, RewardPolicy
-from services.execution.saga.state import Saga, saga_key
+from services.execution.saga.phases import window_key
 from tests.execution_market import EPOCH, a_book_health, a_book_top, a_risk_budget
 from tests.execution_world import VENUES, ExecutionWorld
 
@@ -102,10 +102,8 @@ class DecidingWorld(ExecutionWorld):
 
     def began(self, execution_id: str) -> int:
         """Return when the window of a decision began, ns."""
-        saga = self.state[saga_key(execution_id)]
-        assert isinstance(saga, Saga)
-        assert saga.window is not None
-        return saga.window.begin_ts
+        begin_ts: int = self.state[window_key(execution_id)].window.begin_ts
+        return begin_ts
 
     @property
     def held(self) -> Decimal:

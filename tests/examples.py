@@ -121,6 +121,11 @@ class Capture:
         resting = self.ask("paper_order", limit).json()["order"]["orderId"]
         self.keep("cancel_order", self.ask("cancel_order", order_id=resting))
 
+    def control(self) -> None:
+        """Halt a venue and resume it, and set limits as they are."""
+        for name in ("halt", "resume", "set_limits"):
+            self.keep(name, self.ask(name))
+
     def execute(self) -> str:
         """Execute until something is traded, and return its id."""
         for _ in range(ATTEMPTS):
@@ -146,7 +151,7 @@ class Capture:
             self.keep(name, self.ask(name, execution_id=execution_id))
         for name in (
             *("list_books", "registry", "get_policies", "get_snapshot", "records", "last_sizing"),
-            *("positions", "risk", "healthz", "readyz"),
+            *("positions", "risk", "get_limits", "healthz", "readyz"),
         ):
             self.keep(name, self.ask(name))
         document = self.ask("asyncapi_document").json()
@@ -199,6 +204,7 @@ def main() -> None:
     capture.be_refused()
     moment_ms = capture.read_a_book()
     capture.decide()
+    capture.control()
     capture.read(capture.execute())
     capture.read_it_again(moment_ms)
     capture.resubscribe()

@@ -16,7 +16,8 @@ from libs.common.events import (
     ChoosePolicy,
     Event,
     ExecutionPlanned,
-    ExecutionRecord,
+    ExecutionProgress,
+    Limits,
     OrderFilled,
     PlanAndExecute,
     PolicyRewarded,
@@ -25,11 +26,13 @@ from libs.common.events import (
 )
 from libs.common.handling import State, Tick, WakeAt
 from services.execution.app import wiring
+from services.execution.early import early
 from services.execution.handlers import handle
+from services.execution.kept import ExecutionState
+from services.execution.limits.watch import WATCH
 from services.execution.market_data import MarketData
-from services.execution.saga.early import early
-from services.execution.saga.standing import ExecutionState
-from services.execution.saga.state import saga_key
+from services.execution.progress import ProgressEnded
+from services.execution.saga.phases import saga_key
 from services.execution.settings import ExecutionSettings
 from tests.execution_market import (
     EPOCH,
@@ -41,11 +44,12 @@ from tests.execution_market import (
     a_risk_budget,
     a_venue_scored,
 )
+from tests.whole_records import WholeRecords, whole_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from libs.common.events import BookTop, Level
+    from libs.common.events import BookTop, ExecutionRecord, Level
     from libs.common.views import View
 
 NAMESPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
@@ -53,6 +57,7 @@ S = 1_000_000_000
 MINUTE = 60 * S
 DAY = 86_400 * S
 VENUES = ("binance", "bybit")
+LIMITS_OFF = {f"limit_{name}": 0 for name in Limits.__struct_fields__}  # tests of limits turn them on
 BEST_BID = 60_000.0  # of `a_book_top`
 
 
@@ -64,7 +69,7 @@ class ExecutionWorld:
     """Messages go in by `deliver`, time by `advance`; everything sent is kept in `sent`."""
 
     def __init__(self, policy_id: str = "p_sma", **settings: Any) -> None:
-        self.settings = ExecutionSettings(**settings)
+        self.settings = ExecutionSettings(**LIMITS_OFF | settings)
         self.market = MarketData(self.settings)
         self.state: State[Any] = ExecutionState()
         self.now = NOW
@@ -72,9 +77,11 @@ class ExecutionWorld:
         self.sent: list[Event] = []
         self.unanswered: list[Event] = []  # commands to peers
         self._ticks: list[tuple[int, bytes]] = []
+        self._watch: tuple[int, bytes] | None = None
         self.wished = 0  # ticks
         self._offsets = 0
         self._log = wiring(self.settings).state
+        self._folded, self._whole = 0, WholeRecords()  # of `sent`
 
     def fold(self, view: View[Any], key: bytes, event: Event | None) -> None:
         view.fold(0, self._offsets, key, event)
@@ -135,7 +142,9 @@ class ExecutionWorld:
         self.state.keep()
         events = [output for output in outputs if isinstance(output, Event)]
         for output in outputs:
-            if isinstance(output, WakeAt):
+            if isinstance(output, WakeAt) and output.key == WATCH:
+                self._watch = (output.ts, output.key)  # comes when there is something to see
+            elif isinstance(output, WakeAt):
                 self.wished += 1
                 heapq.heappush(self._ticks, (output.ts, output.key))
         self.sent += events
@@ -144,7 +153,9 @@ class ExecutionWorld:
 
     def execute(self, name: str = "one", **fields: Any) -> str:
         """Send a PlanAndExecute; return its id."""
-        command = PlanAndExecute(command_id=an_id(name), symbol="BTC-USDT", **{"urgency": 1.0} | fields)
+        command = PlanAndExecute(
+            command_id=an_id(name), symbol="BTC-USDT", **{"urgency": 1.0, "max_venues": 1} | fields
+        )
         self.deliver(command)
         return command.command_id
 
@@ -195,16 +206,20 @@ class ExecutionWorld:
         """Let ticks come that the views show to be due before their time; tell whether there were any."""
         came = 0
         while (tick := next(self._early(), None)) is not None:
-            self._ticks.remove(tick)
-            heapq.heapify(self._ticks)
+            if tick == self._watch:
+                self._watch = None
+            else:
+                self._ticks.remove(tick)
+                heapq.heapify(self._ticks)
             self.deliver(Tick(due_ts=tick[0], key=tick[1], causation_id=an_id("tick"), correlation_id="c"))
-            came += 1
+            came += tick[1] != WATCH
             assert came < 1000, f"{tick} comes again and again"
         return came > 0
 
     def _early(self) -> Iterator[tuple[int, bytes]]:
         names = early(self.state, self.now, self.market)
-        return (tick for name in names for tick in self._ticks if tick[1] == name)
+        pending = self._ticks if self._watch is None else [*self._ticks, self._watch]
+        return (tick for name in names for tick in pending if tick[1] == name)
 
     def step_clock(self, by_ns: int) -> None:
         """Set the machine's clock: ticks move with it, and books are told on it."""
@@ -249,7 +264,22 @@ class ExecutionWorld:
 
     @property
     def records(self) -> dict[str, ExecutionRecord]:
-        return {e.execution_id: e for e in self.sent if isinstance(e, ExecutionRecord)}
+        """The newest whole record of each execution, by its id."""
+        if len(self.sent) < self._folded:
+            self._folded, self._whole = 0, WholeRecords()
+        for event in self.sent[self._folded :]:
+            self._whole.fold(event)
+        self._folded = len(self.sent)
+        return dict(self._whole.newest)
+
+    def record(self, execution_id: str) -> ExecutionRecord:
+        """Return the newest whole record of an execution."""
+        return self.records[execution_id]
+
+    def history(self, execution_id: str | None = None) -> list[ExecutionRecord]:
+        """Return the whole records as they were one after the other, of an execution or of all."""
+        found = whole_records(self.sent)
+        return [r for r in found if execution_id is None or r.execution_id == execution_id]
 
     def all(self, kind: type[Any], execution_id: str | None = None) -> list[Any]:
         found = [event for event in self.sent if isinstance(event, kind)]
@@ -272,7 +302,7 @@ def assert_books_balance(world: ExecutionWorld) -> None:
     fills: dict[str, list[OrderFilled]] = {}
     for fill in world.all(OrderFilled):
         fills.setdefault(str(fill.execution_id), []).append(fill)
-    for record in (event for event in world.sent if isinstance(event, ExecutionRecord)):
+    for record in world.history():
         if record.plan is not None:
             assert record.filled + record.open + record.unscheduled == record.plan.size
         assert record.filled == sum((fill.size for fill in record.fills), Decimal(0))
@@ -291,6 +321,10 @@ def assert_books_balance(world: ExecutionWorld) -> None:
         answers = [e for e in world.all(ExecutionPlanned) if e.command_id == execution_id]
         if record.status.final:
             assert answers, "it ended unanswered"
+            said = {e.n for e in world.all(ExecutionProgress, execution_id)}
+            ended = [e.n for e in world.all(ProgressEnded, execution_id)]
+            assert len(ended) == len(set(ended))
+            assert set(ended) == said, "progress of an execution that has ended has a tombstone"
 
 
 def _signed(fill: OrderFilled) -> Decimal:
@@ -298,7 +332,7 @@ def _signed(fill: OrderFilled) -> Decimal:
 
 
 def _execution_of(event: Any) -> str | None:
-    order = getattr(event, "order", event)
+    order = getattr(event, "order", None) or event
     return getattr(order, "execution_id", None)
 
 

@@ -64,6 +64,7 @@ from services.venues.settings import VenuesSettings, policy_of
 from simulator.latent import LatentPrices
 from simulator.profiles import VENUES
 from tests.loop_market import EPOCH, Market
+from tests.whole_records import WholeRecords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -153,6 +154,7 @@ class LoopWorld:
         self._ticks: list[tuple[int, int, str, bytes]] = []
         self._n = 0
         self.sent: dict[type[Event], list[Any]] = {kind: [] for kind in SHOWN}
+        self._whole = WholeRecords()
         self.cash, self.held, self.fees = CAPITAL, dict.fromkeys(symbols, Decimal(0)), Decimal(0)
         self._begin()
 
@@ -268,7 +270,9 @@ class LoopWorld:
         for view in self._views.get(topic.name, ()):
             if view.wants(key):
                 view.fold(0, view.position(0), key, event)
-        if event is not None and type(event) in self.sent:
+        if (record := self._whole.fold(event)) is not None:
+            self.sent[ExecutionRecord].append(record)
+        elif event is not None and type(event) in self.sent:
             self.sent[type(event)].append(event)
         if isinstance(event, OrderFilled):
             self._book(event)

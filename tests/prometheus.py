@@ -19,6 +19,7 @@ BASE_UNITS: Final = {"seconds", "bytes", "ratio", "quote"}
 COUNTED: Final = {
     *(
         "bookrunner_execution_running",
+        "bookrunner_gateway_alerts_waiting",
         "bookrunner_gateway_commands_waiting",
         "bookrunner_gateway_partitions_missing",
         "bookrunner_gateway_places",

@@ -18,7 +18,7 @@ PACKAGES = ("broker", "libs", "services", "simulator")
 
 def all_settings() -> Iterator[type[Settings]]:
     for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
-        if re.search(r"^class \w+\(\w*Settings\):", path.read_text(), re.MULTILINE):
+        if re.search(r"^class \w+\([\w, ]*Settings\):", path.read_text(), re.MULTILINE):
             import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
     found: list[type[Settings]] = [Settings]
     for kind in found:  # grows

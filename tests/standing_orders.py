@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from libs.common.codec import decode
-from libs.common.events import BOOK, BookState, SubmitPaperOrder
+from libs.common.events import BOOK, BookState, SubmitPaperOrder, Trade
 from libs.common.topics import EXECUTION_COMMANDS, book_key
 from services.execution.app import wiring as execution_wiring
 from services.execution.settings import ExecutionSettings
@@ -18,7 +18,7 @@ from tests.services_alone import Service
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libs.common.events import Event, Level
+    from libs.common.events import Event, Level, TakerSide
     from libs.common.partition import Effects
 
 S = 1_000_000_000
@@ -40,6 +40,7 @@ class Standing(Service):
         self.log: dict[bytes, bytes] = {}
         self.transactions = 0
         self.seq = 7
+        self.trades = 0
         self._views = {view.topic.name: view for view in self.wiring.views}
         self.fold("portfolio.risk.v1", BOOK.encode(), a_risk_budget(equity=Decimal(10_000_000)))
 
@@ -72,6 +73,29 @@ class Standing(Service):
         told = {name: fields[name] for name in ("venue", "symbol", "seq", "epoch")}
         told |= {"ts": self.now, "state": state}
         self.fold("l2.book-health.v1", key, a_book_health(**told))
+
+    def trade(
+        self,
+        price: float,
+        size: float,
+        side: TakerSide = "sell",
+        venue: str = "binance",
+        symbol: str = "BTC-USDT",
+        **changes: Any,
+    ) -> None:
+        """Let others trade, as the feed tells it."""
+        self.trades += 1
+        known: dict[str, Any] = {
+            "venue": venue,
+            "symbol": symbol,
+            "trade_id": str(self.trades),
+            "price": price,
+            "size": size,
+            "side": side,
+            "venue_ts": self.now,
+            "received_ts": self.now,
+        }
+        self.fold("l2.trades.v1", book_key(venue, symbol), Trade(**known | changes))
 
     def submit(self, number: int, **fields: Any) -> list[Event]:
         known: dict[str, Any] = {

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.random import Generator, Philox
 
 from libs.common.events import TakerSide  # noqa: TC001 -- part of a NamedTuple
-from services.execution.broker.paper_broker import Terms, arrive, check, exact
+from services.execution.broker.exact_amounts import exact
+from services.execution.broker.paper_broker import Terms, arrive, check
 from services.execution.settings import ExecutionSettings
 from services.l2.feeds.binance import BinanceFeed
 from services.l2.feeds.binance_futures import BinanceFuturesFeed
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from libs.common.events import BookTop, Level, PaperOrder
-    from services.execution.broker.paper_broker import SelfImpact
+    from services.execution.broker.self_impact import SelfImpact
     from services.l2.feeds.feed import Feed
 
 SYMBOL: Final = "BTC-USDT"

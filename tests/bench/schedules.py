@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from numpy.random import Generator, Philox
 
 from libs.common.all_in_price import walk
-from services.execution.decide.alternatives import Alternative, PlanInputs, Style
+from libs.common.events import PlanAlternative
+from services.execution.decide.alternatives import PlanInputs, Style
 from services.execution.decide.calibration import CostObservation, fit
 from services.execution.decide.cost import PRIOR
 from services.execution.decide.planner import plan, slices_of
@@ -180,10 +181,10 @@ def _inputs(now: int, profile: tuple[float, ...], urgency: float = 0.5) -> PlanI
 
 def _scheduled(style: Style, start: int, profile: tuple[float, ...]) -> _Work:
     """Return the planner's own children of a given style."""
-    chosen = Alternative(style=style, horizon_s=HORIZON_S, children=CHILDREN)
+    chosen = PlanAlternative(style=style, horizon_s=HORIZON_S, children=CHILDREN)
     least = smallest_child(LOT, LOT, Decimal(5), Decimal(61_700))
     slices = slices_of(_inputs(start, profile), chosen, least, Generator(Philox(key=7)))
-    return _Work([(each.at_ts, each.qty) for each in slices])
+    return _Work([(each.at_ts, each.size) for each in slices])
 
 
 def _excess(report: Report) -> None:

@@ -55,6 +55,7 @@ BOOKS = "binance:BTC-USDT,binance:ETH-USDT,binance:SOL-USDT"
 EXECUTE = "/api/exec/plan-and-execute?wait=final"
 OPEN_CANDLE_S = 150.0  # l2 tells the first one once a minute has begun while the book is LIVE
 RUBBISH = b"\xc1 no message"
+HALTED = "venue:kraken"
 RIGHTS = read_acls(ACLS.read_text(encoding="utf-8"))
 
 
@@ -129,9 +130,12 @@ async def ran(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ran]:
             await until("a command of the autopilot", lambda: _logged(system, AUTOPILOT, "execution_id"))
             for module in (AUTOPILOT, *SERVICES):
                 assert system.stop(module) == 0, module
+            commands.append(await _operate(kafka, "halt", HALTED, "--reason", "a drill"))  # nobody answers
             commands += await _skip_rubbish(kafka)
             system.start(*SERVICES)  # and they find their state
             await system.ready()
+            commands.append(await _operate(kafka, "resume", HALTED))
+            commands.append(await _operate(kafka, "limits"))
             with suppress(AssertionError):  # the test says which is not
                 await until("each right is used", lambda: _all_used(kafka), OPEN_CANDLE_S)
         yield Ran(kafka, without_topics, answers, commands, kafka.decisions())
@@ -219,6 +223,10 @@ async def _look(kafka: AclKafka, system: System) -> list[Ended]:
     picture = str(kafka.folder / "frontier.png")
     commands.append(await run("frontier", "--plot", picture, **kafka.environment("operator")))
     return commands
+
+
+async def _operate(kafka: AclKafka, *words: str) -> Ended:
+    return await run(*words, **kafka.environment("operator"))
 
 
 async def _skip_rubbish(kafka: AclKafka) -> list[Ended]:

@@ -56,6 +56,8 @@ PROBLEMS = {(problem.uri, problem.status) for problem in PROBLEM_TYPES}
 LEAKS = re.compile(r"Traceback|\.py\b|site-packages|0x[0-9a-f]{8,}")
 PROBLEM = "application/problem+json"
 STREAM = "GET /api/stream"  # its success has no end
+LIMITS = "/api/exec/limits"
+CONTROLS = ("POST /api/exec/halt", f"PUT {LIMITS}")  # done as drawn, they would end all trading
 FUZZED = hypothesis.settings(
     max_examples=CASES,
     derandomize=CASES == DEFAULT_CASES,
@@ -79,6 +81,7 @@ ON_DEMAND = (
     "execution.orders.v1",
     "execution.records.v1",
     "execution.audit.v1",
+    "execution.controls.v1",
     "gateway.idempotency.v1",
 )
 MOST_OF_A_KIND = 200  # messages, evenly over the log: a book delta takes the validator milliseconds
@@ -89,11 +92,16 @@ _UUID = rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _NAME = rb"[A-Za-z0-9._-]{1,64}"
 KEYS = {
     Key.BOOK: re.compile(rb"[a-z0-9-]+:" + _PAIR),
-    Key.SYMBOL: re.compile(_PAIR + rb"|" + _UUID),  # an id: the verification of an execution
+    # An id: the verification of an execution; all: halts and limits.
+    Key.SYMBOL: re.compile(_PAIR + rb"|all|(?:symbol|policy|venue):" + _NAME + rb"|" + _UUID),
     Key.SCOPE: re.compile(_NAME),
     Key.POLICY: re.compile(_NAME),
     Key.PORTFOLIO: re.compile(_NAME),
     Key.EXECUTION: re.compile(_UUID),
+    Key.EXECUTION_OR_CHILD: re.compile(rb"(?:(?:[0-9]{4,}|-):)?" + _UUID),
+    Key.CONTROL: re.compile(
+        rb"(?:limits:)?(?:all|settings)|(?:limits:|use:)?symbol:" + _PAIR + rb"|(?:policy|venue):" + _NAME
+    ),
     Key.IDEMPOTENCY_KEY: re.compile(rb"[\x21-\x7e]{1,255}"),
 }
 # Messages that need more than a request, and why; no topic is without a message.
@@ -206,7 +214,23 @@ def test_every_answer_is_one_that_the_document_promises(
             too_big = answer.status_code in {413, 414, 431}  # a refusal, too
             case.validate_response(answer, checks=CHECKS if too_big else [*CHECKS, negative_data_rejection])
 
+    before = session.get(f"{system.gateway}{LIMITS}", timeout=ANSWER_S).json()
     ask()
+    if label in CONTROLS:
+        undo_controls(system, session, before)
+
+
+def undo_controls(system: System, session: requests.Session, before: Any) -> None:
+    """Set the limits as they were, then resume what is halted: what is still exceeded is not resumed."""
+    limits = {each["limit"]: each["value"] for each in before["limits"]}
+    answer = session.put(f"{system.gateway}{LIMITS}", json=limits, timeout=ANSWER_S)
+    assert answer.status_code == 200, answer.text
+    for halt in answer.json()["halts"]:
+        answer = session.post(
+            f"{system.gateway}/api/exec/resume", json={"scope": halt["scope"]}, timeout=ANSWER_S
+        )
+        assert answer.status_code == 200, answer.text
+    assert answer.json()["halts"] == []
 
 
 CHECKS = [
@@ -265,9 +289,12 @@ def refusals() -> Iterator[tuple[str, str, bytes, dict[str, str], set[int]]]:
         ("DELETE", "/api/router/policies/p:x", 422),
         ("DELETE", "/api/router/policies/p_sma?scope=a%20b", 422),
         ("PUT", "/api/router/policies", 405),
+        ("PUT", LIMITS, 400),
         ("POST", "/api/audit/nope", 405),
     ):
         yield method, path, b"", {}, {status}
+    for wrong in ({"unheardOf": 1}, {"dailyLoss": -1}, {"dailyLoss": 2}, {"minLiveVenues": 0.5}):
+        yield "PUT", LIMITS, json.dumps(wrong).encode(), {}, {422}
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -346,6 +373,9 @@ async def drive(system: System) -> None:
     ):
         await told({404, 422}, "POST", path, body)
     market = {"symbol": "BTCUSDT", "side": "buy", "size": "0.02", "ordType": "market", "venue": "binance"}
+    await done("POST", "/api/exec/halt", {"scope": "venue:okx", "reason": "a drill"})
+    await done("POST", "/api/exec/resume", {"scope": "venue:okx"})
+    await done("PUT", "/api/exec/limits", {"dailyLoss": 0.06})
     await done("POST", "/api/paper/orders", market)
     resting = await done("POST", "/api/paper/orders", market | {"ordType": "limit", "limit": "1000"})
     await done("DELETE", f"/api/paper/orders/{resting['order']['orderId']}?symbol=BTCUSDT")

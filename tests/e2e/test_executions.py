@@ -100,7 +100,7 @@ async def test_simulate_answers_the_proof_command_and_changes_no_topic_of_anybod
     assert sum(piece["size"] for piece in answer["plan"]["slices"]) == pytest.approx(0.02)
     assert answer["plan"]["style"]
     assert answer["plan"]["venue"] in answer["venues"]
-    assert set(answer["plan"]["slices"][0]) == {"at", "size", "limit"}
+    assert set(answer["plan"]["slices"][0]) == {"at", "size", "limit", "venue"}
     cost = answer["cost"]
     parts = ("spreadBps", "impactBps", "metaImpactBps", "feeBps")  # without a volume no meta impact is known
     assert cost["totalBps"] == pytest.approx(sum(cost[part] or 0.0 for part in parts))

@@ -19,6 +19,7 @@ from tests.e2e.secret_marks import (
     PASSWORD,
     PROPERTY,
     TOKEN,
+    WEBHOOK,
     arguments,
     descendants,
     environments,
@@ -51,6 +52,7 @@ def secrets_of(folder: Path) -> dict[str, str]:
     quoted = PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
     users = f'user_{USER}="{quoted}" user_other="{PROPERTY}"'
     return {
+        "ALERT_WEBHOOK_URL": WEBHOOK,
         "GATEWAY_TOKEN": TOKEN,
         "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
         "KAFKA_SASL_MECHANISM": "PLAIN",
@@ -145,6 +147,7 @@ async def test_a_running_system_shows_no_secret_to_anybody_who_does_not_need_it(
             "wrong token": run.type("libs.cli", "ask", "l2/subscriptions", body, GATEWAY_TOKEN=f"{TOKEN}0"),
             "topics": run.type("libs.cli", "topics"),
             "doctor": run.type("libs.cli", "doctor"),
+            "alerts": run.type("libs.cli", "alerts", "test"),
             "wrong password": run.type("libs.cli", "topics", KAFKA_SASL_PASSWORD=f"{PASSWORD}0"),
             "l2 with a wrong password": run.type(
                 "services.l2", KAFKA_BOOTSTRAP_SERVERS=run.kafka, KAFKA_SASL_PASSWORD=f"{PASSWORD}0"
@@ -153,6 +156,7 @@ async def test_a_running_system_shows_no_secret_to_anybody_who_does_not_need_it(
         }
         assert "does not accept 'bookrunner' by PLAIN" in said["l2 with a wrong password"]
         assert "401" in said["wrong token"]
+        assert "the webhook did not take it: cannot be reached" in said["alerts"]
         assert {name: found_in(text) for name, text in said.items() if found_in(text)} == {}
 
         pids = list(descendants(supervisor))
@@ -164,7 +168,7 @@ async def test_a_running_system_shows_no_secret_to_anybody_who_does_not_need_it(
             "java": set(),
             "simulator": set(),
             **{f"services.{name}": kafka for name in SERVICES},
-            "services.gateway": {"GATEWAY_TOKEN", "KAFKA_SASL_PASSWORD"},
+            "services.gateway": {"ALERT_WEBHOOK_URL", "GATEWAY_TOKEN", "KAFKA_SASL_PASSWORD"},
         }
 
         paths = (
@@ -219,6 +223,8 @@ async def test_a_running_system_shows_no_secret_to_anybody_who_does_not_need_it(
         ),
         ("libs.cli", {"KAFKA_SASL_PASSWORD": PASSWORD}, "KAFKA_SASL_PASSWORD"),
         ("services.gateway", {"GATEWAY_TOKEN": f"{TOKEN} {TOKEN}"}, "GATEWAY_TOKEN"),
+        ("services.gateway", {"ALERT_WEBHOOK_URL": f"{WEBHOOK} {WEBHOOK}"}, "ALERT_WEBHOOK_URL"),
+        ("services.gateway.alerts.trial", {"ALERT_WEBHOOK_URL": f"ftp{WEBHOOK}"}, "ALERT_WEBHOOK_URL"),
         ("services.execution", {"KAFKA_SASL_PASSWORD": PASSWORD}, "KAFKA_SASL_PASSWORD"),
         ("services.execution.autopilot", {"KAFKA_SASL_PASSWORD": PASSWORD}, "KAFKA_SASL_PASSWORD"),
         ("services.l2", {"KAFKA_BOOTSTRAP_SERVERS": f"me:{PASSWORD}@kafka:1"}, "KAFKA_BOOTSTRAP_SERVERS"),

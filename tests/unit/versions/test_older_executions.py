@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
+from base64 import b64decode
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -17,8 +18,8 @@ from libs.common.topics import EXECUTION_AUDIT
 from services.execution.app import wiring
 from services.execution.audit.rerun import MODELS, rerun
 from services.execution.audit.verify import report
-from services.execution.saga.state import Saga, Step
-from services.execution.saga.unit_of_work import step_id
+from services.execution.saga.phases import SAGA, Choosing, Ended, Scoring, Working, course_key
+from services.execution.saga.unit_of_work import step_id, unit_of
 from services.execution.settings import ExecutionSettings
 from tests.execution_world import ExecutionWorld, a_ready_world
 
@@ -33,7 +34,7 @@ UNDER_WAY: Final = {
 
 def audit() -> list[AuditEntry]:
     lines = (FOLDER / "8fc911c-audit.jsonl").read_text().splitlines()
-    entries = [decode(EXECUTION_AUDIT, base64.b64decode(json.loads(line))) for line in lines]
+    entries = [decode(EXECUTION_AUDIT, b64decode(json.loads(line))) for line in lines]
     return [entry for entry in entries if isinstance(entry, AuditEntry)]
 
 
@@ -70,20 +71,49 @@ def left(name: str) -> ExecutionWorld:
     now, state, ticks = UNDER_WAY[name]
     world, log = a_ready_world(), wiring(ExecutionSettings()).state
     for key, value in state:
-        world.state.restore(base64.b64decode(key), decode(log, base64.b64decode(value)))
+        world.state.restore(b64decode(key), decode(log, b64decode(value)))
+    wiring(ExecutionSettings()).migrate(world.state)
+    world.state.keep()
+    executions = [kept.execution_id for kept in world.state.values() if isinstance(kept, SAGA)]
+    units = [unit_of(world.state, each, world.market, now) for each in executions]
+    world.sent += [unit.record() for unit in units if unit is not None]  # as that version told it
     world.go_on(now, [(due_ts, tick.encode()) for due_ts, tick in ticks])
     return world
+
+
+def test_what_the_version_before_had_decided_is_kept_in_todays_names() -> None:
+    seen = []
+    for name, (_, state, _) in UNDER_WAY.items():
+        world = left(name)
+        (saga,) = (each for each in world.state.values() if isinstance(each, SAGA))
+        written = next(of for _, value in state if "mids" in (of := msgspec.msgpack.decode(b64decode(value))))
+        work = saga.work if isinstance(saga, Ended) else saga if isinstance(saga, Working) else None
+        assert (work is not None) == bool(written.get("plan"))
+        if work is not None:
+            (leg,) = work.legs
+            course = world.state[course_key(saga.execution_id)].legs[leg.venue]
+            coming = leg.plan.slices[course.next :]
+            told = [(each.at_ts, str(each.size), str(each.limit)) for each in coming]
+            assert told == [tuple(each.values()) for each in written["slices"]]
+            assert leg.plan.size == work.quantity == Decimal(written["parent"]["quantity"])
+            assert leg.plan.mid == written["plan_mid"]
+            assert str(leg.plan.min_child) == written["plan"]["min_child"]
+            seen.append("plan")
+        if isinstance(saga, Ended) and saga.shortfall is not None:
+            assert saga.shortfall.total_bps == written["shortfall"]["total_bps"]
+            assert Decimal(str(saga.shortfall.detail["total"])) == Decimal(written["shortfall"]["total"])
+            seen.append("shortfall")
+    assert {"plan", "shortfall"} <= set(seen)
 
 
 @pytest.mark.parametrize("name", UNDER_WAY)
 def test_an_execution_that_the_version_before_had_under_way_ends_and_is_forgotten(name: str) -> None:
     world = left(name)
-    (saga,) = (each for each in world.state.values() if isinstance(each, Saga))
+    (saga,) = (each for each in world.state.values() if isinstance(each, SAGA))
     asked: Any = None
-    if saga.step is Step.CHOOSING:
-        asked = ChoosePolicy(command_id=saga.decision_id, context={})
-    elif saga.step is Step.SCORING:
-        assert saga.sizing is not None
+    if isinstance(saga, Choosing):
+        asked = ChoosePolicy(command_id=saga.request.decision_id, context={})
+    elif type(saga) is Scoring:
         command_id = step_id(saga.execution_id, "ScoreVenues")
         asked = ScoreVenues(
             command_id=command_id, symbol=saga.symbol, size=float(saga.sizing.qty), side="buy"
@@ -101,4 +131,4 @@ def test_an_execution_that_the_version_before_had_under_way_ends_and_is_forgotte
     assert record.filled > Decimal("0.6")
     assert record.reward is not None
     assert (record.reward.reward is not None) == (name == "choosing"), record.reward
-    assert not any(isinstance(each, Saga) for each in world.state.values())
+    assert not any(isinstance(each, SAGA) for each in world.state.values())

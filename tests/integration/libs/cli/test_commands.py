@@ -291,6 +291,15 @@ async def test_without_services_every_command_is_one_line_that_says_how_to_start
     assert ended.err.count("\n") == 1
 
 
+async def test_trading_is_halted_though_no_execution_runs(fresh_kafka: str) -> None:
+    async with publishing(fresh_kafka):
+        ended = await run("halt", "--reason", "prices look wrong", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
+        assert (ended.code, ended.err) == (0, "")
+        assert "prices look wrong" in ended.out
+        shown = await run("limits", KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
+    assert "prices look wrong" in shown.out
+
+
 async def test_an_execution_is_found_by_any_beginning_of_its_id_that_no_other_has(fresh_kafka: str) -> None:
     ids = ["d585da82-2fb6-5596-94a2-0296c89596cf", "d585da82-ffff-5596-94a2-0296c89596cf"]
     async with publishing(fresh_kafka) as publisher:

@@ -61,8 +61,14 @@ COMMANDS: Final = (
     MOVED,
     ("ask", "l2", ARGUMENT),
     ("doctor",),
+    ("alerts", "test"),
+    ("alerts", ARGUMENT),
     ("skip", "router", "venues.scores.v1/3/120", "--reason", ARGUMENT),
     ("skip", ARGUMENT, ARGUMENT, "--reason", ARGUMENT),
+    ("halt", ARGUMENT, "--reason", ARGUMENT),
+    ("resume", ARGUMENT, "--reason", ARGUMENT),
+    ("limits",),
+    ("limits", "--set", ARGUMENT, "--scope", ARGUMENT),
     ("acls", "--users", "{role}" + ARGUMENT),
     (ARGUMENT,),
     ("tail", f"--{ARGUMENT}"),
@@ -131,6 +137,7 @@ async def test_no_command_lets_a_text_act(fresh_kafka: str, tmp_path_factory: py
             "GATEWAY_PORT": port,
             "SIMULATOR_PORT": port,
             "SIMULATOR_URL": f"http://127.0.0.1:{port}",
+            "ALERT_WEBHOOK_URL": f"http://127.0.0.1:{port}/api/bad",
             "RUN_DIR": folder,
         }
         for command in COMMANDS:

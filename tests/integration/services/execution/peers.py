@@ -10,21 +10,24 @@ import sys
 import time
 from contextlib import aclosing, asynccontextmanager
 from decimal import Decimal
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import (
     BOOK,
     ChoosePolicy,
+    InstrumentTerms,
     PolicyRewarded,
     RewardPolicy,
     ScoreVenues,
     SymbolRisk,
     VenueCandidate,
+    VenueShare,
 )
-from libs.common.instruments import instrument_of
 from libs.common.kafka import Publisher, create_topics, read
 from libs.common.settings import ServiceSettings
+from libs.common.time_units import NS_PER_MS
 from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
@@ -47,27 +50,47 @@ from tests.execution_market import (
 from tests.execution_world import DAY, MINUTE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
+    from libs.common.events import VenueScored
     from libs.common.kafka import Undecodable
 
 SYMBOLS: Final = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
-VENUES: Final = ("binance", "bybit")
+VENUES_OF: Final = {  # where each is traded
+    "BTC-USDT": ("binance", "bybit", "okx"),
+    "ETH-USDT": ("binance", "bybit", "okx"),
+    "SOL-USDT": ("binance", "bybit"),
+}
 PRICE: Final = 60_000.0
 PARTITIONS: Final = 4
 BEAT_S: Final = 0.1
+TERMS: Final = InstrumentTerms(
+    tick=Decimal("0.1"), lot=Decimal("0.00001"), min_qty=Decimal("0.00001"), min_notional=Decimal(5)
+)
 
 
 class Peers:
     """l2, portfolio, router and venues as their topics show them."""
 
-    def __init__(self, settings: ServiceSettings, policy_id: str, *, delay_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *policies: str,
+        delay_s: float = 0.0,
+        step: float = 0.5,
+        venues: Mapping[str, tuple[str, ...]] = VENUES_OF,
+        beat_s: float = BEAT_S,
+    ) -> None:
         self.answered: list[str] = []  # command ids, as often as they came
         self._settings = settings
-        self._policy_id = policy_id
+        self._policies = {symbol: cycle(policies) for symbol in venues}  # are chosen in turn
         self._delay_s = delay_s
         self._chance = random.Random(7)
+        self._step = step  # between the prices of a book
+        self._venues = venues  # by symbol
+        self._beat_s = beat_s
         self.price = PRICE  # of the best bids
+        self.prices: dict[str, float] = {}  # by symbol, where it is another
         self.beats = 0  # how often the books were told
 
     @asynccontextmanager
@@ -93,9 +116,9 @@ class Peers:
     async def _history(self, publisher: Publisher) -> None:
         now = time.time_ns()
         risk = SymbolRisk(cvar=0.05, vol=0.02, weight=0.0, used=0.0)
-        budget = a_risk_budget(by_symbol=dict.fromkeys(SYMBOLS, risk), equity=Decimal(100_000_000))
+        budget = a_risk_budget(by_symbol=dict.fromkeys(self._venues, risk), equity=Decimal(100_000_000))
         await publisher.send_and_wait(PORTFOLIO_RISK, BOOK.encode(), budget, now)
-        for symbol in SYMBOLS:
+        for symbol in self._venues:
             key = book_key("binance", symbol)
             for n in range(120, 0, -1):
                 close = PRICE * (1 - 0.004 * n) * (1 + 0.01 * (-1) ** n)
@@ -108,25 +131,35 @@ class Peers:
 
     async def _beats(self, publisher: Publisher) -> None:
         while True:
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(self._beat_s)
             await self._beat(publisher)
 
     async def _beat(self, publisher: Publisher) -> None:
-        now = time.time_ns()
+        """Tell all books."""
         self.beats += 1
-        for venue in VENUES:
-            for symbol in SYMBOLS:
-                key = book_key(venue, symbol)
-                size = 5.0 + self._chance.randrange(1000) / 100
-                sides = {
-                    "bids": tuple((self.price - 0.5 * i, size + i) for i in range(10)),
-                    "asks": tuple((self.price + 0.5 + 0.5 * i, size + i) for i in range(10)),
-                }
-                named = {"venue": venue, "symbol": symbol, "seq": self.beats}
-                top = a_book_top(**named, **sides, received_ts=now)
-                await publisher.send(L2_BOOK_TOPS, key, top, now)
-                await publisher.send(L2_BOOK_HEALTH, key, a_book_health(**named, ts=now), now)
+        for symbol in self._venues:
+            await self._tell(publisher, symbol)
         await publisher.flush()
+
+    async def move(self, publisher: Publisher, symbol: str, price: float) -> None:
+        """Let the best bids of a symbol be at a price, from now on."""
+        self.prices[symbol] = price
+        self.beats += 1
+        await self._tell(publisher, symbol)
+
+    async def _tell(self, publisher: Publisher, symbol: str) -> None:
+        now, price = time.time_ns(), self.prices.get(symbol, self.price)
+        for venue in self._venues[symbol]:
+            key = book_key(venue, symbol)
+            size = 5.0 + self._chance.randrange(1000) / 100
+            sides = {
+                "bids": tuple((price - self._step * i, size + i) for i in range(10)),
+                "asks": tuple((price + 0.5 + self._step * i, size + i) for i in range(10)),
+            }
+            named = {"venue": venue, "symbol": symbol, "seq": self.beats}
+            top = a_book_top(**named, **sides, received_ts=now)
+            await publisher.send(L2_BOOK_TOPS, key, top, now)
+            await publisher.send(L2_BOOK_HEALTH, key, a_book_health(**named, ts=now, terms=TERMS), now)
 
     async def _answers(self, publisher: Publisher) -> None:
         topics = (ROUTER_COMMANDS, VENUES_COMMANDS)
@@ -143,7 +176,9 @@ class Peers:
         now = time.time_ns()
         match command:
             case ChoosePolicy():
-                answer: Any = a_policy_chosen(command.command_id, self._policy_id)
+                answer: Any = a_policy_chosen(
+                    command.command_id, next(self._policies[str(command.context["symbol"])])
+                )
                 topic = ROUTER_CHOICES
             case RewardPolicy():
                 topic = ROUTER_CHOICES
@@ -160,22 +195,29 @@ class Peers:
                 )
             case ScoreVenues():
                 topic = VENUES_SCORES
-                candidates = tuple(
-                    VenueCandidate(venue=venue, eligible=True, score=-10.0, reasons=("the fee",))
-                    for venue in VENUES
-                    if instrument_of(venue, command.symbol)
-                )
-                answer = a_venue_scored(
-                    command.command_id,
-                    command.size,
-                    command.side,
-                    symbol=command.symbol,
-                    candidates=candidates,
-                )
+                answer = self._scored(command)
             case _:
                 raise AssertionError(command)
         # The partition is that of the reply key: the answer is sent under it.
         await publisher.send(topic, command.reply_key.encode(), answer, now)
+
+    def _scored(self, command: ScoreVenues) -> VenueScored:
+        """Return an answer that gives each venue the same part."""
+        venues = [
+            venue for venue in self._venues[command.symbol] if not command.venues or venue in command.venues
+        ]
+        candidates = tuple(
+            VenueCandidate(venue=venue, eligible=True, score=-10.0, reasons=("the fee",)) for venue in venues
+        )
+        parts = venues[: command.max_venues]
+        return a_venue_scored(
+            command.command_id,
+            command.size,
+            command.side,
+            symbol=command.symbol,
+            candidates=candidates,
+            allocation=tuple(VenueShare(venue=venue, size=command.size / len(parts)) for venue in parts),
+        )
 
 
 class ExecutionProcess:
@@ -190,9 +232,11 @@ class ExecutionProcess:
             "GROUP_INSTANCE_ID": "0",
             **environment,
         }
+        self.starts_ms: list[int] = []  # ms UTC
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        self.starts_ms.append(time.time_ns() // NS_PER_MS)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "services.execution"], env=self._environment, stdout=log, stderr=log

@@ -17,6 +17,7 @@ from libs.common.codec import encode
 from libs.common.events import (
     BOOK,
     CommandRejected,
+    ExecutionProgress,
     ExecutionRecord,
     ExecutionStatus,
     OrderFilled,
@@ -168,6 +169,8 @@ def _deed(event: Event) -> tuple[Any, ...]:
             return ("rewarded", event.reward)
         case ExecutionRecord():
             return ("recorded", event.status, event.filled, event.reason)
+        case ExecutionProgress():
+            return ("progressed", event.filled, event.open)
         case CommandRejected():
             return ("refused", event.detail)
     return ()

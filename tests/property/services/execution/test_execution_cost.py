@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -9,13 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from libs.common.handling import State
 from services.execution.decide.calibration import KEEP, CostHistory, CostObservation, fit
 from services.execution.decide.cost import (
     PRIOR,
-    cost_bps,
     impact_bps,
     impact_interval_bps,
     phi,
+)
+from services.execution.decide.cost_history import (
+    CostCurve,
+    cost_fit,
+    curve_key,
+    learn,
+    migrate_curves,
+    seen_key,
 )
 from tests.unit.services.execution.builders import seeded
 
@@ -41,7 +50,6 @@ def test_phi_is_what_lognormal_volume_costs_fixed_slices(cv: float, alpha: float
 def test_without_fills_the_cost_is_the_prior() -> None:
     assert fit(()) is PRIOR
     assert impact_bps(PRIOR, 1.0) == pytest.approx(6.0)
-    assert cost_bps(PRIOR, 1.0, 3.0) == pytest.approx(7.5)
 
 
 def test_a_flat_book_costs_half_the_share_of_its_depth() -> None:
@@ -129,13 +137,34 @@ def test_the_intervals_narrow_with_fills() -> None:
         assert narrow.upper - narrow.lower < 0.5 * (wide.upper - wide.lower)
 
 
-def test_the_history_keeps_the_last_500_and_survives_the_wire() -> None:
-    history = CostHistory()
-    for at in range(KEEP + 3):
-        history = history.and_then(CostObservation(1.0 + at, 0.0, 0.0))
-    assert len(history.observations) == KEEP
-    assert history.observations[0].x == 4.0
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(history), type=CostHistory) == history
+def test_the_last_500_fills_are_fitted_and_each_is_written_alone() -> None:
+    state: State[Any] = State()
+    key = curve_key("binance", "BTC-USDT")
+    seen = _observations(KEEP + 3, 1)
+    state.put(key, CostCurve(history=CostHistory(tuple(seen[:KEEP])), fit=fit(seen[:KEEP])))
+    migrate_curves(state)
+    for each in seen[KEEP:-1]:
+        learn(state, "binance", "BTC-USDT", each)
+    state.keep()
+    list(state.take_changes())
+    learn(state, "binance", "BTC-USDT", seen[-1])
+    state.keep()
+    written = {key: msgspec.msgpack.encode(value) for key, value in state.take_changes()}
+    assert written.keys() == {key, seen_key(key, 2)}
+    assert sum(map(len, written.values())) < 500
+    assert cost_fit(state, "binance", "BTC-USDT") == fit(seen[3:])
+
+
+@pytest.mark.parametrize("kept", [2, KEEP])
+def test_what_older_versions_kept_as_one_is_learnt_on_from(kept: int) -> None:
+    seen = _observations(kept + 1, 2)
+    older: State[Any] = State()
+    history = CostHistory(tuple(seen[:-1]))
+    older.put(curve_key("binance", "BTC-USDT"), CostCurve(history=history, fit=fit(seen[:-1])))
+    migrate_curves(older)
+    migrate_curves(older)  # a second time does nothing
+    learn(older, "binance", "BTC-USDT", seen[-1])
+    assert cost_fit(older, "binance", "BTC-USDT") == fit(seen[-KEEP:])
 
 
 @pytest.mark.parametrize("x", [0.0, -1.0, math.inf, math.nan])

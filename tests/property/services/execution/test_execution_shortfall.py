@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,11 +10,21 @@ from msgspec.structs import replace
 
 from services.execution.decide.shortfall import ShortfallChild, ShortfallFill, ShortfallInputs, shortfall
 
+if TYPE_CHECKING:
+    from libs.common.events import ShortfallBps
+
 prices = st.decimals("0.01", "200000", places=2)
 quantities = st.decimals("0.00000001", "1000", places=8)
 fills = st.lists(
     st.builds(ShortfallFill, qty=quantities, px=prices, mid_px=prices, best_px=prices), max_size=20
 )
+
+
+def amount(found: ShortfallBps, name: str) -> Decimal:
+    """Return an amount of the detail, quote units."""
+    text = found.detail[name]
+    assert isinstance(text, str)
+    return Decimal(text)
 
 
 @st.composite
@@ -45,11 +55,12 @@ def test_the_parts_sum_exactly_to_paper_less_real_profit(case: ShortfallInputs) 
             cash -= s * fill.qty * fill.px
             held += s * fill.qty
         real = cash + held * case.end_px
-        assert found.total == paper - real
-        assert found.delay + found.impact + found.opportunity + found.fees == found.total
-        assert found.detail.timing + found.detail.spread + found.detail.walk == found.impact
+        total = amount(found, "total")
+        assert total == paper - real
+        assert sum(amount(found, name) for name in ("delay", "impact", "opportunity", "fees")) == total
+        assert sum(amount(found, name) for name in ("timing", "spread", "walk")) == amount(found, "impact")
         notional = case.quantity * case.decision_px
-        assert found.total_bps == float(found.total * 10_000 / notional)
+        assert found.total_bps == float(total * 10_000 / notional)
     parts = found.delay_bps + found.impact_bps + found.opportunity_bps + found.fees_bps
     size = abs(found.delay_bps) + abs(found.impact_bps) + abs(found.opportunity_bps) + abs(found.fees_bps)
     assert parts == pytest.approx(found.total_bps, abs=1e-9 + 1e-12 * size)
@@ -71,9 +82,12 @@ def test_the_sums_of_children_say_the_same_as_their_fills_one_by_one(
             qty = sum((fill.qty for fill in own), Decimal(0))
             paid = sum((fill.qty * fill.px for fill in own), Decimal(0))
             children.append(ShortfallChild(qty=qty, paid=paid, **book))
-    assert shortfall(replace(case, fills=(), children=tuple(children))) == shortfall(
-        replace(case, fills=tuple(one_by_one))
-    )
+    summed = shortfall(replace(case, fills=(), children=tuple(children)))
+    apart = shortfall(replace(case, fills=tuple(one_by_one)))
+    assert replace(summed, detail={}) == replace(apart, detail={})
+    assert {name: Decimal(of) for name, of in summed.detail.items()} == {
+        name: Decimal(of) for name, of in apart.detail.items()
+    }
 
 
 def test_a_buyer_who_pays_above_arrival_bears_impact_and_one_who_waits_delay() -> None:
@@ -89,11 +103,9 @@ def test_a_buyer_who_pays_above_arrival_bears_impact_and_one_who_waits_delay() -
             fees=Decimal("0.5"),
         )
     )
-    assert (found.delay, found.impact, found.opportunity, found.fees) == (
-        *map(Decimal, (2, 3, 10)),
-        Decimal("0.5"),
-    )
-    assert (found.detail.timing, found.detail.spread, found.detail.walk) == (Decimal(1),) * 3
+    names = ("delay", "impact", "opportunity", "fees", "timing", "spread", "walk")
+    told = [found.detail[name] for name in names]
+    assert told == ["2", "3", "10", "0.5", "1", "1", "1"]
     assert found.total_bps == pytest.approx(15.5 / 198 * 1e4)
 
 

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from libs.common.events import PlannedSlice
 from services.execution.decide.planner import CannotPlanError, plan
-from services.execution.decide.slicing import Slice, join_small, pov_child, reschedule, split
-from services.execution.saga.parent_order import Parent, ParentError, parent_of
+from services.execution.decide.slicing import join_small, pov_child, reschedule, split
 from tests.unit.services.execution.builders import a_volume, plan_inputs, seeded
 
 LOT = Decimal("0.001")
@@ -35,8 +34,8 @@ def test_children_sum_to_the_parent_and_none_is_under_the_minimum(
     except CannotPlanError:
         assert quantity < min_qty or quantity > 100
         return
-    assert sum(each.qty for each in planned.slices) == quantity
-    assert all(each.qty >= planned.min_child >= min_qty and each.qty % LOT == 0 for each in planned.slices)
+    assert sum(each.size for each in planned.slices) == quantity
+    assert all(each.size >= planned.min_child >= min_qty and each.size % LOT == 0 for each in planned.slices)
     times = [each.at_ts for each in planned.slices]
     assert times == sorted(times)
     assert all(inputs.now <= ts <= inputs.now + planned.horizon_s * 1e9 for ts in times)
@@ -82,51 +81,6 @@ def test_pov_takes_no_more_than_its_share_of_the_volume_but_for_a_rest(
 
 
 @given(
-    quantity=lots,
-    steps=st.lists(
-        st.tuples(st.sampled_from(["submit", "fill", "repeat", "close"]), st.integers(0, 9), st.floats(0, 1)),
-        max_size=60,
-    ),
-)
-def test_filled_open_and_unscheduled_sum_to_the_parent_after_any_events(
-    quantity: Decimal, steps: list[tuple[str, int, float]]
-) -> None:
-    """Beside it runs a naive ledger, which moves amounts between three accounts."""
-    parent: Parent = parent_of(quantity)
-    filled, open_, unscheduled = Decimal(0), dict[str, Decimal](), quantity
-    for number, (event, which, share) in enumerate(steps):
-        sent = list(parent.children)
-        if event == "submit" or not sent:
-            qty = (Decimal(share) * unscheduled / LOT).to_integral_value() * LOT
-            if 0 < qty <= unscheduled:
-                parent = parent.submit(f"c{number}", qty)
-                open_[f"c{number}"] = qty
-                unscheduled -= qty
-        else:
-            name = sent[which % len(sent)]
-            child = parent.children[name]
-            if event == "fill" and child.open:
-                more = (Decimal(share) * open_[name] / LOT).to_integral_value() * LOT
-                parent = parent.fill(name, child.cum_qty + more)
-                filled += more
-                open_[name] -= more
-            elif event == "repeat":
-                assert parent.fill(name, child.cum_qty) == parent
-                assert parent.submit(name, child.order_qty) == parent
-            elif event == "close":
-                parent = parent.close(name)
-                unscheduled += open_.pop(name, Decimal(0))
-                open_[name] = Decimal(0)
-        assert parent.filled + parent.open + parent.unscheduled == quantity
-        assert (parent.filled, parent.open, parent.unscheduled) == (
-            filled,
-            sum(open_.values(), Decimal(0)),
-            unscheduled,
-        )
-        assert parent.done == (filled == quantity)
-
-
-@given(
     left=lots,
     slices=st.lists(lots, min_size=1, max_size=20),
     least=st.integers(1, 500).map(lambda n: n * LOT),
@@ -134,24 +88,7 @@ def test_filled_open_and_unscheduled_sum_to_the_parent_after_any_events(
 def test_a_reschedule_spreads_exactly_what_is_left(
     left: Decimal, slices: list[Decimal], least: Decimal
 ) -> None:
-    planned = tuple(Slice(at, qty, Decimal(1)) for at, qty in enumerate(slices))
+    planned = tuple(PlannedSlice(at_ts=at, size=qty, limit=Decimal(1)) for at, qty in enumerate(slices))
     again = reschedule(left, planned, LOT, least)
-    assert sum(each.qty for each in again) == left
-    assert all(each.qty >= min(least, left) for each in again)
-
-
-def test_an_impossible_report_is_a_broken_invariant() -> None:
-    parent = parent_of(Decimal(2)).submit("a", Decimal(1))
-    with pytest.raises(ParentError, match="reports 3 filled"):
-        parent.fill("a", Decimal(3))
-    with pytest.raises(ParentError, match="no child"):
-        parent.fill("b", Decimal(1))
-    with pytest.raises(ParentError, match="only 0 < qty <= 1"):
-        parent.submit("b", Decimal(2))
-    with pytest.raises(ParentError, match="was sent with 1"):
-        parent.submit("a", Decimal(2))
-    with pytest.raises(ParentError, match="was closed at 0"):
-        parent.close("a").fill("a", Decimal(1))
-    assert not parent.done
-    with pytest.raises(ValueError, match="no slice is to come"):
-        reschedule(Decimal(1), (), LOT, LOT)
+    assert sum(each.size for each in again) == left
+    assert all(each.size >= min(least, left) for each in again)

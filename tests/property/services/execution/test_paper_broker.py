@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from libs.common.events import BookTop, TakerSide
-    from services.execution.broker.paper_broker import SelfImpact
+    from services.execution.broker.self_impact import SelfImpact
 
 LOT = Decimal("0.1")
 HALF_LIFE_NS = 1_000

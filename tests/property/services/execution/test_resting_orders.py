@@ -23,10 +23,10 @@ from libs.common.events import (
     OrdStatus,
     PaperOrder,
 )
-from libs.common.topics import EXECUTION_COMMANDS
+from libs.common.topics import EXECUTION_COMMANDS, book_key
 from services.execution.app import wiring as execution_wiring
-from services.execution.saga.standing import standing_of
-from services.execution.saga.state import OwnOrder
+from services.execution.broker.own_order import OwnOrder
+from services.execution.kept import kept_of
 from services.execution.settings import ExecutionSettings
 from tests.execution_market import a_position, a_risk_budget
 from tests.standing_orders import S, Standing, an_id
@@ -51,6 +51,8 @@ class Naive(Standing):
     def __init__(self, **settings: Any) -> None:
         self._names: list[bytes] = []
         super().__init__(replace(execution_wiring(ExecutionSettings(**settings)), early=self._early))
+        trades: Any = self._views["l2.trades.v1"]
+        trades.watch(0, frozenset(book_key(venue, "BTC-USDT") for venue in VENUES))
 
     def look(self) -> list[Event]:
         told = super().look()
@@ -64,7 +66,7 @@ class Naive(Standing):
     def _orders(self) -> list[PaperOrder]:
         kept = [own.order for own in self.partition.state.values() if isinstance(own, OwnOrder)]
         rest = [order for order in kept if order.ord_status in RESTS]
-        books = list(standing_of(self.partition.state).resting)  # which book comes first matters to none
+        books = list(kept_of(self.partition.state).orders.resting)  # which book comes first matters to none
         queues = [
             sorted(
                 (order for order in rest if (order.venue, order.symbol) == book and order.side == side),
@@ -87,7 +89,8 @@ def actions_of(seed: int, count: int) -> list[tuple[Any, ...]]:
     actions: list[tuple[Any, ...]] = []
     for _ in range(count):
         venue = chance.choice(VENUES)
-        kind = chance.choices(("book", "order", "cancel", "wait", "dead", "equity"), (50, 30, 4, 10, 2, 2))[0]
+        kinds = ("book", "order", "trade", "cancel", "wait", "dead", "equity")
+        kind = chance.choices(kinds, (50, 30, 25, 4, 10, 2, 2))[0]
         if kind == "book":
             ticks[venue] = max(-8, min(8, ticks[venue] + chance.choice((-3, -2, -1, 0, 0, 1, 2, 3))))
             sizes = [[chance.choice(SIZES) for _ in range(3)] for _ in range(2)]
@@ -96,6 +99,10 @@ def actions_of(seed: int, count: int) -> list[tuple[Any, ...]]:
             side = chance.choice(("buy", "sell"))
             away = chance.randint(0, 4) * (-1 if side == "buy" else 1)
             actions.append((kind, venue, side, ticks[venue] + away, chance.choice(QUANTITIES)))
+        elif kind == "trade":
+            side = chance.choice(("buy", "sell"))
+            away = chance.randint(-1, 2) * (-1 if side == "sell" else 1) + (side == "buy")
+            actions.append((kind, venue, side, ticks[venue] + away, chance.choice(SIZES)))
         elif kind == "cancel":
             actions.append((kind, chance.randrange(1000)))
         elif kind == "wait":
@@ -130,6 +137,8 @@ class Played:
                 fields = {"venue": venue, "side": side, "price": price, "order_qty": Decimal(qty)}
                 self.service.submit(self.orders, **fields)
                 self.orders += 1
+            case ("trade", venue, side, ticks, size):
+                self.service.trade(float(MID + ticks * TICK), size, side, venue=venue)
             case ("cancel", number):
                 which = an_id(number % max(1, self.orders))
                 command = CancelExecution(
@@ -167,11 +176,14 @@ def test_the_fills_are_those_of_examining_every_order_at_every_change_of_its_boo
         allow = {"allow_short": short}
         indexed, naive = Played(Standing(**allow)), Played(Naive(**allow))
         for action in actions_of(seed, 200):
-            assert indexed.play(action) == naive.play(action), (seed, action)
+            told = indexed.play(action)
+            assert told == naive.play(action), (seed, action)
+            filled["queue", action[0]] += sum(isinstance(event, OrderFilled) for event in told)
         assert state_of_orders(indexed.service) == state_of_orders(naive.service)
         fills = [event for event in indexed.service.told if isinstance(event, OrderFilled)]
         filled.update((fill.side, fill.liquidity) for fill in fills)
     assert min(filled["buy", "maker"], filled["sell", "maker"]) > 20, filled
+    assert filled["queue", "trade"] > 20, filled
 
 
 @settings(max_examples=10, deadline=None)
@@ -185,10 +197,10 @@ def test_what_is_told_early_is_told_once_and_a_restart_forgets_no_order(seed: in
         assert played.service.transactions == written
         successor = played.service.restarted()
         assert state_of_orders(successor) == state_of_orders(played.service)
-        ours, theirs = (each.partition.state.standing for each in (played.service, successor))  # type: ignore[attr-defined]  # execution's own
-        assert ours.resting == theirs.resting
-        assert ours.open == theirs.open
-        assert ours.remembered == theirs.remembered
+        ours, theirs = (kept_of(each.partition.state) for each in (played.service, successor))
+        assert ours.orders.resting == theirs.orders.resting
+        assert ours.orders.open == theirs.orders.open
+        assert ours.kept_whole == theirs.kept_whole
 
 
 def price_of(order: PaperOrder) -> Decimal:

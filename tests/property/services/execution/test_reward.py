@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.execution.broker import holdings
 from services.execution.decide.reward import RewardInputs, fill_cost, reward, signed_qty
-from services.execution.saga.standing import ExecutionState
+from services.execution.kept import ExecutionState
 from tests.fills import a_fill
 
 if TYPE_CHECKING:

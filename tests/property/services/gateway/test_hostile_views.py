@@ -17,6 +17,12 @@ from libs.common.events import AuditEntry, BookDelta, BookSnapshot, Event, Servi
 from libs.common.kafka import Record
 from libs.common.kafka_reader import decoded
 from libs.common.topics import EXECUTION_AUDIT, POLICIES_REGISTRY, PORTFOLIO_RISK, SERVICES_STATUS, TOPICS
+from services.gateway.alerts.cause import Moment
+from services.gateway.alerts.ledger import Ledger
+from services.gateway.alerts.lookout import Lookout
+from services.gateway.alerts.message import MOST_BYTES, message_of
+from services.gateway.alerts.message import encode as encode_alert
+from services.gateway.alerts.totals import AlertTotals
 from services.gateway.http.problems import PROBLEM_TYPES
 from services.gateway.http.view import encode as as_json
 from services.gateway.http.views import AUDIT_ENTRY
@@ -42,6 +48,7 @@ RUNS = settings(
 KNOWN = {(f"/docs#{problem.slug}", problem.status) for problem in PROBLEM_TYPES}
 ID = "00000000-0000-0000-0000-000000000007"
 NOW_MS = NOW // 1_000_000
+MINUTE_NS = 60_000_000_000
 HOME = {"venue": "binance", "symbol": "BTC-USDT", "execution_id": ID, "scope": "default", "book": "default"}
 KEYS = (KEY, ID.encode(), b"default", b"BTC-USDT", b"p_sma", b"router:0", b"\xff", b"", b"binance:\xff")
 ROUTES = (
@@ -169,8 +176,22 @@ def test_whatever_the_views_hold_the_gateway_can_say_how_it_is(gateway: Gateway,
     for partition in (None, 0):
         for service in SERVICES:
             world.views.fleet.lack_of(service, partition)
-    list(families(world.parts, world.guard, world.traffic, {}, ready=True))
+    list(families(world.parts, world.guard, world.traffic, {}, AlertTotals(), ready=True))
     gateway.sweep()
+
+
+@RUNS
+@given(data=st.data())
+def test_whatever_the_views_hold_alerts_are_judged_and_their_messages_bounded(
+    gateway: Gateway, data: st.DataObject
+) -> None:
+    gateway.empty()
+    lookout, ledger = Lookout(gateway.world.views, lambda: None), Ledger()
+    for minute in range(3):
+        now = Moment(NOW + minute * MINUTE_NS, minute * MINUTE_NS)
+        for alert in ledger.judge(lookout.causes(now), now):
+            assert len(encode_alert(message_of(alert, "bookrunner"))) <= MOST_BYTES
+        fold_some(gateway, data)
 
 
 @RUNS

@@ -31,13 +31,13 @@ def naive_cost(ladder: Ladder, lots: int) -> float:
     return math.fsum(eighths[: lots * 8]) if len(eighths) >= lots * 8 else math.inf
 
 
-def brute_force(found: list[Ladder], lots: int) -> float:
+def brute_force(found: list[Ladder], lots: int, most: int = 4) -> float:
     allowed = [[0, *range(ladder.min_lots, lots + 1)] for ladder in found]
     return min(
         (
             math.fsum(naive_cost(ladder, each) for ladder, each in zip(found, way, strict=True))
             for way in product(*allowed)
-            if sum(way) == lots
+            if sum(way) == lots and sum(1 for each in way if each) <= most
         ),
         default=math.inf,
     )
@@ -57,13 +57,22 @@ def test_with_minima_the_split_costs_what_the_best_way_costs(found: list[Ladder]
     _check(found, lots)
 
 
-def _check(found: list[Ladder], lots: int) -> None:
-    least, best = brute_force(found, lots), split(found, lots)
+@given(ladders(minima=True), st.integers(1, MAX_LOTS), st.integers(1, 4))
+@settings(max_examples=400)
+def test_over_a_bounded_number_of_venues_it_costs_what_the_best_way_over_so_many_costs(
+    found: list[Ladder], lots: int, most: int
+) -> None:
+    _check(found, lots, most)
+
+
+def _check(found: list[Ladder], lots: int, most: int | None = None) -> None:
+    least, best = brute_force(found, lots, most or len(found)), split(found, lots, most)
     if best is None:
         assert least == math.inf
         return
     assert math.isclose(best.cost, least, abs_tol=1e-9)
     assert sum(best.lots.values()) == lots
+    assert len(best.lots) <= (most or len(found))
     by_venue = {ladder.venue: ladder for ladder in found}
     assert all(each >= by_venue[venue].min_lots for venue, each in best.lots.items())
     told = math.fsum(naive_cost(by_venue[venue], each) for venue, each in best.lots.items())

@@ -23,7 +23,7 @@ from libs.common.events import (
 )
 from libs.common.topics import book_key
 from services.execution.audit.rerun import rerun
-from services.execution.saga.state import Saga, saga_key
+from services.execution.saga.phases import Ended, Working, saga_key
 from tests.execution_market import a_book_health, a_book_top, a_risk_budget
 from tests.execution_world import ExecutionWorld, an_id
 
@@ -111,12 +111,11 @@ def test_a_plan_is_made_to_the_venues_terms_and_says_so_in_its_audit() -> None:
     while world.unanswered:
         world.answer()
     saga = world.state[saga_key(execution_id)]
-    assert isinstance(saga, Saga)
-    assert saga.plan is not None
-    assert saga.sizing is not None
+    assert isinstance(saga, Working)
+    (leg,) = saga.legs
     assert saga.sizing.qty % COARSE.lot == 0
-    assert all(piece.qty % COARSE.lot == 0 for piece in saga.plan.slices)
-    assert all(piece.limit_px % COARSE.tick == 0 for piece in saga.plan.slices)
+    assert all(piece.size % COARSE.lot == 0 for piece in leg.plan.slices)
+    assert all(piece.limit % COARSE.tick == 0 for piece in leg.plan.slices)
     entries = world.audit(execution_id)
     for kind in ("sizing", "plan"):
         (entry,) = [each for each in entries if each.kind == kind]
@@ -134,16 +133,16 @@ def test_an_execution_keeps_the_lot_it_was_planned_to(later: InstrumentTerms | N
     while world.unanswered:
         world.answer()
     planned = world.state[saga_key(execution_id)]
-    assert isinstance(planned, Saga)
+    assert isinstance(planned, Working)
     demand(world, later)
     world.restart()
     world.finish()
     ended = world.state[saga_key(execution_id)]
-    assert isinstance(ended, Saga)
-    assert ended.planned_to == planned.planned_to
-    assert ended.step == "completed", ended.reason
-    assert planned.parent is not None
-    assert sum((order.cum_qty for order in ended.orders), Decimal(0)) == planned.parent.quantity
+    assert isinstance(ended, Ended)
+    assert ended.work == planned
+    record = world.records[execution_id]
+    assert record.status == "completed", record.reason
+    assert sum((order.cum_qty for order in record.orders), Decimal(0)) == planned.quantity
     assert rerun(world.audit(execution_id)).differences == ()
 
 

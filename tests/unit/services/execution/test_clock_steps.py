@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from decimal import Decimal
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from libs.common.events import OrderFilled, OrderSubmitted, SubmitPaperOrder
-from services.execution.broker.paper_broker import SelfImpact, Taken, offered_to_resting
-from services.execution.saga.clock_steps import step_clock
-from services.execution.saga.state import Saga, impact_key, order_key, saga_key
+from services.execution.broker.own_order import impact_key, order_key
+from services.execution.broker.self_impact import SelfImpact, Taken, offered_to_resting
+from services.execution.clock_steps import step_clock
+from services.execution.saga.child_schedule import next_child
+from services.execution.saga.phases import Working, course_key, saga_key
 from tests.execution_market import EPOCH, a_book_top
 from tests.execution_world import ExecutionWorld, a_ready_world, an_id
 
@@ -19,7 +22,7 @@ S = 1_000_000_000
 THIN = tuple((60_000.5 + 3.25 * n, 0.02) for n in range(50))  # dear to walk: the order is worked
 
 
-def a_working_execution() -> tuple[ExecutionWorld, Saga]:
+def a_working_execution() -> tuple[ExecutionWorld, Working]:
     world = ExecutionWorld(participation_cap=0.05)  # so it does not follow a volume that nobody tells
     world.ready()
     world.books(asks=THIN)
@@ -27,8 +30,8 @@ def a_working_execution() -> tuple[ExecutionWorld, Saga]:
     while world.unanswered:
         world.answer()
     found = world.state[saga_key(execution_id)]
-    assert isinstance(found, Saga)
-    assert len(found.slices) > 1
+    assert isinstance(found, Working)
+    assert len(found.legs[0].plan.slices) > 1
     return world, found
 
 
@@ -38,13 +41,17 @@ STEPS = pytest.mark.parametrize("by_s", [-86_400, -3600, 3600, 86_400])
 @STEPS
 def test_slices_keep_their_distance_and_the_plan_stays_as_it_was_told(by_s: int) -> None:
     world, before = a_working_execution()
+    course = world.state[course_key(before.execution_id)]
+    world.advance()
+    sent = world.state[course_key(before.execution_id)]
+    due = next_child(sent, before.legs[0])
     step_clock(world.state, by_s * S)
-    after = world.state[saga_key(before.execution_id)]
-    assert [piece.at_ts - by_s * S for piece in after.slices] == [piece.at_ts for piece in before.slices]
-    assert (after.plan, after.stepped_ns) == (before.plan, by_s * S)
-    assert after.planned_ts == before.planned_ts + by_s * S
-    step_clock(world.state, -by_s * S)
+    after = next_child(world.state[course_key(before.execution_id)], before.legs[0])
+    assert due is not None
+    assert after == dataclasses.replace(due, due_ts=due.due_ts + by_s * S)
     assert world.state[saga_key(before.execution_id)] == before
+    step_clock(world.state, -by_s * S)
+    assert world.state[course_key(before.execution_id)] == sent != course
 
 
 @STEPS

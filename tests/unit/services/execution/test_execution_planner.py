@@ -12,7 +12,7 @@ from tests.unit.services.execution.builders import NOW, a_volume, plan_inputs, s
 BUSY = a_volume(rate=4.0)  # ten times the usual volume: the same order moves the price by a third
 
 
-def _style(quantity: str, urgency: float) -> tuple[Style, float]:
+def _style(quantity: str, urgency: float) -> tuple[str, float]:
     planned = plan(plan_inputs(quantity, urgency, volume=BUSY), seeded())
     return planned.style, planned.horizon_s
 
@@ -112,7 +112,7 @@ def test_pov_carries_its_rule_beside_the_children_that_are_expected() -> None:
     assert planned.style is Style.POV
     assert planned.participation == 0.1
     assert planned.horizon_s == pytest.approx(1000 / (0.1 * 4.0))
-    assert sum(each.qty for each in planned.slices) == 1000
+    assert sum(each.size for each in planned.slices) == 1000
 
 
 def test_vwap_children_follow_the_profile() -> None:
@@ -122,7 +122,7 @@ def test_vwap_children_follow_the_profile() -> None:
     assert planned.style is Style.VWAP
     by_bucket = [0.0, 0.0, 0.0]
     for each in planned.slices:
-        by_bucket[(each.at_ts - NOW) // 300_000_000_000] += float(each.qty)
+        by_bucket[(each.at_ts - NOW) // 300_000_000_000] += float(each.size)
     # twenty children a bucket, each jittered by at most 20 %: the ratio of the means of twenty
     # uniforms has a standard deviation of 3.7 %
     assert by_bucket[1] / by_bucket[0] == pytest.approx(3.0, rel=0.15)
@@ -142,16 +142,16 @@ def test_limits_leave_the_stated_room_and_no_more(side: str, sign: int) -> None:
     for each in plan(inputs, seeded()).slices:
         wait_s = (each.at_ts - NOW) / 1e9
         room_bps = 25.0 + 3 * 250.0 * math.sqrt(wait_s / 86_400)
-        given_bps = float(sign * (each.limit_px - best) / best) * 1e4
+        given_bps = float(sign * (each.limit - best) / best) * 1e4
         assert room_bps - 0.01 < given_bps <= room_bps + 1e-9
-        assert each.limit_px % inputs.tick == 0
+        assert each.limit % inputs.tick == 0
 
 
 def test_a_smaller_order_than_many_minima_gets_fewer_children() -> None:
     inputs: PlanInputs = plan_inputs("3", 0.1, min_qty=Decimal(1), levels=())
     planned = plan(inputs, seeded())
-    assert all(each.qty >= 1 for each in planned.slices)
-    assert sum(each.qty for each in planned.slices) == 3
+    assert all(each.size >= 1 for each in planned.slices)
+    assert sum(each.size for each in planned.slices) == 3
 
 
 @pytest.mark.parametrize("side", ["buy", "sell"])

@@ -37,7 +37,7 @@ from libs.common.events import (
 from libs.common.topics import EXECUTION_STATE, ROUTER_CHOICES, VENUES_SCORES
 from services.execution.app import wiring
 from services.execution.audit.rerun import rerun
-from services.execution.saga.state import STATUS, TRANSITIONS, Step
+from services.execution.saga.phases import NEXT, SAGA, STATUS, Ended
 from services.execution.saga.unit_of_work import step_id
 from services.execution.settings import ExecutionSettings
 from tests.execution_world import ExecutionWorld, S, a_ready_world, an_id, assert_books_balance
@@ -330,9 +330,9 @@ def test_a_slice_that_falls_due_while_a_child_is_on_its_way_waits_for_it() -> No
 
 
 def test_every_final_step_is_one_that_nothing_leaves_and_every_step_has_a_status() -> None:
-    assert set(STATUS) == set(Step)
-    left = {step for step, _ in TRANSITIONS}
-    assert {step for step in Step if STATUS[step].final} == set(Step) - left
+    assert set(NEXT) == set(SAGA) == {*STATUS, Ended}
+    assert not any(status.final for status in STATUS.values())
+    assert NEXT[Ended] == (Ended,), "only its reward is told"
 
 
 def test_the_state_survives_its_log_at_every_step() -> None:

@@ -5,7 +5,7 @@ from typing import get_args
 
 from libs.common.events import PoliciesChanged
 from services.execution.app import wiring
-from services.execution.handlers import Answer
+from services.execution.handlers import Answer, Control
 from services.execution.refusals import Request
 from services.execution.settings import ExecutionSettings
 from tests.execution_world import ExecutionWorld, S, an_id
@@ -26,7 +26,7 @@ def test_a_policy_that_is_added_or_retired_stops_no_execution() -> None:
 
 def test_every_message_of_the_inputs_has_a_case() -> None:
     read = {event for topic in wiring(ExecutionSettings()).inputs for event in topic.events}
-    assert read == {*get_args(Request), *get_args(Answer), PoliciesChanged}
+    assert read == {*get_args(Request), *get_args(Control), *get_args(Answer), PoliciesChanged}
 
 
 def test_a_plan_and_its_children_are_sized_by_the_median_depth_and_not_by_a_wall_of_this_moment() -> None:

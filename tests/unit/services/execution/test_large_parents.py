@@ -11,15 +11,16 @@ import pytest
 from msgspec.structs import replace
 from scipy.integrate import quad
 
-from services.execution.decide.alternatives import Alternative, PlanInputs, Style
+from services.execution.decide.alternatives import PlanInputs, Style
 from services.execution.decide.calibration import CostObservation, fit
 from services.execution.decide.cost import PRIOR
 from services.execution.decide.expected_volume import span_of, volume_of_day, volume_over
-from services.execution.decide.planner import CannotPlanError, Plan, plan
+from services.execution.decide.planner import CannotPlanError, plan
 from services.execution.decide.schedule import front_loaded, meta_impact_bps, moved
 from tests.unit.services.execution.builders import MID, NOW, a_volume, plan_inputs, seeded
 
 if TYPE_CHECKING:
+    from libs.common.events import PlanAlternative
     from services.execution.decide.profile import VolumeProfile
 
 HOUR_OF_ETH = 10_000 / 0.42  # 10,000 ETH are 42 % of the hour's volume
@@ -40,7 +41,7 @@ def an_eth_order(quantity: str, **fields: object) -> PlanInputs:
     return plan_inputs(quantity, 0.0, **(values | fields))
 
 
-def the_hour(inputs: PlanInputs) -> Alternative:
+def the_hour(inputs: PlanInputs) -> PlanAlternative:
     found = plan(inputs, seeded()).alternatives
     return next(each for each in found if each.style is Style.TWAP and each.horizon_s == 3600)
 
@@ -240,6 +241,6 @@ def test_too_few_children_for_the_cap_are_not_blamed_on_a_book_that_holds_a_hund
 
 
 def test_the_price_of_a_stretched_plan_holds_its_parts() -> None:
-    planned: Plan = plan(plan_inputs("400", 0.0, deadline_s=7200.0), seeded())
+    planned = plan(plan_inputs("400", 0.0, deadline_s=7200.0), seeded())
     assert planned.meta_impact_bps == pytest.approx(250 * math.sqrt(400 / 34_560), rel=0.01)
-    assert sum((each.qty for each in planned.slices), Decimal(0)) == 400
+    assert sum((each.size for each in planned.slices), Decimal(0)) == 400

@@ -4,10 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from libs.common.events import AuditHead, ExecutionProgress
+from libs.common.handling import Tick
 from libs.common.partition import Step
+from services.execution.clock_steps import step_clock
 from services.execution.decide.policies import POLICIES
 from services.execution.monitoring import ExecutionMonitor
-from services.execution.saga.clock_steps import step_clock
+from tests.execution_market import an_order
 from tests.execution_world import ExecutionWorld, S
 from tests.monitored import numbers
 
@@ -102,3 +105,19 @@ def test_an_execution_that_finds_nothing_to_do_is_skipped_and_has_no_costs() -> 
     world.finish()
     assert world.number("ended_total", "skipped") == 1
     assert world.number("shortfall_ratio", "total") == 0
+
+
+def test_a_step_of_a_child_that_writes_no_whole_record_has_its_line_too() -> None:
+    order = an_order()
+    audit = AuditHead(entries=1, head="ab")
+    progress = ExecutionProgress(execution_id="e", n=0, order=order, waiting="for a book", audit=audit, ts=1)
+    tick = Tick(due_ts=1, key=b"k", causation_id="", correlation_id="c")
+    (line,) = ExecutionMonitor().saw(Step(tick, [progress], "c"))
+    assert line.event == "execution_step"
+    assert line.facts == {
+        "status": "working",
+        "symbol": order.symbol,
+        "venue": order.venue,
+        "order_status": order.ord_status,
+        "waiting": "for a book",
+    }

@@ -12,6 +12,7 @@ from libs.common.events import (
     CancelExecution,
     CommandRejected,
     Event,
+    LimitsUsed,
     OrderAccepted,
     OrderCanceled,
     OrderFilled,
@@ -56,7 +57,7 @@ def refusal_of(events: list[Event]) -> CommandRejected:
 
 
 def kinds(events: list[Event]) -> list[type[Event]]:
-    return [type(event) for event in events]
+    return [type(event) for event in events if not isinstance(event, LimitsUsed)]
 
 
 def test_a_market_order_arrives_after_its_latency_and_is_answered_with_its_fills() -> None:

@@ -7,7 +7,8 @@ from itertools import count
 
 import pytest
 
-from libs.common.events import BOOK, ExecutionStatus, OrderSubmitted
+from libs.common.events import BOOK, ExecutionStatus, Limits, LimitsSet, OrderSubmitted
+from libs.common.topics import limits_key
 from tests.execution_market import NOW, a_candle, a_risk_budget
 from tests.execution_world import MINUTE, ExecutionWorld, S, assert_books_balance
 
@@ -118,3 +119,20 @@ def test_without_volume_it_ends_at_its_deadline_with_what_it_has(tape: Tape) -> 
     assert "the volume since the last child is too small" in record.reason
     assert 0 < record.filled <= RHO
     assert_books_balance(tape.world)
+
+
+def test_the_volume_while_a_limit_lets_no_child_be_sent_counts_towards_the_next(tape: Tape) -> None:
+    limited(tape, 1)
+    for _ in range(3):
+        tape.minute(2.0)
+    assert len(tape.world.all(OrderSubmitted)) < 4
+    limited(tape, 0)
+    tape.minute(2.0)
+    tape.minute(0.0)
+    assert RHO * Decimal(tape.volume) - tape.sent < Decimal("0.03")
+
+
+def limited(tape: Tape, orders_per_minute: int) -> None:
+    limits = Limits(orders_per_minute=orders_per_minute)
+    told = LimitsSet(scope="all", limits=limits, by="cli", ts=tape.world.now)
+    tape.world.fold(tape.world.market.controls, limits_key("all"), told)

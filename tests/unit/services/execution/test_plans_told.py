@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -19,14 +20,14 @@ from libs.common.events import (
     OrderSubmitted,
     SimulateExecution,
 )
+from services.execution.audit.older_forms import in_todays_names
 from services.execution.audit.rerun import rerun
 from services.execution.audit.verify import report
 from services.execution.decide.calibration import CostHistory, CostObservation
 from services.execution.decide.cost import PRIOR
-from services.execution.decide.planner import Plan
-from services.execution.decide.planning import cost_fit
+from services.execution.decide.cost_history import CostCurve, cost_fit, curve_key
 from services.execution.decide.volatility import sigma_day
-from services.execution.saga.state import CostCurve, curve_key
+from services.execution.saga.older import migrate
 from tests.execution_market import a_policy_chosen
 from tests.execution_world import ExecutionWorld, an_id
 
@@ -104,7 +105,9 @@ def test_a_parent_beyond_the_cap_is_refused_by_both_in_the_same_words() -> None:
 
 def test_a_plan_of_an_older_version_loads_and_its_audit_says_which_model_made_it() -> None:
     older = json.loads(OLDER.read_text())
-    plan = msgspec.convert(older["output"], Plan, strict=False)
+    book = {"side": "buy", "size": "2", "mid": 60000.0, "epoch": 1, "seq": 7}
+    plan = msgspec.convert(in_todays_names("plan", older["output"]) | book, ExecutionPlan, strict=False)
+    assert sum(each.size for each in plan.slices) == plan.size
     assert plan.meta_impact_bps is None
     assert plan.warnings == ()
     entries = [link(EXECUTION_ID, 0, 0, "plan", older, GENESIS)]
@@ -123,17 +126,20 @@ def test_a_told_plan_of_an_older_version_loads() -> None:
     plan = executed(a_world(), 0.3).plan
     assert plan is not None
     members = msgspec.to_builtins(plan)
-    for name in ("meta_impact_bps", "kappa", "warnings"):
+    for name in ("meta_impact_bps", "kappa", "warnings", "min_child", "lambda_u"):
         del members[name]
     for each in members["alternatives"]:
-        del each["meta_impact_bps"], each["warnings"]
+        del each["meta_impact_bps"], each["warnings"], each["kappa"]
     older = msgspec.convert(members, ExecutionPlan, strict=False)
     assert (older.meta_impact_bps, older.kappa, older.warnings) == (None, None, ())
+    assert (older.min_child, older.lambda_u) == (Decimal(0), None)
+    assert all(each.kappa is None for each in older.alternatives)
 
 
 def test_a_curve_that_was_fitted_without_the_range_of_its_sizes_gets_it_from_its_fills() -> None:
     world = a_world()
     history = CostHistory(tuple(CostObservation(x, 1.0, 1.0) for x in (0.02, 0.01, 0.04)))
     world.state.put(curve_key("binance", "BTC-USDT"), CostCurve(history=history, fit=replace(PRIOR, fills=3)))
+    migrate(world.state)
     fit = cost_fit(world.state, "binance", "BTC-USDT")
     assert (fit.x_least, fit.x_most) == (0.01, 0.04)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libs.common.codec import decode, encode
-from libs.common.topics import POLICIES_REGISTRY
+from libs.common.events import LimitsSet
+from libs.common.topics import EXECUTION_CONTROLS, POLICIES_REGISTRY
 from services.execution.app import wiring
 from services.execution.decide.policies import POLICIES
 from services.execution.registration import BUILTIN, announcements
@@ -70,9 +71,12 @@ def test_another_revision_or_parameter_is_another_version(change: dict[str, Any]
 
 def test_the_service_announces_them_by_what_its_own_view_shows() -> None:
     wired = wiring(ExecutionSettings())
-    view = next(view for view in wired.views if view.topic is POLICIES_REGISTRY)
+    views = {view.topic: view for view in wired.views}
     first = list(wired.announce())
-    assert len(first) == len(POLICIES)
+    assert sum(each.topic is POLICIES_REGISTRY for each in first) == len(POLICIES)
+    (limits,) = (each for each in first if each.topic is EXECUTION_CONTROLS)
+    assert isinstance(limits.event, LimitsSet)
+    assert (limits.key, limits.event.limits) == (b"limits:settings", ExecutionSettings().limits())
     for offset, each in enumerate(first):
-        view.fold(0, offset, each.key, each.event)
+        views[each.topic].fold(0, offset, each.key, each.event)
     assert list(wired.announce()) == []

@@ -18,8 +18,8 @@ from libs.common.events import (
     SimulateExecution,
 )
 from libs.common.time_units import DAY_NS
-from services.execution.saga.remembered import IDS_KEPT_NS
-from services.execution.saga.state import Done, saga_key
+from services.execution.saga.forgetting import IDS_KEPT_NS, Done
+from services.execution.saga.phases import saga_key
 from tests.execution_world import a_ready_world, an_id
 
 

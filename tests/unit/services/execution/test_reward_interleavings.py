@@ -10,8 +10,8 @@ import pytest
 
 from libs.common.command_rules import rejected
 from libs.common.events import BookState, CancelExecution, Refusal, RewardPolicy
-from services.execution.saga.standing import standing_of
-from services.execution.saga.state import Saga
+from services.execution.kept import kept_of
+from services.execution.saga.phases import DecisionWindow
 from tests.deciding_world import SYMBOL, DecidingWorld
 from tests.execution_world import S, an_id
 
@@ -33,8 +33,9 @@ class Chaos(DecidingWorld):
         kinds = (self.choose,) * 4 + (self.reply,) * 8 + (self.withdraw, self.restart, self.set_clock)
         self.random.choice((*kinds, self.break_book, self.move, self.move, self.wait, self.wait))()
         self.price(state=self.book)
-        windows = [each for each in self.state.values() if isinstance(each, Saga) and each.window_open]
-        assert windows == list(standing_of(self.state).deciding.values())
+        kept = [each for each in self.state.values() if isinstance(each, DecisionWindow)]
+        windows = [each.execution_id for each in kept if each.window.end is None]
+        assert windows == list(kept_of(self.state).sagas.deciding.values())
         assert len(windows) <= 1
 
     def choose(self) -> None:

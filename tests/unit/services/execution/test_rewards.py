@@ -21,8 +21,8 @@ from libs.common.events import (
 )
 from services.execution.decide import policies
 from services.execution.decide.policies import POLICIES
+from services.execution.saga.phases import Working, saga_key, window_key
 from services.execution.saga.rewarding import rewarded_within_s
-from services.execution.saga.state import Saga, saga_key
 from tests.deciding_world import EQUITY, SYMBOL, DecidingWorld
 from tests.execution_world import S, an_id
 
@@ -237,10 +237,8 @@ def test_an_execution_that_outlasts_its_window_is_rewarded_at_its_end_with_all_i
         world.price(size=0.03)
         world.advance(1.0)
     saga = world.state[saga_key(slow)]
-    assert isinstance(saga, Saga)
-    assert not saga.ended
-    assert not saga.window_open, "its window is over"
-    assert saga.reward is None, "and it is not"
+    assert isinstance(saga, Working)
+    assert world.state[window_key(slow)].window.end is not None, "its window is over, and it is not"
     world.price(RISE, size=0.03)
     world.deliver(CancelExecution(command_id=an_id("cancel"), symbol=SYMBOL, execution_id=slow))
     outcome = world.outcome(slow)
@@ -377,7 +375,7 @@ def test_a_reward_is_told_within_the_time_that_the_router_was_told_even_of_the_l
 
 
 def test_a_reward_beyond_the_equity_is_cut_and_says_so() -> None:
-    world = DecidingWorld()
+    world = DecidingWorld(limit_order_notional=0, limit_symbol_exposure=0, limit_gross_exposure=0)
     world.decide("p_sma")
     world.equity(Decimal(100))
     decided = world.decide("p_flat")  # sells what a far greater equity bought

@@ -17,10 +17,11 @@ from libs.common.events import (
 from services.execution.app import wiring
 from services.execution.audit.verify import report
 from services.execution.broker.holdings import Held, held_key
+from services.execution.early import early
+from services.execution.kept import kept_of
 from services.execution.saga import rewarding
-from services.execution.saga.early import early
-from services.execution.saga.standing import standing_of
-from services.execution.saga.state import Done, Saga, asked_key, saga_key
+from services.execution.saga.forgetting import Done
+from services.execution.saga.phases import DecisionWindow, Ended, asked_key, saga_key, window_key
 from services.execution.saga.unit_of_work import step_id
 from tests.deciding_world import EQUITY, SYMBOL, DecidingWorld
 
@@ -33,16 +34,16 @@ def test_only_the_newest_decision_of_a_symbol_is_kept_beyond_the_memory_and_unti
     ids = [world.decide("p_breakout") for _ in range(5)]
     world.advance(11.0)
     kinds = [type(world.state[saga_key(each)]) for each in ids]
-    assert kinds == [Done] * 4 + [Saga]
-    assert standing_of(world.state).remembered == 1
+    assert kinds == [Done] * 4 + [Ended]
+    assert kept_of(world.state).kept_whole == 1
     world.advance(86_400.0)
     world.price()
     world.advance(1.0)
     assert world.taught(ids[-1]) is not None
     world.advance(11.0)
     assert isinstance(world.state[saga_key(ids[-1])], Done)
-    assert not standing_of(world.state).closing
-    assert not standing_of(world.state).deciding
+    assert not kept_of(world.state).sagas.closing
+    assert not kept_of(world.state).sagas.deciding
 
 
 def test_a_window_costs_a_look_at_the_books_nothing_before_its_horizon(
@@ -51,8 +52,8 @@ def test_a_window_costs_a_look_at_the_books_nothing_before_its_horizon(
     """A day's window of each of thousands of symbols is open, and every change of a book is looked at."""
     world = DecidingWorld(horizon_s=30.0)
     world.decide("p_breakout")
-    asked: list[Saga] = []
-    monkeypatch.setattr(rewarding, "is_due", lambda saga, *_: asked.append(saga))
+    asked: list[DecisionWindow] = []
+    monkeypatch.setattr(rewarding, "is_due", lambda window, *_: asked.append(window))
     assert not list(early(world.state, world.now, world.market))
     assert not asked
     world.price(state=BookState.GAP)
@@ -89,9 +90,7 @@ def test_a_saga_of_the_version_before_ends_without_a_reward_and_says_why() -> No
     old = world.begin("p_sma")
     while any(not isinstance(each, RewardPolicy) for each in world.unanswered):
         world.answer()
-    saga = world.state[saga_key(old)]
-    assert isinstance(saga, Saga)
-    world.state.put(saga_key(old), replace(saga, window=None, horizon_ts=0))
+    world.state.remove(window_key(old))
     world.work()
     outcome = world.outcome(old)
     assert outcome.reward is None

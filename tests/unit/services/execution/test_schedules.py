@@ -101,8 +101,8 @@ def test_a_front_loaded_plan_sends_the_most_first_and_the_more_the_more_urgent()
         assert planned.style is Style.IS
         assert planned.kappa is not None
         assert planned.kappa > 0
-        assert sum(each.qty for each in planned.slices) == 200
-        firsts.append(float(planned.slices[0].qty) / 200)
+        assert sum(each.size for each in planned.slices) == 200
+        firsts.append(float(planned.slices[0].size) / 200)
     assert firsts == sorted(firsts)
     assert 0.1 < firsts[1] < 0.5
 

@@ -12,17 +12,20 @@ from libs.common.events import (
     BOOK,
     AuditEntry,
     ExecutionPlanned,
+    ExecutionProgress,
     ExecutionRecord,
     OrderFilled,
     OrdStatus,
     PaperOrderPlaced,
+    PlannedSlice,
     SubmitPaperOrder,
 )
+from libs.common.record_view import FILLS_KEPT
 from libs.common.topic import MIB
+from services.execution.broker.own_order import OwnOrder, order_key
 from services.execution.decide.alternatives import INTERVAL_S
-from services.execution.decide.slicing import Slice
-from services.execution.saga.record import FILLS_TOLD, record_of
-from services.execution.saga.state import OwnOrder, Saga, order_key, saga_key
+from services.execution.saga.phases import Child, Ended, course_key, saga_key
+from services.execution.saga.record import record_of
 from services.execution.saga.working import MOST_CHILDREN
 from services.execution.settings import ExecutionSettings
 from tests.execution_market import a_risk_budget
@@ -66,11 +69,11 @@ def kept(world: ExecutionWorld) -> OwnOrder:
 
 
 def test_an_order_that_is_filled_without_end_keeps_its_newest_fills_and_exact_sums() -> None:
-    many = FILLS_TOLD + 100
+    many = FILLS_KEPT + 100
     world, own = a_trickled_order(many)
     fills = world.all(OrderFilled)
     assert len(fills) == own.order.fills == many
-    assert [fill.fill_id for fill in own.fills] == [fill.exec_id for fill in fills[-FILLS_TOLD:]]
+    assert [fill.fill_id for fill in own.fills] == [fill.exec_id for fill in fills[-FILLS_KEPT:]]
     assert own.order.cum_qty == sum(fill.last_qty for fill in fills) == STEP * many
     assert own.order.cum_quote == sum(fill.last_qty * fill.last_px for fill in fills)
     assert own.order.fees == sum(fill.fee for fill in fills)
@@ -88,7 +91,7 @@ def test_an_order_that_an_older_version_kept_with_all_its_fills_shrinks_at_the_n
     assert len(encode(answer)) < MIB / 10
     world.books(asks=((float(LIMIT), 1.0), (60_001.0, 5.0)), seq=20)
     world.advance()
-    assert len(kept(world).fills) == FILLS_TOLD
+    assert len(kept(world).fills) == FILLS_KEPT
     assert kept(world).order.cum_qty == 1
 
 
@@ -115,27 +118,29 @@ def test_an_execution_sends_no_more_children_than_its_record_may_hold_and_its_su
     record, fills = world.records[execution_id], world.all(OrderFilled)
     assert len(record.orders) == MOST_CHILDREN
     assert "at most" in record.reason
-    assert len(fills) > 10 * FILLS_TOLD
+    assert len(fills) > 10 * FILLS_KEPT
     assert record.fills_total == len(fills)
-    assert [fill.fill_id for fill in record.fills] == [fill.exec_id for fill in fills[-FILLS_TOLD:]]
+    assert [fill.fill_id for fill in record.fills] == [fill.exec_id for fill in fills[-FILLS_KEPT:]]
     assert record.filled == sum(fill.last_qty for fill in fills)
-    arrival = world.state[saga_key(execution_id)].arrival_px
+    (leg,) = world.state[course_key(execution_id)].legs.values()
+    arrival = leg.arrival_px
     impact = sum((fill.last_qty * (fill.last_px - arrival) for fill in fills), Decimal(0))
     assert record.shortfall is not None
     assert Decimal(record.shortfall.detail["impact"]) == impact
     assert Decimal(record.shortfall.detail["fees"]) == sum(fill.fee for fill in fills)
-    sizes = [len(encode(event)) for event in world.sent if isinstance(event, ExecutionRecord | AuditEntry)]
+    kinds = (ExecutionRecord, ExecutionProgress, AuditEntry)
+    sizes = [len(encode(event)) for event in world.sent if isinstance(event, kinds)]
     assert max(sizes) < MIB * 0.6
 
 
 def test_the_largest_record_of_an_execution_fits_in_a_message() -> None:
     world, execution_id = a_trickled_execution()
     saga = world.state[saga_key(execution_id)]
-    assert isinstance(saga, Saga)
-    assert saga.plan is not None
+    assert isinstance(saga, Ended)
+    assert saga.work is not None
     bounds = ExecutionSettings.model_fields["deadline_s"].metadata
     longest = next(each.le for each in bounds if hasattr(each, "le"))
-    piece = Slice(at_ts=world.now, qty=Decimal("1234567.12345678"), limit_px=Decimal("1234567.12345678"))
+    piece = PlannedSlice(at_ts=world.now, size=Decimal("1234567.12345678"), limit=Decimal("1234567.12345678"))
     slices = (piece,) * int(longest / INTERVAL_S)
     wide: dict[str, Any] = {
         "order_qty": Decimal("1234567.12345678"),
@@ -146,9 +151,12 @@ def test_the_largest_record_of_an_execution_fits_in_a_message() -> None:
         "ord_status": OrdStatus.PARTIALLY_FILLED,
         "text": "the book offers no more at 1234567.12345678 or better",
     }
-    orders = tuple(replace(order, **wide) for order in saga.orders)
-    largest = replace(saga, plan=replace(saga.plan, slices=slices), slices=slices, orders=orders)
-    record = record_of(largest, world.now)
+    children = [each for each in world.state.values() if isinstance(each, Child)]
+    children = [replace(each, order=replace(each.order, **wide)) for each in children]
+    (leg,) = saga.work.legs
+    legs = (replace(leg, plan=replace(leg.plan, slices=slices)),)
+    largest = replace(saga, work=replace(saga.work, legs=legs))
+    record = record_of(largest, world.state[course_key(execution_id)], children, world.now)
     answer = ExecutionPlanned(command_id=execution_id, record=record, ts=world.now)
-    assert len(orders) == MOST_CHILDREN
+    assert len(children) == MOST_CHILDREN
     assert max(len(encode(each)) for each in (largest, record, answer)) < MIB * 0.9

@@ -13,8 +13,8 @@ from libs.common.time_units import DAY_NS, MINUTE_NS
 from libs.common.topics import L2_CANDLES, candle_key
 from services.execution.decide.profile import profile_of
 from services.execution.decide.volume_days import days_key, keep_days, volume_days
+from services.execution.kept import ExecutionState
 from services.execution.market_data import MarketData
-from services.execution.saga.standing import ExecutionState
 from services.execution.settings import ExecutionSettings
 from tests.execution_world import ExecutionWorld
 from tests.unit.services.execution.builders import a_candle

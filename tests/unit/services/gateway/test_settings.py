@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 # What operators have written into their environments.
 VARIABLES = """
     GATEWAY_HOST GATEWAY_PORT GATEWAY_TOKEN GATEWAY_SERVED_AS GATEWAY_TRUSTED_PROXIES
-    GATEWAY_CORS_ORIGINS REQUEST_TIMEOUT_S WRITE_TIMEOUT_S WRITE_RATE_PER_S WRITE_BURST
+    GATEWAY_CORS_ORIGINS ALERT_WEBHOOK_URL REQUEST_TIMEOUT_S WRITE_TIMEOUT_S WRITE_RATE_PER_S WRITE_BURST
     WRITE_TOTAL_RATE_PER_S WRITE_TOTAL_BURST WRITE_MAX_ADDRESSES L2_SILENCE_S COMMAND_TIMEOUT_S
     MAX_COMMANDS MAX_COMMANDS_PER_ADDRESS MAX_WAITERS MAX_WAITERS_PER_ADDRESS SCOPES_PER_HOUR
     SCOPES_BURST KAFKA_SILENCE_S IDEMPOTENCY_TTL_S IDEMPOTENCY_MAX_KEYS IDEMPOTENCY_MAX_KEYS_PER_ADDRESS
@@ -31,6 +31,7 @@ def test_every_setting_is_read_from_the_variable_that_it_always_had_and_from_no_
     assert {GatewaySettings.variable(field) for field in fields} == set(VARIABLES.split())
     for name in VARIABLES.split():
         monkeypatch.setenv(name, {"TOKEN": "c2VjcmV0LXRva2VuLXNl", "HOST": "127.0.0.2"}.get(name[8:], "7"))
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", "https://hooks.example/T0/B0")
     monkeypatch.setenv("GATEWAY_SERVED_AS", "a.example")
     monkeypatch.setenv("GATEWAY_TRUSTED_PROXIES", "10.0.0.0/8")
     monkeypatch.setenv("GATEWAY_CORS_ORIGINS", "https://a.example")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from libs.common.events import (
     BookHealth,
@@ -22,6 +24,7 @@ from libs.common.events import (
 )
 from libs.common.time_units import NS_PER_S
 from libs.common.topics import book_key
+from libs.common.venue_fees import fees_from
 from services.venues.answers import SLOTS, Answer, Answers
 from services.venues.handlers import Place, State, Unknowns, handle
 from services.venues.lags import Arrivals
@@ -100,6 +103,23 @@ def test_the_cheapest_venue_is_chosen_and_every_venue_judged() -> None:
     assert {each.venue for each in answer.candidates} == set(VENUES)
     assert answer.reasons[0] == "taker fee 10 bps"
     assert answer.candidates[0].seq == 1
+
+
+def test_the_tier_of_the_account_is_what_a_venue_is_scored_and_told_with() -> None:
+    world = a_world()
+    given = VenuesSettings(fees="kraken:2/-1")
+    world.state = dataclasses.replace(world.state, tiers=fees_from(given.fees))
+    answer = world.score(a_score())
+    assert (answer.venue, answer.reasons[0]) == ("kraken", "taker fee 2 bps")
+    later = NOW + NS_PER_S
+    world.tell(a_top("kraken", now=later), later)
+    (told,) = world.tell(a_health("kraken", now=later), later)
+    assert isinstance(told, VenueMetrics)
+    assert (told.taker_bps, told.maker_bps) == (2.0, -1.0)
+
+
+def test_the_fees_are_one_setting_of_who_scores_and_who_trades() -> None:
+    assert VenuesSettings.variable("fees") == "EXECUTION_FEES"
 
 
 @pytest.mark.parametrize("what", ["spread", "thin", "gap", "stale", "rate limit", "failures"])
@@ -313,3 +333,42 @@ def test_a_health_and_a_score_look_at_the_books_of_their_symbol_only() -> None:
         world.tell(a_top(venue))
         assert world.tell(a_health(venue)) != []
     assert world.score(a_score()).venue == "binance"
+
+
+def test_only_venues_that_are_asked_for_are_eligible_and_the_others_say_so() -> None:
+    answer = a_world().score(replace(a_score(), venues=("okx", "kraken")))
+    assert answer.venue == "okx"
+    assert {share.venue for share in answer.allocation} <= {"okx", "kraken"}
+    barred = {each.venue: each.reasons for each in answer.candidates if not each.eligible}
+    assert barred.keys() == {"binance", "bybit", "coinbase"}
+    assert set(barred.values()) == {("not asked for: only okx, kraken may be used",)}
+
+
+def test_the_least_size_is_that_of_the_venues_asked_for() -> None:
+    world = a_world()
+    terms = InstrumentTerms(
+        tick=Decimal("0.1"), lot=Decimal("0.01"), min_qty=Decimal(1), min_notional=Decimal(1)
+    )
+    world.tell(a_health("okx", terms=terms))
+    assert world.score(replace(a_score(1), size=0.5)).venue
+    refused = world.refusal(replace(a_score(2), size=0.5, venues=("okx",)))
+    assert refused.faults[0].field == "size"
+
+
+def test_the_allocation_uses_no_more_venues_than_asked_for_and_more_cost_no_more() -> None:
+    world = a_world()
+    bounded = [world.score(replace(a_score(most), size=20.0, max_venues=most)) for most in (1, 2, 3)]
+    assert [len(each.allocation) for each in bounded] == [1, 2, 3]
+    costs = [each.allocation_bps or 0.0 for each in bounded]
+    assert costs == sorted(costs, reverse=True)
+    free = world.score(replace(a_score(4), size=20.0))
+    assert free.allocation_bps == costs[-1]
+
+
+def test_a_size_that_as_many_venues_do_not_show_has_no_allocation_and_still_a_best_venue() -> None:
+    world = a_world()
+    answer = world.score(replace(a_score(1), size=60.0, max_venues=1))
+    assert (answer.allocation, answer.allocation_bps) == ((), None)
+    assert answer.venue == answer.candidates[0].venue
+    assert answer.candidates[0].available == pytest.approx(25.0)
+    assert world.refusal(replace(a_score(2), size=600.0, max_venues=1)).refusal is Refusal.UNAVAILABLE

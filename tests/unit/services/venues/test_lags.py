@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from libs.common.time_units import NS_PER_S
 from libs.common.topics import book_key
+from libs.common.venue_fees import fees_of
 from services.venues.lags import ARRIVALS_KEPT, Arrivals, Lags, Reading, fold_arrivals, read_lags, recent_lags
 from services.venues.registry import Measurement, metrics_of, order_delay_s
 from tests.venue_market import NOW, a_top
@@ -61,7 +62,7 @@ def test_lags_are_corrected_by_a_low_quantile_and_read_over_five_windows() -> No
     assert reading.above_ms == pytest.approx(
         math.fsum(max(0, lag - least(0.02)) for lag in recent) / len(recent)
     )
-    metrics = metrics_of("binance", "BTC-USDT", Measurement(), reading, a_top(), now)
+    metrics = metrics_of("binance", "BTC-USDT", Measurement(), reading, a_top(), now, fees_of("binance", {}))
     assert metrics.clock_offset_ms == reading.clock_offset_ms
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from libs.common.codec import encode
 from libs.common.events import BookState
 from libs.common.time_units import NS_PER_S
+from libs.common.venue_fees import fees_of
 from services.venues.lags import read_lags
 from services.venues.registry import (
     FAILURES_AT_ONCE,
@@ -219,8 +220,9 @@ def test_depths_are_sums_within_their_bands() -> None:
 
 
 def test_metrics_carry_every_figure_and_survive_the_wire() -> None:
+    fees = fees_of("kraken", {})
     metrics = metrics_of(
-        "kraken", "BTC-USDT", after_seconds(60), read_lags(Counter({4: 3})), a_top("kraken"), NOW
+        "kraken", "BTC-USDT", after_seconds(60), read_lags(Counter({4: 3})), a_top("kraken"), NOW, fees
     )
     assert (metrics.taker_bps, metrics.maker_bps) == (40.0, 25.0)
     assert metrics.spread_bps == pytest.approx(1 / 6)

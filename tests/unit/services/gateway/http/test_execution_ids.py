@@ -3,7 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from libs.common.topics import EXECUTION_RECORDS
+from libs.common.events import AuditHead, ExecutionProgress
+from libs.common.topics import EXECUTION_RECORDS, progress_key
 from tests.execution_world import ExecutionWorld
 from tests.unit.services.gateway.http.test_api import assert_problem
 from tests.unit.services.gateway.world import World
@@ -44,3 +45,26 @@ async def test_a_beginning_of_none_or_of_fewer_than_eight_signs_is_404(text: str
 async def test_an_audit_is_read_by_the_whole_id() -> None:
     problem = assert_problem(await a_gateway().ask("/api/audit/d585da82-f"), 404, "unknown-name")
     assert OTHER in problem["detail"]
+
+
+async def test_the_progress_of_a_child_is_in_the_record_and_no_execution_of_its_own() -> None:
+    world = a_gateway()
+    record = world.views.records.items[ONE.encode()]
+    order = msgspec.structs.replace(record.orders[0], cl_ord_id="next", submitted_ts=record.ts)
+    progress = ExecutionProgress(
+        execution_id=ONE,
+        n=len(record.orders),
+        order=order,
+        filled=record.filled,
+        waiting="for a book",
+        audit=AuditHead(entries=99, head="ab"),
+        ts=record.ts + 1_000_000,
+    )
+    world.fold(EXECUTION_RECORDS, progress_key(ONE, progress.n), progress)
+    world.fold(EXECUTION_RECORDS, progress_key(ONE, None), None)
+    said = (await world.ask(f"/api/exec/{ONE}")).json()
+    assert said["waiting"] == "for a book"
+    assert [each["orderId"] for each in said["orders"]] == [
+        each.cl_ord_id for each in (*record.orders, order)
+    ]
+    assert len((await world.ask("/api/exec/records")).json()) == 2

@@ -14,7 +14,7 @@ from tests.execution_world import a_ready_world
 from tests.unit.services.gateway.world import World
 
 if TYPE_CHECKING:
-    from libs.common.events import Event
+    from libs.common.events import Event, PlanAndExecute
 
 BODY = json.dumps({"symbol": "BTC-USDT"}).encode()
 
@@ -67,3 +67,20 @@ async def test_it_is_answered_nevertheless_where_they_do_not_come(monkeypatch: p
         "/api/exec/plan-and-execute", "POST", BODY, {"content-type": "application/json"}
     )
     assert answered.status == 200
+
+
+async def test_the_bounds_of_its_venues_are_in_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    planned, _ = a_planned()
+    world = World()
+    told: list[PlanAndExecute] = []
+
+    async def answer(_topic: object, _key: object, command: PlanAndExecute, *_others: object) -> Event:
+        told.append(command)
+        return planned
+
+    monkeypatch.setattr(world.commands, "ask", answer)
+    monkeypatch.setattr("services.gateway.http.executions.SEEN_S", 0.01)
+    body = b'{"symbol": "BTCUSDT", "maxVenues": 2, "venues": ["OKX", "kraken"]}'
+    headers = {"content-type": "application/json"}
+    await world.ask("/api/exec/plan-and-execute", "POST", body, headers)
+    assert [(each.max_venues, each.venues) for each in told] == [(2, ("okx", "kraken"))]

@@ -11,6 +11,7 @@ import pytest
 
 from libs.common.events import BookState, ServiceState, VenueScored
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, VENUES_METRICS, book_key
+from libs.common.venue_fees import fees_of
 from services.gateway.http.views import SCORE
 from services.venues.lags import read_lags
 from services.venues.registry import Measurement, metrics_of
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 def some_metrics(world: World, venue: str, symbol: str, cost: float | None) -> VenueMetrics:
     measured = Measurement(state=BookState.LIVE, rate_remaining=0.75)
-    found = metrics_of(venue, symbol, measured, read_lags(Counter({4: 3})), a_top(venue, symbol), world.now)
+    lags, fees = read_lags(Counter({4: 3})), fees_of(venue, {})
+    found = metrics_of(venue, symbol, measured, lags, a_top(venue, symbol), world.now, fees)
     return msgspec.structs.replace(found, reference_cost_bps=cost, reference_notional=10_000.0)
 
 

@@ -75,6 +75,15 @@ def test_an_order_has_short_names_and_exact_amounts_and_tells_nothing_of_its_boo
     assert not {"clOrdId", "submittedTs", "mid", "epoch", "seq", "arrivesTs", "cumQuote"} & order.keys()
 
 
+def test_an_execution_says_what_each_of_its_venues_does_in_exact_amounts() -> None:
+    answer = told(EXECUTION(full(ExecutionRecord)))
+    (leg,) = answer["legs"]
+    amounts = ("size", "filled", "open", "unscheduled", "avgPx", "fees")
+    assert [leg[name] for name in amounts] == ["0.0125"] * 6
+    assert leg["shortfall"] == answer["shortfall"]
+    assert {"maxVenues", "venues", "singleVenue", "savingBps", "savedBps", "splitReason"} <= answer.keys()
+
+
 def test_an_execution_says_where_to_verify_it_and_how_else_it_might_have_been_worked() -> None:
     record = full(ExecutionRecord)
     answer = told(EXECUTION(record))
@@ -84,7 +93,7 @@ def test_an_execution_says_where_to_verify_it_and_how_else_it_might_have_been_wo
     assert answer["alternatives"][0]["whyNot"] == record.plan.alternatives[0].why_not
     assert "alternatives" not in answer["plan"]
     assert answer["plan"]["slices"] == [
-        {"at": record.plan.slices[0].at_ts // MS, "size": 0.0125, "limit": 0.0125}
+        {"at": record.plan.slices[0].at_ts // MS, "size": 0.0125, "limit": 0.0125, "venue": "binance"}
     ]
     assert told(EXECUTION(replace(record, plan=None)))["alternatives"] == []
 
