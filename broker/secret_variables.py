@@ -6,6 +6,7 @@ _SPEAK_TO_KAFKA = frozenset(
     {"kafka", "l2", "venues", "portfolio", "router", "execution", "gateway", "autopilot"}
 )
 SECRETS: Mapping[str, frozenset[str]] = {
+    "ALERT_WEBHOOK_URL": frozenset({"gateway"}),
     "GATEWAY_TOKEN": frozenset({"gateway"}),
     "KAFKA_SASL_PASSWORD": _SPEAK_TO_KAFKA,
     "KAFKA_EXTRA_PROPERTIES": frozenset({"kafka"}),
