@@ -34,7 +34,7 @@ class Key(StrEnum):
     PORTFOLIO = "book"
     EXECUTION = "execution id"
     CONTROL = "control's scope"
-    EXECUTION_OR_CHILD = "execution id, or n:execution id of a child's progress"
+    EXECUTION_OR_CHILD = "[n:]execution id"  # with n: what a child of it does
     IDEMPOTENCY_KEY = "Idempotency-Key"
     SERVICE = "service:instance"
     ORIGINAL = "original key"
