@@ -307,7 +307,7 @@ async def follow(
 ) -> AsyncGenerator[list[Record], None]:
     """Fold the views' topics for ever, from where each view begins; yield what was folded, if only nothing.
 
-    Where all are told again and again, what comes within `PATIENT` is fetched together; see `by_pace`.
+    Where all are patient, what comes within `PATIENT` is fetched together; see `by_pace`.
     An undecodable record leaves the older message of its key in the view, after `on_undecodable`. Raises what
     `read` raises, and OffsetRegressionError when the log was recreated under the view.
     """
@@ -318,7 +318,7 @@ async def follow(
     def wanted(topic: str, key: bytes) -> bool:
         return by_name[topic].wants(key)
 
-    topics, patient = [view.topic for view in views], all(view.topic.repeated for view in views)
+    topics, patient = [view.topic for view in views], all(view.patient for view in views)
     async with Reader(settings, topics, start=start, wanted=wanted, patient=patient) as reader:
         for name, view in by_name.items():
             view.begin({p.partition: end for p, end in reader.ends.items() if p.topic == name})
@@ -345,8 +345,8 @@ async def follow(
 
 
 def by_pace(views: Sequence[View[Any]]) -> list[list[View[Any]]]:
-    """Return the views that may be followed together: those of topics that are told again, and the others."""
-    groups = ([view for view in views if view.topic.repeated is repeated] for repeated in (True, False))
+    """Return the views that may be followed together: those that are patient, and the others."""
+    groups = ([view for view in views if view.patient is patient] for patient in (True, False))
     return [group for group in groups if group]
 
 

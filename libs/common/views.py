@@ -47,6 +47,11 @@ class View(Generic[E]):
         self.left_out = 0  # records that only another version knows
         self.held_up: Mapping[int, str] = {}  # partitions that stand, and what to say of each
 
+    @property
+    def patient(self) -> bool:
+        """Whether its records may be fetched together with what comes a moment later."""
+        return self.topic.repeated
+
     def start(self, _now: int) -> Literal["beginning", "recent"] | int | Last:
         """Return where the log is to be read from, so that nothing lacks which the view keeps at `now`."""
         return "recent" if self.topic.repeated else "beginning"

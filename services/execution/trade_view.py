@@ -29,6 +29,11 @@ class TradeView(View[Trade]):
         self._trades: dict[bytes, deque[Trade]] = {}
         self._numbers: dict[bytes, int] = {}
 
+    @property
+    def patient(self) -> bool:
+        """Whether its records may wait for others: a trade is looked at with the top that follows it."""
+        return True
+
     def start(self, _now: int) -> Last:
         """Return the end of the log: older trades move no queue."""
         return Last(0)
