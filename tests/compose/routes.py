@@ -93,6 +93,16 @@ async def _execution(ask: Ask) -> None:
     order = {"symbol": "BTCUSDT", "side": "buy", "size": "0.01", "ordType": "limit", "limit": "30000"}
     placed = (await ask("POST", "/api/paper/orders", order))["order"]
     await ask("DELETE", "/api/paper/orders/{order_id}", query="?symbol=BTCUSDT", order_id=placed["orderId"])
+    await _controls(ask)
+
+
+async def _controls(ask: Ask) -> None:
+    scope = {"scope": "symbol:SOL-USDT"}
+    halted = await ask("POST", "/api/exec/halt", scope | {"reason": "each route is used"})
+    assert [halt["scope"] for halt in halted["halts"]] == ["symbol:SOL-USDT"]
+    await ask("PUT", "/api/exec/limits", scope | {"ordersPerMinute": 600})
+    assert (await ask("GET", "/api/exec/limits"))["halts"]
+    assert not (await ask("POST", "/api/exec/resume", scope | {"reason": "it was"}))["halts"]
 
 
 async def _stream(stack: Stack) -> None:
