@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from libs.common.amounts import absurd_amount
-from libs.common.context_fields import REWARD_LIMIT, arm_faults, learnable, value_faults
+from libs.common.context_fields import REWARD_LIMIT, arm_faults, feature_faults, value_faults
 from libs.common.events import (
     AddPolicy,
     Command,
     CommandRejected,
+    DeclaredFeature,
     Fault,
     HaltTrading,
     Refusal,
@@ -33,13 +34,14 @@ from libs.common.trading_limits import MAX_BY, MAX_REASON, limit_scope_fault, li
 from libs.common.venues import VENUES, unknown_venue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from libs.common.events import Event
 
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 SYMBOL: Final = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}", re.ASCII)
 MAX_TEXT: Final = 255  # characters of a text that has no rule of its own
+MAX_VOID: Final = 1000  # characters of why a decision teaches nothing
 MAX_CONTEXT: Final = 64  # keys, and characters of each
 MAX_POLICIES: Final = 64  # named in one command
 MAX_WITHIN_S: Final = 7 * DAY_S  # that a decision may wait for its reward
@@ -131,6 +133,8 @@ def command_faults(command: Command) -> tuple[Fault, ...]:
             found += _context_faults(value)
         elif name == "arms":
             found += _arms_faults(value)
+        elif name == "features":
+            found += _feature_faults(value)
         elif value is not None and (wrong := _rule_of(command, name)(value)) is not None:
             found.append(Fault(field=name, message=wrong))
     found = found or _missing_faults(command)
@@ -178,12 +182,25 @@ def _arms_faults(arms: Mapping[str, Mapping[str, float]]) -> list[Fault]:
     return arm_faults(arms)
 
 
+def _feature_faults(features: Sequence[DeclaredFeature]) -> list[Fault]:
+    if not features:
+        return [Fault(field="features", message="none; a scope without any begins with its first command")]
+    return feature_faults(features)
+
+
+def nothing_known() -> Fault:
+    """Return what is wrong with a reward that says neither its decision nor what was known then."""
+    what = "name the decision that earned it (decisionId), or what was known then (context)"
+    return Fault(field="decision_id", message=f"is missing, and nothing is known without: {what}")
+
+
 def _missing_faults(command: Command) -> list[Fault]:
     """Return what is wrong with a command because of what it does not say."""
     match command:
-        case RewardPolicy(decision_id=None) if not learnable(command.context):
-            what = "name the decision that earned it (decisionId), or what was known then (context)"
-            return [Fault(field="decision_id", message=f"is missing, and nothing is known without: {what}")]
+        case RewardPolicy(decision_id=None, void=str(void)) if void:
+            return [Fault(field="decision_id", message="is missing: which decision is void?")]
+        case RewardPolicy(decision_id=None) if not command.context.keys() - {"symbol"}:
+            return [nothing_known()]  # what a key means, the scope knows
         case AddPolicy(expected_reward=None, confidence=float()):
             return [
                 Fault(field="expected_reward", message="is missing: confidence says how much it is worth")
@@ -303,6 +320,7 @@ _RULES_OF: Final[Mapping[tuple[type[Command], str], Callable[[Any], str | None]]
     (AddPolicy, "confidence"): lambda value: (
         None if 0 < value <= MAX_CONFIDENCE else f"must be over 0 and at most {MAX_CONFIDENCE:g} rewards"
     ),
+    (RewardPolicy, "void"): lambda text: None if not text else _text(MAX_VOID)(text),
     (HaltTrading, "scope"): scope_fault,
     (ResumeTrading, "scope"): scope_fault,
     (SetLimits, "scope"): limit_scope_fault,

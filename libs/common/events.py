@@ -659,14 +659,102 @@ class VenueMetrics(Event, frozen=True, kw_only=True):
 # --- policies ---
 
 
+class PolicyState(Word):
+    """What becomes of a registered policy."""
+
+    RUNNING = "running", "it may be chosen"
+    STARTING = (
+        "starting",
+        "it waits for a signal, its first or its next after a silence; it is not chosen yet",
+    )
+    QUARANTINED = "quarantined", "it broke its contract, `fault` says how; it is not run and not chosen"
+
+
 class PolicyRegistered(Event, frozen=True, kw_only=True):
     """A trading policy that somebody can turn into a signal; a tombstone under the same key ends it."""
 
     policy_id: PolicyId
-    kind: Annotated[str, meaning("whose code it is; builtin: execution's own")]
+    kind: Annotated[
+        str,
+        meaning(
+            "whose code it is; builtin: execution's own; user: a file that services/policies hosts; "
+            "external: nobody's here, its signals come from outside"
+        ),
+    ]
     summary: Annotated[str, meaning("what it does, in a sentence")]
     parameters: Annotated[dict[str, ByName | str | bool], meaning("what it is set to, by name")] = {}
     version: Annotated[str, meaning("another one whenever the policy may decide otherwise")]
+    state: Annotated[PolicyState, meaning("what becomes of it")] = PolicyState.RUNNING
+    fault: Annotated[str, meaning("of a quarantined one: what it did, with its traceback; else empty")] = ""
+    source: Annotated[str, meaning("where its code stands, as its host names it; empty: in execution")] = ""
+    host: Annotated[str, meaning("the process that hosts it, as `policies:0`; empty: nobody does")] = ""
+    joins: Annotated[
+        tuple[str, ...],
+        meaning("scopes that choose among it from their next choice on, unless they retired it"),
+    ] = ()
+    keeps_posterior: Annotated[
+        bool, meaning("what was learnt of its earlier versions holds for this one; false: it starts anew")
+    ] = False
+    ts: Annotated[Ns, meaning("when this was said; 0: of the code, not of a moment")] = 0
+
+
+class PolicySignalled(Event, frozen=True, kw_only=True):
+    """What a policy wants of a symbol, for a while; the newest one of its key counts.
+
+    Anybody may say it of a policy whose name begins with ``x_``. Of a hosted one only its version counts.
+    """
+
+    policy_id: PolicyId
+    symbol: Symbol
+    value: Annotated[Balance, meaning("+1 fully long, 0 flat, -1 fully short")]
+    reason: Annotated[str, meaning("why, in words")] = ""
+    inputs_ts: Annotated[Ns, meaning("as of when it is: nothing later was known to it")]
+    valid_until_ts: Annotated[Ns, meaning("until when it may be used")]
+    version: Annotated[str, meaning("of the policy that said it; empty: from outside")] = ""
+    seen: Annotated[
+        dict[str, Ordinal],
+        meaning("of a hosted policy, by topic: the offset in the symbol's partition before which it saw all"),
+    ] = {}
+
+
+# --- context ---
+
+
+class ContextInput(Event, frozen=True, kw_only=True):
+    """A number for contexts of the router, for a while; the newest one of its key counts."""
+
+    symbol: Annotated[str, meaning("canonical BASE-QUOTE, like BTC-USDT, or * for every symbol")]
+    name: Annotated[str, meaning("of a declared field of contexts, as rr25, or of a scope's own feature")]
+    value: Annotated[float, unit("the unit of its name"), meaning("as of `ts`")]
+    source: Annotated[str, meaning("who says so, as deribit; `stub`: it means nothing")] = ""
+    ts: Annotated[Ns, meaning("as of when it is")]
+    valid_until_ts: Annotated[Ns, meaning("until when it may be used")]
+
+
+class SourceState(Word):
+    """How a source of context inputs stands."""
+
+    FRESH = "fresh", "it answers, and what it says is new enough"
+    STALE = "stale", "it answers, but what it says is old"
+    LIMITED = "limited", "it asked for fewer requests; it is left alone for a while"
+    FAILING = "failing", "it does not answer, or what it answers cannot be used"
+
+
+class ContextSource(Event, frozen=True, kw_only=True):
+    """How a source of context inputs stands; told with each request, and a tombstone ends it."""
+
+    source: Annotated[str, meaning("name of the source, as in the inputs that it gives")]
+    names: Annotated[tuple[str, ...], meaning("names of the inputs that it can give")]
+    state: Annotated[SourceState, meaning("how it stands")]
+    reason: Annotated[str, meaning("why it stands so, in words; empty while it is fresh")] = ""
+    inputs: Annotated[Count, meaning("inputs that its newest answer gave")] = 0
+    requests: Annotated[Count, meaning("asked of it since its process started")] = 0
+    failures: Annotated[Count, meaning("of these, those that gave nothing")] = 0
+    answered_ts: Annotated[Ns | None, meaning("when it last gave something", null="before it ever did")] = (
+        None
+    )
+    next_ts: Annotated[Ns, meaning("when it is asked again")]
+    ts: SaidTs
 
 
 # --- router ---
@@ -739,9 +827,11 @@ class PolicyChosen(Event, frozen=True, kw_only=True):
     inputs: Annotated[
         dict[str, ByName | str], meaning("values used, by name, before transformation, live ones included")
     ]
-    filled: Annotated[
-        tuple[str, ...], meaning("names of inputs that were filled from live topics and providers")
-    ] = ()
+    filled: Annotated[tuple[str, ...], meaning("names of inputs that were filled from live topics")] = ()
+    sources: Annotated[
+        dict[str, str],
+        meaning("who said each filled input, by its name: books, candles, or a source of inputs"),
+    ] = {}
     unfitted: Annotated[
         tuple[str, ...],
         meaning(
@@ -758,9 +848,15 @@ class PolicyChosen(Event, frozen=True, kw_only=True):
     ] = None
     default_reward: Annotated[Returns, meaning("what is learnt where no reward comes in time")] = 0.0
     layout: Annotated[Ordinal, meaning("version of the feature vector")]
+    layout_version: Annotated[
+        str, meaning("the same with a digest of the scope's own features, as 2-9f3a12c4; empty: without any")
+    ] = ""
     versions: Annotated[
         dict[str, Ordinal], meaning("version of the posterior by policy: its rewards counted so far")
     ]
+    policy_version: Annotated[
+        str, meaning("version of the chosen policy, as it was registered; empty: of an older version")
+    ] = ""
     ts: Annotated[Ns, meaning("when it was chosen")]
 
 
@@ -776,6 +872,9 @@ class RewardPolicy(Command, frozen=True, kw_only=True):
     decision_id: Annotated[
         str | None, meaning("UUID of the ChoosePolicy that is rewarded", null="where none is named")
     ] = None
+    void: Annotated[
+        str, meaning("why the decision teaches nothing: it is closed, and `reward` is not learnt; else empty")
+    ] = ""
 
 
 class PolicyRewarded(Event, frozen=True, kw_only=True):
@@ -834,6 +933,34 @@ class RetirePolicy(Command, frozen=True, kw_only=True):
     policy_id: PolicyId
 
 
+class DeclaredFeature(Part, frozen=True, kw_only=True):
+    """A number of contexts that a scope has beside those of all, and what is expected of it."""
+
+    name: Annotated[str, meaning("as contexts and context inputs name it")]
+    low: Annotated[float, unit("the unit of its name"), meaning("the least value that can be meant")]
+    high: Annotated[float, unit("the unit of its name"), meaning("the greatest value that can be meant")]
+    mean: Annotated[float, unit("the unit of its name"), meaning("guessed, worth 20 values")]
+    sd: Annotated[float, unit("the unit of its name"), meaning("guessed standard deviation, likewise")]
+
+
+class DeclareFeatures(Command, frozen=True, kw_only=True):
+    """Begin a scope with features of its own; what a scope declared once, it has for ever."""
+
+    scope: Scope
+    features: Annotated[tuple[DeclaredFeature, ...], meaning("in the order of the vector")]
+
+
+class FeaturesDeclared(Event, frozen=True, kw_only=True):
+    """The answer to DeclareFeatures."""
+
+    command_id: CommandId
+    scope: Scope
+    features: Annotated[tuple[DeclaredFeature, ...], meaning("of the scope, in the order of the vector")]
+    layout_version: Annotated[str, meaning("of its feature vector")]
+    changed: Annotated[bool, meaning("false: it was so already")]
+    ts: Annotated[Ns, meaning("when it was declared, or found to be so")]
+
+
 class PoliciesChanged(Event, frozen=True, kw_only=True):
     """The answer to AddPolicy and RetirePolicy."""
 
@@ -885,8 +1012,11 @@ class PolicySummary(Part, frozen=True, kw_only=True):
         Pure | None, meaning("rewards that the stated one is worth", null="where none was stated")
     ] = None
     registered: Annotated[
-        bool, meaning("false: nobody implements it, so it is not chosen until it is registered")
+        bool, meaning("false: nobody implements it, or it is quarantined, so it is not chosen")
     ] = True
+    version: Annotated[
+        str, meaning("of the policy that the posterior is of; empty: before its first choice")
+    ] = ""
     rewarded: Annotated[
         Count, meaning("rewarded decisions in which it could be chosen; `dr.overlap` of them count there")
     ]
@@ -922,9 +1052,11 @@ class RouterSnapshot(Event, frozen=True, kw_only=True):
     inputs: Annotated[
         dict[str, ByName | str], meaning("values that the last choice used, by name, before transformation")
     ]
-    filled: Annotated[
-        tuple[str, ...], meaning("names of its inputs that were filled from live topics and providers")
-    ]
+    filled: Annotated[tuple[str, ...], meaning("names of its inputs that were filled from live topics")]
+    sources: Annotated[
+        dict[str, str],
+        meaning("who said each filled input, by its name: books, candles, or a source of inputs"),
+    ] = {}
     missing: Annotated[tuple[str, ...], meaning("names of its inputs without a value")]
     policies: Annotated[
         tuple[PolicySummary, ...], meaning("those that may be chosen while they are registered")
@@ -952,6 +1084,12 @@ class RouterSnapshot(Event, frozen=True, kw_only=True):
         tuple[str, ...], meaning("names of inputs that a stub provides: their values mean nothing")
     ]
     layout: Annotated[Ordinal, meaning("version of the feature vector")]
+    layout_version: Annotated[
+        str, meaning("the same with a digest of the scope's own features, as 2-9f3a12c4; empty: without any")
+    ] = ""
+    declared: Annotated[
+        tuple[DeclaredFeature, ...], meaning("the scope's own features, in the order of the vector")
+    ] = ()
     ts: Annotated[Ns, meaning("when the last command was carried out")]
 
 
@@ -969,8 +1107,15 @@ class RouterScopeState(Event, frozen=True, kw_only=True):
     """State, private: what the policies of a scope share."""
 
     layout: Annotated[Ordinal, meaning("version of the feature vector")]
+    declared: Annotated[
+        tuple[DeclaredFeature, ...], meaning("the scope's own features, in the order of the vector")
+    ] = ()
     policies: Annotated[tuple[str, ...], meaning("names of those that may be chosen")]
     retired: Annotated[tuple[str, ...], meaning("names of those that may be chosen no more")] = ()
+    joined: Annotated[
+        tuple[str, ...],
+        meaning("names of `policies` that joined by themselves; whose last choice is newest stands last"),
+    ] = ()
     means: Annotated[
         tuple[ByName, ...], meaning("running means of the inputs as the model sees them, by layout")
     ]
@@ -1029,6 +1174,19 @@ class RouterScopeState(Event, frozen=True, kw_only=True):
 class RouterPolicyState(Event, frozen=True, kw_only=True):
     """State, private: the posterior of one policy; arrays of older versions are float64, row by row."""
 
+    version: Annotated[
+        str,
+        meaning("of the policy that earned its rewards, as registered; empty: of an older version"),
+    ] = ""
+    renewed_ts: Annotated[
+        Ns, meaning("when it began anew for another version, by the clock of answers; 0: it never did")
+    ] = 0
+    kept_versions: Annotated[
+        tuple[str, ...],
+        meaning(
+            "versions before it whose posterior it is too, so that their decisions teach it: the newest 32"
+        ),
+    ] = ()
     posterior: Annotated[bytes, meaning("of every copy of the model, packed; empty: the prior's")] = b""
     updates: Annotated[Count, meaning("its rewards counted so far")] = 0
     reward_sum: Annotated[Returns, meaning("sum of its rewards")] = 0.0
@@ -1051,11 +1209,16 @@ class RouterPolicyState(Event, frozen=True, kw_only=True):
 class RouterAnswer(Remembered, frozen=True, kw_only=True):
     """State, private: an answer remembered, so that its command is answered again and not done again."""
 
-    answer: Annotated[PolicyChosen | PolicyRewarded | PoliciesChanged, meaning("as it was given")]
-    rewarded: Annotated[bool, meaning("of a decision: its reward was counted, or its default")] = False
+    answer: Annotated[
+        PolicyChosen | PolicyRewarded | PoliciesChanged | FeaturesDeclared, meaning("as it was given")
+    ]
+    rewarded: Annotated[
+        bool, meaning("of a decision: its reward was counted, or its default, or it is void: it is closed")
+    ] = False
     defaulted: Annotated[
         bool, meaning("of a decision: no reward came in time, and its default was counted")
     ] = False
+    void: Annotated[str, meaning("of a decision that teaches nothing: why; else empty")] = ""
 
 
 class RouterIntake(Event, frozen=True, kw_only=True):
@@ -1396,7 +1559,7 @@ class ExecutionStatus(Word):
     COMPLETED = "completed", "filled, but for a rest under the venue's minimum"
     CANCELED = "canceled", "as was wished"
     FAILED = "failed", "ended with a rest, or before a plan; `reason` says why"
-    SKIPPED = "skipped", "nothing to do: flat signal, or size 0"
+    SKIPPED = "skipped", "nothing to do: no signal to use, flat signal, or size 0"
 
     @property
     def final(self) -> bool:
@@ -1624,7 +1787,7 @@ class OrderFilled(Event, frozen=True, kw_only=True):
 
 
 class PolicySignal(Part, frozen=True):
-    """What the chosen policy wants."""
+    """What a policy wants."""
 
     value: Annotated[Balance, meaning("+1 fully long, 0 flat, -1 fully short")]
     reason: Annotated[str, meaning("why, in words")]

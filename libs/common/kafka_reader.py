@@ -224,7 +224,27 @@ class Reader:
 
         While a transaction is open that had begun by then, it has not.
         """
-        return all([await self.position(partition) >= end for partition, end in self.ends.items()])
+        return await self.has_reached(self.ends)
+
+    async def has_reached(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Return whether everything before these offsets has been read."""
+        return all([await self.position(partition) >= end for partition, end in offsets.items()])
+
+    def raise_for_transactions(self) -> None:
+        """Say which transactions keep the end of a log out of reach.
+
+        Raises
+        ------
+        OpenTransactionError
+            If one does.
+        """
+        held = [
+            f"{name}-{number} is {why}"
+            for name, topic in self._topics.items()
+            for number, why in self.in_transactions(topic).items()
+        ]
+        if held:
+            raise OpenTransactionError("; ".join(held))
 
     def held_up(self, topic: Topic) -> Mapping[int, str]:
         """Return what to say of each partition whose end is out of reach, as of the last fetches."""
@@ -293,13 +313,7 @@ async def read(  # noqa: PLR0913 -- what is read, and how
                 yield records
                 moved_s = clock()
             elif stop_at_end and clock() - moved_s > PATIENCE_S:
-                held = [
-                    f"{topic.name}-{number} is {why}"
-                    for topic in topics
-                    for number, why in reader.in_transactions(topic).items()
-                ]
-                if held:
-                    raise OpenTransactionError("; ".join(held))
+                reader.raise_for_transactions()
 
 
 async def follow(

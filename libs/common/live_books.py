@@ -82,6 +82,15 @@ def usable(top: BookTop | None, health: BookHealth | None, now: int, patience: P
     from before that is not the newest one, whatever its age, for those behind it have not come through.
     A top of a later epoch is of a book that was renewed: it was proven then, and its health is on its way.
     """
+    if (fault := follows(top, health, now, patience)) is not None or top is None:
+        return fault
+    if top.features is None or not 0 < top.features.mid <= MOST_PRICE:
+        return BookFault(BookState.GAP, "the book was told without its features")
+    return None
+
+
+def follows(top: BookTop | None, health: BookHealth | None, now: int, patience: Patience) -> BookFault | None:
+    """Return why the book may not be used, as `usable` does, of a top that may have no features."""
     if health is None and top is None:
         return BookFault(BookState.SYNCING, "there is no book")
     if (reason := owner_fault(health, now, patience)) is not None or health is None:
@@ -201,6 +210,4 @@ def _content_fault(same: _Same) -> str | None:
     bid, ask = top.bids[0][0], top.asks[0][0]
     if bid >= ask:
         return f"crossed: the best bid {bid:g} is not below the best ask {ask:g}"
-    if top.features is None or not 0 < top.features.mid <= MOST_PRICE:
-        return "the book was told without its features"
     return level_fault(top)

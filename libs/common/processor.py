@@ -322,8 +322,7 @@ def _partitions(numbers: Collection[int]) -> str:
 def run(wiring: Wiring[S], settings: ProcessorSettings, monitor: Monitor | None = None) -> None:
     """Run a service as a process of its own: logs, metrics, signals, and a hard end when it fails."""
     log.configure(wiring.service, settings)
-    replica = settings.group_instance_id
-    instance = wiring.service if replica == "0" else f"{wiring.service}-{replica}"
+    instance = settings.process_of(wiring.service)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(Processor(wiring, settings, monitor=monitor), settings, instance))
 

@@ -178,6 +178,10 @@ class ReplicaSettings(ServiceSettings):
         "0", pattern=NAME, description="unique and stable per replica of the service"
     )
 
+    def process_of(self, service: str) -> str:
+        """Return how this process of a service is called: `router`, or `router-2`."""
+        return service if self.group_instance_id == "0" else f"{service}-{self.group_instance_id}"
+
 
 class ProcessorSettings(ReplicaSettings):
     """Settings of a stateful service."""

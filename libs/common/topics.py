@@ -118,9 +118,39 @@ POLICIES_REGISTRY: Final = Topic(
     compacted=True,
     load=Load(Grows.TIME, 1 / 60, 400, keys=100),
 )
+POLICIES_SIGNALS: Final = Topic(
+    "policies.signals.v1",
+    (events.PolicySignalled,),
+    Key.SIGNAL,
+    ("policies", "gateway", "any"),
+    compacted=True,
+    load=Load(Grows.TIME, 10, 350, keys=1_000),
+)
+CONTEXT_INPUTS: Final = Topic(
+    "context.inputs.v1",
+    (events.ContextInput,),
+    Key.INPUT,
+    ("context", "gateway", "any"),
+    compacted=True,
+    load=Load(Grows.TIME, 2, 150, keys=1_000),
+)
+CONTEXT_SOURCES: Final = Topic(
+    "context.sources.v1",
+    (events.ContextSource,),
+    Key.SOURCE,
+    ("context",),
+    compacted=True,
+    load=Load(Grows.TIME, 1, 250, keys=20),
+)
 ROUTER_COMMANDS: Final = Topic(
     "router.commands.v1",
-    (events.ChoosePolicy, events.RewardPolicy, events.AddPolicy, events.RetirePolicy),
+    (
+        events.ChoosePolicy,
+        events.RewardPolicy,
+        events.AddPolicy,
+        events.RetirePolicy,
+        events.DeclareFeatures,
+    ),
     Key.SCOPE,
     ("gateway", "execution"),
     retention_ms=7 * DAY_MS,
@@ -128,7 +158,13 @@ ROUTER_COMMANDS: Final = Topic(
 )
 ROUTER_CHOICES: Final = Topic(
     "router.choices.v1",
-    (events.PolicyChosen, events.PolicyRewarded, events.PoliciesChanged, events.CommandRejected),
+    (
+        events.PolicyChosen,
+        events.PolicyRewarded,
+        events.PoliciesChanged,
+        events.FeaturesDeclared,
+        events.CommandRejected,
+    ),
     Key.SCOPE,
     ("router",),
     load=Load(Grows.EXECUTIONS, 5, 800),
@@ -301,7 +337,7 @@ SERVICES_STATUS: Final = Topic(
     compacted=True,
     repeated=True,
     retention_ms=DAY_MS,
-    load=Load(Grows.TIME, 7, 300, keys=20),
+    load=Load(Grows.TIME, 9, 300, keys=20),
 )
 DEAD_LETTERS: Final = Topic(
     "dead-letters.v1",
@@ -327,6 +363,16 @@ def candle_key(candle: Candle) -> bytes:
     series = f"{candle.venue}:{candle.symbol}"
     start = f"{candle.open_ts // NS_PER_MS}:" if candle.closed else ""
     return f"{candle.interval}:{start}{series}".encode()
+
+
+def signal_key(policy_id: str, symbol: str) -> bytes:
+    """Return the key of what a policy wants of a symbol."""
+    return f"{policy_id}:{symbol}".encode()
+
+
+def input_key(symbol: str, name: str) -> bytes:
+    """Return the key of a context input."""
+    return f"{symbol}:{name}".encode()
 
 
 def limits_key(scope: str) -> bytes:

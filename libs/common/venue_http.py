@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # What a request may fail of that no code is to blame for; ValueError: an address that is none.
 FAILURES: Final = (
     OSError,
+    EOFError,  # a SOCKS proxy that hangs up in the middle of its answer
     TimeoutError,
     ValueError,
     aiohttp.ClientError,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
 
+from libs.common.codec import encode
 from libs.common.events import Event
 from libs.common.live_books import aged_alike
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from libs.common.topics import Topic
 
 E = TypeVar("E", bound=Event)
+
+MOST_KEYS: Final = 10_000  # of a topic that anybody may write; of more, those that were told last
+MOST_BYTES: Final = 16 * 1024 * 1024  # of their messages on the wire, likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +141,31 @@ class View(Generic[E]):
             max(0, end - self.position(partition))
             for partition, end in (self._ends if ends is None else ends).items()
         )
+
+
+class BoundedView(View[E]):
+    """A view of a topic that anybody may write: of too many keys or bytes it keeps what was told last."""
+
+    def __init__(self, topic: Topic) -> None:
+        super().__init__(topic)
+        self._items: OrderedDict[bytes, E] = OrderedDict()  # the one told last at the end
+        self._sizes: dict[bytes, int] = {}
+        self._bytes = 0
+        self.items = MappingProxyType(self._items)
+
+    def fold(self, partition: int, offset: int, key: bytes, event: E | None) -> None:
+        """Apply one record; see `View.fold`."""
+        super().fold(partition, offset, key, event)
+        self._bytes -= self._sizes.pop(key, 0)
+        if event is None:
+            return
+        self._items.move_to_end(key)
+        self._sizes[key] = len(key) + len(encode(event))
+        self._bytes += self._sizes[key]
+        while len(self._items) > MOST_KEYS or self._bytes > MOST_BYTES:
+            gone, _ = self._items.popitem(last=False)
+            self._bytes -= self._sizes.pop(gone)
+            self.forgotten(gone)
+
+    def forgotten(self, key: bytes) -> None:
+        """Take note of a key that is kept no more, though it has a message."""

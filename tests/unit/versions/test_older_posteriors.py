@@ -11,7 +11,7 @@ import pytest
 from libs.common.context_fields import LAYOUT
 from libs.common.events import ChoosePolicy, PolicyChosen, RouterScopeState
 from libs.common.topics import ROUTER_COMMANDS
-from services.router.context import COMMON, NAMES
+from services.router.context import SHARED, layout_of
 from services.router.posteriors import Unpacked, posteriors_of
 from services.router.records import policy_of, scope_key
 from services.router.thompson import Tuning
@@ -55,15 +55,15 @@ def test_a_policy_expects_after_a_start_what_it_expected_before(written: str, pa
     assert (shared.layout, bool(shared.mixture)) == (LAYOUT, True)
     posteriors = posteriors_of(state, "default", shared, Tuning(), Unpacked())
     mixture = posteriors.mixture
-    x = np.zeros(len(NAMES))
-    x[:COMMON] = np.linspace(-1, 1, COMMON)
+    x = np.zeros(layout_of().dimension)
+    x[: len(SHARED)] = np.linspace(-1, 1, len(SHARED))
     found = mixture.project(x)
     for k, name in enumerate(posteriors.names):
         record = policy_of(state, "default", name)
         was = older.get(name, {"updates": 0, "choices": 0, "mean": b""})
         assert (record.updates, record.choices) == (was["updates"], was["choices"])
         assert (record.precision, record.shift, record.shape, record.rate) == (b"", b"", 0.0, 0.0)
-        mean = array(was["mean"]) @ x[:COMMON] if was["mean"] else 0.0
+        mean = array(was["mean"]) @ x[: len(SHARED)] if was["mean"] else 0.0
         assert found.mean[k] == pytest.approx(mean, rel=1e-9, abs=1e-15)
 
 

@@ -10,6 +10,8 @@ from libs.cli.acls import lines, rights
 from libs.cli.errors import UsageError
 from libs.common.acls import ACLS, USERS, Acl, Operation, Pattern, Resource, read_acls
 from libs.common.topics import (
+    CONTEXT_INPUTS,
+    CONTEXT_SOURCES,
     DEAD_LETTERS,
     EXECUTION_COMMANDS,
     GATEWAY_IDEMPOTENCY,
@@ -18,14 +20,20 @@ from libs.common.topics import (
     L2_CANDLES_DAILY,
     L2_SUBSCRIPTIONS,
     POLICIES_REGISTRY,
+    POLICIES_SIGNALS,
     SERVICES_STATUS,
     TOPICS,
 )
+from services.context.app import USED
+from services.context.app import App as Context
+from services.context.settings import ContextSettings
 from services.gateway.asking.commands import ANSWER_TOPICS, ASKED
 from services.gateway.http.read_routes import STREAMED
 from services.gateway.reading.topic_views import GatewayViews
 from services.l2.app import PUBLISHED
 from services.l2.settings import L2Settings
+from services.policies.app import App as Policies
+from services.policies.settings import PoliciesSettings
 from services.venues.app import INPUTS, OUTPUTS
 from services.venues.settings import VenuesSettings
 from services.venues.tables import changelogs
@@ -80,11 +88,27 @@ def test_venues_makes_its_changelogs_and_no_other_topic() -> None:
 def test_the_gateway_reads_what_it_shows_and_writes_wishes_commands_and_replies() -> None:
     views = {view.topic.name for view in GatewayViews(1.0, 1, lambda: 0).all}
     assert names("gateway", Operation.READ) == views | {topic.name for topic in ANSWER_TOPICS} | set(STREAMED)
-    writes = {topic.name for topic in (*ASKED, L2_SUBSCRIPTIONS, GATEWAY_IDEMPOTENCY)}
+    told = (L2_SUBSCRIPTIONS, POLICIES_SIGNALS, CONTEXT_INPUTS, GATEWAY_IDEMPOTENCY)
+    writes = {topic.name for topic in (*ASKED, *told)}
     assert names("gateway", Operation.WRITE) == writes | EVERYBODY_WRITES
     known = {name for each in (Operation.READ, Operation.WRITE) for name in names("gateway", each)}
     assert names("gateway", Operation.DESCRIBE) == TOPICS.keys() - known  # it measures all
     assert names("autopilot", Operation.WRITE) == {EXECUTION_COMMANDS.name}
+
+
+def test_the_host_of_policies_reads_its_views_and_writes_what_it_registers_and_signals() -> None:
+    views = {view.topic.name for view in Policies(PoliciesSettings()).views}
+    assert names("policies", Operation.READ) == views
+    writes = {POLICIES_REGISTRY.name, POLICIES_SIGNALS.name}
+    assert names("policies", Operation.WRITE) == writes | EVERYBODY_WRITES
+
+
+def test_the_context_service_reads_what_is_wanted_and_what_it_and_others_said_and_writes_both() -> None:
+    views = {view.topic.name for view in Context(ContextSettings()).views}
+    writes = {CONTEXT_INPUTS.name, CONTEXT_SOURCES.name}
+    assert names("context", Operation.READ) == views | {CONTEXT_SOURCES.name}
+    assert names("context", Operation.READ) == {topic.name for topic in USED} - EVERYBODY_WRITES
+    assert names("context", Operation.WRITE) == writes | EVERYBODY_WRITES
 
 
 def test_who_writes_a_topic_is_one_that_the_registry_names_for_it() -> None:

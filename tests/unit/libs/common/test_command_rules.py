@@ -15,6 +15,8 @@ from libs.common.events import (
     AddPolicy,
     CancelExecution,
     ChoosePolicy,
+    DeclaredFeature,
+    DeclareFeatures,
     Fault,
     OptimizePortfolio,
     PlanAndExecute,
@@ -31,12 +33,14 @@ if TYPE_CHECKING:
 ID = str(UUID(int=7))
 SCORE = ScoreVenues(command_id=ID, symbol="BTC-USDT", size=1.0)
 CHOOSE = ChoosePolicy(command_id=ID, context={"regime": "bull", "sigmaHAR": 0.02})
+VIX = DeclaredFeature(name="vix", low=5.0, high=150.0, mean=18.0, sd=6.0)
+DECLARE = DeclareFeatures(command_id=ID, scope="own", features=(VIX,))
 REWARD = RewardPolicy(command_id=ID, policy_id="p_sma", reward=0.01, context={"regime": "bull"})
 OPTIMIZE = OptimizePortfolio(command_id=ID, symbols=("BTC-USDT",), cvar_budget=0.05, vol_target=0.02)
 EXECUTE = PlanAndExecute(command_id=ID, symbol="BTC-USDT")
 ORDER = SubmitPaperOrder(command_id=ID, symbol="BTC-USDT", side="buy", order_qty=Decimal(1))
 ADD = AddPolicy(command_id=ID, policy_id="p_sma")
-GOOD = (SCORE, CHOOSE, REWARD, ADD, OPTIMIZE, EXECUTE, ORDER)
+GOOD = (SCORE, CHOOSE, REWARD, DECLARE, ADD, OPTIMIZE, EXECUTE, ORDER)
 
 
 @pytest.mark.parametrize("command", GOOD)
@@ -69,7 +73,19 @@ def test_an_id_that_is_no_uuid_and_an_endless_reply_key_are_refused(command: Com
         *((replace(REWARD, reward=r), "reward") for r in (math.nan, 1.0001, -1.0001, 3.0)),
         (replace(REWARD, context={}), "decisionId"),
         (replace(REWARD, context={"symbol": "BTC-USDT"}), "decisionId"),
-        (replace(REWARD, context={"spread_now": 1.0}), "decisionId"),
+        (replace(REWARD, context={}, void="no signal"), "decisionId"),
+        (replace(REWARD, decision_id=ID, void=" "), "void"),
+        (replace(REWARD, decision_id=ID, void="x" * 1001), "void"),
+        (replace(DECLARE, features=()), "features"),
+        (replace(DECLARE, features=(VIX,) * 33), "features"),
+        (replace(DECLARE, features=(VIX, VIX)), "features.1.name"),
+        (replace(DECLARE, features=(replace(VIX, name="obi"),)), "features.0.name"),
+        (replace(DECLARE, features=(replace(VIX, name="1st"),)), "features.0.name"),
+        (replace(DECLARE, features=(replace(VIX, low=200.0),)), "features.0.high"),
+        (replace(DECLARE, features=(replace(VIX, high=math.inf),)), "features.0.high"),
+        (replace(DECLARE, features=(replace(VIX, mean=math.nan),)), "features.0.mean"),
+        (replace(DECLARE, features=(replace(VIX, sd=0.0),)), "features.0.sd"),
+        (replace(DECLARE, scope="a b"), "scope"),
         (replace(CHOOSE, policies=("p_a", "p a")), "policies"),
         (replace(CHOOSE, policies=("p_a", "p_a")), "policies"),
         (replace(CHOOSE, policies=tuple(f"p_{n}" for n in range(65))), "policies"),
@@ -142,6 +158,11 @@ def test_a_confidence_is_what_its_command_means_by_it() -> None:
 
 def test_a_reward_of_a_decision_needs_no_context() -> None:
     assert command_faults(replace(REWARD, context={}, decision_id=ID)) == ()
+    assert command_faults(replace(REWARD, context={}, decision_id=ID, void="no usable signal")) == ()
+
+
+def test_what_a_key_of_a_reward_means_is_for_its_scope_to_say() -> None:
+    assert command_faults(replace(REWARD, context={"vix": 20.0})) == ()
 
 
 def test_what_is_invalid_names_a_field_and_any_refusal_says_why() -> None:

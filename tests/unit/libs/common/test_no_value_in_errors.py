@@ -49,7 +49,14 @@ FREE: Final = (
     *("L2_GROUP", "L2_INSTANCE", "METRICS_HOST", "METRICS_TARGETS_DIR", "ROUTER_BASIS_VENUE", "RUN_DIR"),
     *("ROUTER_REFERENCE_VENUE", "SIMULATOR_HOST", "SIMULATOR_URL", "BrokerSettings.KAFKA_SASL_MECHANISM"),
     *("RunSettings.GATEWAY_TOKEN", "RunSettings.FEED", "CliSettings.GATEWAY_TOKEN", "CliSettings.FEED"),
-    *("BrokerSettings.KAFKA_SASL_PASSWORD", "FeedSettings.FEED", "L2Settings.FEED", "RunSettings.L2_BOOKS"),
+    *(
+        "BrokerSettings.KAFKA_SASL_PASSWORD",
+        "FeedSettings.FEED",
+        "L2Settings.FEED",
+        "ContextSettings.FEED",
+        "POLICIES_DIR",
+        "RunSettings.L2_BOOKS",
+    ),
 )
 RIGHT: Final = re.compile(
     r"should|must|write|known|has |needs|like |not host:port|is set:|set [A-Z_]+=|says where|quoted as|take "

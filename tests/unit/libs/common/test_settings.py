@@ -97,11 +97,12 @@ def test_every_setting_that_sounds_like_a_secret_is_kept_as_one_and_has_no_defau
         (kind.__name__, kind.variable(name), field)
         for kind in all_settings()
         for name, field in kind.model_fields.items()
-        if any(word in name for word in ("password", "token", "secret", "api_key", "webhook"))
+        if any(word in name for word in ("password", "token", "secret", "api_key", "webhook_url"))
     ]
     assert {variable for _, variable, _ in found} == {
         "KAFKA_SASL_PASSWORD",
         "GATEWAY_TOKEN",
+        "GATEWAY_WEBHOOK_SECRET",
         "ALERT_WEBHOOK_URL",
     }
     for kind, variable, field in found:

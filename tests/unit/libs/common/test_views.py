@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from libs.common.events import BookHealth, BookTop, Subscribed
-from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
-from libs.common.views import OffsetRegressionError, View
+from libs.common.events import BookHealth, BookTop, ContextInput, Subscribed
+from libs.common.topics import CONTEXT_INPUTS, L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_SUBSCRIPTIONS
+from libs.common.views import MOST_BYTES, MOST_KEYS, BoundedView, OffsetRegressionError, View
 from tests.execution_market import a_book_health, a_book_top
 
 
@@ -126,3 +126,34 @@ def test_a_book_is_as_old_as_it_was_after_the_clock_was_set(by_ns: int) -> None:
     view.fold(0, 0, b"a", a_subscription())
     view.step_clock(by_ns)
     assert view.items == {b"a": a_subscription()}
+
+
+def an_input(source: str = "") -> ContextInput:
+    return ContextInput(symbol="*", name="vix", value=1.0, source=source, ts=1, valid_until_ts=2)
+
+
+def test_of_what_anybody_may_write_the_keys_that_were_told_last_are_kept() -> None:
+    view: BoundedView[ContextInput] = BoundedView(CONTEXT_INPUTS)
+    for n in range(MOST_KEYS):
+        view.fold(0, n, b"%d" % n, an_input())
+    view.fold(0, MOST_KEYS, b"0", an_input("again"))
+    view.fold(0, MOST_KEYS + 1, b"one more", an_input())
+    assert len(view.items) == MOST_KEYS
+    assert b"1" not in view.items
+    assert view.items[b"0"] == an_input("again")
+    for n in range(MOST_KEYS):
+        view.fold(0, MOST_KEYS + 2 + n, b"%d" % n, None)
+    assert view.items.keys() == {b"one more"}
+
+
+def test_of_what_anybody_may_write_no_more_bytes_are_kept_than_are_bounded() -> None:
+    view: BoundedView[ContextInput] = BoundedView(CONTEXT_INPUTS)
+    size = MOST_BYTES // 4
+    for n in range(9):
+        view.fold(0, n, b"%d" % n, an_input("x" * size))
+    assert view.items.keys() == {b"6", b"7", b"8"}
+    view.fold(0, 9, b"7", an_input())
+    view.fold(0, 10, b"9", an_input("x" * size))
+    assert view.items.keys() == {b"6", b"7", b"8", b"9"}, "what was replaced counts no more"
+    view.fold(0, 11, b"large", an_input("x" * (2 * MOST_BYTES)))
+    assert not view.items
