@@ -1,0 +1,1 @@
+"""Users' policies: loading one, running it apart in a sandbox, and checking that it keeps its contract."""
