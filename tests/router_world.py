@@ -34,8 +34,8 @@ from tests.registered import a_policy_registered
 
 if TYPE_CHECKING:
     from libs.common.events import Event, PolicyRegistered
-    from services.router.handlers import RouterCommand
     from services.router.records import Record
+    from services.router.refusals import RouterCommand
     from services.router.thompson import Floats
 
 E = TypeVar("E", bound="Event")
@@ -94,6 +94,7 @@ class World:
             "policies": POLICIES,
             "priors": {},
             "tuning": Tuning(),
+            "features": (),
             "remember_ns": 3_600_000_000_000,
             "remember_most": 1000,
             "scope_idle_ns": 86_400_000_000_000,
@@ -119,6 +120,10 @@ class World:
         """Let somebody implement these."""
         for name in policies:
             self._fold(name.encode(), a_policy_registered(name))
+
+    def register_as(self, name: str, **changes: Any) -> None:
+        """Let somebody say this of a policy on the registry."""
+        self._fold(name.encode(), a_policy_registered(name, **changes))
 
     def unregister(self, *policies: str) -> None:
         """Let nobody implement these any more."""

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libs.common.answered import Memory
-from libs.common.events import CommandRejected, PoliciesChanged, PolicyChosen, PolicyRewarded, RouterSnapshot
+from libs.common.events import (
+    CommandRejected,
+    FeaturesDeclared,
+    PoliciesChanged,
+    PolicyChosen,
+    PolicyRewarded,
+    RouterSnapshot,
+)
 from libs.common.handling import Output, Wiring
 from libs.common.topics import ROUTER_CHOICES, ROUTER_COMMANDS, ROUTER_SNAPSHOTS, ROUTER_STATE
 from services.router.handlers import Router
@@ -30,6 +37,7 @@ def wiring(settings: RouterSettings, arms: Arms) -> Wiring[Record]:
             PolicyChosen: answer,
             PolicyRewarded: answer,
             PoliciesChanged: answer,
+            FeaturesDeclared: answer,
             CommandRejected: Output(ROUTER_CHOICES, lambda event: event.key.encode(), answers=True),
             RouterSnapshot: Output(ROUTER_SNAPSHOTS, _scope),
             ScopeArchived: Output(ROUTER_SNAPSHOTS, _scope, tombstone=True),
@@ -45,6 +53,12 @@ def wiring(settings: RouterSettings, arms: Arms) -> Wiring[Record]:
 
 
 def _scope(
-    event: PolicyChosen | PolicyRewarded | PoliciesChanged | RouterSnapshot | ScopeArchived | ScopeForgotten,
+    event: PolicyChosen
+    | PolicyRewarded
+    | PoliciesChanged
+    | FeaturesDeclared
+    | RouterSnapshot
+    | ScopeArchived
+    | ScopeForgotten,
 ) -> bytes:
     return event.scope.encode()

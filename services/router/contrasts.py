@@ -75,6 +75,15 @@ def compared(before: RouterContrasts, decision: PolicyChosen, e: float) -> Route
     return RouterContrasts(names=names, sums=sums.astype("<f8").tobytes())
 
 
+def without(contrasts: RouterContrasts, name: str) -> RouterContrasts:
+    """Return the sums without those of one policy."""
+    if name not in contrasts.names:
+        return contrasts
+    left = [k for k, other in enumerate(contrasts.names) if other != name]
+    sums = _square(contrasts, len(contrasts.names))[:, left][:, :, left][:, *_upper(len(left))]
+    return RouterContrasts(names=tuple(contrasts.names[k] for k in left), sums=sums.astype("<f8").tobytes())
+
+
 @lru_cache(maxsize=64)
 def best_of(contrasts: RouterContrasts, policies: tuple[str, ...]) -> Best:
     """Return which of these policies is proven best; where none is, what stands against the leader."""

@@ -1,21 +1,30 @@
-"""What the router does with each command: choose, learn, add, retire; pure, the table of contents."""
+"""What the router does with each command: choose, learn, declare, add, retire; pure, the contents page."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 from uuid import UUID
 
 from msgspec.structs import replace
 
-from libs.common.cloudevents import caused_id
-from libs.common.context_fields import LAYOUT, known_arms, known_part, unknown_arm_names, unknown_keys
+from libs.common.command_rules import nothing_known
+from libs.common.context_fields import (
+    LAYOUT,
+    known_arms,
+    known_part,
+    learnable,
+    unknown_arm_names,
+    unknown_keys,
+)
 from libs.common.events import (
     AddPolicy,
     ChoosePolicy,
     CommandRejected,
+    DeclareFeatures,
     Fault,
+    FeaturesDeclared,
     PoliciesChanged,
     PolicyChosen,
     PolicyRewarded,
@@ -28,8 +37,9 @@ from libs.common.events import (
 from libs.common.handling import Tick
 from libs.common.time_units import NS_PER_S
 from services.router import defaults, scopes
-from services.router.context import NAMES, Statistics, decided_on, missing, rows, vector
+from services.router.context import Statistics, layout_of
 from services.router.evaluation import evaluated
+from services.router.lessons import decided, default_lesson, lesson_of
 from services.router.mixture import CLIP
 from services.router.posteriors import Unpacked, keep_learnt, posteriors_of
 from services.router.records import (
@@ -41,10 +51,19 @@ from services.router.records import (
     remember_answer,
     scope_key,
 )
-from services.router.refusals import refused, unavailable, unknown_policy, without_arms, wrong_names
-from services.router.roster import add, retire
+from services.router.refusals import (
+    other_features,
+    refused,
+    unavailable,
+    unknown_policy,
+    without_arms,
+    wrong_names,
+    wrong_values,
+)
+from services.router.roster import add, chosen_last, forget_those_left, joined, retire
 from services.router.snapshot import at_last_choice, snapshot_of
 from services.router.thompson import draw, propensities
+from services.router.versions import as_registered, telling
 
 if TYPE_CHECKING:
     from libs.common.events import Event, RouterSnapshot
@@ -52,14 +71,12 @@ if TYPE_CHECKING:
     from services.router.arms import Arms
     from services.router.live import LiveInputs
     from services.router.posteriors import Posteriors
+    from services.router.records import Answer
+    from services.router.refusals import RouterCommand
     from services.router.rules import Rules
     from services.router.thompson import Estimates, Floats
 
-EXPIRED: Final = "decision expired"
-REWARDED: Final = "decision rewarded before"
-
 Returned: TypeAlias = "list[Event | WakeAt]"
-RouterCommand: TypeAlias = ChoosePolicy | RewardPolicy | AddPolicy | RetirePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,38 +109,50 @@ class Router:
         known = find(state, scope_key(message.scope), RouterScopeState)
         if known is None and (why := scopes.too_many(state, self.rules, now)):
             return [unavailable(message, now, why)]
-        shared = known or new_scope(self.rules.policies, self.rules.priors)
+        own = message.features if isinstance(message, DeclareFeatures) else self.rules.features
+        shared = known or new_scope(self.rules.policies, self.rules.priors, own)
         if shared.layout != LAYOUT:
             raise ValueError(
                 f"scope {message.scope} learnt layout {shared.layout} of the features, this is {LAYOUT}"
             )
-        match message:
+        return self._do(state, shared, message, now, new=known is None)
+
+    def _do(
+        self, state: State[Record], shared: RouterScopeState, command: RouterCommand, now: int, *, new: bool
+    ) -> Returned:
+        match command:
             case ChoosePolicy():
-                return self._choose(state, shared, message, now)
+                return self._choose(state, shared, command, now)
             case RewardPolicy():
-                return self._reward(state, shared, message, now)
+                return self._reward(state, shared, command, now)
             case AddPolicy() | RetirePolicy():
-                return self._changed(state, shared, message, now)
+                return self._changed(state, shared, command, now)
+            case DeclareFeatures():
+                return self._declared(state, shared, command, now, new=new)
             case _ as unreachable:
                 assert_never(unreachable)
 
     def _choose(
         self, state: State[Record], shared: RouterScopeState, command: ChoosePolicy, now: int
     ) -> Returned:
-        faults = wrong_names(command, shared, self.arms) + self._too_long(command)
-        if faults:
+        scope, declared, before = command.scope, shared.declared, shared
+        shared = joined(shared, scope, self.arms, self.rules.policies)
+        faults = wrong_names(command, shared, self.arms) + wrong_values(command, shared)
+        if faults := faults + self._too_long(command):
             return [refused(command, Refusal.INVALID, now, *faults)]
         among = self.arms.among(shared.policies, command.policies)
         if not among:
             return [without_arms(command, shared, self.arms, now)]
-        ignored = (*unknown_keys(command.context), *unknown_arm_names(command.arms))
-        context = known_part(command.context)
-        filled, unfitted = self.live.fill(context, now)
-        statistics = _statistics(shared)
-        scope, names = command.scope, tuple(shared.policies[k] for k in among)
+        forget_those_left(state, scope, before, shared)
+        shared = as_registered(state, scope, shared, self.arms, now)
+        ignored = (*unknown_keys(command.context, declared), *unknown_arm_names(command.arms))
+        context = known_part(command.context, declared)
+        filled, unfitted, sources = self.live.fill(context, now, declared)
+        layout, statistics = layout_of(declared), _statistics(shared)
+        names = tuple(shared.policies[k] for k in among)
         arms = known_arms(command.arms, names)
         posteriors = self._posteriors_of(state, scope, shared)
-        X = rows(vector(context, statistics), arms, posteriors.names)
+        X = layout.rows(layout.vector(context, statistics), arms, posteriors.names)
         every = posteriors.mixture.project(X)
         posterior, estimates = every.of(among), every.estimates()
         drawn = draw(posterior, self.rules.tuning, UUID(command.command_id))
@@ -144,20 +173,23 @@ class Router:
             width=float(estimates.width[at]),
             prior_width=float(posterior.of([k]).prior_width()[0]),
             forecast_vol=None if sigma is None else float(sigma),
-            features=dict(zip(NAMES, X[at].tolist(), strict=True)),
+            features=dict(zip(layout.names, X[at].tolist(), strict=True)),
             arms=arms,
             inputs=context,
             filled=filled,
+            sources=sources,
             unfitted=unfitted,
-            missing=missing(context),
+            missing=layout.missing(context),
             ignored=ignored,
             reward_within_s=command.reward_within_s,
             default_reward=command.default_reward,
             layout=LAYOUT,
+            layout_version=layout.version,
+            policy_version=posteriors.records[at].version,
             versions={name: posteriors.records[j].updates for name, j in zip(names, among, strict=True)},
             ts=now,
         )
-        after = statistics.after(context)
+        after = layout.after(statistics, context)
         shared = replace(
             shared,
             means=after.means,
@@ -165,6 +197,7 @@ class Router:
             counts=after.counts,
             choices=shared.choices + 1,
             chosen=shared.chosen | {names[k]: shared.chosen.get(names[k], 0) + 1},
+            joined=chosen_last(shared, names[k]),
             ignored_keys=shared.ignored_keys + len(ignored),
             last=chosen,
         )
@@ -174,34 +207,23 @@ class Router:
     def _reward(
         self, state: State[Record], shared: RouterScopeState, command: RewardPolicy, now: int
     ) -> Returned:
-        if command.policy_id not in shared.policies + shared.retired:
-            return [unknown_policy(command, shared, now)]
         key = answer_key(command.scope, command.decision_id or "")
         kept = find(state, key, RouterAnswer)
-        decision = kept.answer if kept and isinstance(kept.answer, PolicyChosen) else None
+        decision, declared = decided(kept), shared.declared
+        known = shared.policies + shared.retired
+        if command.policy_id not in known and (decision is None or decision.policy_id != command.policy_id):
+            return [unknown_policy(command, shared, now)]
+        faults = wrong_values(command, shared)
         if decision is not None and decision.policy_id != command.policy_id:
-            fault = Fault(field="policy_id", message=f"that decision chose {decision.policy_id}")
-            return [refused(command, Refusal.INVALID, now, fault)]
-        lesson = PolicyRewarded(
-            command_id=command.command_id,
-            scope=command.scope,
-            policy_id=command.policy_id,
-            reward=command.reward,
-            decision_id=command.decision_id,
-            counted=True,
-            updates=0,
-            mean_reward=0.0,
-            ts=now,
-        )
-        if command.decision_id is not None and decision is None:
-            lesson = replace(lesson, counted=False, reason=EXPIRED)  # nobody knows whether it was rewarded
-        elif kept is not None and decision is not None and kept.rewarded:
-            reason = f"{_no_reward(decision)} was learnt" if kept.defaulted else REWARDED
-            lesson = replace(lesson, counted=False, reason=reason)
-        elif kept is not None:
-            state.put(key, replace(kept, rewarded=True))
-        x = None if decision else vector(known_part(command.context), _statistics(shared))
-        shared, posteriors, answer = self._learn(state, shared, lesson, decision, x)
+            faults.append(Fault(field="policy_id", message=f"that decision chose {decision.policy_id}"))
+        if command.decision_id is None and not learnable(command.context, declared):
+            faults.append(nothing_known())
+        if faults:
+            return [refused(command, Refusal.INVALID, now, *faults)]
+        shared = as_registered(state, command.scope, shared, self.arms, now)
+        lesson = lesson_of(state, command, kept, now)
+        x = layout_of(declared).vector(known_part(command.context, declared), _statistics(shared))
+        shared, posteriors, answer = self._learn(state, shared, lesson, kept, x)
         return self._finish(state, command.scope, shared, answer, posteriors)
 
     def _default(self, state: State[Record], tick: Tick, now: int) -> Returned:
@@ -214,23 +236,11 @@ class Router:
         shared, wishes = defaults.look_at(replace(shared, default_ts=None), scope, next_ts, now)
         told: list[Event] = []
         posteriors = None
+        if overdue:
+            shared = as_registered(state, scope, shared, self.arms, now)
         for each in overdue:
-            decision = each.decision
-            lesson = PolicyRewarded(
-                command_id=str(caused_id(UUID(decision.command_id), "default reward")),
-                scope=scope,
-                policy_id=decision.policy_id,
-                reward=decision.default_reward,
-                decision_id=decision.command_id,
-                counted=True,
-                defaulted=True,
-                reason=_no_reward(decision),
-                updates=0,
-                mean_reward=0.0,
-                ts=now,
-            )
-            state.put(each.key, replace(each.kept, rewarded=True, defaulted=True))
-            shared, posteriors, answer = self._learn(state, shared, lesson, decision, None)
+            lesson = default_lesson(state, each, now)
+            shared, posteriors, answer = self._learn(state, shared, lesson, each.kept)
             told.append(answer)
         state.put(scope_key(scope), shared)
         if posteriors is not None:
@@ -242,17 +252,20 @@ class Router:
         state: State[Record],
         shared: RouterScopeState,
         lesson: PolicyRewarded,
-        decision: PolicyChosen | None,
-        x: Floats | None,
+        kept: RouterAnswer | None,
+        x: Floats | None = None,
     ) -> tuple[RouterScopeState, Posteriors, PolicyRewarded]:
         """Learn a lesson that counts, from its decision or else at `x`; return it as it is answered."""
         posteriors = self._posteriors_of(state, lesson.scope, shared)
         names, records, mixture = posteriors
+        if lesson.policy_id not in names:  # forgotten, so that nothing counts
+            return shared, posteriors, lesson
         k = names.index(lesson.policy_id)
         if lesson.counted:
-            if decision is not None:
-                x = decided_on(decision.features)
-                shared = evaluated(shared, decision, lesson.reward)
+            decision = decided(kept)
+            if kept is not None and decision is not None:
+                x = layout_of(shared.declared).decided_on(decision.features)
+                shared = evaluated(shared, telling(state, decision, kept), lesson.reward)
             assert x is not None  # noqa: S101 -- a lesson has a decision or a context
             learnt = mixture.learn(k, x, lesson.reward)
             records[k] = replace(records[k], reward_sum=records[k].reward_sum + lesson.reward)
@@ -269,28 +282,51 @@ class Router:
         self, state: State[Record], shared: RouterScopeState, command: AddPolicy | RetirePolicy, now: int
     ) -> Returned:
         if isinstance(command, AddPolicy):
-            after = add(shared, command, self.arms, now)
+            after = add(shared, command, self.arms, self.rules.policies, now)
         else:
             after = retire(shared, command, self.arms, now)
         if isinstance(after, CommandRejected):
             return [after]
+        forget_those_left(state, command.scope, shared, after)
         answer = PoliciesChanged(
             command_id=command.command_id,
             scope=command.scope,
             policy_id=command.policy_id,
             policies=after.policies,
-            changed=after is not shared,
+            changed=after.policies != shared.policies,
             ts=now,
         )
         posteriors = self._posteriors_of(state, command.scope, after)
         return self._finish(state, command.scope, after, answer, posteriors)
+
+    def _declared(
+        self,
+        state: State[Record],
+        shared: RouterScopeState,
+        command: DeclareFeatures,
+        now: int,
+        *,
+        new: bool,
+    ) -> Returned:
+        if shared.declared != command.features:
+            return [other_features(command, shared, now)]
+        answer = FeaturesDeclared(
+            command_id=command.command_id,
+            scope=command.scope,
+            features=shared.declared,
+            layout_version=layout_of(shared.declared).version,
+            changed=new,
+            ts=now,
+        )
+        posteriors = self._posteriors_of(state, command.scope, shared)
+        return self._finish(state, command.scope, shared, answer, posteriors)
 
     def _finish(
         self,
         state: State[Record],
         scope: str,
         shared: RouterScopeState,
-        answer: PolicyChosen | PolicyRewarded | PoliciesChanged,
+        answer: Answer,
         posteriors: Posteriors,
         estimates: Estimates | None = None,
     ) -> Returned:
@@ -327,7 +363,7 @@ class Router:
         return [Fault(field="reward_within_s", message=wrong)]
 
 
-def _answer_kind(command: RouterCommand) -> type[PolicyChosen | PolicyRewarded | PoliciesChanged]:
+def _answer_kind(command: RouterCommand) -> type[Answer]:
     match command:
         case ChoosePolicy():
             return PolicyChosen
@@ -335,6 +371,8 @@ def _answer_kind(command: RouterCommand) -> type[PolicyChosen | PolicyRewarded |
             return PolicyRewarded
         case AddPolicy() | RetirePolicy():
             return PoliciesChanged
+        case DeclareFeatures():
+            return FeaturesDeclared
         case _ as unreachable:
             assert_never(unreachable)
 
@@ -345,10 +383,6 @@ def _statistics(shared: RouterScopeState) -> Statistics:
 
 def _by_policy(policies: tuple[str, ...], values: list[float]) -> dict[str, float]:
     return dict(zip(policies, values, strict=True))
-
-
-def _no_reward(decision: PolicyChosen) -> str:
-    return f"no reward within {decision.reward_within_s:g} s: the default"
 
 
 def _clipped(learnt: float) -> str:

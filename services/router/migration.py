@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from libs.common.answered import remember
 from libs.common.context_fields import LAYOUT
 from libs.common.events import RouterAnswer, RouterPolicyState, RouterScopeState, RouterSlot
-from services.router.context import COMMON, DIMENSION
+from services.router.context import SHARED, layout_of
 from services.router.posteriors import mixture_for
 from services.router.records import (
     answer_key,
@@ -86,7 +86,7 @@ def _adopt(state: State[Record], scope: str, shared: RouterScopeState, tuning: T
     """
     names = (*shared.policies, *shared.retired)
     records = [policy_of(state, scope, name) for name in names]
-    mixture = mixture_for(names, shared.priors, tuning)
+    mixture = mixture_for(names, shared, tuning)
     if shared.mixture:
         mixture.unpack_shared(shared.mixture)
     for k, record in enumerate(records):
@@ -101,9 +101,10 @@ def _adopt(state: State[Record], scope: str, shared: RouterScopeState, tuning: T
 
 
 def _take_over(mixture: Mixture, k: int, record: RouterPolicyState, tuning: Tuning) -> None:
-    A, h = tuning.lam * np.eye(DIMENSION), np.zeros(DIMENSION)
-    A[:COMMON, :COMMON] = _array(record.precision).reshape(COMMON, COMMON)
-    h[:COMMON] = _array(record.shift)
+    d, known = layout_of().dimension, len(SHARED)  # of scopes that old none has features of its own
+    A, h = tuning.lam * np.eye(d), np.zeros(d)
+    A[:known, :known] = _array(record.precision).reshape(known, known)
+    h[:known] = _array(record.shift)
     mixture.adopt(k, A, h, record.shape, record.rate, record.updates)
 
 

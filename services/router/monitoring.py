@@ -16,6 +16,8 @@ from libs.common.events import (
 from libs.common.metrics import Family, Names
 from libs.common.monitoring import Line, refused
 from libs.common.time_units import NS_PER_S
+from services.router.roster import without_room
+from services.router.rules import MOST_POLICIES
 from services.router.scopes import ScopeArchived, ScopeForgotten
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class RouterMonitor:
         self._defaults = policies
         self._arms = arms
         self._missing: set[str] = set()  # policies told of, because nobody has registered them
+        self._roomless: set[tuple[str, str]] = set()  # scopes and policies told of, as there is no room
         self._policies = Names()
         self._choices: Counter[str] = Counter()
         self._rewards: Counter[tuple[str, str]] = Counter()
@@ -83,6 +86,7 @@ class RouterMonitor:
                     yield Line("policies_changed", {"scope": event.scope, "policies": list(event.policies)})
                 case RouterSnapshot():
                     yield from self._unregistered([each.policy_id for each in event.policies], event.scope)
+                    yield from self._without_room(step, event)
                     if event.scope == SCOPE:
                         self._means = {
                             self._policies.of(each.policy_id): each.mean_reward
@@ -105,10 +109,20 @@ class RouterMonitor:
         for policy in policies:
             if policy in self._arms:
                 self._missing.discard(policy)
-            elif policy not in self._missing:
+            elif policy not in self._missing and not self._arms.starting(policy):
                 self._missing.add(policy)
-                facts = {"policy": policy, "named_by": named_by, "registered": self._arms.names}
+                facts = {"policy": policy, "named_by": named_by, "why": self._arms.why_not(policy)}
                 yield Line("policy_not_registered", facts, error=True)
+
+    def _without_room(self, step: Step, snapshot: RouterSnapshot) -> Iterable[Line]:
+        if not any(isinstance(event, PolicyChosen) for event in step.events):
+            return  # only a choice makes room
+        names = (*(each.policy_id for each in snapshot.policies), *snapshot.retired)
+        for policy in without_room(names, snapshot.scope, self._arms):
+            if (snapshot.scope, policy) not in self._roomless:
+                self._roomless.add((snapshot.scope, policy))
+                facts = {"policy": policy, "scope": snapshot.scope, "most": MOST_POLICIES}
+                yield Line("policy_without_room", facts, error=True)
 
     def families(self, states: Collection[State[Any]]) -> Iterable[Family]:
         """Return the router's own metrics."""
@@ -116,7 +130,8 @@ class RouterMonitor:
         registered: dict[tuple[str], int] = {}
         for policy in dict.fromkeys((*self._defaults, *_policies_of(states))):
             label = (self._policies.of(policy),)
-            registered[label] = min(registered.get(label, 1), int(policy in self._arms))
+            known = policy in self._arms or self._arms.starting(policy)
+            registered[label] = min(registered.get(label, 1), int(known))
         yield Family(
             f"{prefix}_policy_registered",
             "1 if somebody has registered the policy, else 0: then it is never chosen",

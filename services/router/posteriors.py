@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgspec.structs import replace
 
 from libs.common.events import RouterMemory
-from services.router.context import DIMENSION
+from services.router.context import layout_of
 from services.router.mixture import Mixture, Prior
 from services.router.records import policy_key, policy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from libs.common.events import RouterPolicyState, RouterScopeState
     from libs.common.handling import State
@@ -33,9 +33,10 @@ class Posteriors(NamedTuple):
     mixture: Mixture
 
 
-def mixture_for(names: tuple[str, ...], priors: Mapping[str, tuple[float, float]], tuning: Tuning) -> Mixture:
-    """Return the mixture of policies that earned nothing yet."""
-    return Mixture(len(names), DIMENSION, tuning, [Prior(*priors.get(name, (0.0, 0.0))) for name in names])
+def mixture_for(names: tuple[str, ...], shared: RouterScopeState, tuning: Tuning) -> Mixture:
+    """Return the mixture of a scope's policies as before they earned anything."""
+    priors = [Prior(*shared.priors.get(name, (0.0, 0.0))) for name in names]
+    return Mixture(len(names), layout_of(shared.declared).dimension, tuning, priors)
 
 
 def posteriors_of(
@@ -46,7 +47,7 @@ def posteriors_of(
     records = [policy_of(state, scope, name) for name in names]
     mixture = unpacked.take(scope, names, shared, records)
     if mixture is None:
-        mixture = mixture_for(names, shared.priors, tuning)
+        mixture = mixture_for(names, shared, tuning)
         if shared.mixture:
             mixture.unpack_shared(shared.mixture)
         for k, record in enumerate(records):

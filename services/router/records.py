@@ -14,17 +14,17 @@ from libs.common.events import (
     RouterScopeState,
     RouterSlot,
 )
-from services.router.context import Statistics
+from services.router.context import layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from libs.common.events import PoliciesChanged, PolicyRewarded
+    from libs.common.events import DeclaredFeature, FeaturesDeclared, PoliciesChanged, PolicyRewarded
     from libs.common.handling import State
     from services.router.rules import Rules
 
 Record: TypeAlias = RouterScopeState | RouterPolicyState | RouterAnswer | RouterSlot | RouterIntake
-Answer: TypeAlias = "PolicyChosen | PolicyRewarded | PoliciesChanged"
+Answer: TypeAlias = "PolicyChosen | PolicyRewarded | PoliciesChanged | FeaturesDeclared"
 R = TypeVar("R", bound=Record)
 
 OWN: Final = 10  # decisions, and other answers, that each scope may remember, whatever the others do
@@ -59,12 +59,15 @@ def others_of(scope: str) -> str:
 
 
 def new_scope(
-    policies: tuple[str, ...], priors: Mapping[str, tuple[float, float]] = NO_PRIORS
+    policies: tuple[str, ...],
+    priors: Mapping[str, tuple[float, float]] = NO_PRIORS,
+    declared: tuple[DeclaredFeature, ...] = (),
 ) -> RouterScopeState:
     """Return the state of a scope that was never used."""
-    statistics = Statistics()
+    statistics = layout_of(declared).declared_statistics()
     return RouterScopeState(
         layout=LAYOUT,
+        declared=declared,
         policies=policies,
         priors=dict(priors),
         means=statistics.means,

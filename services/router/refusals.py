@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from libs.common.command_rules import rejected
-from libs.common.context_fields import nearest
+from libs.common.context_fields import as_text, nearest, value_faults
 from libs.common.events import (
     AddPolicy,
     ChoosePolicy,
     CommandRejected,
+    DeclareFeatures,
     Fault,
     Refusal,
     RetirePolicy,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from libs.common.events import RouterScopeState
     from services.router.arms import Arms
 
-RouterCommand: TypeAlias = ChoosePolicy | RewardPolicy | AddPolicy | RetirePolicy
+RouterCommand: TypeAlias = ChoosePolicy | RewardPolicy | AddPolicy | RetirePolicy | DeclareFeatures
 
 
 def refused(command: RouterCommand, refusal: Refusal, now: int, *faults: Fault) -> CommandRejected:
@@ -63,8 +64,20 @@ def wrong_names(command: ChoosePolicy, shared: RouterScopeState, arms: Arms) -> 
             message=f"is no known policy{nearest(name, shared.policies)}; known are: {known}",
         )
         for name in command.arms
-        if name not in shared.policies + shared.retired and name not in arms
+        if name not in shared.policies + shared.retired and arms.registered(name) is None
     ]
+
+
+def wrong_values(command: ChoosePolicy | RewardPolicy, shared: RouterScopeState) -> list[Fault]:
+    """Return what is wrong with values of the scope's own features; the door saw those of all scopes."""
+    return value_faults(command.context, shared.declared) if shared.declared else []
+
+
+def other_features(command: DeclareFeatures, shared: RouterScopeState, now: int) -> CommandRejected:
+    """Return the refusal to change the features of a scope that there is."""
+    has = as_text(shared.declared) or "none of its own"
+    wrong = f"scope {command.scope} has {has}, and keeps what it has: declare others for a new scope"
+    return refused(command, Refusal.INVALID, now, Fault(field="features", message=wrong))
 
 
 def without_arms(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from libs.common.events import DeclaredFeature
     from services.router.thompson import Tuning
 
 MOST_POLICIES: Final = 32  # of a scope, the retired ones included
@@ -20,6 +21,7 @@ class Rules:
     policies: tuple[str, ...]  # of a scope used for the first time
     priors: Mapping[str, tuple[float, float]]  # expected reward and the rewards it is worth, of some of them
     tuning: Tuning
+    features: tuple[DeclaredFeature, ...]  # of its own, of a scope that begins without declaring any
     remember_ns: int  # how long a decision or an answer is kept
     remember_most: int  # decisions per scope, and as many other answers
     scope_idle_ns: int  # without a command, until a scope is archived

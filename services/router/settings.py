@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.command_rules import MAX_CONFIDENCE
-from libs.common.context_fields import REWARD_LIMIT
+from libs.common.context_fields import REWARD_LIMIT, features_of
 from libs.common.live_books import PATIENCE
 from libs.common.settings import ProcessorSettings
 from libs.common.time_units import DAY_S, NS_PER_S
@@ -42,6 +42,11 @@ class RouterSettings(ProcessorSettings):
         "p_sma p_breakout p_meanrev p_obi p_flat",
         description="policies of a scope used for the first time, separated by spaces; with what is expected "
         "of one as NAME:REWARDxWEIGHT: p_sma:0.0005x50 is 5 bps, worth 50 rewards",
+    )
+    features: str = Field(
+        "",
+        description="features that a scope has of its own from its first command on, separated by spaces: "
+        "NAME:LOW..HIGH, or with what is expected of one NAME:LOW..HIGH:MEAN~SD, as vix:5..150:18~6",
     )
     reference_venue: str = Field("binance", description="whose book and candles fill a context")
     basis_venue: str = Field("binance-usdm", description="whose mid is compared for basisBps")
@@ -111,6 +116,12 @@ class RouterSettings(ProcessorSettings):
                 )
         return text
 
+    @field_validator("features")
+    @classmethod
+    def _declared(cls, text: str) -> str:
+        features_of(text)
+        return text
+
     @field_validator("discounts")
     @classmethod
     def _forgetting(cls, text: str) -> str:
@@ -142,6 +153,7 @@ class RouterSettings(ProcessorSettings):
             policies=tuple(each.partition(":")[0] for each in self.policies.split()),
             priors=_priors(self.policies),
             tuning=tuning,
+            features=features_of(self.features),
             remember_ns=round(self.remember_s * NS_PER_S),
             remember_most=self.remember_most,
             scope_idle_ns=round(self.scope_idle_s * NS_PER_S),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from libs.common.events import PolicySummary, RouterSnapshot
-from services.router.context import Statistics, decided_on, rows, vector
+from libs.common.told import STUB
+from services.router.context import Statistics, layout_of
 from services.router.contrasts import best_of
 from services.router.evaluation import halves, sums_of
 from services.router.posteriors import memories_of
-from services.router.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from libs.common.events import RouterScopeState
@@ -17,17 +17,16 @@ if TYPE_CHECKING:
     from services.router.posteriors import Posteriors
     from services.router.thompson import Estimates
 
-STUBS: Final = tuple(provider.name for provider in PROVIDERS if provider.stub)
-
 
 def at_last_choice(shared: RouterScopeState, posteriors: Posteriors) -> Estimates:
     """Return what is expected of each policy at the last choice's context; before one, at an empty one."""
-    last = shared.last
+    last, layout = shared.last, layout_of(shared.declared)
     if last is None:
-        x = vector({}, Statistics(shared.means, shared.variances, shared.counts))
+        x = layout.vector({}, Statistics(shared.means, shared.variances, shared.counts))
     else:
-        x = decided_on(last.features)
-    return posteriors.mixture.project(rows(x, last.arms if last else {}, posteriors.names)).estimates()
+        x = layout.decided_on(last.features)
+    X = layout.rows(x, last.arms if last else {}, posteriors.names)
+    return posteriors.mixture.project(X).estimates()
 
 
 def snapshot_of(
@@ -49,6 +48,7 @@ def snapshot_of(
         How many decisions and answers of the scope are remembered.
     """
     records, mixture, last = posteriors.records, posteriors.mixture, shared.last
+    sources = last.sources if last else {}
     half = estimates.width / 2
     sums = tuple(sums_of(shared, policy_id) for policy_id in shared.policies)
     unsure = halves(sums)
@@ -71,6 +71,7 @@ def snapshot_of(
                 expected_reward=stated[0],
                 confidence=stated[1],
                 registered=policy_id in arms,
+                version=record.version,
                 rewarded=int(sums[k].seen),
                 ess=sums[k].ess,
                 dr=sums[k].estimate(unsure[k]),
@@ -85,6 +86,7 @@ def snapshot_of(
         features=last.features if last else {},
         inputs=last.inputs if last else {},
         filled=last.filled if last else (),
+        sources=sources,
         missing=last.missing if last else (),
         policies=tuple(summaries),
         retired=shared.retired,
@@ -97,7 +99,9 @@ def snapshot_of(
         drift_alarms=shared.drift_alarms,
         ignored_keys=shared.ignored_keys,
         pending=pending,
-        stubs=STUBS,
+        stubs=tuple(name for name, source in sources.items() if source == STUB),
         layout=shared.layout,
+        layout_version=layout_of(shared.declared).version,
+        declared=shared.declared,
         ts=now,
     )

@@ -7,33 +7,39 @@ import pytest
 from numpy.random import Generator, Philox
 
 from libs.common.context_fields import BY_NAME, FIELDS, unknown_fault, unknown_keys, value_faults
-from services.router.context import DIMENSION, NAMES, Statistics, missing, vector
+from services.router.context import Statistics, layout_of
+
+PLAIN = layout_of()
 
 
 def test_a_regime_alone_is_a_context_and_what_is_missing_is_flagged_at_a_quarter() -> None:
-    x = dict(zip(NAMES, vector({"regime": "bull"}, Statistics()).tolist(), strict=True))
+    x = dict(zip(PLAIN.names, PLAIN.vector({"regime": "bull"}, Statistics()).tolist(), strict=True))
     assert x["bias"] == x["regime.bull"] == 1
     assert x["regime.bear"] == x["obi"] == x["bull*obi"] == 0
     assert {x[f"{field.name}.missing"] for field in FIELDS} == {0.25}
-    assert len(x) == DIMENSION
+    assert len(x) == PLAIN.dimension == 34
 
 
 def test_no_regime_is_four_zeros() -> None:
-    x = dict(zip(NAMES, vector({"obi": 0.2}, Statistics()).tolist(), strict=True))
+    x = dict(zip(PLAIN.names, PLAIN.vector({"obi": 0.2}, Statistics()).tolist(), strict=True))
     assert [x[f"regime.{name}"] for name in ("bull", "bear", "sideways", "volatile")] == [0, 0, 0, 0]
-    assert missing({"obi": 0.2})[0] == "regime"
+    assert PLAIN.missing({"obi": 0.2})[0] == "regime"
 
 
 def test_positive_numbers_are_seen_by_their_logarithm_and_all_are_clipped() -> None:
     statistics = Statistics()
-    x = dict(zip(NAMES, vector({"sigmaHAR": 0.02, "rr25": 5.0}, statistics).tolist(), strict=True))
+    x = dict(
+        zip(PLAIN.names, PLAIN.vector({"sigmaHAR": 0.02, "rr25": 5.0}, statistics).tolist(), strict=True)
+    )
     field = BY_NAME["sigmaHAR"]
     assert x["sigmaHAR"] == pytest.approx((math.log(0.02) - field.mean) / field.sd)
     assert x["rr25"] == 4
 
 
 def test_only_bull_and_bear_are_crossed_with_volatility_and_imbalance() -> None:
-    x = dict(zip(NAMES, vector({"regime": "bear", "obi": 0.4}, Statistics()).tolist(), strict=True))
+    x = dict(
+        zip(PLAIN.names, PLAIN.vector({"regime": "bear", "obi": 0.4}, Statistics()).tolist(), strict=True)
+    )
     assert x["bear*obi"] == x["obi"] != 0
     assert x["bull*obi"] == 0
 
@@ -41,8 +47,8 @@ def test_only_bull_and_bear_are_crossed_with_volatility_and_imbalance() -> None:
 def test_the_order_of_keys_does_not_matter() -> None:
     one: dict[str, float | str] = {"obi": 0.1, "regime": "bull", "rr25": 0.2}
     two = dict(reversed(list(one.items())))
-    np.testing.assert_array_equal(vector(one, Statistics()), vector(two, Statistics()))
-    assert Statistics().after(one) == Statistics().after(two)
+    np.testing.assert_array_equal(PLAIN.vector(one, Statistics()), PLAIN.vector(two, Statistics()))
+    assert PLAIN.after(Statistics(), one) == PLAIN.after(Statistics(), two)
 
 
 def test_running_statistics_are_the_two_pass_ones_with_twenty_declared_observations() -> None:
@@ -51,7 +57,7 @@ def test_running_statistics_are_the_two_pass_ones_with_twenty_declared_observati
     values = Generator(Philox(key=1)).uniform(-0.6, 0.6, 500)
     statistics = Statistics()
     for value in values:
-        statistics = statistics.after({"obi": float(value)})
+        statistics = PLAIN.after(statistics, {"obi": float(value)})
     n = 20 + len(values)
     mean = (20 * declared.mean + values.sum()) / n
     second = (20 * (declared.sd**2 + declared.mean**2) + (values**2).sum()) / n
@@ -62,12 +68,12 @@ def test_running_statistics_are_the_two_pass_ones_with_twenty_declared_observati
 
 def test_an_outlier_moves_the_statistics_only_as_far_as_it_is_clipped() -> None:
     j = next(j for j, f in enumerate(FIELDS) if f.name == "basisBps")
-    moved = Statistics().after({"basisBps": 9_000.0}).means[j]
+    moved = PLAIN.after(Statistics(), {"basisBps": 9_000.0}).means[j]
     assert moved == pytest.approx(4 * FIELDS[j].sd / 21)
 
 
 def test_a_missing_number_moves_nothing() -> None:
-    assert Statistics().after({"regime": "bull"}) == Statistics()
+    assert PLAIN.after(Statistics(), {"regime": "bull"}) == Statistics()
 
 
 def test_an_unknown_key_names_the_known_ones_and_the_nearest() -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from libs.common.context_fields import ARM_NAMES
 from libs.common.events import PoliciesChanged, Refusal
-from services.router.context import COMMON, NAMES, Statistics, rows, vector
+from services.router.context import Statistics, layout_of
 from tests.router_world import BULL, POLICIES, World, add, choose, retire, reward
 
 
@@ -53,12 +53,13 @@ def test_where_none_of_those_asked_for_is_registered_it_is_unavailable_and_nothi
 
 
 def test_the_row_of_a_policy_ends_with_its_own_signal_and_is_else_that_of_all() -> None:
-    x = vector(BULL, Statistics())
-    X = rows(x, {"p_sma": {"signal": -0.5}}, POLICIES)
-    assert X.shape == (len(POLICIES), len(NAMES))
-    assert (X[:, :COMMON] == x[:COMMON]).all()
-    assert X[:, COMMON:].tolist() == [[-0.5], [0.0], [0.0]]
-    assert NAMES[COMMON:] == ARM_NAMES == ("signal",)
+    layout = layout_of()
+    x = layout.vector(BULL, Statistics())
+    X = layout.rows(x, {"p_sma": {"signal": -0.5}}, POLICIES)
+    assert X.shape == (len(POLICIES), layout.dimension)
+    assert (X[:, : layout.common] == x[: layout.common]).all()
+    assert X[:, layout.common :].tolist() == [[-0.5], [0.0], [0.0]]
+    assert layout.names[layout.common :] == ARM_NAMES == ("signal",)
 
 
 def test_a_reward_is_learnt_from_the_row_that_was_decided_on() -> None:
@@ -161,7 +162,7 @@ def test_a_decision_of_before_signals_is_learnt_with_a_signal_of_nothing() -> No
     key = next(key for key in world.state if key.startswith(b"answer/"))
     kept = world.state[key]
     older = {name: value for name, value in chosen.features.items() if name != "signal"}
-    assert len(older) == COMMON
+    assert len(older) == layout_of().common
     world.state.put(key, replace(kept, answer=replace(chosen, features=older, layout=1)))
     assert world.reward(reward("r", "p_sma", 0.01, decision="d")).counted
     assert np.isfinite(world.choose(choose("c")).score)

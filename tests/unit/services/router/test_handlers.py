@@ -298,13 +298,13 @@ def test_the_same_commands_give_the_same_bytes() -> None:
     assert run() == run()
 
 
-def test_the_snapshot_says_what_is_a_stub_and_who_has_learnt_what() -> None:
+def test_the_snapshot_says_who_has_learnt_what() -> None:
     world = World()
     policy = world.choose(choose("d")).policy_id
     world.reward(reward(1, policy, 0.004, decision="d"))
     snapshot = world.snapshot
     assert snapshot is not None
-    assert snapshot.stubs == ("sentiment", "onchain")
+    assert (snapshot.stubs, snapshot.sources, snapshot.layout_version, snapshot.declared) == ((), {}, "", ())
     assert (snapshot.last_choice, snapshot.decision_id) == (policy, command_id("d"))
     learnt = next(summary for summary in snapshot.policies if summary.policy_id == policy)
     assert (learnt.updates, learnt.mean_reward, learnt.choices, learnt.rewarded) == (1, 0.004, 1, 1)

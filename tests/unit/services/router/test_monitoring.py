@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from libs.common.events import Event, RouterScopeState
+from libs.common.events import Event, PolicyState, RouterScopeState
 from libs.common.handling import Tick
 from libs.common.metrics import MAX_VALUES, OTHER
 from libs.common.partition import Step
 from services.router.defaults import DEFAULT
 from services.router.monitoring import RouterMonitor
 from services.router.records import scope_key
+from services.router.rules import MOST_POLICIES
 from tests.monitored import numbers
 from tests.router_world import BULL, POLICIES, World, add, choose, reward
 
@@ -55,7 +56,7 @@ def test_policies_beyond_the_bound_share_one_series() -> None:
         policy, scope = f"p_{n}", f"scope-{n // 20}"  # a scope has a limit of its own
         world.register(policy)
         seen(monitor, world, replace(add(f"add {n}", policy), scope=scope))
-        seen(monitor, world, reward(f"reward {n}", policy, 0.0, scope=scope))
+        seen(monitor, world, reward(f"reward {n}", policy, 0.0, scope=scope, context=BULL))
     rewards = number(monitor, "rewards_total")
     assert len(rewards) == MAX_VALUES + 1
     assert rewards[OTHER, "true"] == 5
@@ -75,7 +76,7 @@ def test_a_policy_that_nobody_registers_is_an_error_told_once_until_it_is_regist
     monitor = RouterMonitor((*POLICIES, "p_typo"), world.arms)
     first = [line for line in seen(monitor, world, choose(1)) if line.error]
     assert [(line.event, line.facts["policy"]) for line in first] == [("policy_not_registered", "p_typo")]
-    assert "p_sma" in first[0].facts["registered"]
+    assert "p_sma" in first[0].facts["why"]
     assert not any(line.error for line in seen(monitor, world, choose(2)))
     states = [world.state]
     gauge = numbers(monitor.families(states))["bookrunner_router_policy_registered"]
@@ -84,6 +85,31 @@ def test_a_policy_that_nobody_registers_is_an_error_told_once_until_it_is_regist
     assert not any(line.error for line in seen(monitor, world, choose(3)))
     world.unregister("p_typo")
     assert any(line.error for line in seen(monitor, world, choose(4)))
+
+
+def test_a_policy_that_is_quarantined_is_told_as_such_and_one_that_starts_not_at_all() -> None:
+    world = World()
+    monitor = RouterMonitor(POLICIES, world.arms)
+    world.register_as("p_sma", state=PolicyState.STARTING)
+    assert not any(line.error for line in seen(monitor, world, choose(1)))
+    assert set(number(monitor, "policy_registered").values()) == {1.0}, (
+        "it waits for a signal, and no alert says so"
+    )
+    world.register_as("p_sma", state=PolicyState.QUARANTINED, fault="ValueError: no\nTraceback")
+    assert number(monitor, "policy_registered")[("p_sma",)] == 0.0
+    (line,) = (line for line in seen(monitor, world, choose(2)) if line.error)
+    assert (line.event, line.facts["why"]) == ("policy_not_registered", "is quarantined: ValueError: no")
+
+
+def test_a_policy_that_finds_no_room_in_a_scope_is_an_error_told_once() -> None:
+    world = World()
+    monitor = RouterMonitor(POLICIES, world.arms)
+    for n in range(MOST_POLICIES - len(POLICIES) + 2):
+        world.register_as(f"mine{n:02}", kind="user", joins=("s",))
+    found = [line for line in seen(monitor, world, choose(1)) if line.error]
+    told = [(line.event, line.facts["policy"], line.facts["scope"]) for line in found]
+    assert told == [("policy_without_room", f"mine{n}", "s") for n in (29, 30)]
+    assert not any(line.error for line in seen(monitor, world, choose(2)))
 
 
 def test_before_execution_has_registered_anything_no_policy_is_called_wrong() -> None:
