@@ -16,10 +16,12 @@ from libs.common.events import (
     OrdStatus,
     PaperOrder,
     PolicyChosen,
+    PolicySignalled,
     Position,
     RiskBudget,
     SymbolRisk,
     VenueCandidate,
+    VenueMetrics,
     VenueScored,
     VenueShare,
 )
@@ -122,6 +124,16 @@ def a_policy_chosen(command_id: str, policy_id: str, **changes: Any) -> PolicyCh
     return PolicyChosen(**fields | changes)
 
 
+def a_policy_signalled(policy_id: str = "x_mine", value: float = 0.8, **changes: Any) -> PolicySignalled:
+    fields: dict[str, Any] = {
+        "symbol": "BTC-USDT",
+        "reason": "as it says",
+        "inputs_ts": NOW,
+        "valid_until_ts": changes.get("inputs_ts", NOW) + 60_000_000_000,
+    }
+    return PolicySignalled(policy_id=policy_id, value=value, **fields | changes)
+
+
 def a_venue_scored(command_id: str, size: float, side: Any = "buy", **changes: Any) -> VenueScored:
     candidates = tuple(
         VenueCandidate(
@@ -200,6 +212,28 @@ def a_candle(interval: Any, open_ts: int, close: float, **changes: Any) -> Candl
         "closed": True,
     }
     return Candle(**fields | changes)
+
+
+def some_metrics(venue: str, symbol: str, left: float, request_ms: float, now: int) -> VenueMetrics:
+    return VenueMetrics(
+        venue=venue,
+        symbol=symbol,
+        state=BookState.LIVE,
+        latency_p50_ms=5.0,
+        latency_p99_ms=9.0,
+        request_p50_ms=request_ms,
+        spread_bps=0.1,
+        top_depth=1.5,
+        taker_bps=10.0,
+        maker_bps=10.0,
+        reliability=0.98,
+        alpha=40.0,
+        beta=1.0,
+        rate_remaining=left,
+        epoch=1,
+        seq=1,
+        ts=now,
+    )
 
 
 KEY = book_key("binance", "BTC-USDT")

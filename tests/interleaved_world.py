@@ -9,7 +9,6 @@ from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from libs.common.codec import decode, encode
 from libs.common.command_rules import rejected
 from libs.common.events import (
     BOOK,
@@ -23,6 +22,7 @@ from libs.common.events import (
     LimitsSet,
     LimitsUsed,
     PlanAndExecute,
+    PolicyState,
     Refusal,
     ResumeTrading,
     RewardPolicy,
@@ -33,13 +33,10 @@ from libs.common.events import (
     TradingHalted,
     TradingResumed,
     VenueCandidate,
-    VenueMetrics,
     VenueShare,
 )
-from libs.common.topics import book_key, limits_key, limits_used_key
-from services.execution.app import wiring
+from libs.common.topics import book_key, limits_key, limits_used_key, signal_key
 from services.execution.clock_steps import step_clock
-from services.execution.kept import ExecutionState, Looked, kept_of
 from tests.execution_market import (
     EPOCH,
     NOW,
@@ -49,20 +46,27 @@ from tests.execution_market import (
     a_policy_chosen,
     a_risk_budget,
     a_venue_scored,
+    some_metrics,
 )
 from tests.execution_world import DAY, MINUTE, ExecutionWorld, S, an_id
+from tests.other_process import restored, written
+from tests.policies_of_others import OTHERS, registration, some_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from libs.common.handling import State
     from libs.common.views import View
-    from services.execution.settings import ExecutionSettings
 
 SYMBOLS: Final = ("BTC-USDT", "ETH-USDT")
 VENUES: Final = ("binance", "bybit", "okx")
 POLICIES: Final = ("p_sma", "p_flat", "p_meanrev")
-SCOPES: Final = ("all", "symbol:BTC-USDT", "policy:p_sma", "venue:binance", "venue:bybit", "venue:okx")
+SCOPES: Final = (
+    "all",
+    "symbol:BTC-USDT",
+    "policy:p_sma",
+    "policy:x_mine",
+    "venue:binance",
+    "venue:bybit",
+    "venue:okx",
+)
 MID: Final = {"BTC-USDT": 60_000.25, "ETH-USDT": 3_000.25}
 EQUITY: Final = Decimal(100_000)
 TICK: Final = 0.5
@@ -94,12 +98,15 @@ class InterleavedWorld(ExecutionWorld):
         self.rested: list[str] = []
         self.unread: list[Event] = []  # controls that the view does not show yet
         self.mids = dict(MID)
+        self.versions = dict.fromkeys(OTHERS, "v0")
         self.history_prices()
         risks = {each: SymbolRisk(cvar=0.05, vol=0.02, weight=0.0, used=0.0) for each in SYMBOLS}
         self.fold(self.market.risk, BOOK.encode(), a_risk_budget(by_symbol=risks, equity=EQUITY))
         for venue, symbol in self._books:
-            metrics = some_metrics(venue, symbol, 1.0, NOW)
+            metrics = some_metrics(venue, symbol, 1.0, LATENCY_MS[venue], NOW)
             self.fold(self.market.metrics, book_key(venue, symbol), metrics)
+        for name in OTHERS:
+            self._register(name, PolicyState.RUNNING)
         self.show()
 
     @property
@@ -186,9 +193,19 @@ class InterleavedWorld(ExecutionWorld):
     def turn(self) -> None:
         """Let one of everything happen."""
         often = (self.begin,) * 4 + (self.reply,) * 8 + (self.wait,) * 12 + (self.move, self.read, self.read)
-        rare = (self.cancel, self.halt, self.resume, self.resume, self.limit, self.set_clock, self.restart)
+        rare = (
+            self.cancel,
+            self.cancel,
+            self.halt,
+            self.resume,
+            self.resume,
+            self.limit,
+            self.set_clock,
+            self.restart,
+        )
         books = (self.break_book, self.hush, self.spend, self.thin, self.trade_minute) + (self.mend,) * 3
-        self.random.choice((*often, *rare, *books, self.rest_order))()
+        told = (self.signal, self.signal, self.signal, self.register)
+        self.random.choice((*often, *rare, *books, *told, self.rest_order))()
         self.show()
         self._look()
 
@@ -227,7 +244,7 @@ class InterleavedWorld(ExecutionWorld):
 
     def answer_to(self, command: Event) -> Event:
         if isinstance(command, ChoosePolicy):
-            policy_id = self.random.choice((*POLICIES, "p_sma", "p_sma", "p_meanrev"))
+            policy_id = self.random.choice((*POLICIES, *OTHERS, "p_sma", "x_mine", "p_meanrev"))
             return a_policy_chosen(command.command_id, policy_id, forecast_vol=0.02)
         if isinstance(command, ScoreVenues):
             return self._scored(command)
@@ -317,9 +334,8 @@ class InterleavedWorld(ExecutionWorld):
         self.spent ^= {venue}
         for symbol in SYMBOLS:
             left = 0.0 if venue in self.spent else 1.0
-            self.fold(
-                self.market.metrics, book_key(venue, symbol), some_metrics(venue, symbol, left, self.now)
-            )
+            metrics = some_metrics(venue, symbol, left, LATENCY_MS[venue], self.now)
+            self.fold(self.market.metrics, book_key(venue, symbol), metrics)
 
     def _place(self) -> tuple[str, str]:
         """Return a book: most often one that an execution works at."""
@@ -354,6 +370,22 @@ class InterleavedWorld(ExecutionWorld):
                 "1m", minute, self.mids[symbol], venue=venue, symbol=symbol, volume=volume, closed=False
             )
             self.fold(self.market.candles.views[0], f"{venue}:{symbol}".encode(), candle)
+
+    def signal(self) -> None:
+        """Let a policy of others say something, or withdraw what it said."""
+        name, symbol = self.random.choice(OTHERS), self.random.choice(SYMBOLS)
+        signal = some_signal(self.random, name, symbol, self.versions[name], self.now)
+        self.fold(self.market.signals, signal_key(name, symbol), signal)
+
+    def register(self) -> None:
+        """Let a policy of others begin, start anew as another version, break its contract, or be no more."""
+        name = self.random.choice(OTHERS)
+        self.versions[name] = f"v{len(self.inputs)}" if self.random.random() < 0.3 else self.versions[name]
+        self._register(name, self.random.choice((PolicyState.RUNNING, *PolicyState, None)))
+
+    def _register(self, name: str, state: PolicyState | None) -> None:
+        policy = None if state is None else registration(name, self.versions[name], state)
+        self.fold(self.market.policies, name.encode(), policy)
 
     def rest_order(self) -> None:
         name = f"order {len(self.rested)}"
@@ -395,45 +427,3 @@ class InterleavedWorld(ExecutionWorld):
             else:
                 return
         raise AssertionError(f"{self.open} did not end")
-
-
-def restored(state: State[Any], settings: ExecutionSettings) -> ExecutionState:
-    """Return the state as another process has it from its log, and as if that had looked at the same books.
-
-    What looks alone have changed of what was taken of a book is in memory only, until the next fill there.
-    """
-    log, found = wiring(settings).state, ExecutionState()
-    for key, value in state.items():
-        found.restore(key, decode(log, encode(value)))
-    for key, looked in kept_of(state).looked.items():
-        if looked.base is state.get(key):
-            found.looked[key] = Looked(looked.top, found[key], looked.impact)
-    return found
-
-
-def written(outputs: Iterable[object]) -> bytes:
-    """Return the bytes of the events, but of counts: those a process tells when it finds them untold."""
-    kept = (each for each in outputs if isinstance(each, Event) and not isinstance(each, LimitsUsed))
-    return b"\n".join(map(encode, kept))
-
-
-def some_metrics(venue: str, symbol: str, left: float, now: int) -> VenueMetrics:
-    return VenueMetrics(
-        venue=venue,
-        symbol=symbol,
-        state=BookState.LIVE,
-        latency_p50_ms=5.0,
-        latency_p99_ms=9.0,
-        request_p50_ms=LATENCY_MS[venue],
-        spread_bps=0.1,
-        top_depth=1.5,
-        taker_bps=10.0,
-        maker_bps=10.0,
-        reliability=0.98,
-        alpha=40.0,
-        beta=1.0,
-        rate_remaining=left,
-        epoch=1,
-        seq=1,
-        ts=now,
-    )

@@ -182,6 +182,23 @@ class LoopWorld:
                 self._deliver(name, Tick(due_ts=tick, key=key, causation_id="", correlation_id=""))
             self._drain()
 
+    def publish(self, topic: Topic, key: bytes, event: Event | None) -> None:
+        """Put a record on a topic; who reads the topic has it at once, or with the messages to come."""
+        for view in self._views.get(topic.name, ()):
+            if view.wants(key):
+                view.fold(0, view.position(0), key, event)
+        if (record := self._whole.fold(event)) is not None:
+            self.sent[ExecutionRecord].append(record)
+        elif event is not None and type(event) in self.sent:
+            self.sent[type(event)].append(event)
+        if isinstance(event, OrderFilled):
+            self._book(event)
+        if event is not None and (
+            topic.name == VENUES_COMMANDS.name
+            or any(topic.name == each.name for s in self.services.values() for each in s.wiring.inputs)
+        ):
+            self._queue.append((topic, event))
+
     @property
     def risk(self) -> Mapping[bytes, RiskBudget]:
         """What the portfolio says of its book."""
@@ -205,7 +222,7 @@ class LoopWorld:
         day = self.now // DAY_NS
         for service in self.services.values():
             for said in service.wiring.announce():
-                self._publish(said.topic, said.key, said.event)
+                self.publish(said.topic, said.key, said.event)
         for symbol in self.symbols:
             for at in range(day - HISTORY_DAYS, day):
                 self._tell(self.market.candle(self.market.venues[0], symbol, "1d", at * DAY_NS, DAY_NS))
@@ -214,12 +231,12 @@ class LoopWorld:
                     self._tell(self.market.candle(venue, symbol, "1m", at * MINUTE_NS, MINUTE_NS))
         self._refresh()
         command = AssessRisk(command_id=str(uuid5(NAMESPACE_URL, "loop/assess")), book=BOOK)
-        self._publish(PORTFOLIO_COMMANDS, BOOK.encode(), command)
+        self.publish(PORTFOLIO_COMMANDS, BOOK.encode(), command)
         self._drain()
 
     def _tell(self, candle: Candle) -> None:
         topic = L2_CANDLES_DAILY if candle.interval == "1d" else L2_CANDLES
-        self._publish(topic, candle_key(candle), candle)
+        self.publish(topic, candle_key(candle), candle)
 
     def _pass_minute(self) -> None:
         looked_at = self.now % (BEAT_MINUTES * MINUTE_NS) == 0
@@ -243,13 +260,13 @@ class LoopWorld:
             urgency=self.urgency,
         )
         self._commands += 1
-        self._publish(EXECUTION_COMMANDS, symbol.encode(), command)
+        self.publish(EXECUTION_COMMANDS, symbol.encode(), command)
 
     def _refresh(self) -> None:
         """Let every book and its heartbeat be of now."""
         for top in self.market.tops(self.now):
             key = book_key(top.venue, top.symbol)
-            self._publish(L2_BOOK_TOPS, key, top)
+            self.publish(L2_BOOK_TOPS, key, top)
             health = BookHealth(
                 venue=top.venue,
                 symbol=top.symbol,
@@ -264,23 +281,7 @@ class LoopWorld:
                 requests=1,
                 request_ns=round(2 * VENUES[top.venue].latency_ms * 1e6),
             )
-            self._publish(L2_BOOK_HEALTH, key, health)
-
-    def _publish(self, topic: Topic, key: bytes, event: Event | None) -> None:
-        for view in self._views.get(topic.name, ()):
-            if view.wants(key):
-                view.fold(0, view.position(0), key, event)
-        if (record := self._whole.fold(event)) is not None:
-            self.sent[ExecutionRecord].append(record)
-        elif event is not None and type(event) in self.sent:
-            self.sent[type(event)].append(event)
-        if isinstance(event, OrderFilled):
-            self._book(event)
-        if event is not None and (
-            topic.name == VENUES_COMMANDS.name
-            or any(topic.name == each.name for s in self.services.values() for each in s.wiring.inputs)
-        ):
-            self._queue.append((topic, event))
+            self.publish(L2_BOOK_HEALTH, key, health)
 
     def _book(self, fill: OrderFilled) -> None:
         signed = fill.last_qty if fill.side == "buy" else -fill.last_qty
@@ -309,12 +310,12 @@ class LoopWorld:
                 continue
             output = service.wiring.outputs[type(returned)]
             event = None if output.tombstone else returned
-            self._publish(output.topic, output.key(returned), event)
+            self.publish(output.topic, output.key(returned), event)
 
     def _to_venues(self, message: Any) -> None:
         self._n += 1
         for event in handle_venues(self._venues, message, Place(0, self._n), self.now):
             if isinstance(event, VenueMetrics):
-                self._publish(VENUES_METRICS, book_key(event.venue, event.symbol), event)
+                self.publish(VENUES_METRICS, book_key(event.venue, event.symbol), event)
             else:
-                self._publish(VENUES_SCORES, b"", event)
+                self.publish(VENUES_SCORES, b"", event)

@@ -9,6 +9,7 @@ from libs.common.events import (
     CommandRejected,
     Event,
     ExecutionPlanned,
+    FeaturesDeclared,
     HaltTrading,
     OrdStatus,
     PlanAndExecute,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from services.execution.refusals import Request
 
 Answer: TypeAlias = PolicyChosen | PolicyRewarded | VenueScored | CommandRejected
+OfOthers: TypeAlias = PoliciesChanged | FeaturesDeclared
 Control: TypeAlias = HaltTrading | ResumeTrading | SetLimits
 SagaTimer: TypeAlias = StepTimeout | SliceDue | ChildArrives | RewardDue
 Effects: TypeAlias = list[Event | WakeAt]
@@ -61,7 +63,7 @@ Effects: TypeAlias = list[Event | WakeAt]
 
 def handle(
     state: State[Any],
-    message: Request | Control | Answer | PoliciesChanged | Tick,
+    message: Request | Control | Answer | OfOthers | Tick,
     now: int,
     market: MarketData,
 ) -> Effects:
@@ -72,7 +74,7 @@ def handle(
 
 def _handle(
     state: State[Any],
-    message: Request | Control | Answer | PoliciesChanged | Tick,
+    message: Request | Control | Answer | OfOthers | Tick,
     now: int,
     market: MarketData,
 ) -> Effects:
@@ -81,7 +83,7 @@ def _handle(
             return [*control(state, message, market, now)]
         case PolicyChosen() | PolicyRewarded() | VenueScored() | CommandRejected():
             return _answer(state, message, market, now)
-        case PoliciesChanged():
+        case PoliciesChanged() | FeaturesDeclared():
             return []  # stands on the topic of the router's answers, and answers nothing that was asked here
         case Tick():
             return _tick(state, message, market, now)

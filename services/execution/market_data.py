@@ -1,4 +1,4 @@
-"""What the service sees of the other services: books, metrics, candles, risk and positions; pure.
+"""What the service sees of the other services: books, metrics, candles, risk, positions and signals; pure.
 
 A book is used only if `usable` finds no fault. Everything that is used of it is recorded where it was used,
 with the book's epoch and seq.
@@ -19,7 +19,6 @@ from libs.common.live_books import Patience, usable
 from libs.common.time_units import NS_PER_MS
 from libs.common.topics import (
     L2_BOOK_HEALTH,
-    POLICIES_REGISTRY,
     PORTFOLIO_POSITIONS,
     PORTFOLIO_RISK,
     VENUES_METRICS,
@@ -31,6 +30,8 @@ from libs.common.views import View
 from services.execution.book_view import BookView
 from services.execution.broker.exact_amounts import exact
 from services.execution.limits.controls_view import Controls
+from services.execution.policy_view import PolicyView
+from services.execution.signal_view import SignalView
 from services.execution.trade_view import TradeView
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
         BookHealth,
         Candle,
         Limits,
-        PolicyRegistered,
         Position,
         RiskBudget,
         TakerSide,
@@ -71,7 +71,8 @@ class MarketData:
     risk: View[RiskBudget] = field(default_factory=lambda: View(PORTFOLIO_RISK))
     positions: View[Position] = field(default_factory=lambda: View(PORTFOLIO_POSITIONS))
     controls: Controls = field(default_factory=Controls)
-    policies: View[PolicyRegistered] = field(default_factory=lambda: View(POLICIES_REGISTRY))
+    policies: PolicyView = field(default_factory=PolicyView)
+    signals: SignalView = field(default_factory=SignalView)
     trades: TradeView = field(default_factory=TradeView)
     halting: dict[str, int] = field(default_factory=dict)  # scopes halted here, not read back: the news, ns
 
@@ -83,7 +84,7 @@ class MarketData:
     @property
     def views(self) -> tuple[View[Any], ...]:
         """All of them, for the wiring."""
-        told = (self.risk, self.positions, self.controls, self.policies)
+        told = (self.risk, self.positions, self.controls, self.policies, self.signals)
         return (self.tops, self.healths, self.metrics, self.trades, *told, *self.candles.views)
 
     @cached_property

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from libs.common.audit_chain import canonical
 from libs.common.events import LimitsSet, PolicyRegistered
 from libs.common.handling import Announcement
+from libs.common.told import BUILTIN
 from libs.common.topics import EXECUTION_CONTROLS, POLICIES_REGISTRY, limits_key
 from libs.common.trading_limits import SETTINGS
 from services.execution.decide.policies import POLICIES
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from libs.common.events import Event, Limits
-    from services.execution.decide.policies import Policy
-
-BUILTIN: Final = "builtin"
+    from libs.common.policy import Policy
 
 
 def announcements(

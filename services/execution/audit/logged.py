@@ -11,10 +11,13 @@ import msgspec
 
 from libs.common.audit_chain import jsonable
 from libs.common.events import Candle, Features
-from services.execution.decide.policies import Market
+from libs.common.policy import Market
+from libs.common.time_units import NS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from libs.common.events import BookTop
 
 COLUMNS: Final = ("open_ts", "open", "high", "low", "close", "volume", "trades")
 
@@ -27,6 +30,7 @@ class LoggedMarket(msgspec.Struct, frozen=True, kw_only=True):
     minutes: str
     days: str
     features: Features | None
+    ts: int = 0  # as of when; 0: an older version did not write it
 
 
 def logged_market(market: Market, venue: str, symbol: str) -> LoggedMarket:
@@ -37,12 +41,15 @@ def logged_market(market: Market, venue: str, symbol: str) -> LoggedMarket:
         minutes=_lines(market.minutes),
         days=_lines(market.days),
         features=market.features,
+        ts=market.ts,
     )
 
 
 def market_of(logged: LoggedMarket) -> Market:
     """Return what the policy saw."""
     return Market(
+        symbol=logged.symbol,
+        ts=logged.ts,
         minutes=_candles(logged, "1m", logged.minutes),
         days=_candles(logged, "1d", logged.days),
         features=logged.features,
@@ -53,6 +60,16 @@ def decision(inputs: object, output: object, **others: object) -> Mapping[str, A
     """Return the payload of a decision that can be made again."""
     return {"inputs": jsonable(inputs), "output": jsonable(output)} | {
         name: jsonable(value) for name, value in others.items()
+    }
+
+
+def seen(top: BookTop) -> Mapping[str, object]:
+    """Return which state of which book was used."""
+    return {
+        "venue": top.venue,
+        "epoch": top.epoch,
+        "seq": top.seq,
+        "receivedMs": top.received_ts // NS_PER_MS,
     }
 
 

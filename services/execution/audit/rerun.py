@@ -1,8 +1,9 @@
 """Make the decisions of an execution again, from the inputs that its audit log holds; pure.
 
-Signal, sizing, plan, shortfall and reward are functions of what was logged beside them, so a log that was
-altered, or code that decides otherwise today, shows as a difference. Inputs say the number of the model that
-decided, 1 where they say none; a decision of another model is not made again, and counted as such.
+Signal (computed, or told by a policy of others), sizing, plan, shortfall and reward are functions of what was
+logged beside them, so a log that was altered, or code that decides otherwise today, shows as a difference.
+Inputs say the number of the model that decided, 1 where they say none; a decision of another model is not
+made again, and counted as such.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from services.execution.decide.sizing import MODEL as SIZING_MODEL
 from services.execution.decide.sizing import SizingInputs, size
 from services.execution.decide.split import MODEL as SPLIT_MODEL
 from services.execution.decide.split import SplitInputs, split
+from services.execution.decide.told_signal import MODEL as TOLD_MODEL
+from services.execution.decide.told_signal import ToldInputs, told_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -50,6 +53,7 @@ NOT_DECIDED_HERE: Final = (
 # any more, as `reward` graded the signal where `earned` is what the position did.
 MODELS: Final[Mapping[str, int | None]] = {
     "signal": 1,
+    "told": TOLD_MODEL,
     "sizing": SIZING_MODEL,
     "split": SPLIT_MODEL,
     "plan": PLAN_MODEL,
@@ -109,6 +113,10 @@ def _signal(inputs: object, _execution_id: str) -> object:
     return signal_of(seen.policy_id, market_of(seen.market))
 
 
+def _told(inputs: object, _execution_id: str) -> object:
+    return told_signal(msgspec.convert(inputs, ToldInputs, strict=False))
+
+
 def _sizing(inputs: object, _execution_id: str) -> object:
     return size(msgspec.convert(inputs, SizingInputs, strict=False))
 
@@ -135,6 +143,7 @@ def _reward(inputs: object, _execution_id: str) -> object:
 
 _DECISIONS: Final[Mapping[str, Callable[[object, str], object]]] = {
     "signal": _signal,
+    "told": _told,
     "sizing": _sizing,
     "split": _split,
     "plan": _plan,

@@ -28,19 +28,21 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import numpy as np
 
-from libs.common.events import Candle, Features, PolicySignal
+from libs.common.events import PolicySignal
+from libs.common.policy import Market, Policy
 from libs.common.time_units import DAY_S, MINUTE_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+    from libs.common.events import Candle, PolicyRegistered
 
 FAST: Final = 10  # minutes
 SLOW: Final = 60
@@ -51,27 +53,8 @@ FULL_Z: Final = 2.0  # standard deviations for a full position
 HOLES: Final = 1.1  # n candles may span this many times n minutes
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """A policy, and what people are told of it."""
-
-    signal: Callable[[Market], PolicySignal]
-    summary: str
-    parameters: Mapping[str, float] = field(default_factory=dict)
-    horizon_s: float = float(DAY_S)  # for how long what it decided is its own, if nothing is decided before
-    revision: int = 1  # one more whenever the same market and parameters may give another signal
-
-
 class UnknownPolicyError(ValueError):
     """An id that names no policy."""
-
-
-class Market(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy sees of one symbol at the reference venue."""
-
-    minutes: tuple[Candle, ...]  # closed 1m candles, oldest first
-    days: tuple[Candle, ...]  # closed 1d candles, oldest first
-    features: Features | None  # of the LIVE book; None: there is none
 
 
 def signal_of(policy_id: str, market: Market) -> PolicySignal:
@@ -89,10 +72,18 @@ def signal_of(policy_id: str, market: Market) -> PolicySignal:
     return policy.signal(market)
 
 
-def horizon_of(policy_id: str, most_s: float) -> float:
-    """Return for how long a decision of the policy is its own, seconds; of one unknown here, a day."""
+def horizon_of(policy_id: str, most_s: float, registered: PolicyRegistered | None = None) -> float:
+    """Return for how long a decision of the policy is its own, seconds, and no longer than `most_s`.
+
+    Of one that is not built in it is the `horizon_s` of its registered parameters; a day where it has none.
+    """
     policy = POLICIES.get(policy_id)
-    return min(most_s, DAY_S if policy is None else policy.horizon_s)
+    if policy is not None:
+        return min(most_s, policy.horizon_s)
+    told = None if registered is None else registered.parameters.get("horizon_s")
+    if not isinstance(told, int | float) or isinstance(told, bool) or not isfinite(told) or told <= 0:
+        return min(most_s, DAY_S)
+    return min(most_s, told)
 
 
 def sma(market: Market) -> PolicySignal:

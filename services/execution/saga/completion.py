@@ -29,11 +29,12 @@ def end(
     policy: PolicyChosen | None = None,
     signal: PolicySignal | None = None,
     sizing: SizingSnapshot | None = None,
+    void: str = "",
 ) -> None:
     """End the execution: its costs, and its reward where the window of its decision is closed.
 
     Who waits for its plan is answered; of one that works that is done. What was decided in this step, beyond
-    what its phase holds, is given.
+    what its phase holds, is given; `void` says why the decision teaches nothing.
     """
     saga = unit.saga
     for venue in unit.course.legs:
@@ -66,6 +67,7 @@ def end(
                 policy=policy,
                 signal=signal,
                 sizing=sizing,
+                void=void,
             )
         )
     took_ns = elapsed_ns(saga, unit.course, unit.now)

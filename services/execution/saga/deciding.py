@@ -18,13 +18,12 @@ from libs.common.events import (
     ExecutionStatus,
     ScoreVenues,
 )
-from libs.common.time_units import NS_PER_MS
 from libs.common.trading_limits import halt_of
 from services.execution import bounds, refusals
 from services.execution.audit import logged
 from services.execution.broker.exact_amounts import exact
 from services.execution.decide.planner import CannotPlanError
-from services.execution.decide.policies import POLICIES, UnknownPolicyError, signal_of
+from services.execution.decide.policies import UnknownPolicyError
 from services.execution.decide.sizing import size
 from services.execution.decide.split import MODEL as SPLIT_MODEL
 from services.execution.decide.split import SplitInputs, sized, split
@@ -42,7 +41,8 @@ from services.execution.saga.phases import (
     Scoring,
     Working,
 )
-from services.execution.saga.sizing_inputs import market_seen, sizing_inputs
+from services.execution.saga.signals import arms, compute, is_own, tell
+from services.execution.saga.sizing_inputs import sizing_inputs
 from services.execution.saga.unit_of_work import UnitOfWork, step_id
 from services.execution.saga.venue_doors import closed_door
 
@@ -103,7 +103,7 @@ def begin(state: State[Any], command: PlanAndExecute, market: MarketData, now: i
             reply_key=command.symbol,
             scope=command.scope,
             context={**command.context, "symbol": command.symbol},
-            arms=_arms(unit),
+            arms=arms(unit),
             reward_within_s=rewarding.rewarded_within_s(unit.settings),
         ),
         unit.settings.step_timeout_s,
@@ -117,9 +117,13 @@ def on_chosen(unit: UnitOfWork, chosen: PolicyChosen) -> None:
     if not isinstance(unit.saga, Choosing):
         return
     unit.audit("policy_chosen", choice=chosen)
-    rewarding.open_window(unit, chosen.policy_id)
     symbol, failed = unit.symbol, ExecutionStatus.FAILED
     halt = halt_of(unit.market.controls.halts, symbol, policy_id=chosen.policy_id)
+    told = None if halt is not None or is_own(chosen.policy_id) else tell(unit, chosen)
+    if told is not None and told.signal is None:
+        completion.end(unit, ExecutionStatus.SKIPPED, told.fault, policy=chosen, void=told.fault)
+        return
+    rewarding.open_window(unit, chosen.policy_id)
     if halt is not None:
         completion.end(unit, ExecutionStatus.CANCELED, halted(halt), policy=chosen)
         return
@@ -127,24 +131,18 @@ def on_chosen(unit: UnitOfWork, chosen: PolicyChosen) -> None:
     if isinstance(top, Unusable):
         completion.end(unit, failed, f"no LIVE book to size on: {top.reason}", policy=chosen)
         return
-    market = market_seen(unit.market, symbol, top)
     try:
-        signal = signal_of(chosen.policy_id, market)
+        signal = told.signal if told and told.signal else compute(unit, chosen.policy_id, top)
     except UnknownPolicyError as error:
         completion.end(unit, failed, str(error), policy=chosen)
         return
-    seen = {
-        "policy_id": chosen.policy_id,
-        "market": logged.logged_market(market, unit.settings.reference_venue, symbol),
-    }
-    unit.audit("signal", **logged.decision(seen, signal, book=_seen(top)))
     inputs = sizing_inputs(unit, chosen, signal.value, top)
     try:
         sizing = size(inputs)
     except ValueError as error:  # the router's widths are no widths
         completion.end(unit, failed, f"no size: {error}", policy=chosen, signal=signal)
         return
-    unit.audit("sizing", **logged.decision(inputs, sizing, book=_seen(top)))
+    unit.audit("sizing", **logged.decision(inputs, sizing, book=logged.seen(top)))
     unit.emit(sizing)
     if sizing.side is None or sizing.qty == 0:
         why = f"{sizing.reason}: {signal.reason}"
@@ -321,18 +319,6 @@ def _work(unit: UnitOfWork, saga: Scoring, scored: VenueScored, made: Split) -> 
         reallocation.begin(unit, leg)
 
 
-def _arms(unit: UnitOfWork) -> dict[str, dict[str, float]]:
-    """Return what each policy of this process wants now: the router's side information.
-
-    What it would trade is left out: who learns the reward of one decision at a time would never enter.
-    """
-    top = unit.market.reference_book(unit.symbol, unit.now)
-    if isinstance(top, Unusable):
-        return {}
-    market = market_seen(unit.market, unit.symbol, top)
-    return {policy_id: {"signal": signal_of(policy_id, market).value} for policy_id in POLICIES}
-
-
 def _fault(
     state: State[Any], command: PlanAndExecute, market: MarketData, now: int
 ) -> CommandRejected | None:
@@ -349,12 +335,3 @@ def _fault(
         detail = f"No book of {command.symbol} is LIVE ({top.reason})."
         return refusals.unavailable(command, now, detail)
     return None
-
-
-def _seen(top: BookTop) -> dict[str, object]:
-    return {
-        "venue": top.venue,
-        "epoch": top.epoch,
-        "seq": top.seq,
-        "receivedMs": top.received_ts // NS_PER_MS,
-    }

@@ -125,6 +125,7 @@ class Ended(Phase, frozen=True, kw_only=True):
     shortfall: ShortfallBps | None = None  # None: no child was sent
     shortfalls: dict[str, ShortfallBps] = msgspec.field(default_factory=dict)  # of each leg, by venue
     saved_bps: float | None = None  # against the best single venue, as it came out; None: not known
+    void: str = ""  # why its decision teaches nothing and had no window; else empty
     reward: RewardOutcome | None = None
 
 

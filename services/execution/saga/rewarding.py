@@ -4,6 +4,9 @@ The window of a symbol's newest decision is open, at most until its policy's hor
 The reward is told when the window is closed and the execution has ended, whichever is later. Where there is
 no LIVE book when the next decision is made, the mid of its command is the mark of both; at the horizon the
 venue of the begin is waited for, then whatever reference there is counts, else the last mid known.
+
+A decision that had nothing to act on is void: the router is told why at once, and learns nothing. It has no
+window, as it decided nothing: the symbol's decision before it goes on answering for what is held.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from services.execution.audit.logged import decision
 from services.execution.broker import holdings
 from services.execution.broker.exact_amounts import EXACT, exact
 from services.execution.decide.marks import Mark, reference_mark, venue_mark
-from services.execution.decide.policies import POLICIES, horizon_of
+from services.execution.decide.policies import horizon_of
 from services.execution.decide.reward import MOST, RewardInputs, reward
 from services.execution.kept import kept_of
 from services.execution.market_data import Unusable
@@ -30,9 +33,10 @@ from services.execution.saga.windows import Window, WindowEnd
 from services.execution.timers import RewardDue
 
 if TYPE_CHECKING:
-    from libs.common.events import CommandRejected, PolicyRewarded
+    from libs.common.events import CommandRejected, PolicyChosen, PolicyRewarded
     from services.execution.decide.reward import Earned
     from services.execution.market_data import MarketData
+    from services.execution.saga.phases import Request
     from services.execution.saga.unit_of_work import UnitOfWork
     from services.execution.saga.windows import Closed
     from services.execution.settings import ExecutionSettings
@@ -65,7 +69,8 @@ def open_window(unit: UnitOfWork, policy_id: str) -> None:
         mid_cash=own.mid_cash,
         fills=own.fills,
     )
-    horizon_ts = now + round(horizon_of(policy_id, unit.settings.horizon_s) * NS_PER_S)
+    horizon_s = horizon_of(policy_id, unit.settings.horizon_s, market.policies.registered(policy_id))
+    horizon_ts = now + round(horizon_s * NS_PER_S)
     _keep(unit, window, horizon_ts)
     unit.wake(horizon_ts, RewardDue(unit.execution_id))
 
@@ -73,12 +78,12 @@ def open_window(unit: UnitOfWork, policy_id: str) -> None:
 def rewarded_within_s(settings: ExecutionSettings) -> float:
     """Return within what time of the choice its reward is told, whatever is chosen, seconds.
 
-    The longest window or execution, the patience after it, and `MARGIN_S` for restarts. So a choice that
-    nobody here holds, as its answer came too late, is learnt by the router with its default.
+    The longest window that may be or the longest execution, the patience after it, and `MARGIN_S` for
+    restarts. So a choice that nobody here holds, as its answer came too late, is learnt by the router with
+    its default.
     """
-    longest_s = max(horizon_of(policy_id, settings.horizon_s) for policy_id in POLICIES)
     working_s = 2 * settings.step_timeout_s + settings.deadline_s + settings.patience_s
-    return min(max(longest_s, working_s) + settings.patience_s + MARGIN_S, MAX_WITHIN_S)
+    return min(max(settings.horizon_s, working_s) + settings.patience_s + MARGIN_S, MAX_WITHIN_S)
 
 
 def on_horizon(unit: UnitOfWork) -> None:
@@ -104,6 +109,9 @@ def settle(unit: UnitOfWork) -> None:
     """Tell the router what its policy earned, once the window is closed and the execution has ended."""
     saga, kept = unit.saga, unit.window
     if not isinstance(saga, Ended) or saga.reward is not None:
+        return
+    if saga.void:
+        _tell_void(unit, saga)
         return
     if kept is None or saga.policy is None:
         older = "an older version chose its policy, and kept no window"
@@ -132,17 +140,7 @@ def settle(unit: UnitOfWork) -> None:
     unit.audit("earned", **decision(inputs, earned, window=window))
     reason = "; ".join(filter(None, (_what(saga), *_notes(window, window.end, earned))))
     unit.move(replace(saga, reward=_outcome(window, window.end, earned, equity, reason)))
-    request = saga.request
-    command = RewardPolicy(
-        command_id=unit.id_of(REWARD),
-        reply_key=request.symbol,
-        scope=request.scope,
-        policy_id=saga.policy.policy_id,
-        reward=earned.reward,
-        context={**request.context, "symbol": request.symbol},
-        decision_id=request.decision_id,
-    )
-    unit.ask(command)
+    unit.ask(_command(unit, saga.request, saga.policy, reward=earned.reward))
 
 
 def is_due(kept: DecisionWindow, market: MarketData, now: int) -> bool:
@@ -154,7 +152,9 @@ def is_due(kept: DecisionWindow, market: MarketData, now: int) -> bool:
 
 def on_reward_refused(unit: UnitOfWork, answer: CommandRejected) -> None:
     """Note that the router did not learn."""
-    _note(unit, counted=False, reason=f"the router refused it: {answer.detail}")
+    refused = f"the router refused it: {answer.detail}"
+    void = unit.saga.void if isinstance(unit.saga, Ended) else ""
+    _note(unit, counted=False, reason="; ".join(filter(None, (void, refused))))
 
 
 def note_counted(unit: UnitOfWork, answer: PolicyRewarded) -> None:
@@ -162,6 +162,8 @@ def note_counted(unit: UnitOfWork, answer: PolicyRewarded) -> None:
     saga = unit.saga
     told = saga.reward.reason if isinstance(saga, Ended) and saga.reward is not None else ""
     said = answer.reason if answer.counted else f"the router did not count it: {answer.reason}"
+    if isinstance(saga, Ended) and saga.void and not answer.counted:
+        said = ""  # as it was told to
     _note(unit, counted=answer.counted, reason="; ".join(filter(None, (told, said))))
 
 
@@ -169,6 +171,27 @@ def _note(unit: UnitOfWork, *, counted: bool, reason: str) -> None:
     saga = unit.saga
     if isinstance(saga, Ended) and saga.reward is not None:
         unit.move(replace(saga, reward=replace(saga.reward, counted=counted, reason=reason)))
+
+
+def _tell_void(unit: UnitOfWork, saga: Ended) -> None:
+    assert saga.policy is not None  # noqa: S101 -- a void decision is a choice
+    unit.move(replace(saga, reward=RewardOutcome(reward=None, reason=saga.void)))
+    unit.ask(_command(unit, saga.request, saga.policy, reward=0.0, void=saga.void))
+
+
+def _command(
+    unit: UnitOfWork, request: Request, policy: PolicyChosen, *, reward: float, void: str = ""
+) -> RewardPolicy:
+    return RewardPolicy(
+        command_id=unit.id_of(REWARD),
+        reply_key=request.symbol,
+        scope=request.scope,
+        policy_id=policy.policy_id,
+        reward=reward,
+        context={**request.context, "symbol": request.symbol},
+        decision_id=request.decision_id,
+        void=void,
+    )
 
 
 def _keep(unit: UnitOfWork, window: Window, horizon_ts: int) -> None:

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from libs.common.events import BOOK
+from libs.common.policy import Market
 from services.execution.broker import holdings
 from services.execution.broker.exact_amounts import exact
-from services.execution.decide.policies import Market
 from services.execution.decide.sizing import MODEL, SizingInputs
 
 if TYPE_CHECKING:
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from services.execution.saga.unit_of_work import UnitOfWork
 
 
-def market_seen(market: MarketData, symbol: str, top: BookTop) -> Market:
-    """Return what a policy sees of a symbol, beside the reference book `top`."""
+def market_seen(market: MarketData, symbol: str, top: BookTop, now: int) -> Market:
+    """Return what a policy sees of a symbol at `now` (ns UTC), beside the reference book `top`."""
     settings = market.settings
     return Market(
+        symbol=symbol,
+        ts=now,
         minutes=tuple(market.minutes(symbol)[-settings.minutes :]),
         days=tuple(market.days(symbol)[-settings.days :]),
         features=top.features,

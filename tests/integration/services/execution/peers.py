@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import aclosing, asynccontextmanager
 from decimal import Decimal
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,27 +27,33 @@ from libs.common.events import (
 )
 from libs.common.kafka import Publisher, create_topics, read
 from libs.common.settings import ServiceSettings
-from libs.common.time_units import NS_PER_MS
+from libs.common.time_units import NS_PER_MS, NS_PER_S
+from libs.common.told import OUTSIDE
 from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     L2_CANDLES,
+    POLICIES_REGISTRY,
+    POLICIES_SIGNALS,
     PORTFOLIO_RISK,
     ROUTER_CHOICES,
     ROUTER_COMMANDS,
     VENUES_COMMANDS,
     VENUES_SCORES,
     book_key,
+    signal_key,
 )
 from tests.execution_market import (
     a_book_health,
     a_book_top,
     a_candle,
     a_policy_chosen,
+    a_policy_signalled,
     a_risk_budget,
     a_venue_scored,
 )
 from tests.execution_world import DAY, MINUTE
+from tests.registered import a_policy_registered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -64,6 +70,7 @@ VENUES_OF: Final = {  # where each is traded
 PRICE: Final = 60_000.0
 PARTITIONS: Final = 4
 BEAT_S: Final = 0.1
+SIGNALS_S: Final = 1.0
 TERMS: Final = InstrumentTerms(
     tick=Decimal("0.1"), lot=Decimal("0.00001"), min_qty=Decimal("0.00001"), min_notional=Decimal(5)
 )
@@ -80,6 +87,7 @@ class Peers:
         step: float = 0.5,
         venues: Mapping[str, tuple[str, ...]] = VENUES_OF,
         beat_s: float = BEAT_S,
+        signals_s: float = SIGNALS_S,
     ) -> None:
         self.answered: list[str] = []  # command ids, as often as they came
         self._settings = settings
@@ -89,6 +97,8 @@ class Peers:
         self._step = step  # between the prices of a book
         self._venues = venues  # by symbol
         self._beat_s = beat_s
+        self._signals_s = signals_s  # for which a signal from outside holds; then there is none for a while
+        self._outside = [each for each in policies if each.startswith(OUTSIDE)]
         self.price = PRICE  # of the best bids
         self.prices: dict[str, float] = {}  # by symbol, where it is another
         self.beats = 0  # how often the books were told
@@ -103,6 +113,7 @@ class Peers:
             tasks = [
                 asyncio.create_task(self._beats(publisher)),
                 asyncio.create_task(self._answers(publisher)),
+                *(asyncio.create_task(self._signals(publisher, each)) for each in self._outside),
             ]
             try:
                 yield publisher
@@ -161,6 +172,27 @@ class Peers:
             await publisher.send(L2_BOOK_TOPS, key, top, now)
             await publisher.send(L2_BOOK_HEALTH, key, a_book_health(**named, ts=now, terms=TERMS), now)
 
+    async def _signals(self, publisher: Publisher, policy_id: str) -> None:
+        """Let a policy from outside be registered, and say something of each symbol but the last.
+
+        Of the first there is a signal at any time, of the others with pauses.
+        """
+        external = a_policy_registered(policy_id, kind="external", version="outside")
+        await publisher.send_and_wait(POLICIES_REGISTRY, policy_id.encode(), external, time.time_ns())
+        for n in count():
+            now = time.time_ns()
+            for at, symbol in enumerate([*self._venues][:-1]):
+                signal = a_policy_signalled(
+                    policy_id,
+                    (-1.0) ** n,
+                    symbol=symbol,
+                    inputs_ts=now,
+                    valid_until_ts=now + round((1 if at else 30) * self._signals_s * NS_PER_S),
+                )
+                await publisher.send(POLICIES_SIGNALS, signal_key(policy_id, symbol), signal, now)
+            await publisher.flush()
+            await asyncio.sleep(1.7 * self._signals_s)
+
     async def _answers(self, publisher: Publisher) -> None:
         topics = (ROUTER_COMMANDS, VENUES_COMMANDS)
         batches = read(self._settings, topics, on_undecodable=_refuse)
@@ -188,7 +220,8 @@ class Peers:
                     policy_id=command.policy_id,
                     reward=command.reward,
                     decision_id=command.decision_id,
-                    counted=True,
+                    counted=not command.void,
+                    reason=command.void,
                     updates=1,
                     mean_reward=command.reward,
                     ts=now,

@@ -5,9 +5,9 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from libs.common.kafka import Publisher, create_topics, read
+from libs.common.told import BUILTIN
 from libs.common.topics import POLICIES_REGISTRY
 from services.execution.decide.policies import POLICIES
-from services.execution.registration import BUILTIN
 from tests.integration.libs.common.workers import eventually
 from tests.integration.services.execution.peers import ExecutionProcess, settings_of
 from tests.registered import a_policy_registered

@@ -32,6 +32,7 @@ from libs.common.events import (
     OrderSubmitted,
     PlanAndExecute,
     ResumeTrading,
+    RewardPolicy,
     TradingControlled,
 )
 from libs.common.kafka import read
@@ -93,7 +94,7 @@ async def test_executions_end_exactly_once_and_the_books_balance_under_sigkill(
         "EXECUTION_REALLOCATE_AFTER_S": "0.3",  # less than most halts last
     }
     service = ExecutionProcess(fresh_kafka, tmp_path / "execution.log", **environment)
-    peers = Peers(settings, "p_sma", "p_meanrev", delay_s=0.05, step=STEP)  # up and down again
+    peers = Peers(settings, "p_sma", "x_mine", "p_meanrev", delay_s=0.05, step=STEP)  # up and down again
     names = [str(uuid5(NAMESPACE_URL, f"run {n}")) for n in range(RUNS)]
     async with peers.running() as publisher:
         service.start()
@@ -115,6 +116,7 @@ async def test_executions_end_exactly_once_and_the_books_balance_under_sigkill(
             reading.cancel()
             await asyncio.wait({reading})
     await _assert_exactly_once(settings, names)
+    await _assert_void_once(settings)
     await _assert_halted(settings, service)
 
 
@@ -191,7 +193,10 @@ async def _all_taught(settings: ServiceSettings, names: list[str]) -> bool:
 
 
 def _taught(record: ExecutionRecord) -> bool:
-    return record.reward is not None and (record.reward.reward is None or record.reward.counted is not None)
+    if record.reward is None:
+        return False
+    answerless = record.reward.reward is None and not record.reason.startswith("no signal of ")
+    return answerless or record.reward.counted is not None
 
 
 async def _assert_exactly_once(settings: ServiceSettings, names: list[str]) -> None:
@@ -228,6 +233,22 @@ async def _assert_exactly_once(settings: ServiceSettings, names: list[str]) -> N
         assert [entry.kind for entry in chain].count("ended") == 1
         assert chain[-1].hash == record.audit.head
         assert rerun(chain).differences == ()
+
+
+async def _assert_void_once(settings: ServiceSettings) -> None:
+    """See that decisions that had no signal to act on, and no others, were told to be void, once."""
+    records = _latest(await _log(settings, EXECUTION_RECORDS))
+    void = [record for record in records.values() if record.reason.startswith("no signal of x_mine")]
+    told = [e for e in await _log(settings, ROUTER_COMMANDS) if isinstance(e, RewardPolicy) and e.void]
+    assert Counter(command.decision_id for command in told) == Counter(each.decision_id for each in void)
+    for record in void:
+        assert record.reward is not None
+        assert (record.status, record.legs, record.signal) == (ExecutionStatus.SKIPPED, (), None)
+        assert (record.reward.reward, record.reward.counted) == (None, False)
+    traded = [each for each in records.values() if each.policy_id == "x_mine" and each.filled]
+    print({"void": len(void), "traded on a signal from outside": len(traded)})  # noqa: T201 -- seen with -s
+    assert void, "the policy from outside had a signal whenever it was chosen"
+    assert traded, "the policy from outside never had a signal"
 
 
 def _assert_sums(record: ExecutionRecord, fills: list[OrderFilled]) -> None:

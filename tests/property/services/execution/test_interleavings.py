@@ -2,12 +2,14 @@
 
 After every message: quantity is conserved, in each leg and over them; nothing is sent where a halt stands;
 progress and whole records make the record of the state; the indices are what a rebuild makes of the state.
-At the end: each execution has ended once and was answered once, cash balances, the audit chains verify, and
-another process that is given the same inputs, and loses its memory at other moments, writes the same bytes.
+At the end: each execution has ended once and was answered once, each decision that had no signal to act on is
+void once and taught nothing, cash balances, the audit chains verify, and another process that is given the
+same inputs, and loses its memory at other moments, writes the same bytes.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from decimal import Decimal
 from random import Random
@@ -25,6 +27,7 @@ from libs.common.events import (
     ExecutionRecord,
     OrderAccepted,
     OrderSubmitted,
+    RewardPolicy,
 )
 from libs.common.trading_limits import halt_of
 from services.execution.audit.rerun import rerun
@@ -32,10 +35,12 @@ from services.execution.clock_steps import step_clock
 from services.execution.handlers import handle
 from services.execution.kept import ExecutionState, kept_of
 from services.execution.market_data import MarketData
-from services.execution.saga.phases import SAGA, Ended, Scoring, Working, saga_key
+from services.execution.saga.phases import SAGA, Ended, Scoring, Working, saga_key, window_key
 from services.execution.saga.unit_of_work import UnitOfWork, unit_of
 from tests.execution_world import assert_books_balance
-from tests.interleaved_world import InterleavedWorld, restored, written
+from tests.interleaved_world import InterleavedWorld
+from tests.other_process import restored, written
+from tests.policies_of_others import OTHERS
 
 TURNS = 200
 SEEDS = range(6)
@@ -159,6 +164,7 @@ def test_whatever_comes_between_accounts_halts_records_and_the_log_hold(seed: in
         world.turn()
     world.calm()
     assert_ended_once(world)
+    assert_void_once(world)
     assert_books_balance(world)
     for execution_id in world.begun:
         chain = world.audit(execution_id)
@@ -191,6 +197,26 @@ def assert_ended_once(world: InterleavedWorld) -> None:
     assert entries == Counter(world.records.keys())
 
 
+def assert_void_once(world: InterleavedWorld) -> None:
+    """Each decision that could not act, and no other, is told to be void, once; nothing is paid for it."""
+    unable = set()
+    for entry in world.all(AuditEntry):
+        if entry.kind == "told" and json.loads(entry.payload)["output"]["signal"] is None:
+            unable.add(entry.execution_id)
+    told = [command for command in world.all(RewardPolicy) if command.void]
+    assert {command.decision_id for command in told} == {world.records[one].decision_id for one in unable}
+    assert len(told) == len(unable)
+    assert {command.reward for command in told} <= {0.0}
+    assert len({command.decision_id for command in world.all(RewardPolicy)}) == len(world.all(RewardPolicy))
+    for one in unable:
+        record = world.records[one]
+        assert record.reward is not None
+        assert (record.status, record.signal, record.reward.reward) == ("skipped", None, None)
+        assert record.reason.startswith("no signal of ")
+        assert window_key(one) not in world.state
+        assert not [entry for entry in world.audit(one) if entry.kind in {"earned", "sizing"}]
+
+
 def test_the_seeds_see_what_may_come_between() -> None:
     seen = Counter[str]()
     for seed in SEEDS:
@@ -201,6 +227,10 @@ def test_the_seeds_see_what_may_come_between() -> None:
         for record in world.records.values():
             seen.update((str(record.status), f"{len(record.legs)} legs"))
             seen.update(leg.style for leg in record.legs)
+            if record.policy_id in OTHERS:
+                seen.update(
+                    ("traded on a signal",) if record.legs else (record.reason.partition(" to act")[0],)
+                )
     assert {
         "halted",
         "cancel_wished",
@@ -209,5 +239,6 @@ def test_the_seeds_see_what_may_come_between() -> None:
         "order_rejected",
         "order_canceled",
     } <= {*seen}
+    assert {"traded on a signal", "no signal of x_mine", "no signal of theirs"} <= {*seen}
     assert {"completed", "canceled", "failed", "skipped", "1 legs", "2 legs", "3 legs"} <= {*seen}
     assert {"Immediate", "TWAP", "IS", "POV"} <= {*seen}

@@ -5,9 +5,9 @@ from typing import get_args
 
 from libs.common.events import PoliciesChanged
 from libs.common.kafka import by_pace
-from libs.common.topics import EXECUTION_CONTROLS, L2_BOOK_TOPS, L2_TRADES, PORTFOLIO_RISK
+from libs.common.topics import EXECUTION_CONTROLS, L2_BOOK_TOPS, L2_TRADES, POLICIES_SIGNALS, PORTFOLIO_RISK
 from services.execution.app import wiring
-from services.execution.handlers import Answer, Control
+from services.execution.handlers import Answer, Control, OfOthers
 from services.execution.refusals import Request
 from services.execution.settings import ExecutionSettings
 from tests.execution_world import ExecutionWorld, S, an_id
@@ -28,12 +28,12 @@ def test_a_policy_that_is_added_or_retired_stops_no_execution() -> None:
 
 def test_every_message_of_the_inputs_has_a_case() -> None:
     read = {event for topic in wiring(ExecutionSettings()).inputs for event in topic.events}
-    assert read == {*get_args(Request), *get_args(Control), *get_args(Answer), PoliciesChanged}
+    assert read == {*get_args(Request), *get_args(Control), *get_args(Answer), *get_args(OfOthers)}
 
 
 def test_trades_wait_for_the_tops_and_hold_up_no_decision_of_others() -> None:
     patient, at_once = by_pace(wiring(ExecutionSettings()).views)
-    assert {L2_TRADES, L2_BOOK_TOPS} <= {view.topic for view in patient}
+    assert {L2_TRADES, L2_BOOK_TOPS, POLICIES_SIGNALS} <= {view.topic for view in patient}
     assert {EXECUTION_CONTROLS, PORTFOLIO_RISK} <= {view.topic for view in at_once}
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from libs.common.events import Candle, Features
+from libs.common.policy import Market
 from libs.common.time_units import DAY_NS
-from services.execution.decide.policies import POLICIES, Market, UnknownPolicyError, signal_of
+from services.execution.decide.policies import POLICIES, UnknownPolicyError, signal_of
 from tests.unit.services.execution.builders import a_candle, seeded
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from libs.common.codec import decode, encode
 from libs.common.events import LimitsSet
+from libs.common.told import BUILTIN
 from libs.common.topics import EXECUTION_CONTROLS, POLICIES_REGISTRY
 from services.execution.app import wiring
 from services.execution.decide.policies import POLICIES
-from services.execution.registration import BUILTIN, announcements
+from services.execution.registration import announcements
 from services.execution.settings import ExecutionSettings
 from tests.registered import a_policy_registered
 
