@@ -1,0 +1,1 @@
+"""What contexts of the router need beyond the books: funding, basis, options skew, sentiment, on-chain."""
