@@ -48,6 +48,8 @@ def create_app(settings: SimulatorSettings) -> web.Application:
     app.add_routes(Control(simulation).routes())
     for venue in simulation.venues:
         app.router.add_get(f"/{venue}{{path:/.*}}", server.handler(venue))
+    for venue in simulation.bookless:
+        app.router.add_get(f"/{venue}{{path:/.*}}", server.rest_handler(venue))
     app.cleanup_ctx.append(server.running)
     app.on_shutdown.append(server.say_goodbye)
     return app
@@ -93,6 +95,14 @@ class _Server:
             if sockets.fullmatch(path):
                 return await self._serve_socket(venue, path, request)
             return await self._serve_rest(venue, path, request)
+
+        return handle
+
+    def rest_handler(self, venue: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Return the handler of everything under the prefix of a venue without sockets."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await self._serve_rest(venue, request.match_info["path"], request)
 
         return handle
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from aiohttp import web
 
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
+from libs.common.time_units import NS_PER_MS
+from simulator.derivatives_truth import funding_truth, options_truth
 from simulator.fault_requests import parse_fault
+from simulator.funding import PERPETUAL_VENUES
+from simulator.latent import NS_DAY
 
 if TYPE_CHECKING:
     from simulator.simulation import Simulation
+
+
+_LEAST_DAYS: Final = 0.05
+_MOST_DAYS: Final = 500.0
+_SPAN_NS: Final = 60 * NS_DAY  # about now, of which the truth may be asked
 
 
 def json_response(value: object, status: int = 200) -> web.Response:
@@ -31,6 +40,8 @@ class Control:
         return [
             web.get("/control/books", self._books),
             web.get("/control/books/{venue}/{symbol}", self._book),
+            web.get("/control/options/{currency}", self._options),
+            web.get("/control/funding/{venue}/{symbol}", self._funding),
             web.post("/control/pause", self._pause),
             web.post("/control/resume", self._resume),
             web.post("/control/faults", self._add_fault),
@@ -59,6 +70,35 @@ class Control:
             return json_response({"error": f"no book {venue}/{symbol}; there are {served}"}, 404)
         return json_response(self._simulation.truth(venue, symbol, time.time_ns()))
 
+    async def _options(self, request: web.Request) -> web.Response:
+        """Tell the truth about a coin's options, `atMs` if given, and at a constant `days` to expiry."""
+        try:
+            now_ns, days = _time_asked(request), _days_asked(request)
+        except ValueError as error:
+            return json_response({"error": str(error)}, 422)
+        options, coin = self._simulation.market.derivatives.options, request.match_info["currency"].upper()
+        if coin not in options.coins:
+            there = ", ".join(options.coins) or "none"
+            return json_response({"error": f"no options on {coin[:20]}; there are {there}"}, 404)
+        return json_response(options_truth(options, coin, now_ns, days))
+
+    async def _funding(self, request: web.Request) -> web.Response:
+        """Tell the truth about a perpetual, `atMs` if given."""
+        venue, spelling = request.match_info["venue"], request.match_info["symbol"]
+        perpetuals = self._simulation.market.derivatives.perpetuals
+        try:
+            now_ns = _time_asked(request)
+        except ValueError as error:
+            return json_response({"error": str(error)}, 422)
+        try:
+            symbol = canonical_symbol(spelling)
+        except UnknownSymbolError as error:
+            return json_response({"error": str(error)}, 404)
+        if venue not in PERPETUAL_VENUES or symbol not in perpetuals.symbols:
+            there = f"{', '.join(PERPETUAL_VENUES)} each have {', '.join(perpetuals.symbols)}"
+            return json_response({"error": f"no perpetual {venue[:40]}/{symbol}; {there}"}, 404)
+        return json_response(funding_truth(perpetuals.at(venue, symbol, now_ns)))
+
     async def _pause(self, _: web.Request) -> web.Response:
         self._simulation.pause(time.time_ns())
         return json_response({"paused": True})
@@ -69,7 +109,9 @@ class Control:
 
     async def _add_fault(self, request: web.Request) -> web.Response:
         try:
-            fault = parse_fault(await request.read(), self._simulation.market.pairs, canonical_symbol)
+            simulation = self._simulation
+            body = await request.read()
+            fault = parse_fault(body, simulation.told_of, canonical_symbol, simulation.bookless)
         except ValueError as error:
             return json_response({"error": str(error)}, 422)
         return json_response(self._simulation.add_fault(fault, time.time_ns()), 201)
@@ -88,3 +130,26 @@ class Control:
     async def _clear_faults(self, _: web.Request) -> web.Response:
         self._simulation.clear_faults(time.time_ns())
         return json_response({"faults": []})
+
+
+def _time_asked(request: web.Request) -> int:
+    """Return the time of the query's `atMs`, else now, in ns."""
+    now_ns, text = time.time_ns(), request.query.get("atMs")
+    if text is None:
+        return now_ns
+    asked_ns = int(text) * NS_PER_MS if text.isascii() and text.isdigit() and len(text) < 16 else -1  # noqa: PLR2004
+    if abs(asked_ns - now_ns) > _SPAN_NS:
+        raise ValueError("atMs is a time in ms, at most 60 days from now")
+    return asked_ns
+
+
+def _days_asked(request: web.Request) -> float:
+    """Return the number of the query's `days`, else 30."""
+    wrong = f"days is a number from {_LEAST_DAYS} to {_MOST_DAYS}"
+    try:
+        days = float(request.query.get("days", "30"))
+    except ValueError:
+        raise ValueError(wrong) from None
+    if not _LEAST_DAYS <= days <= _MOST_DAYS:
+        raise ValueError(wrong)
+    return days

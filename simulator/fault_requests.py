@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
+from simulator.endpoints import ENDPOINTS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 
 class FaultKind(StrEnum):
@@ -35,6 +37,11 @@ class FaultKind(StrEnum):
     DRIFT = "drift"
 
 
+# What may be asked of answers by REST alone: of an `endpoint`, or of a venue that has no books here.
+ANSWER_KINDS: Final = frozenset(
+    {FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR, FaultKind.MALFORMED, FaultKind.FREEZE}
+)
+BOOKLESS_CONDITIONS: Final = frozenset({FaultKind.BLOCKED, FaultKind.SLOW_LINE})
 SOCKET_EPISODES: Final = frozenset({FaultKind.FREEZE, FaultKind.DISCONNECT})
 REST_KINDS: Final = frozenset({FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR})
 EPISODES: Final = SOCKET_EPISODES | REST_KINDS
@@ -62,6 +69,7 @@ class FaultRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     kind: FaultKind
     venue: str
     symbol: str | None = None  # canonical; None is every symbol
+    endpoint: str | None = None  # a path of `ENDPOINTS`: the fault is of its answers; None is the whole venue
     once: bool = False
     probability: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     duration_s: _Seconds | None = None
@@ -87,6 +95,7 @@ class FaultStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     duration_s: float | None
     injected: int
     state: str  # armed, active (an episode or a condition holds) or spent
+    endpoint: str | None = None
     status: int | None = None
     at: Place | None = None
     system: System | None = None
@@ -138,12 +147,15 @@ _INSTEAD: Final[Mapping[FaultKind, str]] = {
 _OWN_FIELDS: Final = {
     field.encode_name: field.name
     for field in msgspec.structs.fields(FaultRequest)
-    if field.name not in {"kind", "venue", "symbol", "once", "probability", "duration_s"}
+    if field.name not in {"kind", "venue", "symbol", "endpoint", "once", "probability", "duration_s"}
 }
 
 
 def parse_fault(
-    body: bytes, pairs: Iterable[tuple[str, str]], canonical: Callable[[str], str]
+    body: bytes,
+    pairs: Iterable[tuple[str, str]],
+    canonical: Callable[[str], str],
+    bookless: Collection[str] = (),
 ) -> FaultRequest:
     """Read and check the body of POST /control/faults.
 
@@ -153,6 +165,8 @@ def parse_fault(
         The (venue, canonical symbol) that exist.
     canonical
         Turns a caller's spelling of a symbol into the canonical one; raises ValueError.
+    bookless
+        Venues of which there are no books and no sockets here, only answers by REST.
 
     Raises
     ------
@@ -164,7 +178,7 @@ def parse_fault(
     except msgspec.DecodeError as error:
         choices = "; ".join(f"{name} one of: {' '.join(choice)}" for name, choice in _CHOICES.items())
         raise ValueError(
-            f"{error}; send {{kind, venue, symbol?, once? | probability?, durationS?}}, {choices}"
+            f"{error}; send {{kind, venue, symbol?, endpoint?, once? | probability?, durationS?}}, {choices}"
         ) from error
     _check_fields(request)
     known = list(pairs)
@@ -178,6 +192,7 @@ def parse_fault(
             f"{request.venue} does not tell of {request.kind}, {' and '.join(speakers)} would: "
             f"{_INSTEAD[request.kind]}"
         )
+    _check_scope(request, bookless)
     if request.symbol is None:
         return request
     symbol = canonical(request.symbol)
@@ -185,6 +200,21 @@ def parse_fault(
         there = ", ".join(s for v, s in known if v == request.venue)
         raise ValueError(f"{request.venue} has no {symbol}; it has {there}")
     return msgspec.structs.replace(request, symbol=symbol)
+
+
+def _check_scope(request: FaultRequest, bookless: Collection[str]) -> None:
+    """Refuse a fault of books where there are none, and an endpoint that does not exist."""
+    kind, venue, endpoint = request.kind, request.venue, request.endpoint
+    if endpoint is not None:
+        known = ENDPOINTS.get(venue, ())
+        if endpoint not in known:
+            there = ", ".join(known) or "none that a fault can name"
+            raise ValueError(f"{venue} has no endpoint {endpoint[:80]!r}; it has {there}")
+        if kind not in ANSWER_KINDS:
+            raise ValueError(f"{kind} takes no endpoint: that is for {' '.join(sorted(ANSWER_KINDS))}")
+    elif venue in bookless and kind not in ANSWER_KINDS | BOOKLESS_CONDITIONS:
+        takes = " ".join(sorted(ANSWER_KINDS | BOOKLESS_CONDITIONS))
+        raise ValueError(f"{venue} has no books here, so it takes no {kind}; it takes {takes}")
 
 
 def _check_fields(request: FaultRequest) -> None:

@@ -13,6 +13,13 @@ or of one of its symbols:
 - ``disconnect``: the sockets are cut at once; for `durationS` new ones are refused.
 - ``rate_limit``: REST answers 429 with Retry-After; ``server_error``: 500 and 503 in turn; for `durationS`.
 
+With an `endpoint` (a path of `simulator.endpoints`) a fault is of the answers of that path alone, and so are
+those of venues that have no books here (deribit, binance-usdm), with or without one. Of answers there are
+``rate_limit`` and ``server_error``, and two more:
+
+- ``malformed``: truncated JSON, a web page, numbers that are objects, NaN or negative, one after the other.
+- ``freeze``: for `durationS` (10) the answers are as of the first one that it meets, with its time.
+
 `once` is the next book message (or request; at once for freeze and disconnect), for everyone who would have
 got it; `probability` is tried at each. `durationS` is the length of an episode of the last four kinds, and
 for the others how long the fault stays armed. Snapshots are never touched.
@@ -46,6 +53,7 @@ from typing import TYPE_CHECKING, Final
 from libs.common.time_units import NS_PER_S
 from simulator.conditions import Conditions
 from simulator.fault_requests import (
+    ANSWER_KINDS,
     CONDITIONS,
     EPISODES,
     REST_KINDS,
@@ -53,14 +61,14 @@ from simulator.fault_requests import (
     FaultKind,
     FaultStatus,
 )
-from simulator.malformations import MALFORMATIONS
+from simulator.malformations import MALFORMATIONS, SPOILT_ANSWERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from simulator.conditions import Condition
     from simulator.fault_requests import FaultRequest
-    from simulator.venues.venue import Frame, Update
+    from simulator.venues.venue import Frame, RestReply, Update
 
 _DEFAULT_FREEZE_S: Final = 10.0
 
@@ -73,13 +81,26 @@ class _Fault:
     active_until_ns: int = 0
     injected: int = 0
     spent: bool = False
+    begun_ns: int = 0  # of the last episode
 
     def is_armed(self, now_ns: int) -> bool:
         return not self.spent and (self.armed_until_ns is None or now_ns < self.armed_until_ns)
 
     def concerns(self, venue: str, symbol: str | None) -> bool:
         request = self.request
-        return request.venue == venue and (request.symbol is None or request.symbol == symbol)
+        return (
+            request.endpoint is None
+            and request.venue == venue
+            and (request.symbol is None or request.symbol == symbol)
+        )
+
+    def concerns_answer(self, venue: str, symbol: str | None, path: str, *, has_books: bool) -> bool:
+        request = self.request
+        if request.venue != venue or request.symbol not in {None, symbol}:
+            return False
+        if request.endpoint is not None:
+            return request.endpoint == path
+        return request.kind in (REST_KINDS if has_books else ANSWER_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +109,14 @@ class RestFault:
 
     status: int
     retry_after_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestSpoiled:
+    """What happens to the answer of a REST request: it is as of a time, or it is spoilt."""
+
+    as_of_ns: int | None = None
+    spoil: Callable[[RestReply], RestReply] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +146,7 @@ class Faults:
         self._held: dict[tuple[str, str], tuple[_Fault, Update]] = {}
         self._malformation = self._random.randrange(len(MALFORMATIONS))
         self._server_error = 0
+        self._spoilt_answers = -1
         self.conditions = Conditions()
 
     def begin(self, request: FaultRequest, now_ns: int) -> Condition:
@@ -217,11 +247,13 @@ class Faults:
             if fault.request.kind is FaultKind.DISCONNECT and fault.request.venue == venue
         )
 
-    def rest(self, venue: str, symbol: str | None, now_ns: int) -> RestFault | None:
+    def rest(
+        self, venue: str, symbol: str | None, now_ns: int, *, path: str = "", has_books: bool = True
+    ) -> RestFault | RestSpoiled | None:
         """Return the fault a REST request meets, if any."""
         for fault in self._faults:
             request = fault.request
-            if request.kind not in REST_KINDS or not fault.concerns(venue, symbol):
+            if not fault.concerns_answer(venue, symbol, path, has_books=has_books):
                 continue
             if fault.active_until_ns <= now_ns:
                 if not fault.is_armed(now_ns):
@@ -231,12 +263,22 @@ class Faults:
                 self._begin(fault, now_ns)
             else:
                 self._count_injection(fault)
-            if request.kind is FaultKind.RATE_LIMIT:
+            return self._rest_fault(fault, now_ns)
+        return None
+
+    def _rest_fault(self, fault: _Fault, now_ns: int) -> RestFault | RestSpoiled:
+        match fault.request.kind:
+            case FaultKind.RATE_LIMIT:
                 left_s = ceil(max(0, fault.active_until_ns - now_ns) / NS_PER_S)
                 return RestFault(429, max(1, left_s))
-            self._server_error += 1
-            return RestFault(500 if self._server_error % 2 else 503, 0)
-        return None
+            case FaultKind.FREEZE:
+                return RestSpoiled(as_of_ns=fault.begun_ns)
+            case FaultKind.MALFORMED:
+                self._spoilt_answers += 1
+                return RestSpoiled(spoil=SPOILT_ANSWERS[self._spoilt_answers % len(SPOILT_ANSWERS)])
+            case _:
+                self._server_error += 1
+                return RestFault(500 if self._server_error % 2 else 503, 0)
 
     def _apply(self, fault: _Fault, venue: str, update: Update, now_ns: int) -> Sent | None:
         """Return the spoilt update, or None if this fault can do nothing with this one."""
@@ -288,6 +330,9 @@ class Faults:
         duration_s = fault.request.duration_s
         if duration_s is None:
             duration_s = _DEFAULT_FREEZE_S if fault.request.kind is FaultKind.FREEZE else 0.0
+        if fault.request.kind is FaultKind.MALFORMED:
+            duration_s = 0.0  # its `durationS` is how long it stays armed
+        fault.begun_ns = now_ns
         fault.active_until_ns = now_ns + int(duration_s * NS_PER_S)
         self._injected(fault)
 

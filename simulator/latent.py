@@ -38,7 +38,7 @@ BLOCKS: Final = 48  # a day; a block of 30 minutes keeps one regime and one vola
 NS_MINUTE: Final = 60 * NS_PER_S
 NS_DAY: Final = MINUTES * NS_MINUTE
 
-_DAYS, _SECONDS, HISTORY, FLOW, WIRE = range(1, 6)  # purposes of random streams
+_DAYS, _SECONDS, HISTORY, FLOW, WIRE, PREMIUM, CROWD = range(1, 8)  # purposes of random streams
 
 _PULL: Final = log(2) / 60  # per day: X halves its distance to the anchor in 60 days, where nothing drifts
 _VOL_MEMORY: Final = 0.97  # of v, per block
@@ -130,6 +130,23 @@ class LatentPrices:
         points = self._minute(minute)[column]
         here = points[second]
         return here + (points[second + 1] - here) * (part / NS_PER_S)
+
+    def minutes(self, column: int, first: int, count: int) -> Floats:
+        """Return the log prices of a symbol at the starts of so many minutes; `first` is one since 1970."""
+        parts, minute = [], first
+        while minute < first + count:
+            day, index = divmod(minute, MINUTES)
+            taken = min(MINUTES - index, first + count - minute)
+            parts.append(self.day(day).log_price[index : index + taken, column])
+            minute += taken
+        return np.concatenate(parts)
+
+    def day_variance(self, column: int, minute: int) -> float:
+        """Return the variance of a symbol's log return over the day that ends at the start of a minute."""
+        day, index = divmod(minute, MINUTES)
+        today, yesterday = self.day(day).minute_vol[:index], self.day(day - 1).minute_vol[index:]
+        total = float(today @ today + yesterday @ yesterday)
+        return total * float(self.day_vol[column]) ** 2
 
     def second_vol(self, column: int, ts_ns: int) -> float:
         """Return the standard deviation of a symbol's log return per second, at a time."""

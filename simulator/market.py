@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from simulator.candles import Candles, PastCandles
+from simulator.derivatives import Derivatives
 from simulator.latent import NS_DAY
 from simulator.order_flow import OrderFlow, Pair
 from simulator.profiles import VENUES, instrument_at, symbol_profile
@@ -53,6 +54,7 @@ class Market:
         levels: int = 0,
     ) -> None:
         seed, symbols = latent.seed, latent.symbols
+        self.derivatives = Derivatives(latent)
         self.earliest_ns = (start_ns // NS_DAY - history_days) * NS_DAY
         share = sum(VENUES[venue].message_share for venue in venues)
         activity = sum(symbol_profile(symbol).activity for symbol in symbols)

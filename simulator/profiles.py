@@ -144,6 +144,14 @@ VENUES: Final[Mapping[str, VenueProfile]] = {
 }
 
 
+_WIRE_OF: Final = {"binance-usdm": "binance", "deribit": "okx"}  # of those without books here
+
+
+def wire_profile(venue: str) -> VenueProfile:
+    """Return the profile whose wire a venue has: its own, or that of one with books."""
+    return VENUES[_WIRE_OF.get(venue, venue)]
+
+
 MARKETS: Final = f"{', '.join(SYMBOLS)} and S000-USDT to S999-USDT"
 _MODEL: Final = "SOL-USDT"
 _MADE_UP: Final = re.compile(r"S(\d{3})-USDT", re.ASCII)

@@ -32,9 +32,9 @@ def blocked(venue: str, block: Block, now_ns: int) -> RestReply:
     """Return the answer, with Retry-After where the block has an end that is told."""
     headers = {} if block.retry_after_s is None else {"Retry-After": str(block.retry_after_s)}
     match venue, block.status:
-        case "binance", 451:
+        case "binance" | "binance-usdm", 451:
             return RestReply(json.dumps({"code": 0, "msg": _RESTRICTED}), 451, headers)
-        case "binance", 418:
+        case "binance" | "binance-usdm", 418:
             until_ms = (now_ns + (block.retry_after_s or 0) * NS_PER_S) // NS_PER_MS
             text = (
                 f"Way too much request weight used; IP banned until {until_ms}. "

@@ -17,6 +17,7 @@ from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from simulator.boundary import boundary, for_own_pages
 from simulator.replay_catalogue import catalogue_of
 from simulator.replay_clients import Client, Hub
+from simulator.replay_derivatives import routes_without_contracts
 from simulator.replay_player import Player
 from simulator.replay_venue import Session
 
@@ -68,6 +69,7 @@ def create_replay_app(settings: SimulatorSettings) -> web.Application:
             app.router.add_get(path, _socket_handler(venue, player, hub, numbers))
         for path in venue.rest_paths:
             app.router.add_get(path, _rest_handler(venue, player))
+    app.add_routes(routes_without_contracts())
     _add_control(app, catalogue, player)
     app.cleanup_ctx.append(_clockwork(player))
     app.on_shutdown.append(_farewell(hub))

@@ -6,7 +6,7 @@ each connection what has arrived on its line.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from math import log
 from typing import TYPE_CHECKING, Final
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Final
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from simulator.consequences import Consequences
 from simulator.fault_requests import CONDITIONS, FaultKind
-from simulator.faults import Disconnect, Faults, condition_status
+from simulator.faults import Disconnect, Faults, RestFault, condition_status
 from simulator.latent import WIRE, LatentPrices, stream
 from simulator.market import Market
 from simulator.profiles import VENUES as PROFILES
+from simulator.profiles import wire_profile
 from simulator.refusals import blocked
 from simulator.schedule import Schedule
-from simulator.venues import VENUES
+from simulator.venues import BOOKLESS, VENUES
 from simulator.venues.venue import (
     AnnouncesCut,
     Exchange,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from simulator.exchange_book import BookChange
     from simulator.fault_requests import FaultRequest, FaultStatus
     from simulator.settings import SimulatorSettings
-    from simulator.venues.venue import Notice, RestRequest, Session, Venue
+    from simulator.venues.venue import AnswersRest, Notice, RestRequest, Session, Venue
 
 _HEARTBEAT_NS: Final = NS_PER_S
 
@@ -90,6 +91,14 @@ class Simulation:
         self.venues: dict[str, Venue] = {
             name: create(Exchange(self.market, name)) for name, create in VENUES.items()
         }
+        derivatives = self.market.derivatives
+        self.bookless: dict[str, AnswersRest] = {
+            name: create(derivatives) for name, create in BOOKLESS.items()
+        }
+        self.told_of = (  # every (venue, canonical symbol) that a fault may be about
+            *self.market.pairs,
+            *((name, symbol) for name in self.bookless for symbol in derivatives.symbols_at(name)),
+        )
         self.faults = Faults(settings.seed)
         self.connections: dict[Session, Connection] = {}
         self.is_paused = False
@@ -219,20 +228,25 @@ class Simulation:
 
     def rest(self, venue: str, request: RestRequest, now_ns: int) -> RestReply:
         """Answer an HTTP GET to a venue, or fail as a fault or an outage has it."""
-        protocol = self.venues[venue]
+        has_books = venue in self.venues
+        protocol: AnswersRest = self.venues[venue] if has_books else self.bookless[venue]
         block = self._conditions.block(venue, "rest", now_ns)
         if block is not None:
             if block.status == HTTPStatus.TOO_MANY_REQUESTS:
                 return protocol.rate_limited(block.retry_after_s or 1)
             return blocked(venue, block, now_ns)
-        fault = self.faults.rest(venue, protocol.rest_symbol(request), now_ns)
-        if fault is not None:
+        symbol = protocol.rest_symbol(request)
+        fault = self.faults.rest(venue, symbol, now_ns, path=request.path, has_books=has_books)
+        if isinstance(fault, RestFault):
             if fault.retry_after_s:
                 return protocol.rate_limited(fault.retry_after_s)
             return protocol.failed(fault.status)
-        if self._random.random() < PROFILES[venue].rest_error_probability * self._outages:
+        if self._random.random() < wire_profile(venue).rest_error_probability * self._outages:
             return protocol.failed(503)
-        return protocol.rest(request, now_ns)
+        if fault is None:
+            return protocol.rest(request, now_ns)
+        reply = protocol.rest(replace(request, as_of_ns=fault.as_of_ns), now_ns)
+        return reply if fault.spoil is None else fault.spoil(reply)
 
     def bytes_per_s(self, venue: str) -> int | None:
         """Return how fast a venue's answers are written; None is at once."""
@@ -243,7 +257,7 @@ class Simulation:
         return self._wire_delay_ns(venue) / NS_PER_S
 
     def _wire_delay_ns(self, venue: str) -> int:
-        profile = PROFILES[venue]
+        profile = wire_profile(venue)
         jitter_ms = -log(1.0 - self._random.random()) * profile.jitter_ms
         return int((profile.latency_ms + jitter_ms) * NS_PER_MS)
 

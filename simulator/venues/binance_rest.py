@@ -32,7 +32,7 @@ _Handler: TypeAlias = "Callable[[Mapping[str, str], int], object]"
 _Weigh: TypeAlias = "Callable[[Mapping[str, str]], int]"
 
 
-class _RequestError(Exception):
+class RequestError(Exception):
     """An answer in the shape of the venue's errors."""
 
     def __init__(
@@ -87,7 +87,7 @@ class BinanceRest:
                 limited = self.too_many(left_s)
                 return RestReply(limited.body, limited.status, {**limited.headers, **headers})
             return RestReply(json.dumps(handler(request.query, now_ns), separators=(",", ":")), 200, headers)
-        except _RequestError as error:
+        except RequestError as error:
             return error.reply
 
     def too_many(self, retry_after_s: int) -> RestReply:
@@ -96,11 +96,11 @@ class BinanceRest:
             f"Too much request weight used; current limit is {_WEIGHT_LIMIT} request weight per 1 MINUTE. "
             "Please use WebSocket Streams for live updates to avoid polling the API."
         )
-        return _RequestError(429, -1003, message, {"Retry-After": str(retry_after_s)}).reply
+        return RequestError(429, -1003, message, {"Retry-After": str(retry_after_s)}).reply
 
     def failed(self, status: int) -> RestReply:
         """Return the answer of a server in trouble."""
-        return _RequestError(
+        return RequestError(
             status, -1001, "Internal error; unable to process your request. Please try again."
         ).reply
 
@@ -127,10 +127,10 @@ class BinanceRest:
         if interval is None:
             raise _missing("interval")
         if interval not in INTERVALS:
-            raise _RequestError(400, -1120, "Invalid interval.")
+            raise RequestError(400, -1120, "Invalid interval.")
         limit = min(_integer(query, "limit", 500), _MAX_KLINES)
         if not limit:
-            raise _RequestError(400, -1128, "Combination of optional parameters invalid.")
+            raise RequestError(400, -1128, "Combination of optional parameters invalid.")
         length = INTERVALS[interval]
         end_ns = min(_integer(query, "endTime", now_ns // NS_PER_MS) * NS_PER_MS, now_ns)
         if "startTime" in query:
@@ -184,13 +184,13 @@ class BinanceRest:
         if "symbols" not in query:
             return (self._symbol(query),) if "symbol" in query else self._exchange.symbols
         if "symbol" in query:
-            raise _RequestError(400, -1128, "Combination of optional parameters invalid.")
+            raise RequestError(400, -1128, "Combination of optional parameters invalid.")
         try:
             names = json.loads(query["symbols"])
         except ValueError:
             names = None
         if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-            raise _RequestError(400, -1100, "Illegal characters found in parameter 'symbols'.")
+            raise RequestError(400, -1100, "Illegal characters found in parameter 'symbols'.")
         return [self._symbol({"symbol": name}) for name in names]
 
     def _symbol_info(self, symbol: str) -> object:
@@ -250,7 +250,7 @@ class BinanceRest:
         if name is None:
             raise _missing("symbol")
         if name not in self._symbol_of:
-            raise _RequestError(400, -1121, "Invalid symbol.")
+            raise RequestError(400, -1121, "Invalid symbol.")
         return self._symbol_of[name]
 
     def _digits(self, symbol: str) -> tuple[Digits, Digits]:
@@ -258,8 +258,8 @@ class BinanceRest:
         return Digits.of(instrument.tick, _WIDTH), Digits.of(instrument.lot, _WIDTH)
 
 
-def _missing(name: str) -> _RequestError:
-    return _RequestError(
+def _missing(name: str) -> RequestError:
+    return RequestError(
         400, -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
     )
 
@@ -270,14 +270,14 @@ def _integer(query: Mapping[str, str], name: str, default: int) -> int:
         return default
     if not _INTEGER.fullmatch(text):
         message = f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'."
-        raise _RequestError(400, -1100, message)
+        raise RequestError(400, -1100, message)
     return int(text)
 
 
 def _depth_limit(query: Mapping[str, str]) -> int:
     limit = _integer(query, "limit", 100)
     if not limit:
-        raise _RequestError(400, -1128, "Combination of optional parameters invalid.")
+        raise RequestError(400, -1128, "Combination of optional parameters invalid.")
     return min(limit, _MAX_DEPTH)
 
 

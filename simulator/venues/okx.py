@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from simulator.exchange_book import BookChange, Print
-    from simulator.venues.venue import Exchange, Session
+    from simulator.venues.venue import Exchange, RestRequest, Session
 
 _CHANNELS: Final = frozenset({"books", "trades"})
 _VIP_CHANNELS: Final = frozenset({"books-l2-tbt", "books50-l2-tbt"})
@@ -100,7 +100,6 @@ class Okx(Venue):
     """
 
     sockets = re.compile(r"/ws/v5/public/?")
-    symbol_parameter = "instId"
     ping_s = math.inf  # it is the client who pings, in text
     pong_timeout_s = math.inf
 
@@ -111,6 +110,10 @@ class Okx(Venue):
         self._due = Schedule[str]()
         self._glance_ns = 0
         self._rest = OkxRest(exchange, self.symbol_of, lambda symbol: self._windows[symbol].next_id)
+
+    def rest_symbol(self, request: RestRequest) -> str | None:
+        """Return the canonical symbol a request is about: of a pair, or of a perpetual on it."""
+        return self.symbol_of.get(request.query.get("instId", "").removesuffix("-SWAP"))
 
     def connect(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[Session, list[str]]:
         """Open a session; the venue says nothing first."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from simulator.latent import NS_DAY, NS_MINUTE
 from simulator.venues.okx_book import OkxPair, plain
+from simulator.venues.okx_swaps import OkxQueryError, OkxSwaps, okx_data, okx_refusal
 from simulator.venues.venue import RestReply
 
 if TYPE_CHECKING:
@@ -34,10 +35,6 @@ _MAX_MS: Final = 10_000_000_000_000  # year 2286
 _Handler: TypeAlias = "Callable[[Mapping[str, str], int], object]"
 
 
-class _QueryError(Exception):
-    """A refusal: OKX's code and text."""
-
-
 class OkxRest:
     """Answers requests under /api/v5.
 
@@ -54,6 +51,7 @@ class OkxRest:
         self._symbol_of = symbol_of
         self._seq_id = seq_id
         self._pairs = OkxPair.all_of(exchange)
+        self._swaps = OkxSwaps(exchange.derivatives)
         self._routes: dict[str, tuple[_Handler, int]] = {  # and requests in 2 s per address
             "/api/v5/public/time": (self._time, 10),
             "/api/v5/public/instruments": (self._instruments, 20),
@@ -61,34 +59,40 @@ class OkxRest:
             "/api/v5/market/candles": (self._candles, 40),
             "/api/v5/market/history-candles": (self._candles, 20),
         }
-        self._used: dict[tuple[str, str], tuple[int, int]] = {}  # by address and path: window, requests
+        self._used: dict[
+            tuple[str, str], tuple[int, int]
+        ] = {}  # by address and what is counted: window, requests
 
     def answer(self, request: RestRequest, now_ns: int) -> RestReply:
         """Answer a GET."""
+        if request.path in self._swaps.limits:
+            limit, counted = self._swaps.limits[request.path], self._swaps.counted(request)
+            allowed = self._allowed(request.client, counted, limit, now_ns)
+            return self._swaps.answer(request, now_ns) if allowed else self.too_many(1)
         route = self._routes.get(request.path)
         if route is None:
-            return RestReply(_refusal("404", "Not Found"), 404)
+            return RestReply(okx_refusal("404", "Not Found"), 404)
         handler, limit = route
-        if not self._allowed(request, limit, now_ns):
+        if not self._allowed(request.client, request.path, limit, now_ns):
             return self.too_many(1)
         try:
             data = handler(request.query, now_ns)
-        except _QueryError as error:
-            return RestReply(_refusal(*error.args))
-        return RestReply(json.dumps({"code": "0", "msg": "", "data": data}, separators=(",", ":")))
+        except OkxQueryError as error:
+            return RestReply(okx_refusal(*error.args))
+        return RestReply(okx_data(data))
 
     def too_many(self, retry_after_s: int) -> RestReply:
         """Return 429 and 50011, with the seconds to wait."""
         text = "Rate limit reached. Please refer to API documentation and throttle requests accordingly"
-        return RestReply(_refusal("50011", text), 429, {"Retry-After": str(retry_after_s)})
+        return RestReply(okx_refusal("50011", text), 429, {"Retry-After": str(retry_after_s)})
 
     def failed(self, status: int) -> RestReply:
         """Return the answer of a server in trouble."""
         code, text = _FAILURES.get(status, _FAILURES[500])
-        return RestReply(_refusal(code, f"{text}. Please try again later."), status)
+        return RestReply(okx_refusal(code, f"{text}. Please try again later."), status)
 
-    def _allowed(self, request: RestRequest, limit: int, now_ns: int) -> bool:
-        key, window = (request.client, request.path), now_ns // _WINDOW_NS
+    def _allowed(self, client: str, counted: str, limit: int, now_ns: int) -> bool:
+        key, window = (client, counted), now_ns // _WINDOW_NS
         at, used = self._used.get(key, (window, 0))
         used = used + 1 if at == window else 1
         self._used[key] = (window, used)
@@ -101,7 +105,7 @@ class OkxRest:
     def _instruments(self, query: Mapping[str, str], now_ns: int) -> object:
         del now_ns
         if query.get("instType") not in _TYPES:
-            raise _QueryError("51000", "Parameter instType error")
+            raise OkxQueryError("51000", "Parameter instType error")
         if query["instType"] != "SPOT" and not query.get("instId"):
             return []  # no contracts here
         wanted = [self._symbol(query)] if query.get("instId") else self._exchange.symbols
@@ -136,7 +140,7 @@ class OkxRest:
     def _books(self, query: Mapping[str, str], now_ns: int) -> object:
         symbol, depth = self._symbol(query), _integer(query, "sz", 1)
         if not 1 <= depth <= _MAX_DEPTH:
-            raise _QueryError("51000", "Parameter sz error")
+            raise OkxQueryError("51000", "Parameter sz error")
         book, pair = self._exchange.book(symbol), self._pairs[symbol]
         asks, bids = pair.levels(book.asks.levels(depth)), pair.levels(book.bids.levels(depth))
         sides = {"asks": json.loads(asks), "bids": json.loads(bids)}
@@ -147,7 +151,7 @@ class OkxRest:
         symbol = self._symbol(query)
         interval, length = _BARS.get(query.get("bar", "1m"), ("", 0))
         if not interval:
-            raise _QueryError("51000", "Parameter bar error")
+            raise OkxQueryError("51000", "Parameter bar error")
         limit = min(_integer(query, "limit", _DEFAULT_CANDLES), _MAX_CANDLES)
         running_ns = now_ns // length * length
         before_ns, after_ns = _integer(query, "before", -1), _integer(query, "after", _MAX_MS)
@@ -167,16 +171,12 @@ class OkxRest:
     def _symbol(self, query: Mapping[str, str]) -> str:
         symbol = self._symbol_of.get(query.get("instId", ""))
         if symbol is None:
-            raise _QueryError("51001", "Instrument ID or Spread ID doesn't exist.")
+            raise OkxQueryError("51001", "Instrument ID or Spread ID doesn't exist.")
         return symbol
-
-
-def _refusal(code: str, text: str) -> str:
-    return json.dumps({"code": code, "msg": text, "data": []}, separators=(",", ":"))
 
 
 def _integer(query: Mapping[str, str], name: str, default: int) -> int:
     text = query.get(name, str(default))
     if not (text.removeprefix("-").isdigit() and text.isascii() and len(text) <= len(str(_MAX_MS))):
-        raise _QueryError("51000", f"Parameter {name} error")
+        raise OkxQueryError("51000", f"Parameter {name} error")
     return int(text)

@@ -34,6 +34,11 @@ class RestRequest:
     path: str
     query: Mapping[str, str]
     client: str
+    as_of_ns: int | None = None  # when a fault stopped the data's clock
+
+    def data_ns(self, now_ns: int) -> int:
+        """Return the time as of which the data are."""
+        return now_ns if self.as_of_ns is None else self.as_of_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,22 @@ class Rest(Protocol):
         """Return the answer of a server in trouble."""
 
 
+class AnswersRest(Protocol):
+    """A venue as its REST clients see it."""
+
+    def rest(self, request: RestRequest, now_ns: int) -> RestReply:
+        """Answer an HTTP GET."""
+
+    def rest_symbol(self, request: RestRequest) -> str | None:
+        """Return the canonical symbol a request is about, if it is about one."""
+
+    def rate_limited(self, retry_after_s: int) -> RestReply:
+        """Return the venue's answer to a client that asks too often."""
+
+    def failed(self, status: int) -> RestReply:
+        """Return the venue's answer when it is out of order."""
+
+
 class Venue(ABC):
     """An exchange's protocols over the simulated market."""
 
@@ -229,6 +250,7 @@ class Exchange:
         self.venue = venue
         self._market = market
         self.earliest_ns = market.earliest_ns
+        self.derivatives = market.derivatives
         self.symbols = tuple(symbol for name, symbol in market.pairs if name == venue)
         self.instruments = {symbol: instrument_at(venue, symbol) for symbol in self.symbols}
         spell = venue_of(venue).spell

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simulator.venues import VENUES
+from simulator.venues import BOOKLESS, VENUES
 from tests.integration.simulator.naive_clients import (
     BinanceClient,
     ChecksumError,
@@ -214,7 +214,7 @@ async def test_server_errors_are_500_and_503_in_turn_and_once_is_once(client: Cl
     ("body", "says"),
     [
         ({"kind": "explode", "venue": "binance", "once": True}, "drop duplicate"),
-        ({"kind": "drop", "venue": "mtgox", "once": True}, ", ".join(VENUES)),
+        ({"kind": "drop", "venue": "mtgox", "once": True}, ", ".join(sorted({*VENUES, *BOOKLESS}))),
         ({"kind": "drop", "venue": "kraken", "symbol": "DOGE-USDT", "once": True}, "BTC-USDT"),
         ({"kind": "drop", "venue": "kraken"}, "either"),
         ({"kind": "drop", "venue": "kraken", "once": True, "probability": 0.5}, "either"),

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING
 
 import pytest
 
 from simulator.fault_requests import FaultKind, FaultRequest, parse_fault
-from simulator.faults import Faults
-from simulator.venues.venue import Update
+from simulator.faults import Faults, RestFault, RestSpoiled
+from simulator.malformations import SPOILT_ANSWERS
+from simulator.venues.venue import RestReply, Update
 
 if TYPE_CHECKING:
     from random import Random
@@ -137,3 +141,110 @@ def test_a_symbol_is_understood_however_it_is_spelt() -> None:
 def test_a_body_that_is_no_json_says_what_would_be_right() -> None:
     with pytest.raises(ValueError, match="rate_limit"):
         parse_fault(b"{", [("kraken", "BTC-USDT")], str)
+
+
+PREMIUM = "/fapi/v1/premiumIndex"
+TICKERS = "/v5/market/tickers"
+PAIRS = [("bybit", "BTC-USDT"), ("deribit", "BTC-USDT"), ("binance-usdm", "BTC-USDT")]
+BOOKLESS = ("deribit", "binance-usdm")
+
+
+def an_answer_fault(kind: FaultKind, **fields: object) -> FaultRequest:
+    return a_fault(kind, **{"venue": "binance-usdm", **fields})
+
+
+def test_a_fault_of_an_endpoint_is_of_its_answers_alone() -> None:
+    faults = Faults(1)
+    faults.add(
+        a_fault(FaultKind.SERVER_ERROR, venue="bybit", endpoint=TICKERS, once=False, probability=1.0), 0
+    )
+    assert faults.rest("bybit", "BTC-USDT", 1, path="/v5/market/orderbook") is None
+    assert faults.rest("bybit", "BTC-USDT", 1, path=TICKERS) == RestFault(500, 0)
+    faults.add(a_fault(FaultKind.FREEZE, venue="bybit", endpoint=TICKERS), 0)
+    assert faults.due(lambda _venue, _symbol: True, 1) == []
+    assert not faults.is_silent("bybit", "BTC-USDT", 1)
+    assert len(faults.outgoing("bybit", an_update(1), 1).messages) == 1
+
+
+def test_a_freeze_keeps_answers_at_the_first_it_met_and_ends() -> None:
+    faults = Faults(1)
+    faults.add(an_answer_fault(FaultKind.FREEZE, duration_s=20.0), 0)
+    met = [
+        faults.rest("binance-usdm", None, second * SECOND, path=PREMIUM, has_books=False)
+        for second in (5, 6, 24, 25)
+    ]
+    assert met == [RestSpoiled(as_of_ns=5 * SECOND)] * 3 + [None]
+    assert faults.totals[FaultKind.FREEZE] == 3
+
+
+def test_malformed_answers_are_spoilt_in_five_ways_one_each() -> None:
+    reply = RestReply('{"symbol":"BTCUSDT","markPrice":"101.50","lastFundingRate":"-0.0001","time":5}')
+    faults = Faults(1)
+    faults.add(an_answer_fault(FaultKind.MALFORMED, once=False, probability=1.0, duration_s=60.0), 0)
+    bodies = []
+    for second in range(6):
+        met = faults.rest("binance-usdm", None, second * SECOND, path=PREMIUM, has_books=False)
+        assert isinstance(met, RestSpoiled)
+        assert met.spoil is not None
+        bodies.append(met.spoil(reply))
+    cut, page, objects, nans, negatives, again = bodies
+    assert reply.body.startswith(cut.body)
+    assert len(cut.body) < len(reply.body)
+    assert page.content_type == "text/html"
+    assert objects.body == reply.body.replace('"101.50"', '{"value":true}').replace(
+        '"-0.0001"', '{"value":true}'
+    )
+    assert nans.body == reply.body.replace("101.50", "NaN").replace("-0.0001", "NaN")
+    assert negatives.body == reply.body.replace("101.50", "-1.5").replace("-0.0001", "-1.5")
+    assert again == cut
+    assert faults.rest("binance-usdm", None, 61 * SECOND, path=PREMIUM, has_books=False) is None
+
+
+def test_numbers_that_are_no_texts_are_spoilt_without_quotes() -> None:
+    reply = RestReply('{"mark_iv":45.62,"mark_price":1e-06,"instrument_name":"BTC-1DEC26-90000-C"}')
+    spoilt = [json.loads(spoil(reply).body) for spoil in SPOILT_ANSWERS[2:]]
+    assert [answer["mark_iv"] for answer in spoilt[::2]] == [{"value": True}, -1.5]
+    assert [answer["mark_price"] for answer in spoilt[::2]] == [{"value": True}, -1.5]
+    assert isnan(spoilt[1]["mark_iv"])
+    assert {answer["instrument_name"] for answer in spoilt} == {"BTC-1DEC26-90000-C"}
+
+
+def test_a_malformed_book_is_no_malformed_answer_where_there_are_books() -> None:
+    faults = Faults(1)
+    faults.add(a_fault(FaultKind.MALFORMED), 0)
+    assert faults.rest("kraken", "BTC-USDT", 1, path="/0/public/Depth") is None
+    assert sent(faults, 1) != ['{"n":0,"qty":1.5}']
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (
+            {"kind": "freeze", "venue": "bybit", "endpoint": "/v5/x"},
+            "bybit has no endpoint '/v5/x'; it has /v5",
+        ),
+        (
+            {"kind": "drop", "venue": "bybit", "endpoint": TICKERS},
+            "drop takes no endpoint: that is for freeze",
+        ),
+        ({"kind": "cross", "venue": "deribit"}, "deribit has no books here, so it takes no cross; it takes"),
+        ({"kind": "quiet", "venue": "deribit", "durationS": 5}, "it takes no quiet"),
+    ],
+)
+def test_a_fault_of_what_is_not_there_is_refused(body: dict[str, object], says: str) -> None:
+    once = {} if "durationS" in body else {"once": True}
+    with pytest.raises(ValueError, match=re.escape(says)):
+        parse_fault(json.dumps(body | once).encode(), PAIRS, str, BOOKLESS)
+
+
+def test_a_venue_without_books_takes_faults_of_answers_with_and_without_an_endpoint() -> None:
+    body = {
+        "kind": "freeze",
+        "venue": "binance-usdm",
+        "symbol": "BTC-USDT",
+        "endpoint": PREMIUM,
+        "once": True,
+    }
+    assert parse_fault(json.dumps(body).encode(), PAIRS, str, BOOKLESS).endpoint == PREMIUM
+    body = {"kind": "malformed", "venue": "deribit", "probability": 0.5}
+    assert parse_fault(json.dumps(body).encode(), PAIRS, str, BOOKLESS).endpoint is None
