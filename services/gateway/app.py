@@ -29,13 +29,14 @@ from services.gateway.alerts.totals import AlertTotals
 from services.gateway.asking.commands import Changes, Commands
 from services.gateway.asking.idempotency import Idempotency
 from services.gateway.asking.kafka_link import KafkaLink
+from services.gateway.asking.publications import Publications
 from services.gateway.asking.subscriptions import Subscriptions
 from services.gateway.http import asyncapi, command_routes
 from services.gateway.http.callers import Callers
 from services.gateway.http.edge import Edge
 from services.gateway.http.guard import CrossOrigin, WriteGuard
 from services.gateway.http.parts import Parts
-from services.gateway.http.places import NewScopes
+from services.gateway.http.places import NewNames
 from services.gateway.http.problems import not_ready
 from services.gateway.http.routes import VERSION, create_api
 from services.gateway.http.short_way import ShortWay, short_routes
@@ -44,6 +45,7 @@ from services.gateway.monitoring import Traffic, families
 from services.gateway.reading.audit_log import AuditLog
 from services.gateway.reading.book_log import open_book_log
 from services.gateway.reading.books import Books
+from services.gateway.reading.known_names import knows_policy, knows_scope
 from services.gateway.reading.past_books import PastBooks
 from services.gateway.reading.readiness import Readiness, ReadyAnswer, Report, ready_answer
 from services.gateway.reading.sources import LIVE, PIECE, opener, read_audit
@@ -141,7 +143,11 @@ class Gateway:
             idempotency=Idempotency(settings, views, self._changes, self._link, clock),
             subscriptions=Subscriptions(settings, views, self._changes, self._link, clock),
             audit_log=AuditLog(settings, partial(read_audit, settings)),
-            new_scopes=NewScopes(settings, views.router_snapshots.items, stopwatch),
+            publications=Publications(settings, self._link, lambda: self._link.away, clock, stopwatch),
+            webhook=settings.webhook,
+            new_scopes=NewNames(settings, "scopes", partial(knows_scope, views), stopwatch),
+            new_policies=NewNames(settings, "new_policies", partial(knows_policy, views), stopwatch),
+            new_features=settings.new_features,
             decisions=Changes(),  # the markets' left out, which come a hundred times as often
             hub=Hub(settings, opener(settings, LIVE), Replays(settings, opener(settings, old), stopwatch)),
             readiness=self._readiness,

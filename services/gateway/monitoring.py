@@ -131,7 +131,7 @@ def _by_topic(parts: Parts) -> Iterable[tuple[str, str, Mapping[str, float]]]:
 
 def _labelled(parts: Parts, guard: WriteGuard) -> Iterable[tuple[Any, ...]]:
     commands, hub, keys = parts.commands, parts.hub, parts.idempotency
-    fleet, scopes = parts.views.fleet, parts.new_scopes
+    fleet = parts.views.fleet
     places = (
         *(hub.places, hub.replays.places, commands.places, commands.waiters),
         *(parts.past_books.places, parts.audit_log.places),
@@ -139,7 +139,9 @@ def _labelled(parts: Parts, guard: WriteGuard) -> Iterable[tuple[Any, ...]]:
     taken = {(each.name,): each.taken.total for each in places}
     limited = (*places, keys.keys, keys.key_bytes)
     refused = {(each.name, limit): count for each in limited for limit, count in each.refused.items()}
-    refused["scopes", "address"] = scopes.refused
+    refused["scopes", "address"] = parts.new_scopes.refused
+    refused["policies", "address"] = parts.new_policies.refused
+    refused["publications", "name"] = parts.publications.refused
     missing = {(service,): len(fleet.unowned(service)) for service in SERVICES}
     turned_away = {(reason,): count for reason, count in sorted(guard.refusals.items())}
     early = "Requests refused before a route saw all of them, and answers that nobody took"

@@ -8,6 +8,8 @@ from typing import Any, Final, Self
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from libs.common.context_fields import features_of
+from libs.common.events import DeclaredFeature  # noqa: TC001 -- pydantic reads annotations at run time
 from libs.common.loopback import exposed, is_loopback
 from libs.common.settings import ServiceSettings
 from libs.common.time_units import DAY_S
@@ -15,6 +17,7 @@ from libs.common.web_pages import names_of, served_names
 from services.gateway.alerts.settings import AlertSettings
 from services.gateway.http.callers import networks_of
 from services.gateway.http.guard import ANY, origins_of
+from services.gateway.http.webhook_mapping import Webhook, mapping_of
 
 MIB: Final = 1024 * 1024
 _OF_ADDRESS_429: Final = "of these, of one address; more is 429"
@@ -59,6 +62,17 @@ class Limits(ServiceSettings):
     max_waiters_per_address: int = _count(256, _OF_ADDRESS_429)
     scopes_per_hour: int = _count(120, "router scopes that one address may name first, 1/h; then 429")
     scopes_burst: int = _count(500, "router scopes that one address may name first at once")
+    new_policies_per_hour: int = _count(
+        120, "policies from outside that one address may name first, 1/h; then 429"
+    )
+    new_policies_burst: int = _count(100, "policies from outside that one address may name first at once")
+    signal_rate_per_s: int = _count(
+        50, "signals of one policy, and context inputs of one name, that may be told, 1/s; then 429"
+    )
+    signal_burst: int = _count(100, "of these, at once")
+    router_features: str = Field(
+        "", description="as of the router: features that a new scope has beside those of all"
+    )
     kafka_silence_s: float = _seconds(
         5.0, "how long Kafka, if anybody is there at all, may be silent before /readyz is 503"
     )
@@ -107,6 +121,15 @@ class Limits(ServiceSettings):
         2 * MIB, "what one of them may have fetched and not sent, bytes, about", 64 * 1024
     )
 
+    @field_validator("router_features")
+    @classmethod
+    def _check_features(cls, value: str) -> str:
+        try:
+            features_of(value)
+        except ValueError as error:
+            raise ValueError(f"ROUTER_FEATURES: {error}") from None
+        return value
+
 
 class GatewaySettings(Limits, AlertSettings):
     """Addresses, and who may ask what."""
@@ -117,6 +140,16 @@ class GatewaySettings(Limits, AlertSettings):
     port: int = Field(5000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     token: SecretStr | None = Field(
         None, description="if set, changes need `Authorization: Bearer` and this; without it everybody may"
+    )
+    signal_webhook: str = Field(
+        "",
+        description="what POST /api/signals/webhook makes of a body that charts send, as policyId=strategy "
+        "symbol=ticker value=action{buy:1,sell:-1,flat:0} ttlS=900 secret=key; without it that route is off",
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="what each such body holds where `secret=` says; needed where a GATEWAY_TOKEN is set, as "
+        "who calls a webhook cannot send one",
     )
     served_as: str = Field(
         "",
@@ -144,11 +177,26 @@ class GatewaySettings(Limits, AlertSettings):
                 "GATEWAY_TOKEN must be letters, digits and -._~+/ with = at its end only, as `openssl rand "
                 "-base64 32` prints, and not empty: unset it if everybody may change things"
             )
+        return value
+
+    @field_validator("token", "webhook_secret")
+    @classmethod
+    def _is_hard_to_guess(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None and _is_weak(value.get_secret_value().rstrip("=")):
             raise ValueError(
-                f"GATEWAY_TOKEN can be guessed: take {_LEAST_SIGNS} signs or more, of {_LEAST_KINDS} kinds "
-                "or more, that repeat no part; best random ones, as `openssl rand -base64 32` prints"
+                f"{cls.variable(str(info.field_name))} can be guessed: take {_LEAST_SIGNS} signs or more, of "
+                f"{_LEAST_KINDS} kinds or more, that repeat no part; best random ones, as `openssl rand "
+                "-base64 32` prints"
             )
+        return value
+
+    @field_validator("signal_webhook")
+    @classmethod
+    def _check_mapping(cls, value: str) -> str:
+        try:
+            mapping_of(value)
+        except ValueError as error:
+            raise ValueError(f"GATEWAY_SIGNAL_WEBHOOK: {error}") from None
         return value
 
     @field_validator("trusted_proxies")
@@ -186,6 +234,34 @@ class GatewaySettings(Limits, AlertSettings):
             remedy = ", or set a GATEWAY_TOKEN, as `openssl rand -base64 32` prints"
             raise ValueError(exposed("GATEWAY_HOST", what, remedy))
         return self
+
+    @model_validator(mode="after")
+    def _webhook_shows_a_secret(self) -> Self:
+        mapping, secret = mapping_of(self.signal_webhook), self.webhook_secret
+        if mapping is not None and secret is None and (self.token is not None or mapping.has_secret):
+            raise ValueError(
+                "GATEWAY_SIGNAL_WEBHOOK needs a GATEWAY_WEBHOOK_SECRET where a GATEWAY_TOKEN is set, or "
+                "where it says `secret=`: set one, as `openssl rand -base64 32` prints"
+            )
+        if secret is not None and (mapping is None or not mapping.has_secret):
+            raise ValueError(
+                "GATEWAY_WEBHOOK_SECRET is set, so GATEWAY_SIGNAL_WEBHOOK must say where a body holds it: "
+                "add secret=key there, or unset the secret"
+            )
+        return self
+
+    @property
+    def webhook(self) -> Webhook | None:
+        """What takes signals from who sends only bodies of its own form; None if nothing does."""
+        mapping, secret = mapping_of(self.signal_webhook), self.webhook_secret
+        if mapping is None:
+            return None
+        return Webhook(mapping, None if secret is None else secret.get_secret_value().encode())
+
+    @property
+    def new_features(self) -> tuple[DeclaredFeature, ...]:
+        """The features that a new scope has beside those of all."""
+        return features_of(self.router_features)
 
     @property
     def served_names(self) -> frozenset[str]:

@@ -70,6 +70,18 @@ KINDS: Final[Mapping[str, Kind]] = {
         "warning", 0, "look at `bookrunner router`, and retire a policy that keeps failing", "driftalarms"
     ),
     "execution-failed": Kind("warning", 0, "read its reason with `bookrunner executions`", "executionsfail"),
+    "policy-quarantined": Kind(
+        "warning",
+        0,
+        "read its fault with GET /api/policies and mend its file; it is not chosen meanwhile",
+        "a-policy-is-quarantined",
+    ),
+    "context-source-failing": Kind(
+        "warning",
+        300 * NS_PER_S,
+        "ask /api/context what its source answers; contexts lack what it says meanwhile",
+        "a-source-of-contexts-fails",
+    ),
     "test": Kind("warning", 0, "nothing, the webhook works", "alerts-to-a-webhook"),
 }
 

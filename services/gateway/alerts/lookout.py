@@ -9,9 +9,18 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from libs.common.events import STATUS_SILENCE_NS, BookState, ExecutionStatus, LimitName, LimitsUsed
+from libs.common.events import (
+    STATUS_SILENCE_NS,
+    BookState,
+    ExecutionStatus,
+    LimitName,
+    LimitsUsed,
+    PolicyState,
+    SourceState,
+)
 from libs.common.limit_uses import KINDS, Unknown
 from libs.common.time_units import NS_PER_S
+from libs.common.told import first_line
 from libs.common.trading_limits import ALL, SETTINGS, halts_in, limits_of, limits_set, symbol_scope
 from services.gateway.alerts.cause import Cause
 from services.gateway.reading.fleet import SERVICES
@@ -65,6 +74,8 @@ class Lookout:
             *halts(self._views),
             *services_gone(self._views, now.ts),
             *partitions_standing(self._views),
+            *policies_quarantined(self._views),
+            *sources_failing(self._views),
             *self._slow,
             *self._failures.causes(),
             *self._alarms.causes(now.monotonic_ns),
@@ -157,6 +168,37 @@ def partitions_standing(views: GatewayViews) -> Iterator[Cause]:
                 why=said,
                 details={"topic": view.topic.name, "partition": number},
             )
+
+
+def policies_quarantined(views: GatewayViews) -> Iterator[Cause]:
+    """Yield a cause for each policy that broke its contract."""
+    for key, policy in views.policies.items.items():
+        if policy.state is not PolicyState.QUARANTINED or key != policy.policy_id.encode():
+            continue
+        yield Cause(
+            kind="policy-quarantined",
+            place=policy.policy_id,
+            what=f"the policy {policy.policy_id} is quarantined",
+            over=f"the policy {policy.policy_id} runs, or is registered no more,",
+            why=first_line(policy.fault),
+            since=policy.ts or None,
+            details={"policyId": policy.policy_id, "version": policy.version, "source": policy.source},
+        )
+
+
+def sources_failing(views: GatewayViews) -> Iterator[Cause]:
+    """Yield a cause for each source of context inputs that gives nothing."""
+    for key, source in views.input_sources.items.items():
+        if source.state is not SourceState.FAILING or key != source.source.encode():
+            continue
+        yield Cause(
+            kind="context-source-failing",
+            place=source.source,
+            what=f"the source {source.source} of context inputs fails",
+            over=f"the source {source.source} of context inputs answers",
+            why=source.reason,
+            details={"source": source.source, "names": ", ".join(source.names), "failures": source.failures},
+        )
 
 
 def books_away(views: GatewayViews, now: int) -> Iterator[Cause]:

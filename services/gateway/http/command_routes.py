@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from fastapi import APIRouter, Request, Response
 
 from libs.common import log
+from libs.common.context_fields import unknown_keys
 from libs.common.events import (
     CancelExecution,
     ExecutionCanceled,
@@ -22,7 +23,7 @@ from libs.common.topics import CONTROLS_KEY, ROUTER_COMMANDS
 from services.gateway.asking.commands import ASKED, Command
 from services.gateway.asking.idempotency import Reply
 from services.gateway.asking.subscriptions import SubscriptionAnswer
-from services.gateway.http import openapi, views
+from services.gateway.http import openapi, router_views, views
 from services.gateway.http import requests as r
 from services.gateway.http.command_rows import ROWS, Row
 from services.gateway.http.command_rows import command as as_command
@@ -30,9 +31,11 @@ from services.gateway.http.executions import final, record_of, seen
 from services.gateway.http.openapi import answers, reference
 from services.gateway.http.parts import JSON, caller_of, json_answer, parts_of, ready_parts_of
 from services.gateway.http.problems import NOT_SUBSCRIBED, UNKNOWN_SYMBOL, UNKNOWN_VENUE
+from services.gateway.http.router_requests import require_context
 from services.gateway.http.strict_json import StrictRoute, request_hash
 from services.gateway.http.view import encode
 from services.gateway.reading.books import book_id
+from services.gateway.reading.known_names import features_of_scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -46,6 +49,7 @@ E = TypeVar("E", bound="Event")
 TOPIC_OF: Final = {kind: topic for topic in ASKED for kind in topic.events}
 CONTROLS: Final = (HaltTrading, ResumeTrading, SetLimits)
 SUBSCRIPTIONS: Final = "/api/l2/subscriptions"
+SCOPE: Final = "default"  # whose policies executions choose among
 
 _log = logging.getLogger(__name__)
 router = APIRouter(route_class=StrictRoute)
@@ -55,9 +59,12 @@ def _add(row: Row) -> None:
     post, asks = row.post, row.asks
 
     async def endpoint(request: Request, body: r.Body, key: r.IdempotencyKey = None) -> Response:
-        return await commanded(
-            request, key, asks.view, lambda name: asks.command(body, name), lambda: asks.given(body)
-        )
+        def wish(name: str) -> ServiceCommand:
+            if asks.context is not None:
+                _require_context(request, *asks.context(body))
+            return asks.command(body, name)
+
+        return await commanded(request, key, asks.view, wish, lambda: asks.given(body))
 
     endpoint.__name__, endpoint.__doc__ = asks.command.__name__, asks.command.__doc__
     endpoint.__annotations__["body"] = asks.body
@@ -108,6 +115,7 @@ async def plan_and_execute(
 
     async def execute(command: Command) -> Reply:
         symbol, venues = r.symbol_of(body.symbol), r.venue_ids_of(body.venues)
+        _require_context(request, body.context, SCOPE)
         # The conversation is named after the execution, so that one id finds it in every log and topic.
         conversation = str(command.id)
         wish = as_command(PlanAndExecute, body, conversation, symbol=symbol, venues=venues)
@@ -124,7 +132,7 @@ async def plan_and_execute(
         with parts.commands.waiters.held(command.address):  # before anything is executed
             return await execute(command)
 
-    return await _once(request, key, execute if wait == "plan" else wait_for_the_end)
+    return await once(request, key, execute if wait == "plan" else wait_for_the_end)
 
 
 @router.post(
@@ -146,7 +154,7 @@ async def subscribe(request: Request, body: r.SubscriptionBody, key: r.Idempoten
     """Ask for a book, and answer when the l2 service first speaks of it."""
     book = book_id(body.venue, body.symbol)
     subscriptions = parts_of(request).subscriptions
-    return await _once(request, key, lambda command: subscriptions.subscribe(book, command))
+    return await once(request, key, lambda command: subscriptions.subscribe(book, command))
 
 
 @router.delete(
@@ -163,14 +171,14 @@ async def unsubscribe(request: Request, venue: r.VenuePath, symbol: r.SymbolPath
     """End a book, and answer when the l2 service has dropped it."""
     book = book_id(venue, symbol)
     subscriptions = parts_of(request).subscriptions
-    return await _once(request, None, lambda command: subscriptions.unsubscribe(book, command))
+    return await once(request, None, lambda command: subscriptions.unsubscribe(book, command))
 
 
 @router.delete(
     "/api/router/policies/{policy_id}",
     tags=["router"],
     summary="Retire a policy",
-    responses=answers("The policies now.", reference(views.POLICIES), *openapi.ASKS),
+    responses=answers("The policies now.", reference(router_views.POLICIES), *openapi.ASKS),
 )
 async def retire_policy(
     request: Request, policy_id: r.PolicyPath, scope: r.ScopeOfPolicy = "default"
@@ -180,7 +188,7 @@ async def retire_policy(
     def wish(name: str) -> RetirePolicy:
         return RetirePolicy(command_id=name, scope=scope, policy_id=policy_id)
 
-    return await commanded(request, None, views.POLICIES, wish)
+    return await commanded(request, None, router_views.POLICIES, wish)
 
 
 @router.delete(
@@ -199,7 +207,7 @@ async def cancel(request: Request, execution_id: r.ExecutionPath) -> Response:
         event = await _ask(request, wish, ExecutionCanceled, name)
         return Reply(200, encode(views.EXECUTION(event.record)))
 
-    return await _once(request, None, execute)
+    return await once(request, None, execute)
 
 
 @router.delete(
@@ -218,6 +226,12 @@ async def cancel_order(request: Request, order_id: r.OrderPath, symbol: r.Symbol
     return await commanded(request, None, views.PAPER_ORDER, wish)
 
 
+def _require_context(request: Request, context: Mapping[str, float | str], scope: str) -> None:
+    """Refuse a context that names what neither all contexts have nor this scope's."""
+    parts = ready_parts_of(request) if unknown_keys(context) else parts_of(request)
+    require_context(context, features_of_scope(parts.views, scope, parts.new_features))
+
+
 async def commanded(
     request: Request,
     key: str | None,
@@ -231,12 +245,10 @@ async def commanded(
         event = await _ask(request, wish(str(command.id)), view.kind)
         return Reply(200, encode(view(event, **given())))
 
-    return await _once(request, key, execute)
+    return await once(request, key, execute)
 
 
-async def _once(
-    request: Request, key: str | None, execute: Callable[[Command], Awaitable[Reply]]
-) -> Response:
+async def once(request: Request, key: str | None, execute: Callable[[Command], Awaitable[Reply]]) -> Response:
     """Answer what changes something: once per Idempotency-Key, in a place of those that wait.
 
     Raises

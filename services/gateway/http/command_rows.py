@@ -12,6 +12,7 @@ from libs.common.events import (
     BOOK,
     AddPolicy,
     ChoosePolicy,
+    DeclareFeatures,
     OptimizePortfolio,
     RewardPolicy,
     ScoreVenues,
@@ -19,15 +20,16 @@ from libs.common.events import (
     SubmitPaperOrder,
 )
 from services.gateway.http import requests as r
-from services.gateway.http import views
+from services.gateway.http import router_views, views
 from services.gateway.http.problems import UNKNOWN_SYMBOL, UNKNOWN_VENUE, ProblemType
 from services.gateway.http.requests import symbol_of, symbols_of, venue_id_of, venue_ids_of
 from services.gateway.http.router_requests import (
     ChooseBody,
     PolicyBody,
+    ScopeBody,
     UpdateBody,
+    features_in,
     require_arms,
-    require_context,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +68,6 @@ def choose(body: ChooseBody, command_id: str) -> ChoosePolicy:
     the choice to some of the scope's; `arms` tells what is known of one policy alone, as its `signal`. With
     `rewardWithinS` a decision that is not rewarded in that time is learnt with `defaultReward`.
     """
-    require_context(body.context)
     require_arms(body.arms)
     return command(ChoosePolicy, body, command_id, policies=tuple(body.policies))
 
@@ -79,7 +80,6 @@ def update(body: UpdateBody, command_id: str) -> RewardPolicy:
     from `context`; without both it is refused. A reward further than 6 noise scales from what was expected is
     learnt as if it were that far: `learnt` tells.
     """
-    require_context(body.context)
     return command(RewardPolicy, body, command_id)
 
 
@@ -90,6 +90,16 @@ def add_policy(body: PolicyBody, command_id: str) -> AddPolicy:
     expect it to earn may be said with it, once: `expectedReward`, worth `confidence` rewards.
     """
     return command(AddPolicy, body, command_id)
+
+
+def declare_features(body: ScopeBody, command_id: str) -> DeclareFeatures:
+    """Begin a scope whose contexts have features of their own, beside the fields that all contexts have.
+
+    What a scope declared it has for ever: the same again is answered `changed: false`, anything else of a
+    scope that has begun is refused. Without `mean` and `sd` the middle of the range and a quarter of it are
+    taken. `POST /api/context` then tells a feature's numbers, and contexts may name it.
+    """
+    return DeclareFeatures(command_id=command_id, scope=body.scope, features=features_in(body))
 
 
 def optimize(body: r.OptimizeBody, command_id: str) -> OptimizePortfolio:
@@ -140,6 +150,11 @@ class Asks(NamedTuple):
     command: Callable[[Any, str], Command]  # of the body and the command's id; raises ProblemError
     view: View[Any]
     given: Callable[[Any], dict[str, object]] = lambda _body: {}  # to the view, of the body
+    context: Callable[[Any], tuple[Mapping[str, float | str], str]] | None = None  # of a body, and its scope
+
+
+def _context_of(body: ChooseBody | UpdateBody) -> tuple[Mapping[str, float | str], str]:
+    return body.context, body.scope
 
 
 class Row(NamedTuple):
@@ -160,18 +175,25 @@ ROWS: Final = (
     ),
     Row(
         Post("/api/router/choose", "router", "Choose a policy", "The choice."),
-        Asks(ChooseBody, choose, views.CHOICE),
+        Asks(ChooseBody, choose, router_views.CHOICE, context=_context_of),
         {"context": {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}},
     ),
     Row(
         Post("/api/router/update", "router", "Teach what a policy earned", "It is learnt, or was already."),
-        Asks(UpdateBody, update, views.REWARD),
+        Asks(UpdateBody, update, router_views.REWARD, context=_context_of),
         {"policyId": "p_sma", "reward": 0.004, "context": {"regime": "bull"}},
     ),
     Row(
         Post("/api/router/policies", "router", "Add a policy", "The policies now."),
-        Asks(PolicyBody, add_policy, views.POLICIES),
+        Asks(PolicyBody, add_policy, router_views.POLICIES),
         {"policyId": "p_obi"},
+    ),
+    Row(
+        Post(
+            "/api/router/scopes", "router", "Begin a scope with features of its own", "The scope's features."
+        ),
+        Asks(ScopeBody, declare_features, router_views.FEATURES),
+        {"scope": "momentum", "features": [{"name": "vix", "low": 0, "high": 200, "mean": 20, "sd": 8}]},
     ),
     Row(
         Post(

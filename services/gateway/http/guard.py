@@ -8,7 +8,8 @@ Who may change something is asked before a request goes any further, in this ord
 gateway's token, where one is set; its address has a token left in its bucket; all addresses together have one
 left. So whoever has no token takes nothing from those who have it, not even from the same address. What does
 not show it has a bucket of its own, per address, and is 429 instead of 401 once that is empty; a right token
-passes all the same, so it is its length that guesses fail at.
+passes all the same, so it is its length that guesses fail at. The same bucket holds what comes to the webhook
+without the token: its route looks for the secret in the body.
 
 References
 ----------
@@ -40,6 +41,7 @@ SEND_THIS: Final = (
     "send `Authorization: Bearer TOKEN` with the GATEWAY_TOKEN that this gateway was started with"
 )
 
+WEBHOOK: Final = "/api/signals/webhook"  # of callers without headers of their own: a body shows its secret
 ANY: Final = "*"
 METHODS: Final = "GET, HEAD, POST, DELETE"
 SENT: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Correlation-Id"
@@ -153,6 +155,8 @@ class WriteGuard:
         if self._token is not None and (problem := _without_token(scope, self._token)) is not None:
             if wait_ns := self._unauthorized.take(address, now):
                 return self._too_fast("unauthorized", f"without the token from {address}", wait_ns)
+            if scope["path"] == WEBHOOK:
+                return None
             self.refusals[UNAUTHORIZED.slug] += 1
             return problem
         if wait_ns := self._addresses.take(address, now):

@@ -16,6 +16,7 @@ from fastapi.openapi.utils import get_openapi
 
 from libs.common.schemas import schemas_of
 from services.gateway.http import problems as p
+from services.gateway.http.guard import WEBHOOK
 from services.gateway.http.parts import JSON
 from services.gateway.http.problems import MEDIA_TYPE, ProblemDocument, ProblemError, ProblemType
 from services.gateway.http.view import View
@@ -41,6 +42,7 @@ TAGS: Final = [
     {"name": "books", "description": "verified order books, and which ones there are"},
     {"name": "venues", "description": "what each exchange costs, and which takes an order at the least cost"},
     {"name": "router", "description": "which policy to trade by, learnt from what each earned"},
+    {"name": "policies", "description": "whose policies there are, what they want, and what contexts hold"},
     {"name": "executions", "description": "trades on paper, from policy to audit"},
     {"name": "portfolio", "description": "what is held, what it risks, and weights within limits"},
     {"name": "stream", "description": "messages of the topics as they come"},
@@ -137,10 +139,10 @@ def document(app: FastAPI, kinds: Sequence[type], *, token_required: bool) -> di
         }
     }
     anonymous: list[dict[str, list[str]]] = [] if token_required else [{}]  # OpenAPI 3.1 section 4.8.30
-    for methods in found["paths"].values():
+    for path, methods in found["paths"].items():
         for method, operation in methods.items():
             if method != "get":
-                operation["security"] = [{SCHEME: []}, *anonymous]
+                operation["security"] = [{SCHEME: []}, *([{}] if path == WEBHOOK else anonymous)]
             _show_examples(operation)
     return found
 

@@ -10,13 +10,16 @@ from fastapi import Request, Response
 from services.gateway.http.view import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from libs.common.events import DeclaredFeature
     from services.gateway.asking.commands import Changes, Commands
     from services.gateway.asking.idempotency import Idempotency
+    from services.gateway.asking.publications import Publications
     from services.gateway.asking.subscriptions import Subscriptions
     from services.gateway.http.callers import Callers
-    from services.gateway.http.places import NewScopes
+    from services.gateway.http.places import NewNames
+    from services.gateway.http.webhook_mapping import Webhook
     from services.gateway.reading.audit_log import AuditLog
     from services.gateway.reading.books import Books
     from services.gateway.reading.past_books import PastBooks
@@ -39,7 +42,11 @@ class Parts:
     idempotency: Idempotency
     subscriptions: Subscriptions
     audit_log: AuditLog
-    new_scopes: NewScopes
+    publications: Publications
+    webhook: Webhook | None  # None: it is off
+    new_scopes: NewNames
+    new_policies: NewNames
+    new_features: Sequence[DeclaredFeature]  # of a scope that begins
     decisions: Changes  # of the views that services decide
     hub: Hub
     readiness: Callable[[], ReadyAnswer]  # raises ProblemError while not ready

@@ -16,7 +16,7 @@ from libs.common.token_bucket import AddressBuckets, Rate
 from services.gateway.http.problems import SHARE_TAKEN, TOO_MANY, ProblemError, too_fast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Iterator
 
     from services.gateway.settings import GatewaySettings
 
@@ -123,39 +123,44 @@ class Room:
         return waiting.total + size <= self.most and waiting.of(address) + size <= self.most_of_address
 
 
-class NewScopes:
-    """Bounds how many of the router's scopes one address may name first.
+class NewNames:
+    """Bounds how many scopes of the router, or policies from outside, one address may name first.
 
-    A scope begins with its first command, and what the router keeps of it stays. The router bounds how many
-    there are in all; this bounds what one address makes of them, so that it pushes out none of others.
+    Each begins with its first message, and what is kept of it stays. Its service bounds how many there are in
+    all; this bounds what one address makes of them, so that it pushes out none of others.
 
     Parameters
     ----------
+    setting
+        "scopes" or "new_policies": what its settings begin with.
     known
-        The keys of the scopes that the router tells of.
+        Tells whether there is one of this name already.
     clock
         ns that do not go back.
     """
 
-    def __init__(self, settings: GatewaySettings, known: Container[bytes], clock: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: GatewaySettings, setting: str, known: Callable[[str], bool], clock: Callable[[], int]
+    ) -> None:
+        self._what = setting.removeprefix("new_")
         self._known = known
         self._clock = clock
-        rate = Rate(settings.scopes_per_hour, settings.scopes_burst, HOUR_NS)
+        per_hour, burst = getattr(settings, f"{setting}_per_hour"), getattr(settings, f"{setting}_burst")
+        rate = Rate(per_hour, burst, HOUR_NS)
         self._addresses = AddressBuckets(rate, settings.write_max_addresses)
         self.refused = 0  # since the start
 
-    def require(self, scope: str, address: str) -> None:
-        """Refuse a scope that is new, once this address has named its share of new ones.
+    def require(self, name: str, address: str) -> None:
+        """Refuse a name that is new, once this address has named its share of new ones.
 
         Raises
         ------
         ProblemError
             429 with when it may name one more.
         """
-        if scope.encode() in self._known:
+        if self._known(name):
             return
         if wait_ns := self._addresses.take(address, self._clock()):
             self.refused += 1
-            raise too_fast(
-                f"{address} has named too many new scopes: use one that there is, or wait.", wait_ns
-            )
+            detail = f"{address} has named too many new {self._what}: use one that there is, or wait."
+            raise too_fast(detail, wait_ns)

@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from libs.common.events import BOOK
 from libs.common.topics import DEAD_LETTERS, GATEWAY_IDEMPOTENCY, TOPICS, book_key
-from services.gateway.http import openapi, views
+from services.gateway.http import openapi, router_views, views
 from services.gateway.http import problems as p
 from services.gateway.http import requests as r
 from services.gateway.http.executions import id_of, record_of
@@ -176,29 +176,10 @@ async def registry(request: Request, symbol: r.MeasuredSymbol = None) -> Respons
 
 
 @router.get(
-    "/api/policies",
-    tags=["router"],
-    summary="Every registered policy",
-    responses=answers("By name.", list_of(views.REGISTERED_POLICY), p.NOT_READY, p.UNAVAILABLE),
-)
-async def get_policies(request: Request) -> Response:
-    """Return the policies that somebody can turn into a signal; a scope chooses among those of them it has.
-
-    `GET /api/router/snapshot` shows which a scope has, POST and DELETE of `/api/router/policies` change them.
-    """
-    found = ready_parts_of(request).views.policies.items
-    if not found:
-        raise ProblemError(
-            p.UNAVAILABLE, "No policy is registered yet: execution is not up.", retry_after_s=1
-        )
-    return shown([views.REGISTERED_POLICY(found[key]) for key in sorted(found)])
-
-
-@router.get(
     "/api/router/snapshot",
     tags=["router"],
     summary="What the router knows",
-    responses=answers("The scope as it is.", reference(views.SNAPSHOT), p.INVALID, p.NOT_READY),
+    responses=answers("The scope as it is.", reference(router_views.SNAPSHOT), p.INVALID, p.NOT_READY),
 )
 async def get_snapshot(request: Request, scope: r.ScopeQuery = "default") -> Response:
     """Return the last choice, its feature vector, and each policy's posterior and off-policy value.
@@ -207,7 +188,7 @@ async def get_snapshot(request: Request, scope: r.ScopeQuery = "default") -> Res
     command.
     """
     found = ready_parts_of(request).views.router_snapshots.items.get(scope.encode())
-    return shown(views.unused_scope(scope) if found is None else views.SNAPSHOT(found))
+    return shown(router_views.unused_scope(scope) if found is None else router_views.SNAPSHOT(found))
 
 
 @router.get(

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from libs.common.command_rules import (
     CONFIDENCE,
+    IDENTIFIER,
     MAX_ALLOWED,
     MAX_CONTEXT,
     MAX_FRACTION,
@@ -38,7 +39,7 @@ MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
 LEAST_OF_ID: Final = 8  # of a UUID, as `bookrunner executions` shows it
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-_NAME: Final = r"^[A-Za-z0-9._-]{1,64}$"
+NAME: Final = f"^{IDENTIFIER.pattern}$"
 
 # Numbers in text.
 AMOUNT: Final = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -81,7 +82,7 @@ _SYMBOL: Final = (
 _VENUE: Final = "id of the exchange, like binance; GET /api/venues/registry lists them"
 VenuePath = Annotated[str, Path(description=_VENUE, examples=["binance"])]
 SymbolPath = Annotated[str, Path(description=_SYMBOL, examples=["BTCUSDT"])]
-PolicyPath = Annotated[str, Path(pattern=_NAME, description="name of the policy")]
+PolicyPath = Annotated[str, Path(pattern=NAME, description="name of the policy")]
 OrderPath = Annotated[
     str, Path(pattern=_UUID, description="UUID of the order, as the answer to its POST said")
 ]
@@ -100,9 +101,12 @@ MeasuredSymbol = Annotated[
     str | None,
     Query(max_length=40, description="whose figures the venues' scalars are, and only venues that have it"),
 ]
-ScopeQuery = Annotated[str, Query(pattern=_NAME, description="whose router")]
-ScopeOfPolicy = Annotated[str, Query(pattern=_NAME, description="whose policy")]
-BookQuery = Annotated[str, Query(pattern=_NAME, description="name of the book")]
+ScopeQuery = Annotated[str, Query(pattern=NAME, description="whose router")]
+ScopeOfPolicy = Annotated[str, Query(pattern=NAME, description="whose policy")]
+PolicyQuery = Annotated[
+    str | None, Query(alias="policyId", pattern=NAME, description="only of this policy", examples=["x_mine"])
+]
+BookQuery = Annotated[str, Query(pattern=NAME, description="name of the book")]
 Depth = Annotated[int, _WHOLE_NUMBER, Query(ge=1, le=MAX_DEPTH, description="levels a side")]
 At = Annotated[
     int | None,
@@ -172,10 +176,10 @@ Amount = Annotated[
         {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": f"^{AMOUNT}$"}]}
     ),
 ]
-PolicyId = Annotated[str, Field(pattern=_NAME, description="name of the policy")]
+PolicyId = Annotated[str, Field(pattern=NAME, description="name of the policy")]
 Scope = Annotated[
     str,
-    Field(pattern=_NAME, description="whose router: its policies learn together, apart from other scopes'"),
+    Field(pattern=NAME, description="whose router: its policies learn together, apart from other scopes'"),
 ]
 
 

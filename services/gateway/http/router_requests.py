@@ -10,15 +10,19 @@ from pydantic_core import PydanticCustomError
 from libs.common.command_rules import MAX_CONFIDENCE, MAX_POLICIES, MAX_WITHIN_S, reward_fault
 from libs.common.context_fields import (
     ARM_FIELDS,
+    FEATURE_NAME,
     FIELDS,
+    MOST_FEATURES,
     REGIMES,
     REWARD_LIMIT,
     arm_faults,
+    feature_faults,
     unknown_arm_faults,
     unknown_fault,
     unknown_keys,
     value_faults,
 )
+from libs.common.events import DeclaredFeature
 from services.gateway.http.problems import FieldError, invalid
 from services.gateway.http.requests import Body, PolicyId, Scope
 
@@ -57,7 +61,7 @@ _CONTEXT_SCHEMA: Final[dict[str, Any]] = {
         "symbol": {"type": "string", "description": "like BTC-USDT: fills what is missing with live values"},
         **_numbers(FIELDS),
     },
-    "additionalProperties": False,
+    "additionalProperties": {"type": "number", "description": "a feature that the scope declared"},
 }
 Context = Annotated[dict[str, float | str], Field(max_length=64, json_schema_extra=_CONTEXT_SCHEMA)]
 _ARMS_SCHEMA: Final[dict[str, Any]] = {
@@ -124,15 +128,64 @@ class PolicyBody(Body):
     )
 
 
-def require_context(context: Mapping[str, Any]) -> None:
-    """Refuse what the router would ignore: a typo must not mean "missing".
+class FeatureBody(Body):
+    """A number of contexts that a scope has beside those of all, and what is expected of it."""
+
+    name: str = Field(
+        pattern=f"^{FEATURE_NAME.pattern}$", description="as contexts and context inputs are to name it"
+    )
+    low: float = Field(description="the least value that can be meant")
+    high: float = Field(description="the greatest value that can be meant")
+    mean: float | None = Field(
+        None, description="what is expected, worth 20 values; null: the middle of the range"
+    )
+    sd: float | None = Field(
+        None, gt=0, description="standard deviation, likewise; null: a quarter of the range"
+    )
+
+
+class ScopeBody(Body):
+    """A scope to begin, with features of its own."""
+
+    scope: Scope
+    features: list[FeatureBody] = Field(
+        min_length=1, max_length=MOST_FEATURES, description="in the order of the vector, each name once"
+    )
+
+
+def features_in(body: ScopeBody) -> tuple[DeclaredFeature, ...]:
+    """Return the features that a body declares.
+
+    Raises
+    ------
+    ProblemError
+        422 with each that is wrong.
+    """
+    features = tuple(
+        DeclaredFeature(
+            name=each.name,
+            low=each.low,
+            high=each.high,
+            mean=(each.low + each.high) / 2 if each.mean is None else each.mean,
+            sd=(each.high - each.low) / 4 if each.sd is None else each.sd,
+        )
+        for each in body.features
+    )
+    if faults := feature_faults(features):
+        raise invalid([FieldError(fault.field, fault.message) for fault in faults])
+    return features
+
+
+def require_context(context: Mapping[str, Any], declared: Sequence[DeclaredFeature]) -> None:
+    """Refuse what the router would ignore: a typo must not mean "missing"; `declared` are the scope's own.
 
     Raises
     ------
     ProblemError
         422 with each unknown name and each wrong value.
     """
-    faults = [unknown_fault(key) for key in unknown_keys(context)] + value_faults(context)
+    unknown = [unknown_fault(key, declared) for key in unknown_keys(context, declared)]
+    faults = [*unknown, *value_faults(context, declared)]
     if faults:
         raise invalid([FieldError(fault.field, fault.message) for fault in faults])
 

@@ -14,7 +14,18 @@ from starlette.routing import Route
 
 from libs.common.log import correlated
 from services.gateway.asking.subscriptions import SubscriptionAnswer
-from services.gateway.http import command_routes, control_routes, docs, openapi, read_routes, views
+from services.gateway.http import (
+    command_routes,
+    control_routes,
+    docs,
+    openapi,
+    policy_reads,
+    policy_routes,
+    policy_views,
+    read_routes,
+    router_views,
+    views,
+)
 from services.gateway.http import problems as p
 from services.gateway.http.edge import FAILURE_TOLD
 from services.gateway.http.openapi import answers, reference
@@ -36,14 +47,23 @@ VERSION: Final = "1"
 # What is answered with, besides problems.
 _KINDS: Final[tuple[type, ...]] = (
     *(SubscriptionAnswer, PastDocument, ReadyAnswer, HealthAnswer, views.AuditAnswer, LimitsAnswer),
-    *(each.struct for each in vars(views).values() if isinstance(each, View)),
+    policy_views.ContextsAnswer,
+    *(
+        each.struct
+        for module in (views, router_views, policy_views)
+        for each in vars(module).values()
+        if isinstance(each, View)
+    ),
 )
 KEPT: Final = "public, max-age=31536000, immutable"  # RFC 8246: under this address it never changes
 ASKED_AGAIN: Final = "no-cache"  # kept, but not used before the gateway said that it is the same
 
 _log = logging.getLogger(__name__)
 router = APIRouter(tags=["operations"])
-ROUTERS: Final = (control_routes.router, read_routes.router, command_routes.router, router)
+ROUTERS: Final = (
+    *(control_routes.router, policy_reads.router, policy_routes.router),
+    *(read_routes.router, command_routes.router, router),
+)
 
 
 def create_api(
@@ -98,8 +118,9 @@ async def readyz(request: Request) -> Response:
     """Return 200 when every route would do its work, else 503 with what is missing, by name.
 
     Kafka answers, every view has caught up, every partition of every service is worked on, and the risk
-    budget is there; at the start also the first measurement of each book. A book that is not LIVE is told
-    under `degraded`, and does not make the answer 503.
+    budget is there; at the start also the first measurement of each book. A book that is not LIVE, and
+    `policies` or `context` where nobody of them is heard, are told under `degraded`, and do not make the
+    answer 503.
     """
     return shown(parts_of(request).readiness())
 

@@ -23,7 +23,11 @@ MAX_BODY: Final = 64 * 1024  # bytes
 # RFC 9110 section 8.3.1; of the parameters only charset says anything of JSON.
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER: Final = re.compile(rf';[ \t]*(?:({_WORD})=({_WORD}|"[^"\\]*")[ \t]*)?')
-_MEDIA_TYPE: Final = re.compile(rf"application/json[ \t]*((?:{_PARAMETER.pattern})*)", re.IGNORECASE)
+_PARAMETERS: Final = rf"[ \t]*((?:{_PARAMETER.pattern})*)"
+JSON_TYPE: Final = "application/json"
+TEXT_TYPE: Final = "text/plain"
+_MEDIA_TYPE: Final = re.compile(JSON_TYPE + _PARAMETERS, re.IGNORECASE)
+_TEXT_TYPE: Final = re.compile(f"(?:{JSON_TYPE}|{TEXT_TYPE}){_PARAMETERS}", re.IGNORECASE)
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -33,8 +37,8 @@ class StrictRequest(Request):
     _raw: bytes
     _object: dict[str, Any]
 
-    async def read(self) -> None:
-        """Read the whole body.
+    async def read(self, *, text: bool = False) -> None:
+        """Read the whole body; with `text` it may be declared as text/plain.
 
         Raises
         ------
@@ -42,7 +46,7 @@ class StrictRequest(Request):
             415 if it declares anything but JSON, another charset or an encoding; 413 if it is over the limit;
             400 or 422 if it is no JSON object, see `object_of`.
         """
-        require_json(self.headers.get("content-type"), self.headers.getlist("content-encoding"))
+        require_json(self.headers.get("content-type"), self.headers.getlist("content-encoding"), text=text)
         body = bytearray()
         async for chunk in self.stream():
             body += chunk
@@ -76,17 +80,18 @@ class StrictRoute(APIRoute):
         return read_first
 
 
-def require_json(content_type: str | None, encodings: Iterable[str] = ()) -> None:
-    """Refuse a body that is not declared as JSON in UTF-8, as it is.
+def require_json(content_type: str | None, encodings: Iterable[str] = (), *, text: bool = False) -> None:
+    """Refuse a body that is not declared as JSON in UTF-8, as it is; with `text`, text/plain passes too.
 
     Raises
     ------
     ProblemError
         415 for any other media type or none, any other charset, and any encoding but ``identity``.
     """
-    declared = None if content_type is None else _MEDIA_TYPE.fullmatch(content_type.strip())
+    form, right = (_TEXT_TYPE, f"{JSON_TYPE} or {TEXT_TYPE}") if text else (_MEDIA_TYPE, JSON_TYPE)
+    declared = None if content_type is None else form.fullmatch(content_type.strip())
     if declared is None:
-        raise ProblemError(p.WRONG_MEDIA_TYPE, "Send the body as Content-Type: application/json.")
+        raise ProblemError(p.WRONG_MEDIA_TYPE, f"Send the body as Content-Type: {right}.")
     for name, value in _PARAMETER.findall(declared[1]):
         if name.lower() == "charset" and value.strip('"').lower() != "utf-8":
             detail = f"The charset {value[:40]} is not read: send the body in utf-8."

@@ -1,4 +1,7 @@
-"""The answers of HTTP: each is its event but for what is declared here; pure."""
+"""The answers of HTTP: each is its event but for what is declared here; pure.
+
+Those of the router stand in `router_views`, those of policies, signals and contexts in `policy_views`.
+"""
 
 from __future__ import annotations
 
@@ -152,73 +155,6 @@ SCORE: Final = View(
     "The venue to take, and the best split.",
     parts=(View("Candidate", events.VenueCandidate),),
 )
-
-# --- router ---
-
-CHOICE: Final = View(
-    "ChoiceAnswer",
-    events.PolicyChosen,
-    "The policy chosen, and all that explains it.",
-    drop=("features", "ignored", "layout"),
-    rename={"command_id": "decisionId", "width": "uncertaintyWidth"},
-)
-REWARD: Final = View(
-    "RewardAnswer", events.PolicyRewarded, "What the policy has earned so far.", drop=("command_id",)
-)
-POLICIES: Final = View(
-    "PoliciesAnswer", events.PoliciesChanged, "The policies of a scope.", drop=("command_id",)
-)
-REGISTERED_POLICY: Final = View(
-    "RegisteredPolicy", events.PolicyRegistered, "A policy that somebody can turn into a signal."
-)
-
-
-class ProviderAnswer(Struct, frozen=True):
-    """A source of an input that no topic carries."""
-
-    name: Annotated[str, Meta(description="of the input")]
-    stub: Annotated[bool, Meta(description="true: its numbers mean nothing")]
-
-
-def _drift(scope: events.RouterSnapshot) -> dict[str, float]:
-    return {"alarms": scope.drift_alarms}
-
-
-def _providers(scope: events.RouterSnapshot) -> tuple[ProviderAnswer, ...]:
-    return tuple(ProviderAnswer(name, stub=True) for name in scope.stubs)
-
-
-ESTIMATE: Final = View("EstimateAnswer", events.OffPolicyEstimate)
-POLICY: Final = View("PolicyAnswer", events.PolicySummary, parts=(ESTIMATE,))
-_NEVER: Final = "; null: the scope was never used"
-_NOISE: Final = "present scale of rewards around their means, return units" + _NEVER
-SNAPSHOT: Final = View(
-    "SnapshotAnswer",
-    events.RouterSnapshot,
-    "A scope of the router as it is; `ts`, `noise` and `layout` are null if it was never used.",
-    drop=("noise", "drift_alarms", "stubs", "layout", "ts"),
-    computed={
-        "noise": Computed(float | None, _NOISE, lambda scope: scope.noise),
-        "drift": Computed(dict[str, float], "`alarms`: challengers that began, so far", _drift),
-        "providers": Computed(tuple[ProviderAnswer, ...], "of inputs no topic carries", _providers),
-        "layout": Computed(int | None, "version of the feature layout" + _NEVER, lambda scope: scope.layout),
-        "ts": Computed(int | None, "when this was said, ms since 1970 UTC" + _NEVER, lambda scope: scope.ts),
-    },
-    parts=(POLICY, View("MemoryAnswer", events.RouterMemory)),
-)
-_UNUSED: Final[dict[str, object]] = {
-    **dict.fromkeys(("lastChoice", "decisionId", "decidedTs", "best", "noise", "layout", "ts")),
-    "bestWhy": "",
-    **{name: {} for name in ("sampledScores", "features", "inputs", "drift")},
-    **dict.fromkeys(("filled", "missing", "policies", "retired", "memories", "providers"), ()),
-    **dict.fromkeys(("choices", "updates", "ignoredKeys", "pending"), 0),
-}
-
-
-def unused_scope(scope: str) -> Struct:
-    """Return the snapshot of a scope that was never used."""
-    return msgspec.convert({"scope": scope, **_UNUSED}, SNAPSHOT.struct)
-
 
 # --- portfolio ---
 

@@ -16,11 +16,16 @@ from libs.common.topics import SERVICES_STATUS
 from libs.common.views import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 DECIDING: Final = ("router", "venues", "portfolio", "execution")
 SERVICES: Final = ("l2", *DECIDING)
 """Those whose partitions must all be worked on for every route to do its work."""
+OPTIONAL: Final[Mapping[str, str]] = {
+    "policies": "hosted policies give no signals, and no new one from outside is registered",
+    "context": "contexts lack what books do not say",
+}
+"""Those without which every route does its work, and what does not happen without them."""
 FORGET_NS: Final = 600 * NS_PER_S  # a silent process that nobody misses is listed no longer than this
 
 
@@ -88,6 +93,14 @@ class Fleet(View[ServiceStatus]):
             return None
         return f"{service} {self._why(service, unowned if partition is None else frozenset({partition}))}"
 
+    def absences(self) -> list[str]:
+        """Say of each optional service of which no process is heard what does not happen without it."""
+        said = []
+        for service, without in OPTIONAL.items():
+            if all(each.silent for each in self.processes(service)):
+                said.append(f"{service} {self._silence(service)}: {without}")
+        return said
+
     def shown(self) -> list[Heard]:
         """Return the processes to be listed: all but those long silent whose work others do."""
         missed = {service: self.unowned(service) for service in SERVICES}
@@ -130,7 +143,11 @@ class Fleet(View[ServiceStatus]):
             return f"is starting since {_time(starting[0].since_ts)}: {starting[0].detail}"
         if living:
             return f"leaves {_partitions(unowned)} to nobody"
-        if processes:
+        return self._silence(service)
+
+    def _silence(self, service: str) -> str:
+        """Say since when no process of a service is heard."""
+        if processes := list(self.processes(service)):
             last = min(processes, key=lambda each: each.age_ns)
             if last.doubted:
                 return f"has not been heard since Kafka is back; before, at {_time(last.status.ts)}"

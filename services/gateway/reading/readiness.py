@@ -3,7 +3,8 @@
 Ready means: Kafka answers, every view has caught up, every partition of every service is worked on, some
 policy can be chosen, the risk budget is there; and, once, that each subscribed book was LIVE, its symbol in
 the risk, and each LIVE book measured by venues. For a feed the start waits a bounded time only: one that is
-down is told as ``degraded``, at the start and later, for all else works without it.
+down is told as ``degraded``, at the start and later, for all else works without it; so is a service that is
+optional (`OPTIONAL`) and not heard.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class ViewLag(Struct, frozen=True, kw_only=True):
 class ReadyAnswer(Struct, frozen=True, kw_only=True):
     """Every route would do its work now."""
 
-    status: Annotated[str, Meta(description="`ready`; `degraded`: so are all routes, but not all books")]
+    status: Annotated[
+        str,
+        Meta(description="`ready`; `degraded`: so are all routes, but something is not as it should be"),
+    ]
     degraded: Annotated[tuple[str, ...], Meta(description="what is not as it should be, in words")]
     services: Annotated[tuple[SERVICE.struct, ...], Meta(description="each process that was heard")]  # type: ignore[name-defined]  # made at import
     views: Annotated[tuple[ViewLag, ...], Meta(description="each materialised topic")]
@@ -101,14 +105,15 @@ class Readiness:
             self._there_since = None
             return Report(tuple(missing))
         away, unmeasured = self._books()
+        now = self.stopwatch()
+        self._there_since = now if self._there_since is None else self._there_since
+        left_ns = self._there_since + SETTLE_NS - now
         if not self._settled:
-            now = self.stopwatch()
-            self._there_since = now if self._there_since is None else self._there_since
-            left_ns = self._there_since + SETTLE_NS - now
             if left_ns > 0 and (waited_for := [*away, *unmeasured]):
                 return Report((f"{_some(waited_for)} (waited for {left_ns / 1e9:.0f} s more at most)",))
             self._settled = True
-        return Report((), (*self._held_up(), *away, *unmeasured))
+        absences = () if left_ns > 0 else self.views.fleet.absences()  # they have as long to start
+        return Report((), (*self._held_up(), *away, *unmeasured, *absences))
 
     def _held_up(self) -> list[str]:
         """Return a line for each part of a view that does not show what is in its log."""

@@ -8,7 +8,7 @@ from libs.common import topics
 from libs.common.live_books import PATIENCE, holds_until
 from libs.common.record_view import RecordView
 from libs.common.time_units import NS_PER_S
-from libs.common.views import View
+from libs.common.views import BoundedView, View
 from services.gateway.asking.idempotency import ReplyView
 from services.gateway.http.problems import not_ready
 from services.gateway.reading.book_status import BookStatus, status_of
@@ -32,6 +32,9 @@ class GatewayViews:
         self.records = RecordView()
         self.sizings: View[events.SizingSnapshot] = View(topics.EXECUTION_SIZINGS)
         self.policies: View[events.PolicyRegistered] = View(topics.POLICIES_REGISTRY)
+        self.signals: View[events.PolicySignalled] = BoundedView(topics.POLICIES_SIGNALS)
+        self.inputs: View[events.ContextInput] = BoundedView(topics.CONTEXT_INPUTS)
+        self.input_sources: View[events.ContextSource] = View(topics.CONTEXT_SOURCES)
         self.router_snapshots: View[events.RouterSnapshot] = View(topics.ROUTER_SNAPSHOTS)
         self.positions: View[events.Position] = View(topics.PORTFOLIO_POSITIONS)
         self.risks: View[events.RiskBudget] = View(topics.PORTFOLIO_RISK)
@@ -42,6 +45,7 @@ class GatewayViews:
         self.of_decisions: tuple[View[Any], ...] = (
             *(self.subscriptions, self.replies, self.records, self.sizings, self.policies),
             *(self.router_snapshots, self.positions, self.risks, self.controls),
+            *(self.signals, self.inputs, self.input_sources),
         )
         self.all = self.of_markets + self.of_decisions
         self._patience = PATIENCE["showing"]._replace(silence_ns=round(l2_silence_s * NS_PER_S))

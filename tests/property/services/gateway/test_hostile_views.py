@@ -49,8 +49,26 @@ KNOWN = {(f"/docs#{problem.slug}", problem.status) for problem in PROBLEM_TYPES}
 ID = "00000000-0000-0000-0000-000000000007"
 NOW_MS = NOW // 1_000_000
 MINUTE_NS = 60_000_000_000
-HOME = {"venue": "binance", "symbol": "BTC-USDT", "execution_id": ID, "scope": "default", "book": "default"}
-KEYS = (KEY, ID.encode(), b"default", b"BTC-USDT", b"p_sma", b"router:0", b"\xff", b"", b"binance:\xff")
+HOME = {
+    "venue": "binance",
+    "symbol": "BTC-USDT",
+    "execution_id": ID,
+    "scope": "default",
+    "book": "default",
+    "policy_id": "p_sma",
+}
+KEYS = (
+    KEY,
+    ID.encode(),
+    b"default",
+    b"BTC-USDT",
+    b"p_sma",
+    b"p_sma:BTC-USDT",
+    b"router:0",
+    b"\xff",
+    b"",
+    b"binance:\xff",
+)
 ROUTES = (
     "/api/l2",
     "/api/l2/binance/BTCUSDT",
@@ -60,6 +78,10 @@ ROUTES = (
     "/api/venues/registry",
     "/api/venues/registry?symbol=BTCUSDT",
     "/api/policies",
+    "/api/signals",
+    "/api/signals?policyId=p_sma&symbol=BTCUSDT",
+    "/api/context",
+    "/api/context?symbol=BTCUSDT",
     "/api/router/snapshot",
     "/api/portfolio/positions",
     "/api/portfolio/risk",

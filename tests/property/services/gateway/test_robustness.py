@@ -177,6 +177,14 @@ def behind() -> Iterator[Asker]:
         yield Asker(runner, trusted_proxies="127.0.0.1", cors_origins="https://desk.example")
 
 
+@pytest.fixture(scope="module")
+def hooked() -> Iterator[Asker]:
+    """With the webhook of signals, and no bounds that a test would reach."""
+    mapping = "policyId=strategy.name symbol=symbol value=action{buy:1,sell:-1} reason=name ttlS=ttlS"
+    with asyncio.Runner() as runner:
+        yield Asker(runner, signal_webhook=mapping, new_policies_burst=10**6, signal_burst=10**6)
+
+
 def assert_documented(answer: Answer) -> None:
     assert answer.headers["x-correlation-id"].isprintable()
     if answer.status >= 300 and answer.body:
@@ -192,6 +200,33 @@ def test_no_body_and_no_header_of_a_post_is_answered_by_anything_undocumented(
 ) -> None:
     declared = {"content-type": "application/json"} | sent
     assert_documented(asker.ask("/api/l2/subscriptions", "POST", body, declared))
+
+
+told = st.fixed_dictionaries(
+    {},
+    optional={
+        "policyId": st.sampled_from(["x_a", "p_sma"]) | anything,
+        "symbol": st.sampled_from(["BTCUSDT", "*", "BINANCE:BTCUSDT.P"]) | anything,
+        "name": st.sampled_from(["rr25", "rr26"]) | anything,
+        "value": st.floats(-2, 2) | anything,
+        "ttlS": st.floats(-1, 1e6) | anything,
+        "scope": anything,
+        "features": st.lists(st.fixed_dictionaries({"name": anything, "low": scalars, "high": scalars})),
+        "strategy": st.fixed_dictionaries({"name": anything}) | anything,
+        "action": st.sampled_from(["buy", "sell"]) | anything,
+    },
+).map(lambda value: json.dumps(value).encode())
+
+
+@given(
+    st.sampled_from(["signals", "signals/webhook", "context", "router/scopes"]),
+    told | bodies,
+    st.sampled_from(["application/json", "text/plain"]),
+)
+def test_nothing_that_outsiders_tell_is_answered_by_anything_undocumented(
+    hooked: Asker, path: str, body: bytes, media_type: str
+) -> None:
+    assert_documented(hooked.ask(f"/api/{path}", "POST", body, {"content-type": media_type}))
 
 
 @given(st.sampled_from(["GET", "POST", "DELETE", "PUT", "OPTIONS", "HEAD"]), paths, queries, headers)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,19 +30,21 @@ from libs.common.topics import (
 )
 from services.gateway.asking.commands import Changes, Commands
 from services.gateway.asking.idempotency import Idempotency
+from services.gateway.asking.publications import Publications
 from services.gateway.asking.subscriptions import Subscriptions
 from services.gateway.http import command_routes
 from services.gateway.http.callers import Callers
 from services.gateway.http.edge import Edge
 from services.gateway.http.guard import CrossOrigin, WriteGuard
 from services.gateway.http.parts import Parts
-from services.gateway.http.places import NewScopes
+from services.gateway.http.places import NewNames
 from services.gateway.http.routes import create_api
 from services.gateway.http.short_way import ShortWay, short_routes
 from services.gateway.monitoring import Traffic
 from services.gateway.reading.as_of import Row
 from services.gateway.reading.audit_log import AuditLog
 from services.gateway.reading.books import Books
+from services.gateway.reading.known_names import knows_policy, knows_scope
 from services.gateway.reading.past_books import PastBooks
 from services.gateway.reading.readiness import ReadyAnswer
 from services.gateway.reading.topic_views import GatewayViews
@@ -265,7 +268,16 @@ class World:
             self.settings, self.views, self.writer, self.answers.open, self._clock, map(str, count(1))
         )
         self.audit_log = AuditLog(self.settings, self.audit.read)
-        self.new_scopes = NewScopes(self.settings, self.views.router_snapshots.items, lambda: self.now)
+        self.new_scopes = NewNames(
+            self.settings, "scopes", partial(knows_scope, self.views), lambda: self.now
+        )
+        self.new_policies = NewNames(
+            self.settings, "new_policies", partial(knows_policy, self.views), lambda: self.now
+        )
+        self.away: str | None = None  # why Kafka cannot be asked
+        self.publications = Publications(
+            self.settings, self.writer, lambda: self.away, self._clock, lambda: self.now
+        )
         replays = Replays(self.settings, self.script.open, lambda: self.now)
         self.hub = Hub(self.settings, self.script.open, replays)
         self.traffic = Traffic()
@@ -285,7 +297,11 @@ class World:
             idempotency=self.idempotency,
             subscriptions=self.subscriptions,
             audit_log=self.audit_log,
+            publications=self.publications,
+            webhook=self.settings.webhook,
             new_scopes=self.new_scopes,
+            new_policies=self.new_policies,
+            new_features=self.settings.new_features,
             decisions=self.changes,
             hub=self.hub,
             readiness=self._readiness,

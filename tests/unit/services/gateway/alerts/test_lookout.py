@@ -8,19 +8,24 @@ from msgspec.structs import replace
 
 from libs.common.events import (
     BookState,
+    ContextSource,
     ExecutionRecord,
     ExecutionStatus,
     Limits,
     LimitsSet,
     LimitsUsed,
+    PolicyState,
     RouterSnapshot,
+    SourceState,
     TradingHalted,
     TradingResumed,
 )
 from libs.common.topics import (
+    CONTEXT_SOURCES,
     EXECUTION_CONTROLS,
     EXECUTION_RECORDS,
     L2_BOOK_HEALTH,
+    POLICIES_REGISTRY,
     PORTFOLIO_POSITIONS,
     ROUTER_SNAPSHOTS,
     SERVICES_STATUS,
@@ -32,6 +37,7 @@ from services.gateway.alerts.lookout import HEADS, QUIET_NS, Lookout
 from tests.execution_market import a_position
 from tests.full_valued import bare
 from tests.heartbeats import SERVICES, a_status
+from tests.registered import a_policy_registered
 from tests.unit.services.gateway.alerts.causes import S
 from tests.unit.services.gateway.world import KEY, NOW, World, a_book_health, a_book_top
 
@@ -283,3 +289,29 @@ async def test_while_kafka_is_away_that_is_told_and_nobody_is_missed_meanwhile()
     watched.away = None
     watched.after(1)
     assert "service-gone:kafka" not in watched.causes()
+
+
+async def test_a_quarantined_policy_stands_until_it_runs_again_and_tells_its_fault_in_a_line() -> None:
+    watched = Watched()
+    broken = a_policy_registered(
+        "mine", kind="user", state=PolicyState.QUARANTINED, fault="it slept\n  File ...", ts=NOW - S
+    )
+    watched.world.fold(POLICIES_REGISTRY, b"mine", broken)
+    watched.world.fold(POLICIES_REGISTRY, b"other key", broken)
+    cause = watched.causes()["policy-quarantined:mine"]
+    assert (cause.why, cause.since, cause.hold) == ("it slept", NOW - S, 0)
+    watched.world.fold(POLICIES_REGISTRY, b"mine", replace(broken, state=PolicyState.RUNNING, fault=""))
+    assert "policy-quarantined:mine" not in watched.causes()
+
+
+@pytest.mark.parametrize("state", SourceState)
+async def test_a_source_of_contexts_is_told_while_it_fails_after_five_minutes(state: SourceState) -> None:
+    watched = Watched()
+    source = ContextSource(
+        source="deribit", names=("rr25",), state=state, reason="503", next_ts=NOW + S, ts=NOW, failures=3
+    )
+    watched.world.fold(CONTEXT_SOURCES, b"deribit", source)
+    cause = watched.causes().get("context-source-failing:deribit")
+    assert (cause is not None) == (state is SourceState.FAILING)
+    if cause is not None:
+        assert (cause.why, cause.hold, cause.details["names"]) == ("503", 300 * S, "rr25")

@@ -160,7 +160,8 @@ def test_every_error_is_a_problem_of_its_status_and_every_success_is_none(
     for content in contents(document):
         *_, status = content.where.split()
         if status == "request":
-            assert content.media_type == "application/json"
+            text = {"text/plain"} if "/webhook " in content.where else set()
+            assert content.media_type in {"application/json"} | text
         elif int(status) < 300:
             assert content.media_type != PROBLEM
         else:

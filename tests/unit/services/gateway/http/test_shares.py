@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from libs.common.events import RouterSnapshot
 from libs.common.topics import GATEWAY_IDEMPOTENCY, L2_SUBSCRIPTIONS, ROUTER_COMMANDS, ROUTER_SNAPSHOTS
 from services.gateway.settings import GatewaySettings
+from tests.full_valued import full
 from tests.unit.services.gateway.http.test_api import assert_problem
 from tests.unit.services.gateway.logs import InMemoryLog
 from tests.unit.services.gateway.stream.test_stream import TOPS, Stream, settled
@@ -18,7 +20,6 @@ from tests.unit.services.gateway.world import NOW, World, a_reply
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from libs.common.events import RouterSnapshot
     from tests.unit.services.gateway.world import Answer
 
 ONE, OTHER, THIRD = "192.0.2.1", "192.0.2.2", "192.0.2.3"
@@ -195,7 +196,7 @@ async def test_an_address_names_its_share_of_new_scopes_and_no_more_until_time_h
     retired = await world.ask("/api/router/policies/p_sma?scope=s3", "DELETE", peer=ONE)
     assert_problem(retired, 429, "too-fast")
     assert (await choose("s2", OTHER)).status == 504
-    world.fold(ROUTER_SNAPSHOTS, b"known", cast("RouterSnapshot", object()))
+    world.fold(ROUTER_SNAPSHOTS, b"known", full(RouterSnapshot))
     assert (await choose("known")).status == 504  # the router has it already
     world.now += 3_600 * 10**9
     assert (await choose("s4")).status == 504

@@ -25,22 +25,20 @@ from libs.common.events import (
     SuspectDay,
     VenueMetrics,
 )
+from services.gateway.http.router_views import CHOICE, SNAPSHOT, unused_scope
 from services.gateway.http.view import encode
 from services.gateway.http.views import (
     AS_OF,
     AUDIT_ENTRY,
     BOOK,
     BOOK_SUMMARY,
-    CHOICE,
     EXECUTION,
     PAPER_ORDER,
     PORTFOLIO,
     POSITION,
     SIMULATION,
     SIZING,
-    SNAPSHOT,
     SYMBOL_METRICS,
-    unused_scope,
 )
 from services.gateway.reading.book_status import BookStatus
 from tests.full_valued import full
@@ -142,11 +140,18 @@ def test_the_id_of_a_choice_is_that_of_the_decision_to_be_rewarded() -> None:
     assert not {"commandId", "width", "features", "layout"} & answer.keys()
 
 
-def test_a_scope_tells_its_drift_and_which_providers_are_stubs() -> None:
-    event = replace(full(RouterSnapshot), stubs=("rr25",), drift_alarms=3)
+def test_a_scope_tells_its_drift_and_who_provided_each_input_that_was_filled_and_which_is_a_stub_s() -> None:
+    sources = {"obi": "binance book", "rr25": "deribit", "sentiment": "stub"}
+    event = replace(full(RouterSnapshot), sources=sources, stubs=("sentiment",), drift_alarms=3)
     answer = told(SNAPSHOT(event))
     assert answer["drift"] == {"alarms": 3}
-    assert answer["providers"] == [{"name": "rr25", "stub": True}]
+    assert answer["providers"] == [
+        {"name": "obi", "stub": False, "source": "binance book"},
+        {"name": "rr25", "stub": False, "source": "deribit"},
+        {"name": "sentiment", "stub": True, "source": "stub"},
+    ]
+    older = told(SNAPSHOT(replace(event, sources={}, stubs=("rr25",))))
+    assert older["providers"] == [{"name": "rr25", "stub": True, "source": "stub"}]
 
 
 def test_a_scope_that_was_never_used_has_every_field_of_one_that_was_and_nothing_in_it() -> None:

@@ -11,6 +11,7 @@ from libs.common.topics import (
     SERVICES_STATUS,
     VENUES_METRICS,
 )
+from services.gateway.reading.fleet import OPTIONAL
 from services.gateway.reading.readiness import SETTLE_NS, Readiness, Report
 from tests.execution_market import a_risk_budget
 from tests.heartbeats import SERVICES, a_status
@@ -36,7 +37,7 @@ class Start(World):
     def later(self, monotonic_ns: int) -> None:
         """Let time pass, and every service be heard again."""
         self.monotonic_ns = monotonic_ns
-        for service in SERVICES:
+        for service in (*SERVICES, *OPTIONAL):
             self.hear(a_status(service))
 
     def measure(self) -> None:
@@ -167,3 +168,32 @@ async def test_answers_that_an_open_transaction_holds_up_are_missing() -> None:
     start.live()
     said = ["answers on execution.plans.v1-3 are held up at offset 5 for 4 s"]
     assert start.readiness.report(None, hears_answers=True, unheard=said).missing == tuple(said)
+
+
+@pytest.mark.parametrize("service", OPTIONAL)
+async def test_an_optional_service_that_is_not_heard_is_degraded_once_it_had_the_time_to_start(
+    service: str,
+) -> None:
+    start = Start()
+    start.live()
+    start.measure()
+    assert start.judge() == Report((), ())
+    start.later(SETTLE_NS)
+    assert start.judge() == Report((), ())
+    start.fold(SERVICES_STATUS, f"{service}:0".encode(), None)
+    report = start.judge()
+    assert (report.ready, len(report.degraded)) == (True, 1)
+    assert report.degraded[0].startswith(f"{service} has not been heard: ")
+    start.hear(a_status(service))
+    start.monotonic_ns += 6 * 10**9
+    for other in {*SERVICES, *OPTIONAL} - {service}:
+        start.hear(a_status(other))
+    (said,) = start.judge().degraded
+    assert said.startswith(f"{service} is silent for 6 s, since ")
+
+
+async def test_optional_services_that_are_heard_are_listed_with_all_others() -> None:
+    start = Start()
+    start.later(1)
+    services = {each.status.service for each in start.views.fleet.shown()}
+    assert services == {*SERVICES, *OPTIONAL}
