@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
-import logging
 import os
 import sys
-import time
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 -- typer resolves annotations at run time
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import typer
-from aiokafka.errors import KafkaConnectionError, KafkaError
-from pydantic import ValidationError
 from typer.exceptions import TyperException
 
-from broker.setting_errors import sentences
 from libs.cli import acls as access
-from libs.cli import controls
+from libs.cli import control_commands, policy
 from libs.cli import router as router_view
 from libs.cli.ask import ask
 from libs.cli.book import show_book
@@ -32,27 +26,20 @@ from libs.cli.frontier import frontier, plot
 from libs.cli.names import book_named, key_named, symbol_named, topic_named
 from libs.cli.pictures import check_drawing
 from libs.cli.portfolio import show_portfolio
-from libs.cli.reader import not_reachable
 from libs.cli.screen import complain, screen
-from libs.cli.settings import CliSettings
-from libs.cli.skip import place_of, skip
 from libs.cli.starts import parse_start
 from libs.cli.tail import now_ms, tail
 from libs.cli.topic_fields import fields_table
 from libs.cli.topics import count_books, find_topics, table
 from libs.cli.venues import show_venues
+from libs.cli.work import let_go_of_stdout, run_on_kafka, settings_here
 from libs.common.acls import USERS
-from libs.common.events import HaltTrading, ResumeTrading, SetLimits
-from libs.common.kafka import KafkaAwayError, MissingTopicError, TopicCreationError, create_topics
-from libs.common.kafka_security import KafkaAccessError, TlsFileError
+from libs.common.kafka import create_topics
 from libs.common.printable import printable_json
-from libs.common.settings import PermanentError
 from libs.common.topics import TOPICS, Key
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
-
-Result = TypeVar("Result")
+    from collections.abc import Sequence
 
 OnlySymbol: TypeAlias = Annotated[str | None, typer.Argument(help="Only this one, like BTC-USDT or BTCUSDT.")]
 Once: TypeAlias = Annotated[
@@ -99,11 +86,11 @@ def topics_command(
             raise UsageError("--create goes with the list of all topics: name none")
         screen().print(fields_table(topic_named(topic)))
         return
-    settings = _settings()
-    found, others = _run(settings, find_topics(settings))
+    settings = settings_here()
+    found, others = run_on_kafka(settings, find_topics(settings))
     if create and TOPICS.keys() - found.keys():
-        _run(settings, create_topics(settings))
-        found, others = _run(settings, find_topics(settings))
+        run_on_kafka(settings, create_topics(settings))
+        found, others = run_on_kafka(settings, find_topics(settings))
     screen().print(table(found, others, settings.topic_partitions, count_books(settings)))
 
 
@@ -118,8 +105,8 @@ def acls_command(
     """Print what each service's user needs on a Kafka with ACLs, as commands of Kafka's own tool."""
     acls = access.rights(users)
     if apply:
-        settings = _settings()
-        told = _run(settings, access.apply(settings, acls, users))
+        settings = settings_here()
+        told = run_on_kafka(settings, access.apply(settings, acls, users))
     else:
         told = access.lines(acls, users)
     sys.stdout.writelines(f"{line}\n" for line in told)
@@ -143,10 +130,12 @@ def tail_command(
     named = topic_named(topic)
     only = key_named(named, key) if key is not None else None
     begin = parse_start(start, now_ms())
-    settings = _settings()
+    settings = settings_here()
     if key is not None and named.key in (Key.EXECUTION, Key.EXECUTION_OR_CHILD):
-        only = _run(settings, execution_named(settings, key)).encode()
-    _run(settings, tail(settings, named, only, begin, screen(), limit=limit, follow=follow, as_json=as_json))
+        only = run_on_kafka(settings, execution_named(settings, key)).encode()
+    run_on_kafka(
+        settings, tail(settings, named, only, begin, screen(), limit=limit, follow=follow, as_json=as_json)
+    )
 
 
 @app.command("book")
@@ -162,8 +151,8 @@ def book_command(
     """Show a live ladder, rebuilt from the book's deltas on Kafka."""
     console = screen()
     book_id = book_named(venue, symbol)
-    settings = _settings()
-    _run(settings, show_book(settings, book_id, depth, console, once=once or not console.is_terminal))
+    settings = settings_here()
+    run_on_kafka(settings, show_book(settings, book_id, depth, console, once=once or not console.is_terminal))
 
 
 @app.command("venues")
@@ -175,8 +164,8 @@ def venues_command(
     """Show what is measured of each venue, live: cost, spread, depth, latency, reliability, rate limit."""
     console = screen()
     only = symbol_named(symbol) if symbol is not None else None
-    settings = _settings()
-    _run(settings, show_venues(settings, only, console, once=once or not console.is_terminal))
+    settings = settings_here()
+    run_on_kafka(settings, show_venues(settings, only, console, once=once or not console.is_terminal))
 
 
 @app.command("executions")
@@ -189,8 +178,10 @@ def executions_command(
     """Follow the newest executions live, with a progress bar each."""
     console = screen()
     only = symbol_named(symbol) if symbol is not None else None
-    settings = _settings()
-    _run(settings, show_executions(settings, only, limit, console, once=once or not console.is_terminal))
+    settings = settings_here()
+    run_on_kafka(
+        settings, show_executions(settings, only, limit, console, once=once or not console.is_terminal)
+    )
 
 
 @app.command("verify")
@@ -201,8 +192,8 @@ def verify_command(
     """Recompute an execution's audit chain, and make its decisions again from their logged inputs."""
     if importlib.util.find_spec(VERIFIER) is None:
         raise CommandError(f"the verifier is not installed ({VERIFIER}): run `make setup`")
-    settings = _settings()
-    whole = _run(settings, execution_named(settings, execution_id))
+    settings = settings_here()
+    whole = run_on_kafka(settings, execution_named(settings, execution_id))
     settings.export()
     # Decisions belong to execution, which libs may not import: the verifier takes this process over.
     os.execv(sys.executable, [sys.executable, "-m", VERIFIER, whole])  # noqa: S606 -- no shell, own interpreter
@@ -222,7 +213,7 @@ def record_command(
     books = [book_named(venue, symbol) for symbol in symbols]
     if importlib.util.find_spec(RECORDER) is None:
         raise CommandError(f"the recorder is not installed ({RECORDER}): run `make setup`")
-    settings = _settings()
+    settings = settings_here()
     arguments = [books[0].venue, *(book.symbol for book in books), "--out", str(out)]
     if seconds is not None:
         arguments += ["--seconds", str(seconds)]
@@ -238,8 +229,8 @@ def record_command(
 @app.command("portfolio")
 def portfolio_command() -> None:
     """Show positions, and what they use of the CVaR budget."""
-    settings = _settings()
-    _run(settings, show_portfolio(settings, screen()))
+    settings = settings_here()
+    run_on_kafka(settings, show_portfolio(settings, screen()))
 
 
 @app.command("frontier")
@@ -257,8 +248,8 @@ def frontier_command(
     check_drawing()
     named = [symbol_named(text) for text in symbols.split(",")]
     mode: Literal["sum_cvar", "portfolio_cvar"] = "portfolio_cvar" if own_cvar else "sum_cvar"
-    settings = _settings()
-    answers = _run(settings, frontier(settings, named, cvar_budget, max_vol, mode))
+    settings = settings_here()
+    answers = run_on_kafka(settings, frontier(settings, named, cvar_budget, max_vol, mode))
     plot(answers, picture)
     screen().print(f"{picture}: {len(answers)} portfolios from {answers[-1].observations} days")
 
@@ -272,8 +263,8 @@ def router_command(
     """Show a scope's policies: posterior means and intervals, choice shares, regret proxy."""
     if png is not None:
         check_drawing()
-    settings = _settings()
-    snapshot, history = _run(settings, router_view.router_state(settings, scope))
+    settings = settings_here()
+    snapshot, history = run_on_kafka(settings, router_view.router_state(settings, scope))
     screen().print(router_view.table_of(snapshot, history))
     if png is not None:
         router_view.plot(history, scope, png)
@@ -289,7 +280,7 @@ def ask_command(
     body: Annotated[str | None, typer.Argument(help="JSON; with it the request is a POST.")] = None,
 ) -> None:
     """Ask the gateway, wherever it listens, with its token where one is needed; print the answer."""
-    sys.stdout.write(f"{printable_json(ask(_settings(), route, body))}\n")
+    sys.stdout.write(f"{printable_json(ask(settings_here(), route, body))}\n")
 
 
 @app.command("doctor")
@@ -297,8 +288,8 @@ def doctor_command() -> None:
     """Say what is missing on this machine or in what runs on it, and how to mend it."""
     from libs.cli.doctor import examine  # noqa: PLC0415 -- what it looks at takes as long to import as all the rest
 
-    settings = _settings()
-    findings = _run(settings, examine(settings))
+    settings = settings_here()
+    findings = run_on_kafka(settings, examine(settings))
     console = screen()
     for finding in findings:
         for line in lines_of(finding):
@@ -319,69 +310,8 @@ def alerts_command(
     os.execv(sys.executable, [sys.executable, "-m", ALERT_TRIAL])  # noqa: S606 -- no shell, own interpreter
 
 
-@app.command("skip")
-def skip_command(
-    *,
-    service: Annotated[str, typer.Argument(help="That stands before the message: router.")],
-    place: Annotated[str, typer.Argument(help="Its place, as `doctor` says: venues.scores.v1/3/120.")],
-    reason: Annotated[str, typer.Option(help="Why, for whoever reads the log later.")],
-    all_before: Annotated[
-        bool, typer.Option("--all-before", help="Also all that stand before it unhandled.")
-    ] = False,
-) -> None:
-    """Let a service go on without a message that it cannot handle."""
-    named = place_of(place)
-    settings = _settings()
-    screen().print(
-        _run(settings, skip(settings, service, named, reason, all_before=all_before)), soft_wrap=True
-    )
-
-
-@app.command("halt")
-def halt_command(
-    *,
-    scope: Annotated[str, typer.Argument(help="all, symbol:BTC-USDT, policy:p_sma or venue:okx.")] = "all",
-    reason: Annotated[str, typer.Option(help="Why, for whoever resumes it.")],
-) -> None:
-    """Send no order of a scope from now on, and cancel what is open of it."""
-    name = controls.identifier(time.time_ns(), "halt")
-    command = HaltTrading(command_id=name, scope=scope, reason=reason, by=controls.BY)
-    _control(command)
-
-
-@app.command("resume")
-def resume_command(
-    *,
-    scope: Annotated[str, typer.Argument(help="The scope that was halted.")] = "all",
-    reason: Annotated[str, typer.Option(help="Why, for whoever reads it later.")] = "resumed",
-) -> None:
-    """End the halt of a scope; halts of other scopes stand."""
-    name = controls.identifier(time.time_ns(), "resume")
-    command = ResumeTrading(command_id=name, scope=scope, reason=reason, by=controls.BY)
-    _control(command)
-
-
-@app.command("limits")
-def limits_command(
-    *,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE, like daily_loss=.03; 0 is off. Repeatable.")
-    ] = None,
-    scope: Annotated[str, typer.Option(help="Whose limits are set: all, or symbol:BTC-USDT.")] = "all",
-) -> None:
-    """Show every trading limit with its use, and what is halted; or set some."""
-    if changes:
-        name = controls.identifier(time.time_ns(), "limits")
-        limits = controls.limits_named(changes)
-        _control(SetLimits(command_id=name, scope=scope, limits=limits, by=controls.BY))
-    settings = _settings()
-    _run(settings, controls.show_limits(settings, screen()))
-
-
-def _control(command: controls.ControlCommand) -> None:
-    settings = _settings()
-    answer = _run(settings, controls.control(settings, command))
-    screen().print(controls.halts_table(answer.halts))
+control_commands.register(app)
+app.add_typer(policy.app, name="policy")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -398,7 +328,7 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        _let_go_of_stdout()
+        let_go_of_stdout()
         return 0
     except CommandError as error:
         return _failed(str(error), error.exit_code)
@@ -411,36 +341,6 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
 def _failed(text: str, code: int) -> int:
     complain("bookrunner", text)
     return code
-
-
-def _settings() -> CliSettings:
-    try:
-        return CliSettings.of_running_system()
-    except ValidationError as error:
-        raise CommandError("; ".join(sentences(CliSettings, error))) from error
-
-
-def _run(settings: CliSettings, work: Coroutine[object, object, Result]) -> Result:
-    # A terminal command says in its own words what a Kafka that is away means.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    try:
-        return asyncio.run(work)
-    except BrokenPipeError:  # typer would make it a failure, but the pipe's reader just has enough
-        _let_go_of_stdout()
-        raise typer.Exit(0) from None
-    except (KafkaAccessError, TlsFileError, TopicCreationError, PermanentError) as error:
-        raise CommandError(str(error)) from error
-    except MissingTopicError as error:
-        raise CommandError(f"{error}: start the services with `make run`") from error
-    except (KafkaConnectionError, KafkaAwayError, TimeoutError) as error:
-        raise not_reachable(settings, error) from error
-    except KafkaError as error:  # Kafka went away meanwhile, or will not answer this
-        raise CommandError(f"Kafka refused or went away: {type(error).__name__}: {error}") from error
-
-
-def _let_go_of_stdout() -> None:
-    """Send the rest nowhere, so that Python's flush at the end does not meet the closed pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

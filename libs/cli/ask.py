@@ -9,7 +9,6 @@ import urllib.request
 from typing import TYPE_CHECKING, Final
 
 from libs.cli.errors import CommandError, UsageError
-from libs.cli.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from libs.cli.settings import CliSettings
@@ -42,7 +41,7 @@ def ask(settings: CliSettings, route: str, body: str | None, patience_s: float =
     request = urllib.request.Request(f"{address}/{path}", data=_checked(body))  # noqa: S310 -- the scheme is http
     if body is not None:
         request.add_header("Content-Type", "application/json")
-        if (token := _token(settings)) is not None:
+        if (token := settings.bearer()) is not None:
             request.add_header("Authorization", f"Bearer {token}")
     direct = urllib.request.ProxyHandler({})  # it is on this machine, mostly
     opener = urllib.request.build_opener(direct, _NotFollowed)
@@ -69,12 +68,3 @@ def _checked(body: str | None) -> bytes | None:
     except ValueError as error:
         raise UsageError(f"the body is no JSON: {error}") from error
     return body.encode()
-
-
-def _token(settings: CliSettings) -> str | None:
-    if settings.gateway_token is not None and settings.gateway_token.get_secret_value() != "auto":
-        return settings.gateway_token.get_secret_value()
-    try:
-        return RunFolder(settings.run_dir).token.read_text(encoding="ascii").strip()
-    except OSError:
-        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import secrets
-from pathlib import Path  # noqa: TC003 -- pydantic resolves annotations at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, SecretStr, ValidationError
@@ -31,6 +31,8 @@ SETTINGS: Final[Mapping[str, str]] = {
     "services.portfolio.settings": "PortfolioSettings",
     "services.router.settings": "RouterSettings",
     "services.execution.settings": "ExecutionSettings",
+    "services.policies.settings": "PoliciesSettings",
+    "services.context.settings": "ContextSettings",
     "services.execution.autopilot": "AutopilotSettings",
     "broker.settings": "BrokerSettings",
 }
@@ -60,11 +62,17 @@ class RunSettings(Settings):
     simulator_host: str = Field("127.0.0.1", description="address of the simulator")
     simulator_port: int = Field(5100, ge=1, le=LAST_PORT, description="port of the simulator")
     l2_books: str = Field("", description="venue:symbol[,venue:symbol]; those of the feed")
+    policies_dir: str = Field("", description="folder of policies to host; empty: none")
 
     @property
     def simulated(self) -> bool:
         """Whether the simulator is one of the programs."""
         return self.feed != "live"
+
+    @property
+    def policies_folder(self) -> Path | None:
+        """Folder of policies, from wherever it is looked at."""
+        return Path(self.policies_dir).absolute() if self.policies_dir else None
 
     @property
     def makes_token(self) -> bool:
@@ -124,7 +132,7 @@ def books_of_recordings(settings: RunSettings) -> str:
 
 
 def check_machine(settings: RunSettings) -> None:
-    """Look at the folder, the ports and the disk.
+    """Look at the folders, the ports and the disk.
 
     Raises
     ------
@@ -135,6 +143,7 @@ def check_machine(settings: RunSettings) -> None:
         RunFolder(settings.run_dir).check()
     except RunFolderError as error:
         raise RefusedError(str(error)) from error
+    check_policies(settings)
     for variable, (host, port) in settings.listeners.items():
         try:
             ports.check_free(host, port, variable)
@@ -147,6 +156,22 @@ def check_machine(settings: RunSettings) -> None:
         DataFolder(kafka.data_dir, kafka.data_setting).check()
     except BrokerError as error:
         raise RefusedError(str(error)) from error
+
+
+def check_policies(settings: RunSettings) -> None:
+    """Look whether there is a folder of policies, if one is named.
+
+    Raises
+    ------
+    RefusedError
+        If there is none: its host would give up, and the whole system with it.
+    """
+    folder = settings.policies_folder
+    if folder is not None and not folder.is_dir():
+        there = "is no folder" if folder.exists() else "is not there"
+        raise RefusedError(
+            f"POLICIES_DIR={folder} {there}: make it, name another one, or leave POLICIES_DIR out"
+        )
 
 
 def taken(variable: str, port: int) -> str:

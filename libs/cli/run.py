@@ -47,6 +47,7 @@ def environment(settings: RunSettings, folder: RunFolder) -> Mapping[str, str]:
         "METRICS_PORT": "0",
         "METRICS_TARGETS_DIR": str(folder.metrics),
         "PROCESSES_DIR": str(folder.processes),
+        "POLICIES_DIR": str(settings.policies_folder or ""),
         "PYTHONUNBUFFERED": "1",
         "PYDANTIC_DISABLE_PLUGINS": "__all__",
         "KAFKA_WAIT_S": os.environ.get("KAFKA_WAIT_S") or "600",  # the supervisor says what becomes of Kafka

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 from pydantic import Field, SecretStr
 
 from libs.cli.errors import UsageError
-from libs.cli.run_folder import DEFAULT, host_and_port
+from libs.cli.run_folder import DEFAULT, RunFolder, host_and_port
 from libs.cli.running import System, systems
 from libs.common.settings import ServiceSettings
 
@@ -61,6 +61,15 @@ class CliSettings(ServiceSettings):
             return said
         found = {name: getattr(system.addresses, name) for name in ADDRESSES if name not in explicit}
         return cls(**found, run_dir=system.folder.root)
+
+    def bearer(self) -> str | None:
+        """Return the token of the gateway: as set, else as the running system left it, if it did."""
+        if self.gateway_token is not None and self.gateway_token.get_secret_value() != "auto":
+            return self.gateway_token.get_secret_value()
+        try:
+            return RunFolder(self.run_dir).token.read_text(encoding="ascii").strip()
+        except OSError:
+            return None
 
     def export(self) -> None:
         """Tell the addresses to a program that takes this process over."""

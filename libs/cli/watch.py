@@ -6,8 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from libs.common.events import BookSnapshot
+from libs.common.followed_book import FollowedBook, Step
 from libs.common.live_books import PATIENCE, owner_fault
-from libs.common.order_book import KeyframeMismatchError, OrderBook, SequenceGapError
 from libs.common.time_units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -18,13 +18,11 @@ RATE_WINDOW_S: Final = 5
 TOUCHED_NS: Final = 300_000_000  # how long a changed level stays highlighted
 
 
-class BookWatch:
+class BookWatch(FollowedBook):
     """Folds one book's keyframes, deltas and healths; changed in place.
 
     Attributes
     ----------
-    in_step
-        Whether every delta since the last keyframe has arrived, so that `book` is the book.
     confirmed
         How many keyframes showed exactly the book that the deltas had given.
     notice
@@ -32,65 +30,48 @@ class BookWatch:
     """
 
     def __init__(self, book_id: BookId) -> None:
+        super().__init__()
         self.book_id = book_id
-        self.book = OrderBook()
-        self.in_step = False
         self.confirmed = 0
         self.notice = ""
-        self.health: BookHealth | None = None
-        self.dropped = False  # the book's health is a tombstone: l2 keeps it no more
-        self.received_ts: int | None = None
         self._arrivals: deque[int] = deque()  # received_ts of the deltas of the last seconds
         self._touched: deque[tuple[int, frozenset[float]]] = deque()  # (received_ts, prices)
 
-    @property
-    def has_book(self) -> bool:
-        """Whether a keyframe has been seen."""
-        return self.book.epoch is not None
-
     def on_message(self, event: BookSnapshot | BookDelta) -> None:
         """Take the next message of the book's topic."""
-        keyframe = isinstance(event, BookSnapshot)
-        same_place = (self.book.epoch, self.book.seq) == (event.epoch, event.seq)
-        old_epoch = self.book.epoch
-        try:
-            if not self.book.follow(event):
+        first, was_in_step = not self.has_book, self.in_step
+        step = self.follow(event)
+        match step:
+            case Step.OLD:
                 return
-        except SequenceGapError as error:
-            if self.in_step:
-                self.notice = f"hole: {error}; waiting for a keyframe"
-            self.in_step = False
-            return
-        except KeyframeMismatchError as error:
-            self.notice = f"rebuilt: {error}"
-            self.book = OrderBook()
-            self.book.follow(event)
-            same_place = False
-        if keyframe and same_place and self.in_step:
-            self.confirmed += 1
-        elif keyframe and old_epoch is not None and old_epoch != event.epoch:
-            self.notice = f"new epoch {event.epoch}: l2 synchronised the book anew"
-            self.confirmed = 0
-        elif keyframe and not self.in_step and old_epoch is not None:
-            self.notice = f"healed by the keyframe at seq {event.seq}"
-        if keyframe:
-            self.in_step = True
+            case Step.HOLE:
+                if was_in_step:
+                    self.notice = f"hole: {self.trouble}; waiting for a keyframe"
+                return
+            case Step.REBUILT:
+                self.notice = f"rebuilt: {self.trouble}"
+            case Step.CONFIRMED:
+                self.confirmed += 1
+            case Step.RENEWED if not first:
+                self.notice = f"new epoch {event.epoch}: l2 synchronised the book anew"
+                self.confirmed = 0
+            case Step.HEALED:
+                self.notice = f"healed by the keyframe at seq {event.seq}"
+            case _:
+                pass
         self._note_arrival(event)
 
     def on_health(self, health: BookHealth | None) -> None:
         """Take the next health of the book; None is the tombstone of a book nobody wants any more."""
         if health is None:
-            self.dropped = True
             self.notice = "the subscription ended: l2 dropped this book"
-        else:
-            self.dropped = False
-            if self.health is not None and health.state != self.health.state:
-                self.notice = f"{self.health.state} → {health.state}: {health.reason}"
-        self.health = health
+        elif self.health is not None and health.state != self.health.state:
+            self.notice = f"{self.health.state} → {health.state}: {health.reason}"
+        self.hear(health)
 
     def on_undecodable(self, reason: str) -> None:
         """Take a message that is no message; what it said is missing from the book."""
-        self.in_step = False
+        self.lose(reason)
         self.notice = f"undecodable message: {reason}; waiting for a keyframe"
 
     def state(self, now: int) -> tuple[str, str]:
@@ -119,7 +100,7 @@ class BookWatch:
         return frozenset().union(*(prices for _, prices in self._touched))
 
     def _note_arrival(self, event: BookSnapshot | BookDelta) -> None:
-        now = self.received_ts = event.received_ts
+        now = event.received_ts
         if isinstance(event, BookSnapshot):
             return
         self._arrivals.append(now)

@@ -21,6 +21,7 @@ from tests.unit.libs.cli.builders import a_health, a_keyframe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from libs.common.kafka import Publisher
     from tests.integration.libs.cli.command import Ended
@@ -31,8 +32,19 @@ ALL: Final = " ".join(text for name, text in HOSTILE_TEXTS.items() if name not i
 ARGUMENT: Final = "[/x]\x1b[31mred\x9b1m\u202e\nbookrunner: forged"
 EXECUTION: Final = "7d444840-9dc0-41d1-b245-5ffdce74fad2"
 COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+POLICY: Final = f"""
+from bookrunner import Policy, Signal
+POLICY = Policy(signal=lambda market: Signal(value=0.5, reason={ALL!r}), summary={ALL[:300]!r})
+"""
 MOVED: Final = ("ask", "moved")
-SHOWING: Final = {"tail", "venues", "executions", "portfolio", "ask"}  # what they are given, as a whole
+SHOWING: Final = {
+    "tail",
+    "venues",
+    "executions",
+    "portfolio",
+    "ask",
+    "policy",
+}  # what they are given, as a whole
 
 # Each command as often as it takes to see what it shows: of records, of answers, of its own arguments.
 COMMANDS: Final = (
@@ -69,6 +81,13 @@ COMMANDS: Final = (
     ("resume", ARGUMENT, "--reason", ARGUMENT),
     ("limits",),
     ("limits", "--set", ARGUMENT, "--scope", ARGUMENT),
+    ("policy", "list"),
+    ("policy", "list", ARGUMENT),
+    ("policy", "new", ARGUMENT, "--folder", "{folder}"),
+    ("policy", "new", "mine", "--folder", "{folder}/" + ARGUMENT),
+    ("policy", "check", ARGUMENT, "--folder", "{folder}"),
+    ("policy", "check", "hostile", "--folder", "{folder}"),
+    ("policy", "run", ARGUMENT, "--folder", "{folder}"),
     ("acls", "--users", "{role}" + ARGUMENT),
     (ARGUMENT,),
     ("tail", f"--{ARGUMENT}"),
@@ -77,6 +96,10 @@ COMMANDS: Final = (
 
 def test_every_command_is_among_them() -> None:
     assert {command[0] for command in COMMANDS} >= {each.name for each in app.registered_commands}
+    for group in app.registered_groups:
+        named = {command[1] for command in COMMANDS if command[0] == group.name}
+        assert group.typer_instance is not None
+        assert named >= {each.name for each in group.typer_instance.registered_commands}
 
 
 async def publish_hostile_records(publisher: Publisher) -> None:
@@ -127,11 +150,17 @@ async def somebody() -> AsyncIterator[str]:
         server.close()
 
 
+def a_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / "hostile.py").write_text(POLICY, encoding="utf-8")
+    return folder
+
+
 async def test_no_command_lets_a_text_act(fresh_kafka: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     async with publishing(fresh_kafka) as publisher:
         await publish_hostile_records(publisher)
     async with somebody() as port:
-        folder = str(tmp_path_factory.mktemp("hostile"))
+        folder = str(a_folder(tmp_path_factory))
         settings = {
             "KAFKA_BOOTSTRAP_SERVERS": fresh_kafka,
             "GATEWAY_PORT": port,

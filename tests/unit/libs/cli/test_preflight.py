@@ -152,3 +152,18 @@ def test_a_disk_too_small_names_run_dir(monkeypatch: pytest.MonkeyPatch) -> None
     (sentence,) = refused()
     assert "free some space, or set RUN_DIR to a folder elsewhere" in sentence
     assert "KAFKA_DATA_DIR" not in sentence
+
+
+def test_a_folder_of_policies_that_is_none_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("POLICIES_DIR", "own")
+    (sentence,) = refused()
+    assert sentence.startswith(f"POLICIES_DIR={tmp_path / 'own'} is not there: make it")
+    (tmp_path / "own").touch()
+    (sentence,) = refused()
+    assert sentence.startswith(f"POLICIES_DIR={tmp_path / 'own'} is no folder: ")
+    (tmp_path / "own").unlink()
+    (tmp_path / "own").mkdir()
+    check_machine(check_settings())

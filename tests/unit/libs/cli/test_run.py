@@ -18,3 +18,12 @@ def test_programs_can_use_the_addresses_of_ipv6_hosts(
     assert told["KAFKA_BOOTSTRAP_SERVERS"] == "[::1]:19092"
     assert (URL(told["SIMULATOR_URL"]).host, URL(told["SIMULATOR_URL"]).port) == ("::1", 5100)
     assert addresses_of(settings).url == "http://[::1]:5000"
+
+
+def test_the_folder_of_policies_is_found_from_wherever_a_program_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert environment(RunSettings(), RunFolder(tmp_path))["POLICIES_DIR"] == ""
+    monkeypatch.setenv("POLICIES_DIR", "own")
+    assert environment(RunSettings(), RunFolder(tmp_path))["POLICIES_DIR"] == str(tmp_path / "own")
