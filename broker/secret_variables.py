@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 
 _SPEAK_TO_KAFKA = frozenset(
-    {"kafka", "l2", "venues", "portfolio", "router", "execution", "gateway", "autopilot"}
+    {
+        *("kafka", "l2", "venues", "portfolio", "router", "execution", "context", "policies", "gateway"),
+        "autopilot",
+    }
 )
 SECRETS: Mapping[str, frozenset[str]] = {
     "ALERT_WEBHOOK_URL": frozenset({"gateway"}),
     "GATEWAY_TOKEN": frozenset({"gateway"}),
+    "GATEWAY_WEBHOOK_SECRET": frozenset({"gateway"}),
     "KAFKA_SASL_PASSWORD": _SPEAK_TO_KAFKA,
     "KAFKA_EXTRA_PROPERTIES": frozenset({"kafka"}),
 }

@@ -17,6 +17,7 @@ import websockets
 
 from libs.common.printable import printable
 from libs.common.proxies import Proxies
+from libs.common.reply_headers import not_followed, pause_of
 from libs.common.time_units import NS_PER_S
 from libs.common.venue_http import FAILURES, VenueHttp, told
 from services.l2.arrivals import Arrival
@@ -33,7 +34,6 @@ from services.l2.messages import (
     SocketOpened,
 )
 from services.l2.refusals import REDIRECTIONS
-from services.l2.reply_headers import not_followed, pause_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator

@@ -358,10 +358,8 @@ class _Service:
         _log.info("venues_ready", extra={"books": len(self._market.tops.items)})
 
     async def _serve_metrics(self) -> None:
-        replica = self._settings.group_instance_id
         registry = metrics.create_registry(self._families)
-        instance = "venues" if replica == "0" else f"venues-{replica}"
-        async with metrics.serve(registry, self._settings, instance):
+        async with metrics.serve(registry, self._settings, self._settings.process_of("venues")):
             await asyncio.Event().wait()
 
     def _families(self) -> Iterable[metrics.Family]:

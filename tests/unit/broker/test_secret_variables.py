@@ -29,7 +29,9 @@ def programs() -> dict[str, set[str]]:
 def test_a_program_gets_the_secrets_that_it_has_a_setting_for_and_no_other() -> None:
     given = dict.fromkeys(SECRETS, "x") | {"KAFKA_PORT": "1"}
     needs = programs()
-    assert needs["gateway"] == {"ALERT_WEBHOOK_URL", "GATEWAY_TOKEN", "KAFKA_SASL_PASSWORD"}
+    assert needs["gateway"] == {
+        *("ALERT_WEBHOOK_URL", "GATEWAY_TOKEN", "GATEWAY_WEBHOOK_SECRET", "KAFKA_SASL_PASSWORD")
+    }
     assert set().union(*needs.values()) == set(SECRETS)
     for program, secrets in {**needs, "java": set(), "ready": set()}.items():
         assert set(environment_of(program, given)) == {"KAFKA_PORT", *secrets}, program

@@ -10,16 +10,23 @@ from typing import Final
 import pytest
 
 READERS: Final = {
+    "services.context",
     "services.l2",
     "services.venues",
     "services.router",
     "services.portfolio",
     "services.execution",
+    "services.policies",
     "services.gateway",
 }
 # Heavy packages, and the processes whose work needs them from the start.
 USERS: Final[dict[str, set[str]]] = {
-    "aiohttp.client": {"services.l2", "services.venues", "simulator"},  # venues: of faust's making
+    "aiohttp.client": {
+        "services.context",
+        "services.l2",
+        "services.venues",
+        "simulator",
+    },  # venues: of faust's making
     "aiohttp.web": {"simulator"},
     "aiokafka": READERS,
     "charset_normalizer": set(),
@@ -29,7 +36,13 @@ USERS: Final[dict[str, set[str]]] = {
     "jgo": set(),
     "matplotlib": set(),
     "msgspec": {*READERS, "simulator"},
-    "numpy": {"services.router", "services.portfolio", "services.execution", "simulator"},
+    "numpy": {
+        "services.policies",
+        "services.router",
+        "services.portfolio",
+        "services.execution",
+        "simulator",
+    },
     "numpy.f2py": set(),
     "numpy.testing": set(),
     "pandas": set(),
