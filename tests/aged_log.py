@@ -61,7 +61,7 @@ DAY: Final = 1440 * MINUTE
 HEAD: Final = 20 * MINUTE  # of a log that compaction has not come to
 DAYS_OF_HISTORY: Final = 730
 TOPS_PER_S: Final = 140 / 15  # of a book
-SERVICES: Final = ("l2", "venues", "router", "portfolio", "execution", "gateway")
+SERVICES: Final = ("l2", "venues", "router", "portfolio", "execution", "context", "policies", "gateway")
 PRICES: Final = {"BTC": 60_000.0, "ETH": 3_000.0, "SOL": 150.0}
 MOST_WAITING: Final = 20_000
 

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,7 @@ GATEWAY: Final = f"http://127.0.0.1:{PORT}"
 ANSWER_S: Final = 60.0
 SCALARS: Final = 3
 OTHERS: Final = 2
+RETRY_S: Final = 0.5
 LINES: Final = 3  # of a text
 HASHED: Final = "payload"
 ATTEMPTS: Final = 40  # until an execution trades
@@ -121,6 +123,18 @@ class Capture:
         resting = self.ask("paper_order", limit).json()["order"]["orderId"]
         self.keep("cancel_order", self.ask("cancel_order", order_id=resting))
 
+    def tell(self) -> None:
+        """Tell what an outsider may; the webhook's example stays as it is: a system as it is has none."""
+        for name in ("signal", "context_input", "declare_features"):
+            self.ask(name)
+        while not (answer := self.ask("signal")).json()["registered"]:
+            time.sleep(RETRY_S)
+        self.keep("signal", answer)
+        for name in ("context_input", "declare_features"):
+            self.keep(name, self.ask(name))
+        self.keep("get_signals", self.ask("get_signals", query="?policyId=x_trend"))
+        self.keep("get_context", self.ask("get_context"))
+
     def control(self) -> None:
         """Halt a venue and resume it, and set limits as they are."""
         for name in ("halt", "resume", "set_limits"):
@@ -205,6 +219,7 @@ def main() -> None:
     moment_ms = capture.read_a_book()
     capture.decide()
     capture.control()
+    capture.tell()
     capture.read(capture.execute())
     capture.read_it_again(moment_ms)
     capture.resubscribe()

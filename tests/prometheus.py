@@ -17,6 +17,7 @@ DOCS: Final = Path(__file__).parents[1] / "docs"
 # A number of these has a unit in its name; any other counts the things that its name says.
 BASE_UNITS: Final = {"seconds", "bytes", "ratio", "quote"}
 COUNTED: Final = {
+    *("bookrunner_context_inputs", "bookrunner_context_source_state"),
     *(
         "bookrunner_execution_running",
         "bookrunner_gateway_alerts_waiting",
@@ -32,6 +33,7 @@ COUNTED: Final = {
     *("bookrunner_portfolio_history_days", "bookrunner_portfolio_positions", "bookrunner_venues_eligible"),
     *("bookrunner_processor_input_lag_messages", "bookrunner_processor_partitions_owned"),
     *("bookrunner_processor_partitions_stopped", "bookrunner_venues_score"),
+    *("bookrunner_policies_external", "bookrunner_policies_hosted", "bookrunner_policies_processes"),
     *("bookrunner_router_policy_registered", "bookrunner_router_scopes"),
     *("bookrunner_gateway_answers_held_up", "bookrunner_gateway_view_held_up"),
     *(
@@ -42,6 +44,9 @@ COUNTED: Final = {
 }
 _ABBREVIATED: Final = re.compile(
     r"_(ms|us|ns|s|sec|millis|minutes|hours|percent|pct|bps|kb|mb|mib|milliseconds)(_|$)"
+)
+_NAME: Final = re.compile(
+    r"bookrunner_(log|context|l2|venues|router|policies|portfolio|execution|gateway|processor|topic)_[a-z0-9_]+"
 )
 _ROW: Final = re.compile(r"^\| `(bookrunner_\w+)` \| (counter|gauge|histogram) \| ([\w, ]*) \|", re.MULTILINE)
 
@@ -107,9 +112,7 @@ def faults_of_name(name: str, kind: str) -> list[str]:
     https://prometheus.io/docs/practices/naming/
     """
     faults = []
-    if not re.fullmatch(
-        r"bookrunner_(log|l2|venues|router|portfolio|execution|gateway|processor|topic)_[a-z0-9_]+", name
-    ):
+    if not _NAME.fullmatch(name):
         faults.append("not bookrunner_<service>_<what> in snake case")
     if (kind == "counter") != name.endswith("_total"):
         faults.append("counters, and only they, end in _total")

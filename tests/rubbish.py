@@ -114,6 +114,8 @@ def wrong_bodies(document: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
         content = methods.get("post", {}).get("requestBody", {}).get("content", {})
         for said in content.values():
             example = said["example"]
+            if "$ref" not in said["schema"]:
+                continue  # any object will do
             schema = document["components"]["schemas"][said["schema"]["$ref"].rpartition("/")[2]]
             yield path, json.dumps(example | {"unheardOf": 1}).encode()
             for name in schema.get("required", ()):
@@ -127,6 +129,7 @@ def wrong_bodies(document: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
 _RIGHT: tuple[tuple[str, Any], ...] = (
     ("context", {}),
     ("reward", -1),
+    ("value", -1),
     ("cvarBudget", 10**400),
     ("reason", "\x00"),
 )

@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
+_SERVICES: Final = ("l2", "venues", "router", "portfolio", "execution", "policies", "context")
 _NAMES: Final = {  # by a word of the command line; the first that is found
     b"kafka.Kafka": "kafka",
     b"broker": "broker",
     b"services.execution.autopilot": "autopilot",
-    **{f"services.{name}".encode(): name for name in ("l2", "venues", "router", "portfolio", "execution")},
+    **{f"services.{name}".encode(): name for name in _SERVICES},
+    b"libs.policies.zygote": "policies",  # and what it forks
     b"services.gateway": "gateway",
     b"simulator": "simulator",
 }

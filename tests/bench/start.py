@@ -42,7 +42,10 @@ PROVEN: Final = "ten commands hold"
 MODULES: Final = (
     "broker",
     "simulator",
-    *(f"services.{name}" for name in ("l2", "venues", "router", "portfolio", "execution", "gateway")),
+    *(
+        f"services.{name}"
+        for name in ("l2", "venues", "router", "portfolio", "execution", "context", "policies", "gateway")
+    ),
 )
 
 

@@ -17,7 +17,7 @@ import aiohttp
 from pydantic import SecretStr
 
 from tests.chaos.shifted_clock import ShiftedClock
-from tests.e2e.system import free_port
+from tests.e2e.system import folder_of_policies, free_port
 from tests.kafka_cluster import native_broker
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 SHIFTED: Final = "tests.chaos.shifted_clock"
 DECIDING: Final = ("router", "venues", "portfolio", "execution")
+OPTIONAL: Final = ("policies", "context")
 TETHER: Final = ROOT / "broker" / "tether.py"
 PARTITIONS: Final = 4
 OLD_RECORDS: Final = {"log.message.timestamp.before.max.ms": SecretStr(str(2**62))}  # of a clock set back
@@ -224,7 +225,8 @@ class World:
         wanted = {"L2_BOOKS": ",".join(map(":".join, self.books)), "L2_BLOCKED_S": str(BLOCKED_S)}
         for worker in self.workers:
             self._add(worker, (SHIFTED, "services.l2"), common | wanted | {"L2_INSTANCE": worker})
-        for name in ("gateway", *DECIDING):
+        common["POLICIES_DIR"] = folder_of_policies(self.folder)
+        for name in ("gateway", *DECIDING, *OPTIONAL):
             self._add(name, (SHIFTED, f"services.{name}"), common)
 
     def _add(self, name: str, modules: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Ask = Callable[..., Awaitable[Any]]
 
 CONTEXT: Final = {"regime": "bull", "sigmaHAR": 0.02, "obi": 0.2, "rr25": 0.1}
+SCOPE: Final = {"scope": "fearful", "features": [{"name": "vix", "low": 5, "high": 150}]}
 OPTIMIZE: Final = {"symbols": ["BTCUSDT", "ETHUSDT"], "cvarBudget": 0.05, "volTarget": 0.02}
 # What a running system must answer at any time; the README's commands.
 LASTING: Final[tuple[tuple[str, str, object], ...]] = (
@@ -46,6 +47,7 @@ async def use_every_route(stack: Stack) -> set[str]:
     await ask("GET", "/api/venues/registry", query="?symbol=BTCUSDT")
     await ask("POST", "/api/venues/score", {"symbol": "BTCUSDT", "size": 0.02})
     await _router(ask)
+    await _told(ask)
     await ask("POST", "/api/portfolio/optimize", OPTIMIZE)
     await ask("GET", "/api/portfolio/positions")
     await ask("GET", "/api/portfolio/risk")
@@ -71,10 +73,28 @@ async def _router(ask: Ask) -> None:
     chosen = await ask("POST", "/api/router/choose", {"context": CONTEXT})
     reward = {"policyId": chosen["policyId"], "reward": 0.004, "context": CONTEXT}
     await ask("POST", "/api/router/update", reward | {"decisionId": chosen["decisionId"]})
-    assert len(await ask("GET", "/api/policies")) == len(chosen["scores"])
+    policies = {each["policyId"] for each in await ask("GET", "/api/policies")}
+    assert policies >= set(chosen["scores"])
     await ask("DELETE", "/api/router/policies/{policy_id}", policy_id="p_flat")
     await ask("POST", "/api/router/policies", {"policyId": "p_flat"})
     await ask("GET", "/api/router/snapshot")
+
+
+async def _told(ask: Ask) -> None:
+    signal = {"policyId": "x_each_route", "symbol": "BTCUSDT", "value": 0.5, "ttlS": 600}
+    assert (await ask("POST", "/api/signals", signal))["symbol"] == "BTC-USDT"
+    chart = {"strategy": "x_each_route", "ticker": "BINANCE:BTCUSDT", "action": "buy"}
+    await ask("POST", "/api/signals/webhook", chart)  # as the stack's GATEWAY_SIGNAL_WEBHOOK maps it
+
+    async def registered() -> Any:
+        signals = await ask("GET", "/api/signals", query="?policyId=x_each_route")
+        return signals and signals[0]["usable"]
+
+    await until("a policy from outside is registered by its first signal", registered)
+    await ask("POST", "/api/router/scopes", SCOPE)
+    await ask("POST", "/api/context", {"symbol": "*", "name": "vix", "value": 18, "ttlS": 600})
+    inputs = (await ask("GET", "/api/context", query="?symbol=BTCUSDT&limit=500"))["inputs"]
+    assert [each["value"] for each in inputs if each["name"] == "vix"] == [18.0]
 
 
 async def _execution(ask: Ask) -> None:

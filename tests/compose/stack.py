@@ -65,6 +65,7 @@ class Stack:
             "KAFKA_PORT": str(self.kafka_port),
             "KAFKA_2_PORT": str(others[0]),
             "KAFKA_3_PORT": str(others[1]),
+            "GATEWAY_SIGNAL_WEBHOOK": "policyId=strategy symbol=ticker value=action{buy:1,sell:-1} ttlS=600",
             **images_at_hand(),
         }
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
-OURS = ("simulator", "l2", "venues", "router", "portfolio", "execution", "gateway")
+OURS = ("simulator", "l2", "venues", "router", "portfolio", "execution", "context", "policies", "gateway")
 STATEFUL = ("l2", "venues", "router", "portfolio", "execution", "gateway", "simulator")
 BACK_S = 90.0
 

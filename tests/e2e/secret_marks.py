@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 TOKEN: Final = "mark0token0q7Zr1VtY3nP5sX8bK2dF4gH6jL9mC0wE"  # noqa: S105 -- what must not be found
 PASSWORD: Final = 'mark0password"\\=, x'  # noqa: S105 -- as above
 PROPERTY: Final = "mark0property"
+HOOKS: Final = "mark0hooks0q7Zr1VtY3nP5sX8bK2dF4g"  # what each body of the signals' webhook holds
 WEBHOOK: Final = "http://127.0.0.1:9/mark0webhook/services"  # where nobody listens
 MARKS: Final = {
     "ALERT_WEBHOOK_URL": "mark0webhook",
     "GATEWAY_TOKEN": "mark0token",
+    "GATEWAY_WEBHOOK_SECRET": "mark0hooks",
     "KAFKA_SASL_PASSWORD": "mark0password",
     "KAFKA_EXTRA_PROPERTIES": PROPERTY,
 }

@@ -20,11 +20,24 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 45.0
 TOLD_CHARS = 3_000
+POLICY = """
+from bookrunner import Policy, Signal
+
+POLICY = Policy(signal=lambda market: Signal(0.5, "always"), summary="holds half", on_tops=True)
+"""
 
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as drawn:
         return int(drawn.getsockname()[1])
+
+
+def folder_of_policies(parent: Path) -> str:
+    """Make a folder with one policy, `mine`, and return it for POLICIES_DIR."""
+    folder = parent / "policies"
+    folder.mkdir()
+    (folder / "mine.py").write_text(POLICY)
+    return str(folder)
 
 
 async def until(what: str, holds: Callable[[], Awaitable[Any]], patience_s: float = PATIENCE_S) -> Any:
@@ -122,6 +135,23 @@ class System:
 
     async def books(self) -> dict[str, Any]:
         return {f"{book['venue']}:{book['symbol']}": book for book in await self.get("/api/l2") or ()}
+
+    async def all_fresh(self, *sources: str) -> None:
+        """Wait until these are the sources of contexts, and each gave what it has."""
+
+        async def fresh() -> bool:
+            told = await self.get("/api/context") or {"sources": ()}
+            return {each["source"]: each["state"] for each in told["sources"]} == dict.fromkeys(
+                sources, "fresh"
+            )
+
+        try:
+            await until(f"numbers of {', '.join(sources)}", fresh)
+        except AssertionError as failure:
+            failure.add_note(
+                f"{await self.get('/api/context')}\n{self.log('services.context')[-TOLD_CHARS:]}"
+            )
+            raise
 
     async def all_live(self, count: int) -> dict[str, Any]:
         async def live() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from libs.common.topics import (
     EXECUTION_COMMANDS,
     EXECUTION_FILLS,
     L2_SUBSCRIPTIONS,
+    POLICIES_REGISTRY,
     PORTFOLIO_COMMANDS,
     ROUTER_CHOICES,
     ROUTER_COMMANDS,
@@ -32,7 +33,7 @@ from services.gateway.http.read_routes import STREAMED
 from services.venues.tables import changelogs
 from tests.acl_kafka import PARTITIONS, ROLES, ROOT, AclKafka, Decision, acl_kafka
 from tests.acl_probes import NEW, Probe
-from tests.e2e.system import System, until
+from tests.e2e.system import System, folder_of_policies, until
 from tests.integration.libs.cli.command import Ended, run
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 DECIDING = ("services.router", "services.portfolio", "services.execution")
-SERVICES = ("services.l2", "services.gateway", "services.venues", *DECIDING)
+OPTIONAL = ("services.policies", "services.context")
+SERVICES = ("services.l2", "services.gateway", "services.venues", *DECIDING, *OPTIONAL)
 AUTOPILOT = "services.execution.autopilot"
 INPUTS: dict[str, tuple[Topic, ...]] = {
     "router": (ROUTER_COMMANDS,),
@@ -70,6 +72,7 @@ class SystemOfUsers(System):
             EXECUTION_S_MAX="0.02",  # orders that their books take at once
             AUTOPILOT="1",
             TOPIC_PARTITIONS=str(PARTITIONS),
+            POLICIES_DIR=folder_of_policies(folder),
             L2_BOOKS=BOOKS,  # few: TLS, and an authorizer that writes down all it says, cost CPU
         )
         self._users = kafka
@@ -113,7 +116,7 @@ async def ran(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ran]:
         without_topics = await _alone("services.router", kafka)
         commands = [await run("topics", "--create", **kafka.environment("admin"))]
         async with SystemOfUsers(kafka, folder) as system:
-            system.start("services.venues", *DECIDING)
+            system.start("services.venues", *DECIDING, *OPTIONAL)
             await system.ready()
             answers = await _ask_for_everything(system)
             await _send_rubbish(
@@ -123,8 +126,9 @@ async def ran(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ran]:
                 ROUTER_COMMANDS,
                 PORTFOLIO_COMMANDS,
                 EXECUTION_COMMANDS,
+                POLICIES_REGISTRY,
             )
-            await until("a dead letter of each service, and of the gateway", lambda: _letters(kafka, 6))
+            await until("a dead letter of each service, and of the gateway", lambda: _every_letter(kafka))
             commands += await _look(kafka, system)
             system.start(AUTOPILOT)
             await until("a command of the autopilot", lambda: _logged(system, AUTOPILOT, "execution_id"))
@@ -158,6 +162,8 @@ async def _ask_for_everything(system: System) -> dict[str, tuple[int, Any]]:
     asked: dict[str, Any] = {
         "/api/l2/subscriptions": {"venue": "bybit", "symbol": "BTC-USDT"},
         "/api/venues/score": {"symbol": "BTCUSDT", "size": 0.02},
+        "/api/signals": {"policyId": "x_mine", "symbol": "BTCUSDT", "value": 0.5, "ttlS": 600},
+        "/api/context": {"symbol": "BTCUSDT", "name": "rr25", "value": 0.01, "ttlS": 600},
         "/api/router/choose": {"context": {"symbol": "BTCUSDT"}},
         "/api/portfolio/optimize": {"symbols": ["BTCUSDT", "ETHUSDT"], "cvarBudget": 0.05, "volTarget": 0.02},
         EXECUTE: {"symbol": "BTCUSDT", "urgency": 0.9},
@@ -197,9 +203,12 @@ async def _send_rubbish(kafka: AclKafka, *topics: Topic) -> None:
             await producer.send_and_wait(topic.name, RUBBISH, b"k", partition=0)
 
 
-async def _letters(kafka: AclKafka, count: int) -> bool:
+async def _every_letter(kafka: AclKafka) -> bool:
+    writers = {
+        acl.role for acl in RIGHTS if acl.operation is Operation.WRITE and acl.name == DEAD_LETTERS.name
+    }
     async with Reader(kafka.settings(ROOT), [DEAD_LETTERS]) as reader:
-        return sum(reader.ends.values()) >= count
+        return sum(reader.ends.values()) >= len(writers)
 
 
 async def _logged(system: System, module: str, words: str) -> bool:
@@ -214,12 +223,14 @@ async def _look(kafka: AclKafka, system: System) -> list[Ended]:
         "portfolio",
         "router",
         "executions --once",
+        "policy list",
         "venues --once",
         "book binance BTC-USDT --once",
     )
     commands = [await run(*line.split(), **kafka.environment("observer"), **port) for line in looks]
     async with Reader(kafka.settings("observer"), list(TOPICS.values())) as reader:  # as `tail` reads any
-        await reader.poll()
+        while not await reader.at_end():
+            await reader.poll()
     picture = str(kafka.folder / "frontier.png")
     commands.append(await run("frontier", "--plot", picture, **kafka.environment("operator")))
     return commands
@@ -245,7 +256,7 @@ async def _skip_rubbish(kafka: AclKafka) -> list[Ended]:
 async def test_a_service_that_may_not_create_its_topics_ends_and_says_who_may(ran: Ran) -> None:
     code, said = ran.without_topics
     assert code == 78, said
-    named = "dead-letters.v1, l2.book-health.v1, l2.book-tops.v1 and 7 topics more"
+    named = "context.inputs.v1, dead-letters.v1, l2.book-health.v1 and 8 topics more"
     assert f"lets 'bookrunner-router' neither see nor create {named}" in said
     assert "`bookrunner topics --create`" in said
 

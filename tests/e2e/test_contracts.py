@@ -36,9 +36,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from libs.common.topics import TOPICS, Key
+from services.gateway.http.guard import WEBHOOK
 from services.gateway.http.problems import PROBLEM_TYPES
 from tests import kafka_cluster, rubbish
-from tests.e2e.system import System, until
+from tests.e2e.system import System, folder_of_policies, until
 from tests.live_messages import Document, Message, ends_of, everything_on, write_raw
 from tests.rubbish import ANSWER_S
 from tests.unit.services.gateway.world import World
@@ -51,12 +52,17 @@ if TYPE_CHECKING:
 DEFAULT_CASES = 50
 CASES = int(os.environ.get("FUZZ_CASES", DEFAULT_CASES))
 PATIENCE_S = 120.0
-SERVICES = ("services.venues", "services.router", "services.portfolio", "services.execution")
+LONGEST_S = 1.0  # that a drawn request waits for the end of an execution
+OUTSIDE = {"policyId": "x_mine", "symbol": "BTCUSDT", "value": 0.5, "ttlS": 60}
+SERVICES = tuple(
+    f"services.{name}" for name in ("venues", "router", "portfolio", "execution", "policies", "context")
+)
 PROBLEMS = {(problem.uri, problem.status) for problem in PROBLEM_TYPES}
 LEAKS = re.compile(r"Traceback|\.py\b|site-packages|0x[0-9a-f]{8,}")
 PROBLEM = "application/problem+json"
 STREAM = "GET /api/stream"  # its success has no end
 LIMITS = "/api/exec/limits"
+CHARTS = "policyId=strategy symbol=ticker value=action{buy:1,sell:-1} reason=comment ttlS=60"
 CONTROLS = ("POST /api/exec/halt", f"PUT {LIMITS}")  # done as drawn, they would end all trading
 FUZZED = hypothesis.settings(
     max_examples=CASES,
@@ -102,6 +108,9 @@ KEYS = {
     Key.CONTROL: re.compile(
         rb"(?:limits:)?(?:all|settings)|(?:limits:|use:)?symbol:" + _PAIR + rb"|(?:policy|venue):" + _NAME
     ),
+    Key.SIGNAL: re.compile(_NAME + rb":" + _PAIR),
+    Key.INPUT: re.compile(rb"(?:\*|" + _PAIR + rb"):" + _NAME),
+    Key.SOURCE: re.compile(_NAME),
     Key.IDEMPOTENCY_KEY: re.compile(rb"[\x21-\x7e]{1,255}"),
 }
 # Messages that need more than a request, and why; no topic is without a message.
@@ -138,9 +147,18 @@ def can_be_wrong(label: str) -> bool:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     kafka_cluster.wipe(kafka)
-    async with System(kafka, tmp_path_factory.mktemp("fuzz"), EXECUTION_HORIZON_S="2") as running:
+    folder = tmp_path_factory.mktemp("fuzz")
+    settings = {
+        "EXECUTION_HORIZON_S": "2",
+        "EXECUTION_S_MAX": "0.02",  # orders that their books take at once, whatever signals are drawn
+        "POLICIES_DIR": folder_of_policies(folder),
+        "GATEWAY_SIGNAL_WEBHOOK": CHARTS,
+    }
+    async with System(kafka, folder, **settings) as running:
         running.start(*SERVICES)
         await running.ready()
+        async with running.http.post(f"{running.gateway}/api/signals", json=OUTSIDE) as answer:
+            assert answer.status == 200, "known before what is drawn uses up how many new names there may be"
         yield running
 
 
@@ -251,8 +269,10 @@ def cases(draw: st.DrawFn, label: str, mode: GenerationMode) -> Case[Any]:
         for part in (case.path_parameters, case.query, case.body):
             if isinstance(part, dict):
                 part.update({k: v for k, v in (("symbol", symbol), ("venue", venue)) if k in part})
-    if isinstance(case.query, dict) and isinstance(case.query.get("timeoutS"), int | float):
-        case.query["timeoutS"] = min(case.query["timeoutS"], 1.0)  # else it may rightly take 300 s
+    if isinstance(case.query, dict) and {"wait", "timeoutS"} & case.query.keys():
+        timeout_s = case.query.get("timeoutS", LONGEST_S)
+        if isinstance(timeout_s, int | float):  # else it may rightly take 300 s
+            case.query["timeoutS"] = min(timeout_s, LONGEST_S)
     return case
 
 
@@ -277,7 +297,8 @@ def refusals() -> Iterator[tuple[str, str, bytes, dict[str, str], set[int]]]:
         for body, status in rubbish.BODIES:
             yield "POST", path, body, {}, {status}
         for kind in rubbish.MEDIA_TYPES:
-            yield "POST", path, b"{}", {"content-type": kind}, {415}
+            if (path, kind) != (WEBHOOK, "text/plain"):
+                yield "POST", path, b"{}", {"content-type": kind}, {415}
         yield "POST", path, b"{}", {"idempotency-key": "k" * 256}, {422}
     for method, path, status in (
         ("DELETE", "/api/l2/subscriptions/nope/BTCUSDT", 404),
@@ -360,6 +381,11 @@ async def drive(system: System) -> None:
     await done("POST", "/api/router/update", reward)
     await done("DELETE", "/api/router/policies/p_flat")
     await done("POST", "/api/router/policies", {"policyId": "p_flat"})
+    await done("POST", "/api/signals", OUTSIDE)
+    await done("POST", "/api/context", {"symbol": "BTCUSDT", "name": "rr25", "value": 0.01, "ttlS": 60})
+    declared = {"scope": "declared", "features": [{"name": "whales", "low": 0, "high": 10}]}
+    await done("POST", "/api/router/scopes", declared)
+    await done("POST", WEBHOOK, {"strategy": "x_mine", "ticker": "BINANCE:ETHUSDT", "action": "sell"})
     weights = {"symbols": ["BTCUSDT", "ETHUSDT"], "cvarBudget": 0.05, "volTarget": 0.02}
     await done("POST", "/api/portfolio/optimize", weights)
     await done("POST", "/api/venues/score", {"symbol": "BTCUSDT", "size": 0.01})

@@ -144,7 +144,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         wait_for("ready", running.ready, 240)
         wait_for(
             "every service's metrics",
-            lambda: len(list((running.folder / "metrics").glob("*.json"))) == 6,
+            lambda: len(list((running.folder / "metrics").glob("*.json"))) == 8,
             120,
         )
         wait_for("a risk budget", lambda: running.get("/api/portfolio/risk"), 120)
@@ -215,7 +215,7 @@ def test_a_python_snippet_prints_what_it_subscribes_to(system: System, block: Bl
 
 
 def _at_work(log: Path) -> bool:
-    return re.search("l2_started|partitions_owned", log.read_text()) is not None
+    return re.search("l2_started|partitions_owned|may choose it", log.read_text()) is not None
 
 
 def test_further_processes_join_and_leave(system: System) -> None:
@@ -226,6 +226,7 @@ def test_further_processes_join_and_leave(system: System) -> None:
         with log.open("wb") as out:
             process = subprocess.Popen(
                 ["bash", "-c", f"exec env {system.here(command)}"],
+                cwd=system.scratch,
                 env=system.environment,
                 stdout=out,
                 stderr=out,

@@ -25,6 +25,7 @@ COMMANDS = {
     "execution": ("/api/exec/simulate", ORDER),
     "l2": ("/api/l2/subscriptions", {"venue": "kraken", "symbol": "BTCUSD"}),
 }
+OPTIONAL = ("policies", "context")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,10 @@ def test_the_ten_commands_hold_at_once_on_the_first_start(run: Run) -> None:
     assert failures(gateway_of(run)) == []
     status, ready = ask(gateway_of(run), "/readyz")
     assert (status, ready["status"], ready["degraded"]) == (200, "ready", [])
-    assert {each["service"] for each in ready["services"]} >= COMMANDS.keys() | {"gateway"}
+    assert {each["service"] for each in ready["services"]} >= COMMANDS.keys() | {
+        *OPTIONAL,
+        "gateway",
+    }
 
 
 @pytest.mark.parametrize("service", COMMANDS)
@@ -75,6 +79,24 @@ def test_a_killed_service_is_named_refuses_at_once_and_is_back_by_itself(run: Ru
     wait_for("it is back", lambda: is_well(gateway))
     assert failures(gateway) == []
     assert time.monotonic() - killed_s < 120
+
+
+@pytest.mark.parametrize("service", OPTIONAL)
+def test_a_killed_service_that_no_answer_needs_is_back_by_itself(run: Run, service: str) -> None:
+    gateway = gateway_of(run)
+    wait_for("all is well", lambda: is_well(gateway))
+    (pid,) = run.processes(f"services.{service}")
+    killed_ms = time.time() * 1e3
+    os.kill(pid, signal.SIGKILL)
+    assert failures(gateway) == []
+
+    def back() -> bool:
+        _, ready = ask(gateway, "/readyz")
+        own = [each for each in ready["services"] if each["service"] == service]
+        return [each["state"] for each in own if each["sinceTs"] > killed_ms] == ["ready"]
+
+    wait_for("it is back", back)
+    wait_for("all is well", lambda: is_well(gateway))
 
 
 def test_a_lost_broker_is_named_and_all_is_back_by_itself(run: Run) -> None:

@@ -14,7 +14,7 @@ import pytest_asyncio
 from libs.common.topics import DEAD_LETTERS, L2_BOOK_DELTAS, L2_CANDLES, TOPICS, VENUES_COMMANDS
 from tests import hostile_batches, kafka_cluster
 from tests.e2e.proof import failures
-from tests.e2e.system import System, until
+from tests.e2e.system import System, folder_of_policies, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 PARTITIONS: Final = 1  # so every reader of a topic meets all that is written there
-SERVICES: Final = tuple(f"services.{name}" for name in ("venues", "router", "portfolio", "execution"))
+DECIDING: Final = ("venues", "router", "portfolio", "execution")
+SERVICES: Final = tuple(f"services.{name}" for name in (*DECIDING, "policies", "context"))
 # Whoever may write there is believed: what a service restores from its own log is checked, and stops it.
 BOOKS: Final = ",".join(
     f"{venue}:{symbol}" for venue in ("binance", "bybit", "okx") for symbol in ("BTC-USDT", "ETH-USDT")
@@ -40,6 +41,7 @@ async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
         "METRICS_TARGETS_DIR": str(folder / "metrics"),
         "METRICS_PORT": "0",
         "L2_INSTANCE": "l2",
+        "POLICIES_DIR": folder_of_policies(folder),
         "EXECUTION_HORIZON_S": "2",
         "L2_BOOKS": BOOKS,  # few, and told of seldom: the enemy makes work enough
         "L2_TOP_INTERVAL_MS": "1000",

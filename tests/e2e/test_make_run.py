@@ -18,7 +18,8 @@ import pytest
 
 from broker.settings import BrokerSettings
 from libs.cli.run_folder import RunFolder
-from tests.e2e.system import free_port
+from tests.e2e.system import folder_of_policies, free_port
+from tests.policies_world import alive, descendants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,6 +109,17 @@ class Run:
         """Return the processes that belong to this run, by the folder in their environment."""
         return [pid for pid in _pids() if _belongs(pid, f"RUN_DIR={self.folder}", module)]
 
+    def hosted(self) -> list[int]:
+        """Wait until a policy of one's own runs, and return the processes of all policies."""
+
+        def runs() -> bool:
+            found = self.get("/api/policies") or ()
+            return any((each["policyId"], each["state"]) == ("mine", "running") for each in found)
+
+        wait_for("the policy runs", runs)
+        (host,) = self.processes("services.policies")
+        return descendants(host)
+
     def interrupt(self) -> None:
         """Press Ctrl-C: the terminal sends SIGINT to the whole foreground group."""
         os.killpg(self.make.pid, signal.SIGINT)
@@ -130,9 +142,12 @@ def _belongs(pid: int, setting: str, module: str) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")
 def test_one_command_runs_everything_heals_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    run = Run(tmp_path / "run").with_settings(GATEWAY_TOKEN="auto")  # noqa: S106 -- asks for one
+    policies = os.path.relpath(folder_of_policies(tmp_path), ROOT)  # as it is written in a checkout
+    run = Run(tmp_path / "run").with_settings(GATEWAY_TOKEN="auto", POLICIES_DIR=policies)  # noqa: S106 -- asks for one
     with run:
         wait_for("ready", run.ready, 180)
+        hosted = run.hosted()
+        assert alive(hosted)
         assert_quiet(run.log.read_text())
         assert_found_and_protected(run)
         assert_second_start_is_refused(run)
@@ -150,10 +165,12 @@ def test_one_command_runs_everything_heals_and_leaves_nothing_behind(tmp_path: P
         wait_for("the supervisor brings l2 back and its books LIVE", back)
         run.interrupt()
         assert run.processes() == []
+        assert alive(hosted) == []
         run.log.write_text("")
-    with run.with_settings(LOG_FORMAT="json", TETHER="0"):
+    with run.with_settings(LOG_FORMAT="json", TETHER="0", POLICIES_DIR=policies):
         wait_for("a second run is ready", run.ready, 180)
         assert run.all_live()
+        hosted = run.hosted()
         supervisor = RunFolder(run.folder).supervisor()
         assert supervisor
         os.kill(supervisor, signal.SIGKILL)
@@ -161,6 +178,14 @@ def test_one_command_runs_everything_heals_and_leaves_nothing_behind(tmp_path: P
         assert_json(run.log.read_text())
         assert_left_behind_is_named_and_ended(run)
         assert run.processes() == []
+        assert alive(hosted) == []
+
+
+def test_a_folder_of_policies_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    refused = run.type("make", "run", *run.arguments, "POLICIES_DIR=not-there")
+    assert f"make run: POLICIES_DIR={ROOT / 'not-there'} is not there: make it" in refused.stderr
+    assert not run.folder.exists()
 
 
 def assert_quiet(log: str) -> None:

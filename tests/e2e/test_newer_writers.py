@@ -21,7 +21,7 @@ from libs.common.topics import (
 )
 from tests import kafka_cluster, newer
 from tests.e2e.proof import failures
-from tests.e2e.system import System, until
+from tests.e2e.system import System, folder_of_policies, until
 from tests.integration.libs.common.strangers import visible
 from tests.prometheus import scrape_of
 
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 PARTITIONS: Final = 4
-SERVICES: Final = tuple(f"services.{name}" for name in ("venues", "router", "portfolio", "execution"))
+DECIDING: Final = ("venues", "router", "portfolio", "execution")
+SERVICES: Final = tuple(f"services.{name}" for name in (*DECIDING, "policies", "context"))
 COMMANDS: Final = (ROUTER_COMMANDS, PORTFOLIO_COMMANDS, EXECUTION_COMMANDS, VENUES_COMMANDS)
 PRIVATE: Final = ("router.state.v1", "portfolio.state.v1", "execution.state.v1")  # of one version at a time
 COUNTERS: Final = (
@@ -58,6 +59,7 @@ async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
         "METRICS_TARGETS_DIR": str(folder / "metrics"),
         "METRICS_PORT": "0",
         "L2_INSTANCE": "l2",
+        "POLICIES_DIR": folder_of_policies(folder),
         "EXECUTION_HORIZON_S": "2",
     }
     async with System(kafka, folder, **settings) as running:

@@ -98,6 +98,9 @@ async def test_the_kraken_recording_replays_with_every_checksum_right(
     books = ",".join(f"kraken-v1:{pair}" for pair in (*pairs, "WAVES-EUR", "XMR-USD"))
     settings = {"FEED": f"replay:{KRAKEN_V1}", "REPLAY_SPEED": "5", "L2_BOOKS": books}
     async with System(fresh_kafka, tmp_path, **settings) as system:
+        system.start("services.context")
+        await system.all_fresh("stub")  # of the day of a recording nothing else is known
+        assert "WARNING" not in system.log("services.context")
         await until("the recording has ended", lambda: finished(system), 180)
     healths = await everything_on(fresh_kafka, "l2.book-health.v1")
     last = {health["symbol"]: health for health in healths}

@@ -15,6 +15,7 @@ import pytest
 from broker.settings import JarSettings
 from libs.common.settings import ServiceSettings
 from tests.e2e.secret_marks import (
+    HOOKS,
     MARKS,
     PASSWORD,
     PROPERTY,
@@ -31,7 +32,7 @@ from tests.e2e.secret_marks import (
     own_environment,
     topics_with_secrets,
 )
-from tests.e2e.system import free_port
+from tests.e2e.system import folder_of_policies, free_port
 from tests.secure_kafka import LOGIN, make_certificates
 
 if TYPE_CHECKING:
@@ -43,7 +44,17 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc"),
 ]
 USER = "bookrunner"
-SERVICES = ("l2", "venues", "portfolio", "router", "execution", "gateway", "execution.autopilot")
+SERVICES = (
+    "l2",
+    "venues",
+    "portfolio",
+    "router",
+    "execution",
+    "context",
+    "policies",
+    "gateway",
+    "execution.autopilot",
+)
 
 
 def secrets_of(folder: Path) -> dict[str, str]:
@@ -54,6 +65,8 @@ def secrets_of(folder: Path) -> dict[str, str]:
     return {
         "ALERT_WEBHOOK_URL": WEBHOOK,
         "GATEWAY_TOKEN": TOKEN,
+        "GATEWAY_SIGNAL_WEBHOOK": "policyId=id symbol=ticker value=value ttlS=60 secret=key",
+        "GATEWAY_WEBHOOK_SECRET": HOOKS,
         "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
         "KAFKA_SASL_MECHANISM": "PLAIN",
         "KAFKA_SASL_USERNAME": USER,
@@ -91,6 +104,7 @@ class Run:
             "AUTOPILOT": "1",
             "LOG_LEVEL": "DEBUG",
             "TMPDIR": str(self.temporary),
+            "POLICIES_DIR": folder_of_policies(folder),
             "XDG_CACHE_HOME": str(folder / "cache"),
             "KAFKA_JARS_DIR": str(JarSettings().jars_dir),
             **secrets_of(folder),
@@ -134,6 +148,9 @@ async def test_a_running_system_shows_no_secret_to_anybody_who_does_not_need_it(
     with run:
         run.until("a ready system", lambda: "bookrunner is ready" in run.log.read_text())
         supervisor = run.process.pid
+        run.until(
+            "a policy that runs", lambda: b'"usable":true' in get(run.gateway, "api/signals?policyId=mine")
+        )
         (l2,) = [pid for pid in descendants(supervisor) if b"services.l2" in arguments([pid])]
         os.kill(l2, signal.SIGKILL)
         run.until(
@@ -168,7 +185,8 @@ async def test_a_running_system_shows_no_secret_to_anybody_who_does_not_need_it(
             "java": set(),
             "simulator": set(),
             **{f"services.{name}": kafka for name in SERVICES},
-            "services.gateway": {"ALERT_WEBHOOK_URL", "GATEWAY_TOKEN", "KAFKA_SASL_PASSWORD"},
+            "libs.policies.zygote": set(),  # and all policies, which it forks
+            "services.gateway": set(MARKS) - {"KAFKA_EXTRA_PROPERTIES"},
         }
 
         paths = (
@@ -228,6 +246,9 @@ async def test_a_running_system_shows_no_secret_to_anybody_who_does_not_need_it(
         ("services.execution", {"KAFKA_SASL_PASSWORD": PASSWORD}, "KAFKA_SASL_PASSWORD"),
         ("services.execution.autopilot", {"KAFKA_SASL_PASSWORD": PASSWORD}, "KAFKA_SASL_PASSWORD"),
         ("services.l2", {"KAFKA_BOOTSTRAP_SERVERS": f"me:{PASSWORD}@kafka:1"}, "KAFKA_BOOTSTRAP_SERVERS"),
+        ("services.context", {"KAFKA_SASL_PASSWORD": PASSWORD}, "KAFKA_SASL_PASSWORD"),
+        ("services.context", {"CONTEXT_HOSTS": f"okx={PASSWORD}"}, "CONTEXT_HOSTS"),
+        ("services.policies", {"KAFKA_SASL_PASSWORD": PASSWORD}, "KAFKA_SASL_PASSWORD"),
         ("services.portfolio", {"KAFKA_SASL_PASSWORD": PASSWORD}, "KAFKA_SASL_PASSWORD"),
         ("services.router", {"KAFKA_SASL_PASSWORD": PASSWORD}, "KAFKA_SASL_PASSWORD"),
         ("services.venues", {"KAFKA_SASL_PASSWORD": PASSWORD}, "KAFKA_SASL_PASSWORD"),

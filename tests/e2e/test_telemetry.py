@@ -20,7 +20,7 @@ from libs.common.topics import (
     VENUES_SCORES,
 )
 from tests import kafka_cluster
-from tests.e2e.system import System, until
+from tests.e2e.system import System, folder_of_policies, until
 from tests.prometheus import Scrape, faults_of_name, promised, scrape_of
 from tests.registered import register
 
@@ -34,7 +34,8 @@ Counts: TypeAlias = dict[str, dict[str, str]]
 
 STATEFUL = ("router", "portfolio", "execution")
 BOOKS = ("binance:BTC-USDT", "binance:ETH-USDT", "kraken:BTC-USDT", "okx:BTC-USDT")
-PROCESSES = ("l2", "venues", *STATEFUL, "gateway")
+OPTIONAL = ("policies", "context")
+PROCESSES = ("l2", "venues", *STATEFUL, *OPTIONAL, "gateway")
 MAX_SERIES = 400  # of one process and family, a histogram's buckets included
 PATIENCE_S = 180.0  # on a machine shared with much else
 
@@ -49,12 +50,13 @@ async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
         "LOG_FORMAT": "json",
         "L2_INSTANCE": "l2",
         "L2_BOOKS": ",".join(BOOKS),
+        "POLICIES_DIR": folder_of_policies(folder),
         "EXECUTION_HORIZON_S": "2",
         "EXECUTION_S_MAX": "0.02",  # orders that their books take at once
     }
     async with System(kafka, folder, **settings) as running:
         await until("all books LIVE", all_live(running), PATIENCE_S)
-        running.start(*(f"services.{name}" for name in ("venues", *STATEFUL)))
+        running.start(*(f"services.{name}" for name in ("venues", *STATEFUL, *OPTIONAL)))
         await running.ready()
         yield running
 

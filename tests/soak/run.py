@@ -18,6 +18,7 @@ import numpy as np
 from libs.cli.run_folder import RunFolder
 from tests.bench.processes import ROOT, TETHER, free_port
 from tests.chaos.schedule import WIRE_KINDS, schedule
+from tests.e2e.system import folder_of_policies
 from tests.soak.samples import BEHIND, DESCRIPTORS, RSS, Looks
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tests.chaos.schedule import Request
     from tests.soak.samples import Sample
 
-KILLED: Final = ("l2", "venues", "router", "portfolio", "execution", "gateway")
+KILLED: Final = ("l2", "venues", "router", "portfolio", "execution", "context", "policies", "gateway")
 EACH_KILLED: Final = 1  # times in a run
 FAULT_GAP_S: Final = 30.0  # mean; that of a schedule of chaos is .7
 CHAOS_GAP_S: Final = 0.7
@@ -66,6 +67,7 @@ class System:
         environment = {name: text for name, text in os.environ.items() if not name.startswith("KAFKA_")}
         environment |= ports | HEAP
         environment |= {"RUN_DIR": str(self.run_dir.root), "AUTOPILOT": "1", "FEED": "simulator"}
+        environment["POLICIES_DIR"] = folder_of_policies(folder)
         command = [
             sys.executable,
             str(TETHER),

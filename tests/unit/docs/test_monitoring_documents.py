@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KNOWN = promised()
-SERVICES = ("l2", "venues", "router", "portfolio", "execution", "gateway")
+SERVICES = ("l2", "venues", "router", "portfolio", "execution", "context", "policies", "gateway")
 
 
 def dashboard() -> Any:

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
-from libs.common.events import CommandRejected, ExecutionRecord, OrderFilled, PolicyChosen, PolicyRewarded
+from libs.common.events import (
+    CommandRejected,
+    ExecutionRecord,
+    OrderFilled,
+    PolicyChosen,
+    PolicyRewarded,
+    RouterSnapshot,
+)
+from libs.common.time_units import DAY_NS
+from libs.common.topics import POLICIES_REGISTRY, POLICIES_SIGNALS, signal_key
 from simulator.latent import GENESIS_DAY
+from tests.execution_market import a_policy_signalled
 from tests.loop_world import LoopWorld
+from tests.registered import a_policy_registered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WINDOWED = "p_sma p_breakout p_meanrev p_flat"  # whose horizons are longer than the interval
 A_QUARTER = 0.25
@@ -24,8 +40,28 @@ def played() -> LoopWorld:
     return world
 
 
-def last_records() -> list[ExecutionRecord]:
-    return list({record.execution_id: record for record in played().sent[ExecutionRecord]}.values())
+@lru_cache(maxsize=1)
+def played_with_others() -> LoopWorld:
+    """One in which a policy from outside is chosen too, and signals for a part of the time."""
+    world = LoopWorld(
+        first_day=GENESIS_DAY + 900,
+        policies="p_meanrev p_flat x_mine",
+        interval_s=600.0,
+        symbols=("BTC-USDT",),
+        execution_settings={"allow_short": True},
+    )
+    world.publish(POLICIES_REGISTRY, b"x_mine", a_policy_registered("x_mine", kind="external"))
+    for n in range(48):
+        if n % 4 > 1:
+            signal = a_policy_signalled("x_mine", (-1.0) ** n, inputs_ts=world.now)
+            signal = replace(signal, valid_until_ts=world.now + DAY_NS // 96)
+            world.publish(POLICIES_SIGNALS, signal_key("x_mine", "BTC-USDT"), signal)
+        world.run(1 / 96)
+    return world
+
+
+def last_records(world: LoopWorld) -> list[ExecutionRecord]:
+    return list({record.execution_id: record for record in world.sent[ExecutionRecord]}.values())
 
 
 def test_every_decision_is_rewarded_but_the_one_whose_window_is_open() -> None:
@@ -39,11 +75,12 @@ def test_every_decision_is_rewarded_but_the_one_whose_window_is_open() -> None:
     assert len(chosen) > 60
 
 
-def test_the_rewards_of_all_decisions_add_up_to_the_change_of_equity() -> None:
-    fills = played().sent[OrderFilled]
+@pytest.mark.parametrize("play", [played, played_with_others])
+def test_the_rewards_of_all_decisions_add_up_to_the_change_of_equity(play: Callable[[], LoopWorld]) -> None:
+    fills = play().sent[OrderFilled]
     assert len(fills) > 5
-    for symbol in played().symbols:
-        told = [r.reward for r in last_records() if r.symbol == symbol and r.reward and r.reward.mid]
+    for symbol in play().symbols:
+        told = [r.reward for r in last_records(play()) if r.symbol == symbol and r.reward and r.reward.mid]
         end = max(told, key=lambda outcome: outcome.end_ts or 0)
         mine = [fill for fill in fills if fill.symbol == symbol and fill.ts <= (end.end_ts or 0)]
         held = sum((fill.last_qty if fill.side == "buy" else -fill.last_qty for fill in mine), Decimal(0))
@@ -64,3 +101,21 @@ def test_the_equity_is_what_its_fills_and_the_price_make_of_the_capital() -> Non
     world = played()
     budget = next(iter(world.risk.values()))
     assert float(budget.equity) == pytest.approx(world.equity, rel=2e-3)  # its marks are up to an hour old
+
+
+def test_a_policy_from_outside_is_paid_for_what_it_wanted_and_learns_nothing_where_it_wanted_nothing() -> (
+    None
+):
+    world = played_with_others()
+    mine = [record for record in last_records(world) if record.policy_id == "x_mine"]
+    void = {each.decision_id for each in mine if each.reason.startswith("no signal of x_mine to act on: ")}
+    answers = [each for each in world.sent[PolicyRewarded] if each.policy_id == "x_mine"]
+    assert len(void) >= 3
+    assert sorted(each.decision_id or "" for each in answers if not each.counted) == sorted(void)
+    paid = [each for each in answers if each.counted]
+    assert len(paid) >= 3
+    assert {each.decision_id for each in paid} < {each.decision_id for each in mine} - void
+    assert any(each.reward for each in paid)
+    (summary,) = (each for each in world.sent[RouterSnapshot][-1].policies if each.policy_id == "x_mine")
+    assert summary.updates == len(paid)
+    assert not world.sent[CommandRejected]

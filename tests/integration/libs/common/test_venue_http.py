@@ -1,4 +1,4 @@
-"""No credential of a proxy is said, however a library writes it."""
+"""What a proxy does is a failure that is told; no credential of it is said, however a library writes it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from libs.common.proxies import Proxies
-from libs.common.venue_http import VenueHttp, told
+from libs.common.venue_http import FAILURES, VenueHttp, told
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -36,3 +36,21 @@ async def test_a_proxy_that_refuses_a_name_and_password_does_not_make_them_known
     assert "SECRET" in str(refused.value)
     assert "SECRET" not in said
     assert f"127.0.0.1:{port} (HTTPS_PROXY)" in said
+
+
+async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readexactly(3)
+    writer.write(b"\x05\x00")  # RFC 1928: no login is needed
+    await reader.readexactly(4)
+    writer.close()
+
+
+async def test_a_socks_proxy_that_hangs_up_in_the_middle_is_a_failure_as_any_other() -> None:
+    url = "https://api.okx.test/x"
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        proxies = Proxies({"https": f"socks5h://127.0.0.1:{server.sockets[0].getsockname()[1]}"})
+        async with VenueHttp(proxies) as http:
+            with pytest.raises(FAILURES) as failed:
+                async with http.get(url, aiohttp.ClientTimeout(total=5)):
+                    pass
+    assert told(failed.value, proxies, url).startswith("IncompleteReadError: 0 bytes read")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from libs.common.reply_headers import LONGEST_PAUSE_S
 from services.l2.connection import fetch, open_http, run_socket
 from services.l2.messages import Fetch, L2Message, OpenSocket, ReplyReceived, SocketClosed
-from services.l2.reply_headers import LONGEST_PAUSE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

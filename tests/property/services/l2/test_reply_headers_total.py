@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.l2.reply_headers import LONGEST_PAUSE_S, not_followed, pause_of
+from libs.common.reply_headers import LONGEST_PAUSE_S, not_followed, pause_of
 from tests.hostile_texts import obeyed
 
 DIGITS = st.text(alphabet=st.characters(categories=["Nd", "No", "Nl"]), max_size=500)
