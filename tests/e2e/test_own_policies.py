@@ -192,6 +192,12 @@ async def test_an_expired_signal_is_skipped_and_teaches_nothing(system: System) 
 
     await until("it is an arm", joined, PATIENCE_S)
 
+    async def expired() -> bool:
+        told = await system.get("/api/signals?policyId=x_late") or ()
+        return [each["usable"] for each in told] == [False]
+
+    await until("its signal has expired", expired)
+
     async def skipped() -> Any:
         await executed(system, "ETHUSDT")
         return next(iter(await records_of(system, "x_late", "ETHUSDT")), None)
@@ -218,8 +224,11 @@ async def test_a_number_from_anywhere_fills_a_context_and_its_source_is_told(sys
     status, declared = await post(system, "/api/router/scopes", scope)
     assert status == 200, declared
     wish = {"symbol": "BTCUSDT", "name": "whales", "value": 12.0, "source": "my_eyes", "ttlS": 600}
-    status, told = await post(system, "/api/context", wish)
-    assert status == 200, told
+
+    async def taken() -> bool:  # once the gateway has read the scope's snapshot
+        return (await post(system, "/api/context", wish))[0] == 200
+
+    await until("the gateway knows the new feature", taken)
 
     async def filled() -> Any:
         body = {"context": {"symbol": "BTCUSDT"}, "scope": "mine"}
