@@ -27,7 +27,7 @@ from services.gateway.http import openapi, router_views, views
 from services.gateway.http import requests as r
 from services.gateway.http.command_rows import ROWS, Row
 from services.gateway.http.command_rows import command as as_command
-from services.gateway.http.executions import final, record_of, seen
+from services.gateway.http.executions import final, record_of, seen, soon
 from services.gateway.http.openapi import answers, reference
 from services.gateway.http.parts import JSON, caller_of, json_answer, parts_of, ready_parts_of
 from services.gateway.http.problems import NOT_SUBSCRIBED, UNKNOWN_SYMBOL, UNKNOWN_VENUE
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from libs.common.events import Command as ServiceCommand
     from libs.common.events import Event
     from services.gateway.http.view import View
+    from services.gateway.reading.topic_views import GatewayViews
 
 E = TypeVar("E", bound="Event")
 
@@ -64,7 +65,7 @@ def _add(row: Row) -> None:
                 _require_context(request, *asks.context(body))
             return asks.command(body, name)
 
-        return await commanded(request, key, asks.view, wish, lambda: asks.given(body))
+        return await commanded(request, key, asks.view, wish, lambda: asks.given(body), asks.shown)
 
     endpoint.__name__, endpoint.__doc__ = asks.command.__name__, asks.command.__doc__
     endpoint.__annotations__["body"] = asks.body
@@ -238,11 +239,18 @@ async def commanded(
     view: View[Any],
     wish: Callable[[str], ServiceCommand],
     given: Callable[[], dict[str, object]] = dict,
+    shown: Callable[[GatewayViews, Any], bool] | None = None,
 ) -> Response:
-    """Answer with the view of the event that answers a command, which `wish` makes of its id."""
+    """Answer with the view of the event that answers a command, which `wish` makes of its id.
+
+    Where `shown` is given, the answer waits a moment until the views of other routes know of it too.
+    """
 
     async def execute(command: Command) -> Reply:
         event = await _ask(request, wish(str(command.id)), view.kind)
+        if shown is not None:
+            parts = parts_of(request)
+            await soon(parts, lambda: shown(parts.views, event))
         return Reply(200, encode(view(event, **given())))
 
     return await once(request, key, execute)

@@ -35,8 +35,9 @@ from services.gateway.http.router_requests import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from libs.common.events import Command
+    from libs.common.events import Command, FeaturesDeclared
     from services.gateway.http.view import View
+    from services.gateway.reading.topic_views import GatewayViews
 
 C = TypeVar("C", bound="Command")
 
@@ -151,10 +152,16 @@ class Asks(NamedTuple):
     view: View[Any]
     given: Callable[[Any], dict[str, object]] = lambda _body: {}  # to the view, of the body
     context: Callable[[Any], tuple[Mapping[str, float | str], str]] | None = None  # of a body, and its scope
+    shown: Callable[[GatewayViews, Any], bool] | None = None  # whether other routes know of the answer too
 
 
 def _context_of(body: ChooseBody | UpdateBody) -> tuple[Mapping[str, float | str], str]:
     return body.context, body.scope
+
+
+def _knows_features(views: GatewayViews, declared: FeaturesDeclared) -> bool:
+    found = views.router_snapshots.items.get(declared.scope.encode())
+    return found is not None and found.declared == declared.features
 
 
 class Row(NamedTuple):
@@ -192,7 +199,7 @@ ROWS: Final = (
         Post(
             "/api/router/scopes", "router", "Begin a scope with features of its own", "The scope's features."
         ),
-        Asks(ScopeBody, declare_features, router_views.FEATURES),
+        Asks(ScopeBody, declare_features, router_views.FEATURES, shown=_knows_features),
         {"scope": "momentum", "features": [{"name": "vix", "low": 0, "high": 200, "mean": 20, "sd": 8}]},
     ),
     Row(

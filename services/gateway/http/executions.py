@@ -61,7 +61,12 @@ async def seen(parts: Parts, record: ExecutionRecord) -> None:
         sized = record.sizing is None or (sizing is not None and sizing.ts >= record.sizing.ts)
         return sized and key in views.records.items
 
-    await _until(parts, there, SEEN_S)  # the answer is true nevertheless
+    await soon(parts, there)
+
+
+async def soon(parts: Parts, shown: Callable[[], bool]) -> None:
+    """Wait until the other routes tell of it too, for a moment: an answer is true nevertheless."""
+    await _until(parts, shown, SEEN_S)
 
 
 async def final(parts: Parts, record: ExecutionRecord, timeout_s: float) -> ExecutionRecord:

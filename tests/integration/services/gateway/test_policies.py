@@ -17,6 +17,7 @@ from libs.common.events import (
     DeclareFeatures,
     FeaturesDeclared,
     PolicySignalled,
+    RouterSnapshot,
     SourceState,
 )
 from libs.common.kafka import Publisher, Reader
@@ -27,6 +28,7 @@ from libs.common.topics import (
     POLICIES_SIGNALS,
     ROUTER_CHOICES,
     ROUTER_COMMANDS,
+    ROUTER_SNAPSHOTS,
     signal_key,
 )
 from tests.e2e.system import until
@@ -162,6 +164,41 @@ async def test_an_input_stands_on_its_topic_and_is_shown_with_the_sources_of_oth
     await until("the input and the source are shown", shown)
 
 
+async def declare_and_tell(gateway: GatewayProcess, body: object) -> tuple[int, object]:
+    """Begin a scope, and tell a number of its own feature at once: it is known then."""
+    answer: tuple[int, object] = await gateway.ask("POST", "/api/router/scopes", json=body)
+    wish = {"symbol": "*", "name": "vix", "value": 18, "ttlS": 60}
+    status, problem = await gateway.ask("POST", "/api/context", json=wish)
+    assert status == 200, problem
+    return answer
+
+
+def snapshot_of(asked: DeclareFeatures) -> RouterSnapshot:
+    return RouterSnapshot(
+        scope=asked.scope,
+        last_choice=None,
+        decision_id=None,
+        decided_ts=None,
+        sampled_scores={},
+        features={},
+        inputs={},
+        filled=(),
+        missing=(),
+        policies=(),
+        retired=(),
+        choices=0,
+        updates=0,
+        noise=0.01,
+        drift_alarms=0,
+        ignored_keys=0,
+        pending=0,
+        stubs=(),
+        layout=2,
+        declared=asked.features,
+        ts=time.time_ns(),
+    )
+
+
 async def test_a_scope_is_begun_by_a_command_that_the_router_answers(gateway: GatewayProcess) -> None:
     async def answer_as_the_router() -> DeclareFeatures:
         asked = await newest(gateway, ROUTER_COMMANDS)
@@ -176,14 +213,15 @@ async def test_a_scope_is_begun_by_a_command_that_the_router_answers(gateway: Ga
         )
         async with Publisher(gateway.settings) as publisher:
             await publisher.send_and_wait(ROUTER_CHOICES, asked.scope.encode(), declared, declared.ts)
+            await asyncio.sleep(0.3)  # the topics of one transaction come to the gateway one after the other
+            shown = snapshot_of(asked)
+            await publisher.send_and_wait(ROUTER_SNAPSHOTS, asked.scope.encode(), shown, shown.ts)
         return asked
 
     async with standing_in(gateway.settings):
         await gateway.until_heard("router")
         body = {"scope": "fear", "features": [{"name": "vix", "low": 5, "high": 150}]}
-        (status, told), asked = await asyncio.gather(
-            gateway.ask("POST", "/api/router/scopes", json=body), answer_as_the_router()
-        )
+        (status, told), asked = await asyncio.gather(declare_and_tell(gateway, body), answer_as_the_router())
     assert asked.features == (VIX,)  # the middle of the range, and a quarter of it
     assert (status, told) == (
         200,
