@@ -1,4 +1,4 @@
-"""Options on a forward: Black's price, deltas and the volatility that a price implies; pure.
+"""Options on a forward: Black's price and deltas; pure.
 
 =========  =====================================================  ==========
 symbol     meaning                                                unit
@@ -26,9 +26,6 @@ from typing import Final
 CALL: Final = 1
 PUT: Final = -1
 _SQRT_2: Final = math.sqrt(2.0)
-_LEAST_SIGMA: Final = 1e-6
-_MOST_SIGMA: Final = 100.0
-_HALVINGS: Final = 200  # more than the digits of a float
 
 
 def price(phi: int, F: float, K: float, T: float, sigma: float, r: float = 0.0) -> float:  # noqa: N803 -- the formula's own
@@ -53,23 +50,6 @@ def forward_delta(phi: int, F: float, K: float, T: float, sigma: float) -> float
     """
     d1, _ = _d(F, K, T, sigma)
     return phi * normal_cdf(phi * d1)
-
-
-def implied_volatility(phi: int, F: float, K: float, T: float, value: float, r: float = 0.0) -> float | None:  # noqa: N803
-    """Return the volatility at which `price` is `value`; None where there is none from 1e-6 to 100.
-
-    The value rises strictly with sigma, so the interval that holds the answer is halved until it is a point.
-    """
-    low, high = _LEAST_SIGMA, _MOST_SIGMA
-    if not price(phi, F, K, T, low, r) <= value <= price(phi, F, K, T, high, r):
-        return None
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if price(phi, F, K, T, middle, r) < value:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
 
 
 def normal_cdf(x: float) -> float:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.context.black76 import CALL, PUT, forward_delta, implied_volatility, normal_cdf, price
+from services.context.black76 import CALL, PUT, forward_delta, normal_cdf, price
 from tests.option_surfaces import bumped_delta, payoff_price
 
 CASES = [
@@ -42,22 +42,6 @@ def test_a_call_and_a_put_of_a_strike_differ_by_the_discounted_forward(
     assert parity == pytest.approx(math.exp(-r * T) * (F - K), abs=1e-8)
 
 
-@pytest.mark.parametrize(("F", "K", "T", "sigma", "r"), CASES)
-def test_the_implied_volatility_of_an_integrated_price_is_the_one_it_was_made_with(
-    F: float, K: float, T: float, sigma: float, r: float
-) -> None:
-    phi = CALL if K >= F else PUT
-    value = payoff_price(phi, F, K, T, sigma, r)
-    if value > 1e-3:  # below, the price says nothing of the volatility
-        assert implied_volatility(phi, F, K, T, value, r) == pytest.approx(sigma, abs=1e-6)
-
-
-def test_a_price_below_its_intrinsic_value_or_above_the_forward_has_no_volatility() -> None:
-    assert implied_volatility(CALL, 100.0, 80.0, 1.0, 19.0) is None
-    assert implied_volatility(CALL, 100.0, 80.0, 1.0, 101.0) is None
-    assert implied_volatility(PUT, 100.0, 80.0, 1.0, -0.1) is None
-
-
 def test_the_normal_distribution_has_known_values() -> None:
     # Abramowitz and Stegun, table 26.1.
     assert normal_cdf(0.0) == 0.5
@@ -80,7 +64,6 @@ def test_recorded_marks_of_a_venue_are_these_prices_over_the_forward(
     T = (expiry.timestamp() - now_s) / (365 * 86_400)
     rounding = price(phi, F, K, T, percent / 100 + 1e-4) - price(phi, F, K, T, percent / 100)
     assert price(phi, F, K, T, percent / 100) == pytest.approx(mark * F, abs=rounding)
-    assert implied_volatility(phi, F, K, T, mark * F) == pytest.approx(percent / 100, abs=1e-4)
 
 
 def test_a_recorded_delta_of_a_venue_is_this_forward_delta() -> None:
