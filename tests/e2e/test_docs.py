@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
+from services.gateway.http.policy_routes import CHART
+from services.gateway.http.webhook_mapping import EXAMPLE
 from tests import kafka_cluster
 from tests.browser import a_page, find_browser
 from tests.e2e.system import System
@@ -34,7 +36,12 @@ IN_A_BROWSER: Final = pytest.mark.skipif(
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     kafka_cluster.wipe(kafka)
-    async with System(kafka, tmp_path_factory.mktemp("docs"), GATEWAY_TOKEN=TOKEN) as running:
+    settings = {
+        "GATEWAY_TOKEN": TOKEN,
+        "GATEWAY_SIGNAL_WEBHOOK": EXAMPLE,
+        "GATEWAY_WEBHOOK_SECRET": CHART["key"],
+    }
+    async with System(kafka, tmp_path_factory.mktemp("docs"), **settings) as running:
         running.start(*SERVICES)
         await running.ready()
         yield running
