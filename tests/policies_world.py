@@ -289,6 +289,7 @@ class Host:
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "POLICIES_DIR": str(folder),
             "TOLD_TO_NOBODY": "a secret of the host",
+            "POLICIES_STARTS_PER_S": "20",  # tests host many at once
             **environment,
         }
 

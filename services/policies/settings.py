@@ -23,7 +23,9 @@ class PoliciesSettings(ReplicaSettings):
     )
     deadline_s: float = Field(1.0, gt=0, le=60, description="within which a policy answers, seconds")
     start_s: float = Field(10.0, gt=0, le=60, description="within which a policy's file is loaded, seconds")
-    starts_per_s: float = Field(20.0, gt=0, le=1000, description="most policies started in a second")
+    starts_per_s: float = Field(
+        1.0, gt=0, le=1000, description="most policies started in a second: each start takes a CPU's time"
+    )
     memory_mib: int = Field(
         512, ge=16, le=1_048_576, description="what a policy takes at most beside Python and numpy, MiB"
     )

@@ -81,6 +81,7 @@ async def run(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
     environment = {
         "POLICIES_DIR": str(folder / "policies"),
         "POLICIES_RATE_PER_S": "10",
+        "POLICIES_STARTS_PER_S": "20",
         "POLICIES_EXTERNAL_KEEP_S": "4",
         "ROUTER_POLICIES": "p_flat p_sma",
         "ROUTER_EPSILON": "0.7",  # so that each is chosen soon
