@@ -10,6 +10,7 @@ COPY install/locks/build.lock install/locks/services.lock ./
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r build.lock \
  && pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation --require-hashes -r services.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY backtest backtest
 COPY bookrunner bookrunner
 COPY broker broker
 COPY install install

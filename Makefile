@@ -21,8 +21,8 @@ RUN_DIR ?= .run
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## install what is locked for running into .venv, if that changed; PLOTS=1 adds what draws pictures
-	$(INSTALL) run $(if $(PLOTS),plots)
+setup: ## install what is locked for running into .venv, if that changed; PLOTS=1 adds what draws pictures, HISTORY=1 Parquet
+	$(INSTALL) run $(if $(PLOTS),plots) $(if $(HISTORY),history)
 
 setup-dev: ## install what tests and checks add
 	$(INSTALL) run dev

@@ -21,6 +21,7 @@ _BY_USE: Final = (
     "services",
     "native",
     "plots",
+    "history",
     "build",
     "dev",
 )  # of two that name a package, the first counts

@@ -26,6 +26,7 @@ _EXTRAS: Final = {
     "services": (),
     "native": ("native",),
     "plots": ("plots",),
+    "history": ("history",),
     "dev": ("dev",),
 }
 _OPTIONS: Final = ("--quiet", "--universal", "--python-version", "3.11", "--no-header")

@@ -16,12 +16,20 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path(__file__).with_name("locks")
 FILES: Final = FOLDER / "files.tsv"
-LOCKS: Final = ("build", "services", "native", "plots", "dev")  # in the order in which they add to each other
+LOCKS: Final = (
+    "build",
+    "services",
+    "native",
+    "plots",
+    "history",
+    "dev",
+)  # in the order in which they add to each other
 # What a person installs, as locks.
 LAYERS: Final[dict[str, tuple[str, ...]]] = {
     "run": ("build", "services", "native"),
     "plots": ("plots",),
-    "dev": ("plots", "dev"),
+    "history": ("history",),
+    "dev": ("plots", "history", "dev"),
 }
 # No wheel for Linux on arm64: built from source, in Python alone where no C compiler is at hand.
 BUILT: Final = "faust-streaming"

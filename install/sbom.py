@@ -42,6 +42,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 # What runs; what somebody may add; what only builds or tests it.
 _SCOPES: Final = {
     "install/locks/plots.lock": ComponentScope.OPTIONAL,
+    "install/locks/history.lock": ComponentScope.OPTIONAL,
     "install/locks/build.lock": ComponentScope.EXCLUDED,
     "install/locks/dev.lock": ComponentScope.EXCLUDED,
 }
