@@ -42,12 +42,17 @@ def told_terms(health: BookHealth) -> InstrumentTerms | None:
 
 def instruments_of(symbol: str, healths: Mapping[bytes, BookHealth]) -> dict[str, Instrument]:
     """Return the instrument of a symbol at each venue that is known to have it, those of the table first."""
-    listed = [venue for venue, of in INSTRUMENTS if of == symbol]
     found = {
-        venue: instrument_in(venue, symbol, healths.get(book_key(venue, symbol)))
-        for venue in dict.fromkeys((*listed, *VENUES))
+        venue: instrument_in(venue, symbol, healths.get(key)) for venue, key in _books_of(symbol).items()
     }
     return {venue: instrument for venue, instrument in found.items() if instrument is not None}
+
+
+@lru_cache(maxsize=256)
+def _books_of(symbol: str) -> Mapping[str, bytes]:
+    """Return the key of a symbol's book at each venue that may have it, those of the table first."""
+    listed = [venue for venue, of in INSTRUMENTS if of == symbol]
+    return {venue: book_key(venue, symbol) for venue in dict.fromkeys((*listed, *VENUES))}
 
 
 def _is_finite(terms: InstrumentTerms) -> bool:

@@ -7,6 +7,7 @@ again and again until it closes. The newest `keep` of each interval are kept, wh
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 LENGTH_NS: Final[Mapping[Interval, int]] = {"1m": MINUTE_NS, "1d": 1440 * MINUTE_NS}
 KEEP: Final[Mapping[Interval, int]] = {"1m": 2880, "1d": 1500}  # two days, four years
+_OPEN_TS: Final = attrgetter("open_ts")
 
 
 class Series:
@@ -35,6 +37,8 @@ class Series:
         self._series: dict[tuple[bytes, str], dict[int, Candle]] = {}
         self._opens: dict[tuple[bytes, str], list[int]] = {}  # ascending
         self._changes: dict[tuple[bytes, str], int] = {}  # of the closed ones, so far
+        self._newest: dict[tuple[bytes, str], int] = {}  # when the newest closed one opened
+        self._rewritten: dict[tuple[bytes, str], int] = {}  # the last change that was not behind all others
         self._windows: dict[tuple[bytes, str], tuple[int, list[Candle]]] = {}  # as of so many changes
 
     def put(self, candle: Candle) -> None:
@@ -56,7 +60,15 @@ class Series:
         if full:
             del series[opens.pop(0)]
         if full or candle.closed:
-            self._changes[place] = self._changes.get(place, 0) + 1
+            self._note_change(place, candle)
+
+    def _note_change(self, place: tuple[bytes, str], candle: Candle) -> None:
+        changes = self._changes.get(place, 0) + 1
+        if candle.closed and candle.open_ts > self._newest.get(place, -1):
+            self._newest[place] = candle.open_ts
+        elif candle.closed:
+            self._rewritten[place] = changes
+        self._changes[place] = changes  # last, as a thread may read
 
     def since(self, venue: str, symbol: str, interval: Interval, ts: int) -> list[Candle]:
         """Return the candles that opened at or after `ts` (ns), oldest first."""
@@ -73,11 +85,21 @@ class Series:
         changes = self._changes.get(place, 0)
         before, found = self._windows.get(place, (0, []))
         if before != changes:
-            found = [candle for candle in self.since(venue, symbol, interval, 0) if candle.closed]
-            since_ts = found[-1].open_ts - self.keep[interval] * LENGTH_NS[interval] if found else 0
-            found = [candle for candle in found if candle.open_ts >= since_ts]
+            known = found if self._rewritten.get(place, 0) <= before else []
+            after_ts = known[-1].open_ts + 1 if known else 0
+            newer = [candle for candle in self.since(venue, symbol, interval, after_ts) if candle.closed]
+            found = self._within(place, known + newer)
             self._windows[place] = (changes, found)
         return found
+
+    def _within(self, place: tuple[bytes, str], candles: list[Candle]) -> list[Candle]:
+        """Return those of the newest span that are still kept."""
+        if not candles:
+            return candles
+        interval = candles[-1].interval
+        since_ts = candles[-1].open_ts - self.keep[interval] * LENGTH_NS[interval]
+        oldest_ts = next(iter(self._opens[place]), since_ts)
+        return candles[bisect_left(candles, max(since_ts, oldest_ts), key=_OPEN_TS) :]
 
     def newest(self, venue: str, symbol: str, interval: Interval) -> Candle | None:
         """Return the newest closed candle, None without one."""

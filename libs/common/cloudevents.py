@@ -52,8 +52,13 @@ class CloudEvent:
             ("ce_correlationid", self.correlation_id.encode()),
         ]
         if self.causation_id is not None:
-            headers.append(("ce_causationid", str(self.causation_id).encode()))
+            headers.append(("ce_causationid", _id_text(self.causation_id)))
         return headers
+
+
+@lru_cache(maxsize=64)
+def _id_text(identifier: UUID) -> bytes:
+    return str(identifier).encode()  # one message causes several
 
 
 def headers_of(told: Iterable[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
@@ -88,12 +93,20 @@ def identity(headers: Headers, fallback: UUID) -> tuple[UUID, str]:
     return identifier, correlation.decode("utf-8", "replace") or str(identifier)
 
 
+@lru_cache(maxsize=64)
 def rfc3339(ts: int) -> str:
     """Return `ts` (ns UTC) as RFC 3339 text with nanoseconds."""
     seconds, ns = divmod(ts, NS_PER_S)
-    return f"{_second(seconds)}.{ns:09d}Z"
+    minutes, second = divmod(seconds, 60)
+    return f"{_minute(minutes)}:{second:02d}.{ns:09d}Z"
 
 
 @lru_cache(maxsize=64)
-def _second(seconds: int) -> str:
-    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}"
+def _minute(minutes: int) -> str:
+    days, minute = divmod(minutes, 1440)
+    return f"{_day(days)}T{minute // 60:02d}:{minute % 60:02d}"
+
+
+@lru_cache(maxsize=64)
+def _day(days: int) -> str:
+    return f"{_EPOCH + timedelta(days=days):%Y-%m-%d}"

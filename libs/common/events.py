@@ -1500,6 +1500,26 @@ class RiskBudget(Event, frozen=True, kw_only=True):
     ts: Annotated[Ns, meaning("when it was assessed")]
 
 
+class EquityMarked(Event, frozen=True, kw_only=True):
+    """What a book is worth: at the first assessment, each UTC minute, and after each fill."""
+
+    book: BookName
+    equity: Annotated[QuoteAmount, meaning("initial capital plus all profit and loss")]
+    capital: Annotated[QuoteAmount, meaning("the book's initial capital")]
+    realized_pnl: Annotated[QuoteAmount, meaning("profit of what was closed, of all symbols, fees apart")]
+    unrealized_pnl: Annotated[QuoteAmount, meaning("profit of what is held, at the marks")]
+    fees: Annotated[QuoteAmount, meaning("of all fills so far")]
+    values: Annotated[
+        dict[str, QuoteAmount], meaning("each position at its mark, signed, by symbol; those not flat")
+    ] = {}
+    marks: Annotated[
+        dict[str, QuoteUnits], meaning("mid of each symbol that has a LIVE book, held or not, by symbol")
+    ] = {}
+    fills: Annotated[Count, meaning("of all symbols, so far")]
+    cause: Annotated[Literal["minute", "fill"], meaning("why it was marked now")]
+    ts: Annotated[Ns, meaning("when it was marked")]
+
+
 class PortfolioHolding(Event, frozen=True, kw_only=True):
     """State, private: a position, and when it is marked next."""
 
@@ -1530,6 +1550,12 @@ class PortfolioBook(Event, frozen=True, kw_only=True):
     ] = None
     day_high: Annotated[
         QuoteAmount | None, meaning("highest equity assessed that day", null="as with `equity`")
+    ] = None
+    next_minute_ts: Annotated[
+        Ns | None, meaning("when its equity is marked next", null="while no tick is pending")
+    ] = None
+    minute_ts: Annotated[
+        Ns | None, meaning("begin of the UTC minute whose equity was marked last", null="before the first")
     ] = None
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from libs.common.events import BookHealth, BookState, BookTop
+from libs.common.same import Same
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def follows(top: BookTop | None, health: BookHealth | None, now: int, patience: 
         return BookFault(BookState.ONE_SIDED, reason)
     if (reason := _age_fault(top, health, now, patience)) is not None:
         return BookFault(BookState.STALE, reason)
-    if (reason := _content_fault(_Same(top))) is not None:
+    if (reason := _content_fault(top)) is not None:
         return BookFault(BookState.GAP, reason)
     return None
 
@@ -152,6 +153,12 @@ def missing_side(bids: Sized | None, asks: Sized | None) -> str | None:
 
 def level_fault(top: BookTop) -> str | None:
     """Return which level no book has, None if all may be."""
+    return _level_fault(Same(top))
+
+
+@lru_cache(maxsize=256)
+def _level_fault(same: Same[BookTop]) -> str | None:
+    top = same.it  # its hundred levels are looked at once, not by each who looks
     most_price, most_size = MOST_PRICE, MOST_SIZE
     for side in (top.bids, top.asks):
         for price, size in side:
@@ -188,25 +195,8 @@ def _age_fault(top: BookTop, health: BookHealth, now: int, patience: Patience) -
     return None
 
 
-class _Same:
-    """A top that equals only itself: its hundred levels are looked at once, not at each use."""
-
-    __slots__ = ("top",)
-
-    def __init__(self, top: BookTop) -> None:
-        self.top = top
-
-    def __hash__(self) -> int:
-        return id(self.top)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.top is other.top
-
-
-@lru_cache(maxsize=256)
-def _content_fault(same: _Same) -> str | None:
+def _content_fault(top: BookTop) -> str | None:
     """Return what a two-sided top holds that no market does, whoever wrote it; None if it is sound."""
-    top = same.top
     bid, ask = top.bids[0][0], top.asks[0][0]
     if bid >= ask:
         return f"crossed: the best bid {bid:g} is not below the best ask {ask:g}"

@@ -178,7 +178,7 @@ class OrderBook:
             return None
         keys, held = (self._bid_keys, self._bids) if side == "bid" else (self._ask_keys, self._asks)
         band = mid * bps * BPS
-        inside = bisect_left(keys, 1, key=lambda key: abs(abs(key) - mid) <= band)
+        inside = _first_within(keys, mid, band, mid - band if side == "bid" else -mid - band)
         ends = mid - band < self.known[0] if side == "bid" else mid + band > self.known[1]
         sizes: Iterable[float]
         if 2 * inside > len(keys):
@@ -207,6 +207,16 @@ class OrderBook:
                 "is not the book that its deltas gave"
             )
         return True
+
+
+def _first_within(keys: list[float], mid: float, band: float, edge: float) -> int:
+    """Return where the keys begin that are within a band of the mid, `edge` being that but for rounding."""
+    at = bisect_left(keys, edge)
+    while at and abs(abs(keys[at - 1]) - mid) <= band:
+        at -= 1
+    while at < len(keys) and abs(abs(keys[at]) - mid) > band:
+        at += 1
+    return at
 
 
 def _sorted(levels: Iterable[Level], sign: float) -> tuple[list[float], dict[float, Level]]:

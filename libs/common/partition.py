@@ -100,6 +100,7 @@ class Partition(Generic[S]):
         self.skips: Skip | None = None  # not done yet
         self.unreadable: dict[bytes, str] = {}  # by key: why its newest record in the log is none of ours
         self._ticks = Ticks()
+        self._checked: dict[bytes, tuple[S | None, bytes | None]] = {}  # what it puts, and its bytes
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Fold a record of the state's log; one that is none of this service's is `unreadable`."""
@@ -247,8 +248,7 @@ class Partition(Generic[S]):
             effects.dead_letters += 1
             return True
         fallback = position_id(record.topic.name, record.partition, record.offset)
-        identifier, correlation_id = identity(record.headers, fallback)
-        cause = _Cause(message, identifier, correlation_id, record.key, source, record)
+        cause = _Cause(message, *identity(record.headers, fallback), record.key, source, record)
         if (refused := refused_at_the_door(message, _text(record.key), effects.now)) is not None:
             self._answer(refused, cause, effects)
             return True
@@ -311,7 +311,8 @@ class Partition(Generic[S]):
             If the state's log does not take a record of it.
         """
         for key, value in self.state.changing():
-            check_size(self._wiring.state, key, None if value is None else encode(value))
+            self._checked[key] = value, None if value is None else encode(value)
+            check_size(self._wiring.state, key, self._checked[key][1])
 
     def _refuse_failed(
         self, cause: _Cause, command: Command, failure: HandlerError, effects: Effects
@@ -340,9 +341,8 @@ class Partition(Generic[S]):
         if output is None:
             raise UnroutedEventError(f"{self._wiring.service} names no topic for {name}")
         key = output.key(event)
-        named = event.command_id if isinstance(event, Command) else None
         attributes = CloudEvent(
-            id=caused_id(cause.id, f"{name}/{n}") if named is None else UUID(named),
+            id=UUID(event.command_id) if isinstance(event, Command) else caused_id(cause.id, f"{name}/{n}"),
             type=name,
             source=f"/services/{self._wiring.service}",
             time=now,
@@ -365,12 +365,15 @@ class Partition(Generic[S]):
         self._write(effects, key, tick)
 
     def _write(self, effects: Effects, key: bytes, value: Event | None) -> None:
-        encoded = None if value is None else encode(value)
+        checked, encoded = self._checked.get(key, (None, None))
+        if value is not checked:  # it is the processor's own, or one that was undone was checked after it
+            encoded = None if value is None else encode(value)
         effects.outgoing.append(Outgoing(self._wiring.state, self.number, key, encoded))
 
     def _finished(self, effects: Effects) -> Effects:
         for key, value in self.state.take_changes():
             self._write(effects, key, value)
+        self._checked.clear()
         return effects
 
 

@@ -232,6 +232,14 @@ PORTFOLIO_RISK: Final = Topic(
     compacted=True,
     load=Load(Grows.TIME, 1, 500, keys=10),
 )
+PORTFOLIO_EQUITY: Final = Topic(
+    "portfolio.equity.v1",
+    (events.EquityMarked,),
+    Key.PORTFOLIO,
+    ("portfolio",),
+    retention_ms=3 * 365 * DAY_MS,
+    load=Load(Grows.TIME, 1 / 20, 400),  # a minute's, and some fills'
+)
 EXECUTION_COMMANDS: Final = Topic(
     "execution.commands.v1",
     (
