@@ -10,7 +10,7 @@ import asyncio
 import logging
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import Field, field_validator
@@ -25,6 +25,8 @@ from libs.common.topics import EXECUTION_COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+SOURCE: Final = "/services/execution/autopilot"
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +57,12 @@ def command_of(symbol: str, urgency: float, started_ts: int, n: int) -> PlanAndE
     return PlanAndExecute(command_id=str(command_id), symbol=symbol, urgency=urgency)
 
 
+def attributes_of(command: PlanAndExecute, now: int) -> CloudEvent:
+    """Return what the headers of a command say that is sent at `now` (ns UTC)."""
+    identifier, kind = UUID(command.command_id), type(command).__name__
+    return CloudEvent(identifier, kind, SOURCE, now, command.command_id, causation_id=None)
+
+
 async def fly(settings: AutopilotSettings) -> None:
     """Send command after command."""
     await create_topics(settings, (EXECUTION_COMMANDS,))
@@ -66,14 +74,7 @@ async def fly(settings: AutopilotSettings) -> None:
             symbol = symbols[n % len(symbols)]
             command = command_of(symbol, settings.autopilot_urgency, started_ts, n)
             now = time.time_ns()
-            event = CloudEvent(
-                UUID(command.command_id),
-                type(command).__name__,
-                "/services/execution/autopilot",
-                now,
-                command.command_id,
-                causation_id=None,
-            )
+            event = attributes_of(command, now)
             await publisher.send_and_wait(EXECUTION_COMMANDS, symbol.encode(), command, now, event.headers())
             _log.info("autopilot", extra={"symbol": symbol, "execution_id": command.command_id})
             n += 1

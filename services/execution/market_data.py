@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from libs.common.asked_instruments import instrument_in, instruments_of
 from libs.common.candle_view import Candles
@@ -27,6 +27,7 @@ from libs.common.topics import (
 from libs.common.trading_limits import limits_of
 from libs.common.venue_fees import fees_from, fees_of
 from libs.common.views import View
+from services.execution.audit.logged import CandleLines
 from services.execution.book_view import BookView
 from services.execution.broker.exact_amounts import exact
 from services.execution.limits.controls_view import Controls
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         BookHealth,
         Candle,
         Limits,
+        LimitUse,
         Position,
         RiskBudget,
         TakerSide,
@@ -60,6 +62,23 @@ class Unusable:
     reason: str
 
 
+@dataclass(slots=True)
+class Exceeded:
+    """The limits that the views were found to exceed when they were looked at last; changes in place."""
+
+    seen: tuple[object, ...] = ()
+    uses: tuple[tuple[LimitUse, int], ...] = ()  # and the time of the news of each, ns
+
+
+class Seen(NamedTuple):
+    """The ends of two windows of candles."""
+
+    of_minutes: Sequence[Candle]
+    of_days: Sequence[Candle]
+    minutes: tuple[Candle, ...]
+    days: tuple[Candle, ...]
+
+
 @dataclass(frozen=True)
 class MarketData:
     """The views, and questions to them."""
@@ -74,6 +93,9 @@ class MarketData:
     policies: PolicyView = field(default_factory=PolicyView)
     signals: SignalView = field(default_factory=SignalView)
     trades: TradeView = field(default_factory=TradeView)
+    lines: CandleLines = field(default_factory=CandleLines)
+    exceeded: Exceeded = field(default_factory=Exceeded)
+    _seen: dict[str, Seen] = field(default_factory=dict)
     halting: dict[str, int] = field(default_factory=dict)  # scopes halted here, not read back: the news, ns
 
     @cached_property
@@ -86,6 +108,10 @@ class MarketData:
         """All of them, for the wiring."""
         told = (self.risk, self.positions, self.controls, self.policies, self.signals)
         return (self.tops, self.healths, self.metrics, self.trades, *told, *self.candles.views)
+
+    @cached_property
+    def _patience(self) -> Patience:
+        return Patience.of_seconds(self.settings.book_silence_s, self.settings.book_age_s)
 
     @cached_property
     def _tiers(self) -> Mapping[str, Fees]:
@@ -101,13 +127,11 @@ class MarketData:
 
     def book(self, venue: str, symbol: str, now: int) -> BookTop | Unusable:
         """Return the book, if it is LIVE, two-sided and fresh at `now`."""
-        if self.instrument(venue, symbol) is None:  # of a newer version, or not to be traded here
-            return Unusable(f"{venue} {symbol}: neither the venue nor the table says what an order is to be")
         key = book_key(venue, symbol)
         top, health = self.tops.items.get(key), self.healths.items.get(key)
-        settings = self.settings
-        patience = Patience.of_seconds(settings.book_silence_s, settings.book_age_s)
-        fault = usable(top, health, now, patience)
+        if instrument_in(venue, symbol, health) is None:  # of a newer version, or not to be traded here
+            return Unusable(f"{venue} {symbol}: neither the venue nor the table says what an order is to be")
+        fault = usable(top, health, now, self._patience)
         if fault is not None or top is None:
             return Unusable(f"{venue} {symbol}: {fault}")
         return top
@@ -155,6 +179,21 @@ class MarketData:
     def days(self, symbol: str) -> Sequence[Candle]:
         """Return the closed 1d candles of the reference venue, oldest first."""
         return self.candles.window(self.settings.reference_venue, symbol, "1d")
+
+    def seen(self, symbol: str) -> Seen:
+        """Return the newest candles that a policy sees of a symbol, the same ones until another closes."""
+        minutes, days, kept = self.minutes(symbol), self.days(symbol), self._seen.get(symbol)
+        if kept is None or kept.of_minutes is not minutes or kept.of_days is not days:
+            most = self.settings
+            same = kept is not None and kept.of_days is days
+            kept = Seen(
+                minutes,
+                days,
+                tuple(minutes[-most.minutes :]),
+                kept.days if same and kept else tuple(days[-most.days :]),
+            )
+            self._seen[symbol] = kept
+        return kept
 
     def volume_since(self, venue: str, symbol: str, since_ts: int) -> float:
         """Return the volume told so far of the minutes that began at or after `since_ts`, base units."""

@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
+from libs.common.confidence import radius, tightest
 from libs.common.events import RouterContrasts
-from services.router.confidence import radius, tightest
 
 if TYPE_CHECKING:
     from libs.common.events import PolicyChosen

@@ -28,6 +28,7 @@ Müller, Olsen & Pictet 2001, section 3.2 (the last tick as a price between tick
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -65,7 +66,7 @@ class Forecast(NamedTuple):
     regime: str | None  # estimated; None below six hours of minutes
 
 
-def forecast(open_ts: Sequence[int], closes: Sequence[float]) -> Forecast | None:
+def forecast(open_ts: Sequence[int] | Integers, closes: Sequence[float] | Floats) -> Forecast | None:
     """Return the forecast at the end of the last bar.
 
     Parameters
@@ -154,11 +155,18 @@ def _fit(features: Floats, targets: Floats, covered: Floats) -> tuple[Floats, in
     z = features[usable] / g[usable, None]
     u = np.minimum(targets[usable] / g[usable], MOST_U)
     # G ← gamma·G + w·zzᵀ per step, h ← gamma·h + w·zu
-    weights = (covered * DISCOUNT ** np.arange(len(targets))[::-1])[usable]
+    weights = (covered * _discounts(len(targets)))[usable]
     G = (z * weights[:, None]).T @ z
     h = z.T @ (weights * u)
     beta = non_negative_minimiser(G + KAPPA0 * np.eye(len(BETA0)), h + KAPPA0 * BETA0)
     return beta, int(usable.sum())
+
+
+@lru_cache(maxsize=64)
+def _discounts(steps: int) -> Floats:
+    found = np.asarray(DISCOUNT ** np.arange(steps)[::-1], dtype=np.float64)
+    found.flags.writeable = False
+    return found
 
 
 def non_negative_minimiser(Q: Floats, c: Floats) -> Floats:

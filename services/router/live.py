@@ -18,14 +18,16 @@ from libs.common.time_units import MINUTE_NS
 from libs.common.told import EVERY_SYMBOL, STUB, input_fault
 from libs.common.topics import CONTEXT_INPUTS, L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_CANDLES, book_key, input_key
 from libs.common.views import BoundedView, View
+from services.router.columns import columns_of
 from services.router.har import forecast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from libs.common.context_fields import ContextField, Declared
-    from libs.common.events import BookHealth, BookTop, Candle, ContextInput, DeclaredFeature, Features
+    from libs.common.events import BookHealth, BookTop, ContextInput, DeclaredFeature, Features
     from libs.common.live_books import Patience
+    from services.router.columns import Columns
     from services.router.har import Forecast
 
 LATEST_CANDLE_NS: Final = 5 * MINUTE_NS  # a series that ended earlier forecasts nothing
@@ -41,6 +43,11 @@ class Filled(NamedTuple):
     sources: dict[str, str]  # who said it, by name
 
 
+class _Kept(NamedTuple):
+    columns: Columns
+    said: Forecast | None
+
+
 @dataclass(slots=True)
 class LiveInputs:
     """The views that hold live values, and where to look in them."""
@@ -52,7 +59,7 @@ class LiveInputs:
     healths: View[BookHealth] = field(default_factory=lambda: View(L2_BOOK_HEALTH))
     inputs: View[ContextInput] = field(default_factory=lambda: BoundedView(CONTEXT_INPUTS))
     candles: Candles = field(init=False)
-    _forecasts: dict[str, tuple[Sequence[Candle], Forecast | None]] = field(init=False, default_factory=dict)
+    _forecasts: dict[str, _Kept] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Of the candles only the closed minutes of the reference venue are of use."""
@@ -124,11 +131,12 @@ class LiveInputs:
         bars = self.candles.window(self.reference_venue, symbol, "1m")
         if not bars or now - (bars[-1].open_ts + MINUTE_NS) > LATEST_CANDLE_NS:
             return None
-        before, said = self._forecasts.get(symbol, (None, None))
-        if before is not bars:
-            said = forecast([bar.open_ts for bar in bars], [bar.close for bar in bars])
-            self._forecasts[symbol] = (bars, said)
-        return said
+        kept = self._forecasts.get(symbol)
+        if kept is None or kept.columns.bars is not bars:
+            columns = columns_of(bars, None if kept is None else kept.columns)
+            kept = _Kept(columns, forecast(columns.open_ts, columns.closes))
+            self._forecasts[symbol] = kept
+        return kept.said
 
 
 def _book(features: Features) -> dict[str, float | str | None]:

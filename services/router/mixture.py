@@ -68,6 +68,7 @@ BEGINS: Final = 0.01  # weight of a challenger after a change
 RECALLED: Final = 0.5  # weight with which a memory becomes the challenger
 AVERAGED: Final = 0.99  # memory of the weights by which the copy that led before a change is known
 VERSION: Final = 1
+_sum: Final = np.add.reduce  # as `ndarray.sum`, without what that looks at first
 HEADER: Final = struct.Struct("<BBBBH")  # version, copies, memories, decays, features
 
 
@@ -131,24 +132,30 @@ class Mixture:
         X
             Features: (d,), or (K, d) with a row for each policy.
         """
-        x = np.broadcast_to(X, self.expected.shape)
-        Q = len(self.discounts)
+        x = X if X.shape == self.expected.shape else np.broadcast_to(X, self.expected.shape)
+        Q, remembered = len(self.discounts), bool((self.w[len(self.discounts) :] >= PLAYED).any())
         for k in range(len(x)):
             self._invert(k)
         g = (self._P @ x[..., None])[..., 0]
         xx = x * x
-        prior_mean, prior_square = (x * self.expected).sum(axis=1), (xx / self.precision).sum(axis=1)
-        f = self._left(self.last)
-        means = np.empty((Q + len(self.used), len(x)))
+        prior_square = _sum(xx / self.precision, axis=1)
+        means = np.empty((Q + remembered * len(self.used), len(x)))
         squares = np.empty_like(means)
-        means[:Q] = f * (g * self.h).sum(axis=2) + (1 - f) * prior_mean
-        squares[:Q] = f**2 * (g * x).sum(axis=2) + (1 - f**2) * prior_square
-        means[Q:], squares[Q:] = (self.means * x).sum(axis=2), (self.variances * xx).sum(axis=2)
+        _sum(g * self.h, axis=2, out=means[:Q])
+        _sum(g * x, axis=2, out=squares[:Q])
+        if self.noise_model.rewards - self.last.min() > self.tuning.grace:
+            f = self._left(self.last)
+            prior_mean = _sum(x * self.expected, axis=1)
+            means[:Q] = f * means[:Q] + (1 - f) * prior_mean
+            squares[:Q] = f**2 * squares[:Q] + (1 - f**2) * prior_square
+        if remembered:
+            _sum(self.means * x, axis=2, out=means[Q:])
+            _sum(self.variances * xx, axis=2, out=squares[Q:])
         noise, w = self.noise_model, self.w
         if Q > 1 and (means[Q - 2] == means[Q - 1]).all() and (squares[Q - 2] == squares[Q - 1]).all():
             w = w.copy()  # until a first change the challenger is the copy that keeps all
             w[Q - 2], w[Q - 1] = w[Q - 2] + w[Q - 1], 0.0
-        played = np.flatnonzero(w >= PLAYED)
+        played = np.flatnonzero(w >= PLAYED)  # none is a memory where none is remembered
         weights = w[played]
         return Posterior(
             means=means[played],

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libs.common.events import PolicySummary, RouterSnapshot
+from libs.common.off_policy import halves
 from libs.common.told import STUB
 from services.router.context import Statistics, layout_of
 from services.router.contrasts import best_of
-from services.router.evaluation import halves, sums_of
+from services.router.evaluation import sums_of
 from services.router.posteriors import memories_of
 
 if TYPE_CHECKING:

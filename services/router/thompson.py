@@ -113,39 +113,56 @@ class Posterior(NamedTuple):
     def width(self, probability: float = 0.9) -> Floats:
         """Return the widths of the central credible intervals, return units, (K,)."""
         tail = (1 - probability) / 2
-        laws = zip(self.nu.tolist(), self.means.T.tolist(), self._scales().T.tolist(), strict=True)
         weights = self.weights.tolist()
+        laws = zip(self.nu.tolist(), self.means.T.tolist(), self._scales().T.tolist(), strict=True)
         each = [Law(nu, list(zip(weights, means, scales, strict=True))) for nu, means, scales in laws]
         return np.array([law.quantile(1 - tail) - law.quantile(tail) for law in each])
 
     def prior_width(self, probability: float = 0.9) -> Floats:
         """Return what `width` is where nothing was learnt, return units, (K,)."""
-        return np.asarray(2 * stdtrit(self.nu, (1 + probability) / 2) * self.s * self.prior)
+        quantiles = np.array([t_quantile(nu, (1 + probability) / 2) for nu in self.nu.tolist()])
+        return 2 * quantiles * self.s * self.prior
 
     def _scales(self) -> Floats:
         return np.maximum(self.s * self.spreads, TINY)
 
 
-class Law(NamedTuple):
+class Law:
     """What the copies together expect of one policy: a mixture of t.
 
     In floats: of a handful of copies an array costs more than all their sums.
+
+    Parameters
+    ----------
+    nu
+        Degrees of freedom of all.
+    copies
+        Weight, mean and scale of each.
     """
 
-    nu: float
-    copies: list[tuple[float, float, float]]  # weight, mean, scale
+    __slots__ = ("_least", "_shapes", "copies", "nu")
+
+    def __init__(self, nu: float, copies: list[tuple[float, float, float]]) -> None:
+        self.nu, self.copies = nu, copies
+        peak = t_peak(nu)
+        # weight, mean, scale, and the peak of the density
+        self._shapes = [(weight, mean, scale, weight * peak / scale) for weight, mean, scale in copies]
+        self._least = min([scale for _, _, scale in copies])
 
     def quantile(self, probability: float) -> float:
         """Return where the distribution function is `probability`, by Halley's steps, return units."""
-        own = float(t_quantiles(self.nu, probability)[0])
+        own = t_quantile(self.nu, probability)
         each = [mean + own * scale for _, mean, scale in self.copies]
-        low, high, least = min(each), max(each), min(scale for _, _, scale in self.copies)
-        x = sum(copy[0] * one for copy, one in zip(self.copies, each, strict=True))
+        low, high, least = min(each), max(each), self._least
+        x = sum([copy[0] * one for copy, one in zip(self.copies, each, strict=True)])
         for _ in range(STEPS):
             if high - low <= CLOSE**3 * least:
                 break
             below, density, slope = self._at(x)
-            low, high = (x, high) if below < probability else (low, x)
+            if below < probability:
+                low = x
+            else:
+                high = x
             newton = (below - probability) / density
             # Held near Newton's: between copies far apart Halley's steps are a fraction of the narrowest.
             after = x - newton / min(max(1 - 0.5 * newton * slope / density, 0.5), 1.5)
@@ -160,17 +177,19 @@ class Law(NamedTuple):
     def _at(self, x: float) -> tuple[float, float, float]:
         """Return the distribution function, the density, and its slope; the first as `cdf_t` has it."""
         nu, below, density, slope = self.nu, 0.0, TINY, 0.0
-        b, peak, power = 48 * (nu - 0.5) ** 2, t_peak(nu), -0.5 * (nu + 1)
-        for weight, mean, scale in self.copies:
+        power, half = -0.5 * (nu + 1), nu - 0.5
+        b, twice = 48 * half**2, 2 * power
+        for weight, mean, scale, peak in self._shapes:
             t = (x - mean) / scale
-            far = log1p(t * t / nu)
-            one = weight * peak / scale * exp(power * far)
+            tt = t * t
+            far = log1p(tt / nu)
+            one = peak * exp(power * far)
             density += one
-            slope += 2 * power * one * t / ((nu + t * t) * scale)
+            slope += twice * one * t / ((nu + tt) * scale)
             if nu < HILL_FROM:
                 below += weight * float(stdtr(nu, t))
                 continue
-            y = (nu - 0.5) * far
+            y = half * far
             series = (((-0.4 * y - 3.3) * y - 24) * y - 85.5) / (0.8 * y * y + 100 + b) + y + 3
             z = (series / b + 1) * sqrt(0.5 * y)
             below += weight * 0.5 * erfc(-z if t > 0 else z)
@@ -184,9 +203,15 @@ def t_peak(nu: float) -> float:
 
 
 @lru_cache(maxsize=8192)
-def t_quantiles(nu: float, *probabilities: float) -> Floats:
-    """Return quantiles of Student's t; degrees of freedom come again, as they rise by one a reward."""
-    found = np.asarray(stdtrit(nu, np.array(probabilities)))
+def t_quantile(nu: float, probability: float) -> float:
+    """Return a quantile of Student's t; degrees of freedom come again, as they rise by one a reward."""
+    return float(stdtrit(nu, probability))
+
+
+@lru_cache(maxsize=8192)
+def t_grid(nu: float) -> Floats:
+    """Return the quantiles of Student's t at `GRID`."""
+    found = np.asarray(stdtrit(nu, np.array(GRID)))
     found.flags.writeable = False
     return found
 
@@ -201,9 +226,26 @@ def cdf_t(nu: Floats, t: Floats) -> Floats:
     if nu.min() < HILL_FROM:
         return np.asarray(stdtr(nu, t))
     b = 48 * (nu - 0.5) ** 2
-    y = (nu - 0.5) * np.log1p(t * t / nu)
-    series = (((-0.4 * y - 3.3) * y - 24) * y - 85.5) / (0.8 * y * y + 100 + b) + y + 3
-    return np.asarray(ndtr(np.copysign((series / b + 1) * np.sqrt(y), t)))
+    y = t * t  # ← (nu - ½)·log1p(t²/nu); in place, as most of the time of a sum is that of its new array
+    y /= nu
+    np.log1p(y, out=y)
+    y *= nu - 0.5
+    z = -0.4 * y  # ← (((-0.4y - 3.3)y - 24)y - 85.5)/(0.8y² + 100 + b) + y + 3
+    for constant in (3.3, 24):
+        z -= constant
+        z *= y
+    z -= 85.5
+    below = 0.8 * y
+    below *= y
+    below += 100
+    below += b
+    z /= below
+    z += y
+    z += 3
+    z /= b  # ← ±(z/b + 1)·√y
+    z += 1
+    z *= np.sqrt(y, out=y)
+    return np.asarray(ndtr(np.copysign(z, t, out=z), out=z))
 
 
 class Drawn(NamedTuple):
@@ -244,8 +286,9 @@ def draw(posterior: Posterior, tuning: Tuning, command_id: UUID) -> Drawn:
 
 def _stream(key: UUID) -> Generator:
     """Return the stream of a key from its beginning, until the next call: a new one costs ten times that."""
-    words = np.array([key.int & WORD, key.int >> 64], dtype=np.uint64)
-    PHILOX.state = {**BEGINNING, "state": {**BEGINNING["state"], "key": words}}
+    words = BEGINNING["state"]["key"]
+    words[0], words[1] = key.int & WORD, key.int >> 64
+    PHILOX.state = BEGINNING
     return STREAM
 
 
@@ -273,11 +316,14 @@ def _largest(means: Floats, scales: Floats, nu: Floats) -> Floats:
     as straight lines need for 1e-3 where the policies are alike.
     """
     scales, means = np.maximum(scales, TINY).T[..., None], means.T[..., None]  # (K, Q, 1)
-    quantiles = np.array([t_quantiles(each, *GRID) for each in nu.tolist()])[:, None]
-    ends = np.sort((means + scales * quantiles).transpose(1, 0, 2).reshape(means.shape[1], -1))
+    quantiles = np.array([t_grid(each) for each in nu.tolist()])[:, None]
+    ends = (means + scales * quantiles).transpose(1, 0, 2).reshape(means.shape[1], -1)
+    ends.sort()
     n = ends.shape[1]
     grid = np.concatenate([ends, 0.5 * (ends[:, 1:] + ends[:, :-1])], axis=1)
-    F = cdf_t(nu[:, None, None], (grid - means) / scales)
+    t = grid - means
+    t /= scales
+    F = cdf_t(nu[:, None, None], t)
     G = _products_of_others(F)
     F0, Fm, F1 = F[..., : n - 1], F[..., n:], F[..., 1:n]
     G0, Gm, G1 = G[..., : n - 1], 4 * G[..., n:], G[..., 1:n]

@@ -5,11 +5,11 @@ Candles are written as text, one a line, so that the canonical form of hundreds 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from operator import is_
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from libs.common.audit_chain import jsonable
 from libs.common.events import Candle, Features
 from libs.common.policy import Market
 from libs.common.time_units import NS_PER_MS
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from libs.common.events import BookTop
 
+MOST_GONE: Final = 64  # candles that one look may have missed, for the lines of the others to be kept
 COLUMNS: Final = ("open_ts", "open", "high", "low", "close", "volume", "trades")
 
 
@@ -33,13 +34,48 @@ class LoggedMarket(msgspec.Struct, frozen=True, kw_only=True):
     ts: int = 0  # as of when; 0: an older version did not write it
 
 
-def logged_market(market: Market, venue: str, symbol: str) -> LoggedMarket:
+class CandleLines:
+    """Writes candles; of those that it wrote last under the same name it has the lines still."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], _Written] = {}
+
+    def text(self, symbol: str, interval: str, candles: Sequence[Candle]) -> str:
+        """Return the lines of these candles."""
+        last = self._last.get((symbol, interval), _NOTHING)
+        if last.candles is not candles:
+            gone = _gone(last.candles, candles)
+            lines = last.lines[gone:]
+            lines += [_line(candle) for candle in candles[len(lines) :]]
+            last = self._last[symbol, interval] = _Written(candles, lines, "\n".join(lines))
+        return last.text
+
+
+class _Written(NamedTuple):
+    candles: Sequence[Candle]
+    lines: list[str]  # of these
+    text: str
+
+
+_NOTHING: Final = _Written((), [], "")
+
+
+def _gone(before: Sequence[Candle], now: Sequence[Candle]) -> int:
+    """Return how many of the first of `before` are none of `now`, which goes on with the rest; or all."""
+    for gone in range(min(len(before), MOST_GONE)):
+        left = len(before) - gone
+        if now and before[gone] is now[0] and left <= len(now) and all(map(is_, before[gone:], now)):
+            return gone
+    return len(before)
+
+
+def logged_market(market: Market, venue: str, symbol: str, lines: CandleLines) -> LoggedMarket:
     """Return what a policy saw, as it is logged."""
     return LoggedMarket(
         venue=venue,
         symbol=symbol,
-        minutes=_lines(market.minutes),
-        days=_lines(market.days),
+        minutes=lines.text(symbol, "1m", market.minutes),
+        days=lines.text(symbol, "1d", market.days),
         features=market.features,
         ts=market.ts,
     )
@@ -56,11 +92,9 @@ def market_of(logged: LoggedMarket) -> Market:
     )
 
 
-def decision(inputs: object, output: object, **others: object) -> Mapping[str, Any]:
+def decision(inputs: object, output: object, **others: object) -> Mapping[str, object]:
     """Return the payload of a decision that can be made again."""
-    return {"inputs": jsonable(inputs), "output": jsonable(output)} | {
-        name: jsonable(value) for name, value in others.items()
-    }
+    return {"inputs": inputs, "output": output, **others}
 
 
 def seen(top: BookTop) -> Mapping[str, object]:
@@ -73,14 +107,11 @@ def seen(top: BookTop) -> Mapping[str, object]:
     }
 
 
-def _lines(candles: Sequence[Candle]) -> str:
+def _line(candle: Candle) -> str:
     # in the order of COLUMNS; spelt out, as a loop over names takes three times as long
-    return "\n".join(
-        [
-            f"{candle.open_ts},{candle.open!r},{candle.high!r},{candle.low!r},{candle.close!r},{candle.volume!r},"
-            f"{candle.trades}"
-            for candle in candles
-        ]
+    return (
+        f"{candle.open_ts},{candle.open!r},{candle.high!r},{candle.low!r},{candle.close!r},{candle.volume!r},"
+        f"{candle.trades}"
     )
 
 

@@ -99,12 +99,15 @@ def _seen(level: Taken, shown: Decimal | None, ts: int, *, anew: bool) -> Taken 
     """
     gone_ts = level.gone_ts
     if not shown:
-        gone_ts = ts if gone_ts is None else gone_ts
-        return replace(level, gone_ts=gone_ts) if ts - gone_ts < GONE_NS else None
+        if gone_ts is None:
+            return replace(level, gone_ts=ts)
+        return level if ts - gone_ts < GONE_NS else None
     if gone_ts is not None and ts - gone_ts >= GONE_NS:
         return None
     if gone_ts is not None or anew:  # it is back
         return replace(level, shown=shown, taken=min(level.taken, shown), gone_ts=None)
+    if shown == level.shown and level.taken:
+        return level
     removed = max(Decimal(0), level.shown - shown)  # of what we took first: what is left fits what is shown
     taken = max(Decimal(0), level.taken - removed)
     return replace(level, shown=shown, taken=taken) if taken else None

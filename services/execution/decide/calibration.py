@@ -11,7 +11,7 @@ References
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 import numpy as np
@@ -33,14 +33,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Floats: TypeAlias = NDArray[np.float64]
+
 KEEP: Final = 500  # fills
 NU: Final = 4.0
 SCALE_FILLS: Final = 5.0  # what the prior scale is worth
 ROUNDS: Final = 200
 TOLERANCE: Final = 1e-10  # of a step in (kappa, alpha)
 DAMPING_MAX: Final = 1e12
-_PRIOR_MEAN: Final = np.array([KAPPA_MEAN, ALPHA_MEAN])
-_PRIOR_PRECISION: Final = np.array([KAPPA_SD**-2, ALPHA_SD**-2])  # diagonal of Lambda0
+ROUNDING: Final = 1e-13  # of a loss, which a step may seem to have made worse
+_BY_KAPPA: Final = KAPPA_SD**-2  # the diagonal of Lambda0
+_BY_ALPHA: Final = ALPHA_SD**-2
 
 
 class CostObservation(msgspec.Struct, frozen=True, array_like=True):
@@ -77,13 +80,16 @@ def fit(observations: Sequence[CostObservation]) -> CostFit:
     y = np.array([o.paid_bps for o in observations])
     if not (np.all(x > 0) and np.all(np.isfinite(x)) and np.all(np.isfinite(y))):
         raise ValueError("an observation needs a positive finite x (quantity / depth) and finite bps paid")
-    theta, s2 = _mode(np.log(x), y)
-    J = _jacobian(np.log(x), theta)
-    precision = (NU + 1) / (NU + 3) * J.T @ J / s2 + np.diag(_PRIOR_PRECISION)
+    log_x = np.log(x)
+    with np.errstate(over="ignore"):  # a step that is too wide is taken back
+        kappa, alpha, s2 = _mode(log_x, y)
+    curve = np.exp(kappa + alpha * log_x)
+    J = np.column_stack((curve, curve * log_x))
+    precision = (NU + 1) / (NU + 3) * J.T @ J / s2 + np.diag((_BY_KAPPA, _BY_ALPHA))
     covariance = np.linalg.inv(precision)
     return CostFit(
-        kappa=float(theta[0]),
-        alpha=float(theta[1]),
+        kappa=kappa,
+        alpha=alpha,
         var_kappa=float(covariance[0, 0]),
         cov_kappa_alpha=float(covariance[0, 1]),
         var_alpha=float(covariance[1, 1]),
@@ -96,48 +102,51 @@ def fit(observations: Sequence[CostObservation]) -> CostFit:
     )
 
 
-def _mode(log_x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    theta, s2, damping = _PRIOR_MEAN.copy(), SCALE_BPS**2, 1e-3
+def _mode(log_x: Floats, y: Floats) -> tuple[float, float, float]:
+    """Return kappa, alpha and s^2; a line for each number, as two by two is little to call a library for."""
+    kappa, alpha, s2, damping = KAPPA_MEAN, ALPHA_MEAN, SCALE_BPS**2, 1e-3
+    curve = np.exp(kappa + alpha * log_x)
+    e = y - curve
+    squares = e * e
     for _ in range(ROUNDS):
-        e = y - _curve(log_x, theta)
-        weights = (NU + 1) / (NU + e * e / s2)
-        s2_next = float((SCALE_FILLS * SCALE_BPS**2 + weights @ (e * e)) / (SCALE_FILLS + len(y)))
+        s2_next = float(SCALE_FILLS * SCALE_BPS**2 + _weights(squares, s2) @ squares) / (SCALE_FILLS + len(y))
         scale_moved, s2 = abs(s2_next - s2) / s2, s2_next
-        weights = (NU + 1) / (NU + e * e / s2)
-        J = _jacobian(log_x, theta)
-        slope = J.T @ (weights * e) / s2 - _PRIOR_PRECISION * (theta - _PRIOR_MEAN)
-        H = (J * weights[:, None]).T @ J / s2 + np.diag(_PRIOR_PRECISION)
-        if (theta[1] <= ALPHA_MIN and slope[1] < 0) or (theta[1] >= ALPHA_MAX and slope[1] > 0):
-            slope[1] = H[0, 1] = H[1, 0] = 0.0
-        now = _loss(log_x, y, theta, s2)
+        weights = _weights(squares, s2)
+        by_alpha = curve * log_x  # the derivative; that by kappa is the curve itself
+        weighted, weighted_by_alpha = weights * curve, weights * by_alpha
+        g0 = float(weighted @ e) / s2 - _BY_KAPPA * (kappa - KAPPA_MEAN)
+        g1 = float(weighted_by_alpha @ e) / s2 - _BY_ALPHA * (alpha - ALPHA_MEAN)
+        h00 = float(weighted @ curve) / s2 + _BY_KAPPA
+        h01 = float(weighted @ by_alpha) / s2
+        h11 = float(weighted_by_alpha @ by_alpha) / s2 + _BY_ALPHA
+        if (alpha <= ALPHA_MIN and g1 < 0) or (alpha >= ALPHA_MAX and g1 > 0):
+            g1 = h01 = 0.0
+        most = _loss(squares, kappa, alpha, s2) * (1 + ROUNDING)
         while True:
-            step = np.linalg.solve(H + damping * np.diag(np.diag(H)), slope)
-            trial = theta + step
-            trial[1] = np.clip(trial[1], ALPHA_MIN, ALPHA_MAX)
-            if _loss(log_x, y, trial, s2) <= now or damping > DAMPING_MAX:
+            a, b = h00 * (1 + damping), h11 * (1 + damping)
+            determinant = a * b - h01 * h01
+            kappa_tried = kappa + (b * g0 - h01 * g1) / determinant
+            alpha_tried = min(max(ALPHA_MIN, alpha + (a * g1 - h01 * g0) / determinant), ALPHA_MAX)
+            curve_tried = np.exp(kappa_tried + alpha_tried * log_x)
+            e_tried = y - curve_tried
+            squares_tried = e_tried * e_tried
+            if _loss(squares_tried, kappa_tried, alpha_tried, s2) <= most or damping > DAMPING_MAX:
                 break
             damping *= 10
-        moved = float(np.max(np.abs(trial - theta)))
+        moved = max(abs(kappa_tried - kappa), abs(alpha_tried - alpha))
         if damping <= DAMPING_MAX:
-            theta = trial
+            kappa, alpha, curve, e, squares = kappa_tried, alpha_tried, curve_tried, e_tried, squares_tried
         damping = max(1e-9, damping / 10)
         if moved < TOLERANCE and scale_moved < TOLERANCE:
             break
-    return theta, s2
+    return kappa, alpha, s2
 
 
-def _curve(log_x: NDArray[np.float64], theta: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.exp(theta[0] + theta[1] * log_x))
+def _weights(squares: Floats, s2: float) -> Floats:
+    return (NU + 1) / (NU + squares / s2)
 
 
-def _jacobian(log_x: NDArray[np.float64], theta: NDArray[np.float64]) -> NDArray[np.float64]:
-    curve = _curve(log_x, theta)
-    return np.column_stack((curve, curve * log_x))
-
-
-def _loss(log_x: NDArray[np.float64], y: NDArray[np.float64], theta: NDArray[np.float64], s2: float) -> float:
-    """Return minus the log posterior at a fixed scale, without constants; infinite on overflow."""
-    with np.errstate(over="ignore"):
-        e = y - _curve(log_x, theta)
-        data = (NU + 1) / 2 * np.sum(np.log1p(e * e / (NU * s2)))
-    return float(data + 0.5 * np.sum(_PRIOR_PRECISION * (theta - _PRIOR_MEAN) ** 2))
+def _loss(squares: Floats, kappa: float, alpha: float, s2: float) -> float:
+    """Return minus the log posterior at a fixed scale, without constants, of residuals; may be infinite."""
+    data = (NU + 1) / 2 * float(np.log1p(squares / (NU * s2)).sum())
+    return data + (_BY_KAPPA * (kappa - KAPPA_MEAN) ** 2 + _BY_ALPHA * (alpha - ALPHA_MEAN) ** 2) / 2

@@ -28,6 +28,7 @@ References
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Final
 
@@ -35,10 +36,11 @@ import numpy as np
 
 from libs.common.events import PolicySignal
 from libs.common.policy import Market, Policy
+from libs.common.same import Same
 from libs.common.time_units import DAY_S, MINUTE_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -101,11 +103,17 @@ def sma(market: Market) -> PolicySignal:
     sigma = float(np.sqrt(np.mean(np.square(np.diff(closes)))))
     if sigma == 0.0:
         return PolicySignal(0.0, f"the price has not moved in {SLOW} minutes")
+    distance = float(np.mean(closes[-FAST:]) - np.mean(closes))
+    z = distance / (sigma * _norm())
+    return PolicySignal(float(np.tanh(z)), f"averages of {FAST} and {SLOW} minutes are {z:+.2f} sd apart")
+
+
+@cache
+def _norm() -> float:
+    """Return ``sqrt(sum_j c_j^2)`` of `sma`."""
     lags = np.arange(SLOW)
     weights = np.maximum(0, SLOW - 1 - lags) / SLOW - np.maximum(0, FAST - 1 - lags) / FAST
-    distance = float(np.mean(closes[-FAST:]) - np.mean(closes))
-    z = distance / (sigma * float(np.sqrt(weights @ weights)))
-    return PolicySignal(float(np.tanh(z)), f"averages of {FAST} and {SLOW} minutes are {z:+.2f} sd apart")
+    return float(np.sqrt(weights @ weights))
 
 
 def breakout(market: Market) -> PolicySignal:
@@ -119,19 +127,32 @@ def breakout(market: Market) -> PolicySignal:
     days = market.days
     if len(days) <= CHANNEL_IN:
         return PolicySignal(0.0, f"{len(days)} closed days, {CHANNEL_IN + 1} are needed")
-    highs, lows = [day.high for day in days], [day.low for day in days]
-    closes = [day.close for day in days] + [minute.close for minute in market.minutes[-1:]]
-    held, why = 0.0, f"no close outside the channel of {CHANNEL_IN} days"
-    for at in range(CHANNEL_IN, len(closes)):
-        close = closes[at]
-        outer, inner = slice(at - CHANNEL_IN, at), slice(at - CHANNEL_OUT, at)
-        if close > max(highs[outer]):
-            held, why = 1.0, f"{close:g} closed above the highs of {CHANNEL_IN} days"
-        elif close < min(lows[outer]):
-            held, why = -1.0, f"{close:g} closed below the lows of {CHANNEL_IN} days"
-        elif (held > 0 and close < min(lows[inner])) or (held < 0 and close > max(highs[inner])):
-            held, why = 0.0, f"{close:g} crossed the channel of {CHANNEL_OUT} days back"
-    return PolicySignal(held, why)
+    held = _held_after(Same(days))
+    for minute in market.minutes[-1:]:
+        held = _closed(held, days[-CHANNEL_IN:], minute.close)
+    return held
+
+
+@lru_cache(maxsize=64)
+def _held_after(days: Same[tuple[Candle, ...]]) -> PolicySignal:
+    """Return what is held after the last of these days."""
+    held = PolicySignal(0.0, f"no close outside the channel of {CHANNEL_IN} days")
+    for at in range(CHANNEL_IN, len(days.it)):
+        held = _closed(held, days.it[at - CHANNEL_IN : at], days.it[at].close)
+    return held
+
+
+def _closed(held: PolicySignal, channel: Sequence[Candle], close: float) -> PolicySignal:
+    """Return what is held after a close, given the days before it."""
+    highs, lows = [day.high for day in channel], [day.low for day in channel]
+    if close > max(highs):
+        return PolicySignal(1.0, f"{close:g} closed above the highs of {CHANNEL_IN} days")
+    if close < min(lows):
+        return PolicySignal(-1.0, f"{close:g} closed below the lows of {CHANNEL_IN} days")
+    value = held.value
+    if (value > 0 and close < min(lows[-CHANNEL_OUT:])) or (value < 0 and close > max(highs[-CHANNEL_OUT:])):
+        return PolicySignal(0.0, f"{close:g} crossed the channel of {CHANNEL_OUT} days back")
+    return held
 
 
 def mean_reversion(market: Market) -> PolicySignal:

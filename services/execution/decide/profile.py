@@ -98,6 +98,13 @@ def profile_of(v: NDArray[np.float64], now: int) -> VolumeProfile:
     .6, worth 60 buckets; that left by the profile is measured on the newest seven days after the first, each
     against the profile of the days before it.
     """
+    return _profile_of(v.tobytes(), now // _BUCKET_NS % BUCKETS)
+
+
+@lru_cache(maxsize=32)
+def _profile_of(raw: bytes, here: int) -> VolumeProfile:
+    """Return the profile of days at a bucket: the same until the next one, which plans of 5 minutes share."""
+    v = np.frombuffer(raw).reshape(-1, BUCKETS)
     expected = shares_of(v).expected()
     known = np.flatnonzero(np.nansum(v, axis=1) > 0).tolist()
     cv = _cv(v[known], PRIOR_CV)
@@ -108,7 +115,7 @@ def profile_of(v: NDArray[np.float64], now: int) -> VolumeProfile:
         days=int((np.isfinite(v[known]).sum(axis=1) >= LEAST_BUCKETS).sum()),
         cv=cv,
         cv_left=_cv(np.reshape(left, (-1, BUCKETS)), cv),
-        rate=_rate(v, expected, now),
+        rate=_rate(v, expected, here),
     )
 
 
@@ -196,9 +203,8 @@ def _cv(days: NDArray[np.float64], prior: float) -> float:
     return math.sqrt((PRIOR_BUCKETS * prior**2 + squares) / (PRIOR_BUCKETS + len(values)))
 
 
-def _rate(v: NDArray[np.float64], expected: NDArray[np.float64], now: int) -> float | None:
-    """Return the expected volume of the bucket of `now` at the level of the last hour, per second."""
-    here = now // _BUCKET_NS % BUCKETS
+def _rate(v: NDArray[np.float64], expected: NDArray[np.float64], here: int) -> float | None:
+    """Return the expected volume of the bucket `here` at the level of the last hour, per second."""
     over = max(0, len(v) - 1) * BUCKETS + here
     recent = np.arange(max(0, over - RECENT), over if len(v) else 0)
     recent = recent[np.isfinite(v.ravel()[recent])]

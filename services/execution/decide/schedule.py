@@ -154,15 +154,14 @@ def risk_bps(
     ``1e4 sigma_day sqrt(sum_j (t_j - t_(j-1)) / 86400 x (1 - W_j)^2)``, ``t_(-1) = 0`` [1]_: the move of each
     step is paid by all that is left when it ends.
     """
-    return _risk_bps(sigma_day, np.diff(np.asarray(times_s, dtype=float), prepend=0.0) / DAY_S, shares)
+    steps = np.diff(np.asarray(times_s, dtype=float), prepend=0.0) / DAY_S
+    return np.asarray(1e4 * sigma_day * _wandered(steps, shares))
 
 
-def _risk_bps(
-    sigma_day: float, steps: NDArray[np.float64], shares: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return `risk_bps` of children that are so many days apart, (N,)."""
+def _wandered(steps: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the root of `risk_bps` of children that are so many days apart, (N,)."""
     left = shares[..., ::-1].cumsum(axis=-1)[..., ::-1]
-    return np.asarray(1e4 * sigma_day * np.sqrt((steps * left**2).sum(axis=-1)))
+    return np.asarray(np.sqrt((steps * left**2).sum(axis=-1)))
 
 
 def front_loaded(kappa: float | NDArray[np.float64], interval_s: float, children: int) -> NDArray[np.float64]:
@@ -187,10 +186,8 @@ def best_front_loaded(search: Search, fewest: int, most: int) -> FrontLoaded | N
     grid, as J may have a second minimum where nearly all is sent at once.
     """
     counts = sorted({n for n in (*CHILDREN, fewest, most) if max(2, fewest) <= n <= most})
-    kappas = np.concatenate(
-        ([0.0], np.geomspace(KAPPA_LEAST_S, KAPPA_MOST_DELTA / search.interval_s, KAPPAS - 1))
-    )
-    judged = [_objective(search, kappas, n) for n in counts]
+    kappas = _kappas(search.interval_s)
+    judged = [_objective(search, _shapes(search.interval_s, n)) for n in counts]
     least = min((float(J.min()) for J in judged), default=math.inf)
     if math.isinf(least):
         return None
@@ -198,17 +195,45 @@ def best_front_loaded(search: Search, fewest: int, most: int) -> FrontLoaded | N
     best = int(np.argmin(judged[at]))
     n = counts[at]
     low, high = kappas[max(0, best - 1)], kappas[min(KAPPAS - 1, best + 1)]
-    kappa = _golden(lambda value: float(_objective(search, np.array([value]), n)[0]), low, high)
-    refined = float(_objective(search, np.array([kappa]), n)[0]) < float(judged[at][best])
+
+    def of(value: float) -> float:
+        return float(_objective(search, _shape(np.array([value]), search.interval_s, n))[0])
+
+    kappa = _golden(of, low, high)
+    refined = of(kappa) < float(judged[at][best])
     return FrontLoaded(n, float(kappa if refined else kappas[best]))
 
 
-def _objective(search: Search, kappas: NDArray[np.float64], children: int) -> NDArray[np.float64]:
+class _Shape(NamedTuple):
+    """Of schedules at K kappas what depends on nothing else."""
+
+    shares: NDArray[np.float64]  # (K, N)
+    moved: NDArray[np.float64]  # (K,)
+    wandered: NDArray[np.float64]  # the root in `risk_bps`, (K,)
+
+
+def _shape(kappas: NDArray[np.float64], interval_s: float, children: int) -> _Shape:
+    shares = front_loaded(kappas, interval_s, children)
+    return _Shape(shares, moved(shares), _wandered(_steps(interval_s, children), shares))
+
+
+@lru_cache(maxsize=64)
+def _shapes(interval_s: float, children: int) -> _Shape:
+    return _shape(_kappas(interval_s), interval_s, children)
+
+
+@lru_cache(maxsize=8)
+def _kappas(interval_s: float) -> NDArray[np.float64]:
+    """Return the grid of the coarse search, (K,)."""
+    rising = np.geomspace(KAPPA_LEAST_S, KAPPA_MOST_DELTA / interval_s, KAPPAS - 1)
+    return np.concatenate(([0.0], rising))
+
+
+def _objective(search: Search, shape: _Shape) -> NDArray[np.float64]:
     """Return J without the spread at each kappa, (K,); infinite where the book holds no such first child."""
-    shares = front_loaded(kappas, search.interval_s, children)
-    E = taken_bps(shares, search.X, search.k_bps, search.alpha, search.book)
-    E = E + search.meta_bps * moved(shares)
-    R = _risk_bps(search.sigma_day, _steps(search.interval_s, children), shares)
+    E = taken_bps(shape.shares, search.X, search.k_bps, search.alpha, search.book)
+    E = E + search.meta_bps * shape.moved
+    R = 1e4 * search.sigma_day * shape.wandered
     return np.asarray(E + search.weight * R)
 
 

@@ -26,7 +26,7 @@ from libs.common.trading_limits import ALL, BY_LIMIT, MAX_REASON, limits_of, sym
 from services.execution.limits.counters import count_anew, counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from libs.common.events import Event, LimitUse
     from libs.common.handling import State
@@ -88,7 +88,7 @@ def _halted_ts(market: MarketData, scope: str, ts: int) -> int:
 
 def _exceeded(state: State[Any], market: MarketData, now: int) -> Iterator[tuple[LimitUse, int]]:
     """Yield each limit that is exceeded, and the time of the news of it, ns."""
-    yield from _by_views(market, market.controls.items, now)
+    yield from _by_views_now(market, now)
     name = LimitName.FAILED_SHARE
     for symbol, counts in counted(state):
         if counts.ended < COUNTED_FROM:
@@ -96,6 +96,20 @@ def _exceeded(state: State[Any], market: MarketData, now: int) -> Iterator[tuple
         value, use = market.limits(symbol).failed_share, failed_share(counts.ended, counts.failed)
         if value and not isinstance(use, Unknown) and exceeded(name, value, use):
             yield limit_use(name, scope_of(name, symbol), value, use), now
+
+
+def _by_views_now(market: MarketData, now: int) -> Sequence[tuple[LimitUse, int]]:
+    """Return what the views exceed; of one instant it is the same for all partitions, and looked for once."""
+    seen = (now, *seen_of(market))
+    last = market.exceeded
+    if last.seen != seen:
+        last.seen, last.uses = seen, tuple(_by_views(market, market.controls.items, now))
+    return last.uses
+
+
+def seen_of(market: MarketData) -> tuple[object, ...]:
+    """Return what limits are looked at against."""
+    return (market.controls.version, *market.risk.items.values(), *market.positions.items.values())
 
 
 def _by_views(

@@ -12,7 +12,7 @@ from libs.common.events import Event, LimitsUsed
 from libs.common.handling import WakeAt
 from libs.common.time_units import NS_PER_S
 from libs.common.topics import limits_used_key
-from services.execution.limits.breaches import any_breach, breaches
+from services.execution.limits.breaches import any_breach, breaches, seen_of
 from services.execution.limits.counters import Watch, counted, used
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def watch_due(state: State[Any], market: MarketData, now: int) -> bool:
     watch = _watch_of(state)
     if any(_untold(state, market, watch, now)):
         return True
-    seen = _seen(market)
+    seen = seen_of(market)
     if seen == watch.seen:  # of what is the very same nothing is compared
         return False
     if any_breach(state, market, now):
@@ -61,16 +61,11 @@ def watch_due(state: State[Any], market: MarketData, now: int) -> bool:
 def on_watch(state: State[Any], market: MarketData, now: int) -> list[Event | WakeAt]:
     """Return the halts that limits ask for, what is told of counts, and the wish for the next tick."""
     watch, told = _watch_of(state), []
-    watch.seen = _seen(market)
+    watch.seen = seen_of(market)
     for symbol, counts in _untold(state, market, watch, now):
         watch.told[symbol] = counts, now
         told.append(used(symbol, counts, now))
     return [*breaches(state, market, now), *told, WakeAt(now + EVERY_NS, WATCH)]
-
-
-def _seen(market: MarketData) -> tuple[object, ...]:
-    """Return what limits are looked at against."""
-    return (market.controls.version, *market.risk.items.values(), *market.positions.items.values())
 
 
 def _untold(

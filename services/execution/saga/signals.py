@@ -45,7 +45,7 @@ def compute(unit: UnitOfWork, policy_id: str, top: BookTop) -> PolicySignal:
     signal = signal_of(policy_id, market)
     seen = {
         "policy_id": policy_id,
-        "market": logged.logged_market(market, unit.settings.reference_venue, unit.symbol),
+        "market": logged.logged_market(market, unit.settings.reference_venue, unit.symbol, unit.market.lines),
     }
     unit.audit("signal", **logged.decision(seen, signal, book=logged.seen(top)))
     return signal

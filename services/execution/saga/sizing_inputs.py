@@ -19,14 +19,8 @@ if TYPE_CHECKING:
 
 def market_seen(market: MarketData, symbol: str, top: BookTop, now: int) -> Market:
     """Return what a policy sees of a symbol at `now` (ns UTC), beside the reference book `top`."""
-    settings = market.settings
-    return Market(
-        symbol=symbol,
-        ts=now,
-        minutes=tuple(market.minutes(symbol)[-settings.minutes :]),
-        days=tuple(market.days(symbol)[-settings.days :]),
-        features=top.features,
-    )
+    seen = market.seen(symbol)
+    return Market(symbol=symbol, ts=now, minutes=seen.minutes, days=seen.days, features=top.features)
 
 
 def sizing_inputs(unit: UnitOfWork, chosen: PolicyChosen, signal: float, top: BookTop) -> SizingInputs:

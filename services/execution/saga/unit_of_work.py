@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from libs.common.audit_chain import jsonable, link
+from libs.common.audit_chain import link
 from libs.common.cloudevents import caused_id
 from libs.common.events import AuditHead, ExecutionPlanned
 from libs.common.handling import WakeAt
@@ -31,8 +31,6 @@ from services.execution.saga.record import legs_told, progress_ended, progress_o
 from services.execution.timers import Forget, StepTimeout, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libs.common.events import Command, Event, ExecutionRecord
     from libs.common.handling import State
     from services.execution.market_data import MarketData
@@ -132,8 +130,7 @@ class UnitOfWork:
     def audit(self, kind: str, **payload: object) -> None:
         """Add an entry to the execution's chain."""
         head = self.course.audit
-        members: Mapping[str, Any] = {name: jsonable(value) for name, value in payload.items()}
-        entry = link(self.execution_id, head.entries, self.now, kind, members, head.head)
+        entry = link(self.execution_id, head.entries, self.now, kind, payload, head.head)
         self._emitted.append(entry)
         self.go(audit=AuditHead(entries=entry.seq + 1, head=entry.hash))
 
