@@ -15,6 +15,7 @@ from libs.common.events import (
     BOOK,
     AssessRisk,
     CommandRejected,
+    EquityMarked,
     PortfolioOptimized,
     Position,
     RiskBudget,
@@ -28,6 +29,7 @@ from libs.common.topics import (
     L2_BOOK_TOPS,
     PORTFOLIO_ALLOCATIONS,
     PORTFOLIO_COMMANDS,
+    PORTFOLIO_EQUITY,
     PORTFOLIO_POSITIONS,
     PORTFOLIO_RISK,
     PORTFOLIO_STATE,
@@ -65,6 +67,7 @@ def create_wiring(rules: Rules) -> Wiring[Event]:
             CommandRejected: Output(PORTFOLIO_ALLOCATIONS, _key_of, answers=True),
             Position: Output(PORTFOLIO_POSITIONS, _symbol_of),
             RiskBudget: Output(PORTFOLIO_RISK, _book_of),
+            EquityMarked: Output(PORTFOLIO_EQUITY, _book_of),
             AssessRisk: Output(PORTFOLIO_COMMANDS, _book_of),
         },
         handle=partial(handle, desk),
@@ -86,16 +89,22 @@ def run(settings: PortfolioSettings) -> None:
 async def ask_for_risk(settings: PortfolioSettings, now: int) -> None:
     """Ask this service to assess its book, so that there is a budget before the first fill."""
     await create_topics(settings, (PORTFOLIO_COMMANDS,))
-    identifier = uuid5(NAMESPACE_URL, f"bookrunner:portfolio/start/{settings.group_instance_id}/{now}")
-    command = AssessRisk(command_id=str(identifier), book=BOOK)
-    event = CloudEvent(identifier, "AssessRisk", SOURCE, now, str(identifier), causation_id=None)
+    command, event = first_assessment(settings.group_instance_id, now)
     async with Publisher(settings, compress=False) as publisher:
         await publisher.send_and_wait(
             PORTFOLIO_COMMANDS, command.book.encode(), command, now, event.headers()
         )
 
 
-def _book_of(event: PortfolioOptimized | RiskBudget | AssessRisk) -> bytes:
+def first_assessment(instance: str, now: int) -> tuple[AssessRisk, CloudEvent]:
+    """Return the command of a process that starts at `now` (ns UTC), and what its headers say."""
+    identifier = uuid5(NAMESPACE_URL, f"bookrunner:portfolio/start/{instance}/{now}")
+    command = AssessRisk(command_id=str(identifier), book=BOOK)
+    event = CloudEvent(identifier, "AssessRisk", SOURCE, now, str(identifier), causation_id=None)
+    return command, event
+
+
+def _book_of(event: PortfolioOptimized | RiskBudget | EquityMarked | AssessRisk) -> bytes:
     return event.book.encode()
 
 

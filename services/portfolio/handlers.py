@@ -1,14 +1,14 @@
-"""The portfolio's reactions: optimise on command, keep positions from fills, assess the book's risk; pure.
+"""The portfolio's reactions: optimise on command, keep positions from fills, assess and mark the book; pure.
 
 Positions live in the partition of their symbol, the book's risk in the partition of the book's name. A fill
 changes its position and tells the book; while something is held, its position is marked and the book assessed
-once per period.
+once per period. The book's equity is marked each UTC minute and when a fill is told of.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, assert_never
 from uuid import NAMESPACE_URL, uuid5
 
 from msgspec.structs import replace
@@ -30,6 +30,7 @@ from libs.common.handling import Tick, WakeAt
 from libs.common.topics import PORTFOLIO_POSITIONS
 from libs.common.views import View
 from services.portfolio import allocation
+from services.portfolio.equity import begun_minute, equity_marked, next_minute, stepped_minute
 from services.portfolio.equity_day import day_of
 from services.portfolio.marks import Mark
 from services.portfolio.positions import filled, flat, marked
@@ -37,9 +38,9 @@ from services.portfolio.remembered import COMMANDS, KEEP_ANSWERS, KEEP_FILLS, re
 from services.portfolio.risk import assess
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from libs.common.events import Event
+    from libs.common.events import EquityMarked, Event
     from libs.common.handling import State
     from services.portfolio.marks import Books
     from services.portfolio.returns import History
@@ -50,6 +51,7 @@ Returned: TypeAlias = "list[Event | WakeAt]"
 
 MARK: Final = b"mark/"  # a tick's key, with the symbol
 ASSESS: Final = b"assess/"  # a tick's key, with the book
+MINUTE: Final = b"minute/"  # likewise
 GROWING_NS: Final = 500_000_000  # between two assessments while the first candles come in
 BOOK_KEY: Final = b"book/" + BOOK.encode()  # of the state
 
@@ -89,6 +91,8 @@ def handle(desk: Desk, state: State[Event], message: Message, now: int) -> Seque
             return _assess_on_command(desk, state, message, now)
         case Tick(key=key) if key.startswith(MARK):
             return _mark(desk, state, message, now)
+        case Tick(key=key) if key.startswith(MINUTE):
+            return _mark_equity(desk, state, message, now)
         case Tick():
             return _assess_on_tick(desk, state, message, now)
         case _ as unreachable:
@@ -144,13 +148,22 @@ def step_clock(state: State[Event], by_ns: int) -> None:
     """Move the next marks and the next assessment by so many ns, as the clock was set; marks stay as old."""
     for key, kept in list(state.items()):
         if isinstance(kept, PortfolioHolding):
-            position, pending_ts = kept.position, kept.next_mark_ts
-            if position.mark_ts is not None:
-                position = replace(position, mark_ts=position.mark_ts + by_ns)
-            pending_ts = None if pending_ts is None else pending_ts + by_ns
-            state.put(key, PortfolioHolding(position=position, next_mark_ts=pending_ts))
-        elif isinstance(kept, PortfolioBook) and kept.next_assessment_ts is not None:
-            state.put(key, replace(kept, next_assessment_ts=kept.next_assessment_ts + by_ns))
+            position = replace(kept.position, mark_ts=_moved(kept.position.mark_ts, by_ns))
+            state.put(key, PortfolioHolding(position=position, next_mark_ts=_moved(kept.next_mark_ts, by_ns)))
+        elif isinstance(kept, PortfolioBook):
+            state.put(
+                key,
+                replace(
+                    kept,
+                    next_assessment_ts=_moved(kept.next_assessment_ts, by_ns),
+                    next_minute_ts=_moved(kept.next_minute_ts, by_ns),
+                    minute_ts=stepped_minute(kept.minute_ts, by_ns),
+                ),
+            )
+
+
+def _moved(ts: int | None, by_ns: int) -> int | None:
+    return None if ts is None else ts + by_ns
 
 
 def _holding(state: State[Event], symbol: str, now: int) -> PortfolioHolding:
@@ -184,7 +197,12 @@ def _assess_on_command(desk: Desk, state: State[Event], command: AssessRisk, now
     ahead = dict(book.ahead)
     if position is not None:
         ahead[position.symbol] = position
-    return _assessed(desk, state, replace(book, ahead=ahead), now)
+    told = _assessed(desk, state, replace(book, ahead=ahead), now)
+    if position is not None:
+        told.append(_worth(desk, state, "fill", now))
+    elif book.minute_ts is None:  # where its curve begins
+        told += _mark_minute(desk, state, now)
+    return [*told, *_await_minute(state, now)]
 
 
 def _is_listed(desk: Desk, symbol: str) -> bool:
@@ -202,14 +220,62 @@ def _assess_on_tick(desk: Desk, state: State[Event], tick: Tick, now: int) -> Re
     return found
 
 
+def _mark_equity(desk: Desk, state: State[Event], tick: Tick, now: int) -> Returned:
+    """Mark the book's equity, once a minute; after a halt once, not for each minute of it."""
+    book = _book(state)
+    if book.next_minute_ts != tick.due_ts:
+        return []  # another tick has taken its place
+    state.put(BOOK_KEY, replace(book, next_minute_ts=None))
+    return [*_mark_minute(desk, state, now), *_await_minute(state, now)]
+
+
+def _mark_minute(desk: Desk, state: State[Event], now: int) -> list[EquityMarked]:
+    """Mark this minute, if it is not marked yet."""
+    book = _book(state)
+    minute_ts = begun_minute(book, now)
+    if minute_ts is None:
+        return []
+    state.put(BOOK_KEY, replace(book, minute_ts=minute_ts))
+    return [_worth(desk, state, "minute", now)]
+
+
+def _worth(desk: Desk, state: State[Event], cause: Literal["minute", "fill"], now: int) -> EquityMarked:
+    positions = _positions(desk, _book(state))
+    return equity_marked(positions, desk.books, desk.rules.initial_capital, cause, now)
+
+
+def _await_minute(state: State[Event], now: int) -> list[WakeAt]:
+    """Wish for the next minute, if none is pending."""
+    book = _book(state)
+    if book.next_minute_ts is not None:
+        return []
+    pending_ts = next_minute(now)
+    state.put(BOOK_KEY, replace(book, next_minute_ts=pending_ts))
+    return [WakeAt(pending_ts, MINUTE + BOOK.encode())]
+
+
+def _seen(desk: Desk) -> dict[str, Position]:
+    items = desk.positions.items
+    return {p.symbol: p for p in (items.get(key) for key in desk.positions.keys) if p is not None}
+
+
+def _ahead(book: PortfolioBook, seen: Mapping[str, Position]) -> dict[str, Position]:
+    return {s: p for s, p in book.ahead.items() if s not in seen or seen[s].fills < p.fills}
+
+
+def _positions(desk: Desk, book: PortfolioBook) -> dict[str, Position]:
+    """Return every position: as the view has it, or as a fill told of it that the view has not seen."""
+    seen = _seen(desk)
+    return seen | _ahead(book, seen)
+
+
 def _assessed(desk: Desk, state: State[Event], book: PortfolioBook, now: int) -> Returned:
     """Assess, and wish for the next time if none is pending: soon while symbols still become known.
 
     A position that a fill told of counts until the view has seen that fill, so the risk never lags behind.
     """
-    items = desk.positions.items
-    seen = {p.symbol: p for p in (items.get(key) for key in desk.positions.keys) if p is not None}
-    ahead = {s: p for s, p in book.ahead.items() if s not in seen or seen[s].fills < p.fills}
+    seen = _seen(desk)
+    ahead = _ahead(book, seen)
     budget = assess(seen | ahead, desk.history, desk.rules, now)
     day = day_of(book, budget.equity, now)
     budget = replace(budget, day_ts=day.ts, day_equity=day.equity, day_high=day.high)
@@ -218,7 +284,8 @@ def _assessed(desk: Desk, state: State[Event], book: PortfolioBook, now: int) ->
         grows = known == 0 or known != book.symbols
         pending_ts = now + (min(GROWING_NS, desk.rules.period_ns) if grows else desk.rules.period_ns)
         wishes.append(WakeAt(pending_ts, ASSESS + BOOK.encode()))
-    kept = PortfolioBook(
+    kept = replace(
+        book,
         next_assessment_ts=pending_ts,
         ahead=ahead,
         symbols=known,

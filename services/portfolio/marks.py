@@ -33,12 +33,22 @@ class Books:
 
     def mark(self, symbol: str, now: int) -> Mark | None:
         """Return the mid of the reference venue, else of the first LIVE one that lists the symbol."""
-        for venue in dict.fromkeys((self.reference, *self.venues_of(symbol))):
-            key = book_key(venue, symbol)
-            top, health = self.tops.items.get(key), self.healths.items.get(key)
-            if top and top.features and usable(top, health, now, self.patience) is None:
-                return Mark(top.features.mid, top.received_ts)
+        first = self._mid(self.reference, symbol, now)
+        if first is not None:
+            return first
+        others = (self._mid(venue, symbol, now) for venue in self.venues_of(symbol))
+        return next((mark for mark in others if mark is not None), None)
+
+    def _mid(self, venue: str, symbol: str, now: int) -> Mark | None:
+        key = book_key(venue, symbol)
+        top, health = self.tops.items.get(key), self.healths.items.get(key)
+        if top and top.features and usable(top, health, now, self.patience) is None:
+            return Mark(top.features.mid, top.received_ts)
         return None
+
+    def symbols(self) -> list[str]:
+        """Return the symbols that have a book, in order."""
+        return sorted({top.symbol for top in list(self.tops.items.values())})
 
     def venues_of(self, symbol: str) -> tuple[str, ...]:
         """Return the venues that list the symbol, as they say themselves or as the table has it."""

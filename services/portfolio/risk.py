@@ -12,8 +12,9 @@ from weakref import WeakKeyDictionary
 
 from libs.common.command_rules import NEEDED_DAYS
 from libs.common.events import BOOK, RiskBudget, SymbolRisk
+from services.portfolio.equity import equity_of
 from services.portfolio.measures import cautious_cvar, day_weights, effective_days, volatility
-from services.portfolio.positions import exact, profit
+from services.portfolio.positions import exact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,7 @@ def assess(positions: Mapping[str, Position], history: History, rules: Rules, no
     positions
         By symbol, each valued at its last mark.
     """
-    equity = rules.initial_capital + sum((profit(p) for p in positions.values()), start=exact(0.0))
+    equity = equity_of(positions, rules.initial_capital)
     held = {symbol for symbol, position in positions.items() if position.quantity}
     by_symbol = {}
     for symbol in sorted(held.union(history.symbols)):
