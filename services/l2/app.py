@@ -17,17 +17,7 @@ import time
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Final
 
-from libs.common.events import (
-    BookDelta,
-    BookHealth,
-    BookSnapshot,
-    BookTop,
-    Candle,
-    Event,
-    ServiceState,
-    Subscribed,
-    Trade,
-)
+from libs.common.events import BookHealth, Event, ServiceState, Subscribed
 from libs.common.kafka import create_topics, read
 from libs.common.kafka_lanes import StreamPublisher
 from libs.common.metrics import create_registry, serve
@@ -36,23 +26,16 @@ from libs.common.status import Condition, heartbeat
 from libs.common.time_units import MINUTE_NS, NS_PER_MS, NS_PER_S
 from libs.common.topics import (
     DEAD_LETTERS,
-    L2_BOOK_DELTAS,
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
-    L2_CANDLES,
-    L2_CANDLES_DAILY,
-    L2_CANDLES_OPEN,
     L2_SUBSCRIPTIONS,
-    L2_TRADES,
     SERVICES_STATUS,
-    Topic,
     book_key,
-    candle_key,
 )
 from libs.common.wall_clock import WallClock
 from services.l2.connection import fetch, open_http, run_socket
 from services.l2.feeds import FEEDS
-from services.l2.handlers import State, handle
+from services.l2.handlers import State, handle, stop
 from services.l2.messages import (
     ClockSet,
     CloseSocket,
@@ -67,7 +50,6 @@ from services.l2.messages import (
     OpenSocket,
     RenewalFailed,
     Renewed,
-    SocketClosed,
     TermsChanged,
     TermsUnknown,
     Tick,
@@ -76,6 +58,7 @@ from services.l2.messages import (
 from services.l2.monitoring import Flow, Recoveries, families
 from services.l2.ownership import SESSION_MS, Ownership
 from services.l2.policy import Policy
+from services.l2.posting import PUBLISHED, posted
 from services.l2.seldom import Seldom
 
 if TYPE_CHECKING:
@@ -94,14 +77,6 @@ STALL_S: Final = 0.8 * SESSION_MS / 1000
 SIDES: Final = {"LIVE", "ONE_SIDED"}
 TURNS: Final = (MINUTE_NS, 4)  # logged within a minute, ns
 MAX_QUEUED: Final = 20_000  # records waiting for Kafka; beyond, the sockets wait too
-TOPIC_OF: Final[dict[type[Event], Topic]] = {
-    BookSnapshot: L2_BOOK_DELTAS,
-    BookDelta: L2_BOOK_DELTAS,
-    BookTop: L2_BOOK_TOPS,
-    BookHealth: L2_BOOK_HEALTH,
-    Trade: L2_TRADES,
-}
-PUBLISHED: Final = (*dict.fromkeys(TOPIC_OF.values()), L2_CANDLES, L2_CANDLES_DAILY, L2_CANDLES_OPEN)
 USED: Final = (*PUBLISHED, L2_SUBSCRIPTIONS, DEAD_LETTERS, SERVICES_STATUS)
 
 
@@ -191,22 +166,12 @@ class App:
                 self._post(output, now)
 
     def _post(self, event: Event, now: int) -> None:
-        match event:
-            case BookDelta() | Trade():
-                ts = event.received_ts
-            case BookHealth():
-                self._log_change(event)
-                self._recoveries.saw(event, now)
-                ts = event.ts
-            case BookSnapshot() | BookTop() | Candle():
-                ts = now  # said now, whatever the age of what it shows
-            case _:
-                raise AssertionError(f"no topic for {event}")
-        if isinstance(event, Candle):
-            for topic in topics_of(event):
-                self._publisher.post(topic, candle_key(event), event, ts)
-        else:
-            self._publisher.post(TOPIC_OF[type(event)], book_key(event.venue, event.symbol), event, ts)
+        if isinstance(event, BookHealth):
+            self._log_change(event)
+            self._recoveries.saw(event, now)
+        topics, key, ts = posted(event, now)
+        for topic in topics:
+            self._publisher.post(topic, key, event, ts)
 
     def _act(self, effect: Effect, now: int) -> None:
         match effect:
@@ -330,10 +295,7 @@ class App:
         self._stopping = True
         self._check_stall()
         now = time.time_ns()
-        for session in self.state.sessions.values():
-            self._perform(session.life.renewal.drop(session.life.sync), now)
-            closed = SocketClosed(session.key, session.connection, "l2 is stopping")
-            self._perform(handle(self.state, closed, now), now)
+        self._perform(stop(self.state, "l2 is stopping", now), now)
         for task in (*self._sockets.values(), *self._requests, *serving):
             task.cancel()
 
@@ -362,13 +324,6 @@ class App:
         if not self._all_live and len(states) >= len(self.state.sessions) and set(served) == {"LIVE"}:
             self._all_live = True
             log.info("all_books_live", extra={"books": len(served), "refused": len(states) - len(served)})
-
-
-def topics_of(candle: Candle) -> tuple[Topic, ...]:
-    """Return where a candle is told."""
-    if not candle.closed:
-        return (L2_CANDLES_OPEN,)
-    return (L2_CANDLES, L2_CANDLES_DAILY) if candle.interval == "1d" else (L2_CANDLES,)
 
 
 def written(terms: InstrumentTerms) -> str:

@@ -16,8 +16,10 @@ from services.l2.messages import (
     L2Message,
     NoFeed,
     Output,
+    SocketClosed,
     Tick,
 )
+from services.l2.policy import NEVER
 from services.l2.rate_limits import VenueBudget
 from services.l2.session import BookSession
 
@@ -45,6 +47,9 @@ def handle(state: State, message: L2Message, now: int) -> list[Output]:
         case FrameReceived():  # first, as it comes most
             session = state.sessions.get(message.key)
             return session.on_frame(message, now) if session else []
+        case Tick(key=str(key)):
+            session = state.sessions.get(key)
+            return session.on_tick(now) if session else []
         case Tick():
             return [output for session in state.sessions.values() for output in session.on_tick(now)]
         case ClockSet():
@@ -61,6 +66,31 @@ def handle(state: State, message: L2Message, now: int) -> list[Output]:
         case _:
             session = state.sessions.get(message.key)
             return session.on_message(message, now) if session else []
+
+
+def next_due(state: State, key: str, now: int) -> int:
+    """Return when a `Tick` of a book (venue:symbol) has something to do, if nothing comes before (ns UTC).
+
+    Who has nothing else to do may wait until then, and ask again after each message; after those that tell
+    of a socket or a request, for all books of the venue.
+    """
+    session = state.sessions.get(key)
+    return session.next_due(now) if session else NEVER
+
+
+def due_after_frame(state: State, key: str, now: int) -> int:
+    """Return the same after a frame of a book of which `next_due` was asked before, quicker."""
+    session = state.sessions.get(key)
+    return session.due_after_frame(now) if session else NEVER
+
+
+def stop(state: State, reason: str, now: int) -> list[Output]:
+    """Return what follows where the process ends: every book says that its feed has."""
+    out: list[Output] = []
+    for session in state.sessions.values():
+        out += session.life.renewal.drop(session.life.sync)
+        out += session.on_closed(SocketClosed(session.key, session.connection, reason), now)
+    return out
 
 
 def _begin_anew(state: State, by_ns: int, now: int) -> list[Output]:

@@ -9,6 +9,7 @@ from libs.common.topic import REPEATED_MS
 from services.l2.candles import GRACE_NS, CandleBuilder, VenueClock
 from services.l2.feeds.feed import BadFrameError
 from services.l2.messages import HTTP_OK, DeadLetter, Fetch
+from services.l2.policy import NEVER
 from services.l2.stamps import MOST_AHEAD_NS, plausible
 
 if TYPE_CHECKING:
@@ -35,9 +36,13 @@ class History:
     ----------
     days, minutes
         How far back the 1d and the 1m candles of the venue are fetched once, at the first LIVE.
+    repeats
+        Whether an open candle is told again while nothing is traded.
     """
 
-    def __init__(self, feed: Feed, symbol: str, rest_base: str, days: int, minutes: int) -> None:
+    def __init__(
+        self, feed: Feed, symbol: str, rest_base: str, days: int, minutes: int, *, repeats: bool = True
+    ) -> None:
         self._feed = feed
         self._symbol = symbol
         self._key = f"{feed.venue}:{symbol}"
@@ -55,6 +60,7 @@ class History:
         self._retry_at = 0
         self._running_at = 0
         self._traded = False
+        self._again_ns = REPEAT_NS - RUNNING_NS if repeats else NEVER
 
     def wait_like(self, before: History, by_ns: int) -> None:
         """Ask the venue no sooner than the history before would have, whose clock was set by so many ns."""
@@ -100,10 +106,26 @@ class History:
             self._builder.begin(venue_now)
         self._plan(venue_now)
         out: list[Output] = [*self._builder.close_until(venue_now)]
-        if now >= self._running_at + (0 if self._traded else REPEAT_NS - RUNNING_NS):
+        if now >= self._running_at + (0 if self._traded else self._again_ns):
             self._traded, self._running_at = False, now + RUNNING_NS
             out += self._builder.running()
         return out + self._fetch(now, budget)
+
+    def next_due(self, now: int) -> int:
+        """Return when `on_tick` has something to do, `now` (ns) if it has already."""
+        closes_at = self._builder.closes_at
+        if not self._whole or self._clock.at(now) is None:
+            return NEVER
+        if closes_at is None or (self._known is not None and not self._primed):
+            return now
+        running_at = self._running_at + (0 if self._traded else self._again_ns)
+        due = min(self._clock.until(closes_at), running_at)
+        if self._since and self._pending is None:
+            due = min(due, self._retry_at)
+        missing = self._builder.missing_since
+        if missing is not None and self._primed and "1m" not in self._since and self._pending != "1m":
+            due = min(due, self._clock.until(_told_by(missing)))
+        return due
 
     def on_reply(self, reply: ReplyReceived, now: int) -> list[Output]:
         """Publish the news of a page, and go on with the next one."""
@@ -173,11 +195,16 @@ class History:
         """Tell whether the venue's history should have the minute that is missing."""
         if missing is None or venue_now is None:
             return False
-        return venue_now >= missing - missing % MINUTE_NS + MINUTE_NS + GRACE_NS + PUBLISH_LAG_NS
+        return venue_now >= _told_by(missing)
 
     def _retry(self, now: int) -> None:
         self._retry_at = now + self._retry_ns
         self._retry_ns = min(RETRY_MAX_NS, 2 * self._retry_ns)
+
+
+def _told_by(minute: int) -> int:
+    """Return the venue's time (ns) by which its history should have a minute."""
+    return minute - minute % MINUTE_NS + MINUTE_NS + GRACE_NS + PUBLISH_LAG_NS
 
 
 def _first_missing(known: set[int], since: int, length: int) -> int:

@@ -17,6 +17,7 @@ from libs.common.time_units import DAY_NS, NS_PER_S
 from services.l2.feeds.feed import BadFrameError
 from services.l2.feeds.venue_messages import Unlisted
 from services.l2.messages import HTTP_OK, DeadLetter, Fetch, TermsChanged, TermsUnknown
+from services.l2.policy import NEVER
 
 if TYPE_CHECKING:
     from services.l2.feeds.feed import Feed
@@ -79,6 +80,11 @@ class InstrumentRequests:
         self._number += 1
         self._pending = self._number
         return [Fetch(self._key, self._number, "instrument", self._url)]
+
+    @property
+    def next_due(self) -> int:
+        """When the venue is to be asked (ns)."""
+        return NEVER if self._url is None or self._pending is not None else self._due_at
 
     def know(self, terms: InstrumentTerms | None) -> None:
         """Go by what the venue told an earlier owner until it answers; not where it is not asked."""

@@ -22,6 +22,7 @@ from services.l2.maintainer import BookMaintainer
 from services.l2.messages import Output, Renewed
 from services.l2.oddities import Oddities
 from services.l2.patience import Patience
+from services.l2.policy import NEVER
 from services.l2.publication import Publication
 from services.l2.renewal import Renewal
 from services.l2.snapshot_requests import SnapshotRequests
@@ -56,7 +57,9 @@ class Lifecycle:
         self.budget = budget
         self.flow = TradeFlow()
         self.patience = Patience(self.key, policy.backoff_min_ns, policy.backoff_max_ns)
-        self.history = History(feed, symbol, bases[1], policy.history_days, policy.history_minutes)
+        self.history = History(
+            feed, symbol, bases[1], policy.history_days, policy.history_minutes, repeats=policy.repeats
+        )
         self.instruments = InstrumentRequests(feed, symbol, bases[1], budget, policy, now)
         self.renewal = Renewal(self.key, policy, budget.limits)
         self.sync = Sync(
@@ -68,6 +71,8 @@ class Lifecycle:
         self.oddities = Oddities(self.key, self.maintainer.counts)
         self.tape = Tape(feed, symbol, self.maintainer.counts, self.flow, self.history, self.oddities)
         self._feed = feed
+        self._slow_due = NEVER  # of what a frame does not bring forward, as of the last `next_due`
+        self._slow_of: Sync | None = None  # whose it is, if it was synced
         self._refusal = venue_of(feed.venue).refusal(symbol)  # why no socket is to be opened
         if self._refusal is not None:
             self.maintainer.lose(Trigger.REFUSED, self._refusal, now)
@@ -109,6 +114,43 @@ class Lifecycle:
             reason = f"no book within {self.policy.sync_timeout_ns / NS_PER_S:g} s"
             return self._lose(Trigger.CLOSED, reason, now)
         return snapshots.fetch(now)
+
+    def next_due(self, now: int) -> int:
+        """Return when `on_tick` has something to do, if nothing comes before: `now` (ns) if it has already.
+
+        What the venue's other books learn of it, such as that it serves nobody, may bring it forward.
+        """
+        due = self.publication.next_due(now)
+        if self._refusal is not None:
+            return due
+        self._slow_due = self.instruments.next_due
+        if self.instruments.refused:
+            return min(due, self._slow_due)
+        self._slow_due = min(self._slow_due, self._sync_due(now))
+        self._slow_of = self.sync if self.maintainer.synced else None
+        return min(due, self._slow_due, self.history.next_due(now))
+
+    def due_after_frame(self, now: int) -> int:
+        """Return the same, or an earlier time, after a frame, if it was asked for before: it is quicker.
+
+        Of a synced book that is not renewed, a frame brings nothing forward but what readers are owed.
+        """
+        if self.sync is not self._slow_of or not self.maintainer.synced or self.renewal.stirs(self.sync, now):
+            return self.next_due(now)
+        return min(self.publication.next_due(now), self._slow_due, self.history.next_due(now))
+
+    def _sync_due(self, now: int) -> int:
+        """Return when `_due` has something to do."""
+        line = self.sync.line
+        if self._is_blocked(now):
+            return now
+        if not line.is_open:
+            return line.due_at
+        if self.maintainer.state is BookState.HALTED:
+            return min(line.due_at, self.maintainer.since + self.policy.given_up_ns + 1)
+        if self.maintainer.synced:
+            return min(line.due_at, self.patience.settles_at, self.renewal.next_due(self.sync, now))
+        return min(line.due_at, self.sync.snapshots.next_due(self.policy.sync_timeout_ns))
 
     def on_bytes(self, arriving: BytesArrived | ReplyArriving, now: int) -> None:
         """Note what came of a frame or reply that is not whole yet, once for each line."""

@@ -14,6 +14,7 @@ from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
 from services.l2.arrivals import Arrival
 from services.l2.messages import CloseSocket, OpenSocket
+from services.l2.policy import NEVER
 from services.l2.rate_limits import Share
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Line:
         self._symbol = symbol
         self._key = f"{feed.venue}:{symbol}"
         self._stream_base = stream_base
+        self._silence_ns = int(feed.silence_s * NS_PER_S)
         self._budget = budget
         self._numbers = count(1)
         self._share = Share(budget.sockets)
@@ -118,7 +120,17 @@ class Line:
         """Return whether an open line said nothing for longer than its feed's lines do."""
         if not isinstance(self._phase, Opened):
             return False
-        return self._phase.arrival.late(now, int(self._feed.silence_s * NS_PER_S))
+        return self._phase.arrival.late(now, self._silence_ns)
+
+    @property
+    def due_at(self) -> int:
+        """When a socket is to be asked for, or the open one is silent for too long (ns)."""
+        match self._phase:
+            case Closed(again_at=again_at):
+                return again_at
+            case Opened(arrival=arrival):
+                return arrival.due_at(self._silence_ns) + 1
+        return NEVER  # the shell reports how it opens
 
     def connect(self, now: int, *, reserve: bool = True) -> list[Output]:
         """Ask for a socket, if its time has come and the venue's budget (see `Share.take`) has one left."""

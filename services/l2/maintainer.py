@@ -385,4 +385,4 @@ def _known_by(snapshot: VenueSnapshot) -> tuple[float, float]:
         low = min(price for price, _ in snapshot.bids)
     if snapshot.limit is not None and len(snapshot.asks) >= snapshot.limit:
         high = max(price for price, _ in snapshot.asks)
-    return low, high
+    return EVERYWHERE if (low, high) == EVERYWHERE else (low, high)

@@ -112,12 +112,21 @@ class ClockSet(Message, frozen=True, gc=False):
     by_ns: int  # forwards if positive
 
 
+class BookAsked(Message, frozen=True, gc=False):
+    """Somebody is about to look at a book that is not told again by itself (`Policy.repeats`)."""
+
+    key: str  # venue:symbol
+
+
 class Tick(Message, frozen=True, gc=False):
-    """Time passed."""
+    """Time passed, for one book or for all."""
+
+    key: str | None = None  # venue:symbol
 
 
 BookMessage: TypeAlias = (
-    CandlesKnown
+    BookAsked
+    | CandlesKnown
     | SocketOpened
     | FrameReceived
     | BytesArrived

@@ -6,6 +6,7 @@ from typing import Final
 from zlib import crc32
 
 from libs.common.time_units import NS_PER_S
+from services.l2.policy import NEVER
 
 SETTLED_NS: Final = 5 * NS_PER_S  # LIVE for so long, a book's earlier failures are forgotten
 ATTEMPTS_AFTER_LIVE: Final = 2  # LIVE at all, most of them are; the venue's budgets stop a storm
@@ -53,6 +54,13 @@ class Patience:
         """Forget the failures of a book that has stayed LIVE."""
         if self._live_since is not None and now - self._live_since > SETTLED_NS:
             self._attempts = 0
+
+    @property
+    def settles_at(self) -> int:
+        """When `on_tick` has something to forget (ns)."""
+        if self._live_since is None or not self._attempts:
+            return NEVER
+        return self._live_since + SETTLED_NS + 1
 
     def on_loss(self, now: int) -> None:
         """Note that the book is not LIVE any more, if it was."""

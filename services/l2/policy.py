@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from libs.common.time_units import NS_PER_S
+
+NEVER: Final = 2**63 - 1  # ns; where nothing becomes due by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +27,4 @@ class Policy:
     asks_instruments: bool = True  # else the table's terms hold: a recording has none
     blocked_ns: int = 600 * NS_PER_S  # least pause of a venue that blocks this address
     given_up_ns: int = 900 * NS_PER_S  # pause of a book that is refused, or that no keyframe can hold
+    repeats: bool = True  # else what has not changed is told again to who asks alone (`BookAsked`)

@@ -3,23 +3,25 @@
 A top follows each change, not more often than the beat of `top_interval_ns`, and comes again where nothing
 changes.
 Health comes with each heartbeat, and at once where the book's state changes or its silence becomes doubtful.
+Where the policy does not repeat, what has not changed is told again to who asks alone, if it is as old.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from libs.common.events import BookHealth, BookTop
 from libs.common.time_units import NS_PER_MS
 from libs.common.topic import REPEATED_MS
 from services.l2.features import features_of
+from services.l2.policy import NEVER
 from services.l2.rhythm import Rhythm
 
 if TYPE_CHECKING:
-    from libs.common.events import BookState
+    from libs.common.events import BookSnapshot, BookState, InstrumentTerms
+    from libs.common.order_book import OrderBook
     from services.l2.features import TradeFlow
-    from services.l2.instruments import InstrumentRequests
-    from services.l2.maintainer import BookMaintainer
+    from services.l2.maintainer import Counts
     from services.l2.messages import Output
     from services.l2.policy import Policy
     from services.l2.rate_limits import VenueBudget
@@ -42,15 +44,54 @@ def next_beat(now: int, interval_ns: int) -> int:
     return (now // interval_ns + 1) * interval_ns
 
 
+class ToldBook(Protocol):
+    """What is told of a book: of one that is kept here, or of one that somebody kept."""
+
+    venue: str
+    symbol: str
+    state: BookState
+    reason: str
+    since: int  # ns
+    epoch: int
+    seq: int
+    position: int | None
+    venue_ts: int | None
+    received_ts: int
+    counts: Counts
+
+    @property
+    def book(self) -> OrderBook:
+        """Its levels."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the book may be used."""
+
+    @property
+    def synced(self) -> bool:
+        """Whether the book follows its venue, whatever there is in it."""
+
+    def keyframe(self) -> BookSnapshot:
+        """Return the whole book under the seq of the state it shows."""
+
+
+class ToldTerms(Protocol):
+    """What the venue demands of an order, as it said last."""
+
+    @property
+    def terms(self) -> InstrumentTerms | None:
+        """None where it has not."""
+
+
 class Publication:
     """The messages that one book owes its readers beside its deltas; changed in place."""
 
     def __init__(
         self,
-        maintainer: BookMaintainer,
+        maintainer: ToldBook,
         flow: TradeFlow,
         budget: VenueBudget,
-        instruments: InstrumentRequests,
+        instruments: ToldTerms,
         policy: Policy,
     ) -> None:
         self._maintainer = maintainer
@@ -76,13 +117,13 @@ class Publication:
         self._flow.clear()
         return self.go_on(self._maintainer, now)
 
-    def go_on(self, maintainer: BookMaintainer, now: int) -> list[Output]:
+    def go_on(self, maintainer: ToldBook, now: int) -> list[Output]:
         """Return the first top and the health of a new epoch, by a maintainer that took over if need be."""
         self._maintainer = maintainer
         self._keyframe_at = now + self._policy.keyframe_ns
         return [*self._top(now), self.health(now)]
 
-    def speak_of(self, maintainer: BookMaintainer) -> None:
+    def speak_of(self, maintainer: ToldBook) -> None:
         """Tell from here on of the book of a maintainer that stands in for the one before."""
         self._maintainer = maintainer
 
@@ -103,20 +144,42 @@ class Publication:
 
     def periodic(self, now: int) -> list[Output]:
         """Return the top and the keyframe of a synced book that are due."""
-        repeated = now >= self._top_at + REPEAT_NS
+        repeated = self._policy.repeats and now >= self._top_at + REPEAT_NS
         out: list[Output] = self._top(now) if repeated else self.changed_top(now)
         if now >= self._keyframe_at:
             self._keyframe_at = now + self._policy.keyframe_ns
             out.append(self._maintainer.keyframe())
         return out
 
+    def next_due(self, now: int) -> int:
+        """Return when a top, a keyframe or a health is due (ns), `now` if one is already."""
+        maintainer, due = self._maintainer, self._repeated_at
+        if maintainer.live:
+            if self._rhythm.in_doubt(now) is not self._in_doubt:
+                return now
+            due = min(due, self._rhythm.turns_at(now))
+        elif self._in_doubt:
+            return now
+        if maintainer.synced:
+            again_ns = REPEAT_NS if self._policy.repeats else NEVER
+            top_at = self._top_at if self._top_due else self._top_at + again_ns
+            due = min(due, top_at, self._keyframe_at)
+        return due
+
     def heartbeat(self, now: int) -> list[Output]:
         """Return the book's health, if it is due or its silence is doubtful in another way than last said."""
         in_doubt = self._doubtful(now)
-        if now < self._health_at and in_doubt is self._in_doubt:
+        if in_doubt is self._in_doubt and now < self._repeated_at:
             return []
         self._in_doubt = in_doubt
         return [self.health(now)]
+
+    def asked(self, now: int) -> list[Output]:
+        """Return the book's health, and before it the top, if that would have been told again by now."""
+        again = not self._top_due and now >= self._top_at + REPEAT_NS
+        out: list[Output] = self._top(now) if again else []
+        self._in_doubt = self._doubtful(now)
+        return [*out, self.health(now)]
 
     def health(self, now: int) -> BookHealth:
         """Return the book's state and counts, and owe the next heartbeat."""
@@ -161,6 +224,12 @@ class Publication:
             ignored=counts.ignored,
             terms=self._instruments.terms,
         )
+
+    @property
+    def _repeated_at(self) -> int:
+        """When the health is told though nothing turned, or at once where its state was told by nothing."""
+        untold = self._maintainer.state is not self._state
+        return self._health_at if self._policy.repeats or untold else NEVER
 
     def _doubtful(self, now: int) -> bool:
         return self._maintainer.live and self._rhythm.in_doubt(now)

@@ -11,13 +11,16 @@ A renewal has time: it never draws on the reserve of a budget, which is for book
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
+from libs.common.order_book import EVERYWHERE
 from libs.common.time_units import NS_PER_S
 from services.l2.book_states import Trigger
 from services.l2.messages import RenewalFailed
 from services.l2.patience import Patience
+from services.l2.policy import NEVER
 from services.l2.publication import REASON_CHARS
 from services.l2.trade_memory import MOST
 
@@ -94,6 +97,27 @@ class Renewal:
             return self.fail(current, f"no book within {timeout_ns / NS_PER_S:g} s", now)
         return snapshots.fetch(now, reserve=False)
 
+    def next_due(self, current: Sync, now: int) -> int:
+        """Return when `on_tick` has something to do (ns)."""
+        following = self.next
+        if following is None:
+            return max(self._again_at, self._begins_at(current, now))
+        line, book = following.line, following.maintainer
+        if not line.is_open:
+            return line.due_at
+        if not book.synced:
+            return min(line.due_at, following.snapshots.next_due(self._policy.sync_timeout_ns))
+        late_at = book.since + self._policy.sync_timeout_ns + 1
+        return line.due_at if line is current.line else min(line.due_at, late_at)
+
+    def stirs(self, current: Sync, now: int) -> bool:
+        """Return whether a frame may have brought a renewal forward: one is under way, announced or near."""
+        if self.next is not None or self._announced is not None:
+            return True
+        book = current.maintainer.book
+        near = now >= self._resnapshot_at and book.known is not EVERYWHERE
+        return near and book.room_bps < self._near_bps
+
     # What happens to the next one
 
     def beside(self, sync: Sync) -> Sync | None:
@@ -166,6 +190,19 @@ class Renewal:
             following.maintainer.sync(now, self.why)
         return following
 
+    def _begins_at(self, current: Sync, now: int) -> int:
+        """Return when (ns) there is a reason to begin, as far as one can tell now; see `_begin`."""
+        line, due = current.line, NEVER
+        if self._announced is not None and self._announced[0] == line.connection:
+            return 0
+        if self._life_s is not None and line.opened_at is not None:
+            due = line.opened_at + renewal_age_ns(self._key, line.connection, self._life_s)
+        book = current.maintainer.book
+        narrow = book.known is not EVERYWHERE
+        if narrow and (now < self._resnapshot_at or book.room_bps < self._near_bps):
+            due = min(due, self._resnapshot_at)  # until then the room may change
+        return due
+
     def _connection_due(self, current: Sync, now: int) -> str:
         """Return why the connection is to be replaced, empty while it need not."""
         line = current.line
@@ -179,8 +216,8 @@ class Renewal:
 
     def _snapshot_due(self, current: Sync, now: int) -> str:
         """Return why a new snapshot is needed, empty while it is not."""
-        room = current.maintainer.book.room_bps
-        if now < self._resnapshot_at or room >= self._near_bps:
+        book = current.maintainer.book
+        if now < self._resnapshot_at or book.known is EVERYWHERE or (room := book.room_bps) >= self._near_bps:
             return ""
         return f"the mid is {room:.1f} bps from the edge of the snapshot"
 
@@ -189,6 +226,7 @@ class Renewal:
         return Patience(f"{self._key}:renewal", policy.backoff_min_ns, policy.backoff_max_ns)
 
 
+@lru_cache(maxsize=4096)
 def renewal_age_ns(key: str, connection: int, life_s: float) -> int:
     """Return the age (ns) at which a connection that lives `life_s` at most is replaced.
 

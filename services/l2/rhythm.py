@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from libs.common.time_units import NS_PER_S
+from services.l2.policy import NEVER
 
 SHORTEST_NS: Final = NS_PER_S  # every line stutters
 TIMES: Final = 3  # longer than its longest pause of late
@@ -44,3 +45,13 @@ class Rhythm:
         if self._last is None or self._longest is None:
             return False
         return max(SHORTEST_NS, TIMES * self._longest) < now - self._last <= DOUBT_NS
+
+    def turns_at(self, now: int) -> int:
+        """Return when a doubt begins or ends after `now` (ns), if no message comes; `NEVER` if none does."""
+        if self._last is None or self._longest is None:
+            return NEVER
+        begins = self._last + max(SHORTEST_NS, int(TIMES * self._longest)) + 1
+        ends = self._last + DOUBT_NS + 1
+        if begins >= ends or now >= ends:
+            return NEVER
+        return begins if now < begins else ends

@@ -30,6 +30,7 @@ from services.l2.feeds.venue_messages import (
 from services.l2.lifecycle import Lifecycle
 from services.l2.messages import (
     HTTP_OK,
+    BookAsked,
     BytesArrived,
     CandlesKnown,
     DeadLetter,
@@ -92,6 +93,14 @@ class BookSession:
         """Do what is due."""
         return self.life.on_tick(now)
 
+    def next_due(self, now: int) -> int:
+        """Return when `on_tick` has something to do, if nothing comes before; see `Lifecycle.next_due`."""
+        return self.life.next_due(now)
+
+    def due_after_frame(self, now: int) -> int:
+        """Return the same after a frame, quicker; see `Lifecycle.due_after_frame`."""
+        return self.life.due_after_frame(now)
+
     def close(self) -> list[Output]:
         """Let go of the connections."""
         return self.life.close()
@@ -119,6 +128,8 @@ class BookSession:
                 self.life.on_bytes(message, now)
             case ReplyReceived():
                 return self.on_reply(message, now)
+            case BookAsked():
+                return self.life.publication.asked(now)
             case CandlesKnown(candles=candles):
                 self.life.history.recall(candles)
             case _ as unreachable:

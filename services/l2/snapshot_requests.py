@@ -100,6 +100,11 @@ class SnapshotRequests:
         """Return whether a snapshot that joins has been waited for too long, and does not arrive either."""
         return self._arrival.late(now, timeout_ns)
 
+    def next_due(self, timeout_ns: int) -> int:
+        """Return when one is to be asked for, or has been waited for too long (ns)."""
+        overdue = self._arrival.due_at(timeout_ns) + 1
+        return overdue if self._due_at is None or self._pending is not None else min(overdue, self._due_at)
+
     def end(self) -> None:
         """Ask for none: the book is LIVE, or its line is closed."""
         self._due_at = self._pending = None
