@@ -13,9 +13,7 @@ import time
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Final
 
 from libs.common.events import PolicyRegistered, PolicySignalled, ServiceState
 from libs.common.kafka import Publisher, by_pace, create_topics, follow, partition_of
@@ -23,7 +21,6 @@ from libs.common.market_views import MarketViews
 from libs.common.metrics import create_registry, serve
 from libs.common.settings import PermanentError
 from libs.common.status import Condition, heartbeat
-from libs.common.time_units import NS_PER_MS
 from libs.common.told import EXTERNAL
 from libs.common.topics import DEAD_LETTERS, POLICIES_REGISTRY, POLICIES_SIGNALS, SERVICES_STATUS, signal_key
 from libs.common.views import BoundedView, View
@@ -32,9 +29,10 @@ from libs.policies.process import BrokenPolicyError
 from libs.policies.sandbox import Sandbox
 from services.policies.effects import Ask, Deregister, End, Register, Say, Start, Tell
 from services.policies.folder import Sources
-from services.policies.hosting import AsOf, Hosting
+from services.policies.hosting import Hosting
 from services.policies.monitoring import Counts, families
 from services.policies.registrar import Registrar
+from services.policies.sights import Sights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -51,16 +49,8 @@ SCAN_S: Final = 1.0  # between two looks at the files
 TURN_S: Final = 0.05  # between two looks at what is due
 IDLE_S: Final = 0.25  # the same without a policy
 LOOK_S: Final = 0.5  # between two looks at signals from outside
-SHARED_NS: Final = 100 * NS_PER_MS  # policies that are asked within it see the same market
 
 _log = logging.getLogger(__name__)
-
-
-class _Seen(NamedTuple):
-    """A market as a policy was asked about it."""
-
-    as_of: AsOf
-    market: bytes
 
 
 class App:
@@ -79,7 +69,7 @@ class App:
         self._asks: dict[int, asyncio.Queue[str]] = {}
         self._outbox: asyncio.Queue[tuple[Topic, bytes, Event | None, int]] = asyncio.Queue()
         self._news: Mapping[str, Newness] = {}
-        self._seen: dict[str, _Seen] = {}
+        self._sights = Sights(self._markets, lambda key: partition_of(key, settings.topic_partitions))
         self._scanned = False
         self._hosts = asyncio.Event()  # some policy: until then nobody needs the market
         self._unreadable = ""
@@ -267,25 +257,15 @@ class App:
             asks = self._asks[life]
             process.broken.add_done_callback(lambda _: asks.put_nowait(""))
             while symbol := await asks.get():
-                seen, begun_s = self._market(symbol), time.perf_counter()
-                value, reason = await process.evaluate(seen.market, self.settings.deadline_s)
+                sight, begun_s = self._sights.of(symbol, time.time_ns()), time.perf_counter()
+                value, reason = await process.evaluate(sight.market, self.settings.deadline_s)
                 self.counts.evaluated(policy_id, time.perf_counter() - begun_s)
-                self._perform(self.hosting.answered(life, symbol, value, reason, seen.as_of))
+                self._perform(self.hosting.answered(life, symbol, value, reason, sight.as_of))
             self._perform(self.hosting.broke(life, process.broken.result(), time.time_ns()))
         except BrokenPolicyError as error:
             self._perform(self.hosting.broke(life, error.fault, time.time_ns()))
         finally:
             await process.end()
-
-    def _market(self, symbol: str) -> _Seen:
-        """Return the market of a symbol as of now, or of a moment ago."""
-        now, before = time.time_ns(), self._seen.get(symbol)
-        if before is None or not 0 <= now - before.as_of.ts < SHARED_NS:
-            news = self._markets.newness(symbol)
-            offsets = self._markets.seen(partition_of(symbol.encode(), self.settings.topic_partitions))
-            market = msgspec.msgpack.encode(self._markets.market(symbol, now))
-            before = self._seen[symbol] = _Seen(AsOf(now, news, offsets), market)
-        return before
 
     async def _stop(self, serving: Sequence[asyncio.Task[Any]]) -> None:
         """End all policies; unless they stay registered, delete what was said of them."""

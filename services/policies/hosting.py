@@ -113,6 +113,18 @@ class Hosting:
         """Return each policy's phase."""
         return {policy_id: each.phase for policy_id, each in self._hosted.items()}
 
+    @property
+    def on_tops(self) -> bool:
+        """Whether some policy that runs is to be asked when books change."""
+        return any(
+            each.phase is Phase.LIVE and each.policy is not None and each.policy.on_tops
+            for each in self._hosted.values()
+        )
+
+    def policy_of(self, life: int) -> str:
+        """Return the id of the policy of a life; "" once its file is gone or another version."""
+        return self._by_life.get(life, "")
+
     def entry(self, policy_id: str) -> PolicyRegistered | None:
         """Return what the registry is to say of a policy; None of one that is not hosted."""
         hosted = self._hosted.get(policy_id)
@@ -166,6 +178,31 @@ class Hosting:
                     hosted.asked = symbol
                     effects.append(Ask(hosted.life, symbol))
         return effects
+
+    def next_due(self, news: Mapping[str, Newness], now: int) -> int | None:
+        """Return when, after `now`, `due` may return something though nothing is new; None: never.
+
+        For a host that does not look all the time. What of a policy is awaited may change it.
+        """
+        found: list[int | None] = []
+        places = self._places() > 0
+        for hosted in self._hosted.values():
+            if hosted.phase is Phase.WAITING and places:
+                found.append(self._started_ts + self._rules.start_gap_ns)
+            elif hosted.policy is not None and hosted.phase is Phase.LIVE and hosted.asked is None:
+                found += (self._ends_at(hosted, symbol, news) for symbol in hosted.policy.symbols or news)
+        return min((max(ts, now + 1) for ts in found if ts is not None), default=None)
+
+    def _ends_at(self, hosted: Hosted, symbol: str, news: Mapping[str, Newness]) -> int | None:
+        """Return when a policy that is LIVE is to be asked of a symbol again."""
+        policy, told, newest = hosted.policy, hosted.told.get(symbol), news.get(symbol)
+        if policy is None or newest is None:
+            return None
+        if told is None:
+            return 0
+        moved = policy.on_tops and newest.tops != told.as_of.news.tops
+        half_ns = 0 if moved else -(-round(policy.valid_s * NS_PER_S) // 2)
+        return told.as_of.ts + max(half_ns, self._rules.tops_gap_ns)
 
     def loaded(self, life: int, policy: Described) -> list[Effect]:
         """Take note of what a policy says of itself."""
@@ -284,9 +321,7 @@ class Hosting:
         return [*effects, Deregister(policy_id, tuple(sorted(keys)))]
 
     def _starts(self, now: int) -> Iterator[Start]:
-        phases = [hosted.phase for hosted in self._hosted.values()]
-        starting = phases.count(Phase.STARTING)
-        places = min(self._rules.most - starting - phases.count(Phase.LIVE), MOST_STARTING - starting)
+        places = self._places()
         for policy_id, hosted in self._hosted.items():
             if places <= 0 or 0 <= now - self._started_ts < self._rules.start_gap_ns:
                 break
@@ -295,6 +330,12 @@ class Hosting:
                 places -= 1
                 self._started_ts = now
                 yield Start(policy_id, hosted.life)
+
+    def _places(self) -> int:
+        """Return how many may be started before another is loaded or ended."""
+        phases = [hosted.phase for hosted in self._hosted.values()]
+        starting = phases.count(Phase.STARTING)
+        return min(self._rules.most - starting - phases.count(Phase.LIVE), MOST_STARTING - starting)
 
     def _most_due(self, hosted: Hosted, news: Mapping[str, Newness], now: int) -> str | None:
         """Return the symbol of which a policy is to be asked now: the one it was asked of the longest ago."""

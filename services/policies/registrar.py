@@ -88,6 +88,21 @@ class Registrar:
         self._crowded &= told.keys()
         return effects
 
+    def next_look(
+        self, registry: Mapping[bytes, PolicyRegistered], signals: Mapping[bytes, PolicySignalled], now: int
+    ) -> int | None:
+        """Return when, after `now`, a look may find something though nothing was told; None: never.
+
+        For a host that does not look all the time.
+        """
+        moments = [each.inputs_ts for each in signals.values() if each.policy_id.startswith(OUTSIDE)]
+        for ends in (
+            *(each.valid_until_ts for each in signals.values() if each.policy_id.startswith(OUTSIDE)),
+            *(each.ts for each in registry.values() if each.kind == EXTERNAL),
+        ):
+            moments += (ends, ends + self._rules.idle_ns + 1, ends + self._rules.keep_ns + 1)
+        return min((ts for ts in moments if ts > now), default=None)
+
     def _state_of(
         self, entry: PolicyRegistered, told: list[tuple[bytes, PolicySignalled]], now: int
     ) -> PolicyState:

@@ -16,17 +16,15 @@ import gc
 import logging
 import os
 import time
-from traceback import format_exception
 from typing import TYPE_CHECKING, Final, cast
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from libs.common import log, metrics
-from libs.common.cloudevents import CloudEvent, caused_id, headers_of, identity, position_id
-from libs.common.codec import UndecodableMessageError, UnknownMessageError, decode, encode
+from libs.common.cloudevents import headers_of, identity, position_id
+from libs.common.codec import UndecodableMessageError, UnknownMessageError
 from libs.common.command_rules import echoed, refused_as_internal
-from libs.common.dead_letters import dead_letter
 from libs.common.events import Command, ScoreVenues, ServiceState, VenueMetrics
 from libs.common.holdups import Holdups
 from libs.common.kafka import create_topics, partition_of
@@ -49,7 +47,7 @@ from libs.common.venue_fees import fees_from
 from libs.common.venues import VENUES
 from services.venues.answers import Answer, Answers
 from services.venues.catching_up import caught_up
-from services.venues.doors import fault_of
+from services.venues.doors import message_of
 from services.venues.faust_app import PromptWorker, faust_app
 from services.venues.faust_recovery import HoleGuard, last_answer, mend_recovery
 from services.venues.handlers import Message, Place, State, Unknowns, handle
@@ -57,6 +55,7 @@ from services.venues.lags import Lags
 from services.venues.market import Market
 from services.venues.monitoring import VenuesMonitor
 from services.venues.registry import Measurement, has_news
+from services.venues.replies import SOURCE, letter, reply
 from services.venues.settings import policy_of
 from services.venues.tables import ANSWERS, LAGS, MEASUREMENTS, ConflatedTable, PackedTable, changelogs
 
@@ -68,10 +67,10 @@ if TYPE_CHECKING:
     from faust.types import EventT, StreamT, TopicT
 
     from libs.common.cloudevents import Headers
+    from libs.common.effects import Outgoing
     from libs.common.events import CommandRejected, Event, VenueScored
     from services.venues.settings import VenuesSettings
 
-SOURCE: Final = "/services/venues"
 STREAMS: Final = (L2_BOOK_HEALTH, EXECUTION_FILLS, VENUES_COMMANDS)
 INPUTS: Final = (L2_BOOK_TOPS, *STREAMS)
 OUTPUTS: Final = (VENUES_METRICS, VENUES_SCORES, DEAD_LETTERS)
@@ -265,17 +264,14 @@ class _Service:
     async def _decoded(self, topic: Topic, event: EventT[bytes], headers: Headers) -> Message | None:
         """Return the message, or None of one that is kept as a dead letter, or of another version's."""
         try:
-            told = cast("Message", decode(topic, event.value))
+            told = message_of(topic, event.value)
         except UndecodableMessageError as error:
             if isinstance(error, UnknownMessageError) and topic is not VENUES_COMMANDS:
                 self._monitor.left_out += 1
                 return None
             source = f"{topic.name}/{event.message.partition}/{event.message.offset}"
-            await self._keep_letter(event.key or b"", event.value, str(error), source, headers)
-            return None
-        if (wrong := fault_of(told)) is not None:
-            source = f"{topic.name}/{event.message.partition}/{event.message.offset}"
-            await self._keep_letter(event.key or b"", event.value, wrong, source, headers)
+            kept = letter(event.key or b"", event.value, str(error), source, headers, self._place)
+            await self._send(kept, time.time_ns())
             return None
         if not isinstance(told, ScoreVenues) and told.venue not in VENUES:
             self._monitor.left_out += 1
@@ -286,10 +282,9 @@ class _Service:
     ) -> list[Event]:
         """Keep a message that the handler raised on, and refuse it if it is a command."""
         self._monitor.failures += 1
-        reason = f"{source}: {type(error).__name__}: {error}"
         _log.error("message_failed", exc_info=error, extra={"at": source})
-        traceback = "".join(format_exception(error))
-        await self._keep_letter(event.key or b"", event.value, reason, source, headers, traceback)
+        kept = letter(event.key or b"", event.value, "", source, headers, self._place, error)
+        await self._send(kept, time.time_ns())
         if not isinstance(told, ScoreVenues):
             return []
         return [refused_as_internal(told, told.symbol, "venues", error, source, time.time_ns())]
@@ -307,48 +302,42 @@ class _Service:
         headers: Headers,
         fallback: UUID,
     ) -> None:
-        cause, correlation_id = identity(headers, fallback)
-        key = echoed(command.symbol).encode()
-        placing = getattr(command, "reply_key", None) or command.symbol
-        place = partition_of(placing.encode(), self._settings.topic_partitions)
+        _, correlation_id = identity(headers, fallback)
 
         async def send(answer: VenueScored | CommandRejected) -> TooLargeError | None:
-            kind = type(answer).__name__
-            told = CloudEvent(caused_id(cause, kind), kind, SOURCE, answer.ts, correlation_id, cause)
-            return await self._send(VENUES_SCORES, key, encode(answer), place, answer.ts, told.headers())
+            return await self._send(reply(command, answer, headers, fallback, self._place), answer.ts)
 
         for answer in answers:
             if (wrong := await send(answer)) is not None:
                 await send(refused_as_internal(command, command.symbol, "venues", wrong, SOURCE, answer.ts))
             kind = type(answer).__name__
-            facts = {"command_id": answer.command_id, "answer": kind, "symbol": key.decode()}
+            facts = {"command_id": answer.command_id, "answer": kind, "symbol": echoed(command.symbol)}
             with log.correlated(correlation_id):
                 log.tell(_log, "scored", facts | {"venue": getattr(answer, "venue", None)}, answer.ts)
 
-    async def _send(
-        self, topic: Topic, key: bytes, value: bytes, partition: int, ts: int, headers: Headers = ()
-    ) -> TooLargeError | None:
+    async def _send(self, outgoing: Outgoing, ts: int) -> TooLargeError | None:
         """Send a record and wait until Kafka has it; what its topic does not take is kept, and told."""
+        topic, key, value, headers = outgoing.topic, outgoing.key, outgoing.value or b"", outgoing.headers
         try:
             check_size(topic, key, value, headers)
         except TooLargeError as error:
             self._monitor.too_large += 1
             _log.error("message_too_large", extra={"topic": topic.name, "reason": str(error)})
-            await self._keep_letter(key, value, str(error), topic.name, headers)
+            await self._send(letter(key, value, str(error), topic.name, headers, self._place), time.time_ns())
             return error
         sending = await self._outputs[topic].send(
-            key=key, value=value, partition=partition, timestamp=ts / NS_PER_S, headers=list(headers)
+            key=key,
+            value=value,
+            partition=outgoing.partition,
+            timestamp=ts / NS_PER_S,
+            headers=list(headers),
         )
         await sending
         self._monitor.wrote(topic.name)
         return None
 
-    async def _keep_letter(
-        self, key: bytes, raw: bytes, reason: str, source: str, headers: Headers, traceback: str = ""
-    ) -> None:
-        letter_key, value, told = dead_letter(key, raw, reason, source, headers, traceback)
-        partition = partition_of(letter_key, self._settings.topic_partitions)
-        await self._send(DEAD_LETTERS, letter_key, value, partition, time.time_ns(), told)
+    def _place(self, key: bytes) -> int:
+        return partition_of(key, self._settings.topic_partitions)
 
     async def _begin(self) -> None:
         await self._market.ready.wait()

@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from libs.common.all_in_price import BPS, Charges
+from libs.common.same import Same
 from libs.common.time_units import DAY_S
 from services.venues.basis import Basis, lasting_bps, share_left
 
@@ -100,6 +102,12 @@ class Terms:
 
 def charges(terms: Terms) -> Charges:
     """Return the terms as what they cost."""
+    return _charges(Same(terms))
+
+
+@lru_cache(maxsize=64)
+def _charges(same: Same[Terms]) -> Charges:
+    terms = same.it  # a venue is judged for both sides, and for itself
     return Charges(
         terms.taker_bps,
         lasting_bps=lasting_bps(terms.basis),

@@ -6,9 +6,10 @@ What does not is kept as a dead letter: a number that no market has raises, or s
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from libs.common.amounts import absurd_amount
+from libs.common.codec import UndecodableMessageError, decode
 from libs.common.command_rules import SYMBOL, echoed
 from libs.common.events import BookHealth, BookTop, OrderFilled
 from libs.common.live_books import MOST_PRICE, level_fault
@@ -18,6 +19,8 @@ from libs.common.views import View
 
 if TYPE_CHECKING:
     from libs.common.events import ScoreVenues
+    from libs.common.topics import Topic
+    from services.venues.handlers import Message
 
 MOST_COUNTED: Final = 2**40  # gaps and the like of one owner: one a microsecond for twelve days
 MOST_REQUEST_NS: Final = 3600 * NS_PER_S
@@ -36,6 +39,22 @@ class Tops(View[BookTop]):
             self.faults[partition, offset] = wrong
             event = None
         super().fold(partition, offset, key, event)
+
+
+def message_of(topic: Topic, value: bytes) -> Message:
+    """Return the message that stands on a topic which the handler reads.
+
+    Raises
+    ------
+    UnknownMessageError
+        If only another version knows it.
+    UndecodableMessageError
+        If it is none, or holds what no honest message does.
+    """
+    message = cast("Message", decode(topic, value))
+    if (wrong := fault_of(message)) is not None:
+        raise UndecodableMessageError(wrong)
+    return message
 
 
 def fault_of(message: BookTop | BookHealth | OrderFilled | ScoreVenues) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from statistics import fmean
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, assert_never
 
@@ -206,11 +207,15 @@ class _Book(NamedTuple):
     fault: BookFault | None
 
 
+@lru_cache(maxsize=256)
+def _keys_of(symbol: str) -> tuple[tuple[str, bytes], ...]:
+    return tuple((venue, book_key(venue, symbol)) for venue in _VENUE_IDS)
+
+
 def _books(state: State, symbol: str, now: int) -> list[_Book]:
     """Return every venue's book of the symbol that is, or is to be, by venue id."""
     found = []
-    for venue in _VENUE_IDS:
-        key = book_key(venue, symbol)
+    for venue, key in _keys_of(symbol):
         top, health = state.tops.get(key), state.healths.get(key)
         if top is not None or health is not None:
             fault = usable(top, health, now, state.policy.patience)
