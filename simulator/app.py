@@ -13,10 +13,11 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from libs.common.time_units import NS_PER_S
 from simulator.boundary import boundary, for_own_pages
+from simulator.connections import Connection, Unavailable
 from simulator.control import Control, json_response
 from simulator.replay import create_replay_app
 from simulator.replay import list_books as list_replay_books
-from simulator.simulation import Connection, Simulation, Unavailable
+from simulator.simulation import Simulation
 from simulator.venues import VENUES
 from simulator.venues.venue import RestRequest, SessionRefusedError
 

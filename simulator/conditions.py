@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from libs.common.time_units import NS_PER_S
 from simulator.fault_requests import DEFAULT_GRACE_S, FaultKind
+from simulator.schedule import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,6 +71,11 @@ class Conditions:
         self._all.append(condition)
         self._holding.append(condition)
         return condition
+
+    @property
+    def due_ns(self) -> int:
+        """When the first ends; `NEVER` while none holds."""
+        return min((condition.ends_ns for condition in self._holding), default=NEVER)
 
     def end_due(self, now_ns: int) -> Sequence[Condition]:
         """End what has held long enough, and return it."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from math import expm1
 from typing import TYPE_CHECKING, Final
 
+from libs.common.time_units import NS_PER_MS
 from simulator.candles import Candles, PastCandles
 from simulator.derivatives import Derivatives
 from simulator.latent import NS_DAY
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 # change is sent, trade and best-price messages where depth is batched.
 _PER_ACTION: Final = 1.12
 _PER_ACTION_BATCHED: Final = 0.36
-_LEAST_ACTIONS_PER_S: Final = 0.5
+_LEAST_ACTIONS_PER_S: Final = 0.05
+_REST_NS: Final = 50 * NS_PER_MS  # between two looks at whether a pair still rests
+_STEPS: Final = 50  # of a bisection
 
 
 class Market:
@@ -85,6 +89,11 @@ class Market:
         """Every (venue, canonical symbol)."""
         return tuple(self._flows)
 
+    @property
+    def due_ns(self) -> int:
+        """When `step` has something to do."""
+        return self._due.due_ns
+
     def book(self, venue: str, symbol: str) -> ExchangeBook:
         """Return the truth about one pair."""
         return self._flows[venue, symbol].book
@@ -102,13 +111,15 @@ class Market:
         for place in sorted(self._due.take(now_ns)):
             key = self._keys[place]
             flow = self._flows[key]
-            if key not in resting:
+            if key in resting:
+                self._due.add(place, now_ns + _REST_NS)
+            else:
                 candles = self._candles[key]
                 for change in flow.step(now_ns):
                     for trade in change.prints:
                         candles.add(trade)
                     yield change
-            self._due.add(place, flow.next_ns)
+                self._due.add(place, flow.next_ns)
 
     def candles(
         self, venue: str, symbol: str, interval: str, first_ns: int, last_ns: int, now_ns: int
@@ -120,8 +131,19 @@ class Market:
 
 
 def _actions_per_s(profile: VenueProfile, messages_per_s: float) -> float:
-    """Return how many actions make this many messages."""
+    """Return how many actions make this many messages.
+
+    Notes
+    -----
+    Of b batches a second those are sent in which one of a actions falls, b (1 - exp(-a / b)) on average.
+    """
+    low, high = _LEAST_ACTIONS_PER_S, max(_LEAST_ACTIONS_PER_S, messages_per_s / _PER_ACTION)
     if not profile.batch_ms:
-        return max(_LEAST_ACTIONS_PER_S, messages_per_s / _PER_ACTION)
+        return high
     batches_per_s = 1000.0 / profile.batch_ms
-    return max(_LEAST_ACTIONS_PER_S, (messages_per_s - batches_per_s) / _PER_ACTION_BATCHED)
+    high = max(low, messages_per_s / _PER_ACTION_BATCHED)
+    for _ in range(_STEPS):
+        actions = (low + high) / 2.0
+        sent = -batches_per_s * expm1(-actions / batches_per_s) + _PER_ACTION_BATCHED * actions
+        low, high = (actions, high) if sent < messages_per_s else (low, actions)
+    return high

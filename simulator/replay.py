@@ -16,8 +16,9 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from simulator.boundary import boundary, for_own_pages
 from simulator.replay_catalogue import catalogue_of
-from simulator.replay_clients import Client, Hub
+from simulator.replay_clients import Client
 from simulator.replay_derivatives import routes_without_contracts
+from simulator.replay_hub import Hub
 from simulator.replay_player import Player
 from simulator.replay_venue import Session
 
@@ -59,7 +60,7 @@ def create_replay_app(settings: SimulatorSettings) -> web.Application:
             _log.warning("replay_unnamed", extra={"venue": venue.venue, "symbols": sorted(venue.unnamed)})
     if catalogue.foreign:
         _log.warning("replay_foreign", extra={"records": catalogue.foreign})
-    hub = Hub()
+    hub = Hub[Client]()
     player = Player(catalogue, settings, hub)
     app = web.Application(middlewares=[boundary(settings)])
     app.on_response_prepare.append(for_own_pages)
@@ -77,7 +78,7 @@ def create_replay_app(settings: SimulatorSettings) -> web.Application:
 
 
 def _socket_handler(
-    venue: ReplayVenue, player: Player, hub: Hub, numbers: itertools.count[int]
+    venue: ReplayVenue, player: Player, hub: Hub[Client], numbers: itertools.count[int]
 ) -> Callable[[web.Request], Awaitable[web.WebSocketResponse]]:
     async def handle(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(heartbeat=PING_S, compress=False, max_msg_size=MAX_REQUEST_BYTES)
@@ -189,7 +190,7 @@ def _clockwork(player: Player) -> Callable[[web.Application], AsyncIterator[None
     return run
 
 
-def _farewell(hub: Hub) -> Callable[[web.Application], Awaitable[None]]:
+def _farewell(hub: Hub[Client]) -> Callable[[web.Application], Awaitable[None]]:
     async def say(_: web.Application) -> None:
         closing = [client.socket.close(code=WSCloseCode.GOING_AWAY) for client in list(hub.clients)]
         await asyncio.gather(*closing)

@@ -64,12 +64,17 @@ class Catalogue:
 
     def records_in_order(self) -> Iterator[tuple[int, Record]]:
         """Yield position in the playlist, ns, and record; a break between recordings empties the books."""
+        for part, records in self.parts_in_order():
+            for record in records:
+                yield part.position(record.ts), record
+
+    def parts_in_order(self) -> Iterator[tuple[Part, Iterator[Record]]]:
+        """Yield each recording's part and records; a break before it empties the books."""
         for part, recording in zip(self.parts, self._recordings, strict=True):
             if not part.continues:
                 for venue in self.venues:
                     venue.forget_books()
-            for record in recording.records():
-                yield part.position(record.ts), record
+            yield part, recording.records()
 
     def owner(self, url: str) -> ReplayVenue | None:
         """Return the venue that a recorded address belongs to."""

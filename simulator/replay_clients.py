@@ -1,4 +1,4 @@
-"""The sockets of a replay: bounded queues, and who follows which topic."""
+"""The sockets of a replay, each with a bounded queue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from simulator.replay_venue import Answer, Delivery, ReplayVenue, Session
+    from simulator.replay_venue import ReplayVenue, Session
 
 QUEUE_FRAMES: Final = 1000  # waiting for one client, before the replay waits for it
 
@@ -75,48 +75,3 @@ class Client:
         """Cut the connection; whoever does not read would not read a farewell either."""
         if self._transport is not None:
             self._transport.abort()
-
-
-class Hub:
-    """Every client, by the topics it follows."""
-
-    def __init__(self) -> None:
-        self.clients: dict[Client, None] = {}
-        self._followers: dict[tuple[str, str], dict[Client, None]] = {}
-
-    def follow(self, client: Client, answer: Answer) -> None:
-        """Give `client` its answer, and from now on what its topics bring."""
-        for frame in answer.frames:
-            client.offer(frame)
-        for topic in answer.unsubscribed:
-            client.session.topics.pop(topic, None)
-            self._drop(client, topic)
-        for topic in answer.subscribed:
-            client.session.topics[topic] = None
-            self._followers.setdefault((client.venue.venue, topic), {})[client] = None
-
-    def leave(self, client: Client) -> None:
-        """Forget a client that is gone."""
-        self.clients.pop(client, None)
-        for topic in client.session.topics:
-            self._drop(client, topic)
-
-    def deliver(self, venue: str, delivery: Delivery) -> list[Client]:
-        """Offer a frame to those it belongs to, and return them."""
-        clients = list(self._followers.get((venue, delivery.topic), ()))
-        for client in clients:
-            client.offer(delivery.wrapped if client.session.wrapped else delivery.bare)
-        return clients
-
-    def heartbeat(self) -> None:
-        """Let each subscribed client hear its venue that heard nothing since the last call."""
-        for client in self.clients:
-            if client.silent and client.session.topics and client.venue.heartbeat is not None:
-                client.offer(client.venue.heartbeat)
-            client.silent = True
-
-    def _drop(self, client: Client, topic: str) -> None:
-        followers = self._followers.get((client.venue.venue, topic), {})
-        followers.pop(client, None)
-        if not followers:
-            self._followers.pop((client.venue.venue, topic), None)

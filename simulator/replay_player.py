@@ -11,13 +11,15 @@ import msgspec
 
 from libs.common.time_units import NS_PER_S
 from simulator.replay_clock import ReplayClock
+from simulator.replay_hub import Waiting
 from simulator.replay_venue import Awaiting, Delivery, HttpReply, Released
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from simulator.replay_catalogue import Catalogue
-    from simulator.replay_clients import Client, Hub
+    from simulator.replay_clients import Client
+    from simulator.replay_hub import Hub
     from simulator.replay_venue import Answer, ReplayVenue
     from simulator.settings import SimulatorSettings
 
@@ -52,7 +54,7 @@ class Position(msgspec.Struct, rename="camel"):
 class Player:
     """The clockwork: waits for the first subscriber, plays to the end, and answers where it is."""
 
-    def __init__(self, catalogue: Catalogue, settings: SimulatorSettings, hub: Hub) -> None:
+    def __init__(self, catalogue: Catalogue, settings: SimulatorSettings, hub: Hub[Client]) -> None:
         self._catalogue = catalogue
         self._settings = settings
         self._hub = hub
@@ -66,7 +68,7 @@ class Player:
         self._subscribed = asyncio.Event()
         self._running = asyncio.Event()
         self._running.set()
-        self._waiting: dict[tuple[str, str], list[asyncio.Future[str | None]]] = {}
+        self._waiting: Waiting[asyncio.Future[str | None]] = Waiting()
 
     async def run(self) -> None:
         """Play everything once, then report."""
@@ -132,7 +134,7 @@ class Player:
         answer = venue.rest(path, query, time.time_ns())
         if isinstance(answer, Awaiting):
             future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault((venue.venue, answer.spelling), []).append(future)
+            self._waiting.add(venue.venue, answer, future)
             if self._state == "failed":
                 self._give_up_waiting()
             body = await future
@@ -209,12 +211,11 @@ class Player:
             client.abort()
 
     def _give_up_waiting(self) -> None:
-        for future in (future for futures in self._waiting.values() for future in futures):
+        for future in self._waiting.give_up():
             if not future.done():
                 future.set_result(None)
-        self._waiting.clear()
 
     def _release(self, venue: ReplayVenue, released: Released) -> None:
-        for future in self._waiting.pop((venue.venue, released.spelling), ()):
+        for future in self._waiting.released(venue.venue, released):
             if not future.done():
                 future.set_result(released.body)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
 Key = TypeVar("Key", bound="Hashable")
+
+NEVER: Final = 2**63 - 1  # ns; where nothing is due
 
 
 class Schedule(Generic[Key]):
@@ -26,6 +28,14 @@ class Schedule(Generic[Key]):
         self._due[key] = at_ns
         self._added += 1
         heappush(self._heap, (at_ns, self._added, key))
+
+    @property
+    def due_ns(self) -> int:
+        """When the first is due; `NEVER` while none is."""
+        heap, due = self._heap, self._due
+        while heap and due.get(heap[0][2]) != heap[0][0]:
+            heappop(heap)
+        return heap[0][0] if heap else NEVER
 
     def take(self, now_ns: int) -> list[Key]:
         """Remove and return what is due, the earliest first, of one time what was added first."""

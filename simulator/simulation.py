@@ -6,12 +6,13 @@ each connection what has arrived on its line.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from http import HTTPStatus
 from math import log
 from typing import TYPE_CHECKING, Final
 
 from libs.common.time_units import NS_PER_MS, NS_PER_S
+from simulator.connections import Connection, Unavailable
 from simulator.consequences import Consequences
 from simulator.fault_requests import CONDITIONS, FaultKind
 from simulator.faults import Disconnect, Faults, RestFault, condition_status
@@ -31,10 +32,10 @@ from simulator.venues.venue import (
     Update,
     level_floats,
 )
-from simulator.wire import PING, PONG, Line, control_frame, deflated_frame, text_frame
+from simulator.wire import PING, PONG, control_frame, deflated_frame, text_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from simulator.conditions import Condition
     from simulator.exchange_book import BookChange
@@ -43,31 +44,7 @@ if TYPE_CHECKING:
     from simulator.venues.venue import AnswersRest, Notice, RestRequest, Session, Venue
 
 _HEARTBEAT_NS: Final = NS_PER_S
-
-
-@dataclass(slots=True, eq=False)
-class Connection:
-    """A client, as the exchange knows it."""
-
-    venue: str
-    session: Session
-    opened_ns: int
-    line: Line = field(default_factory=Line)
-    sent_ns: int = 0  # when something was last put on the line
-    ponged_ns: int = 0  # when the client last answered a ping
-    pinged_ns: int = 0
-    is_cut: bool = False  # the shell must drop the socket without a close frame
-    window_bits: int = 0  # of a client that inflates; 0 reads plain frames
-    bytes_per_s: int | None = None  # of its line; None is as fast as it can be
-    end_ns: int | None = None  # when it is cut, as its client was told
-
-
-class Unavailable(Exception):  # noqa: N818 - a state of the venue, not a mistake
-    """The venue takes no connections now; with `reply`, it says so itself."""
-
-    def __init__(self, text: str, reply: RestReply | None = None) -> None:
-        super().__init__(text)
-        self.reply = reply
+_TIMERS_NS: Final = NS_PER_S // 4
 
 
 class Simulation:
@@ -77,20 +54,22 @@ class Simulation:
     ----------
     now_ns
         UTC; the live market starts here.
+    venues
+        Those with books.
     """
 
-    def __init__(self, settings: SimulatorSettings, now_ns: int) -> None:
+    def __init__(
+        self, settings: SimulatorSettings, now_ns: int, venues: Sequence[str] = tuple(VENUES)
+    ) -> None:
         self.market = Market(
             LatentPrices(settings.seed, settings.symbols, settings.edge),
-            venues=tuple(VENUES),
+            venues=venues,
             rate=settings.rate,
             start_ns=now_ns,
             history_days=settings.history_days,
             levels=settings.levels,
         )
-        self.venues: dict[str, Venue] = {
-            name: create(Exchange(self.market, name)) for name, create in VENUES.items()
-        }
+        self.venues: dict[str, Venue] = {name: VENUES[name](Exchange(self.market, name)) for name in venues}
         derivatives = self.market.derivatives
         self.bookless: dict[str, AnswersRest] = {
             name: create(derivatives) for name, create in BOOKLESS.items()
@@ -107,7 +86,7 @@ class Simulation:
         self._consequences = Consequences(self.market, self._conditions)
         self._outages = settings.outages
         self._random = stream(settings.seed, WIRE, now_ns // NS_PER_S)
-        self._delay_ns = dict.fromkeys(self.venues, 0)
+        self._delay_ns: dict[str, int] = {}  # of each venue's wire in this tick, once it is drawn
         self._ticked_ns = now_ns
 
     def connect(self, venue: str, path: str, query: Mapping[str, str], now_ns: int) -> Connection:
@@ -165,8 +144,7 @@ class Simulation:
 
     def tick(self, now_ns: int) -> None:
         """Let the market, the batches and the timers do what is due by `now_ns`."""
-        for name in self.venues:
-            self._delay_ns[name] = self._wire_delay_ns(name)
+        self._delay_ns.clear()
         for condition in self._conditions.end_due(now_ns):
             self._end(condition, now_ns)
         if not self.is_paused:
@@ -175,9 +153,19 @@ class Simulation:
         self._flush(now_ns, force=False)
         for cut in self.faults.due(self._is_connected, now_ns):
             self._cut(cut)
-        if now_ns - self._ticked_ns >= NS_PER_S // 4:
+        if now_ns - self._ticked_ns >= _TIMERS_NS:
             self._timers(now_ns, (now_ns - self._ticked_ns) / NS_PER_S)
             self._ticked_ns = now_ns
+
+    def due_ns(self) -> int:
+        """Return when `tick` has something to do, if nobody asks for anything before; `NEVER` if nothing.
+
+        Faults that wait for a connection begin at a tick, whenever it is.
+        """
+        due_ns = min(self._conditions.due_ns, *(venue.due_ns for venue in self.venues.values()))
+        if not self.is_paused:
+            due_ns = min(due_ns, self.market.due_ns)
+        return min(due_ns, self._ticked_ns + _HEARTBEAT_NS) if self.connections else due_ns
 
     def pause(self, now_ns: int) -> None:
         """Hold the market, once everything that has happened is on the wire."""
@@ -354,7 +342,9 @@ class Simulation:
     def _put(self, connection: Connection, frame: bytes, now_ns: int, *, is_said: bool = True) -> None:
         if is_said:  # and no ping or pong, which a heartbeat does not wait for
             connection.sent_ns = now_ns
-        connection.line.send(frame, now_ns + self._delay_ns[connection.venue])
+        if (delay_ns := self._delay_ns.get(connection.venue)) is None:
+            delay_ns = self._delay_ns[connection.venue] = self._wire_delay_ns(connection.venue)
+        connection.line.send(frame, now_ns + delay_ns)
         self.expect(connection)
 
     def _timers(self, now_ns: int, elapsed_s: float) -> None:

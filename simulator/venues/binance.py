@@ -283,6 +283,11 @@ class Binance(Venue):
                     self._due.add(symbol, pending.due_ns)
         return out
 
+    @property
+    def due_ns(self) -> int:
+        """When a diff is due."""
+        return self._due.due_ns
+
     def sequence(self, symbol: str) -> int:
         """Return the last update id of the book; `flush(force=True)` first, and it is the last `u` sent."""
         return self._exchange.book(symbol).update_id

@@ -140,6 +140,11 @@ class Bybit(Venue):
                 self._wait(window)
         return out
 
+    @property
+    def due_ns(self) -> int:
+        """When a message is due, or all are looked at."""
+        return min(self._due.due_ns, self._glance_ns)
+
     def _looked_at(self, now_ns: int, *, force: bool) -> Iterable[Window]:
         """Return what may have a message: what is due, and each second all, as any may restart."""
         due = self._due.take(now_ns)

@@ -195,6 +195,11 @@ class Coinbase(Venue):
                 out.append(Notice(_NO_SYMBOL, session.topic, text))
         return out
 
+    @property
+    def due_ns(self) -> int:
+        """When a heartbeat is due, or trades are."""
+        return min(self._heartbeat_ns, self._trades_ns) if any(self._untold.values()) else self._heartbeat_ns
+
     def rest_symbol(self, request: RestRequest) -> str | None:
         """Return the canonical symbol a request is about, if it is about one."""
         return self._rest.symbol_of(request)

@@ -226,6 +226,11 @@ class Kraken(Venue):
         del force
         return list(self._v1.heartbeats(now_ns))
 
+    @property
+    def due_ns(self) -> int:
+        """When a heartbeat of the first protocol is due."""
+        return self._v1.due_ns
+
     def rest_symbol(self, request: RestRequest) -> str | None:
         """Return the canonical symbol a request is about, if it is about one."""
         return self._rest.symbol_of(request.query.get("pair", ""))

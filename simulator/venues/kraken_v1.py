@@ -15,6 +15,7 @@ from zlib import crc32
 
 from libs.common.time_units import NS_PER_S
 from libs.common.venues import venue_of
+from simulator.schedule import NEVER
 from simulator.venues.kraken_book import Window, damaged, tops_of
 from simulator.venues.venue import Digits, Notice, crossing
 
@@ -264,6 +265,12 @@ class KrakenV1:
             if session.symbols and now_ns - session.sent_ns >= _HEARTBEAT_NS:
                 session.sent_ns = now_ns
                 yield Notice(_NO_SYMBOL, session.topic, _HEARTBEAT)
+
+    @property
+    def due_ns(self) -> int:
+        """When a session has been sent nothing for a second; `NEVER` while none listens."""
+        listening = (session.sent_ns for session in self._sessions if session.symbols)
+        return min(listening, default=NEVER - _HEARTBEAT_NS) + _HEARTBEAT_NS
 
 
 def _topic(depth: int, name: str) -> str:

@@ -146,6 +146,11 @@ class Okx(Venue):
                 self._wait(symbol)
         return out
 
+    @property
+    def due_ns(self) -> int:
+        """When a message is due, or all are looked at."""
+        return min(self._due.due_ns, self._glance_ns)
+
     def _looked_at(self, now_ns: int, *, force: bool) -> Iterable[str]:
         """Return whose windows may have a message: what is due, and each second all, to keep them alive."""
         due = self._due.take(now_ns)

@@ -198,6 +198,11 @@ class Venue(ABC):
     def flush(self, now_ns: int, *, force: bool = False) -> list[Update | Notice]:
         """Return the batches that are due, or with `force` all that is held back."""
 
+    @property
+    @abstractmethod
+    def due_ns(self) -> int:
+        """When `flush` has something to return, as far as one can tell now."""
+
     @abstractmethod
     def sequence(self, symbol: str) -> int:
         """Return the number a client's book carries when it has everything sent so far."""
