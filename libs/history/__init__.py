@@ -1,0 +1,1 @@
+"""History: what markets and topics said, as Parquet days; `layout` says what stands where."""
