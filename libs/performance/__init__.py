@@ -1,0 +1,1 @@
+"""What trading has earned and cost, in numbers that a backtest and a running system tell alike; pure."""
