@@ -153,3 +153,7 @@ class DecisionRequests(Requests):
     async def risk(self, *, book: str = "default") -> Json:
         """Return what the positions use of the CVaR budget."""
         return await self._get("/api/portfolio/risk", book=book)
+
+    async def performance(self, *, from_: str | int | None = None, to: str | int | None = None) -> Json:
+        """Return what trading earned and cost between two moments: ms since 1970 UTC, or so long ago, -7d."""
+        return await self._get("/api/performance", **{"from": from_, "to": to})

@@ -47,8 +47,9 @@ from services.gateway.reading.book_log import open_book_log
 from services.gateway.reading.books import Books
 from services.gateway.reading.known_names import knows_policy, knows_scope
 from services.gateway.reading.past_books import PastBooks
+from services.gateway.reading.performance_log import PerformanceLog
 from services.gateway.reading.readiness import Readiness, ReadyAnswer, Report, ready_answer
-from services.gateway.reading.sources import LIVE, PIECE, opener, read_audit
+from services.gateway.reading.sources import LIVE, PIECE, opener, read_audit, read_performance
 from services.gateway.reading.topic_views import GatewayViews
 from services.gateway.stream.hub import Hub
 from services.gateway.stream.replays import Replays
@@ -143,6 +144,7 @@ class Gateway:
             idempotency=Idempotency(settings, views, self._changes, self._link, clock),
             subscriptions=Subscriptions(settings, views, self._changes, self._link, clock),
             audit_log=AuditLog(settings, partial(read_audit, settings)),
+            performance_log=PerformanceLog(settings, views, partial(read_performance, settings)),
             publications=Publications(settings, self._link, lambda: self._link.away, clock, stopwatch),
             webhook=settings.webhook,
             new_scopes=NewNames(settings, "scopes", partial(knows_scope, views), stopwatch),

@@ -97,6 +97,12 @@ class Limits(ServiceSettings):
     audit_max_reads_per_address: int = _count(2, _OF_ADDRESS_429)
     audit_max_bytes: int = _count(4 * MIB, "bytes of the entries that one audit may have; more is 503")
     audit_timeout_s: float = _seconds(30.0, "how long reading one audit may take before 503", 300)
+    performance_max_reads: int = _count(2, "performances read from the log at once; one more is 503")
+    performance_max_reads_per_address: int = _count(1, _OF_ADDRESS_429)
+    performance_max_bytes: int = _count(
+        512 * MIB, "bytes of the log that one performance may take; more is 503"
+    )
+    performance_timeout_s: float = _seconds(60.0, "how long reading one performance may take before 503", 600)
     stream_max_clients: int = _count(64, "open streams of new messages; one more is 503")
     stream_max_clients_per_address: int = _count(32, _OF_ADDRESS_429)
     stream_backlog_messages: int = _count(1_000, "messages waiting for one slow client")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from services.gateway.reading.audit_log import AuditLog
     from services.gateway.reading.books import Books
     from services.gateway.reading.past_books import PastBooks
+    from services.gateway.reading.performance_log import PerformanceLog
     from services.gateway.reading.readiness import ReadyAnswer
     from services.gateway.reading.topic_views import GatewayViews
     from services.gateway.stream.hub import Hub
@@ -42,6 +43,7 @@ class Parts:
     idempotency: Idempotency
     subscriptions: Subscriptions
     audit_log: AuditLog
+    performance_log: PerformanceLog
     publications: Publications
     webhook: Webhook | None  # None: it is off
     new_scopes: NewNames

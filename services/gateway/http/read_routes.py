@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from libs.common.events import BOOK
 from libs.common.topics import DEAD_LETTERS, GATEWAY_IDEMPOTENCY, TOPICS, book_key
+from libs.performance.answer import Performance
 from services.gateway.http import openapi, router_views, views
 from services.gateway.http import problems as p
 from services.gateway.http import requests as r
@@ -17,6 +18,7 @@ from services.gateway.http.openapi import answers, list_of, reference
 from services.gateway.http.parts import caller_of, json_answer, parts_of, ready_parts_of, shown
 from services.gateway.http.presence import while_there
 from services.gateway.http.problems import FieldError, ProblemError
+from services.gateway.http.spans import span_of
 from services.gateway.reading.as_of import PastDocument
 from services.gateway.reading.books import book_id
 from services.gateway.reading.venue_registry import venue_entries
@@ -255,6 +257,24 @@ async def audit(request: Request, execution_id: r.ExecutionPath) -> Response:
     execution_id = id_of(parts, execution_id)
     record = parts.views.records.items.get(execution_id.encode())
     work = parts.audit_log.checked(execution_id, record, caller_of(request))
+    return json_answer(200, await while_there(request.receive, work))
+
+
+@router.get(
+    "/api/performance",
+    tags=["portfolio"],
+    summary="What trading earned and cost",
+    responses=answers("Of the time asked for.", reference(Performance), *openapi.TAKES_A_PLACE),
+)
+async def performance(request: Request, begin: r.SpanBegin = None, end: r.SpanEnd = None) -> Response:
+    """Return equity, returns, ratios with their intervals, costs by term, policies, venues and regret.
+
+    A number that cannot be had is null, and its `why` says the reason; what the numbers do not rest on is in
+    `warnings`. They are made of the topics portfolio.equity.v1, execution.records.v1 and router.choices.v1:
+    of all executions, and of the choices of the scope `default`.
+    """
+    parts = ready_parts_of(request)
+    work = parts.performance_log.body(span_of(begin, end, parts.clock()), caller_of(request))
     return json_answer(200, await while_there(request.receive, work))
 
 

@@ -119,6 +119,11 @@ At = Annotated[
         examples=[1767225600131],
     ),
 ]
+_MOMENT: Final = "ms since 1970 UTC, or so long ago: -10m, -24h, -30d"
+SpanBegin = Annotated[
+    str | None, Query(alias="from", description=f"begin of the time, {_MOMENT}; default -1d")
+]
+SpanEnd = Annotated[str | None, Query(alias="to", description=f"end of the time, {_MOMENT}; default now")]
 RecordLimit = Annotated[int, _WHOLE_NUMBER, Query(ge=1, le=500, description="how many at most")]
 Wait = Annotated[Literal["plan", "final"], Query(description="answer when it has ended")]
 TimeoutS = Annotated[

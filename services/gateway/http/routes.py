@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from libs.common.log import correlated
+from libs.performance.answer import Performance
 from services.gateway.asking.subscriptions import SubscriptionAnswer
 from services.gateway.http import (
     command_routes,
@@ -47,6 +48,7 @@ VERSION: Final = "1"
 # What is answered with, besides problems.
 _KINDS: Final[tuple[type, ...]] = (
     *(SubscriptionAnswer, PastDocument, ReadyAnswer, HealthAnswer, views.AuditAnswer, LimitsAnswer),
+    Performance,
     policy_views.ContextsAnswer,
     *(
         each.struct

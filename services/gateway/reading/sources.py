@@ -1,4 +1,4 @@
-"""The readers of Kafka that requests open: of streams, of answers and of audits; a shell.
+"""The readers of Kafka that requests open: of streams, answers, audits and performance; a shell.
 
 Each takes little at once, so that what one request reads neither fills the memory nor holds another one up.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from aiokafka.errors import KafkaError
 
 from libs.common.kafka import MissingTopicError, Pace, Reader, read
-from libs.common.topics import EXECUTION_AUDIT
+from libs.common.topics import EXECUTION_AUDIT, EXECUTION_RECORDS, PORTFOLIO_EQUITY, ROUTER_CHOICES
 from services.gateway.http.problems import ProblemError, not_ready
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from services.gateway.stream.sse import Start
 
 AWAY: Final = (KafkaError, MissingTopicError, OSError)  # of Kafka; a TimeoutError is an OSError
-PIECE: Final = 32  # records of a replay between two chances for everything else
+PIECE: Final = 32  # records, of a replay or a performance, between two chances for everything else
 LIVE: Final = Pace(4 * 1024 * 1024, 256)
 AUDIT: Final = Pace(1024 * 1024, 1_000)  # of which few are decoded
+PERFORMANCE: Final = Pace(4 * 1024 * 1024, PIECE)
 
 
 class Source(Protocol):
@@ -67,5 +68,18 @@ def read_audit(
     )
 
 
+def read_performance(settings: GatewaySettings, begin_ts: int) -> AsyncGenerator[list[Record], None]:
+    """Read equity, whole records of executions, and choices from a moment on, up to the end of their logs."""
+    return read(
+        settings,
+        [PORTFOLIO_EQUITY, EXECUTION_RECORDS, ROUTER_CHOICES],
+        on_undecodable=_leave,
+        start=begin_ts,
+        stop_at_end=True,
+        wanted=lambda topic, key: topic != EXECUTION_RECORDS.name or b":" not in key,  # no child's progress
+        pace=PERFORMANCE,
+    )
+
+
 async def _leave(_undecodable: Undecodable) -> None:
-    """Leave a hole, which the chain shows."""
+    """Leave a hole: a chain shows it, and a mark or a record comes again."""
