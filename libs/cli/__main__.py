@@ -13,19 +13,21 @@ import typer
 from typer.exceptions import TyperException
 
 from libs.cli import acls as access
-from libs.cli import control_commands, policy
+from libs.cli import control_commands, history, policy
 from libs.cli import router as router_view
 from libs.cli.ask import ask
 from libs.cli.book import show_book
 from libs.cli.checks import lines_of
-from libs.cli.errors import FAILED, USAGE, CommandError, UsageError
+from libs.cli.errors import FAILED, INTERRUPTED, USAGE, CommandError, UsageError
 from libs.cli.executions import show_executions
 from libs.cli.executions_by_id import execution_named
 from libs.cli.findings import failed
 from libs.cli.frontier import frontier, plot
 from libs.cli.names import book_named, key_named, symbol_named, topic_named
+from libs.cli.parquet import check_parquet
 from libs.cli.pictures import check_drawing
 from libs.cli.portfolio import show_portfolio
+from libs.cli.report import report_command
 from libs.cli.screen import complain, screen
 from libs.cli.starts import parse_start
 from libs.cli.tail import now_ms, tail
@@ -46,10 +48,10 @@ Once: TypeAlias = Annotated[
     bool, typer.Option("--once", help="Print the table once; so it is without a terminal.")
 ]
 
-INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
 RECORDER: Final = "services.l2.record"
 ALERT_TRIAL: Final = "services.gateway.alerts.trial"
 VERIFIER: Final = "services.execution.audit.verify"
+BACKTEST: Final = "backtest"
 
 app = typer.Typer(
     help="Verified order books on Kafka, seen from a terminal.",
@@ -188,15 +190,22 @@ def executions_command(
 def verify_command(
     *,
     execution_id: Annotated[str, typer.Argument(help="Its id, or a beginning that no other has: d585da82.")],
+    folder: Annotated[
+        Path | None, typer.Option("--in", help="The folder of a backtest, rather than Kafka.")
+    ] = None,
 ) -> None:
     """Recompute an execution's audit chain, and make its decisions again from their logged inputs."""
     if importlib.util.find_spec(VERIFIER) is None:
         raise CommandError(f"the verifier is not installed ({VERIFIER}): run `make setup`")
-    settings = settings_here()
-    whole = run_on_kafka(settings, execution_named(settings, execution_id))
-    settings.export()
+    if folder is not None:
+        check_parquet("--in")
+        arguments = [execution_id, "--in", str(folder)]
+    else:
+        settings = settings_here()
+        arguments = [run_on_kafka(settings, execution_named(settings, execution_id))]
+        settings.export()
     # Decisions belong to execution, which libs may not import: the verifier takes this process over.
-    os.execv(sys.executable, [sys.executable, "-m", VERIFIER, whole])  # noqa: S606 -- no shell, own interpreter
+    os.execv(sys.executable, [sys.executable, "-m", VERIFIER, *arguments])  # noqa: S606 -- no shell, own interpreter
 
 
 @app.command("record")
@@ -310,8 +319,22 @@ def alerts_command(
     os.execv(sys.executable, [sys.executable, "-m", ALERT_TRIAL])  # noqa: S606 -- no shell, own interpreter
 
 
+@app.command(
+    "backtest",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def backtest_command(context: typer.Context) -> None:
+    """Run all services on a market of the past, in simulated time; write a report and every topic."""
+    if importlib.util.find_spec(f"{BACKTEST}.__main__") is None:
+        raise CommandError(f"the backtest is not installed ({BACKTEST}): run `make setup`")
+    # Services belong to the backtest, which libs may not import: it takes this process over, options too.
+    os.execv(sys.executable, [sys.executable, "-m", BACKTEST, *context.args])  # noqa: S606 -- no shell, own interpreter
+
+
+app.command("report")(report_command)
 control_commands.register(app)
 app.add_typer(policy.app, name="policy")
+app.add_typer(history.app, name="history")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 FAILED: Final = 1  # the world is not as it must be
 USAGE: Final = 2  # the command line is not as it must be
+INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
 
 
 class CommandError(Exception):

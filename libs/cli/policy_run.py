@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from broker import tether
-from libs.cli.errors import CommandError
+from libs.cli.errors import INTERRUPTED, CommandError
 from libs.cli.screen import Text
 from libs.common.events import PolicyRegistered, PolicySignalled, PolicyState
 from libs.common.kafka import Reader, Record
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 HOST: Final = "services.policies"
 STOP_S: Final = 20.0
-INTERRUPTED: Final = 130
 _SPARED: Final = ("_", "test_")  # what their names begin with is no policy
 
 

@@ -115,27 +115,40 @@ class TopicReader:
         listed = list(partitions)
         return await self._consumer.beginning_offsets(listed), await self._consumer.end_offsets(listed)
 
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return the offset behind the last, of each partition."""
+        ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
+        return ends
+
+    async def offsets(self, places: Mapping[TopicPartition, Start]) -> Mapping[TopicPartition, int]:
+        """Return the offset of a place in each partition, within what is kept."""
+        first, ends = await self.bounds(places)
+        moments = {tp: place.timestamp_ms for tp, place in places.items() if isinstance(place, At)}
+        found = await self._consumer.offsets_for_times(moments) if moments else {}
+        offsets = {}
+        for tp, place in places.items():
+            match place:
+                case Beginning():
+                    offsets[tp] = first[tp]
+                case End():
+                    offsets[tp] = ends[tp]
+                case At():
+                    offsets[tp] = found[tp].offset if found[tp] is not None else ends[tp]
+                case Offset(number):
+                    offsets[tp] = min(max(number, first[tp]), ends[tp])
+        return offsets
+
     async def begin(self, starts: Mapping[TopicPartition, Start]) -> Mapping[TopicPartition, int]:
         """Read these partitions from these starts on; return the end offsets of this moment.
 
         A second call may begin anew, with the same partitions only: the fetcher can swallow the order to
         stop that comes close after another `assign`, and then never ends.
         """
-        first, ends = await self.bounds(starts)
-        moments = {tp: start.timestamp_ms for tp, start in starts.items() if isinstance(start, At)}
-        found = await self._consumer.offsets_for_times(moments) if moments else {}
+        ends = await self.end_offsets(starts)
+        offsets = await self.offsets(starts)
         if self._consumer.assignment() != frozenset(starts):
             self._consumer.assign(list(starts))
-        for tp, start in starts.items():
-            match start:
-                case Beginning():
-                    offset = first[tp]
-                case End():
-                    offset = ends[tp]
-                case At():
-                    offset = found[tp].offset if found[tp] is not None else ends[tp]
-                case Offset(number):
-                    offset = min(max(number, first[tp]), ends[tp])
+        for tp, offset in offsets.items():
             self._consumer.seek(tp, offset)
         return ends
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple, TypeAlias
 
 from libs.cli.errors import UsageError
+from libs.common.time_units import NS_PER_MS, UNITS_NS
 
 _AGO: Final = re.compile(r"-(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)")
-_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _OFFSET: Final = re.compile(r"\d{1,18}")
 
 
@@ -36,7 +36,7 @@ class Offset(NamedTuple):
 Start: TypeAlias = Beginning | End | At | Offset
 
 
-def parse_start(text: str, now_ms: int) -> Start:
+def parse_start(text: str, now_ms: int, option: str = "--from") -> Start:
     """Return where to begin: ``beginning``, ``end``, ``-10m``, an ISO 8601 time (else UTC), an offset.
 
     Raises
@@ -50,14 +50,20 @@ def parse_start(text: str, now_ms: int) -> Start:
     if lowered in {"end", "now"}:
         return End()
     if ago := _AGO.fullmatch(lowered):
-        return At(max(0, now_ms - round(float(ago[1]) * _MS[ago[2]])))
+        return At(max(0, now_ms - round(float(ago[1]) * UNITS_NS[ago[2]]) // NS_PER_MS))
     if _OFFSET.fullmatch(lowered):
         return Offset(int(lowered))
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = iso_moment(text.strip())
     except ValueError:
         raise UsageError(
-            f"--from {text!r} is none of: beginning, end, -10m (ms s m h d), 2026-08-24T12:00:00Z, an offset"
+            f"{option} {text!r} is none of: beginning, end, -10m (ms s m h d), 2026-08-24T12:00:00Z, "
+            "an offset"
         ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return At(max(0, int(moment.timestamp() * 1000)))
+
+
+def iso_moment(text: str) -> datetime:
+    """Return an ISO 8601 time, in UTC where it names no zone; raises ValueError if it is none."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
