@@ -165,7 +165,7 @@ class Capture:
             self.keep(name, self.ask(name, execution_id=execution_id))
         for name in (
             *("list_books", "registry", "get_policies", "get_snapshot", "records", "last_sizing"),
-            *("positions", "risk", "get_limits", "healthz", "readyz"),
+            *("positions", "risk", "performance", "get_limits", "healthz", "readyz"),
         ):
             self.keep(name, self.ask(name))
         document = self.ask("asyncapi_document").json()

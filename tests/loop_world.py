@@ -22,6 +22,7 @@ from libs.common.events import (
     BookState,
     Candle,
     CommandRejected,
+    EquityMarked,
     Event,
     ExecutionRecord,
     OrderFilled,
@@ -77,7 +78,10 @@ CAPITAL: Final = Decimal(100_000)
 HISTORY_DAYS: Final = 130  # of daily candles before the start
 HISTORY_MINUTES: Final = 2880
 BEAT_MINUTES: Final = 10  # between two healths that the venues service counts
-SHOWN: Final = (PolicyChosen, PolicyRewarded, ExecutionRecord, OrderFilled, CommandRejected, RouterSnapshot)
+SHOWN: Final = (
+    *(PolicyChosen, PolicyRewarded, RouterSnapshot, ExecutionRecord, OrderFilled, EquityMarked),
+    CommandRejected,
+)
 
 
 class Service:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.random import Generator, Philox
 
-from services.router import contrasts, evaluation
-from services.router.confidence import radius, tightest
+from libs.common import off_policy
+from libs.common.confidence import radius, tightest
+from services.router import contrasts
 from tests.many_mixtures import Mixtures
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Watch:
         runs = np.arange(len(p))
         is_chosen = decision.chosen[:, None] == np.arange(POLICIES)
         e = np.where(is_chosen, (decision.r - q[runs, decision.chosen])[:, None], 0.0)
-        counts = p >= evaluation.OVERLAP
+        counts = p >= off_policy.OVERLAP
         w = np.where(counts & is_chosen, 1 / p, 0.0)
         phi = np.where(counts, q + w * e, 0.0)
         self.n += counts
@@ -138,13 +139,13 @@ class Watch:
     def halves(self) -> Floats:
         """Return half the width of every interval."""
         n, V = np.maximum(self.n, 1), self.Q + self.X
-        rho = tightest(V / n * evaluation.TIGHTEST, evaluation.ALPHA)
-        return np.asarray(radius(V, rho, evaluation.ALPHA) / n)
+        rho = tightest(V / n * off_policy.TIGHTEST, off_policy.ALPHA)
+        return np.asarray(radius(V, rho, off_policy.ALPHA) / n)
 
     def _look(self) -> None:
         n = np.maximum(self.n, 1)
         ess = self.w**2 / np.maximum(self.ww, 1e-300)
-        given = (self.n >= evaluation.LEAST) & (ess >= evaluation.LEAST_ESS)
+        given = (self.n >= off_policy.LEAST) & (ess >= off_policy.LEAST_ESS)
         off, half = np.abs(self.dr - self.true) / n, self.halves()
         self.missed |= given & (off > half * (1 + 1e-9) + 1e-15)
         self.given |= given
@@ -161,7 +162,7 @@ class Watch:
         self.plain_true += decision.v
         n, mean = self.plain_n, self.plain_dr / self.plain_n
         half = 1.96 * np.sqrt(np.maximum(self.plain_drdr / n - mean**2, 0.0) / n)
-        self.plain_missed |= (n >= evaluation.LEAST) & (np.abs(mean - self.plain_true / n) > half)
+        self.plain_missed |= (n >= off_policy.LEAST) & (np.abs(mean - self.plain_true / n) > half)
 
     def _compare(self, decision: Decision, e: Floats) -> None:
         H, D, Q, X = contrasts.H, contrasts.D, contrasts.Q, contrasts.X

@@ -52,6 +52,7 @@ async def use_every_route(stack: Stack) -> set[str]:
     await ask("GET", "/api/portfolio/positions")
     await ask("GET", "/api/portfolio/risk")
     await _execution(ask)
+    assert (await ask("GET", "/api/performance", query="?from=-1h"))["counts"]["executions"]
     await _stream(stack)
     used.add("GET /api/stream")
     return used

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import sys
+from contextlib import aclosing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +15,27 @@ import pytest_asyncio
 import rfc8785
 
 from libs.common.audit_chain import GENESIS
-from libs.common.kafka import Reader
+from libs.common.events import EquityMarked, OrderFilled
+from libs.common.kafka import Reader, read
 from libs.common.settings import ServiceSettings
 from libs.common.topics import (
     EXECUTION_COMMANDS,
+    EXECUTION_FILLS,
     EXECUTION_PLANS,
     EXECUTION_STATE,
     GATEWAY_IDEMPOTENCY,
+    PORTFOLIO_EQUITY,
     TOPICS,
 )
 from tests import kafka_cluster
 from tests.e2e.system import System, until
+from tests.integration.libs.cli.command import run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from libs.common.kafka import Undecodable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -182,6 +190,55 @@ async def test_two_symbols_wait_for_their_ends_and_a_cancel_is_told_as_it_ended(
         async with system.http.delete(f"{system.gateway}/api/exec/{answer['executionId']}") as reply:
             assert reply.status == 200
             assert json.loads(await reply.read())["status"] == answer["status"]
+
+
+async def traded_so_far(system: System) -> tuple[list[OrderFilled], list[EquityMarked]]:
+    """Return all fills and marks of equity, as their topics have them now."""
+    settings = ServiceSettings(kafka_bootstrap_servers=system.kafka)
+    fills, marks = [], []
+    topics = [EXECUTION_FILLS, PORTFOLIO_EQUITY]
+    batches = read(settings, topics, on_undecodable=_refuse, stop_at_end=True)
+    async with aclosing(batches):
+        async for batch in batches:
+            fills += [record.event for record in batch if isinstance(record.event, OrderFilled)]
+            marks += [record.event for record in batch if isinstance(record.event, EquityMarked)]
+    return fills, marks
+
+
+async def _refuse(undecodable: Undecodable) -> None:
+    raise AssertionError(undecodable.reason)
+
+
+async def test_equity_is_what_the_fills_leave_and_the_performance_is_of_both(
+    system: System, execution: Any, tmp_path: Path
+) -> None:
+    async def agreed() -> Any:
+        fills, marks = await traded_so_far(system)
+        return (fills, marks) if fills and marks and marks[-1].fills == len(fills) else None
+
+    fills, marks = await until("the mark after the last fill", agreed)
+    assert (marks[0].cause, marks[0].fills, marks[0].equity) == ("minute", 0, marks[0].capital)
+    cash = marks[0].capital - sum(fill.fee for fill in fills)
+    cash -= sum((1 if fill.side == "buy" else -1) * fill.last_qty * fill.last_px for fill in fills)
+    assert marks[-1].equity == cash + sum(marks[-1].values.values())
+    assert {"BTC-USDT", "ETH-USDT"} <= marks[-1].marks.keys()
+
+    found = await system.get("/api/performance?from=-1h")
+    assert found["counts"]["fills"] >= len(fills)
+    assert found["trading"]["fees"]["value"] >= float(marks[-1].fees) > 0
+    assert found["counts"]["ordersAlone"] >= 1  # the paper order's
+    assert found["counts"]["trades"] >= 1
+    assert sum(venue["fills"] for venue in found["venues"]) + found["counts"]["ordersAlone"] >= len(fills)
+    assert execution["executionId"] in {each["executionId"] for each in found["worst"]}
+    assert {each["policyId"] for each in found["policies"]} >= {execution["policyId"]}
+    async with system.http.get(f"{system.gateway}/api/performance?from=-1h&to=-2h") as reply:
+        assert reply.status == 422
+
+    page = tmp_path / "report.html"
+    port = system.gateway.rpartition(":")[2]
+    written = await run("report", "--from", "-1h", "--html", str(page), GATEWAY_PORT=port)
+    assert written.code == 0, written.err
+    assert execution["executionId"] in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

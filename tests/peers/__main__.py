@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.peers.environments import install, lock
+from tests.peers.environments import ENGINES, NAMES, install, lock
 from tests.peers.report import failures, show, write
 from tests.peers.run import run
 
@@ -22,6 +22,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="how long the clients run")
     parser.add_argument("--rate", type=float, default=600.0, help="messages per second of the exchanges")
     parser.add_argument("--lock", action="store_true", help="resolve the clients' locks anew, and exit")
+    parser.add_argument(
+        "--engines",
+        action="store_true",
+        help="install the backtest engines of `tests.bench backtest`, and exit",
+    )
     parser.add_argument("only", nargs="*", metavar="CLIENT|VENUE", help="instead of all")
     asked = parser.parse_args(arguments)
     if asked.seconds <= 0 or asked.rate <= 0:
@@ -34,7 +39,9 @@ def main(arguments: list[str]) -> int:
     if asked.lock:
         lock(say)
         return 0
-    install(say)
+    install(say, [ENGINES] if asked.engines else NAMES)
+    if asked.engines:
+        return 0
     folder = (
         Path(os.environ.get("RUN_DIR", ".run")).resolve()
         / "peers"

@@ -292,7 +292,7 @@ def test_other_bytes_than_locked_are_not_installed(checkout: Checkout) -> None:
 def test_an_unknown_layer_is_a_usage_error(checkout: Checkout, layers: tuple[str, ...]) -> None:
     code, said = checkout.install(*layers)
     assert code == 2
-    assert "run|plots|dev" in said
+    assert "run|plots|history|dev" in said
 
 
 @pytest.mark.parametrize(

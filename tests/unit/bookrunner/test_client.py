@@ -76,8 +76,8 @@ def methods_of_client() -> dict[str, Callable[..., Awaitable[Any]]]:
 
 
 def arguments_of(method: Callable[..., Any]) -> dict[str, str]:
-    """Return an argument for each parameter: its own name."""
-    return {name: name for name in inspect.signature(method).parameters if name != "self"}
+    """Return an argument for each parameter: its own name, as the route has it."""
+    return {name: name.removesuffix("_") for name in inspect.signature(method).parameters if name != "self"}
 
 
 def in_snake_case(name: str) -> str:

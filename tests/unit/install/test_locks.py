@@ -148,6 +148,7 @@ def test_every_requirement_of_the_project_is_locked_where_it_is_needed() -> None
         ("services",): project["dependencies"],
         RUN: extras["native"],
         (*RUN, "plots"): extras["plots"],
+        (*RUN, "plots", "history"): extras["history"],
         LOCKS: extras["dev"],
     }
     for locks, requirements in needed.items():

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from libs.common.events import (
     CommandRejected,
+    EquityMarked,
     ExecutionRecord,
     OrderFilled,
     PolicyChosen,
@@ -19,13 +20,17 @@ from libs.common.events import (
 )
 from libs.common.time_units import DAY_NS
 from libs.common.topics import POLICIES_REGISTRY, POLICIES_SIGNALS, signal_key
+from libs.performance.measure import performance_of
+from libs.performance.tape import Tape
 from simulator.latent import GENESIS_DAY
 from tests.execution_market import a_policy_signalled
-from tests.loop_world import LoopWorld
+from tests.loop_world import CAPITAL, LoopWorld
 from tests.registered import a_policy_registered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from libs.performance.answer import Performance
 
 WINDOWED = "p_sma p_breakout p_meanrev p_flat"  # whose horizons are longer than the interval
 A_QUARTER = 0.25
@@ -119,3 +124,83 @@ def test_a_policy_from_outside_is_paid_for_what_it_wanted_and_learns_nothing_whe
     (summary,) = (each for each in world.sent[RouterSnapshot][-1].policies if each.policy_id == "x_mine")
     assert summary.updates == len(paid)
     assert not world.sent[CommandRejected]
+
+
+@lru_cache(maxsize=1)
+def told() -> Performance:
+    """Return the numbers of the loop, from what its services said."""
+    tape = Tape()
+    for kind in (EquityMarked, ExecutionRecord, PolicyChosen, PolicyRewarded, RouterSnapshot):
+        for event in played().sent[kind]:
+            tape.take(event)
+    return performance_of(tape)
+
+
+def test_equity_is_marked_each_minute_and_after_each_fill_and_is_what_the_fills_leave() -> None:
+    world = played()
+    marks, fills = world.sent[EquityMarked], world.sent[OrderFilled]
+    minutes = [mark.ts for mark in marks if mark.cause == "minute"]
+    assert len(minutes) == len(set(minutes)) == 1 + round(A_QUARTER * 1440)
+    assert [mark.fills for mark in marks if mark.cause == "fill"] == list(range(1, len(fills) + 1))
+    cash, done = CAPITAL, 0
+    for mark in marks:  # the fills in order, each taken in at once
+        for fill in fills[done : mark.fills]:
+            cash -= (fill.last_qty if fill.side == "buy" else -fill.last_qty) * fill.last_px + fill.fee
+        done = mark.fills
+        assert mark.equity == cash + sum(mark.values.values())
+        assert mark.equity == mark.capital + mark.realized_pnl + mark.unrealized_pnl - mark.fees
+    assert (cash, marks[-1].fees) == (world.cash, world.fees)
+    assert marks[-1].marks.keys() == set(world.symbols)
+
+
+def test_the_performance_of_the_loop_is_what_its_fills_and_records_add_up_to() -> None:
+    fills, records, found = played().sent[OrderFilled], last_records(played()), told()
+    paid = sum(fill.last_qty * fill.last_px for fill in fills)
+    assert found.counts.fills == len(fills)
+    assert found.counts.orders_alone == 0
+    assert found.counts.executions == len(records)
+    assert found.counts.trades == sum(record.filled > 0 for record in records) > 5
+    assert found.trading.fees.value == pytest.approx(float(played().fees))
+    assert found.trading.notional.value == pytest.approx(float(paid))
+    for venue in found.venues:
+        of_venue = [fill for fill in fills if fill.venue == venue.venue]
+        against = sum(
+            (1 if fill.side == "buy" else -1)
+            * float(fill.last_qty)
+            * (float(fill.last_px) - fill.expected_px)
+            for fill in of_venue
+        )
+        assert venue.fills == len(of_venue)
+        assert venue.fees == pytest.approx(float(sum(fill.fee for fill in of_venue)))
+        assert venue.slippage_bps.value == pytest.approx(against / venue.notional * 1e4)
+    ended = [record.shortfall for record in records if record.shortfall is not None and record.filled]
+    for cost in found.costs:
+        assert cost.realized.value == pytest.approx(sum(float(each.detail[cost.term]) for each in ended))
+    earned = [
+        float(record.reward.gross - record.reward.cost)
+        for record in records
+        if record.filled
+        and record.reward
+        and record.reward.gross is not None
+        and record.reward.cost is not None
+    ]
+    assert found.trading.mean_profit.value == pytest.approx(sum(earned) / len(earned))
+    assert found.trading.hit_rate.value == pytest.approx(sum(each > 0 for each in earned) / len(earned))
+    assert [trade.profit for trade in found.worst] == pytest.approx(sorted(earned)[:10])
+
+
+def test_values_of_policies_are_the_routers_own_and_shares_and_mean_rewards_those_of_its_answers() -> None:
+    chosen, rewarded, found = played().sent[PolicyChosen], played().sent[PolicyRewarded], told()
+    (snapshot,) = played().sent[RouterSnapshot][-1:]
+    assert {each.policy_id for each in found.policies} == set(WINDOWED.split())
+    for policy in found.policies:
+        own = [each.reward for each in rewarded if each.policy_id == policy.policy_id]
+        (summary,) = (each for each in snapshot.policies if each.policy_id == policy.policy_id)
+        assert summary.dr is not None
+        assert policy.share.value == pytest.approx(summary.choices / len(chosen))
+        assert policy.rewards == summary.updates == len(own)
+        assert policy.mean_reward.value == pytest.approx(summary.mean_reward)
+        for told_value in (policy.value, policy.router_value):
+            assert told_value.value == pytest.approx(summary.dr.value)
+            assert told_value.low == pytest.approx(summary.dr.low)
+            assert told_value.high == pytest.approx(summary.dr.high)

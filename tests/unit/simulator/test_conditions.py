@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.conditions import Block, Conditions
+from simulator.connections import Connection, Unavailable
 from simulator.fault_requests import SPEAKERS, FaultKind, FaultRequest, parse_fault
 from simulator.refusals import blocked
 from simulator.settings import SimulatorSettings
-from simulator.simulation import Connection, Simulation, Unavailable
+from simulator.simulation import Simulation
 from simulator.venues.venue import AnnouncesCut, RestRequest, TellsStatus
 
 if TYPE_CHECKING:

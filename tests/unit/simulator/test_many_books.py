@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from libs.common.instruments import UnknownInstrumentError
 from libs.common.venues import venue_of
+from simulator.connections import Connection
 from simulator.profiles import instrument_at, symbol_profile
 from simulator.settings import SimulatorSettings
-from simulator.simulation import Connection, Simulation
+from simulator.simulation import Simulation
 from simulator.venues.bybit import Bybit
 from simulator.venues.okx import Okx
 

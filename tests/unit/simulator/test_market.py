@@ -88,6 +88,15 @@ def test_the_aimed_rate_is_met_by_book_trade_and_best_price_messages() -> None:
     assert messages / 20 == pytest.approx(600, rel=0.2)
 
 
+def test_a_market_of_few_messages_has_as_few_actions() -> None:
+    """At 1.36 messages an action, as hardly a batch holds two; a Poisson count is 5 sigma off by 6e-7."""
+    market, actions, seconds = a_market(rate=0.5), 0, 4000
+    for second in range(seconds):
+        actions += sum(1 for _ in market.step(START_NS + second * NS_PER_S))
+    aimed = 0.5 / 1.36 * seconds
+    assert abs(actions - aimed) < 5 * sqrt(aimed)
+
+
 def test_a_long_silence_is_not_made_up_for() -> None:
     market = a_market()
     run(market, 1.0)

@@ -13,6 +13,8 @@ from msgspec.structs import asdict, replace
 from libs.common.audit_chain import GENESIS, broken_links, canonical, link
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from libs.common.events import AuditEntry
 
 JSON = st.recursive(
@@ -98,3 +100,17 @@ def test_the_hash_is_that_of_the_canonical_json_of_rfc_8785_by_hand() -> None:
     by_hand = '{"kind":"fill","payload":{"a":"é","b":1,"c":[1e+21,true]},"seq":0,"ts":1767225600123}'
     assert entry.hash == hashlib.sha256((GENESIS + by_hand).encode()).hexdigest()
     assert json.loads(entry.payload) == {"a": "é", "b": 1, "c": [1e21, True]}
+
+
+@given(st.integers(-(2**80), 2**80), st.decimals(allow_nan=False, allow_infinity=False), PAYLOADS)
+def test_an_entry_holds_what_json_cannot_as_text_and_the_rest_as_it_is(
+    large: int, amount: Decimal, payload: dict[str, Any]
+) -> None:
+    told = link("x", 0, 0, "kind", {"large": [large], "amount": amount, "more": payload}, GENESIS)
+    assert told.payload == canonical(
+        {
+            "large": [large if abs(large) < 2**53 else str(large)],
+            "amount": str(amount),
+            "more": payload,
+        }
+    )

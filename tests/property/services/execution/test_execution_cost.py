@@ -96,6 +96,21 @@ def test_the_fit_is_the_mode_that_a_general_minimiser_finds(
     assert fitted.scale_bps**2 == pytest.approx((5 + float(weights @ (e * e))) / (5 + n), rel=1e-6)
 
 
+@pytest.mark.parametrize("n", [1, 20, 300])
+def test_a_fit_leaves_no_step_to_take(n: int) -> None:
+    """Newton's next step, by the covariance, from the slope of the posterior as the docstring has it."""
+    observations = _observations(n, n)
+    fitted = fit(observations)
+    log_x = np.log([o.x for o in observations])
+    curve = np.exp(fitted.kappa + fitted.alpha * log_x)
+    e = np.array([o.paid_bps for o in observations]) - curve
+    we = 5 / (4 + (e / fitted.scale_bps) ** 2) * e / fitted.scale_bps**2
+    by_kappa = float(we @ curve) - (fitted.kappa - math.log(6)) / 0.7**2
+    by_alpha = float(we @ (curve * log_x)) - (fitted.alpha - 0.9) / 0.2**2
+    assert abs(fitted.var_kappa * by_kappa + fitted.cov_kappa_alpha * by_alpha) < 1e-9
+    assert abs(fitted.cov_kappa_alpha * by_kappa + fitted.var_alpha * by_alpha) < 1e-9
+
+
 def test_the_error_falls_with_the_fills_and_the_intervals_cover() -> None:
     """Truth drawn from the prior, 200 times; x lognormal about .2, noise t4 of 1 bps.
 

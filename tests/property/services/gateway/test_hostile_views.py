@@ -12,8 +12,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from libs.common.amounts import absurd_amount
 from libs.common.codec import encode
-from libs.common.events import AuditEntry, BookDelta, BookSnapshot, Event, ServiceStatus
+from libs.common.events import (
+    AuditEntry,
+    BookDelta,
+    BookSnapshot,
+    EquityMarked,
+    Event,
+    ExecutionRecord,
+    PolicyChosen,
+    PolicyRewarded,
+    ServiceStatus,
+)
 from libs.common.kafka import Record
 from libs.common.kafka_reader import decoded
 from libs.common.topics import EXECUTION_AUDIT, POLICIES_REGISTRY, PORTFOLIO_RISK, SERVICES_STATUS, TOPICS
@@ -93,6 +104,7 @@ ROUTES = (
     f"/api/exec/{ID}",
     f"/api/exec/{ID[:9]}",
     f"/api/audit/{ID}",
+    "/api/performance",
     "/readyz",
     "/healthz",
     "/metrics",
@@ -124,6 +136,7 @@ class Gateway:
                 self.world.fold(view.topic, key, None)
         self.world.logs.clear()
         self.world.audit.records.clear()
+        self.world.traded.records.clear()
         for service in SERVICES:
             self.world.hear(a_status(service))
 
@@ -247,6 +260,29 @@ def test_an_audit_of_entries_that_nobody_wrote_is_answered(gateway: Gateway, tol
         )
         as_json(AUDIT_ENTRY(cast("AuditEntry", entry)))
     gateway.ask(f"/api/audit/{ID}")
+
+
+TRADED: tuple[type[Event], ...] = (EquityMarked, ExecutionRecord, PolicyChosen, PolicyRewarded)
+
+
+@RUNS
+@given(
+    told=st.lists(st.one_of(*map(messages, TRADED)), max_size=12),
+    when=st.sampled_from(("as told", "in time")),
+)
+def test_the_performance_of_what_nobody_did_is_answered(
+    gateway: Gateway, told: list[Event], when: str
+) -> None:
+    gateway.empty()
+    home = {**HOME, "command_id": ID, "decision_id": ID, "ts": NOW - 60_000_000_000, "created_ts": NOW - 1}
+    for offset, message in enumerate(told):
+        given = {name: value for name, value in home.items() if name in message.__struct_fields__}
+        event = decoded_again(replace(message, **given) if when == "in time" else message)
+        if event is not None and absurd_amount(event) is None:
+            record: dict[str, Any] = {"partition": 0, "offset": offset, "timestamp_ms": 0, "value": None}
+            topic = next(topic for topic in TOPICS.values() if type(event) in topic.events)
+            gateway.world.traded.records.append(Record(topic=topic, key=b"", event=event, **record))
+    gateway.ask("/api/performance")
 
 
 STREAMED = [(topic, kind) for topic in TOPICS.values() for kind in topic.events]

@@ -30,7 +30,7 @@ from services.context.settings import ContextSettings
 from services.gateway.asking.commands import ANSWER_TOPICS, ASKED
 from services.gateway.http.read_routes import STREAMED
 from services.gateway.reading.topic_views import GatewayViews
-from services.l2.app import PUBLISHED
+from services.l2.posting import PUBLISHED
 from services.l2.settings import L2Settings
 from services.policies.app import App as Policies
 from services.policies.settings import PoliciesSettings

@@ -407,3 +407,20 @@ def test_a_state_that_cannot_be_given_todays_form_stops_its_partition_and_not_th
     partition = a_partition(replace(a_wiring(), migrate=migrate))
     with pytest.raises(HandlerError, match=r"t\.state\.v1-3: b'foo' is no place"):
         next(partition.migrate(NOW, limit=10))
+
+
+def test_what_was_undone_after_its_size_was_found_wrong_leaves_the_value_before_to_be_written() -> None:
+    narrow = replace(STATE, max_message_bytes=150)
+
+    def put(state: State[Kept], message: Put, _now: int) -> list[Event | WakeAt]:
+        state.put(b"k", Kept(value=message.value))
+        if message.value == 2:
+            state.put(b"k" * 100, Kept(value=2))
+        return []
+
+    partition = a_partition(replace(a_wiring(), state=narrow, handle=put))
+    effects = partition.apply([[a_record(Put(value=1), 0), a_record(Put(value=2), 1)]], NOW)
+    assert "takes 2" in str(effects.failure)
+    assert [out.value for out in effects.outgoing if out.key == b"k"] == [encode(Kept(value=1))]
+    again = partition.apply([[a_record(Put(value=3), 1)]], NOW)
+    assert [out.value for out in again.outgoing if out.key == b"k"] == [encode(Kept(value=3))]

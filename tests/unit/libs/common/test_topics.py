@@ -66,6 +66,7 @@ def test_every_retention_is_that_of_the_contract() -> None:
         "venues.scores.v1": 7,
         "router.commands.v1": 7,
         "portfolio.commands.v1": 7,
+        "portfolio.equity.v1": 3 * 365,
         "execution.commands.v1": 7,
         "gateway.idempotency.v1": 1,
         "services.status.v1": 1,

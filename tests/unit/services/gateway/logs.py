@@ -47,8 +47,8 @@ class InMemoryLog:
         return Chunk(rows, upto - position, upto, self.row_bytes * len(rows))
 
 
-class InMemoryAudit:
-    """The audit of the executions: its records come once `held` is set, or `failure` instead."""
+class _Held:
+    """Records that come once `held` is set, or `failure` instead."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -58,7 +58,7 @@ class InMemoryAudit:
         self.asked = asyncio.Semaphore(0)  # released whenever a reading begins
         self.open = 0
 
-    async def read(self, _partition: int, _key: bytes, _start: Start) -> AsyncGenerator[list[Record], None]:
+    async def _come(self) -> AsyncGenerator[list[Record], None]:
         self.open += 1
         self.asked.release()
         try:
@@ -68,3 +68,22 @@ class InMemoryAudit:
             yield self.records
         finally:
             self.open -= 1
+
+
+class InMemoryAudit(_Held):
+    """The audit of the executions."""
+
+    def read(self, _partition: int, _key: bytes, _start: Start) -> AsyncGenerator[list[Record], None]:
+        return self._come()
+
+
+class InMemoryTopics(_Held):
+    """Equity, executions and choices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begins: list[int] = []  # from when each reading is, ns UTC
+
+    def read(self, begin_ts: int) -> AsyncGenerator[list[Record], None]:
+        self.begins.append(begin_ts)
+        return self._come()

@@ -46,6 +46,7 @@ from services.gateway.reading.audit_log import AuditLog
 from services.gateway.reading.books import Books
 from services.gateway.reading.known_names import knows_policy, knows_scope
 from services.gateway.reading.past_books import PastBooks
+from services.gateway.reading.performance_log import PerformanceLog
 from services.gateway.reading.readiness import ReadyAnswer
 from services.gateway.reading.topic_views import GatewayViews
 from services.gateway.settings import GatewaySettings
@@ -53,7 +54,7 @@ from services.gateway.stream.hub import Hub
 from services.gateway.stream.replays import Replays
 from tests.execution_market import a_risk_budget
 from tests.heartbeats import SERVICES, a_status
-from tests.unit.services.gateway.logs import InMemoryAudit, InMemoryLog
+from tests.unit.services.gateway.logs import InMemoryAudit, InMemoryLog, InMemoryTopics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -268,6 +269,8 @@ class World:
             self.settings, self.views, self.writer, self.answers.open, self._clock, map(str, count(1))
         )
         self.audit_log = AuditLog(self.settings, self.audit.read)
+        self.traded = InMemoryTopics()
+        self.performance_log = PerformanceLog(self.settings, self.views, self.traded.read)
         self.new_scopes = NewNames(
             self.settings, "scopes", partial(knows_scope, self.views), lambda: self.now
         )
@@ -297,6 +300,7 @@ class World:
             idempotency=self.idempotency,
             subscriptions=self.subscriptions,
             audit_log=self.audit_log,
+            performance_log=self.performance_log,
             publications=self.publications,
             webhook=self.settings.webhook,
             new_scopes=self.new_scopes,

@@ -5,7 +5,8 @@ import pytest
 from msgspec.structs import replace
 
 from libs.common.events import PolicyChosen, RouterScopeState
-from services.router.evaluation import OVERLAP, Sums, evaluated, halves, sums_of
+from libs.common.off_policy import OVERLAP, Sums, halves
+from services.router.evaluation import evaluated, sums_of
 from services.router.mixture import Mixture
 from services.router.records import find, scope_key
 from services.router.thompson import Tuning, propensities

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 ONE, OTHER, THIRD = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 WISH = {"venue": "binance", "symbol": "BTCUSDT"}
 AUDIT = "/api/audit/7ea7c1fd-27df-5a02-aefa-a2e16957122c"
+PERFORMANCE = "/api/performance"
 PAST = f"/api/l2/binance/BTCUSDT?at={NOW // 10**6 - 5}"
 """What is asked, and the settings of its places in all and of an address."""
 KINDS = {
     TOPS: ("stream_max_clients", "stream_max_clients_per_address"),
     f"{TOPS}&from=beginning": ("replay_max_streams", "replay_max_streams_per_address"),
     AUDIT: ("audit_max_reads", "audit_max_reads_per_address"),
+    PERFORMANCE: ("performance_max_reads", "performance_max_reads_per_address"),
     PAST: ("as_of_max_rebuilds", "as_of_max_rebuilds_per_address"),
 }
 
@@ -44,10 +46,9 @@ async def under_way(world: World, target: str, peer: str) -> AsyncIterator[None]
         yield
         await stream.leave()
         return
-    held = (
-        world.audit
-        if target == AUDIT
-        else world.logs.setdefault(b"binance:BTC-USDT", InMemoryLog([(NOW // 10**6, None)]))
+    known = {AUDIT: world.audit, PERFORMANCE: world.traded}
+    held = known.get(target) or world.logs.setdefault(
+        b"binance:BTC-USDT", InMemoryLog([(NOW // 10**6, None)])
     )
     held.held.clear()
     asking = asyncio.create_task(world.ask(target, peer=peer))

@@ -6,7 +6,7 @@ from numpy.random import Generator, Philox
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 
-from services.router.confidence import radius, tightest
+from libs.common.confidence import radius, tightest
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.0083])

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backtest.importing import bring, main
+from backtest.sources.frames import Frames
+from libs.common.codec import encode
+from libs.common.events import BookDelta, BookSnapshot, ContextInput, Trade
+from libs.common.topics import CONTEXT_INPUTS
+from libs.history.errors import HistoryError
+from libs.history.faults import FaultReport
+from libs.history.layout import BookFolder, book_folders
+from libs.history.reader import read_book, read_trades
+from libs.history.topic_files import TopicRecord, TopicWriter
+from libs.history.writer import DayWriter
+from tests.backtest_l2 import Heard
+from tests.full_valued import full
+from tests.history_market import MIDNIGHT, a_market, candles_of, trades_of
+from tests.recordings import BYBIT, KRAKEN_V1, needs_recordings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ALWAYS = (0, 2**62)
+TRADES = """exchange,symbol,timestamp,local_timestamp,id,side,price,amount
+binance,BTCUSDT,1787529600000000,1787529600001000,1,buy,100.5,0.25
+binance,BTCUSDT,1787529600500000,1787529600501000,2,sell,100.25,1
+"""
+
+
+@needs_recordings
+@pytest.mark.parametrize("recording", [BYBIT, KRAKEN_V1], ids=lambda path: path.name)
+def test_a_recordings_days_say_what_l2_says_of_it(tmp_path: Path, recording: Path) -> None:
+    said = Heard(Frames([recording])).run()
+    faults = bring([recording], tmp_path, None, overwrite=False)
+    assert not faults.counts
+    assert [f"{venue}:{symbol}" for venue, symbol in book_folders(tmp_path)] == sorted(said.books)
+    for key, events in said.events.items():
+        book = BookFolder(*key.split(":"))
+        told = [
+            each
+            for each in events
+            if isinstance(each, BookDelta) or (isinstance(each, BookSnapshot) and each.reason == "resync")
+        ]
+        assert list(read_book(tmp_path, book, *ALWAYS)) == told
+        trades = [each for each in events if isinstance(each, Trade)]
+        assert list(read_trades(tmp_path, book, *ALWAYS)) == trades
+
+
+def test_a_folder_of_history_comes_as_it_is_byte_for_byte(tmp_path: Path) -> None:
+    told = a_market()
+    with DayWriter(tmp_path / "theirs", FaultReport(), source="a test") as days:
+        for event in (*told.events, *trades_of(told), *candles_of(MIDNIGHT, 3)):
+            days.write(event)
+    with TopicWriter(tmp_path / "theirs") as topics:
+        record = TopicRecord(MIDNIGHT, 1, 5, b"k", encode(full(ContextInput)), (("ce_id", b"\xff"),))
+        topics.write(CONTEXT_INPUTS, record)
+    bring([tmp_path / "theirs"], tmp_path / "ours", None, overwrite=False)
+    theirs, ours = (
+        {each.relative_to(root): each.read_bytes() for each in root.rglob("*.parquet")}
+        for root in (tmp_path / "theirs", tmp_path / "ours")
+    )
+    assert len(theirs) == 6
+    assert ours == theirs
+
+
+def test_what_is_wrong_with_a_source_is_printed_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "binance_trades_2026-08-24_BTCUSDT.csv"
+    file.write_text(f"{TRADES}no,row\n")
+    out = tmp_path / "out"
+    assert main([str(file), "--out", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "tardis-trades, 1 files: 2 rows" in shown
+    assert "1 unreadable" in shown
+    (fault,) = [json.loads(line) for line in (out / "faults.jsonl").read_text().splitlines()]
+    assert (fault["kind"], fault["file"], fault["row"]) == ("unreadable", file.name, 3)
+    assert main([str(file), "--out", str(out)]) == 1
+    assert "exists; give another folder, or --force to write its days anew" in capsys.readouterr().err
+    assert main([str(file), "--out", str(out), "--force"]) == 0
+
+
+def test_a_source_that_is_none_is_named_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, empty, out = tmp_path / "notes.txt", tmp_path / "empty", tmp_path / "out"
+    text.write_text("buy low, sell high\n")
+    empty.mkdir()
+    for source, said in (
+        (text, "starts like no known format.*it is none of the formats binance-klines"),
+        (tmp_path / "none", "there is no such recording"),
+        (empty, "is empty; give files, or a folder that has some"),
+    ):
+        with pytest.raises(HistoryError, match=f"(?s){said}"):
+            bring([source], out, None, overwrite=False)
+        assert main([str(source), "--out", str(out)]) == 1
+        assert capsys.readouterr().err.startswith("bookrunner history import: ")
+    with pytest.raises(HistoryError, match="--format 'odd' is none; there are binance-klines, "):
+        bring([text], out, "odd", overwrite=False)
+    assert not list(out.rglob("*"))
