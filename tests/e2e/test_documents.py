@@ -161,7 +161,12 @@ def test_every_block_says_what_it_is_and_few_are_not_run() -> None:
     for block in blocks("sh", "starts"):
         assert all(line.startswith("make ") for line in block.text.splitlines()), block
     assert len(blocks("sh", "starts")) <= 4
-    assert {block.page for block in blocks("sh", "elsewhere")} <= {"docs/security.md", "docs/operations.md"}
+    backtests = {"README.md", "docs/backtesting.md"}  # run by tests/integration/backtest
+    assert {block.page for block in blocks("sh", "elsewhere")} <= {
+        "docs/security.md",
+        "docs/operations.md",
+        *backtests,
+    }
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in blocks("sh", "")}))
