@@ -22,7 +22,6 @@ told all the time part at the first decision that differs, and trade differently
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -94,18 +93,11 @@ class L2Host:
     ----------
     always
         Whether books are told all the time; else as asked.
-
-    Attributes
-    ----------
-    told
-        How often the core had something to say that is on no topic, by its kind.
     """
 
     def __init__(self, bus: Bus, settings: L2Settings, exchange: Exchange, *, always: bool = True) -> None:
         policy = replace(policy_of(settings), repeats=always)
         self.state = State(FEEDS, settings.bases, policy)
-        self.frames = 0
-        self.told: Counter[str] = Counter()
         self._bus = bus
         self._exchange = exchange
         self._left: dict[str, tuple[int, InstrumentTerms | None]] = {}  # by a book that is not kept now
@@ -134,7 +126,6 @@ class L2Host:
     def report(self, message: L2Message) -> None:
         """Give the core a message, and do what it says."""
         now = self._bus.now
-        self.frames += isinstance(message, FrameReceived)
         self._perform(handle(self.state, message, now))
         if isinstance(message, FrameReceived):
             self._wake_at(max(due_after_frame(self.state, message.key, now), now), message.key)
@@ -224,4 +215,4 @@ class L2Host:
                 for topic in (L2_BOOK_TOPS, L2_BOOK_HEALTH):
                     self._bus.publish(topic, key.encode(), None)
             case _:
-                self.told[type(effect).__name__] += 1
+                pass  # said of the process, and on no topic

@@ -4,7 +4,8 @@ Nothing depends on the shell that a backtest is started in, but for what is mean
 is given here, and `meant` picks from an environment those with the prefix of a deciding service, as
 ``EXECUTION_VOL_TARGET`` or ``ROUTER_EPSILON``: who tunes his system by them tests what he runs. What says
 where Kafka is, how a process logs, is called or is reached (``KAFKA_*``, ``TOPIC_*``, ``GROUP_INSTANCE_ID``,
-``METRICS_*``, ``LOG_*``) never counts, nor does what only a host's process needs (``POLICIES_KEEP``).
+``METRICS_*``, ``LOG_*``) never counts, nor does how l2 keeps its books (``L2_*``), or what only a host's
+process needs (``POLICIES_KEEP``).
 
 What differs from the services' defaults, where nothing is given:
 
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from libs.common.settings import ServiceSettings
 from services.execution.settings import ExecutionSettings
+from services.l2.settings import L2Settings
 from services.policies.settings import PoliciesSettings
 from services.portfolio.settings import PortfolioSettings
 from services.router.settings import RouterSettings
@@ -95,6 +97,11 @@ class Profile(NamedTuple):
         fields = {name: getattr(self.router, name) for name in RouterSettings.model_fields}
         fields["policies"] = " ".join(stated.get(each, each) for each in policies)
         return self._replace(router=RouterSettings(**fields))
+
+
+def l2_settings(**changed: Any) -> L2Settings:  # noqa: ANN401 -- of any field
+    """Return what l2 is by default, with these changed: no ``L2_*`` of an environment counts here."""
+    return _read(L2Settings, {}).model_copy(update={"instance": "backtest", **changed})
 
 
 def variables() -> frozenset[str]:

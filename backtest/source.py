@@ -30,6 +30,9 @@ IN_WORDS: Final[Mapping[str, str]] = {
 }
 
 
+HISTORY_DAYS: Final = 130  # of daily candles before a beginning, as far back as any policy looks
+
+
 class Provenance(NamedTuple):
     """What a report's head says of where its market is from."""
 

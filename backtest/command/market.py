@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from backtest.command.request import Market, iso
+from backtest.source import HISTORY_DAYS
 from backtest.sources.frames import Frames
-from backtest.sources.simulator import HISTORY_DAYS, LEVELS, RATE, SimulatedMarket
+from backtest.sources.simulator import LEVELS, RATE, SimulatedMarket
 from broker.setting_errors import sentences
 from libs.cli.errors import CommandError, UsageError
 from libs.cli.parquet import check_parquet

@@ -25,7 +25,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final, Protocol
 
 from backtest.bus import SOURCE
-from backtest.source import Fidelity, Provenance
+from backtest.source import HISTORY_DAYS, Fidelity, Provenance
 from backtest.sources.depth_table import profile_for
 from backtest.sources.ladder import Ladder
 from backtest.telling import show_books
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from backtest.sources.depth_table import Found
     from libs.common.events import BookTop
 
-HISTORY_DAYS: Final = 130  # of daily candles before the beginning, as far back as any policy looks
 HISTORY_NS: Final = 2 * DAY_NS  # of minutes before it
 STALE_NS: Final = 2 * MINUTE_NS + MINUTE_NS // 2
 HOP_NS: Final = 40 * NS_PER_MS  # so long ago is what is told once a minute: longer than any hop

@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from backtest.bus import SOURCE
+from backtest.profile import l2_settings
 from backtest.source import Fidelity, Provenance
 from backtest.sources.kept_book import KeptBook
 from backtest.sources.kept_candles import KeptCandles, known_candles
@@ -31,7 +32,6 @@ from services.l2.app import policy_of
 from services.l2.posting import posted, topics_of
 from services.l2.publication import next_beat
 from services.l2.rate_limits import VenueBudget
-from services.l2.settings import L2Settings
 from simulator.profiles import VENUES as PROFILES
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Books:
         always: bool = False,
     ) -> None:
         self._root, self._always = root, always
-        self._policy = policy_of(L2Settings(instance="backtest"))
+        self._policy = policy_of(l2_settings())
         spans = _spans(root, symbols)
         self._folders = tuple(spans)
         first, last = min(first for first, _ in spans.values()), max(last for _, last in spans.values())

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from backtest.bus import SOURCE
 from backtest.l2_host import L2Host
+from backtest.profile import l2_settings
 from backtest.source import Fidelity, Provenance
 from backtest.sources.addresses import Address
 from libs.common.time_units import NS_PER_MS, NS_PER_S
@@ -29,7 +30,6 @@ from services.l2.messages import (
     ReplyReceived,
     SocketOpened,
 )
-from services.l2.settings import L2Settings
 from simulator.recordings import RecordingError
 from simulator.replay_catalogue import catalogue_of
 from simulator.replay_hub import Hub, Waiting
@@ -197,7 +197,7 @@ class Frames:
             known = ", ".join(self._catalogue.books())
             raise RecordingError(paths[0], None, f"has none of {', '.join(symbols or ())}; it has {known}")
         feed = f"replay:{','.join(names)}"
-        self._settings = L2Settings(instance="backtest").model_copy(update={"feed": feed})
+        self._settings = l2_settings(feed=feed)
         self.host: L2Host | None = None
 
     @property

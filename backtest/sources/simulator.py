@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backtest.bus import SOURCE
 from backtest.l2_host import L2Host
-from backtest.source import Fidelity, Provenance
+from backtest.profile import l2_settings
+from backtest.source import HISTORY_DAYS, Fidelity, Provenance
 from backtest.sources.addresses import Address
 from libs.common.reply_headers import pause_of
 from libs.common.time_units import NS_PER_S
@@ -25,7 +26,6 @@ from services.l2.messages import (
 )
 from services.l2.plain_frames import PlainFrames
 from services.l2.policy import NEVER
-from services.l2.settings import L2Settings
 from simulator.connections import Connection, Unavailable
 from simulator.settings import SimulatorSettings
 from simulator.simulation import Simulation
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from simulator.fault_requests import FaultRequest, FaultStatus
 
 VENUES: Final = ("binance", "okx")
-HISTORY_DAYS: Final = 130  # of daily candles before the beginning, as far back as any policy looks
 RATE: Final = 1.0  # messages a second that the exchanges aim at, all books together
 LEVELS: Final = 50  # a side of each book
 TICK_NS: Final = 5_000_000  # of the live shell; what a tick has left due waits for another one
@@ -263,8 +262,6 @@ class SimulatedMarket:
         ns UTC; the market is built for the first, and its past is before it.
     venues
         Those with books; each has every symbol of the settings.
-    l2
-        Settings of l2; by default those of the environment.
     always
         Whether books are told all the time; else as asked (see `l2_host`), which takes a fourth of the time.
     """
@@ -275,14 +272,12 @@ class SimulatedMarket:
         begin_ts: int,
         end_ts: int,
         venues: Sequence[str] = VENUES,
-        l2: L2Settings | None = None,
         *,
         always: bool = False,
     ) -> None:
         self._always = always
         self._settings, self._begin_ts, self._end_ts = settings, begin_ts, end_ts
-        given = l2 or L2Settings(instance="backtest", history_days=settings.history_days)
-        self._l2 = given.model_copy(update={"feed": "simulator"})
+        self._l2 = l2_settings(feed="simulator", history_days=settings.history_days)
         self._books = tuple((venue, symbol) for symbol in settings.symbols for venue in venues)
         self.simulation = Simulation(settings, begin_ts, venues)
         self.host: L2Host | None = None

@@ -3,9 +3,15 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from backtest.profile import HERE, Profile, UnknownVariableError, meant, variables
+from backtest.profile import HERE, Profile, UnknownVariableError, l2_settings, meant, variables
+from backtest.sources.simulator import SimulatedMarket, default_settings
+from libs.common.time_units import DAY_NS, NS_PER_S
 from services.execution.settings import ExecutionSettings
+from services.l2.settings import L2Settings
 from services.router.settings import RouterSettings
+from tests.backtest_l2 import Heard
+
+BEGIN = 20_000 * DAY_NS
 
 
 def test_nothing_of_the_shell_counts_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,6 +32,20 @@ def test_nothing_of_the_shell_counts_unless_it_is_given(monkeypatch: pytest.Monk
     given = Profile.of({"EXECUTION_VOL_TARGET": "0.5", "EXECUTION_FEES": "binance:7.5/1.0"})
     assert given.execution.vol_target == 0.5
     assert given.execution.fees == given.venues.fees == "binance:7.5/1.0"
+
+
+def test_no_setting_of_l2_is_read_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    def said() -> str:
+        market = SimulatedMarket(default_settings(1, ["BTC-USDT"]), BEGIN, BEGIN + 5 * NS_PER_S)
+        return Heard(market).run().digest
+
+    before = said()
+    monkeypatch.setenv("L2_TOP_INTERVAL_MS", "900")
+    monkeypatch.setenv("L2_HEARTBEAT_S", "3")
+    assert said() == before
+    changed = l2_settings(feed="live")
+    assert changed.top_interval_ms == L2Settings.model_fields["top_interval_ms"].default
+    assert (changed.feed, changed.instance) == ("live", "backtest")
 
 
 def test_what_is_meant_is_what_deciding_services_alone_read() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from backtest.bus import Bus
 from backtest.delays import Immediate
-from backtest.source import Fidelity
-from backtest.sources.bars import HISTORY_DAYS, Bars, DaysOfCandles, NoCandlesError
+from backtest.source import HISTORY_DAYS, Fidelity
+from backtest.sources.bars import Bars, DaysOfCandles, NoCandlesError
 from backtest.sources.depth import cost_bps
 from backtest.sources.depth_table import MEASURED, profile_for
 from backtest.sources.ladder import Ladder

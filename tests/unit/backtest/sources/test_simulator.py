@@ -53,8 +53,7 @@ def test_the_books_of_all_venues_are_the_exchanges_own_at_any_instant() -> None:
     for _ in range(12):
         run.run(run.bus.now + random.randrange(NS_PER_S, 4 * NS_PER_S))
         assert agree(source, run) > 2 * 10 * 10
-    assert source.host is not None
-    assert source.host.frames > 2_000
+    assert sum(health.messages for health in run.healths.values()) > 2_000
     assert {health.state for health in run.healths.values()} == {"LIVE"}
     assert {health.gaps for health in run.healths.values()} == {0}
 
