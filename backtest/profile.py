@@ -46,7 +46,7 @@ SERVICES: Final[Sequence[type[ServiceSettings]]] = (
     PoliciesSettings,
 )
 HERE: Final[Mapping[str, str]] = {"PORTFOLIO_PERIOD_S": "60", "POLICIES_STARTS_PER_S": "1000"}
-NEVER: Final = frozenset({"POLICIES_KEEP", "VENUES_GROUP"})
+NEVER: Final = frozenset({"GROUP_INSTANCE_ID", "POLICIES_KEEP", "VENUES_GROUP"})
 
 
 class UnknownVariableError(ValueError):

@@ -16,6 +16,7 @@ from libs.cli.errors import CommandError, UsageError
 from libs.cli.parquet import check_parquet
 from libs.common.time_units import DAY_NS
 from libs.history.errors import HistoryError
+from simulator.profiles import symbol_profile
 from simulator.recordings import RecordingError
 from simulator.settings import SimulatorSettings
 
@@ -79,11 +80,24 @@ def source_of(request: Request) -> Source:
             raise TypeError("what Kafka has is exported first, and then data")
 
 
+def ends_early(request: Request, source: Source) -> str | None:
+    """Return a sentence where the market ends before the time that was asked for; the run ends with it."""
+    end_ts = source.provenance.end_ts
+    if request.end_ts is None or request.end_ts <= end_ts:
+        return None
+    return f"The market ends at {iso(end_ts)}, and the run with it: --to is later."
+
+
 def _simulated(request: Request) -> Source:
     if request.begin_ts is None:
         raise UsageError("--simulator has a market for every day: say which, as --from 2026-01-05")
     end_ts = request.begin_ts + DAY_NS if request.end_ts is None else request.end_ts
     symbols = request.symbols or SYMBOLS
+    for symbol in symbols:
+        try:
+            symbol_profile(symbol)
+        except ValueError as error:
+            raise UsageError(f"--symbols: {error}") from None
     settings = simulator_settings(request.settings, seed=request.market_seed, symbols=symbols)
     return SimulatedMarket(settings, request.begin_ts, end_ts)
 

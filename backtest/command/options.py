@@ -13,7 +13,7 @@ import typer
 from backtest.command import parameters
 from backtest.command.compare import compared, read_summary
 from backtest.command.folder import claim
-from backtest.command.market import source_of
+from backtest.command.market import ends_early, source_of
 from backtest.command.plan import Plan
 from backtest.command.policies import policies_named
 from backtest.command.progress import RunProgress
@@ -118,6 +118,9 @@ def backtest_command(  # noqa: PLR0913 -- the options of a command
         claim(where, force=force)
         request = taken(request, where)
     source = source_of(request)
+    console = screen()
+    if (early := ends_early(request, source)) is not None:
+        console.print(early, soft_wrap=True)
     plan = Plan.of(resolved(request, source), plan.swept, folds)
     if not kafka:
         where = out or FOLDER / plan.name
@@ -128,7 +131,6 @@ def backtest_command(  # noqa: PLR0913 -- the options of a command
             summary = perform(plan.request, source, folder, where, progress.tell, flag).summary
     else:
         summary = sweep(plan, folder, where)
-    console = screen()
     show(summary, where, console)
     if other is not None:
         console.print(compared(summary, other))

@@ -19,12 +19,21 @@ if TYPE_CHECKING:
 
 INTERVAL: Final = "interval"
 URGENCY: Final = "urgency"
+DOCUMENT: Final = "docs/backtesting.md"
+SHOWN: Final = 60  # characters of a name that is none
+MOST_NEAR: Final = 4  # names that are told in its place
+LEAST_PART: Final = 3  # characters of a name that others may have in them
 OPTIONS: Final = (INTERVAL, URGENCY)  # of the command, that can be swept
 INSTEAD: Final[Mapping[str, str]] = {  # settings that a run has from its options
     "ROUTER_POLICIES": "--policies",
     "PORTFOLIO_CAPITAL": "--capital",
     "POLICIES_DIR": "--policies",
 }
+
+
+def swept_settings() -> list[str]:
+    """Return the settings that a sweep may have."""
+    return sorted((variables() | market_variables()) - INSTEAD.keys())
 
 
 def settings_of(environment: Mapping[str, str]) -> dict[str, str]:
@@ -101,7 +110,9 @@ def profile_of(given: Mapping[str, str]) -> Profile:
 def _unknown(name: str) -> str:
     if (instead := INSTEAD.get(name.upper())) is not None:
         return f"--sweep cannot have {name!r}: it is what {instead} says"
-    known = sorted((variables() | market_variables()) - INSTEAD.keys())
-    near = get_close_matches(name.lower(), OPTIONS, n=1) + get_close_matches(name.upper(), known, n=3)
-    listed = f"nearest: {', '.join(near)}" if near else f"there are {', '.join([*OPTIONS, *known])}"
-    return f"--sweep has no parameter {name!r}; {listed}"
+    known = swept_settings()
+    near = get_close_matches(name.lower(), OPTIONS, n=1) + get_close_matches(name.upper(), known, n=MOST_NEAR)
+    having = [each for each in known if len(name) >= LEAST_PART and name.upper() in each]
+    nearest = list(dict.fromkeys([*near, *having]))[:MOST_NEAR]
+    listed = f"nearest: {', '.join(nearest)}" if nearest else f"there are {', '.join(OPTIONS)} and settings"
+    return f"--sweep has no parameter {name[:SHOWN]!r}; {listed}; {DOCUMENT} has all"

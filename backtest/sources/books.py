@@ -62,7 +62,7 @@ class Books:
     symbols
         Of these the books are told; None: of all that there are.
     begin_ts, end_ts
-        ns UTC; by default those of the first and the last message of a book.
+        ns UTC; by default those of the first and the last message of a book, after which no run goes on.
     always
         Whether all is told all the time.
 
@@ -89,8 +89,8 @@ class Books:
         self._folders = tuple(spans)
         first, last = min(first for first, _ in spans.values()), max(last for _, last in spans.values())
         self._begin = first if begin_ts is None else begin_ts
-        self._end = last if end_ts is None else end_ts
-        if self._begin >= last or self._end <= first:
+        self._end = last if end_ts is None else min(end_ts, last)
+        if self._begin >= last or (end_ts is not None and end_ts <= first):
             raise HistoryError(
                 f"{root} has books from {rfc3339(first)} to {rfc3339(last)},"
                 " and nothing of the time asked for"

@@ -70,7 +70,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
         ((*FROM, "--urgency", "2"), "less than or equal to 1"),
         ((*FROM, "--sweep", "urgensy=1"), "nearest: urgency"),
         ((*FROM, "--compare", "none.json"), "none.json cannot be read"),
-        (("--simulator", "1", "--symbols", "AAA-USDT", "--from", "2026-01-05"), "no market of the simulator"),
+        (("--simulator", "1", "--symbols", "AAA-USDT", "--from", "2026-01-05"), "--symbols: the simulator"),
         (("--recording", "none.jsonl"), "none.jsonl"),
         (("--recording", "none.jsonl", "--from", "2026-01-05"), "leave out --from"),
         (("--data", "none"), "there is no folder none"),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +89,9 @@ def test_what_holds_anyway_makes_no_other_run() -> None:
     ("name", "value", "said"),
     [
         ("urgensy", "1", "nearest: urgency"),
+        ("fees", "1", "nearest: EXECUTION_FEES"),
+        ("GROUP_INSTANCE_ID", "1", "has no parameter"),
+        ("x" * 9_999, "1", "there are interval, urgency and settings; docs/backtesting.md has all"),
         ("EXECUTION_VOL_TARGT", "1", "nearest: EXECUTION_VOL_TARGET"),
         ("EXECUTION_VOL_TARGET", "-1", "EXECUTION_VOL_TARGET is wrong"),
         ("SIMULATOR_EDGE", "7", "SIMULATOR_EDGE is wrong"),
@@ -101,6 +106,13 @@ def test_a_parameter_or_value_that_is_wrong_is_refused_by_name(name: str, value:
     with pytest.raises(UsageError, match=said) as refused:
         Plan.of(a_request(), {name: [value]}, 0)
     assert "secret" not in str(refused.value)
+    assert len(str(refused.value)) < 250
+
+
+def test_the_document_names_every_setting_that_can_be_swept() -> None:
+    text = Path(parameters.DOCUMENT).read_text(encoding="utf-8")
+    listed = text.partition("Settings that can be swept")[2].partition("\n## ")[0]
+    assert re.findall(r"`([A-Z_]+)`", listed) == parameters.swept_settings()
 
 
 def test_a_sweep_has_an_end() -> None:

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from backtest.bus import Bus
+from backtest.command.market import ends_early, source_of
+from backtest.command.request import Market, Request, iso
 from backtest.delays import Immediate
 from backtest.sources.books import Books
 from backtest.sources.kept_book import SILENT_NS
@@ -250,6 +253,25 @@ def test_inputs_of_the_running_system_come_at_their_times_and_hosted_signals_do_
     ]
 
 
+def test_a_run_ends_with_its_books_whatever_was_asked_for_and_says_so(tmp_path: Path) -> None:
+    keep(tmp_path, a_market(20, begin=MIDNIGHT).events)
+    last = Books(tmp_path).provenance.end_ts
+    asked = Request(
+        market=Market.DATA,
+        paths=(str(tmp_path),),
+        end_ts=last + DAY_NS,
+        policies=("p_sma",),
+        interval_ns=MINUTE_NS,
+        urgency=0.9,
+        seed=0,
+        capital="1",
+    )
+    source = source_of(asked)
+    assert source.provenance.end_ts == last
+    assert f"ends at {iso(last)}" in str(ends_early(asked, source))
+    assert ends_early(msgspec.structs.replace(asked, end_ts=last), source) is None
+
+
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     keep(tmp_path, a_market(5, begin=MIDNIGHT).events)
     with pytest.raises(HistoryError, match="there is no folder"):
@@ -260,7 +282,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         with pytest.raises(HistoryError, match=r"has books from .* and nothing of the time asked for"):
             Books(tmp_path, begin_ts=begin_ts, end_ts=end_ts)
     with pytest.raises(HistoryError, match="the run would end before it begins"):
-        Books(tmp_path, begin_ts=MIDNIGHT + NS_PER_S, end_ts=MIDNIGHT + NS_PER_S)
+        Books(tmp_path, begin_ts=MIDNIGHT + 5 * NS_PER_S, end_ts=MIDNIGHT + 5 * NS_PER_S)
     notes = Books(tmp_path, begin_ts=MIDNIGHT - DAY_NS).provenance.notes
     assert any(f"{VENUE} {SYMBOL} is kept only from" in note for note in notes)
 
