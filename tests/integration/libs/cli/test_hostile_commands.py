@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from libs.cli.__main__ import app
+from libs.cli.commands import app
 from libs.common.events import BookHealth
 from libs.common.topics import L2_BOOK_DELTAS, L2_BOOK_HEALTH, TOPICS, book_key
 from tests.hostile_events import hostile

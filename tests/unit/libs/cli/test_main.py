@@ -2,10 +2,22 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from libs.cli.__main__ import main
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class InterruptedImport:
+    """Finds no module: Ctrl-C comes first."""
+
+    def find_spec(self, name: str, _path: Sequence[str] | None, _target: object = None) -> None:
+        if name == "libs.cli.commands":
+            raise KeyboardInterrupt
 
 
 def run(*arguments: str) -> int | str | None:
@@ -66,3 +78,12 @@ def test_record_hands_the_process_over_to_the_recorder_with_canonical_names(
     books = ["kraken", "BTC-USDT", "ETH-USDT"]
     options = ["--out", "a.zst", "--seconds", "5.0", "--feed", "live"]
     assert started == [[sys.executable, "-m", "services.l2.record", *books, *options]]
+
+
+def test_ctrl_c_while_the_commands_are_imported_is_130_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "libs.cli.commands", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [InterruptedImport(), *sys.meta_path])
+    assert run("topics") == 130
+    assert capsys.readouterr() == ("", "")

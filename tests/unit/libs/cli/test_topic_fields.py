@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from libs.cli.__main__ import app
+from libs.cli.commands import app
 from libs.cli.errors import UsageError
 from libs.cli.screen import Screen
 from libs.cli.topic_fields import fields_table
