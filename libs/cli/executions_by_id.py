@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from libs.cli.errors import CommandError, UsageError
 from libs.common.events import ExecutionRecord
 from libs.common.kafka import follow, partition_counts
-from libs.common.topics import EXECUTION_AUDIT, EXECUTION_RECORDS, is_whole
+from libs.common.topics import EXECUTION_AUDIT, EXECUTION_RECORDS
 from libs.common.views import View
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class WholeRecords(View[ExecutionRecord]):
 
     def wants(self, key: bytes) -> bool:
         """Return whether it is the key of a whole record."""
-        return is_whole(key)
+        return b":" not in key  # which that of a child's progress has
 
 
 async def execution_named(settings: ServiceSettings, text: str) -> str:

@@ -324,9 +324,7 @@ EXECUTION_STATE: Final = Topic(
     ("execution",),
     compacted=True,
     private=True,
-    load=Load(
-        Grows.EXECUTIONS, 40, 800, keys=60_000
-    ),  # what an hour of executions did, and a day of tombstones
+    load=Load(Grows.EXECUTIONS, 40, 800, keys=60_000),  # of an hour of executions, and a day of tombstones
 )
 GATEWAY_IDEMPOTENCY: Final = Topic(
     "gateway.idempotency.v1",
@@ -360,7 +358,6 @@ DEAD_LETTERS: Final = Topic(
 TOPICS: Final[Mapping[str, Topic]] = {
     topic.name: topic for topic in tuple(globals().values()) if isinstance(topic, Topic)
 }
-
 
 CONTROLS_KEY: Final = "all"
 """Key of every command that halts, resumes or sets limits: they come in one order, in one partition."""
@@ -401,8 +398,3 @@ def book_key(venue: str, symbol: str) -> bytes:
 def progress_key(execution_id: str, n: int | None) -> bytes:
     """Return the key of a child's progress, or of none's; Kafka partitions it as the execution itself."""
     return f"{'-' if n is None else f'{n:04}'}:{execution_id}".encode()
-
-
-def is_whole(key: bytes) -> bool:
-    """Return whether a key of execution.records.v1 is an execution's own, not that of a child's progress."""
-    return b":" not in key
