@@ -93,7 +93,9 @@ footer { margin-top: 2.5rem; color: var(--dim); font-size: .88em; border-top: 1p
   .plot { margin-left: 4.2rem; margin-right: .9rem; height: 13rem; }
   .plot .x:nth-of-type(even) { display: none; }
   .cards { grid-template-columns: repeat(2, 1fr); }
-  td .why { max-width: 10rem; }
+  table { width: 100%; }
+  th, td { white-space: normal; padding-right: .5rem; }
+  td .why { display: block; width: auto; max-width: 10rem; }
 }
 @media print { body { max-width: none; } .wide { overflow: visible; } }
 """
