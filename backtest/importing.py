@@ -20,6 +20,7 @@ from backtest.sources.frames import Frames
 from libs.cli.errors import FAILED, INTERRUPTED
 from libs.cli.progress import RowsProgress
 from libs.cli.screen import complain, screen
+from libs.common.counted import counted
 from libs.common.events import BookHealth, BookState
 from libs.common.time_units import MINUTE_NS
 from libs.common.topics import DEAD_LETTERS, L2_BOOK_HEALTH
@@ -106,7 +107,7 @@ def bring(paths: Sequence[Path], root: Path, named: str | None, *, overwrite: bo
                 for columns in sources.format(name).columns(files, faults):
                     writer.days.write_columns(columns)
                     progress.tell(writer.rows, faults.read_bytes - before)
-            _done(f"{name}, {len(files)} files", writer)
+            _done(f"{name}, {counted(len(files), 'file')}", writer)
         if sources.recordings:
             _play(sources.recordings, root, faults, overwrite=overwrite)
     return faults
@@ -132,7 +133,7 @@ def _play(paths: Sequence[Path], root: Path, faults: FaultReport, *, overwrite: 
                 progress.tell(writer.rows, bus.now - begin)
         except RecordingError as error:
             raise HistoryError(str(error)) from error
-    _done(f"recordings, {len(paths)} files", writer)
+    _done(f"recordings, {counted(len(paths), 'file')}", writer)
 
 
 class _Listener:
@@ -179,8 +180,9 @@ def _unpacked_bytes(path: Path) -> int:
 
 
 def _done(what: str, writer: RecordWriter) -> None:
-    left_out = f", {writer.days.keyframes:,} repeated keyframes left out" if writer.days.keyframes else ""
-    screen().print(f"{what}: {writer.rows:,} rows{left_out}", soft_wrap=True)
+    repeated = counted(writer.days.keyframes, "repeated keyframe")
+    left_out = f", {repeated} left out" if writer.days.keyframes else ""
+    screen().print(f"{what}: {counted(writer.rows, 'row')}{left_out}", soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

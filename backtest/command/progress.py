@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from libs.cli.progress import Progress, clock
+from libs.common.counted import counted
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from libs.performance.page_text import moment
 
@@ -33,5 +34,5 @@ def line_of(standing: Standing, elapsed_s: float) -> str:
     left_s = (standing.whole_ns - standing.passed_ns) / NS_PER_S / speed if speed > 0 else None
     return (
         f"{moment(standing.now // NS_PER_MS)}  {speed:,.0f} s/s  "
-        f"ETA {'?' if left_s is None else clock(round(left_s))}  {standing.decisions:,} decisions"
+        f"ETA {'?' if left_s is None else clock(round(left_s))}  {counted(standing.decisions, 'decision')}"
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from backtest.command.request import span
 from backtest.source import IN_WORDS
+from libs.common.counted import counted
 from libs.common.time_units import NS_PER_S
 from libs.performance.page import Head
 from libs.performance.page_text import moment
@@ -72,14 +73,15 @@ def warnings_of(world: World, skipped: Counter[str], tape: Tape) -> list[str]:
     """
     found = []
     if skipped and not tape.executions.trades:
-        (reason, count), total = skipped.most_common(1)[0], skipped.total()
-        found.append(f"Nothing was traded: {total} executions were skipped, {count} of them for {reason}.")
+        (reason, count), total = skipped.most_common(1)[0], counted(skipped.total(), "execution")
+        found.append(f"Nothing was traded: {total} skipped, of them {count:,} for {reason}.")
     if world.trader.sent == 0:
         found.append(f"Nothing was decided: {world.trader.waited}.")
     for name, host in world.hosts.items():
         if host.failures:
-            found.append(f"{name} refused {host.counts['failures']} commands as internal: {host.failures[0]}")
+            refused = counted(host.counts["failures"], "command")
+            found.append(f"{name} refused {refused} as internal: {host.failures[0]}")
         if host.counts["dead_letters"]:
-            found.append(f"{name} could not read {host.counts['dead_letters']} messages.")
+            found.append(f"{name} could not read {counted(host.counts['dead_letters'], 'message')}.")
     found += [f"Policies: {note}" for note in world.policies.notes]
     return found

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from backtest.command.folder import REPORT
 from libs.cli.screen import Text
+from libs.common.counted import counted
 from libs.performance.page_text import bare, bps, moment, money, percent, ratio, return_bps, within
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def _figures(found: Performance) -> Table:
     table.add_row("return", bare(equity.total_return, percent), beside)
     table.add_row("Sharpe ratio", bare(sharpe, ratio), within(sharpe, ratio) or sharpe.why)
     table.add_row("drawdown", bare(found.drawdown.depth, percent), "the deepest")
-    table.add_row("trades", f"{found.counts.trades:,}", f"of {found.counts.decisions:,} decisions")
-    table.add_row("fees", bare(found.trading.fees, money), f"{found.counts.fills:,} fills")
+    table.add_row("trades", f"{found.counts.trades:,}", f"of {counted(found.counts.decisions, 'decision')}")
+    table.add_row("fees", bare(found.trading.fees, money), counted(found.counts.fills, "fill"))
     if total is not None:
         predicted = f"{bare(total.predicted_bps, bps)} predicted"
         table.add_row("cost, bps", bare(total.realized_bps, bps), predicted)

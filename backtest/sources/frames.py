@@ -23,6 +23,7 @@ from backtest.l2_host import L2Host
 from backtest.profile import l2_settings
 from backtest.source import Fidelity, Provenance
 from backtest.sources.addresses import Address
+from libs.common.counted import counted
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.l2.messages import (
     FrameReceived,
@@ -215,13 +216,14 @@ class Frames:
         """What it is."""
         parts = self._catalogue.parts
         breaks = sum(not part.continues for part in parts) - 1
-        notes = [f"{self._catalogue.records:,} recorded messages, as their venues sent them."]
+        notes = [f"{counted(self._catalogue.records, 'recorded message')}, as sent by the venues."]
         if breaks:
-            notes.append(f"{breaks} breaks between recordings, in which no book is LIVE.")
+            notes.append(f"{counted(breaks, 'break')} between recordings, in which no book is LIVE.")
         if not all(part.absolute for part in parts):
             notes.append("A recording without times of receipt: the venue's own times stand for them.")
         if any(self._catalogue.foreign):
-            notes.append(f"{sum(self._catalogue.foreign.values()):,} messages of venues without a feed.")
+            foreign = counted(sum(self._catalogue.foreign.values()), "message")
+            notes.append(f"{foreign} of venues without a feed.")
         return Provenance(
             Fidelity.FRAMES,
             synthetic=False,

@@ -8,6 +8,7 @@ from libs.cli.errors import CommandError
 from libs.cli.progress import RowsProgress
 from libs.cli.reader import TopicReader
 from libs.common.cloudevents import headers_of
+from libs.common.counted import counted
 from libs.common.kafka import MissingTopicError, partition_counts
 from libs.common.time_units import NS_PER_MS
 from libs.history.errors import HistoryError
@@ -67,7 +68,7 @@ async def export(
                     continue
                 writer = RecordWriter(root, faults, source=topic.name, overwrite=overwrite)
                 await _export_one(settings, topic, stretch, writer)
-                console.print(f"{topic.name}: {writer.rows:,} rows")
+                console.print(f"{topic.name}: {counted(writer.rows, 'row')}")
             _print_faults(faults, console)
     except HistoryError as error:
         raise CommandError(str(error)) from error

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from libs.cli.screen import Screen
+from libs.common.counted import counted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -94,7 +95,7 @@ class RowsProgress(Progress):
         if not self.due:
             return
         elapsed_s = self.elapsed_s
-        text = f"{self._what}: {rows:,} rows, {rows / elapsed_s:,.0f}/s"
+        text = f"{self._what}: {counted(rows, 'row')}, {rows / elapsed_s:,.0f}/s"
         share = min(1.0, done / self._total) if self._total > 0 else None
         if share and elapsed_s > WORTH_S:
             text += f", {clock(elapsed_s * (1 - share) / share)} left"

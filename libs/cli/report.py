@@ -17,6 +17,7 @@ from libs.cli.screen import Text, screen
 from libs.cli.starts import At, Beginning, End, parse_start
 from libs.cli.tail import now_ms
 from libs.cli.work import settings_here
+from libs.common.counted import counted
 from libs.common.printable import printable_json
 from libs.common.time_units import DAY_NS, NS_PER_MS
 from libs.performance.answer import Performance
@@ -127,8 +128,9 @@ def show(console: Screen, found: Performance, *, made_up: bool) -> None:
     """Print the numbers as tables, and what they do not rest on."""
     counts = found.counts
     console.print(
-        f"{moment(found.begin_ms)} to {moment(found.end_ms)}: {counts.trades} trades, {counts.executions} "
-        f"executions, {counts.fills} fills, {counts.decisions} decisions, {counts.marks} marks"
+        f"{moment(found.begin_ms)} to {moment(found.end_ms)}: {counted(counts.trades, 'trade')}, "
+        f"{counted(counts.executions, 'execution')}, {counted(counts.fills, 'fill')}, "
+        f"{counted(counts.decisions, 'decision')}, {counted(counts.marks, 'mark')}"
     )
     for warning in (*((MADE_UP,) if made_up else ()), *found.warnings):
         console.print(Text(warning, "yellow"), soft_wrap=True)

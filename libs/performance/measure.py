@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from libs.common.counted import counted
 from libs.common.time_units import DAY_NS, NS_PER_MS, NS_PER_S
 from libs.performance.answer import (
     Counts,
@@ -200,20 +201,22 @@ def _warnings(tape: Tape, executions: Executions) -> list[str]:
     if not marks.count:
         found.append("No mark of equity is in the time asked for: nothing is known of returns.")
     if executions.trades < FEW:
+        there = "is" if executions.trades == 1 else "are"
         found.append(
-            f"There are {executions.trades} trades, fewer than {FEW}: chance outweighs what the numbers tell."
+            f"There {there} {counted(executions.trades, 'trade')}, fewer than {FEW}:"
+            " chance outweighs what the numbers tell."
         )
     if executions.unfinished:
-        found.append(f"{executions.unfinished} executions had not ended: they count as they stood.")
+        found.append(f"{counted(executions.unfinished, 'execution')} had not ended: counted as of then.")
     unknown_results = executions.results.trades - executions.results.known
     if unknown_results:
-        found.append(f"{unknown_results} trades have no known result yet: they are in no hit rate.")
+        said = counted(unknown_results, "trade")
+        found.append(f"Without a known result yet: {said}; no hit rate has them.")
     if tape.choices.unknown:
-        found.append(
-            f"{tape.choices.unknown} rewards are of choices before the time, or of none: they count nowhere."
-        )
+        said = counted(tape.choices.unknown, "reward")
+        found.append(f"Left out: {said} of choices before the time, or of none.")
     if tape.left_out:
-        found.append(f"{tape.left_out} messages hold amounts that cannot be, and are left out.")
+        found.append(f"Left out: {counted(tape.left_out, 'message')} with amounts that cannot be.")
     if marks.first is not None and tape.begin_ts is not None and marks.first.ts - tape.begin_ts > HOLDS_NS:
         first = moment(marks.first.ts // NS_PER_MS)
         found.append(f"Nothing is known of equity before {first} UTC: the time began sooner.")

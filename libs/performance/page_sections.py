@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
+from libs.common.counted import counted
 from libs.common.time_units import NS_PER_MS
 from libs.performance.page_charts import Line, bar, interval, line_chart, signed_bar
 from libs.performance.page_markup import Html, element, joined, table
@@ -77,8 +78,8 @@ def cards(found: Performance) -> Html:
         ("Return", bare(found.equity.total_return, percent), _beside_hold(found)),
         ("Sharpe ratio", bare(sharpe, ratio), within(sharpe, ratio) or sharpe.why),
         ("Drawdown", bare(found.drawdown.depth, percent), "the deepest"),
-        ("Trades", f"{found.counts.trades:,}", f"of {found.counts.executions:,} executions"),
-        ("Fees", bare(found.trading.fees, money), f"{found.counts.fills:,} fills"),
+        ("Trades", f"{found.counts.trades:,}", f"of {counted(found.counts.executions, 'execution')}"),
+        ("Fees", bare(found.trading.fees, money), counted(found.counts.fills, "fill")),
         (
             "Cost, bps",
             bare(cost.realized_bps, bps) if cost else NONE,
@@ -175,7 +176,7 @@ def figures(found: Performance) -> Html:
             )
         )
     period = (
-        f"Ratios are of {found.ratios.periods:,} returns of {found.ratios.period_s:,.0f} s each."
+        f"Ratios are of {counted(found.ratios.periods, 'return')} of {found.ratios.period_s:,.0f} s each."
         if found.ratios.periods
         else "There was no return to make ratios of."
     )
@@ -238,7 +239,7 @@ def policies(found: Performance) -> Html:
             "p",
             f"Regret in hindsight{best}, bps a decision: ",
             figure(regret.per_decision, return_bps),
-            f" ({regret.decisions:,} decisions; {regret.method})",
+            f" ({counted(regret.decisions, 'decision')}; {regret.method})",
             class_="sub",
         ),
     )

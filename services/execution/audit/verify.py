@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from libs.common.audit_chain import broken_links
 from libs.common.codec import decode
+from libs.common.counted import counted
 from libs.common.events import AuditEntry
 from libs.common.kafka import partition_of, read
 from libs.common.printable import printable
@@ -81,7 +82,9 @@ def report(execution_id: str, entries: Sequence[AuditEntry]) -> tuple[list[str],
     problems = [*broken_links(entries), *found.differences]
     lines = [f"{entry.seq:4d}  {entry.kind:16s}  {entry.hash[:16]}  {_gist(entry)}" for entry in entries]
     lines += [f"not made again: {words}" for words in found.others]
-    summary = f"{len(entries)} entries, {found.decisions} decisions made again"
+    summary = (
+        f"{counted(len(entries), 'entry', 'entries')}, {counted(found.decisions, 'decision')} made again"
+    )
     if found.others:
         summary += f" and {len(found.others)} of another version not"
     if problems:

@@ -75,7 +75,7 @@ def test_what_is_wrong_with_a_source_is_printed_and_written(
     out = tmp_path / "out"
     assert main([str(file), "--out", str(out)]) == 0
     shown = capsys.readouterr().out
-    assert "tardis-trades, 1 files: 2 rows" in shown
+    assert "tardis-trades, 1 file: 2 rows" in shown
     assert "1 unreadable" in shown
     (fault,) = [json.loads(line) for line in (out / "faults.jsonl").read_text().splitlines()]
     assert (fault["kind"], fault["file"], fault["row"]) == ("unreadable", file.name, 3)

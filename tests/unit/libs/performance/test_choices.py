@@ -143,7 +143,7 @@ def test_what_is_told_again_counts_once_and_what_the_router_did_not_count_not_at
     assert (found.counts.decisions, found.counts.rewards) == (2, 1)
     shares = {each.policy_id: (each.choices, each.share.value, each.rewards) for each in found.policies}
     assert shares == {"p_a": (1, 0.5, 1), "p_b": (1, 0.5, 0), "p_c": (0, 0.0, 0)}
-    assert any(warning.startswith("1 rewards are of choices before") for warning in found.warnings)
+    assert any(warning.startswith("Left out: 1 reward of choices before") for warning in found.warnings)
 
 
 def test_no_more_choices_are_kept_than_stated() -> None:
@@ -168,4 +168,4 @@ def test_what_cannot_be_is_left_out_and_said() -> None:
         a_reward(3, "p_a", 40.0),
     )
     assert (found.counts.decisions, found.counts.rewards) == (1, 0)
-    assert any(warning.startswith("4 messages hold amounts that cannot be") for warning in found.warnings)
+    assert any(warning.startswith("Left out: 4 messages with amounts") for warning in found.warnings)

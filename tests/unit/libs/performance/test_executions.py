@@ -102,7 +102,8 @@ def test_what_is_under_way_counts_as_it_stands_and_asking_changes_nothing() -> N
     first = performance_of(tape)
     assert performance_of(tape) == first
     assert (first.counts.executions, first.venues[0].fills) == (1, 3)
-    assert any("1 executions had not ended" in warning for warning in first.warnings)
+    assert any("1 execution had not ended" in warning for warning in first.warnings)
+    assert any(warning.startswith("There is 1 trade, fewer than 30") for warning in first.warnings)
     tape.take(a_record(1, profit=1.0))
     assert performance_of(tape) == told(a_record(1, profit=1.0))
 
@@ -137,7 +138,7 @@ def test_what_was_filled_since_the_last_whole_record_of_an_execution_counts() ->
         ("okx", 1, 50.0),
     ]
     assert (found.counts.trades, found.trading.notional.value) == (1, 252.0)
-    assert any("1 messages hold amounts that cannot be" in warning for warning in found.warnings)
+    assert any("Left out: 1 message with amounts that cannot be" in warning for warning in found.warnings)
     final = a_record(1, profit=1.0)
     tape.take(final)
     tape.take(a_step(second))
@@ -219,7 +220,7 @@ def test_no_more_wait_than_stated_and_none_is_lost(monkeypatch: pytest.MonkeyPat
         assert len(tape.executions.pending) <= 5
     found = performance_of(tape)
     assert (found.counts.trades, found.venues[0].fills) == (40, 120)
-    assert any("40 trades have no known result" in warning for warning in found.warnings)
+    assert any("Without a known result yet: 40 trades" in warning for warning in found.warnings)
 
 
 @pytest.mark.parametrize(
@@ -234,4 +235,4 @@ def test_no_more_wait_than_stated_and_none_is_lost(monkeypatch: pytest.MonkeyPat
 def test_a_record_of_what_cannot_be_is_left_out_and_said(changes: dict[str, Any]) -> None:
     found = told(a_record(1, profit=1.0), a_record(2, profit=9.0, **changes))
     assert found.trading.mean_profit.value == 1.0
-    assert any(warning.startswith("1 messages hold amounts") for warning in found.warnings)
+    assert any(warning.startswith("Left out: 1 message with amounts") for warning in found.warnings)
