@@ -9,6 +9,7 @@ order in which they are given.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -28,7 +29,8 @@ from libs.history.copying import copy_history, is_history
 from libs.history.errors import HistoryError
 from libs.history.fault_file import fault_file
 from libs.history.faults import FaultKind
-from libs.history.formats import formats
+from libs.history.formats import HEADS, formats
+from libs.history.formats.lines import bare, head_of
 from libs.history.records import DAYS, RecordWriter
 from simulator.recordings import RecordingError
 
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from libs.history.formats import Format
 
 SLICE_NS: Final = MINUTE_NS  # of a recording, between two looks at the progress
+HEAD_SHOWN: Final = 200  # characters of a head that fits nothing
+TABLE: Final = re.compile(rb"[\w .-]+(,[\w .-]*){2,}")
 FAULTS: Final = {BookState.GAP: FaultKind.GAP, BookState.CHECKSUM_FAILED: FaultKind.CHECKSUM}
 
 
@@ -79,10 +83,25 @@ class Sources:
             fitting: Format | None = self._formats[0]
         else:
             fitting = next((each for each in self._formats if path.exists() and each.fits(path)), None)
+        if fitting is None and path.exists() and (head := _table_head(path)) is not None:
+            right = "; ".join(f"of {name} {names}" for name, names in HEADS.items())
+            raise HistoryError(
+                f"{path} is of no known format: its head is {head[:HEAD_SHOWN]!r}. Right are, in any order,"
+                f" {right}; files of Binance and Bybit are known by names like"
+                " BTCUSDT-aggTrades-2024-01-01.zip and 2024-01-01_BTCUSDT_ob500.data.zip"
+            )
         if fitting is None:
             self.recordings.append(path)  # which may be named without its ending
         else:
             self.of_formats.setdefault(fitting.name, []).append(path)
+
+
+def _table_head(path: Path) -> str | None:
+    """Return the first line of a file that is a table of comma-separated values, None if it is none."""
+    line = bare(head_of(path).partition(b"\n")[0])
+    if ".csv" not in path.suffixes and TABLE.fullmatch(line) is None:
+        return None
+    return line.decode("utf-8", "replace")
 
 
 def bring(paths: Sequence[Path], root: Path, named: str | None, *, overwrite: bool) -> FaultReport:
@@ -99,7 +118,7 @@ def bring(paths: Sequence[Path], root: Path, named: str | None, *, overwrite: bo
             writer = RecordWriter(root, faults, source=folder.name, overwrite=overwrite)
             with writer, RowsProgress(folder.name, 0) as progress:
                 copy_history(folder, writer, lambda w=writer, p=progress: p.tell(w.rows, 0))  # type: ignore[misc]
-            _done(folder.name, writer)
+            _done(folder.name, writer, faults)
         for name, files in sources.of_formats.items():
             writer = RecordWriter(root, faults, source=name, overwrite=overwrite)
             before = faults.read_bytes
@@ -107,7 +126,7 @@ def bring(paths: Sequence[Path], root: Path, named: str | None, *, overwrite: bo
                 for columns in sources.format(name).columns(files, faults):
                     writer.days.write_columns(columns)
                     progress.tell(writer.rows, faults.read_bytes - before)
-            _done(f"{name}, {counted(len(files), 'file')}", writer)
+            _done(f"{name}, {counted(len(files), 'file')}", writer, faults)
         if sources.recordings:
             _play(sources.recordings, root, faults, overwrite=overwrite)
     return faults
@@ -133,7 +152,7 @@ def _play(paths: Sequence[Path], root: Path, faults: FaultReport, *, overwrite: 
                 progress.tell(writer.rows, bus.now - begin)
         except RecordingError as error:
             raise HistoryError(str(error)) from error
-    _done(f"recordings, {counted(len(paths), 'file')}", writer)
+    _done(f"recordings, {counted(len(paths), 'file')}", writer, faults)
 
 
 class _Listener:
@@ -179,7 +198,8 @@ def _unpacked_bytes(path: Path) -> int:
     return size
 
 
-def _done(what: str, writer: RecordWriter) -> None:
+def _done(what: str, writer: RecordWriter, faults: FaultReport) -> None:
+    faults.used_rows += writer.rows
     repeated = counted(writer.days.keyframes, "repeated keyframe")
     left_out = f", {repeated} left out" if writer.days.keyframes else ""
     screen().print(f"{what}: {counted(writer.rows, 'row')}{left_out}", soft_wrap=True)
@@ -203,6 +223,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     for line in faults.lines():
         screen().print(line, soft_wrap=True)
+    if not faults.used_rows:
+        complain("bookrunner history import", "nothing of what was given could be used: no day was written")
+        return FAILED
     return 0
 
 

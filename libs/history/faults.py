@@ -56,13 +56,21 @@ class FaultReport:
         How many there are of each kind.
     read_bytes
         How much of the sources was read, unpacked, for whoever waits.
+    used_rows
+        How many rows of history came of them.
     """
 
     def __init__(self, file: IO[bytes] | None = None) -> None:
         self.counts: Counter[FaultKind] = Counter()
-        self.read_bytes = 0
+        self.read_bytes = self.used_rows = 0
         self._file = file
+        self._unknown: dict[str, tuple[int, int]] = {}  # changes left out, and all, by file
         self._first: dict[FaultKind, list[Fault]] = {}
+
+    def leave_out(self, file: str, left_out: int, whole: int) -> None:
+        """Count how many changes of levels a file has, and how many of them are of a book that is unknown."""
+        before = self._unknown.get(file, (0, 0))
+        self._unknown[file] = before[0] + left_out, before[1] + whole
 
     def note(self, kind: FaultKind, file: str, row: int | None, ts: int | None, what: str) -> None:
         """Count a fault, and write it."""
@@ -87,6 +95,12 @@ class FaultReport:
         for kind, faults in self._first.items():
             told.append(f"{self.counts[kind]:,} {kind}")
             told += [f"  {_place(fault)}: {fault.what}" for fault in faults]
+        for file, (left_out, whole) in self._unknown.items():
+            if left_out:
+                told.append(
+                    f"{file}: {left_out:,} of {whole:,} changes of levels are left out: what is wrong makes"
+                    " the book unknown until the next snapshot"
+                )
         return told
 
 

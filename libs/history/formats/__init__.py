@@ -8,12 +8,12 @@ from libs.history.formats.binance_quotes import BinanceBands, BinanceQuotes
 from libs.history.formats.binance_trades import BinanceKlines, BinanceTrades
 from libs.history.formats.bybit import BybitBooks
 from libs.history.formats.format import Format, UnreadableSourceError
-from libs.history.formats.tardis import TardisBooks, TardisTrades
+from libs.history.formats.tardis import HEADS, TardisBooks, TardisTrades
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Format", "UnreadableSourceError", "formats"]
+__all__ = ["HEADS", "Format", "UnreadableSourceError", "formats"]
 
 
 def formats() -> Sequence[Format]:

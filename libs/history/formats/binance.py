@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from libs.history.formats.format import UnreadableSourceError
-from libs.history.formats.lines import head_of
+from libs.history.formats.lines import bare, head_of
 from libs.history.formats.table import read_tables
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from libs.history.faults import FaultKind, FaultReport
     from libs.history.formats.table import Kind, Table
 
-_HEAD: Final = re.compile(rb"[A-Za-z_ ,]+\r?")
+_HEAD: Final = re.compile(rb"[A-Za-z_ ,]+")
 SPOT: Final = "binance"
 FUTURES: Final = "binance-usdm"
 
@@ -51,7 +51,7 @@ def columns_of(path: Path) -> int:
 
 def has_head(path: Path) -> bool:
     """Return whether a file begins with the names of its columns."""
-    return _HEAD.fullmatch(head_of(path).partition(b"\n")[0]) is not None
+    return _HEAD.fullmatch(bare(head_of(path).partition(b"\n")[0])) is not None
 
 
 def market_of(path: Path, *, futures: bool) -> tuple[str, str]:
@@ -87,7 +87,7 @@ def market_of(path: Path, *, futures: bool) -> tuple[str, str]:
 
 def tables(path: Path, kinds: Mapping[str, Kind], faults: FaultReport, ahead: int = 0) -> Iterator[Table]:
     """Yield a file's rows that can be read, as `read_tables` does."""
-    return read_tables(path, kinds, faults, lambda line: _HEAD.fullmatch(line) is not None, ahead)
+    return read_tables(path, kinds, faults, lambda line: _HEAD.fullmatch(bare(line)) is not None, ahead)
 
 
 class Notes:

@@ -148,6 +148,7 @@ class Follower:
         kept = seq > 0
         counts = np.diff(given.first)
         levels = np.repeat(kept, counts)
+        self._faults.leave_out(self._file, len(levels) - int(levels.sum()), len(levels))
         first = np.concatenate(([0], np.cumsum(counts[kept])))
         return BookColumns(
             venue=self._venue,

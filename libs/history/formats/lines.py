@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import zipfile
 import zlib
@@ -70,6 +71,16 @@ def head_of(path: Path) -> bytes:
             return _read(path, file, HEAD_BYTES)
     except UnreadableSourceError:
         return b""
+
+
+def bare(line: bytes) -> bytes:
+    """Return a file's first line without its end, a byte order mark and quotation marks."""
+    return line.removeprefix(codecs.BOM_UTF8).replace(b'"', b"").rstrip()
+
+
+def names_of(line: bytes) -> list[str]:
+    """Return the names of columns that a head has."""
+    return [name.strip() for name in bare(line).decode("utf-8", "replace").split(",")]
 
 
 @contextmanager

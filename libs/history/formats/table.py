@@ -1,11 +1,14 @@
 """Lines of comma-separated values to typed columns in bulk, each bad row told by its number.
 
+Columns are found by the names in a head, in any order; a byte order mark and quotation marks are nothing.
+
 A block is read by pyarrow at once. Only where it holds a row that cannot be read is it gone through line by
 line: bad rows are told and left out, and the others are read as before.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -14,10 +17,10 @@ import pyarrow as pa
 from pyarrow import csv
 
 from libs.history.faults import FaultKind
-from libs.history.formats.lines import lines_of
+from libs.history.formats.lines import lines_of, names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from libs.history.columns import Bools, Floats, Ints
@@ -39,6 +42,7 @@ _PATTERNS: Final[Mapping[Kind, tuple[re.Pattern[bytes], str]]] = {
     "text": (re.compile(rb"[\x20-\x7e]*"), "plain text"),
     "word": (re.compile(rb"[\x20-\x7e]+"), "a word"),
 }
+LEFT_OUT: Final = "the row is left out"
 _SHOWN: Final = 60  # bytes of a value that a fault quotes
 
 
@@ -70,47 +74,64 @@ def read_tables(
     faults: FaultReport,
     is_head: Callable[[bytes], bool],
     ahead: int = 0,
+    lost: str = LEFT_OUT,
 ) -> Iterator[Table]:
     """Yield a file's rows in blocks; a row that cannot be read is a fault, and left out.
 
     Parameters
     ----------
     kinds
-        What each column holds, in their order.
+        What each column holds, in their order where no head says another.
     is_head
         Says of the first line whether it is a head.
     ahead
         Rows that are seen ahead: see `Table.sure`.
+    lost
+        What becomes of a row that cannot be read.
 
     Raises
     ------
     UnreadableSourceError
         If the file cannot be read, or `is_head` says so.
     """
-    heads = 0
+    heads, quoted = 0, False
     for lines in lines_of(path, ahead):
         faults.read_bytes += len(lines.data)
         data, first = lines.data, lines.first + 1 - heads
         if lines.first == 0:
+            data = data.removeprefix(codecs.BOM_UTF8)
             head, _, rest = data.partition(b"\n")
+            quoted = b'"' in head
             if is_head(head):
-                heads, data = 1, rest
+                heads, data, kinds = 1, rest, _in_order(kinds, names_of(head))
+        if quoted:  # no value of these formats has a comma or a quotation mark in it
+            data = data.replace(b'"', b"")
         if data:
-            yield _table(data, kinds, first, lines.sure - heads, (path.name, faults))
+            yield _table(data, kinds, first, lines.sure - heads, _Told(path.name, faults, lost))
 
 
-def _table(
-    data: bytes, kinds: Mapping[str, Kind], first: int, last: int, told: tuple[str, FaultReport]
-) -> Table:
+class _Told(NamedTuple):
+    """Where faults of rows are told, and how."""
+
+    file: str
+    faults: FaultReport
+    lost: str
+
+
+def _in_order(kinds: Mapping[str, Kind], names: Sequence[str]) -> Mapping[str, Kind]:
+    """Return columns in the order of a head, where it has their names; other names are not looked at."""
+    return {name: kinds[name] for name in names} if sorted(names) == sorted(kinds) else kinds
+
+
+def _table(data: bytes, kinds: Mapping[str, Kind], first: int, last: int, told: _Told) -> Table:
     try:
         columns = _parsed(data, kinds)
         return Table(columns, np.arange(first, first + _count(data), dtype=np.int64), last)
     except pa.ArrowInvalid:
         good, rows, bad = _readable(data, kinds, first)
-        file, faults = told
         for row, wrong in bad:
             if row <= last:
-                faults.note(FaultKind.UNREADABLE, file, row, None, f"{wrong}; the row is left out")
+                told.faults.note(FaultKind.UNREADABLE, told.file, row, None, f"{wrong}; {told.lost}")
         return Table(_parsed(good, kinds), np.array(rows, np.int64), last)
 
 

@@ -21,10 +21,10 @@ from libs.history.columns import TradeColumns
 from libs.history.faults import FaultKind
 from libs.history.formats.continuity import UNTIL_SNAPSHOT, Follower, Messages
 from libs.history.formats.format import UnreadableSourceError
-from libs.history.formats.lines import head_of
+from libs.history.formats.lines import head_of, names_of
 from libs.history.formats.sequence import AHEAD, out_of_order
 from libs.history.formats.stamps import LATEST_TS, NS_PER_US, are_times
-from libs.history.formats.table import is_amount, read_tables
+from libs.history.formats.table import LEFT_OUT, is_amount, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -56,6 +56,8 @@ _TRADES: Final[Mapping[str, Kind]] = {
     "price": "float",
     "amount": "float",
 }
+HEADS: Final[Mapping[str, str]] = {"tardis-book": ",".join(_BOOK), "tardis-trades": ",".join(_TRADES)}
+LOST: Final = f"{LEFT_OUT}; {UNTIL_SNAPSHOT}"
 # Its names of the markets whose sizes are base units; others are of contracts, or of venues not known here.
 _VENUES: Final[Mapping[str, str]] = {
     "binance": "binance",
@@ -81,7 +83,7 @@ class TardisBooks:
 
     def fits(self, path: Path) -> bool:
         """Return whether a file begins with the names of its columns."""
-        return _head(path) == list(_BOOK)
+        return sorted(_head(path)) == sorted(_BOOK)
 
     def columns(self, paths: Sequence[Path], faults: FaultReport) -> Iterator[Columns]:
         """Yield stretches of books."""
@@ -97,7 +99,7 @@ class TardisTrades:
 
     def fits(self, path: Path) -> bool:
         """Return whether a file begins with the names of its columns."""
-        return _head(path) == list(_TRADES)
+        return sorted(_head(path)) == sorted(_TRADES)
 
     def columns(self, paths: Sequence[Path], faults: FaultReport) -> Iterator[Columns]:
         """Yield stretches of trades."""
@@ -106,19 +108,21 @@ class TardisTrades:
 
 
 def _head(path: Path) -> list[str]:
-    return head_of(path).partition(b"\n")[0].decode("latin-1").strip().split(",")
+    return names_of(head_of(path).partition(b"\n")[0])
 
 
-def _tables(path: Path, kinds: Mapping[str, Kind], faults: FaultReport, ahead: int = 0) -> Iterator[Table]:
+def _tables(
+    path: Path, kinds: Mapping[str, Kind], faults: FaultReport, ahead: int = 0, lost: str = LEFT_OUT
+) -> Iterator[Table]:
     def is_head(line: bytes) -> bool:
-        names = line.decode("latin-1").strip()
-        if names.split(",") != list(kinds):
+        names = names_of(line)
+        if sorted(names) != sorted(kinds):
             raise UnreadableSourceError(
-                f"{path.name}: the head is {names[:200]!r}; it should be {','.join(kinds)}"
+                f"{path.name}: the head is {','.join(names)[:200]!r}; it should be {','.join(kinds)}"
             )
         return True
 
-    return read_tables(path, kinds, faults, is_head, ahead)
+    return read_tables(path, kinds, faults, is_head, ahead, lost)
 
 
 def _market_of(path: Path, table: Table) -> _Market:
@@ -177,7 +181,7 @@ class _Books:
     def read(self) -> Iterator[BookColumns]:
         """Yield the book in stretches."""
         lost = False
-        for table in _tables(self._path, _BOOK, self._faults):
+        for table in _tables(self._path, _BOOK, self._faults, lost=LOST):
             lost = not len(table.rows) or int(table.rows[-1]) != table.last
             if len(table.rows):
                 rows = self._rows(table)
@@ -196,7 +200,7 @@ class _Books:
         timed = are_times(timestamp, NS_PER_US) & are_times(local, NS_PER_US)
         price, size = table.numbers("price"), table.numbers("amount")
         wrong = (side < 0) | ~is_amount(price, positive=True) | ~is_amount(size)
-        self._note(FaultKind.UNREADABLE, table.rows[~timed], "a time that cannot be")
+        self._note(FaultKind.UNREADABLE, table.rows[~timed], f"a time that cannot be; {LOST}")
         bad = timed & wrong
         what = f"a side, price or amount that cannot be; {UNTIL_SNAPSHOT}"
         self._note(FaultKind.UNREADABLE, table.rows[bad], what, local[bad])

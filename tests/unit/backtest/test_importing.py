@@ -102,3 +102,64 @@ def test_a_source_that_is_none_is_named_and_nothing_is_written(
     with pytest.raises(HistoryError, match="--format 'odd' is none; there are binance-klines, "):
         bring([text], out, "odd", overwrite=False)
     assert not list(out.rglob("*"))
+
+
+BOOK = """exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount
+binance,BTCUSDT,1787529600000000,1787529600001000,true,bid,100.5,0.25
+binance,BTCUSDT,1787529600000000,1787529600001000,true,ask,100.75,1
+binance,BTCUSDT,1787529600500000,1787529600501000,false,bid,100.25,1
+{}
+binance,BTCUSDT,1787529600600000,1787529600601000,false,bid,100.25,2
+"""
+
+
+def test_a_table_of_no_known_format_is_told_its_head_and_the_right_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "trades.csv"
+    file.write_text(TRADES.replace("local_timestamp", "received"))
+    assert main([str(file), "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert f"{file} is of no known format: its head is 'exchange,symbol,timestamp,received,id,side," in said
+    assert "of tardis-book exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount" in said
+    assert "of tardis-trades exchange,symbol,timestamp,local_timestamp,id,side,price,amount" in said
+    assert "names like BTCUSDT-aggTrades-2024-01-01.zip" in said
+
+
+@pytest.mark.parametrize("written", ["mark", "quoted", "reordered"])
+def test_a_table_is_read_by_the_names_of_its_columns(tmp_path: Path, written: str) -> None:
+    rows = [line.split(",") for line in TRADES.splitlines()]
+    if written == "quoted":
+        rows = [[f'"{cell}"' for cell in row] for row in rows]
+    elif written == "reordered":
+        rows = [row[::-1] for row in rows]
+    text = "".join(f"{','.join(row)}\r\n" for row in rows)
+    said = []
+    for name, content in (("a", TRADES), ("b", f"\ufeff{text}" if written == "mark" else text)):
+        file = tmp_path / f"{name}.csv"
+        file.write_bytes(content.encode())
+        assert not bring([file], tmp_path / name, None, overwrite=False).counts
+        said.append(list(read_trades(tmp_path / name, BookFolder("binance", "BTC-USDT"), *ALWAYS)))
+    assert len(said[0]) == 2
+    assert said[0] == said[1]
+
+
+def test_one_row_that_makes_all_after_it_unusable_is_told_as_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, first = tmp_path / "after.csv", tmp_path / "first.csv"
+    file.write_text(BOOK.format("no,row"))
+    head, *rows = BOOK.format("no,row").splitlines()
+    first.write_text("\n".join([head, "no,row", *rows, ""]))
+    assert main([str(file), "--out", str(tmp_path / "a")]) == 0
+    said = capsys.readouterr().out
+    unknown = "the book is unknown until the next snapshot"
+    assert f"after.csv:4: 2 values instead of 8; the row is left out; {unknown}" in said
+    assert "after.csv: 2 of 4 changes of levels are left out: what is wrong makes the book unknown" in said
+    assert "tardis-book, 1 file: 1 row" in said
+    assert main([str(first), "--out", str(tmp_path / "b")]) == 1
+    output = capsys.readouterr()
+    assert "tardis-book, 1 file: 0 rows" in output.out
+    assert f"first.csv:1: 2 values instead of 8; the row is left out; {unknown}" in output.out
+    assert "first.csv: 4 of 4 changes of levels are left out" in output.out
+    assert "nothing of what was given could be used: no day was written" in output.err
