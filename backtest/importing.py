@@ -99,7 +99,7 @@ class Sources:
 def _table_head(path: Path) -> str | None:
     """Return the first line of a file that is a table of comma-separated values, None if it is none."""
     line = bare(head_of(path).partition(b"\n")[0])
-    if ".csv" not in path.suffixes and TABLE.fullmatch(line) is None:
+    if not line or (".csv" not in path.suffixes and TABLE.fullmatch(line) is None):
         return None
     return line.decode("utf-8", "replace")
 

@@ -11,7 +11,7 @@ from libs.common.codec import encode
 from libs.common.events import BookDelta, BookSnapshot, ContextInput, Trade
 from libs.common.topics import CONTEXT_INPUTS
 from libs.history.errors import HistoryError
-from libs.history.faults import FaultReport
+from libs.history.faults import FaultKind, FaultReport
 from libs.history.layout import BookFolder, book_folders
 from libs.history.reader import read_book, read_trades
 from libs.history.topic_files import TopicRecord, TopicWriter
@@ -142,6 +142,14 @@ def test_a_table_is_read_by_the_names_of_its_columns(tmp_path: Path, written: st
         said.append(list(read_trades(tmp_path / name, BookFolder("binance", "BTC-USDT"), *ALWAYS)))
     assert len(said[0]) == 2
     assert said[0] == said[1]
+
+
+def test_a_byte_order_mark_before_the_first_row_is_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "BTCUSDT-1m-2026-01-05.csv"
+    row = f"{1_767_571_200_000},1,2,1,2,5,{1_767_571_259_999},0,0,0,0,0\n"
+    file.write_text(f"\ufeff{row}no,row\n", encoding="utf-8")
+    faults = bring([file], tmp_path / "out", None, overwrite=False)
+    assert (dict(faults.counts), faults.used_rows) == ({FaultKind.UNREADABLE: 1}, 1)
 
 
 def test_one_row_that_makes_all_after_it_unusable_is_told_as_that(
