@@ -24,7 +24,10 @@ from tests.recomputed import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-RUN = ("--simulator", "1", "--from", "2026-01-05", "--to", "+16m", "--symbols", "BTC-USDT,SOL-USDT")
+RUN = (
+    *("--simulator", "1", "--from", "2026-01-05", "--to", "+16m"),
+    *("--symbols", "BTC-USDT,SOL-USDT", "--interval", "1m"),
+)
 
 pytestmark = pytest.mark.timeout(300)
 
