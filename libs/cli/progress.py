@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Final, Self
 
@@ -25,6 +26,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._screen = Screen(stderr=True)
+        self._moves = sys.stderr.isatty()  # colours that are forced do not make a terminal
         self._began = time.monotonic()
         self._shown = self._began + FIRST_S - LINE_S
         self._bar = Bar(
@@ -34,7 +36,7 @@ class Progress:
             console=self._screen,
             auto_refresh=False,
             transient=True,
-            disable=not self._screen.is_terminal,
+            disable=not self._moves,
         )
         self._task = self._bar.add_task("", total=1.0, share="")
 
@@ -58,13 +60,13 @@ class Progress:
     @property
     def due(self) -> bool:
         """Whether the last picture is old enough for another one."""
-        return time.monotonic() - self._shown >= (BAR_S if self._screen.is_terminal else LINE_S)
+        return time.monotonic() - self._shown >= (BAR_S if self._moves else LINE_S)
 
     def show(self, share: float | None, text: str) -> None:
         """Show how much is done, 0 to 1, None where that is not known; who shows much asks `due` before."""
         self._shown = time.monotonic()
         percent = "" if share is None else f"{100 * share:3.0f} %"
-        if self._screen.is_terminal:
+        if self._moves:
             self._bar.update(
                 self._task,
                 completed=share or 0.0,
