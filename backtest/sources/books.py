@@ -23,7 +23,7 @@ from backtest.sources.kept_candles import KeptCandles, known_candles
 from backtest.telling import show_books
 from libs.common.cloudevents import rfc3339
 from libs.common.events import Event
-from libs.common.time_units import NS_PER_MS
+from libs.common.time_units import NS_PER_MS, NS_PER_US
 from libs.common.topics import L2_TRADES, book_key, candle_key
 from libs.common.venues import VENUES
 from libs.history.errors import HistoryError
@@ -89,7 +89,8 @@ class Books:
         self._folders = tuple(spans)
         first, last = min(first for first, _ in spans.values()), max(last for _, last in spans.values())
         self._begin = first if begin_ts is None else begin_ts
-        self._end = last if end_ts is None else min(end_ts, last)
+        over_ts = -(-last // NS_PER_US) * NS_PER_US  # which a command can name, to make the run again
+        self._end = over_ts if end_ts is None else min(end_ts, over_ts)
         if self._begin >= last or (end_ts is not None and end_ts <= first):
             raise HistoryError(
                 f"{root} has books from {rfc3339(first)} to {rfc3339(last)},"
