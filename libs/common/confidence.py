@@ -42,7 +42,7 @@ def tightest(variance: Floats, alpha: float) -> Floats:
 
 def radius(variance: Floats, rho: Floats, alpha: float) -> Floats:
     """Return the boundary where V is `variance`; 0 where nothing ever varied. Of any shape."""
-    varied = variance > 0
+    varied = (variance > 0) & (rho * alpha * alpha > 0)  # by more than doubles can tell from nothing
     rho = np.where(varied, rho, 1.0)
     total = variance + rho
     return np.where(varied, np.sqrt(total * np.log(total / (rho * alpha * alpha))), 0.0)
