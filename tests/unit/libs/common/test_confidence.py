@@ -50,3 +50,9 @@ def test_symmetric_terms_of_any_tail_cross_it_with_alpha_at_most(kind: str) -> N
     walks, variance = terms.cumsum(1), (terms**2).cumsum(1)
     crossed = (np.abs(walks) > radius(variance, np.full_like(variance, 5.0), 0.05)).any(1)
     assert crossed.mean() <= 0.065
+
+
+@pytest.mark.parametrize("variance", [5e-324, 1e-320])
+def test_what_varies_by_less_than_doubles_hold_has_not_varied(variance: float) -> None:
+    found = np.array([variance])
+    assert radius(found, tightest(found, 1e-4), 1e-4).tolist() == [0.0]
