@@ -58,12 +58,11 @@ def compared(this: Summary, other: Summary) -> Table:
     for (name, here, shown), (_, there, _) in zip(
         rows_of(this.performance), rows_of(other.performance), strict=True
     ):
-        both = here is not None and there is not None
         table.add_row(
             name,
             NONE if here is None else shown(here),
             NONE if there is None else shown(there),
-            shown(here - there) if both else NONE,  # type: ignore[operator]
+            NONE if here is None or there is None else shown(here - there),
         )
     for name, here_text, there_text in differences(this, other):
         table.add_row(Text(name, "dim"), here_text, there_text, "")

@@ -105,9 +105,9 @@ def _simulated(request: Request) -> Source:
 def _kept(request: Request) -> Source:
     """Return books of a folder of history; of one that a running system left, with its signals; else bars."""
     check_parquet("--data")
-    from backtest.sources.books import Books  # noqa: PLC0415 -- these need pyarrow
-    from backtest.sources.topics import Topics  # noqa: PLC0415
-    from libs.history.layout import TOPICS_FOLDER, book_folders, days_of  # noqa: PLC0415
+    from backtest.sources.books import Books  # noqa: PLC0415 -- needs pyarrow
+    from backtest.sources.topics import Topics  # noqa: PLC0415 -- likewise
+    from libs.history.layout import TOPICS_FOLDER, book_folders, days_of  # noqa: PLC0415 -- likewise
 
     root, symbols = Path(request.paths[0]), request.symbols or None
     try:
