@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from libs.cli.errors import CommandError
 from libs.cli.progress import RowsProgress
 from libs.cli.reader import TopicReader
+from libs.cli.starts import At
 from libs.common.cloudevents import headers_of
 from libs.common.counted import counted
 from libs.common.kafka import MissingTopicError, partition_counts
 from libs.common.time_units import NS_PER_MS
+from libs.common.topics import HOUR_MS
 from libs.history.errors import HistoryError
 from libs.history.fault_file import fault_file
 from libs.history.records import RecordWriter
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from libs.common.topics import Topic
     from libs.history.faults import FaultReport
 
-SOURCE: Final = "Kafka"
+MOST_AHEAD_MS: Final = HOUR_MS  # Kafka refuses a record of later (message.timestamp.after.max.ms)
 
 
 class Stretch(NamedTuple):
@@ -36,6 +38,21 @@ class Stretch(NamedTuple):
 
     begin: Start
     end: Start
+
+    def has(self, timestamp_ms: int) -> bool:
+        """Whether a record of this Kafka timestamp is inside, as far as the ends are times."""
+        early = isinstance(self.begin, At) and timestamp_ms < self.begin.timestamp_ms
+        late = isinstance(self.end, At) and timestamp_ms >= self.end.timestamp_ms
+        return not (early or late)
+
+    @property
+    def until(self) -> Start:
+        """Where to stop reading: behind all that Kafka took before the end.
+
+        Clocks step, so a record inside may stand behind one of after the end, which came up to
+        `MOST_AHEAD_MS` before its time.
+        """
+        return At(self.end.timestamp_ms + MOST_AHEAD_MS) if isinstance(self.end, At) else self.end
 
 
 async def export(
@@ -80,7 +97,7 @@ async def _export_one(
     async with TopicReader.open(settings) as reader:
         partitions = await reader.partitions(topic)
         begins = await reader.offsets(dict.fromkeys(partitions, stretch.begin))
-        ends = await reader.offsets(dict.fromkeys(partitions, stretch.end))
+        ends = await reader.offsets(dict.fromkeys(partitions, stretch.until))
         await reader.begin(dict.fromkeys(partitions, stretch.begin))
         total = sum(max(0, ends[each] - begins[each]) for each in partitions)
         done = 0
@@ -88,8 +105,9 @@ async def _export_one(
             while await reader.behind(ends):
                 for record in await reader.batch():
                     if record.offset < ends[record.topic, record.partition]:
-                        writer.write(topic, _record(record))
                         done += 1
+                        if stretch.has(record.timestamp):
+                            writer.write(topic, _record(record))
                 progress.tell(writer.rows, done)
 
 

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -174,6 +175,27 @@ async def test_a_stretch_of_time_is_taken_and_trades_and_candles_are_as_they_wer
     )
     assert again.code == 1
     assert "trades.parquet exists; give another folder, or --force" in again.err
+
+
+async def test_a_stretch_is_of_times_whatever_order_they_were_written_in(
+    fresh_kafka: str, tmp_path: Path
+) -> None:
+    trades = trades_of(MARKETS["okx"])[:40]
+    first, last = BEGIN + 2 * MINUTE_NS, BEGIN + 4 * MINUTE_NS
+    times = [BEGIN + minute * MINUTE_NS for minute in (5, 3, 1, 2, 4)]  # clocks that step
+    async with publishing(fresh_kafka) as publisher:
+        for at, trade in enumerate(trades):
+            ts = times[at % len(times)]
+            told = msgspec.structs.replace(trade, received_ts=ts + at)
+            await publisher.send(L2_TRADES, book_key("okx", SYMBOL), told, ts)
+    begin, end = (datetime.fromtimestamp(ts // NS_PER_S, UTC).isoformat() for ts in (first, last))
+    asked = ("--from", begin, "--to", end, "--out", str(tmp_path))
+    ended = await run("history", "export", "trades", *asked, KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
+    assert (ended.code, ended.err) == (0, ""), ended
+    found = [each.trade_id for each in read_trades(tmp_path, BookFolder("okx", SYMBOL), 0, 2**62)]
+    assert sorted(found) == sorted(
+        each.trade_id for at, each in enumerate(trades) if at % len(times) in {1, 3}
+    )
 
 
 @pytest.mark.parametrize(
