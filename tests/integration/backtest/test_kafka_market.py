@@ -33,13 +33,13 @@ def decided(folder: Path) -> Any:
     return summary
 
 
-async def test_what_kafka_has_is_traded_on_and_kept_for_another_run(kafka: str, tmp_path: Path) -> None:
+async def test_what_kafka_has_is_traded_on_and_kept_for_another_run(fresh_kafka: str, tmp_path: Path) -> None:
     begin = (
         time.time_ns() // MINUTE_NS * MINUTE_NS - 30 * MINUTE_NS
     )  # Kafka drops what is older than it keeps
     told = a_market(200, begin=begin, step_ns=MINUTE_NS // 60, epoch_every=1000)
     days = candles_of(begin // DAY_NS * DAY_NS - 25 * DAY_NS, 25, "1d")
-    async with publishing(kafka) as publisher:
+    async with publishing(fresh_kafka) as publisher:
         for candle in days:
             for topic in (L2_CANDLES, L2_CANDLES_DAILY):
                 await publisher.send(topic, candle_key(candle), candle, begin)
@@ -50,7 +50,7 @@ async def test_what_kafka_has_is_traded_on_and_kept_for_another_run(kafka: str, 
             await publisher.send(L2_TRADES, book_key("binance", SYMBOL), trade, trade.received_ts)
     stretch = ("--from", iso(begin + 2 * MINUTE_NS // 60), "--to", "+2m", "--interval", "20s")
     out = tmp_path / "run"
-    await ran("--kafka", *stretch, "--out", str(out), KAFKA_BOOTSTRAP_SERVERS=kafka)
+    await ran("--kafka", *stretch, "--out", str(out), KAFKA_BOOTSTRAP_SERVERS=fresh_kafka)
     first = decided(out)
     assert (first.market.fidelity, first.market.synthetic) == ("topics", False)
     assert first.market.books == (f"binance:{SYMBOL}",)
