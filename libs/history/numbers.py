@@ -2,7 +2,8 @@
 
 The digits of a venue are a decimal ``k / 10^d`` with a whole `k`; the float64 parsed from them is the nearest
 one to it. With ``|k| < 2^53`` and ``d <= 22`` both `k` and ``10^d`` are floats, and IEEE 754 division rounds
-correctly, so ``float(k) / 10^d`` is that very float. Whether it is, is checked for every value.
+correctly, so ``float(k) / 10^d`` is that very float. It is checked for every value. Where ``|k| < 2^51`` the
+rounded product of the float and ``10^d`` is `k`; above it may be its neighbour, and the value stays a double.
 """
 
 from __future__ import annotations
