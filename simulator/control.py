@@ -11,6 +11,7 @@ from aiohttp import web
 from libs.common.instruments import UnknownSymbolError, canonical_symbol
 from libs.common.time_units import NS_PER_MS
 from simulator.derivatives_truth import funding_truth, options_truth
+from simulator.fault_kinds import kinds
 from simulator.fault_requests import parse_fault
 from simulator.funding import PERPETUAL_VENUES
 from simulator.latent import NS_DAY
@@ -46,6 +47,7 @@ class Control:
             web.post("/control/resume", self._resume),
             web.post("/control/faults", self._add_fault),
             web.get("/control/faults", self._faults),
+            web.get("/control/kinds", self._kinds),
             web.delete("/control/faults", self._clear_faults),
             web.delete(r"/control/faults/{id:\d{1,9}}", self._end_fault),
         ]
@@ -119,6 +121,9 @@ class Control:
     async def _faults(self, _: web.Request) -> web.Response:
         faults = self._simulation.faults
         return json_response({"faults": faults.statuses(time.time_ns()), "injected": faults.totals})
+
+    async def _kinds(self, _: web.Request) -> web.Response:
+        return json_response(kinds())
 
     async def _end_fault(self, request: web.Request) -> web.Response:
         """End one fault and forget it."""

@@ -18,6 +18,7 @@ from broker import readiness
 from broker.jar_lock import LOCK_FILE, read_lock
 from broker.settings import JarSettings
 from install.environment import state_of
+from install.page_files import lacking, read_files
 from install.pins import path_of
 from libs.cli import machine, venue_reach
 from libs.cli.checks import (
@@ -85,6 +86,7 @@ async def examine(settings: CliSettings) -> list[Finding]:
         _packages(),
         _java(),
         _jars(),
+        _page(),
     ]
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=2 * ANSWER_S, connect=ANSWER_S)
@@ -152,6 +154,13 @@ def _jars() -> Finding:
         f"{len(absent)} of {len(jars)} are not cached",
         f"the next `make run` fetches them ({size:.0f} MB); it needs a network",
     )
+
+
+def _page() -> Finding:
+    if not (names := lacking()):
+        return Finding(Verdict.OK, "page", f"all {len(read_files())} files of its libraries are there")
+    said = f"{', '.join(names)} missing or damaged"
+    return Finding(Verdict.FAIL, "page", said, "run `make setup`; it needs a network")
 
 
 def _kafka_answers(settings: CliSettings) -> str | None:

@@ -1,13 +1,14 @@
 """What each topic may take on disk after years: from what is written to it and how long that stays.
 
-With r records a second, k keys that live, g seconds until a segment is closed, T seconds of retention and L
-seconds until a closed segment must be compacted, a topic has at most these records:
+With r records a second, k keys that live, g seconds until a segment is closed, T seconds of retention, P
+seconds for which nothing is compacted and L seconds from then until a closed segment must be, a topic has at
+most these records:
 
 | topic | records |
 |---|---|
 | kept for T | r (T + g): only whole segments are dropped |
 | kept for ever | r times a year, which is what its budget is for |
-| compacted | k + 2 r g + min(k/4, r L): two segments, and the closed ones that are under a fifth of the log |
+| compacted | k + r (P + 2 g) + min(k/4, r L): two segments, and closed ones under a fifth of the log |
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class Usage:
 
     offsets: int  # between the first and the end; compaction leaves holes in them, and markers are among them
     bytes: int | None  # of one replica's logs, without indexes; None where the brokers do not say
+    written: int = 0  # sum of the ends of its partitions: what was ever written
+    oldest_ms: int | None = None  # stamp of its oldest record; None where it has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,6 @@ def _compacted(topic: Topic, load: Load, per_s: float, use: Use) -> float:
     if load.keys_kept:  # each execution leaves keys, until retention takes them
         kept_s = YEAR_S if topic.retention_ms == FOREVER else topic.retention_ms / 1000
         keys += load.keys_kept * use.executions_per_s * kept_s
-    segment_s = topic.closed_ms / 1000
+    whole_s = (topic.past_ms + 2 * topic.closed_ms) / 1000
     dirty = min(keys * DIRTY_RATIO / (1 - DIRTY_RATIO), per_s * COMPACTION_LAG_MS / 1000)
-    return keys + 2 * per_s * segment_s + dirty
+    return keys + per_s * whole_s + dirty

@@ -239,7 +239,7 @@ class BookDelta(Event, frozen=True, kw_only=True, gc=False):
 
 
 class Features(Part, frozen=True, kw_only=True):
-    """What the top of a LIVE two-sided book says; definitions in ``services/l2/features.py``."""
+    """What the top of a LIVE two-sided book says; definitions in ``libs/common/book_features.py``."""
 
     mid: Annotated[QuoteUnits, meaning("(best bid + best ask) / 2")]
     microprice: Annotated[QuoteUnits, meaning("the mid, weighted by the sizes of the best levels")]
@@ -353,6 +353,13 @@ class BookHealth(Event, frozen=True, kw_only=True, gc=False):
             "what the venue demands of an order, as it said last", null="where it has not: the table's hold"
         ),
     ] = None
+    feed: Annotated[
+        str,
+        meaning(
+            "where its messages come from: `simulator`, `replay` (a recording) or `live` (the exchange); "
+            "empty where it is not said"
+        ),
+    ] = ""
 
 
 class Trade(Event, frozen=True, kw_only=True, gc=False):
@@ -992,6 +999,27 @@ class OffPolicyEstimate(Part, frozen=True, kw_only=True):
     why: Annotated[str, meaning("why there is no interval; empty where there is one")] = ""
 
 
+class PolicyBelief(Part, frozen=True, kw_only=True):
+    """The posterior of a policy's expected reward at the last choice's context: a mixture of Student's t.
+
+    Its density at y is ``Σ_q w_q t((y - m_q)/s_q)/s_q``: w the snapshot's `weights`, m and s the `means` and
+    `scales`, t the density of Student's t with these `degrees` of freedom.
+    """
+
+    degrees: Annotated[Pure, meaning("degrees of freedom of each t of the mixture")]
+    means: Annotated[
+        tuple[Returns, ...], meaning("by copy of the model, in the order of the snapshot's `weights`")
+    ]
+    scales: Annotated[tuple[Returns, ...], meaning("of each t, in the same order")]
+    best: Annotated[
+        Share | None,
+        meaning(
+            "probability that no other policy that may be chosen now has a larger expected reward",
+            null="while it may not be chosen",
+        ),
+    ] = None
+
+
 class PolicySummary(Part, frozen=True, kw_only=True):
     """What is known of one policy."""
 
@@ -1024,6 +1052,13 @@ class PolicySummary(Part, frozen=True, kw_only=True):
     dr: Annotated[
         OffPolicyEstimate | None,
         meaning("value of always this policy, doubly robust", null="in snapshots of version 0.1"),
+    ] = None
+    belief: Annotated[
+        PolicyBelief | None,
+        meaning(
+            "what `estimate`, `low` and `high` sum up, whole, and the probability of being best",
+            null="where an older version wrote it",
+        ),
     ] = None
 
 
@@ -1076,6 +1111,13 @@ class RouterSnapshot(Event, frozen=True, kw_only=True):
     noise: Annotated[Returns, meaning("present scale of rewards around their means")]
     memories: Annotated[
         tuple[RouterMemory, ...], meaning("the copies of the model, which differ in how fast they forget")
+    ] = ()
+    weights: Annotated[
+        tuple[Share, ...],
+        meaning(
+            "of the copies that choices draw from, which the policies' beliefs are over; they sum to 1; "
+            "empty: an older version wrote it"
+        ),
     ] = ()
     drift_alarms: Annotated[Count, meaning("challengers that began in the scope, so far")]
     ignored_keys: Annotated[Count, meaning("keys of contexts that are no input, so far")]
@@ -1511,6 +1553,9 @@ class EquityMarked(Event, frozen=True, kw_only=True):
     fees: Annotated[QuoteAmount, meaning("of all fills so far")]
     values: Annotated[
         dict[str, QuoteAmount], meaning("each position at its mark, signed, by symbol; those not flat")
+    ] = {}
+    quantities: Annotated[
+        dict[str, BaseAmount], meaning("what is held of each symbol, signed, by symbol; those not flat")
     ] = {}
     marks: Annotated[
         dict[str, QuoteUnits], meaning("mid of each symbol that has a LIVE book, held or not, by symbol")

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from libs.common.events import ExecutionProgress, ExecutionRecord
 from libs.common.topics import EXECUTION_RECORDS
-from libs.common.views import Last, View
+from libs.common.views import Last, Place, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,8 @@ OFFSETS: Final = EXECUTION_RECORDS.load.records  # of an execution, markers of t
 class RecordView(View[ExecutionRecord]):
     """A view of the executions that were written last, up to `keep`; older ones are on their topic only.
 
-    Its items are whole records by execution id; progress is merged as it comes and has no item of its own.
+    Its items are whole records by execution id; progress is merged as it comes and has no item of its own, so
+    `place` is that of the last whole record.
     """
 
     def __init__(self, keep: int = KEEP) -> None:
@@ -46,6 +47,8 @@ class RecordView(View[ExecutionRecord]):
         whole record that came with it holds what the progress said.
         """
         self._pass(partition, offset)
+        if isinstance(event, ExecutionRecord):
+            self._places[key] = Place(partition, offset)
         if isinstance(event, ExecutionProgress):
             key = event.execution_id.encode()
             before = self._items.get(key)
@@ -54,10 +57,13 @@ class RecordView(View[ExecutionRecord]):
             event = with_progress(before, event)
         self._items.pop(key, None)  # what is written goes to the end
         if event is None:
+            self._places.pop(key, None)
             return
         self._items[key] = event
         if len(self._items) > self._keep:
-            del self._items[next(iter(self._items))]
+            oldest = next(iter(self._items))
+            del self._items[oldest]
+            self._places.pop(oldest, None)
 
     def last_written(self) -> Iterator[ExecutionRecord]:
         """Yield the records, the one that was written last first."""

@@ -18,7 +18,8 @@ MIB: Final = 1024 * 1024
 FOREVER: Final = -1
 REPEATED_MS: Final = 3_000  # between two tellings of what is told again and again, about
 SEGMENT_BYTES: Final = 64 * MIB  # retention drops whole segments
-COMPACTION_LAG_MS: Final = 2 * HOUR_MS  # by then a closed segment is compacted
+PAST_MS: Final = 6 * HOUR_MS  # how far back the state of a moment can be asked for
+COMPACTION_LAG_MS: Final = 2 * HOUR_MS  # by then a closed segment is compacted, from when it may be
 DIRTY_RATIO: Final = 0.2  # of the log that is not compacted yet; from there on it is, at once
 
 
@@ -86,6 +87,9 @@ class Topic:
     repeated
         Each key is told again within about `REPEATED_MS` as long as it lives (a top while its book is LIVE,
         an open candle while its minute has trades), so a reader may begin three times that before the newest.
+    past_ms
+        Of a compacted topic: how long each record stays in any case, so that what was the newest of its key
+        can be found again for any moment since then.
     """
 
     name: str
@@ -95,6 +99,7 @@ class Topic:
     compacted: bool = False  # the newest message per key is the materialised state
     private: bool = False
     repeated: bool = False
+    past_ms: int = 0
     segment_ms: int = HOUR_MS  # of a compacted topic: only closed segments are compacted
     retention_ms: int = FOREVER
     retention_bytes: int = FOREVER  # of the whole topic, shared among its partitions
@@ -114,7 +119,8 @@ class Topic:
                 "cleanup.policy": "compact" if self.retention_ms == FOREVER else "compact,delete",
                 "retention.ms": str(self.retention_ms),
                 "segment.ms": str(self.closed_ms),
-                "max.compaction.lag.ms": str(COMPACTION_LAG_MS),
+                "min.compaction.lag.ms": str(self.past_ms),
+                "max.compaction.lag.ms": str(self.past_ms + COMPACTION_LAG_MS),
                 "segment.bytes": str(SEGMENT_BYTES),
                 "min.cleanable.dirty.ratio": str(DIRTY_RATIO),
                 "delete.retention.ms": str(DAY_MS),  # how long a late view can still see a tombstone

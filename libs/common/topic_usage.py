@@ -1,9 +1,10 @@
-"""What the topics take on Kafka's disks, as the brokers tell it: bytes of their logs, and their offsets."""
+"""What the topics take on Kafka's disks, as the brokers tell it: bytes, offsets, and how old they are."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -24,7 +25,7 @@ from libs.common.budgets import Usage
 from libs.common.kafka_security import client_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from aiokafka.cluster import ClusterMetadata
 
@@ -34,11 +35,12 @@ REQUEST_TIMEOUT_MS: Final = 5_000
 PATIENCE_S: Final = 30.0
 RETRIES_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)  # pauses; then always the last
 SETTLING: Final = 4  # so often a topic may be found without a leader, as it is when it has just been made
-# Of ListOffsets: who asks, of which records, and two moments that are none.
+# Of ListOffsets: who asks, of which records, two moments that are none, and one before all records.
 _ANYBODY: Final = -1
 _UNCOMMITTED_TOO: Final = 0
 _END: Final = -1
 _FIRST: Final = -2
+_EVER: Final = 0  # the first record with a stamp after this, ms: the oldest one
 
 
 class _Answer(Response):  # type: ignore[misc]  # aiokafka carries no types
@@ -125,10 +127,10 @@ async def _asked(settings: ServiceSettings, names: Collection[str]) -> Mapping[s
             [folder for each in cluster.brokers() for folder in await _folders(client, each.nodeId)]
         )
         led, unknown = _by_leader(cluster, names)
-        counts: Counter[str] = Counter()
+        sums = _Sums()
         for broker, partitions in led.items():
             try:
-                unknown |= await _count(client, broker, partitions, counts)
+                unknown |= await _count(client, broker, partitions, sums)
             except KafkaError as error:
                 if not error.retriable:
                     raise
@@ -136,8 +138,10 @@ async def _asked(settings: ServiceSettings, names: Collection[str]) -> Mapping[s
     finally:
         await client.close()
     return dict.fromkeys(unknown) | {
-        name: Usage(count, sizes.get(name, 0) if sizes else None)
-        for name, count in counts.items()
+        name: Usage(
+            end - sums.firsts[name], sizes.get(name, 0) if sizes else None, end, sums.oldest.get(name)
+        )
+        for name, end in sums.ends.items()
         if name not in unknown
     }
 
@@ -158,35 +162,51 @@ def _by_leader(
     return led, unknown
 
 
+@dataclass
+class _Sums:
+    """Over the partitions of each topic."""
+
+    ends: Counter[str] = field(default_factory=Counter)
+    firsts: Counter[str] = field(default_factory=Counter)
+    oldest: dict[str, int] = field(default_factory=dict)  # ms
+
+
 async def _count(
-    client: AIOKafkaClient, broker: int, partitions: Mapping[str, Collection[int]], counts: Counter[str]
+    client: AIOKafkaClient, broker: int, partitions: Mapping[str, Collection[int]], sums: _Sums
 ) -> set[str]:
-    """Add the partitions' offsets by topic, and return the topics that the broker does not lead after all."""
-    ends, unknown = await _offsets(client, broker, partitions, _END)
-    firsts, unknown_too = await _offsets(client, broker, partitions, _FIRST)
-    counts.update(ends)
-    counts.subtract(firsts)
-    return unknown | unknown_too
+    """Add what is of the partitions, and return the topics that the broker does not lead after all."""
+    unknown: set[str] = set()
+    for of in (_END, _FIRST, _EVER):
+        found, unknown_too = await _places(client, broker, partitions, of)
+        unknown |= unknown_too
+        for name, stamp_ms, offset in found:
+            if of == _END:
+                sums.ends[name] += offset
+            elif of == _FIRST:
+                sums.firsts[name] += offset
+            elif offset >= 0:  # else the partition is empty
+                sums.oldest[name] = min(stamp_ms, sums.oldest.get(name, stamp_ms))
+    return unknown
 
 
-async def _offsets(
+async def _places(
     client: AIOKafkaClient, broker: int, partitions: Mapping[str, Collection[int]], of: int
-) -> tuple[Mapping[str, int], set[str]]:
-    """Return the sum of the partitions' offsets by topic, at their ends or of their first records."""
+) -> tuple[Sequence[tuple[str, int, int]], set[str]]:
+    """Return topic, stamp and offset of each partition's end, first record, or first one after a moment."""
     wanted = [(name, [(number, of) for number in numbers]) for name, numbers in partitions.items()]
     answer = await client.send(broker, OffsetRequest(_ANYBODY, _UNCOMMITTED_TOO, wanted))
-    sums: Counter[str] = Counter()
+    places: list[tuple[str, int, int]] = []
     unknown: set[str] = set()
     for name, found in answer.topics:
-        for number, code, _, offset in found:
+        for number, code, stamp_ms, offset in found:
             if not code:
-                sums[name] += offset
+                places.append((name, stamp_ms, offset))
                 continue
             error = for_code(code)(f"{name} {number}")
             if not error.retriable:
                 raise error
             unknown.add(name)
-    return sums, unknown
+    return places, unknown
 
 
 async def _folders(client: AIOKafkaClient, broker: int) -> list[Any]:

@@ -5,15 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from libs.common import events
-from libs.common.time_units import DAY_S, NS_PER_MS
-from libs.common.topic import DAY_MS, FOREVER, HOUR_MS, MIB, MINUTE_MS, Grows, Key, Load, Topic
+from libs.common.time_units import DAY_S
+from libs.common.topic import DAY_MS, FOREVER, HOUR_MS, MIB, MINUTE_MS, PAST_MS, Grows, Key, Load, Topic
+from libs.common.topic_keys import (
+    book_key,
+    candle_key,
+    input_key,
+    limits_key,
+    limits_used_key,
+    progress_key,
+    signal_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from libs.common.events import Candle
-
-__all__ = ["DAY_MS", "FOREVER", "HOUR_MS", "MIB", "MINUTE_MS", "Key", "Topic"]
+__all__ = [
+    "DAY_MS",
+    "FOREVER",
+    "HOUR_MS",
+    "MIB",
+    "MINUTE_MS",
+    "Key",
+    "Topic",
+    "book_key",
+    "candle_key",
+    "input_key",
+    "limits_key",
+    "limits_used_key",
+    "progress_key",
+    "signal_key",
+]
 
 L2_SUBSCRIPTIONS: Final = Topic(
     "l2.subscriptions.v1",
@@ -21,6 +43,7 @@ L2_SUBSCRIPTIONS: Final = Topic(
     Key.BOOK,
     ("gateway", "cli", "l2"),
     compacted=True,
+    past_ms=PAST_MS,
     load=Load(Grows.BOOKS, 1 / 600, 100, keys=1),  # a start each ten minutes
 )
 L2_BOOK_DELTAS: Final = Topic(
@@ -28,7 +51,7 @@ L2_BOOK_DELTAS: Final = Topic(
     (events.BookSnapshot, events.BookDelta),
     Key.BOOK,
     ("l2",),
-    retention_ms=6 * HOUR_MS,
+    retention_ms=PAST_MS,
     retention_bytes=4096 * MIB,
     max_message_bytes=8 * MIB,  # a keyframe of a full book approaches 1 MB
     load=Load(Grows.BOOKS, 30, 300),
@@ -49,6 +72,7 @@ L2_BOOK_HEALTH: Final = Topic(
     ("l2",),
     compacted=True,
     repeated=True,
+    past_ms=PAST_MS,
     load=Load(Grows.BOOKS, 1.2, 330, keys=1),
 )
 L2_TRADES: Final = Topic(
@@ -100,6 +124,7 @@ VENUES_METRICS: Final = Topic(
     ("venues",),
     compacted=True,
     repeated=True,
+    past_ms=PAST_MS,
     load=Load(Grows.BOOKS, 1, 750, keys=1),
 )
 VENUES_SCORES: Final = Topic(
@@ -116,6 +141,7 @@ POLICIES_REGISTRY: Final = Topic(
     Key.POLICY,
     ("execution", "policies", "gateway"),
     compacted=True,
+    past_ms=PAST_MS,
     load=Load(Grows.TIME, 1 / 60, 400, keys=100),
 )
 POLICIES_SIGNALS: Final = Topic(
@@ -124,6 +150,7 @@ POLICIES_SIGNALS: Final = Topic(
     Key.SIGNAL,
     ("policies", "gateway", "any"),
     compacted=True,
+    past_ms=PAST_MS,
     load=Load(Grows.TIME, 10, 350, keys=1_000),
 )
 CONTEXT_INPUTS: Final = Topic(
@@ -175,7 +202,8 @@ ROUTER_SNAPSHOTS: Final = Topic(
     Key.SCOPE,
     ("router",),
     compacted=True,
-    load=Load(Grows.EXECUTIONS, 5, 1_800, keys=100),  # scopes
+    past_ms=PAST_MS,
+    load=Load(Grows.EXECUTIONS, 5, 2_600, keys=100),  # scopes
 )
 ROUTER_STATE: Final = Topic(
     "router.state.v1",
@@ -222,6 +250,7 @@ PORTFOLIO_POSITIONS: Final = Topic(
     Key.SYMBOL,
     ("portfolio",),
     compacted=True,
+    past_ms=PAST_MS,
     load=Load(Grows.TIME, 1.5, 400, keys=100),
 )
 PORTFOLIO_RISK: Final = Topic(
@@ -230,6 +259,7 @@ PORTFOLIO_RISK: Final = Topic(
     Key.PORTFOLIO,
     ("portfolio",),
     compacted=True,
+    past_ms=PAST_MS,
     load=Load(Grows.TIME, 1, 500, keys=10),
 )
 PORTFOLIO_EQUITY: Final = Topic(
@@ -292,6 +322,7 @@ EXECUTION_RECORDS: Final = Topic(  # partitioned by the execution's id: all its 
     Key.EXECUTION_OR_CHILD,
     ("execution",),
     compacted=True,
+    past_ms=PAST_MS,
     load=Load(Grows.EXECUTIONS, 14, 1_500, keys_kept=1),
 )
 EXECUTION_SIZINGS: Final = Topic(
@@ -300,6 +331,7 @@ EXECUTION_SIZINGS: Final = Topic(
     Key.SYMBOL,
     ("execution",),
     compacted=True,
+    past_ms=PAST_MS,
     load=Load(Grows.EXECUTIONS, 3, 500, keys=100),
 )
 EXECUTION_CONTROLS: Final = Topic(  # small, and read whole before any order is sent
@@ -308,6 +340,7 @@ EXECUTION_CONTROLS: Final = Topic(  # small, and read whole before any order is 
     Key.CONTROL,
     ("execution",),
     compacted=True,
+    past_ms=PAST_MS,
     load=Load(Grows.EXECUTIONS, 2, 200, keys=300),
 )
 EXECUTION_AUDIT: Final = Topic(
@@ -343,6 +376,7 @@ SERVICES_STATUS: Final = Topic(
     compacted=True,
     repeated=True,
     retention_ms=DAY_MS,
+    past_ms=PAST_MS,
     load=Load(Grows.TIME, 9, 300, keys=20),
 )
 DEAD_LETTERS: Final = Topic(
@@ -361,40 +395,3 @@ TOPICS: Final[Mapping[str, Topic]] = {
 
 CONTROLS_KEY: Final = "all"
 """Key of every command that halts, resumes or sets limits: they come in one order, in one partition."""
-
-
-def candle_key(candle: Candle) -> bytes:
-    """Return the key of a candle: its own once it is closed, that of its series while it is open."""
-    series = f"{candle.venue}:{candle.symbol}"
-    start = f"{candle.open_ts // NS_PER_MS}:" if candle.closed else ""
-    return f"{candle.interval}:{start}{series}".encode()
-
-
-def signal_key(policy_id: str, symbol: str) -> bytes:
-    """Return the key of what a policy wants of a symbol."""
-    return f"{policy_id}:{symbol}".encode()
-
-
-def input_key(symbol: str, name: str) -> bytes:
-    """Return the key of a context input."""
-    return f"{symbol}:{name}".encode()
-
-
-def limits_key(scope: str) -> bytes:
-    """Return the key of a scope's limits, apart from that of its halt: compaction keeps one record a key."""
-    return f"limits:{scope}".encode()
-
-
-def limits_used_key(symbol: str) -> bytes:
-    """Return the key of what is counted of a symbol against its limits."""
-    return f"use:symbol:{symbol}".encode()
-
-
-def book_key(venue: str, symbol: str) -> bytes:
-    """Return the key of an instrument at a venue; Kafka partitions it by what follows the last colon."""
-    return f"{venue}:{symbol}".encode()
-
-
-def progress_key(execution_id: str, n: int | None) -> bytes:
-    """Return the key of a child's progress, or of none's; Kafka partitions it as the execution itself."""
-    return f"{'-' if n is None else f'{n:04}'}:{execution_id}".encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, TypeVar
 
 from libs.common.codec import encode
 from libs.common.events import Event
@@ -29,6 +29,13 @@ class Last:
     offsets: int
 
 
+class Place(NamedTuple):
+    """Where a record stands in its topic."""
+
+    partition: int
+    offset: int
+
+
 class OffsetRegressionError(Exception):
     """A record older than what was folded: the log was truncated, recreated or read twice."""
 
@@ -43,6 +50,7 @@ class View(Generic[E]):
     def __init__(self, topic: Topic) -> None:
         self.topic = topic
         self._items: dict[bytes, E] = {}
+        self._places: dict[bytes, Place] = {}
         self._positions: dict[int, int] = {}
         self._starts: Mapping[int, int] = {}
         self._ends: dict[int, int] = {}
@@ -82,8 +90,14 @@ class View(Generic[E]):
         self._pass(partition, offset)
         if event is None:
             self._items.pop(key, None)
+            self._places.pop(key, None)
         else:
             self._items[key] = event
+            self._places[key] = Place(partition, offset)
+
+    def place(self, key: bytes) -> Place | None:
+        """Return where the newest record of a key that is kept stands; None without one."""
+        return self._places.get(key)
 
     def step_clock(self, by_ns: int) -> None:
         """Let the books be as old as they were, now that this machine's clock was set by so many ns."""
@@ -165,6 +179,7 @@ class BoundedView(View[E]):
         while len(self._items) > MOST_KEYS or self._bytes > MOST_BYTES:
             gone, _ = self._items.popitem(last=False)
             self._bytes -= self._sizes.pop(gone)
+            self._places.pop(gone, None)
             self.forgotten(gone)
 
     def forgotten(self, key: bytes) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from libs.common.feed_settings import FeedSettings
 from libs.common.settings import ReplicaSettings
 from services.context.sources import LIVE, REPLAYED, SIMULATED, SOURCES
 
@@ -17,16 +18,7 @@ if TYPE_CHECKING:
 REPLAY: Final = "replay:"
 
 
-class FeedSettings(ReplicaSettings):
-    """Where the market's data come from."""
-
-    feed: str = Field(
-        "simulator", description="simulator or replay:PATH, both served by the simulator; live: the exchanges"
-    )
-    simulator_url: str = Field("http://127.0.0.1:5100", description="base address of the simulator")
-
-
-class ContextSettings(FeedSettings):
+class ContextSettings(ReplicaSettings, FeedSettings):
     """Which sources are asked, where, and how often."""
 
     model_config = SettingsConfigDict(env_prefix="CONTEXT_")

@@ -346,6 +346,7 @@ def policy_of(settings: L2Settings) -> Policy:
         given_up_ns=int(settings.given_up_s * NS_PER_S),
         history_days=settings.history_days,
         history_minutes=settings.history_minutes,
-        asks_instruments=not settings.feed.startswith("replay"),
+        asks_instruments=settings.feed_kind != "replay",
+        feed=settings.feed_kind,
         owner=settings.instance or f"{socket.gethostname()}-{os.getpid()}",
     )

@@ -24,6 +24,7 @@ class Policy:
     history_days: int
     history_minutes: int
     owner: str  # this process, as readers see it
+    feed: str = ""  # where all messages come from, as readers see it: simulator, replay, live
     asks_instruments: bool = True  # else the table's terms hold: a recording has none
     blocked_ns: int = 600 * NS_PER_S  # least pause of a venue that blocks this address
     given_up_ns: int = 900 * NS_PER_S  # pause of a book that is refused, or that no keyframe can hold

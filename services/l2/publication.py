@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from libs.common.book_features import features_of
 from libs.common.events import BookHealth, BookTop
 from libs.common.time_units import NS_PER_MS
 from libs.common.topic import REPEATED_MS
-from services.l2.features import features_of
 from services.l2.policy import NEVER
 from services.l2.rhythm import Rhythm
 
@@ -223,6 +223,7 @@ class Publication:
             resnapshots=counts.resnapshots,
             ignored=counts.ignored,
             terms=self._instruments.terms,
+            feed=self._policy.feed,
         )
 
     @property

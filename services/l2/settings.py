@@ -6,15 +6,11 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.book_settings import BookSettings
+from libs.common.feed_settings import FeedSettings
 
 
-class FeedSettings(BookSettings):
-    """Where the feeds are."""
-
-    feed: str = Field(
-        "simulator", description="simulator or replay:PATH, both served by the simulator; live: the exchanges"
-    )
-    simulator_url: str = Field("http://127.0.0.1:5100", description="base address of the simulator")
+class VenueSettings(BookSettings, FeedSettings):
+    """Where the venues are."""
 
     def bases(self, venue: str) -> tuple[str, str]:
         """Return the WebSocket and REST base addresses of a venue."""
@@ -26,7 +22,7 @@ class FeedSettings(BookSettings):
         return (f"{stream}/v1" if venue == "kraken-v1" else stream), rest
 
 
-class L2Settings(FeedSettings):
+class L2Settings(VenueSettings):
     """Which process of how many this is, and how patient it is."""
 
     model_config = SettingsConfigDict(env_prefix="L2_")

@@ -47,6 +47,7 @@ def equity_marked(
             unrealized_pnl=sum((p.unrealized_pnl for p in positions.values()), start=ZERO),
             fees=sum((p.fees for p in positions.values()), start=ZERO),
             values={symbol: p.quantity * exact(p.mark) for symbol, p in held if p.mark is not None},
+            quantities={symbol: p.quantity for symbol, p in held},
             marks={symbol: mark.price for symbol, mark in marks.items()},
             fills=sum(p.fills for p in positions.values()),
             cause=cause,

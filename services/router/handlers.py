@@ -61,7 +61,7 @@ from services.router.refusals import (
     wrong_values,
 )
 from services.router.roster import add, chosen_last, forget_those_left, joined, retire
-from services.router.snapshot import at_last_choice, snapshot_of
+from services.router.snapshot import Outlook, at_last_choice, snapshot_of
 from services.router.thompson import draw, propensities
 from services.router.versions import as_registered, telling
 
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from services.router.records import Answer
     from services.router.refusals import RouterCommand
     from services.router.rules import Rules
-    from services.router.thompson import Estimates, Floats
+    from services.router.thompson import Floats
 
 Returned: TypeAlias = "list[Event | WakeAt]"
 
@@ -202,7 +202,8 @@ class Router:
             last=chosen,
         )
         shared, wishes = defaults.awaits(shared, scope, chosen, now)
-        return [*self._finish(state, scope, shared, chosen, posteriors, estimates), *wishes]
+        outlook = Outlook(every, estimates)
+        return [*self._finish(state, scope, shared, chosen, posteriors, outlook), *wishes]
 
     def _reward(
         self, state: State[Record], shared: RouterScopeState, command: RewardPolicy, now: int
@@ -328,7 +329,7 @@ class Router:
         shared: RouterScopeState,
         answer: Answer,
         posteriors: Posteriors,
-        estimates: Estimates | None = None,
+        outlook: Outlook | None = None,
     ) -> Returned:
         """Remember the answer, keep the scope, and show it."""
         new = scope_key(scope) not in state
@@ -336,7 +337,7 @@ class Router:
         remember_answer(state, scope, shared, answer, self.rules)
         shared, wishes = scopes.used(shared, scope, self.rules, answer.ts)
         state.put(scope_key(scope), shared)
-        return [answer, self._shown(state, scope, shared, posteriors, answer.ts, estimates), *ended, *wishes]
+        return [answer, self._shown(state, scope, shared, posteriors, answer.ts, outlook), *ended, *wishes]
 
     def _shown(
         self,
@@ -345,10 +346,10 @@ class Router:
         shared: RouterScopeState,
         posteriors: Posteriors,
         now: int,
-        estimates: Estimates | None = None,
+        outlook: Outlook | None = None,
     ) -> RouterSnapshot:
-        """Return how a scope stands when all is done that a command caused; `estimates` if they are known."""
-        known = estimates or at_last_choice(shared, posteriors)
+        """Return how a scope stands when all is done that a command caused; `outlook` if it is known."""
+        known = outlook or at_last_choice(shared, posteriors)
         self.unpacked.give_back(scope, shared, posteriors)
         return snapshot_of(scope, shared, posteriors, known, self.arms, pending(state, scope), now)
 

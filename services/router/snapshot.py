@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from libs.common.events import PolicySummary, RouterSnapshot
+from libs.common.events import PolicyBelief, PolicySummary, RouterSnapshot
 from libs.common.off_policy import halves
 from libs.common.told import STUB
 from services.router.context import Statistics, layout_of
 from services.router.contrasts import best_of
 from services.router.evaluation import sums_of
 from services.router.posteriors import memories_of
+from services.router.thompson import Estimates, Posterior, best_probabilities
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from libs.common.events import RouterScopeState
     from services.router.arms import Arms
     from services.router.posteriors import Posteriors
-    from services.router.thompson import Estimates
 
 
-def at_last_choice(shared: RouterScopeState, posteriors: Posteriors) -> Estimates:
+class Outlook(NamedTuple):
+    """What is expected of policies at a context: the whole laws, and their means and widths."""
+
+    posterior: Posterior
+    estimates: Estimates
+
+
+def at_last_choice(shared: RouterScopeState, posteriors: Posteriors) -> Outlook:
     """Return what is expected of each policy at the last choice's context; before one, at an empty one."""
     last, layout = shared.last, layout_of(shared.declared)
     if last is None:
@@ -27,14 +36,34 @@ def at_last_choice(shared: RouterScopeState, posteriors: Posteriors) -> Estimate
     else:
         x = layout.decided_on(last.features)
     X = layout.rows(x, last.arms if last else {}, posteriors.names)
-    return posteriors.mixture.project(X).estimates()
+    posterior = posteriors.mixture.project(X)
+    return Outlook(posterior, posterior.estimates())
+
+
+def beliefs_of(posterior: Posterior, policies: Sequence[str], among: Sequence[int]) -> list[PolicyBelief]:
+    """Return what is believed of each policy, and how probable each of those `among` which is chosen is best.
+
+    Parameters
+    ----------
+    posterior
+        Of these policies, and of others after them.
+    among
+        Where those that may be chosen now stand in `policies`, in order.
+    """
+    chances = best_probabilities(posterior.of(list(among))).tolist() if among else []
+    best = dict(zip(among, chances, strict=True))
+    laws = zip(posterior.nu.tolist(), posterior.means.T.tolist(), posterior.scales.T.tolist(), strict=True)
+    return [
+        PolicyBelief(degrees=nu, means=tuple(means), scales=tuple(scales), best=best.get(k))
+        for k, (nu, means, scales) in enumerate(list(laws)[: len(policies)])
+    ]
 
 
 def snapshot_of(
     scope: str,
     shared: RouterScopeState,
     posteriors: Posteriors,
-    estimates: Estimates,
+    outlook: Outlook,
     arms: Arms,
     pending: int,
     now: int,
@@ -43,14 +72,16 @@ def snapshot_of(
 
     Parameters
     ----------
-    estimates
+    outlook
         Of all these policies, at the last choice's context.
     pending
         How many decisions and answers of the scope are remembered.
     """
     records, mixture, last = posteriors.records, posteriors.mixture, shared.last
     sources = last.sources if last else {}
+    posterior, estimates = outlook
     half = estimates.width / 2
+    beliefs = beliefs_of(posterior, shared.policies, arms.among(shared.policies))
     sums = tuple(sums_of(shared, policy_id) for policy_id in shared.policies)
     unsure = halves(sums)
     best = best_of(shared.contrasts, shared.policies)
@@ -76,6 +107,7 @@ def snapshot_of(
                 rewarded=int(sums[k].seen),
                 ess=sums[k].ess,
                 dr=sums[k].estimate(unsure[k]),
+                belief=beliefs[k],
             )
         )
     return RouterSnapshot(
@@ -97,6 +129,7 @@ def snapshot_of(
         updates=sum(record.updates for record in records[: len(shared.policies)]),
         noise=mixture.noise(),
         memories=memories_of(mixture),
+        weights=tuple(posterior.weights.tolist()),
         drift_alarms=shared.drift_alarms,
         ignored_keys=shared.ignored_keys,
         pending=pending,

@@ -89,6 +89,11 @@ class Posterior(NamedTuple):
         return np.asarray(self.weights @ self.means)
 
     @property
+    def scales(self) -> Floats:
+        """The copies' scales, return units, (Q, K)."""
+        return np.maximum(self.s * self.spreads, TINY)
+
+    @property
     def spread(self) -> Floats:
         """The root of the mean square of the copies' spreads, (K,)."""
         return np.asarray(np.sqrt(self.weights @ self.spreads**2))
@@ -114,7 +119,7 @@ class Posterior(NamedTuple):
         """Return the widths of the central credible intervals, return units, (K,)."""
         tail = (1 - probability) / 2
         weights = self.weights.tolist()
-        laws = zip(self.nu.tolist(), self.means.T.tolist(), self._scales().T.tolist(), strict=True)
+        laws = zip(self.nu.tolist(), self.means.T.tolist(), self.scales.T.tolist(), strict=True)
         each = [Law(nu, list(zip(weights, means, scales, strict=True))) for nu, means, scales in laws]
         return np.array([law.quantile(1 - tail) - law.quantile(tail) for law in each])
 
@@ -122,9 +127,6 @@ class Posterior(NamedTuple):
         """Return what `width` is where nothing was learnt, return units, (K,)."""
         quantiles = np.array([t_quantile(nu, (1 + probability) / 2) for nu in self.nu.tolist()])
         return 2 * quantiles * self.s * self.prior
-
-    def _scales(self) -> Floats:
-        return np.maximum(self.s * self.spreads, TINY)
 
 
 class Law:
@@ -303,6 +305,15 @@ def propensities(posterior: Posterior, tuning: Tuning) -> Floats:
     scales = tuning.c * posterior.s * posterior.spreads
     p = posterior.weights @ _largest(posterior.means, scales, posterior.nu)
     return np.asarray((1 - tuning.epsilon) * p + tuning.epsilon / len(posterior.s))
+
+
+def best_probabilities(posterior: Posterior) -> Floats:
+    """Return with what probability each policy's expected reward is the largest, as far as is known.
+
+    It is not the propensity: choices are drawn from laws `c` times as wide, and now and then without them.
+    """
+    p = posterior.weights @ _largest(posterior.means, posterior.scales, posterior.nu)
+    return np.asarray(p)
 
 
 def _largest(means: Floats, scales: Floats, nu: Floats) -> Floats:
