@@ -1,8 +1,9 @@
 """
 ``python3 -m install LAYER...``: have .venv hold what the layers need: ``run``, ``plots``, ``dev``.
 
-Runs on a bare Python, says what takes long, and says nothing where all is there. With --named a .venv of
-another Python is made anew: the person at the terminal named this one.
+For ``run`` it brings the jars of Kafka and the libraries of the page, too. Runs on a bare Python, says what
+takes long, and says nothing where all is there. With --named a .venv of another Python is made anew: the
+person at the terminal named this one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from install.environment import ROOT, SUPPORTED, VENV, Broken, alone, make, python_of, state_of, trouble
 from install.failures import NotInstalledError
+from install.page_files import lacking
 from install.pins import LAYERS
 
 _USAGE = 2
@@ -31,7 +33,7 @@ def main(arguments: list[str]) -> int:
     try:
         with alone():
             wrong = trouble(sys.version_info[:2] if named else None)
-            if wrong is None and state_of().has(layers):
+            if wrong is None and state_of().has(layers) and not ("run" in layers and lacking()):
                 return 0
             if wrong is not None or not state_of().has_packages(["run"]):
                 _refuse_under_a_running_system()

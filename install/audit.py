@@ -1,8 +1,8 @@
 """
 Ask the database at osv.dev what is known of all that is locked: ``python -m install.audit [DATABASE]``.
 
-Of Python's packages, Kafka's jars and the JavaScript of the page. What was found is kept in ``audited.json``,
-so that who cannot reach the database learns when somebody last could, and whether the locks are still those.
+Of Python's packages, jars and the JavaScript of the pages. What was found is kept in ``audited.json``, so
+that who cannot reach the database learns when somebody last could, and whether the locks are still those.
 
 References
 ----------

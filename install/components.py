@@ -1,4 +1,4 @@
-"""What is locked, and where it comes from: Python's packages, Kafka's jars, the page's JavaScript."""
+"""What is locked, and where it comes from: Python's packages, jars, the JavaScript of the pages."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from broker.jar_lock import LOCK_FILE, read_lock
+from broker.jar_lock import KAFKA
+from install.page_files import read_files
 from install.pins import LOCKS, path_of, read
+from install.webjars import LIBRARIES, WEBJARS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+ROOT: Final = Path(__file__).resolve().parents[1]
 PYPI: Final = "PyPI"
 MAVEN: Final = "Maven"
 NPM: Final = "npm"
@@ -42,12 +45,12 @@ class Component(NamedTuple):
 
 
 class NoBundleError(Exception):
-    """The page's JavaScript is not there, or does not say its version."""
+    """The JavaScript of /docs is not there, or does not say its version."""
 
 
 def lock_files() -> list[Path]:
     """Return the locks, whose bytes decide what is installed."""
-    return [*(path_of(lock) for lock in LOCKS), LOCK_FILE]
+    return [*(path_of(lock) for lock in LOCKS), KAFKA.file, WEBJARS.file]
 
 
 def components() -> list[Component]:
@@ -57,7 +60,7 @@ def components() -> list[Component]:
     Raises
     ------
     NoBundleError
-        If the wheel with the page's JavaScript is not installed.
+        If the wheel with the JavaScript of /docs is not installed.
     """
     pins = [
         Component(PYPI, pin.name, pin.version, f"install/locks/{lock}.lock", pin.hashes)
@@ -65,10 +68,11 @@ def components() -> list[Component]:
         for pin in read(lock)
     ]
     jars = []
-    for jar in read_lock(LOCK_FILE.read_text(encoding="utf-8")):
-        name, _, version = jar.coordinate.rpartition(":")
-        jars.append(Component(MAVEN, name, version, "broker/jars.lock", (jar.sha256,)))
-    return [*_merged(pins), *jars, swagger_ui()]
+    for lock in (KAFKA, WEBJARS):
+        for jar in lock.jars():
+            name, _, version = jar.coordinate.rpartition(":")
+            jars.append(Component(MAVEN, name, version, str(lock.file.relative_to(ROOT)), (jar.sha256,)))
+    return [*_merged(pins), *jars, *page_libraries(), swagger_ui()]
 
 
 def _merged(pins: Iterable[Component]) -> list[Component]:
@@ -80,9 +84,17 @@ def _merged(pins: Iterable[Component]) -> list[Component]:
     return list(found.values())
 
 
+def page_libraries() -> Iterator[Component]:
+    """Yield the packages of npm that the WebJars carry, each by the hash of the library itself."""
+    hashes = {file.name: file.sha256 for file in read_files()}
+    lock = str(WEBJARS.file.relative_to(ROOT))
+    for library in LIBRARIES:
+        yield Component(NPM, library.name, library.version, lock, (hashes[library.files[0]],))
+
+
 def swagger_ui() -> Component:
     """
-    Return the JavaScript that a wheel carries for the page, with the version that it says of itself.
+    Return the JavaScript that a wheel carries for /docs, with the version that it says of itself.
 
     Raises
     ------

@@ -25,6 +25,7 @@ from pip._vendor.packaging.utils import InvalidWheelFilename, parse_wheel_filena
 
 from install.environment import ROOT, VENV, State, held_lock, jars_digest, project_digest, say, state_of
 from install.failures import NotInstalledError, explanation
+from install.page_files import lacking
 from install.pins import BUILT, LAYERS, File, Pin, digest, read, read_files
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def main(layers: list[str]) -> int:
         chosen = choose([pin for lock in locks for pin in read(lock)])
         if chosen:
             _bring(chosen, state)
-        with _fetching_kafka(wanted="run" in layers and state.jars != jars_digest()) as kafka:
+        wanted = "run" in layers and state.jars != jars_digest()
+        with _beside("broker", "--fetch", wanted=wanted) as kafka:
             if chosen or state.project != project_digest():
                 _compile_and_link(state)
             state.locks |= {lock: digest(lock) for lock in locks}
@@ -75,12 +77,13 @@ def main(layers: list[str]) -> int:
             state.write()
             if chosen:
                 say(f"installed in {time.monotonic() - began:.0f} s")
-            if kafka is None:
-                return 0
-            if (code := kafka.wait()) == 0:
+            if kafka is not None:
+                if code := kafka.wait():
+                    return code
                 state.jars = jars_digest()
                 state.write()
-            return code
+        with _beside("install.webjars", wanted="run" in layers and bool(lacking())) as page:
+            return 0 if page is None else page.wait()
     except NotInstalledError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -252,11 +255,12 @@ def _run(command: Sequence[str]) -> None:
 
 
 @contextmanager
-def _fetching_kafka(*, wanted: bool) -> Iterator[subprocess.Popen[bytes] | None]:
+def _beside(module: str, *arguments: str, wanted: bool) -> Iterator[subprocess.Popen[bytes] | None]:
+    """Run a module of this project for as long as the context lasts at most, if it is wanted."""
     if not wanted:
         yield None
         return
-    command = [sys.executable, "-m", "broker", "--fetch"]
+    command = [sys.executable, "-m", module, *arguments]
     process = subprocess.Popen(command, cwd=ROOT, pass_fds=held_lock())  # noqa: S603 -- of this project
     try:
         yield process

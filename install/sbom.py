@@ -2,8 +2,9 @@
 Write what Bookrunner is made of, as CycloneDX 1.6 in JSON: ``python -m install.sbom [FILE]``.
 
 All of it is read from the locks: Python's packages, each with the files that may be installed for it, Kafka's
-jars, the JavaScript of the page and the images. Licences are those that an installed package states. There is
-no time in it, and its serial number is made of its content: of equal locks and packages come equal bytes.
+jars, the JavaScript of the pages and the images. Licences are those that an installed package states, and
+those of the page's libraries. There is no time in it, and its serial number is made of its content: of equal
+locks and packages come equal bytes.
 
 References
 ----------
@@ -32,6 +33,7 @@ from install import components as locked
 from install.images import LOCK as IMAGES
 from install.images import UNKNOWN, Image, read_images
 from install.pins import File, read_files
+from install.webjars import LIBRARIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +47,14 @@ _SCOPES: Final = {
     "install/locks/history.lock": ComponentScope.OPTIONAL,
     "install/locks/build.lock": ComponentScope.EXCLUDED,
     "install/locks/dev.lock": ComponentScope.EXCLUDED,
+}
+_LICENCES: Final = {
+    (ecosystem, name): library.licence
+    for library in LIBRARIES
+    for ecosystem, name in (
+        (locked.NPM, library.name),
+        (locked.MAVEN, library.coordinate.rpartition(":")[0]),
+    )
 }
 _LONGEST: Final = 80  # of a licence's name; what is longer is its text
 _OWN: Final = "License :: OSI Approved :: "
@@ -93,7 +103,7 @@ def _package(locked_: locked.Component, files: Mapping[str, File]) -> Component:
     kind = locked_.ecosystem.lower()
     of_python = locked_.ecosystem == locked.PYPI
     purl = PackageURL(kind, group or None, name, locked_.version)
-    stated = _stated(locked_) if of_python else None
+    stated = _stated(locked_) if of_python else _LICENCES.get((locked_.ecosystem, locked_.name))
     return Component(
         type=ComponentType.LIBRARY,
         group=group or None,

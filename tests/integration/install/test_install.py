@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from install.page_files import file_of
 from install.pins import LOCKS
 from libs.cli.run_folder import RunFolder
 from tests.unit.libs.cli.folders import a_program, a_supervisor, some_addresses
@@ -45,6 +46,11 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
         }.items():
             wheel.writestr(file, text)
     return name
+"""
+BRING = """
+import shutil
+print("brought")
+shutil.copytree("library", "services/gateway/page/vendor", dirs_exist_ok=True)
 """
 SLOW = """
 import os, sys, time
@@ -83,6 +89,10 @@ class Checkout:
             shutil.copy(ROOT / file, folder / file)
         (folder / "broker" / "__main__.py").write_text("print('fetched')\n")
         (folder / "broker" / "jars.lock").touch()
+        self.page = folder / "services" / "gateway" / "page"
+        self.page.mkdir(parents=True)
+        (self.page / "vendor.lock").touch()
+        (folder / "install" / "webjars.py").write_text(BRING)
         (folder / "backend.py").write_text(BACKEND)
         (folder / "pyproject.toml").write_text(PYPROJECT)
         for lock in LOCKS:
@@ -153,6 +163,23 @@ def test_layers_add_to_each_other_and_what_is_there_is_not_spoken_of(checkout: C
     assert checkout.install("run") == (0, "")
     assert time.monotonic() - began < 30
     assert not (checkout.folder / ".venv" / "fetched").exists()
+
+
+def test_the_libraries_of_the_page_are_brought_when_they_are_missing_or_damaged(checkout: Checkout) -> None:
+    (checkout.folder / "library").mkdir()
+    (checkout.folder / "library" / "lib.js").write_text("a library")
+    (checkout.page / "vendor.lock").write_text(file_of("lib.js", b"a library").line)
+    code, said = checkout.install("run")
+    assert code == 0, said
+    assert said.endswith("brought\n")
+    assert checkout.install("run", "dev")[1].count("brought") == 0
+    brought = checkout.page / "vendor" / "lib.js"
+    for damage in (lambda: brought.write_text("a libraby"), brought.unlink):
+        damage()
+        assert checkout.install("dev") == (0, "")
+        assert checkout.install("run") == (0, "brought\n")
+        assert brought.read_text() == "a library"
+    assert checkout.install("run") == (0, "")
 
 
 def test_nothing_changes_under_a_system_that_runs_but_what_tests_add(

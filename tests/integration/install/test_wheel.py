@@ -11,8 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from install.page_files import lacking
+
 ROOT = Path(__file__).parents[3]
-BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
+# As a frontend of PEP 517 calls it: by the name in pyproject.toml, from the folder that it names.
+BUILD = """
+import sys, tomllib
+from importlib import import_module
+with open("pyproject.toml", "rb") as file:
+    system = tomllib.load(file)["build-system"]
+sys.path[:0] = system["backend-path"]
+print(import_module(system["build-backend"]).build_wheel(sys.argv[1]))
+"""
 USE = """
 import sys, bookrunner
 assert bookrunner.__file__.startswith(sys.argv[1]), bookrunner.__file__
@@ -21,19 +31,29 @@ print(events.__file__.startswith(sys.argv[1]))
 """
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from a copy of the sources, and unpack it as pip does."""
-    folder = tmp_path_factory.mktemp("wheel")
+def a_copy(folder: Path) -> Path:
+    """Return a copy of the sources."""
     source = folder / "source"
     source.mkdir()
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
     for package in ("bookrunner", "broker", "install", "libs", "services", "simulator"):
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
-    subprocess.run(
-        [sys.executable, "-c", BUILD, str(folder)], cwd=source, check=True, capture_output=True, text=True
+    return source
+
+
+def build(source: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BUILD, str(folder)], cwd=source, check=False, capture_output=True, text=True
     )
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel from a copy of the sources, and unpack it as pip does."""
+    folder = tmp_path_factory.mktemp("wheel")
+    done = build(a_copy(folder), folder)
+    assert done.returncode == 0, done.stderr
     (wheel,) = folder.glob("bookrunner-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "installed")
@@ -44,6 +64,29 @@ def test_the_wheel_holds_the_public_package_and_its_marker_of_types(installed: P
     ours = {file.relative_to(ROOT) for file in (ROOT / "bookrunner").iterdir() if file.is_file()}
     assert {file for file in ours if not (installed / file).is_file()} == set()
     assert Path("bookrunner/py.typed") in ours
+
+
+def test_the_wheel_holds_the_whole_page_with_its_libraries_and_their_licences(installed: Path) -> None:
+    page = Path("services/gateway/page")
+    ours = {file.relative_to(ROOT) for file in (ROOT / page).rglob("*") if file.is_file()}
+    assert {file for file in ours if not (installed / file).is_file()} == set()
+    assert {page / "index.html", page / "vendor/lit-html.js", page / "vendor/lit-html.LICENSE"} < ours
+    assert lacking(installed / page) == []
+
+
+def test_a_wheel_without_a_library_of_the_page_is_not_built_and_the_reason_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    source = a_copy(tmp_path)
+    (source / "services/gateway/page/vendor/uPlot.min.css").unlink()
+    done = build(source, tmp_path)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1] == (
+        "install.backend.PageIncompleteError: the page's libraries are not whole: uPlot.min.css of "
+        "services/gateway/page/vendor is missing or damaged; run `make setup`, which fetches them, and build "
+        "again"
+    )
+    assert list(tmp_path.glob("*.whl")) == []
 
 
 def test_it_works_from_there_alone(installed: Path, tmp_path: Path) -> None:

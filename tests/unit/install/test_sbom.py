@@ -11,12 +11,13 @@ from typing import Any
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from broker.jar_lock import LOCK_FILE, read_lock
+from broker.jar_lock import KAFKA
 from install.components import MAVEN, NPM, PYPI, components, swagger_ui
 from install.images import LOCK as IMAGES
 from install.images import read_images
 from install.pins import LOCKS, read
 from install.sbom import sbom
+from install.webjars import LIBRARIES, WEBJARS
 
 
 @cache
@@ -57,9 +58,9 @@ def test_each_locked_package_is_there_with_its_files_and_their_hashes() -> None:
             assert (part["scope"] == "required") == (pin.name in runs), pin.name
 
 
-def test_each_jar_of_kafka_is_there_with_its_hash() -> None:
+def test_each_jar_of_kafka_and_of_the_page_is_there_with_its_hash() -> None:
     found = {part["purl"]: part for part in parts()}
-    for jar in read_lock(LOCK_FILE.read_text(encoding="utf-8")):
+    for jar in (*KAFKA.jars(), *WEBJARS.jars()):
         group, artifact, version = jar.coordinate.split(":")
         part = found[f"pkg:maven/{group}/{artifact}@{version}"]
         assert part["hashes"] == [{"alg": "SHA-256", "content": jar.sha256}]
@@ -72,6 +73,8 @@ def test_the_images_and_the_javascript_of_the_page_are_there() -> None:
         group, _, name = image.name.rpartition("/")
         assert ("container", group, name, image.tag) in found
     assert ("library", "", "swagger-ui-dist", swagger_ui().version) in found
+    for library in LIBRARIES:
+        assert ("library", "", library.name, library.version) in found
 
 
 def test_nothing_else_is_there() -> None:
@@ -83,3 +86,10 @@ def test_nothing_else_is_there() -> None:
 def test_what_states_its_licence_is_told_with_it() -> None:
     told = {part["name"] for part in parts() if part.get("licenses")}
     assert {"aiokafka", "aiohttp", "fastapi", "uvicorn"} <= told
+    page = {part["purl"]: part["licenses"] for part in parts() if part["name"] in {"lit-html", "uplot"}}
+    assert {purl: each["license"]["id"] for purl, (each,) in page.items()} == {
+        "pkg:maven/org.webjars.npm/lit-html@3.1.0": "BSD-3-Clause",
+        "pkg:maven/org.webjars.npm/uplot@1.6.30": "MIT",
+        "pkg:npm/lit-html@3.1.0": "BSD-3-Clause",
+        "pkg:npm/uplot@1.6.30": "MIT",
+    }
