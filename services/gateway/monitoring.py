@@ -135,6 +135,9 @@ def _labelled(parts: Parts, guard: WriteGuard) -> Iterable[tuple[Any, ...]]:
     places = (
         *(hub.places, hub.replays.places, commands.places, commands.waiters),
         *(parts.past_books.places, parts.audit_log.places, parts.performance_log.places),
+        parts.past_records.places,
+        parts.moments.places,
+        parts.why.places,
     )
     taken = {(each.name,): each.taken.total for each in places}
     limited = (*places, keys.keys, keys.key_bytes)

@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from libs.common.context_fields import features_of
 from libs.common.events import DeclaredFeature  # noqa: TC001 -- pydantic reads annotations at run time
+from libs.common.feed_settings import FeedSettings
 from libs.common.loopback import exposed, is_loopback
 from libs.common.settings import ServiceSettings
 from libs.common.time_units import DAY_S
@@ -93,16 +94,32 @@ class Limits(ServiceSettings):
     )
     as_of_max_records: int = _count(500_000, "records of the log that one past book may take; more is 503")
     as_of_timeout_s: float = _seconds(5.0, "how long one past book may take before 503", 60)
+    at_max_reads: int = _count(6, "moments (`/api/at`) read at once; one more is 503")
+    at_max_reads_per_address: int = _count(4, _OF_ADDRESS_429)
+    at_max_bytes: int = _count(128 * MIB, "bytes of records that one moment may take; more is 503")
+    at_max_records: int = _count(500_000, "records of the log that one moment may take; more is 503")
+    at_timeout_s: float = _seconds(5.0, "how long one moment may take before 503", 60)
     audit_max_reads: int = _count(4, "audits read from the log at once; one more is 503")
     audit_max_reads_per_address: int = _count(2, _OF_ADDRESS_429)
     audit_max_bytes: int = _count(4 * MIB, "bytes of the entries that one audit may have; more is 503")
     audit_timeout_s: float = _seconds(30.0, "how long reading one audit may take before 503", 300)
+    why_max_reads: int = _count(
+        8, "explanations of decisions (/api/why, lineages) made at once; one more is 503"
+    )
+    why_max_reads_per_address: int = _count(4, _OF_ADDRESS_429)
+    lineage_max_bytes: int = _count(64 * MIB, "bytes of the logs that one lineage may take; more is 503")
+    lineage_timeout_s: float = _seconds(15.0, "how long reading one lineage may take before 503", 300)
     performance_max_reads: int = _count(2, "performances read from the log at once; one more is 503")
     performance_max_reads_per_address: int = _count(1, _OF_ADDRESS_429)
     performance_max_bytes: int = _count(
         512 * MIB, "bytes of the log that one performance may take; more is 503"
     )
     performance_timeout_s: float = _seconds(60.0, "how long reading one performance may take before 503", 600)
+    records_max_reads: int = _count(8, "readings of old records (/api/records) at once; one more is 503")
+    records_max_reads_per_address: int = _count(6, _OF_ADDRESS_429)
+    records_max_bytes: int = _count(128 * MIB, "bytes of the log that one of them may take; more is 503")
+    records_held_bytes: int = _count(16 * MIB, "bytes of records that one of them may hold; more is 503")
+    records_timeout_s: float = _seconds(10.0, "how long one of them may take before 503", 300)
     stream_max_clients: int = _count(64, "open streams of new messages; one more is 503")
     stream_max_clients_per_address: int = _count(32, _OF_ADDRESS_429)
     stream_backlog_messages: int = _count(1_000, "messages waiting for one slow client")
@@ -137,7 +154,7 @@ class Limits(ServiceSettings):
         return value
 
 
-class GatewaySettings(Limits, AlertSettings):
+class GatewaySettings(Limits, AlertSettings, FeedSettings):
     """Addresses, and who may ask what."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")

@@ -8,34 +8,20 @@ which are ``data:`` addresses in its style sheet.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from html import escape
 from importlib.util import find_spec
-from pathlib import Path, PurePath
+from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final
 
+from services.gateway.http.assets import Asset
 from services.gateway.http.problems import PROBLEM_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OURS: Final = Path(__file__).with_name("static")
-HEADERS: Final = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-}
-MEDIA_TYPES: Final = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".png": "image/png",
-}
 LOADED: Final = {  # by what; relative: a proxy may serve the gateway below a path
     "favicon-32x32.png": '<link rel="icon" href="docs/{}">',
     "swagger-ui.css": '<link rel="stylesheet" href="docs/{}">',
@@ -43,24 +29,6 @@ LOADED: Final = {  # by what; relative: a proxy may serve the gateway below a pa
     "swagger-ui-bundle.js": '<script defer src="docs/{}"></script>',
     "docs.js": '<script defer src="docs/{}"></script>',
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """A file as it is served; its ending says what it is."""
-
-    name: str
-    body: bytes
-
-    @property
-    def media_type(self) -> str:
-        """The Content-Type."""
-        return MEDIA_TYPES[PurePath(self.name).suffix]
-
-    @property
-    def version(self) -> str:
-        """What changes with the body."""
-        return sha256(self.body).hexdigest()[:16]
 
 
 @cache

@@ -10,22 +10,28 @@ from fastapi import Request, Response
 from services.gateway.http.view import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from libs.common.events import DeclaredFeature
     from services.gateway.asking.commands import Changes, Commands
     from services.gateway.asking.idempotency import Idempotency
     from services.gateway.asking.publications import Publications
+    from services.gateway.asking.simulator import Simulator
     from services.gateway.asking.subscriptions import Subscriptions
     from services.gateway.http.callers import Callers
     from services.gateway.http.places import NewNames
     from services.gateway.http.webhook_mapping import Webhook
     from services.gateway.reading.audit_log import AuditLog
     from services.gateway.reading.books import Books
+    from services.gateway.reading.lineages import Lineages
+    from services.gateway.reading.moments import Moments
     from services.gateway.reading.past_books import PastBooks
+    from services.gateway.reading.past_records import PastRecords
     from services.gateway.reading.performance_log import PerformanceLog
     from services.gateway.reading.readiness import ReadyAnswer
+    from services.gateway.reading.system_status import SystemAnswer
     from services.gateway.reading.topic_views import GatewayViews
+    from services.gateway.reading.why import Why
     from services.gateway.stream.hub import Hub
 
 JSON: Final = "application/json"
@@ -43,7 +49,11 @@ class Parts:
     idempotency: Idempotency
     subscriptions: Subscriptions
     audit_log: AuditLog
+    moments: Moments
+    why: Why
+    lineages: Lineages
     performance_log: PerformanceLog
+    past_records: PastRecords
     publications: Publications
     webhook: Webhook | None  # None: it is off
     new_scopes: NewNames
@@ -52,6 +62,8 @@ class Parts:
     decisions: Changes  # of the views that services decide
     hub: Hub
     readiness: Callable[[], ReadyAnswer]  # raises ProblemError while not ready
+    system: Callable[[], Awaitable[SystemAnswer]]
+    simulator: Simulator
     metrics: Callable[[], tuple[bytes, str]]  # the exposition and its media type
     clock: Callable[[], int]  # ns UTC
     asyncapi: bytes  # JSON

@@ -81,6 +81,12 @@ NOT_KNOWN_THEN: Final = ProblemType(
 UNKNOWN_TOPIC: Final = ProblemType(
     "unknown-topic", 404, "No such topic", "Use one of the topics in the detail."
 )
+NO_RECORD: Final = ProblemType(
+    "no-record",
+    404,
+    "No such record",
+    "Ask for an offset within `kept`; of a compacted topic the newest record of each key stays.",
+)
 UNKNOWN_NAME: Final = ProblemType(
     "unknown-name", 404, "No such thing", "The detail says what is not known, and what is."
 )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from libs.common.events import BOOK
-from libs.common.topics import DEAD_LETTERS, GATEWAY_IDEMPOTENCY, TOPICS, book_key
+from libs.common.topics import book_key
 from libs.performance.answer import Performance
 from services.gateway.http import openapi, router_views, views
 from services.gateway.http import problems as p
@@ -18,21 +16,12 @@ from services.gateway.http.openapi import answers, list_of, reference
 from services.gateway.http.parts import caller_of, json_answer, parts_of, ready_parts_of, shown
 from services.gateway.http.presence import while_there
 from services.gateway.http.problems import FieldError, ProblemError
+from services.gateway.http.record_routes import streamed
 from services.gateway.http.spans import span_of
 from services.gateway.reading.as_of import PastDocument
 from services.gateway.reading.books import book_id
 from services.gateway.reading.venue_registry import venue_entries
 from services.gateway.stream.sse import start_of
-
-if TYPE_CHECKING:
-    from libs.common.topics import Topic
-
-# Keys of other callers, private state, and bytes that are no message, are nobody else's to watch.
-STREAMED: Final = {
-    name: topic
-    for name, topic in TOPICS.items()
-    if not topic.private and topic not in (GATEWAY_IDEMPOTENCY, DEAD_LETTERS)
-}
 
 router = APIRouter()
 
@@ -111,14 +100,15 @@ async def stream(
     """Stream decoded messages: `event` is the topic, `id` is `topic:partition:offset`, `data` is JSON.
 
     Names are in camel case; times and durations, nanoseconds on the topic, are in milliseconds (`venueTs`,
-    `lagMs`). `type` is the message's; a deleted key comes as `{"type": "Tombstone", "key": …}`. A client that
-    reads too slowly loses messages: an event `dropped` with `{"count": n}` stands in their place. A stream
-    with `from` reads at the client's own pace and loses none while its connection lasts; it cannot be taken
-    up where it was. A stream that cannot open while Kafka is away is 503; one whose reader Kafka fails later
-    ends, and may be opened again.
+    `lagMs`), also of messages inside a message (`fills[].ts`). `type` is the message's; a deleted key comes
+    as `{"type": "Tombstone", "key": …}`. A client that reads too slowly loses messages: an event `dropped`
+    with `{"count": n}` stands in their place. A stream with `from` reads at the client's own pace and loses
+    none while its connection lasts; it cannot be taken up where it was. A stream that cannot open while
+    Kafka is away is 503; one whose reader Kafka fails later ends, and may be opened again. What an `id` names
+    is also at /api/records.
     """
     parts = parts_of(request)
-    wanted = [_streamed(name) for name in dict.fromkeys(_listed("topics", topics))]
+    wanted = [streamed(name) for name in dict.fromkeys(_listed("topics", topics))]
     keys = frozenset() if key is None else frozenset(_book_key(text) for text in _listed("key", key))
     begin = start_of(start, parts.clock())
     return parts.hub.stream(wanted, keys, begin, last_event_id, caller_of(request))
@@ -129,14 +119,6 @@ def _listed(field: str, text: str) -> list[str]:
     if not all(names):
         raise p.invalid([FieldError(field, "must be names separated by commas")])
     return names
-
-
-def _streamed(name: str) -> Topic:
-    try:
-        return STREAMED[name]
-    except KeyError:
-        known = ", ".join(STREAMED)
-        raise ProblemError(p.UNKNOWN_TOPIC, f"{name[:80]!r} is not streamed; these are: {known}.") from None
 
 
 def _book_key(text: str) -> bytes:

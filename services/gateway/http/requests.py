@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_AT: Final = 10**14  # ms; microseconds and nanoseconds lie beyond
+MAX_PARTITION: Final = 2**31 - 1  # Kafka's INT32 and INT64
+MAX_OFFSET: Final = 2**63 - 1
 LEAST_OF_ID: Final = 8  # of a UUID, as `bookrunner executions` shows it
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
@@ -119,11 +121,44 @@ At = Annotated[
         examples=[1767225600131],
     ),
 ]
+Moment = Annotated[
+    int | None,
+    _WHOLE_NUMBER,
+    Query(
+        alias="ts", ge=0, lt=MAX_AT, description="of this moment, inclusive: ms since 1970 UTC; default now"
+    ),
+]
+TopsOf = Annotated[
+    str | None,
+    Query(alias="symbol", max_length=40, description=f"no tops of books but this one's: {_SYMBOL}"),
+]
 _MOMENT: Final = "ms since 1970 UTC, or so long ago: -10m, -24h, -30d"
 SpanBegin = Annotated[
     str | None, Query(alias="from", description=f"begin of the time, {_MOMENT}; default -1d")
 ]
 SpanEnd = Annotated[str | None, Query(alias="to", description=f"end of the time, {_MOMENT}; default now")]
+HistoryBegin = Annotated[str, Query(alias="from", description=f"begin of the time, {_MOMENT}")]
+HistoryLimit = Annotated[int, _WHOLE_NUMBER, Query(ge=1, le=5000, description="how many at most: the newest")]
+RecordKey = Annotated[
+    str | None,
+    Query(max_length=200, description="only of this key, as the records have it: binance:BTC-USDT"),
+]
+Every = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[1-9][0-9]{0,5}[smhd]$",
+        description="the last record of each key in each step of so long: 5s, 1m, 2h, 1d",
+    ),
+]
+TopicPath = Annotated[str, Path(description="name of the topic", examples=["l2.trades.v1"])]
+PartitionPath = Annotated[
+    int,
+    _WHOLE_NUMBER,
+    Path(ge=0, le=MAX_PARTITION, description="number of the partition, from 0", examples=[6]),
+]
+OffsetPath = Annotated[
+    int, _WHOLE_NUMBER, Path(ge=0, le=MAX_OFFSET, description="place in the partition", examples=[0])
+]
 RecordLimit = Annotated[int, _WHOLE_NUMBER, Query(ge=1, le=500, description="how many at most")]
 Wait = Annotated[Literal["plan", "final"], Query(description="answer when it has ended")]
 TimeoutS = Annotated[

@@ -52,7 +52,8 @@ def _providers(scope: events.RouterSnapshot) -> tuple[ProviderAnswer, ...]:
 
 
 ESTIMATE: Final = View("EstimateAnswer", events.OffPolicyEstimate)
-POLICY: Final = View("PolicyAnswer", events.PolicySummary, parts=(ESTIMATE,))
+BELIEF: Final = View("BeliefAnswer", events.PolicyBelief)
+POLICY: Final = View("PolicyAnswer", events.PolicySummary, parts=(ESTIMATE, BELIEF))
 _NEVER: Final = "; null: the scope was never used"
 _NOISE: Final = "present scale of rewards around their means, return units" + _NEVER
 SNAPSHOT: Final = View(
@@ -78,7 +79,8 @@ _UNUSED: Final[dict[str, object]] = {
     "bestWhy": "",
     "layoutVersion": "",
     **{name: {} for name in ("sampledScores", "features", "inputs", "sources", "drift")},
-    **dict.fromkeys(("filled", "missing", "policies", "retired", "memories", "providers", "declared"), ()),
+    **dict.fromkeys(("filled", "missing", "policies", "retired", "memories", "weights"), ()),
+    **dict.fromkeys(("providers", "declared"), ()),
     **dict.fromkeys(("choices", "updates", "ignoredKeys", "pending"), 0),
 }
 

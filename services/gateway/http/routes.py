@@ -14,20 +14,27 @@ from starlette.routing import Route
 
 from libs.common.log import correlated
 from libs.performance.answer import Performance
+from services.gateway.asking.simulator import Fault, FaultsAnswer, SimulatedExchangesAnswer
 from services.gateway.asking.subscriptions import SubscriptionAnswer
 from services.gateway.http import (
     command_routes,
     control_routes,
     docs,
+    moment_routes,
     openapi,
+    page,
     policy_reads,
     policy_routes,
     policy_views,
     read_routes,
+    record_routes,
     router_views,
+    system_routes,
     views,
+    why_routes,
 )
 from services.gateway.http import problems as p
+from services.gateway.http.assets import HEADERS, asset_answer
 from services.gateway.http.edge import FAILURE_TOLD
 from services.gateway.http.openapi import answers, reference
 from services.gateway.http.parts import Parts, json_answer, parts_of, shown
@@ -35,20 +42,26 @@ from services.gateway.http.problems import MEDIA_TYPE, ProblemError, invalid
 from services.gateway.http.requests import field_errors
 from services.gateway.http.view import View
 from services.gateway.reading.as_of import PastDocument
+from services.gateway.reading.gates import WhyAnswer
 from services.gateway.reading.limit_uses import LimitsAnswer
+from services.gateway.reading.moment_answer import MomentAnswer
 from services.gateway.reading.readiness import HealthAnswer, ReadyAnswer
+from services.gateway.reading.record_history import NoRecordDocument, PastRecord, WholeRecord
+from services.gateway.reading.stage import LineageAnswer
+from services.gateway.reading.system_status import SystemAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from services.gateway.http.docs import Asset
-
 VERSION: Final = "1"
 # What is answered with, besides problems.
 _KINDS: Final[tuple[type, ...]] = (
     *(SubscriptionAnswer, PastDocument, ReadyAnswer, HealthAnswer, views.AuditAnswer, LimitsAnswer),
-    Performance,
+    *(WhyAnswer, LineageAnswer),
+    MomentAnswer,
+    *(Performance, PastRecord, WholeRecord, NoRecordDocument),
+    *(SystemAnswer, SimulatedExchangesAnswer, Fault, FaultsAnswer),
     policy_views.ContextsAnswer,
     *(
         each.struct
@@ -57,14 +70,14 @@ _KINDS: Final[tuple[type, ...]] = (
         if isinstance(each, View)
     ),
 )
-KEPT: Final = "public, max-age=31536000, immutable"  # RFC 8246: under this address it never changes
-ASKED_AGAIN: Final = "no-cache"  # kept, but not used before the gateway said that it is the same
-
 _log = logging.getLogger(__name__)
 router = APIRouter(tags=["operations"])
 ROUTERS: Final = (
+    why_routes.router,
     *(control_routes.router, policy_reads.router, policy_routes.router),
-    *(read_routes.router, command_routes.router, router),
+    moment_routes.router,
+    *(read_routes.router, record_routes.router, command_routes.router, system_routes.router),
+    *(page.router, router),
 )
 
 
@@ -152,7 +165,7 @@ async def asyncapi_document(request: Request) -> Response:
 @router.get("/docs", include_in_schema=False)
 async def documentation(request: Request) -> Response:
     """Return the page of the documentation."""
-    return _asset(request, docs.page(request.app.title))
+    return asset_answer(request, docs.page(request.app.title))
 
 
 @router.get("/docs/{name:path}", include_in_schema=False)
@@ -161,19 +174,8 @@ async def file(request: Request, name: str) -> Response:
     found = docs.files().get(name)
     if found is None:
         problem = ProblemError(p.UNKNOWN_ROUTE, f"There is no /docs/{name[:200]}; see /docs.")
-        return Response(problem.body(), problem.status, docs.HEADERS, MEDIA_TYPE)
-    return _asset(request, found)
-
-
-def _asset(request: Request, asset: Asset) -> Response:
-    etag = f'"{asset.version}"'
-    kept = KEPT if request.scope["query_string"] == f"v={asset.version}".encode() else ASKED_AGAIN
-    headers = {**docs.HEADERS, "etag": etag, "cache-control": kept}
-    if etag in request.headers.get(
-        "if-none-match", ""
-    ):  # one of a list, weak or not: RFC 9110 section 13.1.2
-        return Response(status_code=304, headers=headers)
-    return Response(asset.body, headers=headers | {"content-type": asset.media_type})
+        return Response(problem.body(), problem.status, HEADERS, MEDIA_TYPE)
+    return asset_answer(request, found)
 
 
 async def failed(request: Request, error: Exception) -> Response:

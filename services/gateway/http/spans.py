@@ -28,19 +28,28 @@ def span_of(begin: str | None, end: str | None, now: int) -> Span:
     Raises
     ------
     ProblemError
-        422 if a moment is none, or they are in the wrong order or lie ahead.
+        422 if a moment is none, or they are in the wrong order, lie ahead or too far back.
     """
-    found = Span(
-        _moment("from", DEFAULT_FROM if begin is None else begin, now),
-        now if end is None else _moment("to", end, now),
-    )
-    if found.begin_ts >= found.end_ts:
-        begin_ms, end_ms = found.begin_ts // NS_PER_MS, found.end_ts // NS_PER_MS
-        raise invalid([FieldError("from", f"must be before `to`: it is {begin_ms}, and `to` {end_ms}")])
+    found = moments_of(DEFAULT_FROM if begin is None else begin, end, now)
     if found.begin_ts < now - MOST_DAYS * DAY_NS:
         raise invalid(
             [FieldError("from", f"must be within the last {MOST_DAYS} days: equity is kept so long")]
         )
+    return found
+
+
+def moments_of(begin: str, end: str | None, now: int) -> Span:
+    """Return the stretch from one moment to another, by default now, however long ago.
+
+    Raises
+    ------
+    ProblemError
+        422 if a moment is none, or they are in the wrong order or lie ahead.
+    """
+    found = Span(_moment("from", begin, now), now if end is None else _moment("to", end, now))
+    if found.begin_ts >= found.end_ts:
+        begin_ms, end_ms = found.begin_ts // NS_PER_MS, found.end_ts // NS_PER_MS
+        raise invalid([FieldError("from", f"must be before `to`: it is {begin_ms}, and `to` {end_ms}")])
     return found
 
 

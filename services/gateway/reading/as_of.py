@@ -25,7 +25,7 @@ from services.gateway.http.views import AS_OF
 from services.gateway.reading.book_status import BookStatus
 
 if TYPE_CHECKING:
-    from libs.common.events import BookHealth
+    from libs.common.events import BookHealth, Features
     from services.gateway.reading.books import BookId
 
 BookEvent: TypeAlias = BookSnapshot | BookDelta
@@ -36,6 +36,7 @@ class Row(NamedTuple):
 
     timestamp_ms: int
     event: BookEvent | None  # None: bytes that are no message
+    offset: int = -1  # where it stands in its partition, if somebody wants to know
 
 
 class Retained(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +153,7 @@ class PastBook:
     since_ms: int = 0  # the first moment that is asked for and holds every record followed
     book: OrderBook | None = None  # None while a hole hides it
     last: BookEvent | None = None  # what it was last brought to
+    offset: int = -1  # where that stands
 
     def follow(self, row: Row) -> range:
         """Bring the book to `row`; return the moments just before it at which the book is known."""
@@ -169,7 +171,7 @@ class PastBook:
         except SequenceGapError:
             self.book = None
         else:
-            self.last = event
+            self.last, self.offset = event, row.offset
         return moments
 
     def known(self, following: Row | None, end_ms: int) -> range:
@@ -205,9 +207,9 @@ def not_known(book_id: BookId, at_ms: int, nearby: Nearby | None) -> NotKnownThe
     return NotKnownThenError(f"{what}.", nearby=nearby)
 
 
-def answer_as_of(book: OrderBook, last: BookEvent, reason: str, at_ms: int, depth: int) -> msgspec.Struct:
-    """Return the best `depth` levels a side of a book as it was; without one of its sides it was not LIVE."""
-    top = BookTop(
+def top_of(book: OrderBook, last: BookEvent, depth: int, features: Features | None = None) -> BookTop:
+    """Return the best `depth` levels a side of a book that was last brought to a message."""
+    return BookTop(
         venue=last.venue,
         symbol=last.symbol,
         epoch=last.epoch,
@@ -215,11 +217,15 @@ def answer_as_of(book: OrderBook, last: BookEvent, reason: str, at_ms: int, dept
         venue_seq=last.venue_seq,
         bids=book.bids(depth),
         asks=book.asks(depth),
-        features=None,
+        features=features,
         venue_ts=last.venue_ts,
         received_ts=last.received_ts,
     )
+
+
+def answer_as_of(book: OrderBook, last: BookEvent, reason: str, at_ms: int, depth: int) -> msgspec.Struct:
+    """Return the best `depth` levels a side of a book as it was; without one of its sides it was not LIVE."""
     status = BookStatus(BookState.LIVE, reason)
     if (missing := missing_side(book.best_bid, book.best_ask)) is not None:
         status = BookStatus(BookState.ONE_SIDED, f"{missing}; {reason}")
-    return AS_OF(top, status=status, at=at_ms)
+    return AS_OF(top_of(book, last, depth), status=status, at=at_ms)

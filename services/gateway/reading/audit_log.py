@@ -11,12 +11,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from aiokafka.errors import KafkaError
-
 from libs.common.events import AuditEntry
-from libs.common.kafka import MissingTopicError, partition_of
+from libs.common.kafka import partition_of
 from services.gateway.http.places import Places
 from services.gateway.http.problems import TOO_MANY, UNKNOWN_NAME, ProblemError, not_ready
+from services.gateway.reading.kafka_within import kafka_within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -56,32 +55,49 @@ class AuditLog:
             takes too long or too many bytes; 429 if this address has its share of readings.
         """
         with self.places.held(address):
-            entries = await self._entries(execution_id, None if record is None else record.created_ts)
-            if not entries:
-                raise ProblemError(UNKNOWN_NAME, f"No execution {execution_id[:80]!r} is known.")
+            found = await self.records(execution_id, None if record is None else record.created_ts)
+            if not found:
+                raise unknown(execution_id)
+            entries = [each.event for each in found if isinstance(each.event, AuditEntry)]
             return await asyncio.to_thread(_checked, execution_id, record, entries)
 
-    async def _entries(self, execution_id: str, since_ts: int | None) -> list[AuditEntry]:
+    async def records(
+        self,
+        execution_id: str,
+        since_ts: int | None,
+        enough: Callable[[Sequence[Record]], bool] | None = None,
+    ) -> list[Record]:
+        """Return the entries of an execution in order, as they stand on their topic; none if there are none.
+
+        Parameters
+        ----------
+        since_ts
+            When the execution began, ns UTC; None: not known, and the whole partition is read.
+        enough
+            Tells of the entries found so far whether no more are wanted; None: all are, to the log's end.
+
+        Raises
+        ------
+        ProblemError
+            503 if Kafka is away, or the reading takes too long or too many bytes.
+        """
         seconds = self.settings.audit_timeout_s
         start: Start = "beginning" if since_ts is None else since_ts
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._found(execution_id.encode(), start)
-        except TimeoutError as error:
-            raise not_ready(f"Kafka did not give the audit within {seconds:g} s.") from error
-        except (KafkaError, MissingTopicError, OSError) as error:
-            raise not_ready(f"Kafka does not answer: {type(error).__name__}.") from error
+        async with kafka_within(seconds, not_ready(f"Kafka did not give the audit within {seconds:g} s.")):
+            return await self._found(execution_id.encode(), start, enough)
 
-    async def _found(self, key: bytes, start: Start) -> list[AuditEntry]:
+    async def _found(
+        self, key: bytes, start: Start, enough: Callable[[Sequence[Record]], bool] | None
+    ) -> list[Record]:
         partition = partition_of(key, self.settings.topic_partitions)
         most, size = self.settings.audit_max_bytes, 0
-        found: list[AuditEntry] = []
+        found: list[Record] = []
         async with aclosing(self.read(partition, key, start)) as batches:
             async for batch in batches:
                 for record in batch:
                     if record.key == key and isinstance(record.event, AuditEntry):
                         size += len(record.value or b"")
-                        found.append(record.event)
+                        found.append(record)
                 if size > most:
                     raise ProblemError(
                         TOO_MANY,
@@ -89,7 +105,14 @@ class AuditLog:
                         f"`bookrunner verify {key.decode()[:80]}`.",
                         retry_after_s=60,
                     )
+                if enough is not None and enough(found):
+                    break
         return found
+
+
+def unknown(execution_id: str) -> ProblemError:
+    """Return the problem of an execution of which nothing is written."""
+    return ProblemError(UNKNOWN_NAME, f"No execution {execution_id[:80]!r} is known.")
 
 
 def _checked(execution_id: str, record: ExecutionRecord | None, entries: Sequence[AuditEntry]) -> bytes:

@@ -10,17 +10,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from libs.common.codec import UndecodableMessageError, decode
 from libs.common.events import BookDelta, BookSnapshot
 from libs.common.kafka import partition_of
-from libs.common.kafka_security import client_arguments, stop_consumer
+from libs.common.kafka_security import stop_consumer
 from libs.common.topics import L2_BOOK_DELTAS
 from services.gateway.reading.as_of import Row
+from services.gateway.reading.log_consumer import log_consumer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    from aiokafka import AIOKafkaConsumer
 
     from services.gateway.reading.as_of import BookEvent
     from services.gateway.settings import GatewaySettings
@@ -57,14 +60,7 @@ async def open_book_log(settings: GatewaySettings, key: bytes) -> AsyncIterator[
     """Connect to Kafka, and yield the log of the book under `key`."""
     # Every topic has this many partitions: the start of the gateway fails otherwise.
     partition = TopicPartition(L2_BOOK_DELTAS.name, partition_of(key, settings.topic_partitions))
-    consumer = AIOKafkaConsumer(
-        **client_arguments(settings),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="none",  # raise when retention overtakes the reader; skip nothing
-        isolation_level="read_committed",
-        max_partition_fetch_bytes=FETCH_BYTES,
-    )
+    consumer = log_consumer(settings, FETCH_BYTES)
     try:
         await consumer.start()
         consumer.assign([partition])
@@ -97,11 +93,12 @@ class _KafkaBookLog:
         # Asked for, as transaction markers take offsets too.
         self.position = await self.consumer.position(self.partition)
         ours = [raw for raw in raws if raw.key == self.key and raw.offset < stop]
-        rows = [Row(raw.timestamp, _event(raw.value)) for raw in ours]
+        rows = [Row(raw.timestamp, book_event(raw.value), raw.offset) for raw in ours]
         return Chunk(rows, len(raws), self.position, sum(len(raw.value or b"") for raw in ours))
 
 
-def _event(value: bytes | None) -> BookEvent | None:
+def book_event(value: bytes | None) -> BookEvent | None:
+    """Return the message of a record of deltas, None if its bytes are none."""
     if value is None:
         return None
     try:

@@ -9,16 +9,15 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from aiokafka.errors import KafkaError
-
 from libs.common.metrics import Histogram
 from libs.common.monitoring import SECONDS
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.gateway.http.places import Places
-from services.gateway.http.problems import TOO_MANY, ProblemError, not_ready
+from services.gateway.http.problems import TOO_MANY, ProblemError
 from services.gateway.http.view import encode
 from services.gateway.reading import as_of
 from services.gateway.reading.book_log import CHUNK
+from services.gateway.reading.kafka_within import kafka_within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -70,16 +69,12 @@ class PastBooks:
         """
         self.views.require_ready()
         seconds = self.settings.as_of_timeout_s
+        late = ProblemError(TOO_MANY, f"The log was not read within {seconds:g} s.", retry_after_s=1)
         with self.places.held(address):
             began = self.clock()
             try:
-                async with asyncio.timeout(seconds), self.open_log(book.key) as log:
+                async with kafka_within(seconds, late), self.open_log(book.key) as log:
                     return encode(await _Reading(self, log, book).answer(depth, at_ms))
-            except TimeoutError as error:
-                late = f"The log was not read within {seconds:g} s."
-                raise ProblemError(TOO_MANY, late, retry_after_s=1) from error
-            except KafkaError as error:
-                raise not_ready(f"Kafka does not answer: {type(error).__name__}.") from error
             finally:
                 self.seconds.observe((self.clock() - began) / NS_PER_S)
 

@@ -11,12 +11,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from aiokafka.errors import KafkaError
-
-from libs.common.kafka import MissingTopicError
 from services.gateway.http.places import Places
-from services.gateway.http.problems import TOO_MANY, ProblemError, not_ready
+from services.gateway.http.problems import TOO_MANY, ProblemError
 from services.gateway.http.view import encode
+from services.gateway.reading.kafka_within import kafka_within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -65,14 +63,9 @@ class PerformanceLog:
 
     async def _fill(self, tape: Tape, span: Span) -> None:
         seconds = self.settings.performance_timeout_s
-        try:
-            async with asyncio.timeout(seconds):
-                await self._read(tape, span)
-        except TimeoutError as error:
-            late = f"The log was not read within {seconds:g} s: ask for less time."
-            raise ProblemError(TOO_MANY, late, retry_after_s=60) from error
-        except (KafkaError, MissingTopicError, OSError) as error:
-            raise not_ready(f"Kafka does not answer: {type(error).__name__}.") from error
+        late = f"The log was not read within {seconds:g} s: ask for less time."
+        async with kafka_within(seconds, ProblemError(TOO_MANY, late, retry_after_s=60)):
+            await self._read(tape, span)
 
     async def _read(self, tape: Tape, span: Span) -> None:
         most, size = self.settings.performance_max_bytes, 0

@@ -159,13 +159,22 @@ def ready_answer(report: Report, views: GatewayViews) -> ReadyAnswer:
     return ReadyAnswer(
         status="degraded" if report.degraded else "ready",
         degraded=report.degraded,
-        services=tuple(
-            SERVICE(each.status, silent=each.silent, age_ns=each.age_ns) for each in views.fleet.shown()
-        ),
-        views=tuple(
-            ViewLag(topic=view.topic.name, ready=view.ready, lag=view.lag(), keys=len(view.items))
-            for view in views.all
-        ),
+        services=services_shown(views),
+        views=views_shown(views),
+    )
+
+
+def services_shown(views: GatewayViews) -> tuple[Struct, ...]:
+    """Return each process that was heard."""
+    shown = views.fleet.shown()
+    return tuple(SERVICE(each.status, silent=each.silent, age_ns=each.age_ns) for each in shown)
+
+
+def views_shown(views: GatewayViews) -> tuple[ViewLag, ...]:
+    """Return how far each materialised topic is behind its log."""
+    return tuple(
+        ViewLag(topic=view.topic.name, ready=view.ready, lag=view.lag(), keys=len(view.items))
+        for view in views.all
     )
 
 

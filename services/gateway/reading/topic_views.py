@@ -13,17 +13,27 @@ from services.gateway.asking.idempotency import ReplyView
 from services.gateway.http.problems import not_ready
 from services.gateway.reading.book_status import BookStatus, status_of
 from services.gateway.reading.fleet import Fleet
+from services.gateway.reading.newest import Newest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from libs.common import events
+    from services.gateway.reading.newest import Folded
 
 
 class GatewayViews:
-    """The newest message per key of the compacted topics it answers from; the stopwatch is monotonic, ns."""
+    """The newest message per key of the compacted topics it answers from; the stopwatch is monotonic, ns.
 
-    def __init__(self, l2_silence_s: float, partitions: int, stopwatch: Callable[[], int]) -> None:
+    Parameters
+    ----------
+    since_ms
+        When they begin, ms since 1970 UTC: of what is told again and again, nothing before is seen.
+    """
+
+    def __init__(
+        self, l2_silence_s: float, partitions: int, stopwatch: Callable[[], int], since_ms: int = 0
+    ) -> None:
         self.subscriptions: View[events.Subscribed] = View(topics.L2_SUBSCRIPTIONS)
         self.tops: View[events.BookTop] = View(topics.L2_BOOK_TOPS)
         self.healths: View[events.BookHealth] = View(topics.L2_BOOK_HEALTH)
@@ -48,6 +58,12 @@ class GatewayViews:
             *(self.signals, self.inputs, self.input_sources),
         )
         self.all = self.of_markets + self.of_decisions
+        self.newest = {
+            view.topic: Newest(view, since_ms if view.topic.repeated else 0)
+            for view in self.all
+            if view.topic.past_ms or view is self.tops
+        }
+        self._noted = {topic.name: newest for topic, newest in self.newest.items()}
         self._patience = PATIENCE["showing"]._replace(silence_ns=round(l2_silence_s * NS_PER_S))
         self._ready = False
 
@@ -68,6 +84,13 @@ class GatewayViews:
         if not self.ready:
             behind = ", ".join(view.topic.name for view in self.all if not view.ready)
             raise not_ready(f"Still reading {behind}.")
+
+    def note(self, records: Iterable[Folded]) -> None:
+        """Take note of where records stand that were folded."""
+        for record in records:
+            newest = self._noted.get(record.topic.name)
+            if newest is not None:
+                newest.take(record)
 
     def is_subscribed(self, key: bytes) -> bool:
         """Tell whether a book is wanted, or still kept by l2."""

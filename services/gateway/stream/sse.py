@@ -11,20 +11,32 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
+from msgspec.structs import astuple
 
-from libs.common.events import Event
 from libs.common.kafka import Record, Undecodable
 from libs.common.time_units import NS_PER_MS, NS_PER_S
 from services.gateway.http.problems import FieldError, invalid
 from services.gateway.http.view import camel, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from services.gateway.http.places import Room
 
@@ -60,15 +72,15 @@ def frame(topic: str, partition: int, offset: int, key: bytes, body: Mapping[str
 def frames_of(records: Iterable[Record | Undecodable]) -> Iterator[Frame]:
     """Yield each record as a server-sent event."""
     for record in records:
-        key = record.key.decode(errors="replace")
-        match record:
-            case Undecodable(reason=reason):
-                body: Mapping[str, object] = {"type": "Undecodable", "key": key, "reason": reason}
-            case Record(event=None):
-                body = {"type": "Tombstone", "key": key}
-            case Record(event=Event() as event):
-                body = json_ready(event)
-        yield frame(record.topic.name, record.partition, record.offset, record.key, body)
+        yield frame(record.topic.name, record.partition, record.offset, record.key, body_of(record))
+
+
+def body_of(record: Record | Undecodable) -> Mapping[str, object]:
+    """Return what is told of a record: its message, that its key was deleted, or that it is no message."""
+    key = record.key.decode(errors="replace")
+    if isinstance(record, Undecodable):
+        return {"type": "Undecodable", "key": key, "reason": record.reason}
+    return {"type": "Tombstone", "key": key} if record.event is None else json_ready(record.event)
 
 
 def dropped(count: int | None) -> bytes:
@@ -76,26 +88,67 @@ def dropped(count: int | None) -> bytes:
     return b"event: dropped\ndata: %b\n\n" % encode({"count": count})
 
 
-@lru_cache
-def _fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, str, bool], ...]:
-    """Return each field, its name to callers, and whether it is of nanoseconds."""
-    return tuple(
-        (each, camel(re.sub(r"_ns$", "_ms", each)), each == "ts" or each.endswith(("_ts", "_ns")))
-        for each in kind.__struct_fields__
+_Conversion: TypeAlias = "Callable[[Any], object]"  # of a value that is there
+
+
+class _Form(NamedTuple):
+    """How the messages of one type are told."""
+
+    names: tuple[str, ...]  # of the fields, to callers
+    conversions: tuple[tuple[str, _Conversion], ...]  # of the values that are not told as they are
+
+
+@cache
+def _form(kind: type[msgspec.Struct]) -> _Form:
+    hints = get_type_hints(kind)
+    names = {each: camel(re.sub(r"_ns$", "_ms", each)) for each in kind.__struct_fields__}
+    found = ((name, _conversion(hints[each], in_ns=_in_ns(each))) for each, name in names.items())
+    return _Form(tuple(names.values()), tuple((name, each) for name, each in found if each is not None))
+
+
+def _in_ns(field_name: str) -> bool:
+    return field_name == "ts" or field_name.endswith(("_ts", "_ns"))
+
+
+def _conversion(kind: Any, *, in_ns: bool) -> _Conversion | None:  # noqa: ANN401 -- whatever stands as a type
+    """Return what makes a value of this type ready, None if it is told as it is."""
+    if kind is int and in_ns:
+        return _ms
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return json_ready
+    origin, args = get_origin(kind), get_args(kind)
+    found = [_conversion(each, in_ns=in_ns) for each in args if each not in (NoneType, ...)]
+    inner = next((each for each in found if each is not None), None)
+    if inner is None:
+        return None
+    if origin in (Union, UnionType) and set(found) == {inner}:
+        return inner
+    if origin is tuple and args[1:] == (...,):
+        return lambda values: [inner(each) for each in values]
+    if origin is dict and found == [None, inner]:
+        return lambda values: {key: inner(each) for key, each in values.items()}
+    raise TypeError(
+        f"there is no rule for how {kind} is told; messages stand in tuples of one type and in dicts"
     )
 
 
+def _ms(moment_ns: int) -> int:
+    return moment_ns // NS_PER_MS
+
+
 def json_ready(message: msgspec.Struct) -> dict[str, object]:
-    """Return the message as callers read it: camel case; times and durations in whole milliseconds."""
+    """Return the message as callers read it: camel case; times and durations in whole milliseconds.
+
+    So is every message inside it, alone, in a tuple or in a dict; the keys of dicts are names of the world,
+    and stay.
+    """
+    names, conversions = _form(type(message))
     tag = message.__struct_config__.tag
     ready: dict[str, object] = {} if tag is None else {"type": tag}
-    for attribute, name, in_ns in _fields(type(message)):
-        value = getattr(message, attribute)
-        if isinstance(value, msgspec.Struct):
-            value = json_ready(value)
-        elif in_ns and value is not None:
-            value //= NS_PER_MS
-        ready[name] = value
+    ready.update(zip(names, astuple(message), strict=True))
+    for name, convert in conversions:
+        if (value := ready[name]) is not None:
+            ready[name] = convert(value)
     return ready
 
 
