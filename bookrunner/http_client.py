@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from bookrunner.http_execution import ExecutionRequests
 from bookrunner.http_market import MarketRequests
 from bookrunner.http_router import DecisionRequests
+from bookrunner.http_system import SystemRequests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,7 @@ NOT_OFFERED: Final[Mapping[str, str]] = {
 """Routes without a method, by their names in /openapi.json, and why."""
 
 
-class Client(MarketRequests, DecisionRequests, ExecutionRequests):
+class Client(MarketRequests, DecisionRequests, ExecutionRequests, SystemRequests):
     """What the gateway does for who asks; an asynchronous context manager.
 
     Fields and parameters are those of the routes in /docs, in snake case; None leaves one out. Answers are

@@ -80,6 +80,14 @@ class ExecutionRequests(Requests):
         """Return the last sizing with every factor."""
         return await self._get("/api/exec/sizing/last", symbol=symbol)
 
+    async def why(self, *, symbol: str | None = None) -> Json:
+        """Return the gates between a signal and an order as they stand now, and the first that is closed."""
+        return await self._get("/api/why", symbol=symbol)
+
+    async def lineage(self, execution_id: str) -> Json:
+        """Return how an execution came about, from the book's change to what was learnt."""
+        return await self._get(f"/api/exec/{part(execution_id)}/lineage")
+
     async def audit(self, execution_id: str) -> Json:
         """Return an execution's hash-chained audit, recomputed."""
         return await self._get(f"/api/audit/{part(execution_id)}")
