@@ -16,10 +16,10 @@ INSTALL = @test -n '$(PYTHON)' || { echo 'Python 3.11 to 3.14 is needed, and non
 RUN_DIR ?= .run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev doctor run stop test test-fast e2e check bench chaos soak peers examples audit sbom lock clean
+.PHONY: help setup setup-dev doctor run stop test test-fast e2e check bench chaos soak peers examples screenshot audit sbom lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what is locked for running into .venv, if that changed; PLOTS=1 adds what draws pictures, HISTORY=1 Parquet
 	$(INSTALL) run $(if $(PLOTS),plots) $(if $(HISTORY),history)
@@ -36,8 +36,8 @@ run: setup ## the whole system until Ctrl-C; FEED=replay:PATH[,PATH2] or FEED=li
 stop: ## end the system of RUN_DIR, or what a killed one left behind
 	@$(if $(wildcard $(PY)),$(PY),$(or $(PYTHON),python3)) -m libs.cli.stop
 
-test: setup-dev ## every test, two files at a time, on a Kafka each; then those of whole systems, which fill two cores
-	$(PY) -m pytest --dist loadfile --numprocesses $(if $(KAFKA_BOOTSTRAP_SERVERS),0,2) tests/unit tests/property tests/integration
+test: setup-dev ## every test, three files at a time, on a Kafka each; then those of whole systems, which fill two cores
+	$(PY) -m pytest --dist loadfile --numprocesses $(if $(KAFKA_BOOTSTRAP_SERVERS),0,3) tests/unit tests/property tests/integration
 	$(PY) -m pytest tests/e2e
 
 test-fast: setup-dev ## unit and property tests, in parallel
@@ -67,17 +67,22 @@ peers: setup-dev ## other people's clients against the simulator, their own chec
 examples: setup-dev ## answers of the system that `make run` runs now, as the examples of openapi.json
 	$(PY) -m tests.examples
 
+screenshot: setup-dev ## the page of the system that `make run` runs now, as docs/page.png
+	$(PY) -m tests.screenshot
+
 audit: setup ## known vulnerabilities of all that is locked, by the database at osv.dev; else when last could
 	@$(PY) -m install.audit
 
 sbom: setup-dev ## write bookrunner.cdx.json: what it is made of, as CycloneDX 1.6
 	@$(PY) -m install.sbom bookrunner.cdx.json
 
-lock: setup-dev ## resolve the locks anew: Python's, Kafka's, the images'; UPGRADE=1 takes the newest that fit
+lock: setup-dev ## resolve the locks anew: Python's, Kafka's, the page's, the images'; UPGRADE=1 takes the newest that fit
 	$(PY) -m install.lock $(VENV)/bin/uv $(if $(UPGRADE),--upgrade)
 	$(PY) -m broker.lock
+	$(PY) -m install.webjars --lock
+	$(PY) -m install.webjars
 	$(PY) -m install.images
 
-clean: ## remove .venv, caches and the data of make run
-	rm -rf $(VENV) .venv-peers '$(RUN_DIR)' build bookrunner.cdx.json *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## remove .venv, the page's libraries, caches and the data of make run
+	rm -rf $(VENV) .venv-peers '$(RUN_DIR)' services/gateway/page/vendor build bookrunner.cdx.json *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,8 +1,9 @@
 """A Kafka as a system of some days leaves it: all that a start reads, in real shapes and rates.
 
-Of compacted topics that are told again and again, what compaction has not come to is written: two segments
-of ten minutes. Deltas, trades, commands and answers, of which a start reads nothing, are left out, and so is
-the state of executions and portfolios, which does not grow with days.
+Of compacted topics that are told again and again, two segments of ten minutes are written: what stays longer,
+for the past to be asked for, is before where a start begins. Deltas, trades, commands and answers, of which a
+start reads nothing, are left out, and so is the state of executions and portfolios, which does not grow with
+days.
 """
 
 from __future__ import annotations

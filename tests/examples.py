@@ -42,6 +42,7 @@ REFUSED: Final[Mapping[str, tuple[str, str, dict[str, str], str]]] = {
     "not-subscribed": ("GET", "/api/l2/okx/ADAUSDT", {}, ""),
     "not-known-then": ("GET", "/api/l2/binance/BTCUSDT?at=1767000000000", {}, ""),
     "unknown-topic": ("GET", "/api/stream?topics=l2.trade.v1", {}, ""),
+    "no-record": ("GET", "/api/records/l2.trades.v1/0/9007199254740991", {}, ""),
     "unknown-name": ("GET", "/api/exec/6f1b0a52-0000-5000-8000-000000000000", {}, ""),
     "foreign-page": (
         "GET",
@@ -140,6 +141,15 @@ class Capture:
         for name in ("halt", "resume", "set_limits"):
             self.keep(name, self.ask(name))
 
+    def let_go_wrong(self) -> None:
+        """Ask the simulated exchanges for two faults, and end one and then all; they strike hardly ever."""
+        self.ask("add_fault")
+        number = str(self.keep("add_fault", self.ask("add_fault"))["id"])
+        self.keep("get_simulation", self.ask("get_simulation"))
+        self.keep("end_fault", self.ask("end_fault", number=number))
+        self.keep("end_faults", self.ask("end_faults"))
+        self.keep("get_system", self.ask("get_system"))
+
     def execute(self) -> str:
         """Execute until something is traded, and return its id."""
         for _ in range(ATTEMPTS):
@@ -161,11 +171,11 @@ class Capture:
 
     def read(self, execution_id: str) -> None:
         """Ask for everything that is read."""
-        for name in ("execution", "audit"):
+        for name in ("execution", "audit", "lineage"):
             self.keep(name, self.ask(name, execution_id=execution_id))
         for name in (
             *("list_books", "registry", "get_policies", "get_snapshot", "records", "last_sizing"),
-            *("positions", "risk", "performance", "get_limits", "healthz", "readyz"),
+            *("positions", "risk", "performance", "get_limits", "why", "healthz", "readyz"),
         ):
             self.keep(name, self.ask(name))
         document = self.ask("asyncapi_document").json()
@@ -177,7 +187,12 @@ class Capture:
         with self.ask("stream") as stream:
             lines = (line.decode() for line in stream.iter_lines(chunk_size=1))
             event = next(line for line in lines if line.startswith("event: l2."))
-            write("stream", {"200": "\n".join([event, next(lines), next(lines), "", ""])})
+            told = [event, next(lines), next(lines), "", ""]
+            write("stream", {"200": "\n".join(told)})
+        topic, partition, offset = told[1].removeprefix("id: ").split(":")
+        place = {"topic": topic, "partition": partition, "offset": offset}
+        self.keep("topic_record", self.ask("topic_record", **place))
+        self.keep("topic_history", self.ask("topic_history", query="?limit=1", topic=topic))
 
     def be_refused(self) -> None:
         """Ask for what is refused."""
@@ -219,6 +234,7 @@ def main() -> None:
     moment_ms = capture.read_a_book()
     capture.decide()
     capture.control()
+    capture.let_go_wrong()
     capture.tell()
     capture.read(capture.execute())
     capture.read_it_again(moment_ms)

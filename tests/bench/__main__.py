@@ -30,7 +30,9 @@ from tests.bench import (
     hot_path,
     idle,
     learning_loop,
+    moments,
     off_policy_coverage,
+    page,
     portfolio,
     portfolio_caution,
     publisher,
@@ -58,6 +60,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "end_to_end": end_to_end.run,
     "gateway_get": gateway_get.run,
     "gateway_commands": gateway_commands.run,
+    "moments": moments.run,
     "write_guard": write_guard.run,
     "hostile": hostile.run,
     "hostile_choices": hostile_choices.run,
@@ -72,6 +75,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "halts": halts.run,
     "handlers": handlers.run,
     "view_fold": view_fold.run,
+    "page": page.run,
     "portfolio": portfolio.run,
     "portfolio_caution": portfolio_caution.run,
     "saturation": saturation.run,
@@ -92,7 +96,7 @@ BENCHES: Final[Mapping[str, Callable[[Report], None]]] = {
     "tops": tops.run,
     "restart": restart.run,
 }
-AT_REQUEST: Final = frozenset({"scale"})  # starts ten systems, one after the other: an hour
+AT_REQUEST: Final = frozenset({"page", "scale"})  # a Chromium; ten systems, one after the other: an hour
 
 
 def main(names: list[str]) -> int:

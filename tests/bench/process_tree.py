@@ -47,7 +47,7 @@ def process_ids(root: int, name: str) -> list[int]:
 
 def named(root: int) -> Iterator[tuple[int, str]]:
     """Yield the id of `root` and of each of its descendants, and what it is."""
-    for pid in _with_descendants(root):
+    for pid in with_descendants(root):
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
@@ -55,7 +55,7 @@ def named(root: int) -> Iterator[tuple[int, str]]:
         yield pid, next((name for word, name in _NAMES.items() if word in words), _REST)
 
 
-def _with_descendants(root: int) -> list[int]:
+def with_descendants(root: int) -> list[int]:
     found = [root]
     for pid in found:
         for task in Path(f"/proc/{pid}/task").glob("*/children"):

@@ -43,6 +43,7 @@ async def use_every_route(stack: Stack) -> set[str]:
 
     for route in ("/healthz", "/readyz", "/metrics", "/asyncapi.json"):
         await ask("GET", route)
+    await _system(ask)
     await _books(ask)
     await ask("GET", "/api/venues/registry", query="?symbol=BTCUSDT")
     await ask("POST", "/api/venues/score", {"symbol": "BTCUSDT", "size": 0.02})
@@ -53,9 +54,22 @@ async def use_every_route(stack: Stack) -> set[str]:
     await ask("GET", "/api/portfolio/risk")
     await _execution(ask)
     assert (await ask("GET", "/api/performance", query="?from=-1h"))["counts"]["executions"]
-    await _stream(stack)
+    await _records(ask, await _stream(stack))
     used.add("GET /api/stream")
     return used
+
+
+async def _system(ask: Ask) -> None:
+    system = await ask("GET", "/api/system")
+    assert system["ready"]
+    assert {"l2", "gateway"} <= {each["service"] for each in system["services"]}
+    simulation = await ask("GET", "/api/simulation")
+    assert "drop" in {each["kind"] for each in simulation["kinds"]}
+    fault = {"kind": "duplicate", "venue": "bybit", "symbol": "SOL-USDT", "probability": 0.5}
+    added = await ask("POST", "/api/simulation/faults", fault)
+    left = await ask("DELETE", "/api/simulation/faults/{number}", number=str(added["id"]))
+    assert added["id"] not in {each["id"] for each in left["faults"]}
+    assert not (await ask("DELETE", "/api/simulation/faults"))["faults"]
 
 
 async def _books(ask: Ask) -> None:
@@ -64,6 +78,10 @@ async def _books(ask: Ask) -> None:
     shown = await ask("GET", "/api/l2/{venue}/{symbol}", query="?depth=5", **book)
     assert shown["bids"][0][0] < shown["asks"][0][0]
     await ask("GET", "/api/l2/{venue}/{symbol}", query=f"?at={time.time_ns() // 1_000_000}", **book)
+    then = await ask("GET", "/api/at", query=f"?ts={time.time_ns() // 1_000_000 - 2_000}&symbol=BTCUSDT")
+    told = {each["topic"] for each in then["records"]}
+    assert told >= {"l2.book-tops.v1", "l2.book-health.v1", "services.status.v1"}
+    assert (await ask("GET", "/api/at"))["live"]
     other = {"venue": "okx", "symbol": "SOL-USDT"}
     await ask("DELETE", "/api/l2/subscriptions/{venue}/{symbol}", **other)
     await ask("POST", "/api/l2/subscriptions", other)
@@ -110,6 +128,10 @@ async def _execution(ask: Ask) -> None:
     await ask("GET", "/api/exec/records")
     await ask("GET", "/api/exec/sizing/last")
     assert (await ask("GET", "/api/audit/{execution_id}", execution_id=execution))["verified"]
+    lineage = await ask("GET", "/api/exec/{execution_id}/lineage", execution_id=execution)
+    assert {each["stage"] for each in lineage["stages"]} >= {"book", "choice", "sizing", "plan"}
+    (why,) = (await ask("GET", "/api/why", query="?symbol=BTCUSDT"))["symbols"]
+    assert why["open"] == (why["first"] is None)
     await ask("DELETE", "/api/exec/{execution_id}", execution_id=execution)
     order = {"symbol": "BTCUSDT", "side": "buy", "size": "0.01", "ordType": "limit", "limit": "30000"}
     placed = (await ask("POST", "/api/paper/orders", order))["order"]
@@ -126,9 +148,19 @@ async def _controls(ask: Ask) -> None:
     assert not (await ask("POST", "/api/exec/resume", scope | {"reason": "it was"}))["halts"]
 
 
-async def _stream(stack: Stack) -> None:
+async def _records(ask: Ask, name: str) -> None:
+    topic, partition, offset = name.split(":")
+    place = {"topic": topic, "partition": partition, "offset": offset}
+    record = await ask("GET", "/api/records/{topic}/{partition}/{offset}", **place)
+    assert (record["id"], record["data"]["type"]) == (name, "BookTop")
+    assert await ask("GET", "/api/records/{topic}", query=f"?key={record['key']}&every=1s", topic=topic)
+
+
+async def _stream(stack: Stack) -> str:
+    """Return the id of the first message."""
     async with stack.http.get(f"{stack.url}/api/stream", params={"topics": "l2.book-tops.v1"}) as reply:
         assert reply.status == 200
         async for line in reply.content:
-            if line.startswith(b"data:"):
-                return
+            if line.startswith(b"id: "):
+                return line.decode()[4:].strip()
+    raise AssertionError("the stream ended without a message")

@@ -37,7 +37,7 @@ async def test_no_service_ends_while_the_brokers_get_to_know_each_other(stack: S
 
 
 async def test_every_route_answers_while_one_broker_is_dead(stack: Stack) -> None:
-    for broker in BROKERS:
+    for broker in BROKERS[:2]:  # the one that every address begins with, and one of those that none does
         await until("every replica in sync", lambda: in_sync(stack), BACK_S)
         (container,) = await stack.containers(broker)
         async with asyncio.TaskGroup() as tasks:

@@ -29,7 +29,7 @@ from libs.common.topics import (
     VENUES_COMMANDS,
     VENUES_SCORES,
 )
-from services.gateway.http.read_routes import STREAMED
+from services.gateway.http.record_routes import STREAMED
 from services.venues.tables import changelogs
 from tests.acl_kafka import PARTITIONS, ROLES, ROOT, AclKafka, Decision, acl_kafka
 from tests.acl_probes import NEW, Probe
@@ -187,6 +187,10 @@ async def _ask_for_everything(system: System) -> dict[str, tuple[int, Any]]:
     audit = f"/api/audit/{answers[EXECUTE][1]['executionId']}"
     async with system.http.get(f"{system.gateway}{audit}") as reply:
         answers["/api/audit"] = (reply.status, await reply.read())
+    async with system.http.get(f"{system.gateway}/api/system") as reply:
+        told = json.loads(await reply.read())
+        answers["/api/system"] = (reply.status, told)
+        assert told["deadLetters"]["why"] == ""  # they could be read
     topics = ",".join(STREAMED)
     async with system.http.get(f"{system.gateway}/api/stream?topics={topics}&from=beginning") as reply:
         seen: set[str] = set()

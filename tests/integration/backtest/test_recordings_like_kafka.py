@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-pytestmark = [needs_recordings, pytest.mark.timeout(120)]
+pytestmark = [needs_recordings, pytest.mark.timeout(300)]
 BINANCE_LINES = 20_000  # of two minutes
 BINANCE = "binance:BTC-USDT"
 VENUES = {"binance", "bybit-200", "coinbase", "kraken-v1", "okx-v5-2022"}
@@ -71,7 +71,7 @@ async def on_kafka(
             return written if {key: end_of(written.get(key, [])) for key in on_bus} == ends else {}
 
         ends = {key: end_of(events) for key, events in on_bus.items()}
-        return await until("the recordings were read to their ends", arrived, 90)  # type: ignore[no-any-return]
+        return await until("the recordings were read to their ends", arrived, 200)  # type: ignore[no-any-return]
 
 
 def end_of(events: list[Any]) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from broker.errors import JarsUnavailableError
-from broker.jar_lock import LOCK_FILE, LockedJar, read_lock
+from broker.jar_lock import KAFKA, LOCK_FILE, JarLock, LockedJar, read_lock
 from broker.jars import complete
 
 CONTENT = b"PK not really a jar" * 1000
@@ -65,15 +65,26 @@ def test_the_committed_lock_names_kafka_and_its_logging_binding_once_each() -> N
 def test_a_missing_jar_is_fetched_and_progress_is_told(mirror: Path, tmp_path: Path) -> None:
     jar, cache, told = a_locked_jar(), tmp_path / "cache", list[str]()
     put(mirror, jar, CONTENT)
-    complete([jar], cache, told.append)
+    complete(KAFKA, [jar], cache, told.append)
     assert jar.path_in(cache).read_bytes() == CONTENT
     assert told[-1] == "fetching Kafka 4.3.0, once: 0.0 of 0.0 MB"
+
+
+def test_what_is_fetched_is_said_by_the_words_of_its_own_lock(mirror: Path, tmp_path: Path) -> None:
+    jar, told = a_locked_jar(), list[str]()
+    lock = JarLock(tmp_path / "own.lock", "the things")
+    put(mirror, jar, CONTENT)
+    complete(lock, [jar], tmp_path / "cache", told.append)
+    assert told[-1].startswith("fetching the things, once: ")
+    put(mirror, jar, b"else")
+    with refused(r"those locked in own\.lock"):
+        complete(lock, [jar], tmp_path / "another", told.append)
 
 
 def test_a_full_cache_needs_no_network_and_says_nothing(tmp_path: Path) -> None:
     jar, told = a_locked_jar(), list[str]()
     put(tmp_path, jar, CONTENT)
-    complete([jar], tmp_path, told.append)
+    complete(KAFKA, [jar], tmp_path, told.append)
     assert told == []
 
 
@@ -82,7 +93,7 @@ def test_a_damaged_jar_is_fetched_again(mirror: Path, tmp_path: Path, damage: by
     jar = a_locked_jar()
     put(mirror, jar, CONTENT)
     path = put(tmp_path / "cache", jar, damage)
-    complete([jar], tmp_path / "cache", lambda _line: None)
+    complete(KAFKA, [jar], tmp_path / "cache", lambda _line: None)
     assert path.read_bytes() == CONTENT
 
 
@@ -90,7 +101,7 @@ def test_other_bytes_than_locked_are_refused_and_not_kept(mirror: Path, tmp_path
     jar = a_locked_jar()
     put(mirror, jar, b"something else")
     with refused("other bytes than those locked"):
-        complete([jar], tmp_path / "cache", lambda _line: None)
+        complete(KAFKA, [jar], tmp_path / "cache", lambda _line: None)
     assert not jar.path_in(tmp_path / "cache").exists()
 
 
@@ -99,7 +110,7 @@ def test_other_bytes_than_locked_are_refused_and_not_kept(mirror: Path, tmp_path
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_jar_that_no_repository_has_is_named(tmp_path: Path) -> None:
     with refused("org.example:thing:1.0 cannot be fetched"):
-        complete([a_locked_jar()], tmp_path / "cache", lambda _line: None)
+        complete(KAFKA, [a_locked_jar()], tmp_path / "cache", lambda _line: None)
     gc.collect()
 
 
@@ -109,10 +120,10 @@ def test_without_network_the_message_says_what_to_do(tmp_path: Path, monkeypatch
     monkeypatch.setenv("JGO_CONFIG_FILE", str(configuration))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with refused("cannot be reached .*Connection refused.*connect to the network"):
-        complete([a_locked_jar()], tmp_path / "cache", lambda _line: None)
+        complete(KAFKA, [a_locked_jar()], tmp_path / "cache", lambda _line: None)
 
 
 def test_a_cache_that_cannot_be_written_names_its_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with refused("set KAFKA_JARS_DIR to another folder"):
-        complete([a_locked_jar()], tmp_path / "file" / "cache", lambda _line: None)
+        complete(KAFKA, [a_locked_jar()], tmp_path / "file" / "cache", lambda _line: None)

@@ -10,8 +10,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from libs.common.book_features import features_of
 from libs.common.order_book import OrderBook
-from services.l2.features import TAU_NS, TradeFlow, features_of
+from services.l2.features import TAU_NS, TradeFlow
 
 if TYPE_CHECKING:
     from libs.common.events import Level

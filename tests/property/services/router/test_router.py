@@ -89,6 +89,9 @@ def test_no_sequence_of_commands_breaks_what_the_router_promises(steps: list[tup
             assert snapshot.pending <= 20  # decisions, and other answers
             for policy in snapshot.policies:
                 assert policy.low <= policy.estimate <= policy.high
+            chances = [policy.belief.best for policy in snapshot.policies if policy.belief]
+            if any(chance is not None for chance in chances):
+                assert math.isclose(sum(chance or 0.0 for chance in chances), 1)
     records = world.state.values()
     assert sum(getattr(record, "updates", 0) for record in records) == counted
     for record in records:

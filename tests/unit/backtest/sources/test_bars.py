@@ -13,6 +13,7 @@ from backtest.sources.depth import cost_bps
 from backtest.sources.depth_table import MEASURED, profile_for
 from backtest.sources.ladder import Ladder
 from backtest.world import Trading, World
+from libs.common.book_features import features_of
 from libs.common.events import BookState, Candle
 from libs.common.instruments import instrument_of
 from libs.common.order_book import OrderBook
@@ -20,7 +21,6 @@ from libs.common.time_units import DAY_NS, MINUTE_NS, NS_PER_S
 from libs.common.topics import L2_BOOK_HEALTH, L2_BOOK_TOPS, L2_CANDLES, L2_CANDLES_DAILY
 from libs.history.faults import FaultReport
 from libs.history.writer import DayWriter
-from services.l2.features import features_of
 from simulator.latent import GENESIS_DAY, LatentPrices
 from tests.backtest_candles import LatentCandles, a_candle
 from tests.backtest_records import Kept

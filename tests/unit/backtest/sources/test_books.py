@@ -12,6 +12,7 @@ from backtest.delays import Immediate
 from backtest.sources.books import Books
 from backtest.sources.kept_book import SILENT_NS
 from backtest.sources.topics import Topics
+from libs.common.book_features import features_of
 from libs.common.codec import encode
 from libs.common.events import (
     BookDelta,
@@ -39,7 +40,6 @@ from libs.history.errors import HistoryError
 from libs.history.faults import FaultReport
 from libs.history.topic_files import TopicRecord, TopicWriter
 from libs.history.writer import DayWriter
-from services.l2.features import features_of
 from tests.full_valued import full
 from tests.history_market import MIDNIGHT, SYMBOL, VENUE, a_market, candles_of, trades_of, without_keyframes
 

@@ -28,7 +28,7 @@ from services.context.app import USED
 from services.context.app import App as Context
 from services.context.settings import ContextSettings
 from services.gateway.asking.commands import ANSWER_TOPICS, ASKED
-from services.gateway.http.read_routes import STREAMED
+from services.gateway.http.record_routes import STREAMED
 from services.gateway.reading.topic_views import GatewayViews
 from services.l2.posting import PUBLISHED
 from services.l2.settings import L2Settings
@@ -87,7 +87,8 @@ def test_venues_makes_its_changelogs_and_no_other_topic() -> None:
 
 def test_the_gateway_reads_what_it_shows_and_writes_wishes_commands_and_replies() -> None:
     views = {view.topic.name for view in GatewayViews(1.0, 1, lambda: 0).all}
-    assert names("gateway", Operation.READ) == views | {topic.name for topic in ANSWER_TOPICS} | set(STREAMED)
+    shown = {topic.name for topic in ANSWER_TOPICS} | {DEAD_LETTERS.name} | set(STREAMED)
+    assert names("gateway", Operation.READ) == views | shown
     told = (L2_SUBSCRIPTIONS, POLICIES_SIGNALS, CONTEXT_INPUTS, GATEWAY_IDEMPOTENCY)
     writes = {topic.name for topic in (*ASKED, *told)}
     assert names("gateway", Operation.WRITE) == writes | EVERYBODY_WRITES

@@ -52,6 +52,8 @@ FREE: Final = (
     *(
         "BrokerSettings.KAFKA_SASL_PASSWORD",
         "FeedSettings.FEED",
+        "GatewaySettings.FEED",
+        "VenueSettings.FEED",
         "L2Settings.FEED",
         "ContextSettings.FEED",
         "POLICIES_DIR",

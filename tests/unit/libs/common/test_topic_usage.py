@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SETTINGS = ServiceSettings()
 TOPICS = ("a", "b")
 FIRST, END = 10, 110
+STAMPS = (1_700_000_000_005, 1_700_000_000_002)  # ms, of the oldest record of each partition
 
 
 @dataclass
@@ -102,7 +103,12 @@ class Client:
                 (
                     name,
                     [
-                        (part, self.cluster.codes.get((name, part), 0), 0, END if of == -1 else FIRST)
+                        (
+                            part,
+                            self.cluster.codes.get((name, part), 0),
+                            STAMPS[part] if of == 0 else -1,
+                            END if of == -1 else FIRST,
+                        )
                         for part, of in parts
                     ],
                 )
@@ -125,7 +131,7 @@ def a_cluster(
     return cluster
 
 
-WHOLE = Usage(2 * (END - FIRST), 100)
+WHOLE = Usage(2 * (END - FIRST), 100, 2 * END, min(STAMPS))
 
 
 async def test_each_topic_has_the_offsets_and_bytes_of_its_partitions(

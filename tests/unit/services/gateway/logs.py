@@ -6,12 +6,18 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from services.gateway.reading.book_log import Chunk
+from services.gateway.reading.window_log import logged
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import (
+        AsyncGenerator,
+        Iterable,
+        Sequence,
+    )
 
     from libs.common.kafka import Record
     from services.gateway.reading.as_of import Row
+    from services.gateway.reading.logged import Logged, Window
     from services.gateway.stream.sse import Start
 
 
@@ -87,3 +93,25 @@ class InMemoryTopics(_Held):
     def read(self, begin_ts: int) -> AsyncGenerator[list[Record], None]:
         self.begins.append(begin_ts)
         return self._come()
+
+
+class InMemoryWindows(_Held):
+    """Topics of which stretches of time are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.windows: list[Window] = []  # that were asked for
+
+    async def read(self, windows: Sequence[Window]) -> list[Logged]:
+        self.windows += windows
+        found = [record async for batch in self._come() for record in batch]
+        return [
+            logged(record)
+            for record in found
+            if any(
+                (window.topic, window.partition) == (record.topic, record.partition)
+                and window.begin_ms <= record.timestamp_ms <= window.end_ms
+                and window.key in (None, record.key)
+                for window in windows
+            )
+        ]

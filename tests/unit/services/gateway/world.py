@@ -10,6 +10,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from libs.common.budgets import account_of
 from libs.common.events import (
     BookDelta,
     BookHealth,
@@ -21,16 +22,20 @@ from libs.common.events import (
     ServiceStatus,
     Subscribed,
 )
+from libs.common.kafka import Record
 from libs.common.topics import (
     L2_BOOK_HEALTH,
     L2_BOOK_TOPS,
     L2_SUBSCRIPTIONS,
     PORTFOLIO_RISK,
     SERVICES_STATUS,
+    TOPICS,
 )
+from services.gateway.alerts.standing import Watched
 from services.gateway.asking.commands import Changes, Commands
 from services.gateway.asking.idempotency import Idempotency
 from services.gateway.asking.publications import Publications
+from services.gateway.asking.simulator import Simulator
 from services.gateway.asking.subscriptions import Subscriptions
 from services.gateway.http import command_routes
 from services.gateway.http.callers import Callers
@@ -44,17 +49,31 @@ from services.gateway.monitoring import Traffic
 from services.gateway.reading.as_of import Row
 from services.gateway.reading.audit_log import AuditLog
 from services.gateway.reading.books import Books
+from services.gateway.reading.decision_log import DecisionLog
 from services.gateway.reading.known_names import knows_policy, knows_scope
+from services.gateway.reading.lineages import Lineages
+from services.gateway.reading.moments import Moments
 from services.gateway.reading.past_books import PastBooks
+from services.gateway.reading.past_records import PastRecords
 from services.gateway.reading.performance_log import PerformanceLog
-from services.gateway.reading.readiness import ReadyAnswer
+from services.gateway.reading.readiness import ReadyAnswer, Report
+from services.gateway.reading.system_status import Known, SystemAnswer, system_answer
+from services.gateway.reading.topic_figures import TopicFigures
 from services.gateway.reading.topic_views import GatewayViews
+from services.gateway.reading.why import Why
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream.hub import Hub
 from services.gateway.stream.replays import Replays
 from tests.execution_market import a_risk_budget
 from tests.heartbeats import SERVICES, a_status
-from tests.unit.services.gateway.logs import InMemoryAudit, InMemoryLog, InMemoryTopics
+from tests.unit.services.gateway.logs import (
+    InMemoryAudit,
+    InMemoryLog,
+    InMemoryTopics,
+    InMemoryWindows,
+)
+from tests.unit.services.gateway.moment_logs import InMemoryMoments
+from tests.unit.services.gateway.topic_logs import InMemoryTopicLogs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -63,8 +82,9 @@ if TYPE_CHECKING:
 
     from libs.common.cloudevents import Headers
     from libs.common.events import Event, Level
-    from libs.common.kafka import Record, Undecodable
+    from libs.common.kafka import Undecodable
     from libs.common.topics import Topic
+    from services.gateway.reading.dead_letters import DeadLetter
     from services.gateway.stream.sse import Start
 
 NOW = 1_767_225_600_000_000_000  # ns UTC
@@ -263,14 +283,23 @@ class World:
         self.idempotency = Idempotency(*given)
         self.subscriptions = Subscriptions(*given)
         self.past_books = PastBooks(self.settings, self.views, self._open_log, self._clock)
+        self.moment_logs = InMemoryMoments()
+        self.moments = Moments(self.settings, self.views, self.moment_logs.lend, self._clock)
         self.audit = InMemoryAudit()
         self.answers = Script()
         self.commands = Commands(
             self.settings, self.views, self.writer, self.answers.open, self._clock, map(str, count(1))
         )
         self.audit_log = AuditLog(self.settings, self.audit.read)
+        self.windows = InMemoryWindows()
+        decisions = DecisionLog(self.settings, self.windows.read)
+        self.why = Why(self.settings, self.views, decisions, self._clock)
+        self.lineages = Lineages(
+            self.settings, self.views, self.audit_log, self.windows.read, self.why.places
+        )
         self.traded = InMemoryTopics()
         self.performance_log = PerformanceLog(self.settings, self.views, self.traded.read)
+        self.topics = InMemoryTopicLogs()
         self.new_scopes = NewNames(
             self.settings, "scopes", partial(knows_scope, self.views), lambda: self.now
         )
@@ -282,7 +311,11 @@ class World:
             self.settings, self.writer, lambda: self.away, self._clock, lambda: self.now
         )
         replays = Replays(self.settings, self.script.open, lambda: self.now)
+        self.figures = TopicFigures()
+        self.watched = Watched()
+        self.letters: tuple[DeadLetter, ...] = ()
         self.hub = Hub(self.settings, self.script.open, replays)
+        self.report = Report(())
         self.traffic = Traffic()
         self._offsets = 0
         if ready:
@@ -300,7 +333,11 @@ class World:
             idempotency=self.idempotency,
             subscriptions=self.subscriptions,
             audit_log=self.audit_log,
+            why=self.why,
+            lineages=self.lineages,
+            moments=self.moments,
             performance_log=self.performance_log,
+            past_records=PastRecords(self.settings, self.topics.open),
             publications=self.publications,
             webhook=self.settings.webhook,
             new_scopes=self.new_scopes,
@@ -309,6 +346,8 @@ class World:
             decisions=self.changes,
             hub=self.hub,
             readiness=self._readiness,
+            system=self._system,
+            simulator=Simulator(self.settings.feed_kind, self.settings.simulator_url),
             metrics=lambda: (b"", "text/plain"),
             clock=self._clock,
             asyncapi=b"{}",
@@ -328,6 +367,11 @@ class World:
             stopwatch=lambda: 0.0,
         )
 
+    async def _system(self) -> SystemAnswer:
+        accounts = {name: account_of(TOPICS[name], usage) for name, usage in self.figures.usage.items()}
+        known = Known(self.report, self.figures, accounts, self.watched.due(), self.letters, "")
+        return system_answer(self.views, known, self.now)
+
     def hear(self, status: ServiceStatus) -> None:
         """Let a process tell of itself."""
         self.fold(SERVICES_STATUS, f"{status.service}:{status.instance}".encode(), status)
@@ -335,6 +379,14 @@ class World:
     def fold(self, topic: Topic, key: bytes, event: Event | None) -> None:
         view: Any = next(view for view in self.views.all if view.topic is topic)
         view.fold(0, self._offsets, key, event)
+        raw = self.moment_logs.append(topic, 0, key, event, self.now // 1_000_000, self._offsets)
+        place: dict[str, Any] = {
+            "topic": topic,
+            "partition": 0,
+            "offset": raw.offset,
+            "timestamp_ms": raw.timestamp_ms,
+        }
+        self.views.note([Record(key=key, event=event, value=raw.value, **place)])
         self._offsets += 1
         self.changes.announce()
 

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from libs.common.book_features import features_of
 from libs.common.order_book import OrderBook
-from services.l2.features import FADED_NS, TAU_NS, TradeFlow, features_of
+from services.l2.features import FADED_NS, TAU_NS, TradeFlow
 
 if TYPE_CHECKING:
     from libs.common.events import Level

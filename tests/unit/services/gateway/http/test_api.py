@@ -399,6 +399,7 @@ async def test_the_document_of_the_api_names_every_route_and_resolves_every_refe
         "/api/router/policies/{policy_id}",
         "/api/router/snapshot",
         "/api/stream",
+        "/api/at",
         "/api/venues/registry",
         "/api/venues/score",
         "/healthz",
@@ -420,6 +421,14 @@ async def test_the_document_of_the_api_names_every_route_and_resolves_every_refe
         "/api/portfolio/positions",
         "/api/portfolio/risk",
         "/api/performance",
+        "/api/exec/{execution_id}/lineage",
+        "/api/records/{topic}",
+        "/api/records/{topic}/{partition}/{offset}",
+        "/api/simulation",
+        "/api/simulation/faults",
+        "/api/simulation/faults/{number}",
+        "/api/system",
+        "/api/why",
     }
     references = set(_references(document))
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}

@@ -6,7 +6,8 @@ from urllib.parse import urljoin
 
 import pytest
 
-from services.gateway.http.docs import HEADERS, folder_of
+from services.gateway.http.assets import HEADERS
+from services.gateway.http.docs import folder_of
 from services.gateway.http.problems import PROBLEM_TYPES
 from tests.unit.services.gateway.http.test_api import assert_problem
 from tests.unit.services.gateway.world import World

@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 ONE, OTHER, THIRD = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 WISH = {"venue": "binance", "symbol": "BTCUSDT"}
 AUDIT = "/api/audit/7ea7c1fd-27df-5a02-aefa-a2e16957122c"
+LINEAGE = "/api/exec/7ea7c1fd-27df-5a02-aefa-a2e16957122c/lineage"
 PERFORMANCE = "/api/performance"
+MOMENT = f"/api/at?ts={NOW // 10**6}"
 PAST = f"/api/l2/binance/BTCUSDT?at={NOW // 10**6 - 5}"
 """What is asked, and the settings of its places in all and of an address."""
 KINDS = {
     TOPS: ("stream_max_clients", "stream_max_clients_per_address"),
     f"{TOPS}&from=beginning": ("replay_max_streams", "replay_max_streams_per_address"),
     AUDIT: ("audit_max_reads", "audit_max_reads_per_address"),
+    LINEAGE: ("why_max_reads", "why_max_reads_per_address"),
     PERFORMANCE: ("performance_max_reads", "performance_max_reads_per_address"),
+    MOMENT: ("at_max_reads", "at_max_reads_per_address"),
     PAST: ("as_of_max_rebuilds", "as_of_max_rebuilds_per_address"),
 }
 
@@ -46,7 +50,12 @@ async def under_way(world: World, target: str, peer: str) -> AsyncIterator[None]
         yield
         await stream.leave()
         return
-    known = {AUDIT: world.audit, PERFORMANCE: world.traded}
+    known: dict[str, Any] = {
+        AUDIT: world.audit,
+        LINEAGE: world.audit,
+        PERFORMANCE: world.traded,
+        MOMENT: world.moment_logs,
+    }
     held = known.get(target) or world.logs.setdefault(
         b"binance:BTC-USDT", InMemoryLog([(NOW // 10**6, None)])
     )

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
+from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
-from libs.common.events import Trade
+from libs.common.events import ExecutionRecord, RiskBudget, SymbolRisk, Trade
 from libs.common.kafka import Record
-from libs.common.topics import L2_TRADES
+from libs.common.topics import L2_TRADES, TOPICS
 from services.gateway.http.places import Room
 from services.gateway.http.problems import ProblemError
 from services.gateway.stream.sse import (
@@ -20,6 +24,7 @@ from services.gateway.stream.sse import (
     json_ready,
     start_of,
 )
+from tests.full_valued import bare, full
 from tests.unit.services.gateway.world import NOW, a_book_health, a_book_top
 
 TRADE = Trade(
@@ -55,6 +60,45 @@ def test_nested_features_durations_and_absent_times_are_translated_too() -> None
     assert top["features"]["spreadBps"] == 99.5
     assert "type" not in top["features"]
     assert json_ready(a_book_health(lag_ns=7_900_000))["lagMs"] == 7
+
+
+def test_messages_in_tuples_and_dicts_are_translated_and_the_keys_of_dicts_stay() -> None:
+    record: Any = json_ready(full(ExecutionRecord))
+    assert record["fills"][0]["fillId"] == full(ExecutionRecord).fills[0].fill_id
+    assert record["orders"][0]["submittedTs"] == full(ExecutionRecord).orders[0].submitted_ts // 1_000_000
+    assert record["plan"]["slices"][0]["atTs"] == full(ExecutionRecord).plan.slices[0].at_ts // 1_000_000
+    told: Any = json_ready(replace(full(RiskBudget), by_symbol={"a_b": full(SymbolRisk)}))
+    assert told["bySymbol"]["a_b"]["weight"] == full(SymbolRisk).weight
+
+
+def told_by_its_values(value: Any, name: str = "") -> Any:
+    """Return how a value is told, by what it is and not by its type's declaration."""
+    match value:
+        case msgspec.Struct():
+            tag = value.__struct_config__.tag
+            told = {} if tag is None else {"type": tag}
+            for each in value.__struct_fields__:
+                words = re.sub("_ns$", "_ms", each).split("_")
+                called = words[0] + "".join(word.capitalize() for word in words[1:])
+                told[called] = told_by_its_values(getattr(value, each), each)
+            return told
+        case tuple():
+            return [told_by_its_values(each) for each in value]
+        case dict():
+            return {key: told_by_its_values(each) for key, each in value.items()}
+        case int() if name == "ts" or name.endswith(("_ts", "_ns")):
+            return value // 1_000_000
+        case _:
+            return value
+
+
+@pytest.mark.parametrize(
+    "kind", sorted({each for topic in TOPICS.values() for each in topic.events}, key=str)
+)
+def test_every_message_is_told_as_one_that_looks_at_every_value_would(kind: type[msgspec.Struct]) -> None:
+    for message in (full(kind), bare(kind)):
+        told = msgspec.json.encode(json_ready(message))
+        assert json.loads(told) == json.loads(msgspec.json.encode(told_by_its_values(message)))
 
 
 def test_a_frame_is_one_event_whose_data_is_one_line() -> None:
