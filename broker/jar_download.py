@@ -12,7 +12,7 @@ from jgo.config import GlobalSettings
 from jgo.maven import MavenContext, PythonResolver
 
 from broker.errors import JarsUnavailableError
-from broker.jar_lock import KAFKA_VERSION, LOCK_FILE, MEGABYTE, LockedJar
+from broker.jar_lock import MEGABYTE, JarLock, LockedJar
 
 _CONNECTIONS = 4  # to the Maven repository at a time
 _ATTEMPTS = 3
@@ -20,9 +20,9 @@ _SILENCE_S = 15  # without a byte, after which an attempt has failed
 _REPORT_INTERVAL_S = 5.0
 
 
-def fetch(jars: list[LockedJar], cache: Path, report: Callable[[str], None]) -> None:
+def fetch(lock: JarLock, jars: list[LockedJar], cache: Path, report: Callable[[str], None]) -> None:
     """
-    Put these jars into the cache.
+    Put these jars of a lock into the cache.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def fetch(jars: list[LockedJar], cache: Path, report: Callable[[str], None]) -> 
     OSError
         If the cache cannot take one.
     """
-    progress = _Progress(sum(jar.size for jar in jars), report)
+    progress = _Progress(lock.what, sum(jar.size for jar in jars), report)
     context = MavenContext(
         resolver=PythonResolver(progress_callback=progress.of_file),
         repo_cache=cache,
@@ -42,7 +42,7 @@ def fetch(jars: list[LockedJar], cache: Path, report: Callable[[str], None]) -> 
         timeout=_SILENCE_S,
     )
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
-        pending = [pool.submit(_fetch_one, jar, cache, context) for jar in jars]
+        pending = [pool.submit(_fetch_one, lock, jar, cache, context) for jar in jars]
         try:
             for fetched in pending:
                 fetched.result()
@@ -53,7 +53,7 @@ def fetch(jars: list[LockedJar], cache: Path, report: Callable[[str], None]) -> 
     progress.say()
 
 
-def _fetch_one(jar: LockedJar, cache: Path, context: MavenContext) -> None:
+def _fetch_one(lock: JarLock, jar: LockedJar, cache: Path, context: MavenContext) -> None:
     path = jar.path_in(cache)
     artifact = context.create_dependency(jar.coordinate).artifact
     for attempt in range(1, _ATTEMPTS + 1):
@@ -70,7 +70,7 @@ def _fetch_one(jar: LockedJar, cache: Path, context: MavenContext) -> None:
             return
     path.unlink(missing_ok=True)
     raise JarsUnavailableError(
-        f"{jar.coordinate} arrives with other bytes than those locked in {LOCK_FILE.name}: "
+        f"{jar.coordinate} arrives with other bytes than those locked in {lock.file.name}: "
         "a proxy or mirror on the way changes or truncates it"
     )
 
@@ -78,7 +78,8 @@ def _fetch_one(jar: LockedJar, cache: Path, context: MavenContext) -> None:
 class _Progress:
     """Adds up what the connections receive, and says it about once a second."""
 
-    def __init__(self, expected: int, report: Callable[[str], None]) -> None:
+    def __init__(self, what: str, expected: int, report: Callable[[str], None]) -> None:
+        self._what = what
         self._expected = expected
         self._report = report
         self._received: dict[str, int] = {}
@@ -110,6 +111,5 @@ class _Progress:
         self._said_at = time.monotonic()
         received = sum(self._received.values())
         self._report(
-            f"fetching Kafka {KAFKA_VERSION}, once: "
-            f"{received / MEGABYTE:.1f} of {self._expected / MEGABYTE:.1f} MB"
+            f"fetching {self._what}, once: {received / MEGABYTE:.1f} of {self._expected / MEGABYTE:.1f} MB"
         )

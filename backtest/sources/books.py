@@ -84,7 +84,7 @@ class Books:
         always: bool = False,
     ) -> None:
         self._root, self._always = root, always
-        self._policy = policy_of(l2_settings())
+        self._policy = policy_of(l2_settings(feed="replay"))
         spans = _spans(root, symbols)
         self._folders = tuple(spans)
         first, last = min(first for first, _ in spans.values()), max(last for _, last in spans.values())
