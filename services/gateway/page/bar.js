@@ -1,6 +1,6 @@
 // The bar on top: where one is, how real it is, how well it is connected.
 
-import { badge, html, nothing, repeat } from "./dom.js";
+import { MODES, badge, html, nothing, repeat } from "./dom.js";
 import { span, whole } from "./format.js";
 import { stopButton } from "./halt.js";
 import { confirmation } from "./widgets/confirm.js";
@@ -20,7 +20,7 @@ function nextTheme() {
 }
 
 /** The mode of a book's data, by its health. */
-export const modeOf = (health) => health?.data.feed || "unknown";
+export const modeOf = (health) => (Object.hasOwn(MODES, health?.data.feed ?? "") ? health.data.feed : "unknown");
 
 export function bar(scene) {
   const { store, symbol, symbols, view, views, href, go } = scene;

@@ -135,10 +135,11 @@ export function cost(record, under = "shortfall.") {
   if (total === undefined || total === null || values.some(Number.isNaN)) return html`<p class="wait">No cost is known yet.</p>`;
   const low = Math.min(0, ...values), high = Math.max(0, ...values);
   const scale = WIDTH / (high - low || 1);
-  const worst = TERMS[values.indexOf(Math.max(...values))];
+  const most = total < 0 ? low : high, [, label, meaning] = TERMS[Math.max(0, values.indexOf(most))];
+  const size = (value) => bps(Math.abs(value)); // "saved" and "cost" say the sign
   return html`<p>
-      It ${total < 0 ? "saved" : "cost"} <strong>${told(record, `${under}totalBps`, signedBps)} bps</strong> against
-      the price at the decision${Math.max(...values) > 0 ? html`, most of it ${worst[1]}: ${worst[2]}` : nothing}.
+      It ${total < 0 ? "saved" : "cost"} <strong>${told(record, `${under}totalBps`, size)} bps</strong> against
+      the price at the decision${most ? html`, most of it ${label}: ${meaning}` : nothing}.
     </p>
     <div class="scroll"><table class="terms">
       ${heads("term", "bps", "share")}

@@ -26,7 +26,7 @@ export class Moments {
 
   /** Whether what is shown is of the moment that is wanted. */
   get here() {
-    return this.told !== null && this.told.at === this.#wanted;
+    return this.told !== null && this.told.name === this.name;
   }
 
   /** Want a moment, null for live. */
@@ -46,14 +46,14 @@ export class Moments {
 
   async #ask(at, symbol) {
     this.#asking?.abort();
-    const asking = (this.#asking = new AbortController());
+    const asking = (this.#asking = new AbortController()), name = this.name;
     const query = new URLSearchParams({ ts: at, ...(symbol ? { symbol } : {}) });
     try {
       const told = await get(`api/at?${query}`, asking.signal);
       if (asking.signal.aborted) return;
       const store = new Store(new PastHistory(at, this.changed));
       store.fill(told.records);
-      [this.store, this.told, this.error] = [store, { ...told, at }, null];
+      [this.store, this.told, this.error] = [store, { ...told, at, name }, null];
     } catch (error) {
       if (asking.signal.aborted) return;
       [this.store, this.told, this.error] = [null, null, error.message];

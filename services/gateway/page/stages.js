@@ -6,7 +6,7 @@ import { bps, percent, significant, time, whole } from "./format.js";
 
 const digits = significant(5);
 const SLICES_SHOWN = 20;
-const TERMS = ["spread", "impact", "fee", "basis", "latency", "reliability"];
+const TERMS = ["spread", "impact", "fee", "basis", "latency", "reliability", "slippage"];
 
 /** A message as if it stood under these names in another, as it does in the record that tells it. */
 const inside = (data, ...names) => names.reduceRight((message, name) => ({ [name]: message }), data);

@@ -74,7 +74,8 @@ function runningOne(record, scene) {
 function path(record, scene) {
   const { executionId, plan, symbol } = record.data;
   if (!plan) return nothing;
-  const points = mids.of(record, scene.live ? scene.store.get("tops", `${plan.venue}:${symbol}`) : null, scene.redraw);
+  const known = mids.of(record, scene.live ? scene.store.get("tops", `${plan.venue}:${symbol}`) : null, scene.redraw);
+  const points = scene.live ? known : known.filter(({ ts }) => ts <= scene.now);
   const why = mids.why(executionId);
   const open = (fill) => scene.go({ view: "executions", execution: executionId, fill });
   return html`${memo([record, points.length, points.at(-1)?.ts], () => pricePath(record, points, open))}

@@ -22,8 +22,9 @@ export const market = {
     if (!symbol) return html`<p class="wait">No book is known yet.</p>`;
     const books = store.booksOf(symbol).map((record) => {
       const top = store.get("tops", record.key);
-      const price = fixed(places(record.data.terms?.tick ?? 0.01));
-      return { record, top, price, verdict: verdict(top?.data, record.data, scene.now) };
+      const digits = places(record.data.terms?.tick ?? 0.01);
+      const [price, within] = [fixed(digits), fixed(digits + 2)]; // within: between two prices
+      return { record, top, price, within, verdict: verdict(top?.data, record.data, scene.now) };
     });
     if (!books.length) return html`<p class="wait">Of ${symbol} no book was known then.</p>`;
     const shown = books.find(({ record }) => record.data.venue === place.venue) ?? books[0];
@@ -65,7 +66,7 @@ function best(books, symbol) {
   );
 }
 
-function ladder({ record, top, price, verdict: judged }, scale) {
+function ladder({ record, top, price, within, verdict: judged }, scale) {
   const { venue } = record.data;
   const refused = judged.refusing.includes(TRADING);
   return memo([top, record.data.state, record.data.feed, judged.refusing.join(), scale], () =>
@@ -75,7 +76,7 @@ function ladder({ record, top, price, verdict: judged }, scale) {
         ? html`<p class="use ${refused ? "bad" : judged.refusing.length ? "middling" : "good"}">${refusedBy(judged)}</p>
             <dl class="facts">
               ${fact("spread", html`${number(top, "features.spreadBps", bps)} bps`)}
-              ${fact("microprice", number(top, "features.microprice", price))}
+              ${fact("microprice", number(top, "features.microprice", within))}
               ${fact("imbalance", number(top, "features.obi", fixed(2)))}
             </dl>
             <div class=${refused ? "levels doubtful" : "levels"}>

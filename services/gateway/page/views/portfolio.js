@@ -120,7 +120,7 @@ function cvar(risk) {
   const used = (symbol) => bySymbol[symbol].used;
   const symbols = Object.keys(bySymbol).sort((a, b) => used(b) - used(a) || (a < b ? -1 : 1));
   const tones = new Map(symbols.filter((symbol) => used(symbol) > 0).map((symbol, n) => [symbol, (n % HUES) + 1]));
-  const worst = derived(1 - confidence, percent(0), "1 − confidence");
+  const worst = derived(1 - confidence, percent(1), "1 − confidence");
   const assumed = html`<span class="bad">too little history: a total loss in a day is assumed</span>`;
   const note = html`expected loss on the worst ${worst} of days, of equity; ${number(risk, "ts", time)}
     ${recordLink(risk.id)}`;
@@ -143,7 +143,7 @@ function cvar(risk) {
       </dl>
       ${budgetBar([...tones].map(([symbol, tone]) => [symbol, used(symbol), tone]), cvarUsed, cvarBudget)}
       <div class="scroll"><table>
-        ${heads("symbol", "weight", "CVaR of one unit", "used", "of the budget", "volatility", "days of equal weight")}
+        ${heads("symbol", "weight", "CVaR of one unit", "used", "of the budget", "volatility a day", "days of equal weight")}
         <tbody>${symbols.map(row)}</tbody>
       </table></div>`,
   );
@@ -223,7 +223,7 @@ function weights(risk, best) {
     </table></div>
     <dl class="facts">
       ${fact("expected return a day", number(best, "expectedReturn", perDay))}
-      ${fact("volatility", html`${number(best, "vol", perDay)} of ${number(best, "volTarget", perDay)}`)}
+      ${fact("volatility a day", html`${number(best, "vol", perDay)} of ${number(best, "volTarget", perDay)}`)}
       ${fact(sum ? "sum of the CVaRs" : "CVaR of the portfolio",
         html`${number(best, sum ? "cvarSum" : "cvarPortfolio", perDay)} of ${number(best, "cvarBudget", perDay)}`)}
       ${fact("caution", html`counted ${number(best, "caution", fixed(2))} times`)}
@@ -258,8 +258,8 @@ function form(scene, risk, best, positions) {
     <summary>Ask the optimiser</summary>
     <form class="ask" @submit=${(event) => ask(event, scene)}>
       <fieldset><legend>Symbols</legend>${[...new Set([...has, ...scene.symbols])].map(box)}</fieldset>
-      ${amount("CVaR budget a day", "cvarBudget", best?.data.cvarBudget ?? risk?.data.cvarBudget ?? 0.05)}
-      ${amount("Volatility ceiling a day", "volTarget", best?.data.volTarget ?? 0.02)}
+      ${amount("CVaR budget a day (1 is 100 %)", "cvarBudget", best?.data.cvarBudget ?? risk?.data.cvarBudget ?? 0.05)}
+      ${amount("Volatility ceiling a day (1 is 100 %)", "volTarget", best?.data.volTarget ?? 0.02)}
       <label>The budget limits <select name="mode">
         <option value="sum_cvar">the sum of the symbols' CVaRs</option>
         <option value="portfolio_cvar">the CVaR of the portfolio</option>

@@ -53,7 +53,8 @@ function orderOf({ place, symbol, store }, books, metrics) {
 function costs(scene, books, metrics) {
   const asked = orderOf(scene, books, metrics);
   if (metrics.length) scoring.want(asked.order, scene.redraw);
-  const mine = scoring.answer?.symbol === scene.symbol ? scoring.answer : null;
+  const { answer } = scoring, { side } = asked.order;
+  const mine = answer?.symbol === scene.symbol && answer.side === side ? answer : null;
   const record = mine && (scene.store.get("scores", mine.commandId) ?? { data: mine });
   const [base, quote] = scene.symbol.split("-");
   return panel(
@@ -99,7 +100,7 @@ function table(record) {
   });
   const most = round(Math.max(0.1, ...sums.map(([, above]) => above)));
   const least = Math.min(...sums.map(([below]) => below));
-  const left = least < 0 ? Math.min(most, round(-least)) : 0;
+  const left = least < 0 ? round(-least) : 0;
   const shown = (term, at) => (inBars(term) ? html`<li><i class="swatch hue-${at + 1}"></i>${term} <span class="note">${MEANINGS[term]}</span></li>` : nothing);
   return html`<h3>Cost by term, bps: all bars have one scale${feesToo ? "" : ", and leave out the fees"}</h3>
     <ul class="legend">${TERMS.map(shown)}</ul>

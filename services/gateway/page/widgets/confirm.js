@@ -48,7 +48,8 @@ async function submit(event) {
     if (open?.what === what) event.target.closest("dialog").close(); // which gives the focus back
     say(words);
   } catch (error) {
-    if (open?.what === what) refused(error);
+    if (!open) confirm(what); // it was closed meanwhile, and nothing was changed
+    if (open.what === what) refused(error);
   }
 }
 
@@ -67,7 +68,7 @@ export function confirmation() {
       ${error ? html`<p class="bad" role="alert">${error}</p>` : nothing}
       <p class="buttons">
         <button type="submit" class="danger" ?disabled=${busy}>${busy ? what.doing : what.action}</button>
-        <button type="button" @click=${(event) => event.target.closest("dialog").close()}>Change nothing</button>
+        <button type="button" @click=${(event) => event.target.closest("dialog").close()}>${busy ? "Close" : "Change nothing"}</button>
       </p>
     </form>
   </dialog></modal-box>`;

@@ -130,7 +130,7 @@ class DepthHeat extends HTMLElement {
   #put(slot, { bids, asks }, past = false) {
     const at = slot % COLUMNS;
     if (past && this.#slots[at] === slot) return;
-    if (slot < this.#newest - COLUMNS) return;
+    if (slot <= this.#newest - COLUMNS) return;
     if (!past) this.#held(slot);
     this.#slots[at] = slot;
     let place = at * 2 * LEVELS;

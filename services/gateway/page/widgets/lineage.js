@@ -46,7 +46,8 @@ function look(id, record, scene) {
 
 async function check(mine, record, scene) {
   try {
-    mine.audit = await audited(mine.id, scene.live ? record?.data.audit : null);
+    const head = (scene.live && record?.data.audit) || null;
+    mine.audit = { ...(await audited(mine.id, head)), head };
     mine.error = null;
   } catch (error) {
     mine.error = error.message;
@@ -71,7 +72,7 @@ export function lineage(scene, record, path = nothing) {
       ${polled.error ? html`<p class="bad" role="alert">Its lineage cannot be told: ${polled.error}</p>` : nothing}
       ${value ? memo([value, fill, scene.place.at], () => stages(value, fill, scene)) : polled.error ? nothing : html`<p class="wait">Reading its records …</p>`}
       <h3>Audit</h3>
-      ${audit ? memo([audit, record === undefined], () => auditOf(audit, record)) : html`<p class=${error ? "bad" : "wait"}>${error ?? "Reading its audit …"}</p>`}
+      ${audit ? memo([audit], () => auditOf(audit)) : html`<p class=${error ? "bad" : "wait"}>${error ?? "Reading its audit …"}</p>`}
     </div>
   </dialog></modal-box>`;
 }
@@ -134,13 +135,13 @@ function stage([{ stage: name, ts, words, record, data }, ...fills], chosen, unt
 }
 
 /** The chain as this browser finds it, beside what the gateway says. */
-function auditOf({ gateway, own, cannot }, record) {
+function auditOf({ gateway, own, cannot, head }) {
   const { verified, problems, decisions, otherVersions } = gateway;
   return html`<div class="audit" data-verified=${own ? String(own.verified) : "unknown"}>
     <p>${own
       ? own.verified
         ? html`<strong class="good">Verified in this browser</strong>: ${derived(own.entries.length, whole, "entries of the chain")}
-            entries, each hash made again by SHA-256 over its canonical JSON${record ? ", up to the entry that its record names" : nothing}.`
+            entries, each hash made again by SHA-256 over its canonical JSON${head ? ", up to the entry that its record names" : nothing}.`
         : html`<strong class="bad">Altered</strong>: ${derived(own.problems.length, whole, "faults found in this browser")} faults were found in this browser.`
       : html`<strong class="middling">Not verified in this browser</strong>: ${cannot}.`}</p>
     ${own?.problems.length ? html`<ul class="bad" role="alert">${own.problems.map((words) => html`<li>${words}</li>`)}</ul>` : nothing}
