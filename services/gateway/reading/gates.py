@@ -117,7 +117,9 @@ def _limits(of: Sized) -> Gate:
     keys = (limits_key(ALL), limits_key(symbol_scope(present.symbol)), limits_key(SETTINGS))
     ids = present.ids(controls, *keys, limits_used_key(present.symbol))
     if nearest is None:
-        words = "no limit is set, or none can be judged: execution has told none yet, or all are off"
+        words = (
+            "no limit is near: execution has told none yet, all are off, or the order reduces what is held"
+        )
         return gate("limits", words, "limits", is_open=True, records=ids)
     _, name, value, use = nearest
     closed = uses.exceeded(name, value, use)
@@ -155,18 +157,20 @@ def _uses(of: Sized) -> Iterator[tuple[LimitName, float, float]]:
         elif name is LimitName.ORDERS_PER_MINUTE:
             use += 1
         elif name in (LimitName.SYMBOL_EXPOSURE, LimitName.GROSS_EXPOSURE):
-            use += added
+            if added is not None and added <= 0.0:
+                continue  # no limit of exposure refuses an order that reduces it
+            use += added or 0.0
         yield name, value, use
 
 
-def _added(of: Sized) -> float:
-    """Return what the order that would be made adds to the exposure, fraction of equity; at least 0."""
+def _added(of: Sized) -> float | None:
+    """Return what the order that would be made adds to the exposure, fraction of equity; None without one."""
     if of.reach is None or not of.reach.made:
-        return 0.0
+        return None
     sizing = of.reach.sizing
     signed = sizing.qty if sizing.side == "buy" else -sizing.qty
     more = abs(sizing.held + signed) - abs(sizing.held)
-    return max(0.0, float(more * sizing.price / sizing.equity))
+    return float(more * sizing.price / sizing.equity)
 
 
 def _book(present: Present) -> Gate:

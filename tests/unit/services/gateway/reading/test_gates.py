@@ -201,6 +201,17 @@ def test_the_nearest_limit_is_shown_and_one_order_more_counts() -> None:
     assert len(gate.records) == 3
 
 
+@pytest.mark.parametrize(("held", "side", "open_"), [("8", "sell", True), ("5.5", "buy", False)])
+def test_no_limit_of_exposure_closes_to_what_reduces_it(held: str, side: str, *, open_: bool) -> None:
+    world = a_world(limit_symbol_exposure=0.3)
+    chosen = decided(world)
+    seen = SeenViews(world)
+    seen.fold(seen.views.positions, SYMBOL.encode(), a_position(Decimal(held)))
+    gates = gates_of(present_of(seen.views, world.now, chosen, chosen))
+    assert gates["size"].words.startswith(side)
+    assert gates["limits"].open is open_
+
+
 def test_a_venue_that_is_halted_or_spent_takes_nothing_and_says_why() -> None:
     world = a_world()
     chosen = decided(world)
