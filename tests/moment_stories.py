@@ -134,7 +134,7 @@ def _message(step: Step, count: int) -> tuple[Topic, bytes, Event | bytes | None
 def naive(log: Iterable[Written], at_ms: int) -> dict[tuple[str, str], tuple[str, Any, int]]:
     """Fold everything that is not after the moment: id, message and time, by topic and key."""
     found: dict[tuple[str, str], tuple[str, Any, int]] = {}
-    choices: dict[tuple[str, int], tuple[str, Any, int, int]] = {}  # each partition's newest: anybody may ask
+    choices: dict[tuple[str, int], tuple[str, Any, int, int, int]] = {}  # of each partition
     executions = RecordView()
     for topic, partition, offset, key, value, ms in log:
         if ms > at_ms:
@@ -155,7 +155,7 @@ def naive(log: Iterable[Written], at_ms: int) -> dict[tuple[str, str], tuple[str
         elif topic is not ROUTER_CHOICES:
             found[topic.name, name] = of, event, ms
         elif isinstance(event, PolicyChosen):
-            choices[name, partition] = of, event, ms, offset
+            choices[name, partition] = of, event, ms, offset, partition
     for (name, _), told in sorted(choices.items(), key=lambda each: each[1][2:]):
         found[ROUTER_CHOICES.name, name] = told[:3]
     return found

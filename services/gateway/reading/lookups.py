@@ -41,6 +41,7 @@ class Lookup:
     at_ms: int
     wanted: set[bytes]  # keys that are looked for; more are found by the way
     kinds: tuple[type[Event], ...] = (Event,)  # of messages that count
+    only: frozenset[bytes] | None = None  # keys that count, where one found by the way may be newer elsewhere
     found: dict[bytes, Told] = field(default_factory=dict)
     oldest_ms: int | None = None  # the time at which what was read begins
 
@@ -53,7 +54,7 @@ class Lookup:
                 self._take(raw)
 
     def _take(self, raw: Raw) -> None:
-        if raw.key in self.found:
+        if raw.key in self.found or (self.only is not None and raw.key not in self.only):
             return
         try:
             event = message_in(self.topic, raw.value)
@@ -137,4 +138,9 @@ def merged(settled: dict[bytes, Told], lookups: Sequence[Lookup]) -> dict[bytes,
 def _is_newer(told: Told, known: Told) -> bool:
     if told.partition == known.partition:
         return told.offset > known.offset
-    return (told.timestamp_ms, told.offset) > (known.timestamp_ms, known.offset)
+    return _written(told) > _written(known)
+
+
+def _written(told: Told) -> tuple[int, int, int]:
+    """Return what orders records of several partitions, the same way each time also where times are equal."""
+    return told.timestamp_ms, told.offset, told.partition

@@ -180,7 +180,8 @@ class StateThen:
                 for number in range(count) if topic in ANSWERS else (partition_of(key, count),):
                     wanted.setdefault(number, set()).add(key)
             for number, each in wanted.items():
-                yield Lookup(topic, number, self.at_ms, each, (LOGS[topic],))
+                only = frozenset(keys) if topic in ANSWERS else None
+                yield Lookup(topic, number, self.at_ms, each, (LOGS[topic],), only)
 
     async def _read(self, lookups: Collection[Lookup]) -> None:
         """Read backwards until nothing is looked for any more, or too far."""

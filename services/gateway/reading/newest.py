@@ -96,6 +96,8 @@ class Newest:
                 return
         before = self._items.pop(key, None) or self._gone.pop(key, None)
         first_ms = timestamp_ms if before is None else min(before.first_ms, timestamp_ms)
+        if before is not None and isinstance(record.event, ExecutionProgress):
+            timestamp_ms = max(timestamp_ms, before.timestamp_ms)  # of all that the whole is made of
         told = Told(event, record.partition, record.offset, timestamp_ms, first_ms)
         if event is None:
             self._gone[key] = told

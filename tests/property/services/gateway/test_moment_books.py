@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 BOOKS = tuple(BookId(venue, "BTC-USDT") for venue in ("binance", "kraken", "okx"))
 LATER_MS = NOW_MS + 60_000
+FIRST_MS = START_MS - 5  # of what is kept; before that no moment can be asked for
 IDLE = BookId("bybit", "BTC-USDT")  # a book that there was, and of which no delta is kept
 
 
@@ -68,7 +69,7 @@ class World:
         for view in self.views.all:
             view.begin({0: 0})
         self.config = GatewaySettings(as_of_look_back_s=look_back_ms / 1000, topic_partitions=1)
-        self.moments.append(L2_BOOK_DELTAS, 0, b"coinbase:BTC-USDT", b"", START_MS - 5)
+        self.moments.append(L2_BOOK_DELTAS, 0, b"coinbase:BTC-USDT", b"", FIRST_MS)
         for book, _, (ms, row) in self.partition:
             key = BOOKS[book].key if row is not None else b"gate:BTC-USDT"
             event = None if row is None else row.event
@@ -103,7 +104,7 @@ class World:
 
         @asynccontextmanager
         async def open_log(_key: bytes) -> AsyncIterator[InMemoryLog]:
-            yield InMemoryLog([(START_MS - 5, None), *rows])
+            yield InMemoryLog([(FIRST_MS, None), *rows])
 
         past = PastBooks(self.config, self.views, open_log, lambda: LATER_MS * 10**6)
         try:
@@ -125,7 +126,7 @@ def test_the_books_of_any_moment_are_those_of_naive_rebuilds_and_of_at(
     stories: list[list[Step]], first_look_ms: int, look_back_ms: int, chunk: int, data: st.DataObject
 ) -> None:
     logs = [log_of(story) for story in stories]
-    at_ms = data.draw(st.sampled_from([m for log in logs for m in moments_of(log)]))
+    at_ms = data.draw(st.sampled_from([m for log in logs for m in moments_of(log) if m >= FIRST_MS]))
     world = World(logs, look_back_ms, chunk)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(moment_books, "FIRST_LOOK_MS", first_look_ms)

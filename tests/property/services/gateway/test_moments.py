@@ -74,6 +74,14 @@ def _event(topic: Topic, value: bytes | None) -> Any:
         return b""
 
 
+def answered(log: list[Written], at_ms: int, since: int, first: int) -> dict[str, Any]:
+    """Return the answer where the first window of a partition has this many offsets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moment_state, "FIRST", first)
+        patch.setattr(moment_state, "WIDER", 2)
+        return asked(log, at_ms, since)
+
+
 @pytest.mark.parametrize("first", [1, 2, 128])
 @settings(max_examples=60, deadline=None)
 @given(steps, st.data())
@@ -84,13 +92,28 @@ def test_each_record_of_any_moment_is_the_newest_of_its_key_that_is_not_after_it
     since = data.draw(st.integers(0, len(log)))
     moments = {START_MS, *(each.ms + step for each in log for step in (-1, 0, 1))}
     at_ms = max(START_MS - MINUTE_MS, data.draw(st.sampled_from(sorted(moments))))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(moment_state, "FIRST", first)
-        patch.setattr(moment_state, "WIDER", 2)
-        answer = asked(log, at_ms, since)
+    answer = answered(log, at_ms, since, first)
     assert_told(answer, log, at_ms)
     assert {each["topic"] for each in answer["missing"]} <= {L2_BOOK_TOPS.name}, "there are no deltas"
     assert (answer["ts"], answer["live"], answer["from"]) == (at_ms, False, START_MS - MINUTE_MS)
+
+
+STORIES = {
+    "choices of one millisecond in two partitions": ("snapshot 0 0", "choice 0 0", "choice 0 0"),
+    "progress with an earlier time than its execution": ("execution 0 5", "progress 0 -1500"),
+    "a choice found by the way, and a newer one elsewhere": (
+        *("health 0 0", "choice 0 15", "choice 0 10", "health 0 0", "choice 1 5", "snapshot 1 0"),
+    ),
+}
+
+
+@pytest.mark.parametrize("first", [1, 2, 128])
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+def test_what_is_seldom_drawn(story: tuple[str, ...], first: int) -> None:
+    drawn = [(kind, int(name), int(wait)) for kind, name, wait in map(str.split, story)]
+    log = written([Step(*each) for each in drawn], PARTITIONS)
+    for at_ms in {each.ms for each in log}:
+        assert_told(answered(log, at_ms, 0, first), log, at_ms)
 
 
 @settings(max_examples=40, deadline=None)
