@@ -36,8 +36,8 @@ run: setup ## the whole system until Ctrl-C; FEED=replay:PATH[,PATH2] or FEED=li
 stop: ## end the system of RUN_DIR, or what a killed one left behind
 	@$(if $(wildcard $(PY)),$(PY),$(or $(PYTHON),python3)) -m libs.cli.stop
 
-test: setup-dev ## every test, three files at a time, on a Kafka each; then those of whole systems, which fill two cores
-	$(PY) -m pytest --dist loadfile --numprocesses $(if $(KAFKA_BOOTSTRAP_SERVERS),0,3) tests/unit tests/property tests/integration
+test: setup-dev ## every test, two files at a time, on a Kafka each; then those of whole systems, which fill two cores
+	$(PY) -m pytest --dist loadfile --numprocesses $(if $(KAFKA_BOOTSTRAP_SERVERS),0,2) tests/unit tests/property tests/integration
 	$(PY) -m pytest tests/e2e
 
 test-fast: setup-dev ## unit and property tests, in parallel
